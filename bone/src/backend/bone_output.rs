@@ -1,0 +1,122 @@
+//! Reference bodies of bone on the output axis, in ordinary tensor operations.
+
+use super::{BoneOutputGrads, BoneOutputWants};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive, backend::Backend};
+
+/// Rows of `W` the backward handles at once: enough for a full-speed matrix product, few enough
+/// that its temporaries stay small beside the weight.
+const GROUP_ROWS: usize = 256;
+
+fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// `W'` of some block-rows. `rows` is `[g·r, in]`, `block` is `[g, r, r]`; the result is
+/// `[g·r, in]`.
+///
+/// Row-major `[g·r, in]` read as `[g, r·in/r, r]` lists every row of every block of one
+/// block-row, so `W[o,k]·B[o]` for all k is one batched product.
+fn effective_rows<B: Backend>(rows: Tensor<B, 2>, block: Tensor<B, 3>) -> Tensor<B, 2> {
+    let [out, input] = rows.dims();
+    let [g, r, _] = block.dims();
+    let product = rows
+        .clone()
+        .reshape([g, r * (input / r), r])
+        .matmul(block.clone());
+    let sum = rows.reshape([g, r, input / r, r])
+        + product.reshape([g, r, input / r, r])
+        + block.unsqueeze_dim::<4>(2);
+    sum.reshape([out, input])
+}
+
+/// Half-precision weights are widened: `W'` is formed in the adapter's precision.
+fn widen<B: Backend>(rows: Tensor<B, 2>, like: &Tensor<B, 3>) -> Tensor<B, 2> {
+    if rows.dtype() == like.dtype() {
+        rows
+    } else {
+        rows.cast(like.dtype())
+    }
+}
+
+pub(super) fn product<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    block: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let (x, w, block) = (
+        tensor::<B, 2>(input),
+        tensor::<B, 2>(weight),
+        tensor::<B, 3>(block),
+    );
+    let effective = effective_rows(widen(w.transpose(), &block), block);
+    primitive(x.matmul(effective.transpose()))
+}
+
+pub(super) fn backward<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    block: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    wants: BoneOutputWants,
+) -> BoneOutputGrads<FloatTensor<B>> {
+    let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight).transpose());
+    let (block, grad) = (tensor::<B, 3>(block), tensor::<B, 2>(grad));
+    let [out, d_in] = w.dims();
+    let [blocks, r, _] = block.dims();
+    let step = (GROUP_ROWS / r).max(1);
+
+    let mut d_input: Option<Tensor<B, 2>> = None;
+    let (mut d_weight, mut d_block) = (Vec::new(), Vec::new());
+    for first in (0..blocks).step_by(step) {
+        let g = step.min(blocks - first);
+        let rows = first * r..(first + g) * r;
+        let w_rows = widen(w.clone().slice([rows.clone(), 0..d_in]), &block);
+        let b_rows = block.clone().slice([first..first + g, 0..r, 0..r]);
+        let grad_rows = grad.clone().slice([0..grad.dims()[0], rows]);
+
+        if wants.input {
+            let part = grad_rows
+                .clone()
+                .matmul(effective_rows(w_rows.clone(), b_rows.clone()));
+            d_input = Some(match d_input {
+                Some(sum) => sum + part,
+                None => part,
+            });
+        }
+        if !(wants.block || wants.weight) {
+            continue;
+        }
+        // G, only these block-rows of it: [g·r, in] read as [g, r·in/r, r].
+        let outer = grad_rows
+            .transpose()
+            .matmul(x.clone())
+            .reshape([g, r * (d_in / r), r]);
+        if wants.block {
+            let w_blocks = w_rows.reshape([g, r * (d_in / r), r]);
+            let through_product = w_blocks.transpose().matmul(outer.clone());
+            let through_sum = outer
+                .clone()
+                .reshape([g, r, d_in / r, r])
+                .sum_dim(2)
+                .reshape([g, r, r]);
+            d_block.push(through_product + through_sum);
+        }
+        if wants.weight {
+            let d = outer.clone() + outer.matmul(b_rows.transpose());
+            d_weight.push(d.reshape([g * r, d_in]));
+        }
+    }
+    debug_assert_eq!(out, blocks * r);
+    BoneOutputGrads {
+        input: d_input.map(primitive),
+        weight: wants
+            .weight
+            .then(|| primitive(Tensor::cat(d_weight, 0).transpose())),
+        block: wants.block.then(|| primitive(Tensor::cat(d_block, 0))),
+    }
+}

@@ -1,0 +1,3 @@
+use super::Backend;
+
+impl Backend for burn_flex::Flex {}

@@ -1,0 +1,135 @@
+//! Dropout whose masks are a function of (seed, step, row, layer, position).
+//!
+//! A forward that is run again — block recompute, a resumed run, another split of the same rows
+//! into micro-batches — draws the same mask. Inside [`scope`] the masks are drawn so, on any
+//! backend; outside it a layer falls back to burn's own [`Dropout`](burn::nn::Dropout), which
+//! draws from the backend's generator and only under autodiff.
+
+use burn::nn::DropoutConfig;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cell::RefCell;
+
+/// What the masks of one forward depend on, besides the layer and the position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draw {
+    /// The run's seed.
+    pub seed: u64,
+    /// The optimizer step.
+    pub step: u64,
+    /// One number a batch row, the same wherever the row is put.
+    pub rows: Vec<u64>,
+}
+
+thread_local! {
+    static DRAW: RefCell<Option<Draw>> = const { RefCell::new(None) };
+}
+
+struct Restore(Option<Draw>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        DRAW.with(|slot| slot.replace(self.0.take()));
+    }
+}
+
+/// Runs `forward` with masks drawn from `draw`.
+pub fn scope<T>(draw: Draw, forward: impl FnOnce() -> T) -> T {
+    let _restore = Restore(DRAW.with(|slot| slot.replace(Some(draw))));
+    forward()
+}
+
+/// A stable number for a layer's path (FNV-1a).
+pub(crate) fn layer_salt(path: &str) -> u64 {
+    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Applies dropout with probability `p` to `x` `[batch·t, d]`.
+///
+/// # Panics
+///
+/// If inside a [`scope`] whose rows are not `batch` many.
+pub(crate) fn apply<B: Backend>(
+    x: Tensor<B, 2>,
+    batch: usize,
+    p: f64,
+    layer: u64,
+) -> Tensor<B, 2> {
+    if p == 0.0 {
+        return x;
+    }
+    let Some(draw) = DRAW.with(|slot| slot.borrow().clone()) else {
+        return DropoutConfig::new(p).init().forward(x);
+    };
+    assert_eq!(
+        draw.rows.len(),
+        batch,
+        "dropout::scope was given {} rows, the batch has {batch}",
+        draw.rows.len(),
+    );
+    let [n, d] = x.dims();
+    let mask = mask(&draw, p, layer, n / batch.max(1) * d);
+    let mask = Tensor::<B, 2>::from_data(TensorData::new(mask, [n, d]), (&x.device(), x.dtype()));
+    x * mask
+}
+
+/// `0` or `1/(1−p)` for every row's `len` entries. A longer row begins as a shorter one does, so
+/// padding does not change a mask.
+fn mask(draw: &Draw, p: f64, layer: u64, len: usize) -> Vec<f32> {
+    let threshold = (p * 65536.0).round() as u32;
+    let keep = (1.0 / (1.0 - p)) as f32;
+    let mut bytes = vec![0; len * 2];
+    let mut mask = Vec::with_capacity(len * draw.rows.len());
+    for row in &draw.rows {
+        let mut seed = [0; 32];
+        for (part, value) in seed
+            .chunks_exact_mut(8)
+            .zip([draw.seed, draw.step, *row, layer])
+        {
+            part.copy_from_slice(&value.to_le_bytes());
+        }
+        ChaCha8Rng::from_seed(seed).fill_bytes(&mut bytes);
+        mask.extend(bytes.chunks_exact(2).map(|pair| {
+            if u32::from(u16::from_le_bytes([pair[0], pair[1]])) < threshold {
+                0.0
+            } else {
+                keep
+            }
+        }));
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(rows: &[u64]) -> Draw {
+        Draw {
+            seed: 7,
+            step: 3,
+            rows: rows.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_row_keeps_its_mask_in_any_batch_and_length() {
+        let both = mask(&draw(&[4, 9]), 0.3, 11, 40);
+        let alone = mask(&draw(&[9]), 0.3, 11, 24);
+        assert_eq!(both[40..64], alone[..]);
+        assert_ne!(both[..24], alone[..]);
+        assert_ne!(mask(&draw(&[9]), 0.3, 12, 24), alone);
+    }
+
+    #[test]
+    fn the_share_dropped_is_p_and_the_mean_is_kept() {
+        let mask = mask(&draw(&[1]), 0.25, 0, 100_000);
+        let zeros = mask.iter().filter(|m| **m == 0.0).count() as f64 / 1e5;
+        let mean = mask.iter().map(|m| f64::from(*m)).sum::<f64>() / 1e5;
+        assert!((zeros - 0.25).abs() < 0.01, "{zeros}");
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
+    }
+}

@@ -1,0 +1,97 @@
+use std::path::PathBuf;
+
+fn lines<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("\n  {item}")).collect()
+}
+
+/// One layer that an adapter cannot be put on, or used on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{module} ({d_input} inputs, {d_output} outputs): {reason}")]
+pub struct LayerError {
+    /// Module path; empty for a layer outside any module.
+    pub module: String,
+    /// Input features of the layer.
+    pub d_input: usize,
+    /// Output features of the layer.
+    pub d_output: usize,
+    /// What is wrong and what would not be.
+    pub reason: String,
+}
+
+/// Why adapters could not be attached. The module is unchanged.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AttachError {
+    /// A target, exclusion or layer number selects nothing.
+    #[error("these targets match no layer: {}; the layers are: {}", .patterns.join(", "), .available.join(", "))]
+    NoMatch {
+        /// The patterns that matched nothing.
+        patterns: Vec<String>,
+        /// The layers there are, numbers replaced by `N`.
+        available: Vec<String>,
+    },
+    /// A regular expression does not compile.
+    #[error("`{pattern}` is not a regular expression: {reason}")]
+    Pattern {
+        /// The expression.
+        pattern: String,
+        /// The regex engine's message.
+        reason: String,
+    },
+    /// A setting is out of range.
+    #[error("{0}")]
+    Setting(String),
+    /// Layers the adapter does not fit.
+    #[error("the adapter does not fit {} layer(s):{}", .0.len(), lines(.0))]
+    Layers(Vec<LayerError>),
+}
+
+/// Why adapters could not be merged or unmerged. The module is unchanged.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum MergeError {
+    /// No layer carries an adapter.
+    #[error("no layer carries an adapter")]
+    NoAdapter,
+    /// Layers in the wrong state, not finite or not invertible.
+    #[error("cannot merge or unmerge {} layer(s):{}", .0.len(), lines(.0))]
+    Layers(Vec<LayerError>),
+}
+
+/// Why an adapter folder could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file's tensors and the model do not fit each other; every offender is listed.
+    #[error("{path} does not fit this model:{}", lines(.problems))]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// One line an offender.
+        problems: Vec<String>,
+    },
+    /// The module has nothing to save, or several kinds of adapter that one folder cannot hold.
+    #[error("cannot be saved as one adapter folder: {0}")]
+    NotOneAdapter(String),
+    /// The adapter in the file cannot be attached.
+    #[error("{path}: {source}")]
+    Attach {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AttachError,
+    },
+}

@@ -1,0 +1,45 @@
+//! Bone and MiSS adapters for [burn](burn).
+//!
+//! Swap `burn::nn::Linear` for [`BoneLinear`] in a model of your own, [`attach`] adapters to the
+//! layers you choose by module path, and train: only the adapters get gradients. Adapters are
+//! saved as the folders Hugging Face PEFT reads.
+//!
+//! | variant | adapter | effective weight |
+//! |---|---|---|
+//! | [`Variant::Bone`], [`BlockAxis::Output`] | `B [out/r, r, r]` | `W'[o,k] = W[o,k] + W[o,k]·B[o] + B[o]` |
+//! | [`Variant::Bone`], [`BlockAxis::Input`] | `B [in/r, r, r]` | `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]` |
+//! | [`Variant::Miss`] | `D [r, out]` | `W'[o,i] = W[o,i] + D[i mod r, o]` |
+//! | [`Variant::MissMini`] | `M [r, m]` | miss with `D[j,o] = M[j, o mod m]` |
+//!
+//! `W` is the frozen weight as checkpoints store it, `[out, in]`; `W[o,k]` is its `r×r` block.
+//! Every adapter starts at zero, so the first forward is the base model's. "Bone" is the
+//! block-affine method of the paper *Bone: Block Affine Transformation as Parameter Efficient
+//! Fine-tuning Methods for Large Language Models*; what later versions of that paper and PEFT call
+//! Bone or MiSS is `miss` here.
+
+pub mod adapter;
+mod attach;
+pub mod backend;
+mod config;
+pub mod dropout;
+mod error;
+mod lifecycle;
+mod linear;
+pub mod peft;
+mod surgery;
+mod target;
+
+pub use adapter::Adapter;
+pub use attach::{attach, detach};
+pub use backend::Backend;
+pub use config::{AdapterConfig, BlockAxis, Variant};
+pub use error::{AttachError, FileError, LayerError, MergeError};
+pub use lifecycle::{
+    ParamCount, count_params, disable, enable, freeze_base, merge, unfreeze_all, unmerge,
+};
+pub use linear::{BoneLinear, BoneLinearConfig, BoneLinearRecord, State};
+pub use surgery::{map_linears, visit_linears};
+pub use target::{Selection, Targets};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,264 @@
+use crate::adapter::{Adapter, adapter_dtype};
+use crate::{AdapterConfig, Backend, LayerError};
+use burn::module::{Initializer, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{DType, Tensor, module::linear};
+
+mod module;
+
+pub use module::BoneLinearRecord;
+
+/// What a layer does with its adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// The adapter, if any, takes part in the forward.
+    #[default]
+    Enabled,
+    /// The adapter is kept but left out of the forward.
+    Disabled,
+    /// The adapter is inside the weight; it is kept so that it can be taken out again.
+    Merged,
+}
+
+/// Configuration to create a [`BoneLinear`] layer, as burn's own `LinearConfig`.
+#[derive(Debug, Clone)]
+pub struct BoneLinearConfig {
+    linear: LinearConfig,
+}
+
+impl BoneLinearConfig {
+    /// A layer of `d_input` inputs and `d_output` outputs with a bias.
+    pub fn new(d_input: usize, d_output: usize) -> Self {
+        Self {
+            linear: LinearConfig::new(d_input, d_output),
+        }
+    }
+
+    /// Whether a bias is added.
+    pub fn with_bias(mut self, bias: bool) -> Self {
+        self.linear = self.linear.with_bias(bias);
+        self
+    }
+
+    /// How the weight and the bias are initialised.
+    pub fn with_initializer(mut self, initializer: Initializer) -> Self {
+        self.linear = self.linear.with_initializer(initializer);
+        self
+    }
+
+    /// Initialises a layer without an adapter.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> BoneLinear<B> {
+        self.linear.init(device).into()
+    }
+}
+
+/// burn's `Linear` with room for an adapter.
+///
+/// It has `Linear`'s fields and record, and without an adapter `Linear`'s forward. Adapters are
+/// put on by [`attach`](crate::attach) for a whole module or by [`attach`](Self::attach) for one
+/// layer.
+#[derive(Debug, Clone)]
+pub struct BoneLinear<B: Backend> {
+    /// Matrix of shape `[d_input, d_output]`, in any float precision.
+    pub weight: Param<Tensor<B, 2>>,
+    /// Vector of size `d_output`.
+    pub bias: Option<Param<Tensor<B, 1>>>,
+    pub(crate) adapter: Option<Adapter<B>>,
+    pub(crate) state: State,
+}
+
+impl<B: Backend> From<Linear<B>> for BoneLinear<B> {
+    fn from(linear: Linear<B>) -> Self {
+        Self {
+            weight: linear.weight,
+            bias: linear.bias,
+            adapter: None,
+            state: State::Enabled,
+        }
+    }
+}
+
+impl<B: Backend> BoneLinear<B> {
+    /// `[d_input, d_output]`.
+    pub fn dims(&self) -> [usize; 2] {
+        self.weight.lazy_shape().dims()
+    }
+
+    /// The adapter, if the layer carries one.
+    pub fn adapter(&self) -> Option<&Adapter<B>> {
+        self.adapter.as_ref()
+    }
+
+    /// What the layer does with its adapter.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Applies the layer, with its adapter if it carries an enabled one.
+    ///
+    /// The result has the input's precision; with an adapter it is computed in the adapter's.
+    ///
+    /// # Shapes
+    ///
+    /// - input: `[..., d_input]`
+    /// - output: `[..., d_output]`
+    pub fn forward<const D: usize>(&self, input: Tensor<B, D>) -> Tensor<B, D> {
+        match (&self.adapter, self.state) {
+            (Some(adapter), State::Enabled) => self.adapted(adapter, input),
+            _ => {
+                let weight = to_dtype(self.weight.val(), input.dtype());
+                let bias = self
+                    .bias
+                    .as_ref()
+                    .map(|bias| to_dtype(bias.val(), input.dtype()));
+                linear(input, weight, bias)
+            }
+        }
+    }
+
+    fn adapted<const D: usize>(&self, adapter: &Adapter<B>, input: Tensor<B, D>) -> Tensor<B, D> {
+        let [d_input, d_output] = self.dims();
+        let mut shape = input.dims();
+        let dtype = input.dtype();
+        // A one-dimensional input is a batch of one.
+        let batch = if D == 1 { 1 } else { shape[0] };
+        let n = shape[..D - 1].iter().product();
+        let x = to_dtype(input.reshape([n, d_input]), adapter.dtype());
+        let mut y = adapter.forward(x, self.weight.val(), batch);
+        if let Some(bias) = &self.bias {
+            y = y + to_dtype(bias.val(), adapter.dtype()).unsqueeze();
+        }
+        shape[D - 1] = d_output;
+        to_dtype(y, dtype).reshape(shape)
+    }
+
+    fn error(&self, module: &str, reason: impl Into<String>) -> LayerError {
+        let [d_input, d_output] = self.dims();
+        LayerError {
+            module: module.to_string(),
+            d_input,
+            d_output,
+            reason: reason.into(),
+        }
+    }
+
+    /// Whether `config`'s variant can be put on this layer.
+    ///
+    /// # Errors
+    ///
+    /// The shape does not allow it, or the layer carries an adapter already.
+    pub fn check(&self, config: &AdapterConfig, path: &str) -> Result<(), LayerError> {
+        if self.adapter.is_some() {
+            return Err(self.error(path, "it carries an adapter already; detach that first"));
+        }
+        let [d_input, d_output] = self.dims();
+        config
+            .variant
+            .check(config.rank, d_input, d_output)
+            .map_err(|reason| self.error(path, reason))
+    }
+
+    /// Puts a zero adapter on this layer: its output does not change yet. `path` names the layer
+    /// in errors and seeds its dropout masks; `config.targets` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn attach(mut self, config: &AdapterConfig, path: &str) -> Result<Self, LayerError> {
+        self.check(config, path)?;
+        let dtype = adapter_dtype(self.weight.dtype());
+        let device = self.weight.lazy_device();
+        self.adapter = Some(Adapter::zeros(config, path, self.dims(), &device, dtype));
+        self.state = State::Enabled;
+        Ok(self)
+    }
+
+    /// Takes the adapter off; a merged one stays inside the weight.
+    pub fn detach(mut self) -> Self {
+        self.adapter = None;
+        self.state = State::Enabled;
+        self
+    }
+
+    /// Lets the adapter take part in the forward, or leaves it out. A merged adapter stays merged.
+    pub fn set_enabled(mut self, enabled: bool) -> Self {
+        if self.state != State::Merged {
+            self.state = if enabled {
+                State::Enabled
+            } else {
+                State::Disabled
+            };
+        }
+        self
+    }
+
+    /// Adds the adapter to the weight: `W ← W'`, computed in f32 and rounded once to the
+    /// weight's precision.
+    ///
+    /// # Errors
+    ///
+    /// There is no adapter, it is merged already, or `W'` is not finite.
+    pub fn merge(self, path: &str) -> Result<Self, LayerError> {
+        match (&self.adapter, self.state) {
+            (None, _) => Err(self.error(path, "it carries no adapter")),
+            (_, State::Merged) => Err(self.error(path, "its adapter is merged already")),
+            (Some(adapter), _) => {
+                let weight = to_dtype(self.weight.val(), adapter.dtype());
+                let merged = adapter.merge(weight);
+                self.with_weight(merged, State::Merged, path)
+            }
+        }
+    }
+
+    /// Takes a merged adapter out of the weight again. Exact up to rounding for miss; bone solves
+    /// `W'[o,k] = W[o,k](I + B) + B` for `W`, which loses digits in half precision.
+    ///
+    /// # Errors
+    ///
+    /// There is no merged adapter, or `I + B` has no inverse.
+    pub fn unmerge(self, path: &str) -> Result<Self, LayerError> {
+        match (&self.adapter, self.state) {
+            (Some(adapter), State::Merged) => {
+                let weight = to_dtype(self.weight.val(), adapter.dtype());
+                match adapter.unmerge(weight) {
+                    Ok(weight) => self.with_weight(weight, State::Enabled, path),
+                    Err(reason) => Err(self.error(path, reason)),
+                }
+            }
+            _ => Err(self.error(path, "it carries no merged adapter")),
+        }
+    }
+
+    fn with_weight(
+        mut self,
+        weight: Tensor<B, 2>,
+        state: State,
+        path: &str,
+    ) -> Result<Self, LayerError> {
+        let dtype = self.weight.dtype();
+        // The merged weight is a value, not a step of a graph.
+        let weight = to_dtype(weight.detach(), dtype);
+        let finite = weight.clone().abs().max().cast(DType::F32).into_scalar();
+        if !burn::tensor::ElementConversion::elem::<f32>(finite).is_finite() {
+            return Err(self.error(path, "the merged weight would not be finite"));
+        }
+        let tracked = self.weight.is_require_grad();
+        self.weight = self
+            .weight
+            .map(|_| weight.set_require_grad(tracked));
+        self.state = state;
+        Ok(self)
+    }
+}
+
+/// The tensor in `dtype`, itself where it already is.
+fn to_dtype<B: Backend, const D: usize>(tensor: Tensor<B, D>, dtype: DType) -> Tensor<B, D> {
+    if tensor.dtype() == dtype {
+        tensor
+    } else {
+        tensor.cast(dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! Choosing layers by module path, as PEFT does.
+
+use crate::AttachError;
+use regex::Regex;
+use std::collections::BTreeSet;
+
+/// Names of output heads, which `all-linear` leaves out as PEFT does.
+const HEADS: [&str; 2] = ["lm_head", "head"];
+
+/// A set of layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Every linear layer but the output head.
+    AllLinear,
+    /// Layers whose path is one of these or ends in `.` and one of these.
+    Names(Vec<String>),
+    /// Layers whose whole path matches this regular expression.
+    Regex(String),
+}
+
+impl Selection {
+    /// Layers by name.
+    pub fn names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
+        Self::Names(names.into_iter().map(Into::into).collect())
+    }
+}
+
+/// Which layers carry an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Targets {
+    /// The layers.
+    pub modules: Selection,
+    /// Layers taken out again.
+    pub exclude: Option<Selection>,
+    /// Only layers with one of these numbers, the first number in the path.
+    pub layers: Option<Vec<usize>>,
+}
+
+impl Targets {
+    /// Everything `modules` selects.
+    pub fn new(modules: Selection) -> Self {
+        Self {
+            modules,
+            exclude: None,
+            layers: None,
+        }
+    }
+
+    /// The paths that are targeted, in the order given.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::NoMatch`] names every name, expression or layer number that selects
+    /// nothing; [`AttachError::Pattern`] a bad expression.
+    pub fn resolve(&self, paths: &[String]) -> Result<Vec<String>, AttachError> {
+        let modules = Matcher::new(&self.modules)?;
+        let exclude = self.exclude.as_ref().map(Matcher::new).transpose()?;
+        let wanted = |path: &String| modules.matches(path);
+        let excluded = |path: &String| exclude.as_ref().is_some_and(|e| e.matches(path));
+        let in_layers = |path: &String| match (&self.layers, layer_number(path)) {
+            (None, _) => true,
+            (Some(layers), Some(number)) => layers.contains(&number),
+            (Some(_), None) => false,
+        };
+
+        let mut nothing = modules.unmatched(paths);
+        if let Some(exclude) = &exclude {
+            nothing.extend(exclude.unmatched(paths));
+        }
+        let numbers: BTreeSet<_> = paths
+            .iter()
+            .filter(|p| wanted(p))
+            .filter_map(|p| layer_number(p))
+            .collect();
+        for layer in self.layers.iter().flatten() {
+            if !numbers.contains(layer) {
+                nothing.push(format!("layer {layer}"));
+            }
+        }
+        let chosen: Vec<_> = paths
+            .iter()
+            .filter(|p| wanted(p) && !excluded(p) && in_layers(p))
+            .cloned()
+            .collect();
+        if chosen.is_empty() && nothing.is_empty() {
+            nothing.push("everything targeted is excluded".into());
+        }
+        if nothing.is_empty() {
+            Ok(chosen)
+        } else {
+            Err(AttachError::NoMatch {
+                patterns: nothing,
+                available: summary(paths),
+            })
+        }
+    }
+}
+
+/// The first component of a path that is a number.
+fn layer_number(path: &str) -> Option<usize> {
+    path.split('.').find_map(|part| part.parse().ok())
+}
+
+/// The paths with their numbers replaced by `N`, each once.
+fn summary(paths: &[String]) -> Vec<String> {
+    let set: BTreeSet<_> = paths
+        .iter()
+        .map(|path| {
+            let parts: Vec<_> = path
+                .split('.')
+                .map(|part| {
+                    if part.parse::<usize>().is_ok() {
+                        "N"
+                    } else {
+                        part
+                    }
+                })
+                .collect();
+            parts.join(".")
+        })
+        .collect();
+    set.into_iter().collect()
+}
+
+enum Matcher<'a> {
+    AllLinear,
+    Names(&'a [String]),
+    Regex(&'a str, Regex),
+}
+
+impl<'a> Matcher<'a> {
+    fn new(selection: &'a Selection) -> Result<Self, AttachError> {
+        Ok(match selection {
+            Selection::AllLinear => Self::AllLinear,
+            Selection::Names(names) => Self::Names(names),
+            Selection::Regex(pattern) => {
+                // The whole path must match, as Python's `re.fullmatch` has it.
+                let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+                    AttachError::Pattern {
+                        pattern: pattern.clone(),
+                        reason: error.to_string(),
+                    }
+                })?;
+                Self::Regex(pattern, regex)
+            }
+        })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::AllLinear => !HEADS.contains(&path),
+            Self::Names(names) => names.iter().any(|name| named(path, name)),
+            Self::Regex(_, regex) => regex.is_match(path),
+        }
+    }
+
+    fn unmatched(&self, paths: &[String]) -> Vec<String> {
+        let none = |test: &dyn Fn(&str) -> bool| !paths.iter().any(|path| test(path));
+        match self {
+            Self::AllLinear if none(&|p| self.matches(p)) => vec!["all-linear".into()],
+            Self::AllLinear => vec![],
+            Self::Names([]) => vec!["an empty list".into()],
+            Self::Names(names) => names
+                .iter()
+                .filter(|name| none(&|p| named(p, name)))
+                .cloned()
+                .collect(),
+            Self::Regex(pattern, _) if none(&|p| self.matches(p)) => vec![pattern.to_string()],
+            Self::Regex(..) => vec![],
+        }
+    }
+}
+
+fn named(path: &str, name: &str) -> bool {
+    path == name
+        || path
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths() -> Vec<String> {
+        let mut paths: Vec<String> = (0..3)
+            .flat_map(|i| {
+                ["q_proj", "k_proj"].map(|name| format!("model.layers.{i}.self_attn.{name}"))
+            })
+            .collect();
+        paths.push("lm_head".into());
+        paths
+    }
+
+    #[test]
+    fn names_match_whole_components() {
+        let targets = Targets::new(Selection::names(["q_proj"]));
+        assert_eq!(targets.resolve(&paths()).expect("matches").len(), 3);
+        let error = Targets::new(Selection::names(["_proj", "q_proj", "v_proj"]))
+            .resolve(&paths())
+            .expect_err("two match nothing");
+        let text = error.to_string();
+        assert!(text.contains("_proj, v_proj;"), "{text}");
+        assert!(text.contains("model.layers.N.self_attn.k_proj"), "{text}");
+    }
+
+    #[test]
+    fn all_linear_leaves_the_head() {
+        let chosen = Targets::new(Selection::AllLinear)
+            .resolve(&paths())
+            .expect("matches");
+        assert_eq!(chosen.len(), 6);
+        assert!(!chosen.contains(&"lm_head".to_string()));
+    }
+
+    #[test]
+    fn a_regex_must_match_the_whole_path() {
+        let whole = Targets::new(Selection::Regex(r".*\.[02]\..*\.(q|k)_proj".into()));
+        assert_eq!(whole.resolve(&paths()).expect("matches").len(), 4);
+        let part = Targets::new(Selection::Regex("q_proj".into()));
+        assert!(matches!(
+            part.resolve(&paths()),
+            Err(AttachError::NoMatch { .. })
+        ));
+        let bad = Targets::new(Selection::Regex("(".into()));
+        assert!(matches!(
+            bad.resolve(&paths()),
+            Err(AttachError::Pattern { .. })
+        ));
+    }
+
+    #[test]
+    fn layers_and_exclusions() {
+        let mut targets = Targets::new(Selection::AllLinear);
+        targets.layers = Some(vec![1, 2]);
+        targets.exclude = Some(Selection::names(["2.self_attn.k_proj"]));
+        assert_eq!(
+            targets.resolve(&paths()).expect("matches"),
+            [
+                "model.layers.1.self_attn.q_proj",
+                "model.layers.1.self_attn.k_proj",
+                "model.layers.2.self_attn.q_proj"
+            ]
+        );
+        targets.layers = Some(vec![1, 7]);
+        let error = targets.resolve(&paths()).expect_err("no layer 7");
+        assert!(error.to_string().contains("layer 7"), "{error}");
+    }
+}

@@ -1,0 +1,322 @@
+//! Model folders in the Hugging Face layout: `model.safetensors`, or shards and their index.
+//!
+//! [`Checkpoint`] maps the files and checks them before anything is used, [`Loader`] turns their
+//! tensors into the parameters of a model, and [`Writer`] writes such a folder.
+//!
+//! Files are taken to be hostile until checked: a broken one gives an error that lists everything
+//! wrong with it, never a panic or an allocation of a size it chose.
+
+mod error;
+mod header;
+mod index;
+mod loader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
+use memmap2::Mmap;
+pub use safetensors::Dtype;
+
+pub use error::{CheckpointError, FileProblem, Problem};
+pub use loader::{LoadError, Loader, Misshapen, Unsupported};
+pub use writer::{SaveError, Writer, save};
+
+/// File name of a checkpoint in one piece.
+pub const SINGLE_FILE: &str = "model.safetensors";
+/// File name of the index of a checkpoint in shards.
+pub const INDEX_FILE: &str = "model.safetensors.index.json";
+
+// The format is little endian and its bytes are used in place.
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "safetensors files are used in place, which needs a little-endian machine"
+);
+
+/// A tensor of a checkpoint, without its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Shape as stored; a linear weight is `[out, in]`.
+    pub shape: Vec<usize>,
+    /// Element type as stored.
+    pub dtype: Dtype,
+    /// Size in bytes.
+    pub bytes: usize,
+    /// Index into [`Checkpoint::files`].
+    pub file: usize,
+    /// First byte within that file.
+    start: usize,
+}
+
+/// An open model folder: its files mapped into memory and checked, nothing copied.
+///
+/// The files must not be changed or truncated while a checkpoint, or a tensor from it, is in use;
+/// replacing a file by renaming another over it is fine.
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    files: Vec<PathBuf>,
+    maps: Vec<bytes::Bytes>,
+    tensors: BTreeMap<String, TensorInfo>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens `model.safetensors` in `folder`, or else the shards that
+    /// `model.safetensors.index.json` names.
+    ///
+    /// # Errors
+    /// When the folder holds no weights, a file can't be read, or files are broken; the last lists
+    /// every problem of every file.
+    pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
+        if !folder.is_dir() {
+            return Err(CheckpointError::NotAFolder {
+                path: folder.to_owned(),
+            });
+        }
+        // A dangling link counts as there, so that it is reported rather than passed over.
+        if folder.join(SINGLE_FILE).symlink_metadata().is_ok() {
+            return Self::open_files(folder, &[SINGLE_FILE.to_owned()], None);
+        }
+        let Some(shards) = index::read(folder)? else {
+            return Err(CheckpointError::NoWeights {
+                folder: folder.to_owned(),
+                hint: index::hint(folder),
+            });
+        };
+        let names: Vec<String> = shards.keys().cloned().collect();
+        Self::open_files(folder, &names, Some(&shards))
+    }
+
+    /// Opens one safetensors file of any name.
+    ///
+    /// # Errors
+    /// When it can't be read or is broken.
+    pub fn open_file(path: &Path) -> Result<Self, CheckpointError> {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let mut checkpoint = Self::empty(folder);
+        let mut problems = Vec::new();
+        if !path.is_file() {
+            let problem = match path.exists() {
+                true => Problem::NotAFile,
+                false => Problem::Missing,
+            };
+            problems.push(FileProblem {
+                file: name,
+                problem,
+            });
+        } else {
+            checkpoint.add_file(&name, path, &mut problems)?;
+        }
+        checkpoint.checked(problems)
+    }
+
+    fn open_files(
+        folder: &Path,
+        names: &[String],
+        shards: Option<&index::Shards>,
+    ) -> Result<Self, CheckpointError> {
+        let mut checkpoint = Self::empty(folder);
+        let mut problems = Vec::new();
+        for name in names {
+            let resolved = index::resolve(folder, name).map_err(|source| CheckpointError::Io {
+                path: folder.join(name),
+                source,
+            })?;
+            match resolved {
+                Err(problem) => problems.push(FileProblem {
+                    file: name.clone(),
+                    problem,
+                }),
+                Ok(path) => {
+                    let expected = shards.and_then(|shards| shards.get(name));
+                    if let Some(held) = checkpoint.add_file(name, &path, &mut problems)?
+                        && let Some(expected) = expected
+                    {
+                        let absent = expected.iter().filter(|tensor| !held.contains(tensor));
+                        let unlisted = held.iter().filter(|tensor| !expected.contains(*tensor));
+                        problems.extend(
+                            absent
+                                .map(|tensor| Problem::NotInShard {
+                                    name: tensor.clone(),
+                                })
+                                .chain(unlisted.map(|tensor| Problem::NotInIndex {
+                                    name: tensor.clone(),
+                                }))
+                                .map(|problem| FileProblem {
+                                    file: name.clone(),
+                                    problem,
+                                }),
+                        );
+                    }
+                }
+            }
+        }
+        checkpoint.checked(problems)
+    }
+
+    fn empty(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            files: Vec::new(),
+            maps: Vec::new(),
+            tensors: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    fn checked(self, problems: Vec<FileProblem>) -> Result<Self, CheckpointError> {
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(CheckpointError::Broken {
+                folder: self.folder,
+                problems,
+            })
+        }
+    }
+
+    /// Maps a file and takes in its tensors; gives their names unless the file is broken.
+    fn add_file(
+        &mut self,
+        name: &str,
+        path: &Path,
+        problems: &mut Vec<FileProblem>,
+    ) -> Result<Option<BTreeSet<String>>, CheckpointError> {
+        let mut report = |problem| {
+            problems.push(FileProblem {
+                file: name.to_owned(),
+                problem,
+            });
+        };
+        let map = map_file(path).map_err(|source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let header = match header::parse(&map, self.files.len()) {
+            Ok(header) => header,
+            Err(found) => {
+                found.into_iter().for_each(report);
+                return Ok(None);
+            }
+        };
+        self.files.push(path.to_owned());
+        self.maps.push(map);
+        self.metadata.extend(header.metadata);
+        let mut held = BTreeSet::new();
+        for (tensor, info) in header.tensors {
+            if let Some(first) = self.tensors.get(&tensor) {
+                let other = self.files[first.file].file_name().unwrap_or_default();
+                report(Problem::InTwoShards {
+                    name: tensor.clone(),
+                    other: other.to_string_lossy().into_owned(),
+                });
+            } else {
+                self.tensors.insert(tensor.clone(), info);
+            }
+            held.insert(tensor);
+        }
+        Ok(Some(held))
+    }
+
+    /// The folder opened.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files the tensors are in.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The free-form strings in the files' headers.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// All tensors, sorted by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
+        self.tensors
+            .iter()
+            .map(|(name, info)| (name.as_str(), info))
+    }
+
+    /// A tensor's shape, type and size, if there is such a tensor.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name)
+    }
+
+    /// Bytes of all tensors together.
+    pub fn total_bytes(&self) -> usize {
+        self.tensors.values().map(|info| info.bytes).sum()
+    }
+
+    /// A tensor's data in its stored type: a view of the mapped file, which stays mapped as long
+    /// as the data is in use.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or burn has no type for its elements.
+    pub fn data(&self, name: &str) -> Result<TensorData, CheckpointError> {
+        let Some(info) = self.get(name) else {
+            return Err(CheckpointError::NoTensor {
+                folder: self.folder.clone(),
+                name: name.to_owned(),
+            });
+        };
+        let Some(dtype) = burn_dtype(info.dtype) else {
+            return Err(CheckpointError::UnreadableDtype {
+                folder: self.folder.clone(),
+                name: name.to_owned(),
+                dtype: info.dtype,
+            });
+        };
+        let view = self.maps[info.file].slice(info.start..info.start + info.bytes);
+        let bytes = if view.as_ptr().align_offset(dtype.size()) == 0 {
+            Bytes::from_shared(view, AllocationProperty::File)
+        } else {
+            // The format doesn't promise alignment (a header may have any length), and elements
+            // can't be read in place from an address that is not a multiple of their size.
+            Bytes::from_bytes_vec(view.to_vec())
+        };
+        Ok(TensorData::from_bytes(bytes, info.shape.clone(), dtype))
+    }
+}
+
+fn map_file(path: &Path) -> std::io::Result<bytes::Bytes> {
+    let file = File::open(path)?;
+    // SAFETY: the map is only read, and only through `bytes::Bytes`, which keeps it alive. That
+    // the file isn't changed meanwhile can't be enforced by any system call; the type's
+    // documentation asks it of the caller, as every memory-mapped reader of weights does.
+    let map = unsafe { Mmap::map(&file)? };
+    Ok(bytes::Bytes::from_owner(map))
+}
+
+/// burn's name for a stored element type, where it has one.
+fn burn_dtype(dtype: Dtype) -> Option<DType> {
+    Some(match dtype {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::I64 => DType::I64,
+        Dtype::I32 => DType::I32,
+        Dtype::I16 => DType::I16,
+        Dtype::I8 => DType::I8,
+        Dtype::U64 => DType::U64,
+        Dtype::U32 => DType::U32,
+        Dtype::U16 => DType::U16,
+        Dtype::U8 => DType::U8,
+        _ => return None,
+    })
+}

@@ -1,0 +1,152 @@
+//! Which files a checkpoint consists of: one, or the shards its index names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use super::error::{CheckpointError, FileProblem, Problem};
+use super::header::Entries;
+use super::{INDEX_FILE, SINGLE_FILE};
+use crate::folder::{MAX_JSON_BYTES, read_small};
+
+/// The shards of a checkpoint by file name, each with the tensors the index places there.
+pub(super) type Shards = BTreeMap<String, BTreeSet<String>>;
+
+#[derive(serde::Deserialize)]
+struct RawIndex {
+    weight_map: Entries<String>,
+}
+
+/// Reads `model.safetensors.index.json`; `None` when there is none.
+pub(super) fn read(folder: &Path) -> Result<Option<Shards>, CheckpointError> {
+    let path = folder.join(INDEX_FILE);
+    let bytes =
+        read_small(&path, MAX_JSON_BYTES).map_err(|source| CheckpointError::Io { path, source })?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    parse(&bytes)
+        .map(Some)
+        .map_err(|problems| CheckpointError::Broken {
+            folder: folder.to_owned(),
+            problems: problems
+                .into_iter()
+                .map(|problem| FileProblem {
+                    file: INDEX_FILE.to_owned(),
+                    problem,
+                })
+                .collect(),
+        })
+}
+
+pub(super) fn parse(json: &[u8]) -> Result<Shards, Vec<Problem>> {
+    let json_problem = |reason: String| vec![Problem::Json { reason }];
+    let index: RawIndex =
+        serde_json::from_slice(json).map_err(|error| json_problem(error.to_string()))?;
+    if index.weight_map.0.is_empty() {
+        return Err(json_problem("its weight_map is empty".to_owned()));
+    }
+    let mut problems = index.weight_map.duplicates();
+    let mut shards = Shards::new();
+    let mut refused = BTreeSet::new();
+    for (tensor, shard) in index.weight_map.0 {
+        if is_shard_name(&shard) {
+            shards.entry(shard).or_default().insert(tensor);
+        } else if refused.insert(shard.clone()) {
+            problems.push(Problem::ShardName { shard });
+        }
+    }
+    if problems.is_empty() {
+        Ok(shards)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Whether `name` is a plain file name on every system: what is a path on one may be a name on
+/// another, and `C:x` or `x:stream` mean something on Windows.
+fn is_shard_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    name.ends_with(".safetensors")
+        && !name.contains(['/', '\\', ':'])
+        && !name.contains(char::is_control)
+        && matches!(
+            (components.next(), components.next()),
+            (Some(Component::Normal(_)), None)
+        )
+}
+
+/// The real path of a file of the folder, when it is there, a file, and does not leave the folder.
+///
+/// A folder in the Hugging Face cache holds links to `../../blobs`, which is the only way out
+/// that is followed.
+pub(super) fn resolve(
+    folder: &Path,
+    name: &str,
+) -> Result<Result<PathBuf, Problem>, std::io::Error> {
+    let path = folder.join(name);
+    let real = match path.canonicalize() {
+        Ok(real) => real,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Err(Problem::Missing));
+        }
+        Err(error) => return Err(error),
+    };
+    let folder = folder.canonicalize()?;
+    if !real.is_file() {
+        return Ok(Err(Problem::NotAFile));
+    }
+    let blobs = folder
+        .parent()
+        .filter(|parent| parent.file_name().is_some_and(|name| name == "snapshots"))
+        .and_then(Path::parent)
+        .map(|repo| repo.join("blobs"));
+    let parent = real.parent();
+    if parent == Some(&folder) || (parent.is_some() && parent == blobs.as_deref()) {
+        Ok(Ok(real))
+    } else {
+        Ok(Err(Problem::LeavesFolder))
+    }
+}
+
+/// What to do about a folder without weights, by what it holds instead.
+pub(super) fn hint(folder: &Path) -> String {
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect()
+        })
+        .unwrap_or_default();
+    let of = |suffixes: &[&str]| {
+        let mut found: Vec<_> = names
+            .iter()
+            .filter(|name| suffixes.iter().any(|suffix| name.ends_with(suffix)))
+            .map(String::as_str)
+            .collect();
+        found.sort_unstable();
+        found.join(", ")
+    };
+    if names.is_empty() {
+        return "the folder is empty; download the model into it".to_owned();
+    }
+    let safetensors = of(&[".safetensors"]);
+    if names.iter().any(|name| name == "adapter_model.safetensors") {
+        return "it is an adapter's folder; give the folder of the base model".to_owned();
+    }
+    if !safetensors.is_empty() {
+        return format!(
+            "it holds {safetensors}; rename a single file to {SINGLE_FILE}, or download {INDEX_FILE} beside shards"
+        );
+    }
+    let pickles = of(&[".bin", ".pth", ".pt", ".ckpt"]);
+    if !pickles.is_empty() {
+        return format!(
+            "it holds {pickles}, a format that can run code when read; save the model as safetensors \
+             (in Python: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT))"
+        );
+    }
+    let gguf = of(&[".gguf"]);
+    if !gguf.is_empty() {
+        return format!("it holds {gguf}; download the model's safetensors files instead");
+    }
+    "download the model's .safetensors files into it".to_owned()
+}

@@ -1,0 +1,283 @@
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Tokenizer, TokenizerError};
+use crate::folder::{MAX_JSON_BYTES, read_small};
+
+const TOKENIZER_FILE: &str = "tokenizer.json";
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+/// Where ids of special tokens are looked for, in this order.
+const CONFIG_FILES: [&str; 2] = ["generation_config.json", "config.json"];
+
+/// A Hugging Face `tokenizer.json`.
+///
+/// Special tokens written out in a text (`</s>`) become those tokens, as in transformers.
+pub struct HfTokenizer {
+    inner: tokenizers::Tokenizer,
+    bos: Option<u32>,
+    eos: Vec<u32>,
+    vocab_size: usize,
+}
+
+impl std::fmt::Debug for HfTokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HfTokenizer")
+            .field("bos", &self.bos)
+            .field("eos", &self.eos)
+            .field("vocab_size", &self.vocab_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HfTokenizer {
+    /// Reads the tokenizer of a model folder.
+    ///
+    /// The end tokens are `eos_token_id` (a number or a list) of `generation_config.json`, else
+    /// of `config.json`, else the `eos_token` of `tokenizer_config.json`.
+    ///
+    /// Sequences start with a token when `tokenizer_config.json` says `add_bos_token: true`, or
+    /// says nothing and `tokenizer.json` itself puts one before a text. It is the one that
+    /// `tokenizer.json` puts there, else `bos_token_id` of the configs, else `bos_token`.
+    ///
+    /// # Errors
+    /// When `tokenizer.json` is missing, a file is not valid, or there is no usable end token.
+    pub fn from_folder(folder: &Path) -> Result<Self, TokenizerError> {
+        let path = folder.join(TOKENIZER_FILE);
+        let Some(json) = read(&path)? else {
+            let hint = if folder.join("tokenizer.model").exists() {
+                "it has tokenizer.model; convert it (in Python: \
+                 AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))"
+            } else {
+                "download it into the folder"
+            };
+            return Err(TokenizerError::NoTokenizer {
+                folder: folder.to_owned(),
+                hint: hint.to_owned(),
+            });
+        };
+        let inner = parse(&json).map_err(|reason| TokenizerError::Invalid { path, reason })?;
+        let mut configs = Vec::new();
+        for file in CONFIG_FILES {
+            configs.extend(read_json(&folder.join(file))?.map(|config| (file, config)));
+        }
+        let tokenizer_config =
+            read_json(&folder.join(TOKENIZER_CONFIG_FILE))?.unwrap_or(Value::Null);
+        let mut tokenizer = Self::new(inner, None, Vec::new());
+        let mut problems = Vec::new();
+        match tokenizer.find_eos(&configs, &tokenizer_config) {
+            Ok(eos) => tokenizer.eos = eos,
+            Err(found) => problems.extend(found),
+        }
+        match tokenizer.find_bos(&configs, &tokenizer_config) {
+            Ok(bos) => tokenizer.bos = bos,
+            Err(problem) => problems.push(problem),
+        }
+        if problems.is_empty() {
+            Ok(tokenizer)
+        } else {
+            Err(TokenizerError::SpecialTokens {
+                folder: folder.to_owned(),
+                problems,
+            })
+        }
+    }
+
+    /// A tokenizer from the text of a `tokenizer.json`, with the special tokens given.
+    ///
+    /// # Errors
+    /// When the text is no tokenizer, `eos` is empty, or an id is past the vocabulary.
+    pub fn from_json(json: &[u8], bos: Option<u32>, eos: Vec<u32>) -> Result<Self, TokenizerError> {
+        let invalid = |reason| TokenizerError::Invalid {
+            path: TOKENIZER_FILE.into(),
+            reason,
+        };
+        let this = Self::new(parse(json).map_err(invalid)?, bos, eos);
+        if this.eos.is_empty() {
+            return Err(invalid("no end-of-sequence token was given".to_owned()));
+        }
+        let bad: Vec<_> = bos
+            .iter()
+            .chain(&this.eos)
+            .filter(|&&id| id as usize >= this.vocab_size)
+            .collect();
+        if !bad.is_empty() {
+            return Err(invalid(format!(
+                "the special tokens {bad:?} are not among its {} tokens",
+                this.vocab_size
+            )));
+        }
+        Ok(this)
+    }
+
+    fn new(inner: tokenizers::Tokenizer, bos: Option<u32>, eos: Vec<u32>) -> Self {
+        // Not the number of tokens: ids may have gaps.
+        let vocab_size = inner
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .map_or(0, |id| id as usize + 1);
+        Self {
+            inner,
+            bos,
+            eos,
+            vocab_size,
+        }
+    }
+
+    fn find_eos(
+        &self,
+        configs: &[(&str, Value)],
+        tokenizer_config: &Value,
+    ) -> Result<Vec<u32>, Vec<String>> {
+        for (file, config) in configs {
+            let ids: Vec<&Value> = match &config["eos_token_id"] {
+                Value::Null => continue,
+                Value::Array(ids) => ids.iter().collect(),
+                id => vec![id],
+            };
+            if ids.is_empty() {
+                continue;
+            }
+            let (good, bad): (Vec<_>, Vec<_>) = ids
+                .into_iter()
+                .map(|id| self.id(file, "eos_token_id", id))
+                .partition(Result::is_ok);
+            if !bad.is_empty() {
+                return Err(bad.into_iter().filter_map(Result::err).collect());
+            }
+            return Ok(good.into_iter().flatten().collect());
+        }
+        match self.named_token(tokenizer_config, "eos_token") {
+            Ok(Some(id)) => Ok(vec![id]),
+            Ok(None) => Err(vec![
+                "no end-of-sequence token is named; add eos_token_id to config.json".to_owned(),
+            ]),
+            Err(problem) => Err(vec![problem]),
+        }
+    }
+
+    fn find_bos(
+        &self,
+        configs: &[(&str, Value)],
+        tokenizer_config: &Value,
+    ) -> Result<Option<u32>, String> {
+        let added = self.added_bos();
+        match &tokenizer_config["add_bos_token"] {
+            Value::Bool(false) => return Ok(None),
+            Value::Bool(true) => {}
+            Value::Null => return Ok(added),
+            other => {
+                return Err(format!(
+                    "add_bos_token in {TOKENIZER_CONFIG_FILE} is {other}, not true or false"
+                ));
+            }
+        }
+        if added.is_some() {
+            return Ok(added);
+        }
+        for (file, config) in configs {
+            match &config["bos_token_id"] {
+                Value::Null => {}
+                id => return self.id(file, "bos_token_id", id).map(Some),
+            }
+        }
+        match self.named_token(tokenizer_config, "bos_token")? {
+            Some(id) => Ok(Some(id)),
+            None => Err(format!(
+                "add_bos_token in {TOKENIZER_CONFIG_FILE} is true but no bos_token is named; add bos_token_id to config.json"
+            )),
+        }
+    }
+
+    /// The token that `tokenizer.json` itself puts before a text.
+    fn added_bos(&self) -> Option<u32> {
+        let plain = self.inner.encode_fast("a", false).ok()?;
+        let special = self.inner.encode_fast("a", true).ok()?;
+        let (&first, rest) = special.get_ids().split_first()?;
+        rest.starts_with(plain.get_ids()).then_some(first)
+    }
+
+    fn id(&self, file: &str, field: &str, value: &Value) -> Result<u32, String> {
+        match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
+            Some(id) if (id as usize) < self.vocab_size => Ok(id),
+            _ => Err(format!(
+                "{field} in {file} is {value}, not one of the {} token ids",
+                self.vocab_size
+            )),
+        }
+    }
+
+    /// The id of a token that `tokenizer_config.json` names as a string or `{"content": ..}`.
+    fn named_token(&self, tokenizer_config: &Value, field: &str) -> Result<Option<u32>, String> {
+        let name = match &tokenizer_config[field] {
+            Value::Null => return Ok(None),
+            Value::Object(token) => token.get("content").unwrap_or(&Value::Null),
+            name => name,
+        };
+        let id = name.as_str().and_then(|name| self.inner.token_to_id(name));
+        id.map(Some).ok_or_else(|| {
+            format!("{field} in {TOKENIZER_CONFIG_FILE} is {name}, which {TOKENIZER_FILE} lacks")
+        })
+    }
+}
+
+impl Tokenizer for HfTokenizer {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.inner
+            .encode_fast(text, false)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|error| TokenizerError::Encode {
+                reason: error.to_string(),
+            })
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        self.inner
+            .decode(ids, true)
+            .map_err(|error| TokenizerError::Decode {
+                reason: error.to_string(),
+            })
+    }
+
+    fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+}
+
+fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {
+    let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
+    // Files often carry the settings of some past run, which would cut every long text in silence.
+    inner
+        .with_truncation(None)
+        .map_err(|error| error.to_string())?;
+    inner.with_padding(None);
+    Ok(inner)
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, TokenizerError> {
+    read_small(path, MAX_JSON_BYTES).map_err(|source| TokenizerError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_json(path: &Path) -> Result<Option<Value>, TokenizerError> {
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| TokenizerError::Invalid {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })
+}

@@ -1,0 +1,312 @@
+//! A share of the samples held out for validation.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::sample::Sample;
+
+/// How much is held out: a whole number is a count, a fraction below 1 a share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Holdout {
+    /// So many samples; 0 holds nothing out.
+    Count(usize),
+    /// This share of the samples, above 0 and below 1, at least one sample.
+    Share(f64),
+}
+
+/// Samples to train on and samples held out, both in their original order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// To train on.
+    pub train: Vec<Sample>,
+    /// Held out.
+    pub validation: Vec<Sample>,
+}
+
+/// A split that cannot be made.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SplitError {
+    /// Neither a count nor a share.
+    #[error("held-out part '{0}': give a count like 200 or a share like 0.05")]
+    NotANumber(String),
+    /// A share out of range.
+    #[error("held-out share {0}: it must lie above 0 and below 1; a count is a whole number")]
+    Share(f64),
+    /// Nothing would be left to train on.
+    #[error("{count} of {samples} samples are to be held out: at least one must be left to train")]
+    TooMany {
+        /// How many were asked for.
+        count: usize,
+        /// How many there are.
+        samples: usize,
+    },
+    /// The rows of one prompt outnumber the part to hold out.
+    #[error(
+        "{count} samples cannot be held out: every prompt has more rows than that (the rarest has \
+         {smallest}), and rows of one prompt stay together; hold out at least {smallest}"
+    )]
+    SharedPrompts {
+        /// How many were asked for.
+        count: usize,
+        /// Rows of the rarest prompt.
+        smallest: usize,
+    },
+    /// All rows have the same prompt.
+    #[error("nothing can be held out: all {0} samples have the same prompt")]
+    OnePrompt(usize),
+}
+
+impl fmt::Display for Holdout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Share(share) => share.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Holdout {
+    type Err = SplitError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(count) = text.parse() {
+            return Ok(Self::Count(count));
+        }
+        match text.parse() {
+            Ok(share) => Self::Share(share).checked(),
+            Err(_) => Err(SplitError::NotANumber(text.to_owned())),
+        }
+    }
+}
+
+impl Holdout {
+    fn checked(self) -> Result<Self, SplitError> {
+        match self {
+            // Written so that NaN is refused as well.
+            Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(SplitError::Share(share)),
+            holdout => Ok(holdout),
+        }
+    }
+
+    fn count(self, samples: usize) -> Result<usize, SplitError> {
+        let count = match self.checked()? {
+            Self::Count(count) => count,
+            Self::Share(share) => ((samples as f64 * share).round() as usize).max(1),
+        };
+        if count > 0 && count >= samples {
+            return Err(SplitError::TooMany { count, samples });
+        }
+        Ok(count)
+    }
+}
+
+/// Holds samples out, chosen by `seed`.
+///
+/// Samples with the same prompt tokens stay on one side (without a prompt: with the same tokens),
+/// so fewer than asked for may be held out where prompts repeat.
+///
+/// # Errors
+/// [`SplitError`]: a share out of range, nothing left to train on, or no prompt rare enough.
+pub fn split_validation(
+    samples: Vec<Sample>,
+    holdout: Holdout,
+    seed: u64,
+) -> Result<Split, SplitError> {
+    let count = holdout.count(samples.len())?;
+    if count == 0 {
+        return Ok(Split {
+            train: samples,
+            validation: Vec::new(),
+        });
+    }
+    let (group_of, sizes) = groups(&samples);
+    if sizes.len() == 1 {
+        return Err(SplitError::OnePrompt(samples.len()));
+    }
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut held_out = vec![false; sizes.len()];
+    let mut left = count;
+    for group in order {
+        if sizes[group] <= left {
+            held_out[group] = true;
+            left -= sizes[group];
+        }
+    }
+    if left == count {
+        let smallest = sizes.into_iter().min().unwrap_or(0);
+        return Err(SplitError::SharedPrompts { count, smallest });
+    }
+    let mut split = Split {
+        train: Vec::with_capacity(samples.len() - count + left),
+        validation: Vec::with_capacity(count - left),
+    };
+    for (sample, group) in samples.into_iter().zip(group_of) {
+        match held_out[group] {
+            true => split.validation.push(sample),
+            false => split.train.push(sample),
+        }
+    }
+    Ok(split)
+}
+
+/// The group of each sample, numbered by first appearance, and the size of each group.
+fn groups(samples: &[Sample]) -> (Vec<usize>, Vec<usize>) {
+    let mut numbers = HashMap::new();
+    let mut sizes = Vec::new();
+    let group_of = samples
+        .iter()
+        .map(|sample| {
+            let key = match sample.prompt_len {
+                0 => (false, &sample.tokens[..]),
+                n => (true, &sample.tokens[..n]),
+            };
+            let number = *numbers.entry(key).or_insert(sizes.len());
+            if number == sizes.len() {
+                sizes.push(0);
+            }
+            sizes[number] += 1;
+            number
+        })
+        .collect();
+    (group_of, sizes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::batch::tests::any_samples;
+    use proptest::prelude::*;
+
+    fn distinct(count: u32) -> Vec<Sample> {
+        (0..count)
+            .map(|id| Sample {
+                tokens: vec![id, 7, 8],
+                prompt_len: 2,
+                row: id.into(),
+            })
+            .collect()
+    }
+
+    fn rows(samples: &[Sample]) -> Vec<u64> {
+        samples.iter().map(|s| s.row).collect()
+    }
+
+    #[test]
+    fn a_count_and_a_share_are_exact_where_prompts_differ() {
+        for holdout in [Holdout::Count(5), Holdout::Share(0.05)] {
+            let split = split_validation(distinct(100), holdout, 1).unwrap();
+            assert_eq!((split.train.len(), split.validation.len()), (95, 5));
+            assert!(split.train.is_sorted_by_key(|s| s.row));
+        }
+        let none = split_validation(distinct(3), Holdout::Count(0), 1).unwrap();
+        assert_eq!(none.train.len(), 3);
+        let least = split_validation(distinct(9), Holdout::Share(0.01), 1).unwrap();
+        assert_eq!(least.validation.len(), 1);
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let held_out = |seed| {
+            let split = split_validation(distinct(100), Holdout::Count(10), seed).unwrap();
+            rows(&split.validation)
+        };
+        assert_eq!(held_out(1), held_out(1));
+        assert_ne!(held_out(1), held_out(2));
+    }
+
+    #[test]
+    fn samples_without_a_prompt_are_told_apart_by_their_tokens() {
+        let mut samples = distinct(10);
+        for sample in &mut samples {
+            sample.tokens.rotate_left(1);
+            sample.prompt_len = 0;
+        }
+        let split = split_validation(samples, Holdout::Count(3), 0).unwrap();
+        assert_eq!(split.validation.len(), 3);
+    }
+
+    #[test]
+    fn impossible_splits_are_errors() {
+        let error = |samples, holdout| split_validation(samples, holdout, 0).unwrap_err();
+        assert_eq!(
+            error(distinct(5), Holdout::Count(5)),
+            SplitError::TooMany {
+                count: 5,
+                samples: 5
+            }
+        );
+        assert_eq!(
+            error(distinct(5), Holdout::Share(1.5)),
+            SplitError::Share(1.5)
+        );
+        assert!(matches!(
+            error(distinct(5), Holdout::Share(f64::NAN)),
+            SplitError::Share(_)
+        ));
+        let mut same = distinct(6);
+        for sample in &mut same {
+            sample.tokens[0] = 0;
+        }
+        assert_eq!(
+            error(same.clone(), Holdout::Count(2)),
+            SplitError::OnePrompt(6)
+        );
+        same[..3].iter_mut().for_each(|s| s.tokens[0] = 1);
+        assert_eq!(
+            error(same, Holdout::Count(2)),
+            SplitError::SharedPrompts {
+                count: 2,
+                smallest: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_number_says_whether_it_is_a_count_or_a_share() {
+        assert_eq!("200".parse(), Ok(Holdout::Count(200)));
+        assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
+        assert_eq!("1.0".parse::<Holdout>(), Err(SplitError::Share(1.0)));
+        assert!(matches!(
+            "5%".parse::<Holdout>(),
+            Err(SplitError::NotANumber(_))
+        ));
+        let read = |text| serde_json::from_str::<Holdout>(text).unwrap();
+        assert_eq!(read("200"), Holdout::Count(200));
+        assert_eq!(read("0.05"), Holdout::Share(0.05));
+    }
+
+    proptest! {
+        #[test]
+        fn sides_are_disjoint_whole_and_share_no_prompt(
+            samples in any_samples(60),
+            count in 1..30_usize,
+            seed: u64,
+        ) {
+            let all = rows(&samples);
+            let Ok(split) = split_validation(samples, Holdout::Count(count), seed) else {
+                return Ok(());
+            };
+            prop_assert!(!split.train.is_empty());
+            prop_assert!((1..=count).contains(&split.validation.len()));
+            let mut both = [rows(&split.train), rows(&split.validation)].concat();
+            both.sort_unstable();
+            prop_assert_eq!(both, all);
+            for held_out in split.validation.iter().filter(|s| s.prompt_len > 0) {
+                let prompt = &held_out.tokens[..held_out.prompt_len];
+                prop_assert!(!split.train.iter().any(
+                    |s| s.prompt_len > 0 && &s.tokens[..s.prompt_len] == prompt
+                ));
+            }
+        }
+    }
+}

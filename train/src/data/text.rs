@@ -1,0 +1,222 @@
+//! Plain text for language-model training: no rows, no template, every token trained.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bone_lm::tokenizer::{Tokenizer, TokenizerError, encode_prompt_and_response};
+use thiserror::Error;
+
+use super::sample::{Dropped, Limits, Sample, SampleError};
+
+/// A text that cannot be trained on.
+#[derive(Debug, Error)]
+pub enum TextError {
+    /// The file cannot be opened or read.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not UTF-8.
+    #[error("{}: invalid UTF-8 at line {line} (byte {byte} of the file): convert it to UTF-8", .path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Line of the first invalid byte, from 1.
+        line: usize,
+        /// That byte's place in the file, from 1.
+        byte: usize,
+    },
+    /// The file holds nothing but blank space.
+    #[error("{}: the file holds no text", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tokenizer refuses the text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Token ids without an embedding.
+    #[error("the text cannot be tokenized for this model: {0}")]
+    BeyondVocab(String),
+    /// No position could be trained.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+}
+
+/// Reads a text file, without its byte-order mark.
+///
+/// # Errors
+/// [`TextError`]: unreadable, not UTF-8, or blank.
+pub fn read_text(path: &Path) -> Result<String, TextError> {
+    let bytes = fs::read(path).map_err(|source| TextError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let lines = error.as_bytes()[..valid].iter().filter(|&&b| b == b'\n');
+        TextError::NotUtf8 {
+            path: path.to_owned(),
+            line: 1 + lines.count(),
+            byte: valid + 1,
+        }
+    })?;
+    if text
+        .trim_matches(['\u{FEFF}', ' ', '\t', '\r', '\n'])
+        .is_empty()
+    {
+        return Err(TextError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(match text.strip_prefix('\u{FEFF}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// Cuts BOS, text and EOS into chunks of at most `max_seq_len` tokens.
+///
+/// A chunk begins with the last token of the one before it, which is read and not trained: so
+/// every token but the very first is a target exactly once.
+///
+/// # Errors
+/// [`TextError`]: the tokenizer refuses the text, ids beyond the vocabulary, nothing to train.
+pub fn tokenize_text(
+    text: &str,
+    tokenizer: &dyn Tokenizer,
+    limits: Limits,
+) -> Result<Vec<Sample>, TextError> {
+    limits.check()?;
+    let (mut tokens, _) = encode_prompt_and_response(tokenizer, "", text)?;
+    tokens.extend(tokenizer.eos().first());
+    if let Some(what) = limits.beyond_vocab(&tokens) {
+        return Err(TextError::BeyondVocab(what));
+    }
+    if tokens.len() < 2 {
+        return Err(SampleError::NothingLeft {
+            dropped: Dropped {
+                empty: 1,
+                ..Dropped::default()
+            },
+            shortest_prompt: 0,
+            max_seq_len: limits.max_seq_len,
+        }
+        .into());
+    }
+    let starts = (0..tokens.len() - 1).step_by(limits.max_seq_len - 1);
+    Ok((0..)
+        .zip(starts)
+        .map(|(row, start)| Sample {
+            tokens: tokens[start..tokens.len().min(start + limits.max_seq_len)].to_vec(),
+            prompt_len: 0,
+            row,
+        })
+        .collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data::test_tokenizer::{BOS, Bytes, EOS};
+    use proptest::prelude::*;
+
+    fn read(bytes: &[u8]) -> Result<String, TextError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.txt");
+        fs::write(&path, bytes).unwrap();
+        read_text(&path)
+    }
+
+    fn limits(max_seq_len: usize) -> Limits {
+        Limits {
+            max_seq_len,
+            vocab_size: 258,
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_as_it_is() {
+        assert_eq!(read(b" a\r\nb\n").unwrap(), " a\r\nb\n");
+        assert_eq!(read("\u{FEFF}a".as_bytes()).unwrap(), "a");
+    }
+
+    #[test]
+    fn unusable_texts_are_errors_that_name_the_file() {
+        let message = read(b"a\nb\xFFc").unwrap_err().to_string();
+        assert!(message.contains("text.txt"), "{message}");
+        assert!(message.contains("line 2 (byte 4"), "{message}");
+        assert!(matches!(read(b" \n"), Err(TextError::Empty { .. })));
+        let absent = read_text(Path::new("absent.txt")).unwrap_err().to_string();
+        assert!(absent.starts_with("absent.txt: "), "{absent}");
+    }
+
+    #[test]
+    fn chunks_overlap_by_the_token_that_is_only_read() {
+        let samples = tokenize_text("abcd", &Bytes::default(), limits(3)).unwrap();
+        let tokens: Vec<_> = samples.iter().map(|s| s.tokens.as_slice()).collect();
+        assert_eq!(tokens, [&[BOS, 97, 98][..], &[98, 99, 100], &[100, EOS]]);
+        assert_eq!(samples.iter().map(|s| s.row).collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_an_error() {
+        let bytes = Bytes::default();
+        assert!(matches!(
+            tokenize_text("abc", &bytes, limits(1)),
+            Err(TextError::Sample(SampleError::MaxSeqLen(1)))
+        ));
+        let bare = Bytes {
+            bos: None,
+            eos: vec![],
+            ..Bytes::default()
+        };
+        assert!(matches!(
+            tokenize_text("a", &bare, limits(9)),
+            Err(TextError::Sample(SampleError::NothingLeft { .. }))
+        ));
+        let small = Limits {
+            max_seq_len: 9,
+            vocab_size: 257,
+        };
+        assert!(matches!(
+            tokenize_text("a", &bytes, small),
+            Err(TextError::BeyondVocab(_))
+        ));
+        let strict = Bytes {
+            refused: Some('a'),
+            ..Bytes::default()
+        };
+        assert!(matches!(
+            tokenize_text("a", &strict, limits(9)),
+            Err(TextError::Tokenizer(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_but_the_first_is_a_target_once(
+            text in ".{1,60}",
+            max_seq_len in 2..20_usize,
+        ) {
+            let samples = tokenize_text(&text, &Bytes::default(), limits(max_seq_len)).unwrap();
+            let mut whole = samples[0].tokens[..1].to_vec();
+            for sample in &samples {
+                prop_assert!(sample.tokens.len() <= max_seq_len);
+                prop_assert_eq!(whole.last(), sample.tokens.first());
+                whole.extend(&sample.tokens[sample.trained()]);
+            }
+            let expected: Vec<u32> = [BOS]
+                .into_iter()
+                .chain(text.bytes().map(u32::from))
+                .chain([EOS])
+                .collect();
+            prop_assert_eq!(whole, expected);
+        }
+    }
+}
