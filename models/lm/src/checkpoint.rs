@@ -140,25 +140,18 @@ impl Checkpoint {
                     problem,
                 }),
                 Ok(path) => {
-                    let expected = shards.and_then(|shards| shards.get(name));
-                    if let Some(held) = checkpoint.add_file(name, &path, &mut problems)?
-                        && let Some(expected) = expected
-                    {
-                        let absent = expected.iter().filter(|tensor| !held.contains(tensor));
-                        let unlisted = held.iter().filter(|tensor| !expected.contains(*tensor));
-                        problems.extend(
-                            absent
-                                .map(|tensor| Problem::NotInShard {
-                                    name: tensor.clone(),
-                                })
-                                .chain(unlisted.map(|tensor| Problem::NotInIndex {
-                                    name: tensor.clone(),
-                                }))
-                                .map(|problem| FileProblem {
-                                    file: name.clone(),
-                                    problem,
-                                }),
-                        );
+                    let held = checkpoint.add_file(name, &path, &mut problems)?;
+                    let listed = shards.and_then(|shards| shards.get(name));
+                    if let (Some(held), Some(listed)) = (held, listed) {
+                        let absent = listed.difference(&held).cloned();
+                        let unlisted = held.difference(listed).cloned();
+                        let disagreements = absent
+                            .map(|name| Problem::NotInShard { name })
+                            .chain(unlisted.map(|name| Problem::NotInIndex { name }));
+                        problems.extend(disagreements.map(|problem| FileProblem {
+                            file: name.clone(),
+                            problem,
+                        }));
                     }
                 }
             }

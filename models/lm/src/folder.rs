@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// Largest JSON file read from a model folder: the longest tokenizer.json known is 35 MB.
-pub(crate) const MAX_JSON_BYTES: u64 = 256 * 1024 * 1024;
+pub const MAX_JSON_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Reads a whole regular file of at most `max_bytes`; `None` when there is no such file.
 ///
 /// A device or a pipe under that name would never end, so it is refused.
-pub(crate) fn read_small(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => {
             return Err(io::Error::new(

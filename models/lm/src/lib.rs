@@ -1,6 +1,19 @@
-//! What every language model of the workspace shares.
+//! What every language model of the workspace shares: the [`CausalLm`] trait that the training
+//! loop and generation are written against, checkpoints, tokenizers and sampling.
 
+mod backend;
+mod causal_lm;
 pub mod checkpoint;
 mod folder;
+pub mod generate;
+pub mod init;
+mod norm;
 pub mod sampling;
 pub mod tokenizer;
+mod weights;
+
+pub use backend::Backend;
+pub use causal_lm::{Block, CausalLm, Span};
+pub use folder::{MAX_JSON_BYTES, read_small};
+pub use norm::RmsNorm;
+pub use weights::{compute_dtype, named_weights};

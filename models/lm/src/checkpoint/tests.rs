@@ -451,7 +451,7 @@ proptest! {
     #[test]
     fn damaged_files_never_panic(
         cut in any::<prop::sample::Index>(),
-        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8), 0..4),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8u8), 0..4),
         offsets in prop::collection::vec((any::<u64>(), any::<u64>()), 2),
         dims in prop::collection::vec(any::<u64>(), 0..4),
     ) {
@@ -460,7 +460,7 @@ proptest! {
         check_sound(&bytes[..cut.index(bytes.len())]);
         for (at, bit) in flips {
             let at = at.index(bytes.len());
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1u8 << bit;
         }
         check_sound(&bytes);
         let shape = format!("{dims:?}");

@@ -141,10 +141,8 @@ fn one_seed_gives_one_text() {
     let draws: Vec<u32> = (0..8)
         .map(|_| fixed.sample(&[0.0; 1000], &[]).unwrap())
         .collect();
-    assert_eq!(
-        draws, [0; 8],
-        "the same on every machine and in every release"
-    );
+    // A text drawn once can be drawn again in every release.
+    assert_eq!(draws, [731, 773, 25, 584, 262, 771, 218, 793]);
 }
 
 #[test]

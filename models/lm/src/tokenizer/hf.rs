@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::Value;
@@ -162,7 +163,7 @@ impl HfTokenizer {
         configs: &[(&str, Value)],
         tokenizer_config: &Value,
     ) -> Result<Option<u32>, String> {
-        let added = self.added_bos();
+        let added = self.added_bos()?;
         match &tokenizer_config["add_bos_token"] {
             Value::Bool(false) => return Ok(None),
             Value::Bool(true) => {}
@@ -191,11 +192,17 @@ impl HfTokenizer {
     }
 
     /// The token that `tokenizer.json` itself puts before a text.
-    fn added_bos(&self) -> Option<u32> {
-        let plain = self.inner.encode_fast("a", false).ok()?;
-        let special = self.inner.encode_fast("a", true).ok()?;
-        let (&first, rest) = special.get_ids().split_first()?;
-        rest.starts_with(plain.get_ids()).then_some(first)
+    fn added_bos(&self) -> Result<Option<u32>, String> {
+        let ids = |special| {
+            guarded(|| self.inner.encode_fast("a", special))
+                .map(|encoding| encoding.get_ids().to_vec())
+                .map_err(|reason| format!("{TOKENIZER_FILE} can't tokenise \"a\": {reason}"))
+        };
+        let (plain, special) = (ids(false)?, ids(true)?);
+        Ok(match special.split_first() {
+            Some((&first, rest)) if rest.starts_with(&plain) => Some(first),
+            _ => None,
+        })
     }
 
     fn id(&self, file: &str, field: &str, value: &Value) -> Result<u32, String> {
@@ -224,20 +231,13 @@ impl HfTokenizer {
 
 impl Tokenizer for HfTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        self.inner
-            .encode_fast(text, false)
+        guarded(|| self.inner.encode_fast(text, false))
             .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|error| TokenizerError::Encode {
-                reason: error.to_string(),
-            })
+            .map_err(|reason| TokenizerError::Encode { reason })
     }
 
     fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| TokenizerError::Decode {
-                reason: error.to_string(),
-            })
+        guarded(|| self.inner.decode(ids, true)).map_err(|reason| TokenizerError::Decode { reason })
     }
 
     fn bos(&self) -> Option<u32> {
@@ -254,13 +254,24 @@ impl Tokenizer for HfTokenizer {
 }
 
 fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {
-    let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| error.to_string())?;
-    // Files often carry the settings of some past run, which would cut every long text in silence.
-    inner
-        .with_truncation(None)
-        .map_err(|error| error.to_string())?;
-    inner.with_padding(None);
-    Ok(inner)
+    guarded(|| {
+        let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
+        // Files often carry the settings of some past run, which would cut every long text in
+        // silence.
+        inner.with_truncation(None)?;
+        inner.with_padding(None);
+        Ok(inner)
+    })
+}
+
+/// Runs code of the tokenizers crate, which panics on some files: a post-processor that names a
+/// token it doesn't define, a broken `precompiled_charsmap`, a decoder given what it can't strip.
+fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    // Nothing it leaves half done is seen: a tokenizer isn't changed after it has been read.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the tokenizers library can't work with this tokenizer.json".to_owned()),
+    }
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, TokenizerError> {

@@ -32,7 +32,8 @@ fn linear_is_a_transposed_view_of_the_file() {
     let linear = loader.linear("q", 3, 2, true);
     loader.finish().unwrap();
 
-    let output = linear.forward(Tensor::from_floats([[1., 10., 100.]], &Default::default()));
+    let input = Tensor::<Flex, 2>::from_floats([[1., 10., 100.]], &Default::default());
+    let output = linear.forward(input);
     assert_eq!(output.into_data(), TensorData::from([[328f32, 662.]]));
 
     let in_file = checkpoint.data("q.weight").unwrap().bytes.as_ptr();

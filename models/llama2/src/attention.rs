@@ -1,0 +1,122 @@
+use crate::{LlamaConfig, LlamaContext};
+use bone::BoneLinear;
+use bone_lm::Backend;
+use burn::module::Module;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Tensor, module::attention};
+
+/// Grouped-query self-attention with rotary positions.
+#[derive(Module, Debug)]
+pub struct Attention<B: Backend> {
+    /// Queries, `hidden_size → heads · head_dim`.
+    pub q_proj: BoneLinear<B>,
+    /// Keys, `hidden_size → kv_heads · head_dim`.
+    pub k_proj: BoneLinear<B>,
+    /// Values, `hidden_size → kv_heads · head_dim`.
+    pub v_proj: BoneLinear<B>,
+    /// Output, `heads · head_dim → hidden_size`.
+    pub o_proj: BoneLinear<B>,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) head_dim: usize,
+}
+
+/// Keys and values of the tokens so far, `[batch, kv_heads, tokens, head_dim]` each.
+#[derive(Debug, Clone)]
+pub struct KeyValueCache<B: Backend> {
+    seen: Option<(Tensor<B, 4>, Tensor<B, 4>)>,
+}
+
+impl<B: Backend> Default for KeyValueCache<B> {
+    fn default() -> Self {
+        Self { seen: None }
+    }
+}
+
+impl<B: Backend> KeyValueCache<B> {
+    /// Adds a piece's keys and values and returns all of them.
+    fn extend(&mut self, key: Tensor<B, 4>, value: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 4>) {
+        let all = match self.seen.take() {
+            None => (key, value),
+            Some((keys, values)) => (
+                Tensor::cat(vec![keys, key], 2),
+                Tensor::cat(vec![values, value], 2),
+            ),
+        };
+        self.seen = Some(all.clone());
+        all
+    }
+}
+
+impl<B: Backend> Attention<B> {
+    pub(crate) fn new(config: &LlamaConfig, [q, k, v, o]: [BoneLinear<B>; 4]) -> Self {
+        Self {
+            q_proj: q,
+            k_proj: k,
+            v_proj: v,
+            o_proj: o,
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    pub fn forward(
+        &self,
+        hidden: Tensor<B, 3>,
+        context: &LlamaContext<B>,
+        cache: Option<&mut KeyValueCache<B>>,
+    ) -> Tensor<B, 3> {
+        let [batch, len, _] = hidden.dims();
+        let split = |x: Tensor<B, 3>, heads: usize| {
+            x.reshape([batch, len, heads, self.head_dim])
+                .swap_dims(1, 2)
+        };
+        let query = split(self.q_proj.forward(hidden.clone()), self.heads);
+        let key = split(self.k_proj.forward(hidden.clone()), self.kv_heads);
+        let value = split(self.v_proj.forward(hidden), self.kv_heads);
+        let query = context.rotate(query);
+        let key = context.rotate(key);
+        let (key, value) = match cache {
+            Some(cache) => cache.extend(key, value),
+            None => (key, value),
+        };
+        let keys = key.dims()[2];
+        let mask = context
+            .mask
+            .clone()
+            .map(|mask| mask.expand([batch, self.heads, len, keys]));
+        let options = AttentionModuleOptions {
+            // A mask says all there is to say.
+            is_causal: mask.is_none(),
+            ..Default::default()
+        };
+        let mixed = attention(
+            query,
+            self.to_query_heads(key),
+            self.to_query_heads(value),
+            mask,
+            None,
+            options,
+        );
+        let mixed = mixed
+            .swap_dims(1, 2)
+            .reshape([batch, len, self.heads * self.head_dim]);
+        self.o_proj.forward(mixed)
+    }
+
+    /// Repeats each key or value head for the query heads of its group.
+    fn to_query_heads(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let group = self.heads / self.kv_heads;
+        if group == 1 {
+            return x;
+        }
+        let [batch, kv_heads, len, width] = x.dims();
+        x.reshape([batch, kv_heads, 1, len, width])
+            .expand([batch, kv_heads, group, len, width])
+            .reshape([batch, kv_heads * group, len, width])
+    }
+}

@@ -1,0 +1,294 @@
+use crate::LlamaError;
+use bone_lm::{MAX_JSON_BYTES, read_small};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// No dimension of a real model comes near it; it keeps products of two from overflowing.
+const MAX_DIMENSION: u64 = 1 << 24;
+
+/// A LLaMA's dimensions, under the names `config.json` has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LlamaConfig {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; each serves a group of query heads.
+    pub num_key_value_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Longest sequence the model was made for.
+    pub max_position_embeddings: usize,
+    /// ε of the norms.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary embedding's wavelengths.
+    pub rope_theta: f64,
+    /// Whether the output layer is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Whether the attention's projections have biases.
+    pub attention_bias: bool,
+    /// Whether the feed-forward projections have biases.
+    pub mlp_bias: bool,
+    /// Standard deviation of random starting weights.
+    pub initializer_range: f64,
+}
+
+/// Fields that do not change what the model computes.
+const HARMLESS: &[&str] = &[
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "_commit_hash",
+    "architectures",
+    "attention_dropout",
+    "auto_map",
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "finetuning_task",
+    "id2label",
+    "label2id",
+    "license",
+    "max_sequence_length",
+    "model_type",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "pretraining_tp",
+    "return_dict",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers_version",
+    "unk_token_id",
+    "use_cache",
+    "use_return_dict",
+];
+
+impl LlamaConfig {
+    /// Reads `config.json` in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Lists every field that is missing or malformed, and everything the file asks for that is
+    /// not supported.
+    pub fn from_folder(folder: &Path) -> Result<Self, LlamaError> {
+        let path = folder.join("config.json");
+        let file_error = |reason: String| LlamaError::ConfigFile {
+            path: path.clone(),
+            reason,
+        };
+        let bytes = read_small(&path, MAX_JSON_BYTES)
+            .map_err(|error| file_error(error.to_string()))?
+            .ok_or_else(|| {
+                file_error("not found; give the folder of a Hugging Face model".into())
+            })?;
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| file_error(format!("not JSON: {error}")))?;
+        let Value::Object(fields) = value else {
+            return Err(file_error("not a JSON object".into()));
+        };
+        Self::from_fields(fields).map_err(|problems| LlamaError::Config { path, problems })
+    }
+
+    fn from_fields(fields: Map<String, Value>) -> Result<Self, Vec<String>> {
+        let mut reader = Reader {
+            fields,
+            problems: Vec::new(),
+        };
+        let kind = reader.take("model_type");
+        if kind.as_ref().and_then(Value::as_str) != Some("llama") {
+            let kind = kind.unwrap_or(Value::Null);
+            reader.problem(format!("model_type is {kind}, only \"llama\" is supported"));
+        }
+        reader.only("hidden_act", "silu");
+        let hidden_size = reader.size("hidden_size", None);
+        let num_attention_heads = reader.size("num_attention_heads", None);
+        let head_dim = match hidden_size.checked_div(num_attention_heads) {
+            Some(width) if width * num_attention_heads == hidden_size => Some(width),
+            _ => None,
+        };
+        if head_dim.is_none() && !reader.has("head_dim") {
+            reader.problem(format!(
+                "hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}, and there is no head_dim"
+            ));
+        }
+        let config = Self {
+            hidden_size,
+            num_attention_heads,
+            intermediate_size: reader.size("intermediate_size", None),
+            num_hidden_layers: reader.size("num_hidden_layers", None),
+            num_key_value_heads: reader.size("num_key_value_heads", Some(num_attention_heads)),
+            head_dim: reader.size("head_dim", Some(head_dim.unwrap_or(2))),
+            vocab_size: reader.size("vocab_size", None),
+            max_position_embeddings: reader.size("max_position_embeddings", Some(2048)),
+            rms_norm_eps: reader.number("rms_norm_eps", 1e-6),
+            rope_theta: reader.rope(),
+            tie_word_embeddings: reader.flag("tie_word_embeddings"),
+            attention_bias: reader.flag("attention_bias"),
+            mlp_bias: reader.flag("mlp_bias"),
+            initializer_range: reader.number("initializer_range", 0.02),
+        };
+        if !config.num_attention_heads.is_multiple_of(config.num_key_value_heads.max(1)) {
+            reader.problem(format!(
+                "num_attention_heads {} is not a multiple of num_key_value_heads {}",
+                config.num_attention_heads, config.num_key_value_heads
+            ));
+        }
+        if config.head_dim % 2 == 1 {
+            reader.problem(format!(
+                "head_dim {} is odd; the rotary embedding turns pairs",
+                config.head_dim
+            ));
+        }
+        reader.refuse_the_rest();
+        if reader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(reader.problems)
+        }
+    }
+
+    /// Parameters of the whole model.
+    pub fn num_params(&self) -> usize {
+        let embedding = self.vocab_size * self.hidden_size;
+        let head = if self.tie_word_embeddings { 0 } else { embedding };
+        embedding + head + self.num_hidden_layers * self.block_params() + self.hidden_size
+    }
+
+    /// Parameters of one block.
+    pub fn block_params(&self) -> usize {
+        let (h, f) = (self.hidden_size, self.intermediate_size);
+        let q = self.num_attention_heads * self.head_dim;
+        let kv = self.num_key_value_heads * self.head_dim;
+        let attention_bias = usize::from(self.attention_bias) * (q + 2 * kv + h);
+        let mlp_bias = usize::from(self.mlp_bias) * (2 * f + h);
+        2 * h * q + 2 * h * kv + 3 * h * f + 2 * h + attention_bias + mlp_bias
+    }
+}
+
+/// Takes fields out one by one; what is left at the end was not understood.
+struct Reader {
+    fields: Map<String, Value>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn problem(&mut self, text: String) {
+        self.problems.push(text);
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.fields.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    fn take(&mut self, key: &str) -> Option<Value> {
+        self.fields.shift_remove(key).filter(|v| !v.is_null())
+    }
+
+    fn size(&mut self, key: &str, default: Option<usize>) -> usize {
+        match (self.take(key), default) {
+            (None, Some(default)) => default,
+            (None, None) => {
+                self.problem(format!("{key} is missing"));
+                1
+            }
+            (Some(value), _) => match value.as_u64() {
+                Some(size) if (1..=MAX_DIMENSION).contains(&size) => size as usize,
+                _ => {
+                    self.problem(format!(
+                        "{key} is {value}, not a whole number from 1 to {MAX_DIMENSION}"
+                    ));
+                    1
+                }
+            },
+        }
+    }
+
+    fn number(&mut self, key: &str, default: f64) -> f64 {
+        match self.take(key) {
+            None => default,
+            Some(value) => match value.as_f64() {
+                Some(number) if number > 0.0 && number.is_finite() => number,
+                _ => {
+                    self.problem(format!("{key} is {value}, not a number above 0"));
+                    default
+                }
+            },
+        }
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        match self.take(key) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(value) => {
+                self.problem(format!("{key} is {value}, neither true nor false"));
+                false
+            }
+        }
+    }
+
+    fn only(&mut self, key: &str, supported: &str) {
+        if let Some(value) = self.take(key)
+            && value.as_str() != Some(supported)
+        {
+            self.problem(format!("{key} is {value}, only \"{supported}\" is supported"));
+        }
+    }
+
+    /// `rope_theta`, from the top level or from `rope_parameters`, where newer files keep it.
+    fn rope(&mut self) -> f64 {
+        let mut theta = self.number("rope_theta", 10_000.0);
+        for key in ["rope_scaling", "rope_parameters"] {
+            let Some(value) = self.take(key) else {
+                continue;
+            };
+            let Value::Object(fields) = value else {
+                self.problem(format!("{key} is {value}, not an object"));
+                continue;
+            };
+            let mut inner = Reader {
+                fields,
+                problems: Vec::new(),
+            };
+            theta = inner.number("rope_theta", theta);
+            for name in ["rope_type", "type"] {
+                inner.only(name, "default");
+            }
+            if inner.number("partial_rotary_factor", 1.0) != 1.0 {
+                inner.problem("partial_rotary_factor other than 1 is not supported".into());
+            }
+            inner.refuse_the_rest();
+            for problem in inner.problems {
+                self.problem(format!("{key}.{problem}"));
+            }
+        }
+        theta
+    }
+
+    fn refuse_the_rest(&mut self) {
+        for (key, value) in std::mem::take(&mut self.fields) {
+            // What is absent, empty or switched off asks for nothing.
+            let nothing = match &value {
+                Value::Null | Value::Bool(false) => true,
+                Value::Array(list) => list.is_empty(),
+                Value::Object(map) => map.is_empty(),
+                _ => false,
+            };
+            if !nothing && !HARMLESS.contains(&key.as_str()) {
+                self.problem(format!(
+                    "{key} is {value}, which is not supported; if it does not change what the model computes, remove it"
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

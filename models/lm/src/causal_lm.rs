@@ -1,0 +1,95 @@
+//! The seam between models and everything that uses them.
+
+use crate::Backend;
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+use std::fmt::Debug;
+
+/// Where a piece of a batch stands in its sequences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Sequences in the batch.
+    pub batch: usize,
+    /// Tokens of each sequence before this piece, held by the blocks' states.
+    pub past: usize,
+    /// Tokens of each sequence in this piece.
+    pub len: usize,
+    /// How many of each sequence's first tokens are padding. Empty when none are.
+    pub left_pad: Vec<usize>,
+}
+
+impl Span {
+    /// Whole sequences without padding on the left.
+    pub fn whole(batch: usize, len: usize) -> Self {
+        Self {
+            batch,
+            past: 0,
+            len,
+            left_pad: Vec::new(),
+        }
+    }
+}
+
+/// One block of a model: what block recompute runs again.
+pub trait Block<B: Backend>: Module<B> {
+    /// What all blocks of one forward share: positions, masks.
+    type Context: Clone + Send + Debug;
+    /// What a block carries from one piece of a sequence to the next: keys and values, or a
+    /// recurrent state. The default is that of a sequence's start.
+    type State: Clone + Send + Debug + Default;
+
+    /// Runs the block.
+    ///
+    /// With a `state`, the piece continues the sequences that left it, and the state is brought
+    /// up to the piece's end; without, the piece is the whole of its sequences.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    fn forward(
+        &self,
+        hidden: Tensor<B, 3>,
+        context: &Self::Context,
+        state: Option<&mut Self::State>,
+    ) -> Tensor<B, 3>;
+}
+
+/// A language model seen as embedding, blocks, final norm and head.
+///
+/// Padding on the right needs no mask: no token sees what comes after it.
+pub trait CausalLm<B: Backend>: Module<B> {
+    /// The model's block.
+    type Block: Block<B>;
+
+    /// Token embeddings: `[batch, len]` → `[batch, len, hidden_size]`, in the precision the model
+    /// computes in.
+    fn embed(&self, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3>;
+
+    /// The blocks in order.
+    fn blocks(&self) -> &[Self::Block];
+
+    /// What the blocks need to know of a piece.
+    fn context(&self, span: &Span) -> <Self::Block as Block<B>>::Context;
+
+    /// Logits of the last block's output: final norm, then head.
+    ///
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, len, hidden_size]`
+    /// - output: `[batch, len, vocab_size]`
+    fn head(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3>;
+
+    /// Rows of the output layer.
+    fn vocab_size(&self) -> usize;
+
+    /// Logits of whole sequences: `[batch, len]` → `[batch, len, vocab_size]`.
+    fn forward(&self, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3> {
+        let [batch, len] = tokens.dims();
+        let context = self.context(&Span::whole(batch, len));
+        let mut hidden = self.embed(tokens);
+        for block in self.blocks() {
+            hidden = block.forward(hidden, &context, None);
+        }
+        self.head(hidden)
+    }
+}

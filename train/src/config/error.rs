@@ -1,0 +1,60 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Settings that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}:{line}: not valid TOML: {message}", .path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line of the first fault, from 1.
+        line: usize,
+        /// The parser's message.
+        message: String,
+    },
+    /// Settings that are unknown, of the wrong type, out of range or at odds; all of them.
+    #[error("{}", list(.0))]
+    Invalid(Vec<Problem>),
+}
+
+/// One thing wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the setting was given, as a person wrote it: `run.toml: rank`, `--set rank`,
+    /// `--rank`, or only `rank` where it was not given.
+    pub place: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    match problems {
+        [problem] => problem.to_string(),
+        problems => {
+            let mut text = format!("{} problems with the settings:", problems.len());
+            for problem in problems {
+                text.push_str(&format!("\n  {problem}"));
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Reading one setting, from TOML or from the command line, and writing it back as TOML.
+
+use std::path::PathBuf;
+
+use bone::Selection;
+use toml::Value;
+
+use super::words::{DtypeChoice, Init, MethodName, Word};
+use crate::data::{FieldMap, Holdout};
+use crate::schedule::ScheduleKind;
+
+/// The largest whole number that TOML can hold.
+const MOST: u64 = i64::MAX as u64;
+
+/// A setting as it was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Given<'a> {
+    Toml(&'a Value),
+    Text(&'a str),
+}
+
+/// A type of setting. The errors are sentences without the name of the key.
+pub(super) trait Setting: Sized {
+    fn from_toml(value: &Value) -> Result<Self, String>;
+
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// TOML that [`from_toml`](Self::from_toml) reads as the same value.
+    fn literal(&self) -> String;
+
+    fn read(given: Given<'_>) -> Result<Self, String> {
+        match given {
+            Given::Toml(value) => Self::from_toml(value),
+            Given::Text(text) => Self::from_text(text),
+        }
+    }
+}
+
+fn wrong_type(value: &Value, wanted: &str) -> String {
+    let got = match value {
+        Value::String(text) => format!("the string {}", quoted(text)),
+        Value::Integer(number) => format!("the whole number {number}"),
+        Value::Float(number) => format!("the number {number:?}"),
+        Value::Boolean(value) => value.to_string(),
+        Value::Datetime(_) => "a date".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Table(_) => "a table (settings are not grouped in sections)".to_owned(),
+    };
+    format!("must be {wanted}, not {got}")
+}
+
+/// A TOML basic string on one line.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
+    let values: Vec<_> = values.iter().map(literal).collect();
+    format!("[{}]", values.join(", "))
+}
+
+impl Setting for String {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            other => Err(wrong_type(other, "a string")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("is empty".to_owned());
+        }
+        Ok(text.to_owned())
+    }
+
+    fn literal(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Setting for PathBuf {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            other => Err(wrong_type(other, "a path in quotes")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        String::from_text(text).map(Self::from)
+    }
+
+    fn literal(&self) -> String {
+        quoted(&self.to_string_lossy())
+    }
+}
+
+impl Setting for u64 {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) if *number >= 0 => Ok(number.unsigned_abs()),
+            other => Err(wrong_type(other, "a whole number, 0 or more")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) if number <= MOST => Ok(number),
+            Ok(_) => Err(format!("must be at most {MOST}")),
+            Err(_) => Err(format!("must be a whole number, 0 or more, not '{text}'")),
+        }
+    }
+
+    fn literal(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for usize {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let number = u64::from_toml(value)?;
+        Self::try_from(number).map_err(|_| format!("must be at most {}", Self::MAX))
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let number = u64::from_text(text)?;
+        Self::try_from(number).map_err(|_| format!("must be at most {}", Self::MAX))
+    }
+
+    fn literal(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for f64 {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Float(number) => Ok(*number),
+            Value::Integer(number) => Ok(*number as f64),
+            other => Err(wrong_type(other, "a number")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("must be a number, not '{text}'"))
+    }
+
+    fn literal(&self) -> String {
+        // Debug keeps every digit and writes small numbers as 2e-5.
+        format!("{self:?}")
+    }
+}
+
+impl Setting for bool {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Boolean(value) => Ok(*value),
+            other => Err(wrong_type(other, "true or false")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("must be true or false, not '{text}'"))
+    }
+
+    fn literal(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! word_settings {
+    ($($type:ty),+) => {$(
+        impl Setting for $type {
+            fn from_toml(value: &Value) -> Result<Self, String> {
+                match value {
+                    Value::String(word) => Self::from_word(word),
+                    other => {
+                        let words: Vec<_> = <$type as Word>::ALL.iter().map(|w| w.word()).collect();
+                        Err(wrong_type(other, &format!("one of {}", words.join(", "))))
+                    }
+                }
+            }
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                Self::from_word(text)
+            }
+
+            fn literal(&self) -> String {
+                quoted(self.word())
+            }
+        }
+    )+};
+}
+
+word_settings!(Init, MethodName, DtypeChoice, ScheduleKind);
+
+const SELECTION: &str = "\"all-linear\", a list of layer names, or a regular expression";
+
+impl Setting for Selection {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let names = match value {
+            Value::String(text) => return Self::from_text(text),
+            Value::Array(names) => names,
+            other => return Err(wrong_type(other, SELECTION)),
+        };
+        if names.is_empty() {
+            return Err(format!("the list is empty; give {SELECTION}"));
+        }
+        let names: Result<Vec<_>, _> = names.iter().map(String::from_toml).collect();
+        names
+            .map(Self::Names)
+            .map_err(|error| format!("in the list: a layer name {error}"))
+    }
+
+    /// Text made only of what layer names are made of is a name, or several with commas between;
+    /// a list in TOML is a list; anything else is a regular expression.
+    fn from_text(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text == "all-linear" {
+            return Ok(Self::AllLinear);
+        }
+        let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        let names: Vec<_> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .collect();
+        if names.is_empty() {
+            return Err(format!("is empty; give {SELECTION}"));
+        }
+        if names.iter().all(|name| name.chars().all(in_name)) {
+            return Ok(Self::names(names));
+        }
+        match toml_list(text) {
+            Some(list) => Self::from_toml(&list),
+            None => Ok(Self::Regex(text.to_owned())),
+        }
+    }
+
+    fn literal(&self) -> String {
+        match self {
+            Self::AllLinear => quoted("all-linear"),
+            Self::Names(names) => list(names, |name| quoted(name)),
+            Self::Regex(pattern) => quoted(pattern),
+        }
+    }
+}
+
+/// `text` as a TOML list, if it is one.
+fn toml_list(text: &str) -> Option<Value> {
+    let table: toml::Table = format!("list = {text}").parse().ok()?;
+    table.get("list").filter(|list| list.is_array()).cloned()
+}
+
+/// Numbers of layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layers(pub Vec<usize>);
+
+/// A range longer than any model is deep is a slip of the keyboard.
+const MOST_LAYERS: usize = 10_000;
+
+impl Setting for Layers {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            Value::Array(numbers) => {
+                let numbers: Result<Vec<_>, _> = numbers.iter().map(usize::from_toml).collect();
+                match numbers {
+                    Ok(numbers) if numbers.is_empty() => Err("the list is empty".to_owned()),
+                    Ok(numbers) => Ok(Self(numbers)),
+                    Err(error) => Err(format!("in the list: a layer number {error}")),
+                }
+            }
+            other => Err(wrong_type(other, "a list of layer numbers like [0, 1]")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if let Some(list) = toml_list(text) {
+            return Self::from_toml(&list);
+        }
+        let mut numbers = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let bounds = part.split_once('-').unwrap_or((part, part));
+            match (bounds.0.trim().parse(), bounds.1.trim().parse()) {
+                (Ok(first), Ok(last)) if first <= last && last < MOST_LAYERS => {
+                    numbers.extend(first..=last);
+                }
+                _ => return Err(format!("'{part}' is not a layer number; write 0,1,4 or 0-7")),
+            }
+        }
+        Ok(Self(numbers))
+    }
+
+    fn literal(&self) -> String {
+        list(&self.0, usize::literal)
+    }
+}
+
+impl Setting for FieldMap {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            Value::Table(table) => {
+                let map: Self = table
+                    .clone()
+                    .try_into()
+                    .map_err(|error: toml::de::Error| error.message().to_owned())?;
+                let fields = [Some(&map.instruction), map.input.as_ref(), Some(&map.response)];
+                if fields.into_iter().flatten().any(String::is_empty) {
+                    return Err("names an empty field".to_owned());
+                }
+                Ok(map)
+            }
+            other => Err(wrong_type(
+                other,
+                "a table like { instruction = \"query\", response = \"response\" }",
+            )),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error| format!("{error}"))
+    }
+
+    fn literal(&self) -> String {
+        let input = self
+            .input
+            .iter()
+            .map(|input| format!("input = {}, ", quoted(input)))
+            .collect::<String>();
+        format!(
+            "{{ instruction = {}, {input}response = {} }}",
+            quoted(&self.instruction),
+            quoted(&self.response)
+        )
+    }
+}
+
+impl Setting for Holdout {
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) => Self::from_text(&number.to_string()),
+            Value::Float(number) => Self::from_text(&f64::literal(number)),
+            other => Err(wrong_type(other, "a count like 200 or a share like 0.02")),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(Self::Count(count)) if count as u64 > MOST => {
+                Err(format!("must be at most {MOST}"))
+            }
+            Ok(holdout) => Ok(holdout),
+            Err(error) => Err(format!("{error}")),
+        }
+    }
+
+    fn literal(&self) -> String {
+        match self {
+            Self::Count(count) => count.literal(),
+            Self::Share(share) => share.literal(),
+        }
+    }
+}

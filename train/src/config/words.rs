@@ -1,0 +1,114 @@
+//! Settings whose value is one of a few words.
+
+use super::suggest::nearest;
+use crate::schedule::ScheduleKind;
+
+/// What the model starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Init {
+    /// The weights in the model's folder.
+    #[default]
+    Pretrained,
+    /// Random weights of the shapes that the folder's `config.json` gives.
+    Random,
+}
+
+/// The method's name, before its settings are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MethodName {
+    /// Bone on the output axis.
+    #[default]
+    Bone,
+    /// Bone on the input axis.
+    BoneInput,
+    /// Miss.
+    Miss,
+    /// Miss-mini.
+    MissMini,
+    /// Every weight of the model.
+    Full,
+}
+
+/// The precision the base weights are held in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DtypeChoice {
+    /// Chosen from the checkpoint and the device; the run prints which and why.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 16-bit floats.
+    F16,
+}
+
+/// A type whose values are words.
+pub(super) trait Word: Copy + 'static {
+    const ALL: &'static [Self];
+
+    fn word(self) -> &'static str;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        if let Some(found) = Self::ALL.iter().find(|known| known.word() == word) {
+            return Ok(*found);
+        }
+        let words: Vec<_> = Self::ALL.iter().map(|known| known.word()).collect();
+        let near = nearest(word, words.iter().copied())
+            .map(|near| format!("; did you mean '{near}'?"))
+            .unwrap_or_default();
+        Err(format!("'{word}' is none of {}{near}", words.join(", ")))
+    }
+}
+
+impl Word for Init {
+    const ALL: &'static [Self] = &[Self::Pretrained, Self::Random];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pretrained => "pretrained",
+            Self::Random => "random",
+        }
+    }
+}
+
+impl Word for MethodName {
+    const ALL: &'static [Self] = &[
+        Self::Bone,
+        Self::BoneInput,
+        Self::Miss,
+        Self::MissMini,
+        Self::Full,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Bone => "bone",
+            Self::BoneInput => "bone-input",
+            Self::Miss => "miss",
+            Self::MissMini => "miss-mini",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl Word for DtypeChoice {
+    const ALL: &'static [Self] = &[Self::Auto, Self::F32, Self::Bf16, Self::F16];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl Word for ScheduleKind {
+    const ALL: &'static [Self] = &ScheduleKind::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}

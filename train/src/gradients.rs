@@ -1,0 +1,121 @@
+//! Gradients by parameter: added up, measured, clipped.
+
+use burn::module::{AutodiffModule, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+use std::marker::PhantomData;
+
+/// Gradients of any number of backward passes, added up.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    sum: GradientsParams,
+}
+
+impl Gradients {
+    /// Adds what one backward pass gave to the parameters of `module`.
+    pub fn add<B: AutodiffBackend, M: AutodiffModule<B>>(
+        &mut self,
+        grads: &mut B::Gradients,
+        module: &M,
+    ) {
+        let mut new = GradientsParams::from_module::<B, M>(grads, module);
+        if new.is_empty() {
+            return;
+        }
+        module.visit(&mut Add {
+            sum: &mut self.sum,
+            new: &mut new,
+            backend: PhantomData::<B>,
+        });
+    }
+
+    /// Whether any parameter has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.sum.is_empty()
+    }
+
+    /// Sum of the squares of every entry, `[1]`: the square of the global norm.
+    pub fn squared_norm<B: AutodiffBackend, M: AutodiffModule<B>>(
+        &self,
+        module: &M,
+    ) -> Option<Tensor<B::InnerBackend, 1>> {
+        let mut visitor = SquaredNorm::<B> {
+            sum: &self.sum,
+            parts: Vec::new(),
+        };
+        module.visit(&mut visitor);
+        visitor.parts.into_iter().reduce(|a, b| a + b)
+    }
+
+    /// The gradients for burn's optimizers, each multiplied by `factor`.
+    pub fn scaled<B: AutodiffBackend, M: AutodiffModule<B>>(
+        mut self,
+        module: &M,
+        factor: f64,
+    ) -> GradientsParams {
+        if factor != 1.0 {
+            module.visit(&mut Scale {
+                sum: &mut self.sum,
+                factor,
+                backend: PhantomData::<B>,
+            });
+        }
+        self.sum
+    }
+
+    /// The gradients as they are.
+    pub fn as_params(&self) -> &GradientsParams {
+        &self.sum
+    }
+}
+
+struct Add<'a, B> {
+    sum: &'a mut GradientsParams,
+    new: &'a mut GradientsParams,
+    backend: PhantomData<B>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Add<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(new) = self.new.remove::<B::InnerBackend, D>(param.id) {
+            let sum = match self.sum.remove::<B::InnerBackend, D>(param.id) {
+                Some(sum) => sum + new,
+                None => new,
+            };
+            self.sum.register::<B::InnerBackend, D>(param.id, sum);
+        }
+    }
+}
+
+struct SquaredNorm<'a, B: AutodiffBackend> {
+    sum: &'a GradientsParams,
+    parts: Vec<Tensor<B::InnerBackend, 1>>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for SquaredNorm<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(grad) = self.sum.get::<B::InnerBackend, D>(param.id) {
+            // Parameters may differ in precision; half precision would overflow here.
+            let grad = match grad.dtype() {
+                DType::F64 | DType::F32 => grad,
+                _ => grad.cast(DType::F32),
+            };
+            self.parts.push(grad.square().sum());
+        }
+    }
+}
+
+struct Scale<'a, B> {
+    sum: &'a mut GradientsParams,
+    factor: f64,
+    backend: PhantomData<B>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Scale<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(grad) = self.sum.remove::<B::InnerBackend, D>(param.id) {
+            let scaled = grad.mul_scalar(self.factor);
+            self.sum.register::<B::InnerBackend, D>(param.id, scaled);
+        }
+    }
+}

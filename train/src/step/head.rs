@@ -1,0 +1,160 @@
+//! From hidden states to the loss, and back.
+
+use super::{TrainBackend, TrainModel};
+use crate::data::Batch;
+use crate::gradients::Gradients;
+use bone_lm::{Backend, CausalLm};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::log_softmax};
+
+/// What the positions of a batch predict.
+pub(super) struct Targets {
+    /// Next token at every position, `rows · (len − 1)`.
+    tokens: Vec<i32>,
+    /// Positions whose target is trained.
+    trained: Vec<i32>,
+}
+
+impl Targets {
+    pub(super) fn new(batch: &Batch) -> Self {
+        let shifted = |position: usize| position % batch.len != 0;
+        let tokens: Vec<_> = (0..batch.tokens.len())
+            .filter(|at| shifted(*at))
+            .map(|at| batch.tokens[at] as i32)
+            .collect();
+        let trained = (0..batch.tokens.len())
+            .filter(|at| shifted(*at))
+            .map(|at| batch.loss_mask[at])
+            .enumerate()
+            .filter(|(_, trained)| *trained)
+            .map(|(at, _)| at as i32)
+            .collect();
+        Self { tokens, trained }
+    }
+
+    fn chunks(&self, size: usize) -> impl Iterator<Item = (Vec<i32>, Vec<i32>)> {
+        self.trained.chunks(size.max(1)).map(|positions| {
+            let tokens = positions.iter().map(|p| self.tokens[*p as usize]).collect();
+            (positions.to_vec(), tokens)
+        })
+    }
+}
+
+fn ints<B: Backend>(values: Vec<i32>, device: &B::Device) -> Tensor<B, 1, Int> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}
+
+/// `−log p(target)` of every position: hidden `[1, n, hidden_size]`, targets `[n]` → `[n]`.
+fn negative_log_likelihood<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    hidden: Tensor<B, 3>,
+    targets: Tensor<B, 1, Int>,
+) -> Tensor<B, 1> {
+    let logits = model.head(hidden);
+    let [_, n, vocab] = logits.dims();
+    let log_p = log_softmax(logits.reshape([n, vocab]), 1);
+    log_p
+        .gather(1, targets.reshape([n, 1]))
+        .reshape([n])
+        .neg()
+}
+
+/// The sum over the trained positions, through the logits of every position.
+pub(super) fn full<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    hidden: Tensor<B, 3>,
+    targets: &Targets,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    let [batch, len, size] = hidden.dims();
+    let n = batch * len;
+    let losses = negative_log_likelihood(
+        model,
+        hidden.reshape([1, n, size]),
+        ints(targets.tokens.clone(), device),
+    );
+    let mut weights = vec![0f32; n];
+    for position in &targets.trained {
+        weights[*position as usize] = 1.0;
+    }
+    let weights = Tensor::from_data(TensorData::new(weights, [n]), (device, losses.dtype()));
+    (losses * weights).sum()
+}
+
+/// [`full`] with its gradients: adds the head's, returns the sum and the gradient to `hidden`.
+pub(super) fn whole<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    hidden: Tensor<B::InnerBackend, 3>,
+    targets: &Targets,
+    scale: f64,
+    device: &B::Device,
+    grads: &mut Gradients,
+) -> (Tensor<B::InnerBackend, 1>, Tensor<B::InnerBackend, 3>) {
+    let leaf = Tensor::<B, 3>::from_inner(hidden).require_grad();
+    let sum = full(model, leaf.clone(), targets, device);
+    let mut all = sum.clone().mul_scalar(scale).backward();
+    grads.add::<B, M>(&mut all, model);
+    let grad = match leaf.grad_remove(&mut all) {
+        Some(grad) => grad,
+        None => leaf.inner().zeros_like(),
+    };
+    (sum.inner(), grad)
+}
+
+/// As [`whole`], over the trained positions alone, `chunk` of them at a time.
+pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    hidden: Tensor<B::InnerBackend, 3>,
+    targets: &Targets,
+    scale: f64,
+    chunk: usize,
+    device: &B::Device,
+    grads: &mut Gradients,
+) -> (Tensor<B::InnerBackend, 1>, Tensor<B::InnerBackend, 3>) {
+    let [batch, len, size] = hidden.dims();
+    let rows = hidden.reshape([batch * len, size]);
+    let mut grad = rows.zeros_like();
+    let mut sum = rows.clone().slice([0..1, 0..1]).reshape([1]).zeros_like();
+    for (positions, tokens) in targets.chunks(chunk) {
+        let n = positions.len();
+        let positions = ints::<B::InnerBackend>(positions, device);
+        let part = rows.clone().select(0, positions.clone());
+        let leaf = Tensor::<B, 3>::from_inner(part.reshape([1, n, size])).require_grad();
+        let loss = negative_log_likelihood(model, leaf.clone(), ints(tokens, device)).sum();
+        let mut all = loss.clone().mul_scalar(scale).backward();
+        grads.add::<B, M>(&mut all, model);
+        sum = sum + loss.inner();
+        if let Some(part) = leaf.grad_remove(&mut all) {
+            let part = part.reshape([n, size]);
+            grad = grad.select_assign(0, positions, part, IndexingUpdateOp::Add);
+        }
+    }
+    (sum, grad.reshape([batch, len, size]))
+}
+
+/// The sum over the trained positions, without gradients.
+pub(super) fn evaluate<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    hidden: Tensor<B, 3>,
+    targets: &Targets,
+    chunk: Option<usize>,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    let Some(chunk) = chunk else {
+        return full(model, hidden, targets, device);
+    };
+    let [batch, len, size] = hidden.dims();
+    let rows = hidden.reshape([batch * len, size]);
+    let mut sum = rows.clone().slice([0..1, 0..1]).reshape([1]).zeros_like();
+    for (positions, tokens) in targets.chunks(chunk) {
+        let n = positions.len();
+        let part = rows.clone().select(0, ints(positions, device));
+        let losses = negative_log_likelihood(
+            model,
+            part.reshape([1, n, size]),
+            ints(tokens, device),
+        );
+        sum = sum + losses.sum();
+    }
+    sum
+}
