@@ -1,0 +1,141 @@
+//! What the tests that cross crates share: where fixtures and assets lie, and golden records.
+
+use bone_lm::checkpoint::Checkpoint;
+use bone_train::data::Batch;
+use burn::tensor::{DType, TensorData};
+use std::path::{Path, PathBuf};
+
+/// The fixtures in the repository, made by the scripts in `tests/reference`.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// Larger real models and records, where a machine has them: the folder `BONE_ASSETS` names, or
+/// `../shared/assets` beside the repository. Says so where there are none.
+pub fn assets() -> Option<PathBuf> {
+    let folder = match std::env::var_os("BONE_ASSETS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/assets"),
+    };
+    if folder.is_dir() {
+        Some(folder)
+    } else {
+        println!("skipped: assets not found");
+        None
+    }
+}
+
+/// A file of named tensors.
+#[derive(Debug)]
+pub struct Record(Checkpoint);
+
+impl Record {
+    /// Opens a safetensors file.
+    pub fn open(path: &Path) -> Self {
+        Self(Checkpoint::open_file(path).expect("a whole record"))
+    }
+
+    /// Whether the tensor is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some()
+    }
+
+    /// Shape of a tensor.
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.0.get(name).expect("in the record").shape.clone()
+    }
+
+    /// Names of all tensors.
+    pub fn names(&self) -> Vec<String> {
+        self.0.tensors().map(|(name, _)| name.to_string()).collect()
+    }
+
+    /// Float values, row-major.
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        let data = self.0.data(name).expect("in the record");
+        data.convert_dtype(DType::F32).iter::<f32>().collect()
+    }
+
+    /// Token ids, row-major.
+    pub fn tokens(&self, name: &str) -> Vec<u32> {
+        let data: TensorData = self.0.data(name).expect("in the record");
+        data.iter::<i64>().map(|id| id as u32).collect()
+    }
+}
+
+/// The largest absolute difference.
+pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, nan_max)
+}
+
+/// The largest difference over the largest expected entry.
+pub fn relative_difference(got: &[f32], expected: &[f32]) -> f32 {
+    let scale = expected.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
+    max_difference(got, expected) / scale
+}
+
+/// The larger one, or NaN if either is: a comparison must not lose it.
+fn nan_max(a: f32, b: f32) -> f32 {
+    if a.is_nan() || b.is_nan() {
+        f32::NAN
+    } else {
+        a.max(b)
+    }
+}
+
+/// What another trainer recorded of a run: `golden.json` and `golden.safetensors`.
+#[derive(Debug)]
+pub struct Run {
+    /// The folder, which also holds the trained adapter.
+    pub folder: PathBuf,
+    /// Settings and curves.
+    pub settings: serde_json::Value,
+    /// Batches, logits and first gradients.
+    pub tensors: Record,
+}
+
+impl Run {
+    /// Opens the record of a run.
+    pub fn open(folder: PathBuf) -> Self {
+        let text = std::fs::read_to_string(folder.join("golden.json")).expect("golden.json");
+        Self {
+            settings: serde_json::from_str(&text).expect("JSON"),
+            tensors: Record::open(&folder.join("golden.safetensors")),
+            folder,
+        }
+    }
+
+    /// A number of the settings.
+    pub fn number(&self, name: &str) -> f64 {
+        self.settings[name].as_f64().expect("a number")
+    }
+
+    /// A list of numbers: `losses`, `grad_norms`, `betas`.
+    pub fn list(&self, name: &str) -> Vec<f64> {
+        let list = self.settings[name].as_array().expect("a list");
+        list.iter().map(|v| v.as_f64().expect("a number")).collect()
+    }
+
+    /// The batches, one a step.
+    pub fn batches(&self) -> Vec<Batch> {
+        let shape = self.tensors.shape("batches");
+        let (rows, len) = (shape[1], shape[2]);
+        let tokens = self.tensors.tokens("batches");
+        let weights = self.tensors.floats("loss_weights");
+        tokens
+            .chunks_exact(rows * len)
+            .zip(weights.chunks_exact(rows * len))
+            .map(|(tokens, weights)| Batch {
+                rows,
+                len,
+                tokens: tokens.to_vec(),
+                loss_mask: weights.iter().map(|w| *w != 0.0).collect(),
+                row_ids: (0..rows as u64).collect(),
+            })
+            .collect()
+    }
+}

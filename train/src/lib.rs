@@ -1,5 +1,12 @@
 //! Training for any language model of the workspace: data, loss, loop, checkpoints, commands.
 
+pub mod agreement;
+pub mod config;
 pub mod data;
+pub mod device;
 pub mod gradients;
+pub mod memory;
+pub mod models;
+pub mod optimizer;
+pub mod schedule;
 pub mod step;

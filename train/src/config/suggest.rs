@@ -36,10 +36,7 @@ pub(super) fn unknown_key(key: &str) -> String {
 }
 
 /// The name nearest to `word`, if one is near enough to have been meant.
-pub(super) fn nearest<'a>(
-    word: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(1);
     names

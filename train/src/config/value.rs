@@ -28,6 +28,15 @@ pub(super) trait Setting: Sized {
     /// TOML that [`from_toml`](Self::from_toml) reads as the same value.
     fn literal(&self) -> String;
 
+    /// Whether a value that no text was read for could have been read.
+    fn check(&self) -> Result<(), String> {
+        let literal = self.literal();
+        let Some(value) = toml_value(&literal) else {
+            return Err(format!("{literal} cannot be written as TOML"));
+        };
+        Self::from_toml(&value).map(|_| ())
+    }
+
     fn read(given: Given<'_>) -> Result<Self, String> {
         match given {
             Given::Toml(value) => Self::from_toml(value),
@@ -255,6 +264,10 @@ impl Setting for Selection {
         match self {
             Self::AllLinear => quoted("all-linear"),
             Self::Names(names) => list(names, |name| quoted(name)),
+            // An expression that looks like a name needs brackets to be read as one.
+            Self::Regex(pattern) if Self::from_text(pattern).as_ref() != Ok(self) => {
+                quoted(&format!("(?:{pattern})"))
+            }
             Self::Regex(pattern) => quoted(pattern),
         }
     }
@@ -262,8 +275,12 @@ impl Setting for Selection {
 
 /// `text` as a TOML list, if it is one.
 fn toml_list(text: &str) -> Option<Value> {
-    let table: toml::Table = format!("list = {text}").parse().ok()?;
-    table.get("list").filter(|list| list.is_array()).cloned()
+    toml_value(text).filter(Value::is_array)
+}
+
+fn toml_value(text: &str) -> Option<Value> {
+    let mut table: toml::Table = format!("value = {text}").parse().ok()?;
+    table.remove("value")
 }
 
 /// Numbers of layers.
@@ -296,11 +313,16 @@ impl Setting for Layers {
         let mut numbers = Vec::new();
         for part in text.split(',').map(str::trim) {
             let bounds = part.split_once('-').unwrap_or((part, part));
-            match (bounds.0.trim().parse(), bounds.1.trim().parse()) {
+            let number = |text: &str| text.trim().parse::<usize>();
+            match (number(bounds.0), number(bounds.1)) {
                 (Ok(first), Ok(last)) if first <= last && last < MOST_LAYERS => {
                     numbers.extend(first..=last);
                 }
-                _ => return Err(format!("'{part}' is not a layer number; write 0,1,4 or 0-7")),
+                _ => {
+                    return Err(format!(
+                        "'{part}' is not a layer number; write 0,1,4 or 0-7"
+                    ));
+                }
             }
         }
         Ok(Self(numbers))
@@ -315,17 +337,7 @@ impl Setting for FieldMap {
     fn from_toml(value: &Value) -> Result<Self, String> {
         match value {
             Value::String(text) => Self::from_text(text),
-            Value::Table(table) => {
-                let map: Self = table
-                    .clone()
-                    .try_into()
-                    .map_err(|error: toml::de::Error| error.message().to_owned())?;
-                let fields = [Some(&map.instruction), map.input.as_ref(), Some(&map.response)];
-                if fields.into_iter().flatten().any(String::is_empty) {
-                    return Err("names an empty field".to_owned());
-                }
-                Ok(map)
-            }
+            Value::Table(table) => field_table(table),
             other => Err(wrong_type(
                 other,
                 "a table like { instruction = \"query\", response = \"response\" }",
@@ -351,6 +363,33 @@ impl Setting for FieldMap {
     }
 }
 
+fn field_table(table: &toml::Table) -> Result<FieldMap, String> {
+    let mut problems = Vec::new();
+    for (key, value) in table {
+        if !["instruction", "input", "response"].contains(&key.as_str()) {
+            problems.push(format!(
+                "unknown key '{key}' (the keys are instruction, input, response)"
+            ));
+        } else if let Err(error) = String::from_toml(value) {
+            problems.push(format!("{key} {error}"));
+        }
+    }
+    for key in ["instruction", "response"] {
+        if !table.contains_key(key) {
+            problems.push(format!("missing key '{key}'"));
+        }
+    }
+    let field = |key| table.get(key).and_then(Value::as_str).map(str::to_owned);
+    match (field("instruction"), field("response")) {
+        (Some(instruction), Some(response)) if problems.is_empty() => Ok(FieldMap {
+            instruction,
+            input: field("input"),
+            response,
+        }),
+        _ => Err(problems.join("; ")),
+    }
+}
+
 impl Setting for Holdout {
     fn from_toml(value: &Value) -> Result<Self, String> {
         match value {
@@ -362,9 +401,7 @@ impl Setting for Holdout {
 
     fn from_text(text: &str) -> Result<Self, String> {
         match text.parse() {
-            Ok(Self::Count(count)) if count as u64 > MOST => {
-                Err(format!("must be at most {MOST}"))
-            }
+            Ok(Self::Count(count)) if count as u64 > MOST => Err(format!("must be at most {MOST}")),
             Ok(holdout) => Ok(holdout),
             Err(error) => Err(format!("{error}")),
         }

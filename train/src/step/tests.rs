@@ -1,1 +1,249 @@
+//! Every way of saving memory, and every split of a step, gives the same loss and gradients.
 
+use super::*;
+use crate::data::Sample;
+use bone::{AdapterConfig, BlockAxis, Selection, Targets as AdapterTargets, Variant};
+use bone_llama2::{Llama, LlamaConfig};
+use burn::backend::{Autodiff, Flex};
+use burn::module::{ModuleMapper, ParamId};
+use burn::tensor::DType;
+use std::collections::BTreeMap;
+
+type B = Autodiff<Flex>;
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    name: &'static str,
+    variant: Option<Variant>,
+    dropout: f64,
+    tied: bool,
+    /// Whether the head trains beside the adapters.
+    with_head: bool,
+}
+
+const CASES: [Case; 7] = [
+    case("bone", Some(Variant::Bone(BlockAxis::Output)), 0.0, false),
+    case("bone-input", Some(Variant::Bone(BlockAxis::Input)), 0.0, true),
+    case("miss", Some(Variant::Miss), 0.0, false),
+    case("miss with dropout", Some(Variant::Miss), 0.3, true),
+    case("full", None, 0.0, false),
+    case("full with tied head", None, 0.0, true),
+    Case {
+        with_head: true,
+        ..case("miss and the head", Some(Variant::Miss), 0.2, false)
+    },
+];
+
+const fn case(name: &'static str, variant: Option<Variant>, dropout: f64, tied: bool) -> Case {
+    Case {
+        name,
+        variant,
+        dropout,
+        tied,
+        with_head: false,
+    }
+}
+
+struct Cast(DType);
+
+impl ModuleMapper<B> for Cast {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param.map(|tensor| tensor.cast(self.0).detach())
+    }
+}
+
+/// Makes adapters differ from zero, so that their gradients reach everything.
+struct Shift;
+
+impl ModuleMapper<B> for Shift {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param.map(|tensor| {
+            let count = tensor.shape().num_elements() as i64;
+            let ramp = Tensor::<B, 1, Int>::arange(0..count, &tensor.device())
+                .float()
+                .cast(tensor.dtype());
+            let wave = ramp.mul_scalar(0.7).sin().mul_scalar(0.05);
+            let shape = tensor.dims();
+            tensor + wave.reshape(shape)
+        })
+    }
+}
+
+fn model(case: Case, dtype: DType) -> Llama<B> {
+    let config = LlamaConfig {
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 3,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 4,
+        vocab_size: 19,
+        max_position_embeddings: 64,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        tie_word_embeddings: case.tied,
+        attention_bias: false,
+        mlp_bias: false,
+        initializer_range: 0.3,
+    };
+    let model = Llama::random(config, 5, &Default::default()).map(&mut Cast(dtype));
+    let Some(variant) = case.variant else {
+        return bone::unfreeze_all(model);
+    };
+    let targets = AdapterTargets::new(Selection::AllLinear);
+    let config = AdapterConfig::new(variant, 4, targets).with_dropout(case.dropout);
+    let model = bone::attach(model, &config).expect("fits").map(&mut Shift);
+    let mut model = bone::freeze_base(model.map(&mut Cast(dtype)));
+    if case.with_head {
+        model.lm_head = model.lm_head.map(|mut head| {
+            head.weight = head.weight.set_require_grad(true);
+            head
+        });
+    }
+    model
+}
+
+/// Eight rows of uneven length; some have a prompt that is not trained.
+fn samples() -> Vec<Sample> {
+    (0..8)
+        .map(|row| {
+            let len = 4 + (row * 5) % 7;
+            Sample {
+                tokens: (0..len).map(|t| ((row * 7 + t * 3) % 19) as u32).collect(),
+                prompt_len: row % 4,
+                row: 100 + row as u64,
+            }
+        })
+        .collect()
+}
+
+struct Collect<'a> {
+    grads: &'a Gradients,
+    found: BTreeMap<ParamId, Vec<f64>>,
+}
+
+impl ModuleVisitor<B> for Collect<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let grad = self.grads.as_params().get::<Flex, D>(param.id);
+        let shape = param.shape();
+        assert_eq!(grad.is_some(), param.is_require_grad(), "{shape:?}");
+        if let Some(grad) = grad {
+            let values = grad.into_data().iter::<f64>().collect();
+            self.found.insert(param.id, values);
+        }
+    }
+}
+
+/// Loss sum and gradients of a step split into micro batches of `size` rows.
+fn run(model: &Llama<B>, size: usize, savings: Savings) -> (f64, BTreeMap<ParamId, Vec<f64>>) {
+    let samples = samples();
+    let batches: Vec<_> = samples
+        .chunks(size)
+        .map(|rows| Batch::new(rows, 0))
+        .collect();
+    let count: usize = batches.iter().map(Batch::trained_tokens).sum();
+    let mut grads = Gradients::default();
+    let mut loss = 0.0;
+    for batch in &batches {
+        let scale = 1.0 / count as f64;
+        let device = Default::default();
+        let sum = backward(model, batch, scale, savings, (3, 9), &device, &mut grads);
+        loss += sum.into_data().iter::<f64>().sum::<f64>();
+    }
+    let mut collect = Collect {
+        grads: &grads,
+        found: BTreeMap::new(),
+    };
+    model.visit(&mut collect);
+    (loss, collect.found)
+}
+
+fn all_agree(dtype: DType, tolerance: f64) {
+    for case in CASES {
+        let model = model(case, dtype);
+        let plain = Savings {
+            recompute: false,
+            head_chunk: None,
+        };
+        let (loss, grads) = run(&model, 8, plain);
+        assert!(!grads.is_empty() && loss > 0.0);
+        for size in [8, 4, 1] {
+            for recompute in [false, true] {
+                for head_chunk in [None, Some(3), Some(1000)] {
+                    let savings = Savings {
+                        recompute,
+                        head_chunk,
+                    };
+                    let (other_loss, other) = run(&model, size, savings);
+                    let context = format!("{} {dtype:?} size {size} {savings:?}", case.name);
+                    assert!((loss - other_loss).abs() < tolerance * loss, "{context}");
+                    assert_eq!(grads.len(), other.len(), "{context}");
+                    for (id, expected) in &grads {
+                        let scale = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+                        for (a, b) in expected.iter().zip(&other[id]) {
+                            let off = (a - b).abs() / scale;
+                            assert!(off <= tolerance, "{context}: {off}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn savings_and_splits_change_nothing_in_f64() {
+    all_agree(DType::F64, 1e-10);
+}
+
+#[test]
+fn savings_and_splits_change_nothing_in_f32() {
+    all_agree(DType::F32, 1e-5);
+}
+
+#[test]
+fn gradients_of_the_whole_model_are_finite_differences() {
+    let case = CASES[5];
+    let model = model(case, DType::F64);
+    let savings = Savings {
+        recompute: true,
+        head_chunk: Some(5),
+    };
+    let (_, grads) = run(&model, 8, savings);
+    let count: usize = samples().iter().map(|s| s.trained().len()).sum();
+    let total = |model: &Llama<B>| run(model, 8, savings).0 / count as f64;
+    let id = model.model.layers[1].mlp.up_proj.weight.id;
+    let h = 1e-5;
+    for entry in [0usize, 17, 200] {
+        let moved = |delta: f64| {
+            let mut model = model.clone();
+            let weight = &mut model.model.layers[1].mlp.up_proj.weight;
+            *weight = weight.clone().map(|w| {
+                let mut data = w.to_data().iter::<f64>().collect::<Vec<_>>();
+                data[entry] += delta;
+                let data = burn::tensor::TensorData::new(data, w.dims());
+                Tensor::from_data(data, (&w.device(), DType::F64)).require_grad()
+            });
+            model
+        };
+        let numeric = (total(&moved(h)) - total(&moved(-h))) / (2.0 * h);
+        let off = (grads[&id][entry] - numeric).abs();
+        assert!(off < 1e-8, "entry {entry}: {} and {numeric}", grads[&id][entry]);
+    }
+}
+
+#[test]
+fn evaluation_is_the_loss_of_training_without_dropout() {
+    let model = model(CASES[2], DType::F64);
+    let batch = Batch::new(&samples(), 0);
+    let plain = Savings {
+        recompute: false,
+        head_chunk: None,
+    };
+    let (expected, _) = run(&model, 8, plain);
+    for chunk in [None, Some(4)] {
+        let sum = loss_sum(&model.valid(), &batch, chunk, &Default::default());
+        let sum: f64 = sum.into_data().iter::<f64>().sum();
+        assert!((sum - expected).abs() < 1e-10);
+    }
+}

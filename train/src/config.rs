@@ -1,0 +1,195 @@
+//! The settings of a training run, read in two stages.
+//!
+//! [`RawConfig`] holds what was given, in a TOML file, with `--set` or with flags (flags win over
+//! `--set`, which wins over the file). [`TrainConfig`] is validated and has every default filled.
+//! Both stages collect every problem before they fail. A setting that means nothing to the chosen
+//! method is a problem too, never ignored.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bone::AdapterConfig;
+
+use crate::data::{FieldMap, Holdout, Template};
+use crate::schedule::{Schedule, ScheduleKind};
+
+mod error;
+mod read;
+mod settings;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod value;
+mod words;
+mod write;
+
+pub use error::{ConfigError, Problem};
+pub use read::resolve;
+pub use settings::{Flags, Origin, RawConfig, TrainArgs};
+pub use value::Layers;
+pub use words::{DtypeChoice, Init, MethodName};
+
+/// Memory that a chunk of logits takes, where `head_chunk` is not given.
+const CHUNK_BYTES: usize = 64 << 20;
+
+/// What trains.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Method {
+    /// Adapters on a frozen base.
+    Adapter(AdapterConfig),
+    /// Every weight of the model.
+    Full,
+}
+
+impl Method {
+    /// The name users type: the variant's, or `full`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Adapter(adapter) => adapter.variant.name(),
+            Self::Full => "full",
+        }
+    }
+}
+
+/// How long the learning rate rises.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Warmup {
+    /// So many steps.
+    Steps(usize),
+    /// This share of the run's steps, from 0 to 1, rounded up.
+    Ratio(f64),
+}
+
+/// Settings that have been checked, with every default filled.
+///
+/// [`resolve`] makes one from the command line and [`RawConfig::validate`] from code.
+/// Two are equal when their values are; where the values came from does not count.
+#[derive(Debug, Clone)]
+pub struct TrainConfig {
+    /// Folder of the model.
+    pub model: PathBuf,
+    /// File of training rows.
+    pub data: PathBuf,
+    /// Folder for the result.
+    pub out: PathBuf,
+    /// Whether `out` may have something in it.
+    pub overwrite: bool,
+    /// What the model starts from.
+    pub init: Init,
+    /// How a row becomes a prompt and a completion.
+    pub template: Template,
+    /// The rows' fields; `None` to find them from the rows.
+    pub field_map: Option<FieldMap>,
+    /// Longest sequence in tokens, at least 2.
+    pub max_seq_len: usize,
+    /// What is held out for validation.
+    pub validation: Holdout,
+    /// What trains.
+    pub method: Method,
+    /// Passes over the training rows, above 0. At least one of `epochs` and `max_steps` is there;
+    /// with both the run ends at whichever comes first.
+    pub epochs: Option<f64>,
+    /// Optimizer steps of the run, at least 1.
+    pub max_steps: Option<usize>,
+    /// Rows of a micro batch, at least 1.
+    pub batch_size: usize,
+    /// Micro batches of an optimizer step, at least 1.
+    pub gradient_accumulation: usize,
+    /// Highest learning rate, above 0.
+    pub learning_rate: f64,
+    /// Learning rate after the warm-up.
+    pub schedule: ScheduleKind,
+    /// How long the learning rate rises.
+    pub warmup: Warmup,
+    /// AdamW's decay of the first moment, `0 ≤ β < 1`.
+    pub beta1: f64,
+    /// AdamW's decay of the second moment, `0 ≤ β < 1`.
+    pub beta2: f64,
+    /// AdamW's epsilon, above 0.
+    pub eps: f64,
+    /// AdamW's weight decay, 0 or more.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradients; 0 is no limit.
+    pub max_grad_norm: f64,
+    /// Seed of everything random, at most 2⁶³ − 1.
+    pub seed: u64,
+    /// Steps between evaluations; see [`eval_interval`](Self::eval_interval).
+    pub eval_every: Option<usize>,
+    /// Steps between saves; `None` saves only at the end.
+    pub save_every: Option<usize>,
+    /// What to run on.
+    pub device: String,
+    /// Precision of the base weights.
+    pub dtype: DtypeChoice,
+    /// Whether blocks are run again in the backward.
+    pub recompute: bool,
+    /// Whether logits and loss are computed by chunks of tokens.
+    pub chunked_head: bool,
+    /// Tokens of such a chunk; see [`head_chunk_for`](Self::head_chunk_for).
+    pub head_chunk: Option<usize>,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+impl TrainConfig {
+    /// The adapters that train; `None` when every weight does.
+    pub fn adapter(&self) -> Option<AdapterConfig> {
+        match &self.method {
+            Method::Adapter(adapter) => Some(adapter.clone()),
+            Method::Full => None,
+        }
+    }
+
+    /// Where the value of a key comes from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).copied().unwrap_or(Origin::Default)
+    }
+
+    /// Optimizer steps of the run, at least 1, where an epoch has `steps_per_epoch`.
+    pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
+        let of_epochs = self.epochs.map(|epochs| {
+            let steps = epochs * steps_per_epoch as f64;
+            // 0.1 × 30 is a little more than 3 in floating point and means 3.
+            (steps * (1.0 - 1e-12)).ceil() as usize
+        });
+        of_epochs
+            .into_iter()
+            .chain(self.max_steps)
+            .min()
+            .unwrap_or(1)
+            .max(1)
+    }
+
+    /// The learning rate of every step of a run of `total_steps`.
+    pub fn schedule(&self, total_steps: usize) -> Schedule {
+        Schedule {
+            kind: self.schedule,
+            base_lr: self.learning_rate,
+            warmup_steps: match self.warmup {
+                Warmup::Steps(steps) => steps,
+                Warmup::Ratio(ratio) => (total_steps as f64 * ratio).ceil() as usize,
+            },
+            total_steps,
+        }
+    }
+
+    /// Steps between evaluations of a run of `total_steps`: what was set, else a tenth of the
+    /// run, so that there are at least ten where there are ten steps.
+    pub fn eval_interval(&self, total_steps: usize) -> usize {
+        self.eval_every.unwrap_or((total_steps / 10).max(1))
+    }
+
+    /// Tokens of a chunk of the head over `vocab_size` entries: what was set, else the largest
+    /// power of two whose f32 logits take at most 64 MiB, at least 16.
+    pub fn head_chunk_for(&self, vocab_size: usize) -> usize {
+        let fit = CHUNK_BYTES / 4 / vocab_size.max(1);
+        self.head_chunk.unwrap_or(1 << fit.max(16).ilog2())
+    }
+}
+
+impl PartialEq for TrainConfig {
+    fn eq(&self, other: &Self) -> bool {
+        // The TOML holds every value to its last digit.
+        self.to_toml() == other.to_toml()
+    }
+}

@@ -1,0 +1,257 @@
+//! The list of settings: one entry makes the field of [`RawConfig`], the flag and the key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use bone::Selection;
+use clap::Args;
+
+use super::value::{Given, Layers, Setting};
+use super::words::{DtypeChoice, Init, MethodName};
+use crate::data::{FieldMap, Holdout};
+use crate::schedule::ScheduleKind;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was not given.
+    Default,
+    /// The configuration file.
+    File,
+    /// `--set key=value`.
+    Set,
+    /// The flag of its own.
+    Flag,
+    /// The program that filled in [`RawConfig`].
+    Program,
+}
+
+impl Origin {
+    /// `default`, `file`, `--set`, `flag` or `program`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Set => "--set",
+            Self::Flag => "flag",
+            Self::Program => "program",
+        }
+    }
+}
+
+/// A key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) heading: &'static str,
+}
+
+/// Why a setting was not taken.
+pub(super) enum SetError {
+    UnknownKey,
+    Value(String),
+}
+
+macro_rules! settings {
+    ($($heading:literal {
+        $($(#[$doc:meta])+ $name:ident: $type:ty as $value:literal $([$($arg:tt)+])?;)+
+    })+) => {
+        /// The settings as they were given: nothing is checked against anything else, nothing is
+        /// filled in. See [`validate`](RawConfig::validate).
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct RawConfig {
+            $($($(#[$doc])+ pub $name: Option<$type>,)+)+
+            /// Where each value comes from; a value without an entry comes from the program.
+            pub(super) origins: BTreeMap<&'static str, Origin>,
+            /// Keys whose value could not be read: what they lack is no second problem.
+            pub(super) unread: BTreeSet<&'static str>,
+            /// The configuration file, for messages.
+            pub(super) file: Option<PathBuf>,
+        }
+
+        /// One flag for every setting.
+        #[derive(Debug, Clone, Default, Args)]
+        pub struct Flags {
+            $($(
+                $(#[$doc])+
+                #[arg(long, help_heading = $heading, value_name = $value $(, $($arg)+)?)]
+                pub $name: Option<String>,
+            )+)+
+        }
+
+        /// Every key, in the order in which they are shown.
+        pub(super) const KEYS: &[Key] = &[$($(
+            Key { name: stringify!($name), heading: $heading },
+        )+)+];
+
+        impl RawConfig {
+            /// Sets one value, in place of any before.
+            pub(super) fn set(
+                &mut self,
+                key: &str,
+                given: Given<'_>,
+                origin: Origin,
+            ) -> Result<(), SetError> {
+                $($(if key == stringify!($name) {
+                    self.origins.insert(stringify!($name), origin);
+                    self.$name = Some(<$type>::read(given).map_err(|error| {
+                        self.unread.insert(stringify!($name));
+                        SetError::Value(error)
+                    })?);
+                    return Ok(());
+                })+)+
+                Err(SetError::UnknownKey)
+            }
+
+            /// Where each value that was given comes from.
+            pub(super) fn origins_of_given(&self) -> BTreeMap<&'static str, Origin> {
+                KEYS.iter()
+                    .filter(|key| self.is_given(key.name))
+                    .map(|key| {
+                        let origin = self.origins.get(key.name).copied();
+                        (key.name, origin.unwrap_or(Origin::Program))
+                    })
+                    .collect()
+            }
+
+            /// What is wrong with values that a program has set.
+            pub(super) fn check_values(&self) -> Vec<(&'static str, String)> {
+                let mut wrong = Vec::new();
+                $($(if let Some(Err(error)) = self.$name.as_ref().map(Setting::check) {
+                    wrong.push((stringify!($name), error));
+                })+)+
+                wrong.retain(|(key, _)| !self.origins.contains_key(key));
+                wrong
+            }
+
+            pub(super) fn is_given(&self, key: &str) -> bool {
+                $($(if key == stringify!($name) {
+                    return self.$name.is_some();
+                })+)+
+                false
+            }
+        }
+
+        impl Flags {
+            /// The flags that were given: key and text.
+            pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+                [$($((stringify!($name), self.$name.as_deref()),)+)+]
+                    .into_iter()
+                    .filter_map(|(key, text)| Some((key, text?)))
+            }
+        }
+    };
+}
+
+settings! {
+    "Model and data" {
+        /// Folder of the model: config.json, safetensors, tokenizer.json
+        model: PathBuf as "DIR";
+        /// Training rows, JSON Lines or a JSON array
+        data: PathBuf as "FILE";
+        /// Folder for the result; it must be new or empty
+        out: PathBuf as "DIR";
+        /// Write into an output folder that is not empty [default: false]
+        overwrite: bool as "BOOL" [num_args = 0..=1, require_equals = true, default_missing_value = "true"];
+        /// Start from the folder's weights or from random ones: pretrained, random [default: pretrained]
+        init: Init as "WORD";
+        /// Prompt template: alpaca, plain, or a file with {instruction}, {input} and {response} [default: alpaca]
+        template: String as "NAME|FILE";
+        /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD] [default: found from the rows]
+        field_map: FieldMap as "MAP";
+        /// Longest sequence in tokens [default: 512]
+        max_seq_len: usize as "TOKENS";
+        /// Held out for validation: a share like 0.02 or a count like 200, 0 for none [default: 0.02]
+        ///
+        /// Ten evaluations on 2 % of the rows add 5 to 7 % to the time of one epoch.
+        validation: Holdout as "PART";
+    }
+    "Method" {
+        /// bone, bone-input, miss, miss-mini, or full for every weight [default: bone]
+        method: MethodName as "NAME";
+        /// Block size r of the adapters [default: 64]
+        ///
+        /// bone needs a rank that divides the inputs and the outputs of every layer it is put on.
+        rank: usize as "R";
+        /// Width of miss-mini's repeated block; miss-mini needs it, nothing else has it
+        mini_width: usize as "M";
+        /// Dropout on the adapter's input; miss and miss-mini only [default: 0]
+        dropout: f64 as "P";
+        /// Layers that get an adapter: all-linear, names with commas, or one regular expression [default: all-linear]
+        ///
+        /// all-linear is every linear layer but the output head: LLaMA's seven projections. A
+        /// regular expression must match a layer's whole path.
+        targets: Selection as "LAYERS";
+        /// Layers that are left out again: names with commas or one regular expression
+        exclude: Selection as "LAYERS";
+        /// Numbers of the blocks that get adapters, like 0,1,4 or 0-7 [default: all]
+        layers: Layers as "NUMBERS";
+    }
+    "Optimisation" {
+        /// Passes over the training rows, may be a fraction [default: 1, without max_steps]
+        ///
+        /// Where max_steps is given too, the run ends at whichever comes first.
+        epochs: f64 as "N";
+        /// Optimizer steps of the run
+        max_steps: usize as "N";
+        /// Rows of a micro batch [default: 4]
+        batch_size: usize as "ROWS";
+        /// Micro batches of an optimizer step [default: 1]
+        gradient_accumulation: usize as "N";
+        /// Highest learning rate [default: 2e-5, with full 1e-5]
+        learning_rate: f64 as "RATE";
+        /// Learning rate after the warm-up: constant, linear, cosine [default: cosine]
+        schedule: ScheduleKind as "NAME";
+        /// Steps over which the learning rate rises from 0 [default: 0]
+        warmup_steps: usize as "N";
+        /// The same as a share of the run's steps; one of the two
+        warmup_ratio: f64 as "SHARE";
+        /// AdamW's decay of the first moment [default: 0.9]
+        beta1: f64 as "BETA";
+        /// AdamW's decay of the second moment [default: 0.999]
+        beta2: f64 as "BETA";
+        /// AdamW's epsilon [default: 1e-8]
+        eps: f64 as "EPS";
+        /// AdamW's weight decay [default: 0]
+        weight_decay: f64 as "RATE";
+        /// Gradients are scaled down to this norm over all that trains, 0 for no limit [default: 1]
+        max_grad_norm: f64 as "NORM";
+        /// Seed of the order of rows, the held-out rows, dropout and random weights [default: 42]
+        seed: u64 as "N";
+    }
+    "Intervals" {
+        /// Steps between evaluations [default: a tenth of the run]
+        eval_every: usize as "STEPS";
+        /// Steps between saves [default: only at the end]
+        save_every: usize as "STEPS";
+    }
+    "Memory and device" {
+        /// What to run on; `bone devices` lists it [default: auto]
+        device: String as "NAME";
+        /// Precision of the base weights: auto, f32, bf16, f16 [default: auto]
+        dtype: DtypeChoice as "NAME";
+        /// Keep each block's input only and run the block again in the backward: true, false [default: true]
+        recompute: bool as "BOOL";
+        /// Compute logits and loss by chunks of tokens: true, false [default: true]
+        chunked_head: bool as "BOOL";
+        /// Tokens of such a chunk [default: what 64 MiB of logits hold]
+        head_chunk: usize as "TOKENS";
+    }
+}
+
+/// Where the settings of a run come from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrainArgs {
+    /// Settings as TOML, `key = value` a line with the names below (`_` for `-`)
+    ///
+    /// Paths are relative to the folder the command is run in. Flags win over --set, which wins
+    /// over the file. Every setting, defaults included, is written to OUT/config.toml.
+    #[arg(value_name = "RUN.TOML")]
+    pub run: Option<PathBuf>,
+    /// Set one key of the file, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// A flag for every key.
+    #[command(flatten)]
+    pub flags: Flags,
+}

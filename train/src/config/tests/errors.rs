@@ -1,0 +1,195 @@
+use super::*;
+
+#[test]
+fn every_unknown_key_and_wrong_type_is_listed_at_once() {
+    let place = Place::new();
+    let file = place.file(
+        "rnak = 8\nbatch_size = \"four\"\nmethod = \"bon\"\nlearning_rate = true\n\
+         layers = [0, -1]\n[training]\nseed = 1\n[field_map]\nquery = \"q\"\nresponse = 3\n",
+    );
+    let found = problems(place.resolve(&[&file, "--set=lr=1", "--set=eps", "--seed=-1"]));
+    let want = [
+        (format!("{file}: rnak"), "did you mean 'rank'?"),
+        (format!("{file}: batch_size"), "not the string \"four\""),
+        (format!("{file}: method"), "did you mean 'bone'?"),
+        (
+            format!("{file}: learning_rate"),
+            "must be a number, not true",
+        ),
+        (format!("{file}: layers"), "not the whole number -1"),
+        (format!("{file}: training"), "there is no such setting"),
+        (format!("{file}: field_map"), "unknown key 'query'"),
+        (format!("{file}: field_map"), "missing key 'instruction'"),
+        (format!("{file}: field_map"), "response must be a string"),
+        ("--set lr".to_owned(), "did you mean 'learning_rate'?"),
+        ("--set eps".to_owned(), "KEY=VALUE"),
+        ("--seed".to_owned(), "0 or more, not '-1'"),
+    ];
+    for (place, message) in &want {
+        let hit = found
+            .iter()
+            .any(|problem| problem.starts_with(place.as_str()) && problem.contains(message));
+        assert!(hit, "no '{place}: {message}' in {found:#?}");
+    }
+    assert_eq!(found.len(), 10, "{found:#?}");
+}
+
+#[test]
+fn an_unread_value_is_one_problem() {
+    let place = Place::new();
+    let args = ["--method=miss-mini", "--set=mini_width=x"];
+    let found = problems(place.resolve(&args));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    // What the method is decides what else is wrong, so nothing is said about the rank.
+    let found = problems(place.resolve(&["--method=x", "--rank=8"]));
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn what_a_run_needs_is_missing_all_at_once() {
+    let found = problems(resolve_args([]));
+    let keys: Vec<_> = found.iter().map(|p| p.split(':').next().unwrap()).collect();
+    assert_eq!(keys, ["model", "data", "out"]);
+}
+
+#[test]
+fn values_out_of_range() {
+    let place = Place::new();
+    for (args, part) in [
+        (vec!["--rank=0"], "--rank: must be at least 1, not 0"),
+        (vec!["--max-seq-len=1"], "at least 2"),
+        (vec!["--batch-size=0"], "at least 1"),
+        (vec!["--gradient-accumulation=0"], "at least 1"),
+        (vec!["--max-steps=0"], "at least 1"),
+        (vec!["--eval-every=0"], "at least 1"),
+        (vec!["--save-every=0"], "at least 1"),
+        (vec!["--head-chunk=0"], "at least 1"),
+        (vec!["--epochs=0"], "above 0"),
+        (vec!["--epochs=nan"], "above 0"),
+        (vec!["--learning-rate=inf"], "above 0"),
+        (vec!["--learning-rate=0"], "above 0"),
+        (vec!["--eps=0"], "above 0"),
+        (vec!["--beta1=1"], "below 1"),
+        (vec!["--beta2=-0.1"], "below 1"),
+        (vec!["--weight-decay=-1"], "0 or more"),
+        (vec!["--max-grad-norm=-1"], "0 or more"),
+        (vec!["--validation=1.5"], "below 1"),
+        (vec!["--seed=18446744073709551615"], "at most"),
+        (vec!["--warmup-ratio=1.1"], "from 0 to 1"),
+        (vec!["--warmup-steps=9", "--max-steps=8"], "max_steps 8"),
+        (
+            vec!["--warmup-steps=9", "--warmup-ratio=0"],
+            "one of the two",
+        ),
+        (vec!["--method=miss", "--dropout=1"], "below 1"),
+        (vec!["--method=miss-mini"], "mini_width: is missing"),
+        (vec!["--method=miss-mini", "--mini-width=0"], "at least 1"),
+        (vec!["--targets=(q_proj"], "not a regular expression"),
+        (vec!["--exclude=all-linear"], "leaves no layer"),
+        (vec!["--targets="], "is empty"),
+        (vec!["--layers=3-1"], "not a layer number"),
+        (vec!["--layers=0-99999999999"], "not a layer number"),
+        (vec!["--template=no/such/file"], "template 'no/such/file'"),
+        (vec!["--device="], "is empty"),
+    ] {
+        let found = problems(place.resolve(&args));
+        assert!(
+            found.len() == 1 && found[0].contains(part),
+            "{args:?}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_that_means_nothing_is_refused() {
+    let place = Place::new();
+    for (args, place_of_it) in [
+        (vec!["--method=full", "--rank=8"], "--rank: "),
+        (vec!["--method=full", "--set=targets=q"], "--set targets: "),
+        (vec!["--method=full", "--layers=0"], "--layers: "),
+        (vec!["--method=full", "--exclude=q"], "--exclude: "),
+        (vec!["--method=full", "--dropout=0.1"], "--dropout: "),
+        (vec!["--mini-width=8"], "--mini-width: "),
+        (vec!["--method=miss", "--mini-width=8"], "--mini-width: "),
+        (vec!["--dropout=0.1"], "--dropout: "),
+        (vec!["--method=bone-input", "--dropout=0.1"], "--dropout: "),
+        (vec!["--validation=0", "--eval-every=5"], "--eval-every: "),
+        (
+            vec!["--chunked-head=false", "--head-chunk=5"],
+            "--head-chunk: ",
+        ),
+    ] {
+        let found = problems(place.resolve(&args));
+        assert!(
+            found.len() == 1 && found[0].starts_with(place_of_it),
+            "{args:?}: {found:#?}"
+        );
+    }
+    assert!(place.resolve(&["--dropout=0"]).is_ok());
+}
+
+#[test]
+fn paths_that_are_not_there() {
+    let place = Place::new();
+    let (model, rows) = (place.path("model"), place.path("rows.jsonl"));
+    let out = place.path("out");
+    let with = |model: &str, data: &str, out: &str| {
+        let args = [("--model", model), ("--data", data), ("--out", out)];
+        problems(resolve_args(args.iter().flat_map(|(a, b)| [*a, *b])))
+    };
+    assert!(with(&rows, &rows, &out)[0].ends_with("rows.jsonl is no folder"));
+    assert!(with(&model, &model, &out)[0].contains("is a folder; give a file"));
+    assert_eq!(with("/no/such", "/no/such", &rows).len(), 3);
+    assert!(with(&model, &rows, &model)[0].contains("the model's own folder"));
+}
+
+#[test]
+fn an_output_folder_with_something_in_it() {
+    let place = Place::new();
+    let out = place.path("out");
+    fs::create_dir(&out).unwrap();
+    assert!(place.resolve(&[]).is_ok());
+    fs::write(Path::new(&out).join("metrics.jsonl"), "").unwrap();
+    let error = place.resolve(&[]).unwrap_err().to_string();
+    assert!(error.starts_with("--out: "), "{error}");
+    assert!(
+        error.contains("--overwrite") && error.lines().count() == 1,
+        "{error}"
+    );
+    assert!(place.resolve(&["--overwrite"]).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_not_toml() {
+    let place = Place::new();
+    let error = place.resolve(&["/no/such.toml"]).unwrap_err();
+    assert!(matches!(error, ConfigError::Io { .. }));
+    assert!(error.to_string().starts_with("/no/such.toml: "), "{error}");
+    let file = place.file("rank = 8\nseed = = 2\n");
+    let error = place.resolve(&[&file]).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("{file}:2: not valid TOML")),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_program_is_held_to_what_a_file_can_say() {
+    let place = Place::new();
+    let found = problems(
+        RawConfig {
+            targets: Some(Selection::Names(vec![])),
+            exclude: Some(Selection::names([""])),
+            layers: Some(Layers(vec![])),
+            seed: Some(u64::MAX),
+            learning_rate: Some(f64::NAN),
+            ..place.raw()
+        }
+        .validate(),
+    );
+    for key in ["targets", "exclude", "layers", "seed", "learning_rate"] {
+        let hit = found.iter().any(|problem| problem.starts_with(key));
+        assert!(hit, "no {key} in {found:#?}");
+    }
+}

@@ -1,0 +1,189 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn selection() -> impl Strategy<Value = Selection> {
+    prop_oneof![
+        prop::collection::vec("[ -~]{1,12}|[a-z_.]{1,12}|\\PC{1,4}", 1..4)
+            .prop_map(Selection::Names),
+        "[a-z_.]{1,12}|\\.\\*[a-z]{1,4}\\|\"\\\\\\\\d,\\[ab\\]{1,2}| x".prop_map(Selection::Regex),
+    ]
+}
+
+fn field_map() -> impl Strategy<Value = FieldMap> {
+    let name = "[a-z=,\"\\\\\n\t]{1,6}|\\PC{1,4}";
+    (name, prop::option::of(name), name).prop_map(|(instruction, input, response)| FieldMap {
+        instruction,
+        input,
+        response,
+    })
+}
+
+/// Settings of an adapter method, or of `full`.
+fn method() -> impl Strategy<Value = RawConfig> {
+    let adapter = (
+        0..4_usize,
+        prop::option::of(1..300_usize),
+        prop::option::of(0.0..0.99),
+        prop::option::of(prop_oneof![Just(Selection::AllLinear), selection()]),
+        prop::option::of(selection()),
+        prop::option::of(prop::collection::vec(0..100_usize, 1..4)),
+    )
+        .prop_map(|(name, rank, dropout, targets, exclude, layers)| {
+            let name = [
+                MethodName::Bone,
+                MethodName::BoneInput,
+                MethodName::Miss,
+                MethodName::MissMini,
+            ][name];
+            let drops = matches!(name, MethodName::Miss | MethodName::MissMini);
+            RawConfig {
+                method: Some(name),
+                rank,
+                mini_width: (name == MethodName::MissMini).then_some(8),
+                dropout: dropout.filter(|_| drops),
+                targets,
+                exclude,
+                layers: layers.map(Layers),
+                ..RawConfig::default()
+            }
+        });
+    let full = RawConfig {
+        method: Some(MethodName::Full),
+        ..RawConfig::default()
+    };
+    prop_oneof![4 => adapter, 1 => Just(full)]
+}
+
+prop_compose! {
+    fn data()(
+        validation in prop::option::of(prop_oneof![
+            (0..9_usize).prop_map(Holdout::Count),
+            (1e-9..0.99).prop_map(Holdout::Share),
+        ]),
+        template in prop::option::of(prop_oneof![Just("alpaca"), Just("plain")]),
+        field_map in prop::option::of(field_map()),
+        device in prop::option::of("\\PC{1,6}"),
+        random in any::<bool>(),
+        dtype in 0..4_usize,
+        max_seq_len in prop::option::of(2..9999_usize),
+        base in method(),
+    ) -> RawConfig {
+        let dtypes = [DtypeChoice::Auto, DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16];
+        RawConfig {
+            validation,
+            template: template.map(str::to_owned),
+            field_map,
+            device,
+            init: random.then_some(Init::Random),
+            dtype: Some(dtypes[dtype]),
+            max_seq_len,
+            ..base
+        }
+    }
+}
+
+prop_compose! {
+    fn raw()(
+        base in data(),
+        epochs in prop::option::of(1e-6..1e6),
+        max_steps in prop::option::of(1000..5000_usize),
+        warmup in prop::option::of(prop_oneof![
+            (0..1000_usize).prop_map(Warmup::Steps),
+            (0.0..1.0).prop_map(Warmup::Ratio),
+        ]),
+        rates in prop::array::uniform3(prop::option::of(1e-12..10.0_f64)),
+        betas in prop::array::uniform2(prop::option::of(0.0..0.9999)),
+        seed in prop::option::of(0..=i64::MAX as u64),
+        kind in prop::option::of(0..3_usize),
+        [recompute, chunked_head] in prop::array::uniform2(any::<bool>()),
+        every in prop::array::uniform3(prop::option::of(1..500_usize)),
+        rows in prop::array::uniform2(prop::option::of(1..64_usize)),
+    ) -> RawConfig {
+        RawConfig {
+            epochs,
+            max_steps,
+            warmup_steps: match warmup { Some(Warmup::Steps(steps)) => Some(steps), _ => None },
+            warmup_ratio: match warmup { Some(Warmup::Ratio(ratio)) => Some(ratio), _ => None },
+            learning_rate: rates[0],
+            eps: rates[1],
+            weight_decay: rates[2],
+            max_grad_norm: rates[0],
+            beta1: betas[0],
+            beta2: betas[1],
+            seed,
+            schedule: kind.map(|kind| ScheduleKind::ALL[kind]),
+            recompute: Some(recompute),
+            chunked_head: Some(chunked_head),
+            eval_every: every[0].filter(|_| base.validation != Some(Holdout::Count(0))),
+            save_every: every[1],
+            head_chunk: every[2].filter(|_| chunked_head),
+            batch_size: rows[0],
+            gradient_accumulation: rows[1],
+            ..base
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_as_the_same(raw in raw()) {
+        let place = Place::new();
+        let config = RawConfig {
+            model: Some(place.path("model").into()),
+            data: Some(place.path("rows.jsonl").into()),
+            out: Some(place.path("a \"quoted\\ name").into()),
+            ..raw
+        }
+        .validate()
+        .unwrap();
+        let file = place.file(&config.to_toml());
+        let again = resolve_args([file.as_str()]).unwrap();
+        prop_assert_eq!(&again.to_toml(), &config.to_toml());
+        prop_assert_eq!(&again, &config);
+        // Beside the text, which equality goes by, the values that it is made of.
+        prop_assert_eq!(again.template, config.template);
+        prop_assert_eq!(again.field_map, config.field_map);
+        prop_assert_eq!(again.validation, config.validation);
+        prop_assert_eq!(again.warmup, config.warmup);
+        prop_assert_eq!(again.learning_rate, config.learning_rate);
+        prop_assert_eq!(again.seed, config.seed);
+        prop_assert_eq!(again.out, config.out);
+        prop_assert_eq!(again.epochs, config.epochs);
+        prop_assert_eq!(again.max_steps, config.max_steps);
+    }
+}
+
+#[test]
+fn an_expression_that_looks_like_a_name_stays_an_expression() {
+    let place = Place::new();
+    let config = RawConfig {
+        targets: Some(Selection::Regex("q_proj".into())),
+        ..place.raw()
+    }
+    .validate()
+    .unwrap();
+    let file = place.file(&config.to_toml());
+    let again = resolve_args([file.as_str()]).unwrap();
+    assert_eq!(
+        again.adapter().unwrap().targets.modules,
+        Selection::Regex("(?:q_proj)".into())
+    );
+}
+
+#[test]
+fn every_setting_has_a_line_of_its_own_or_means_nothing() {
+    let place = Place::new();
+    let text = place
+        .resolve(&["--method=miss-mini", "--mini-width=4"])
+        .unwrap()
+        .to_toml();
+    for key in settings::KEYS {
+        let lines = text.lines().filter(|line| {
+            line.starts_with(&format!("{} = ", key.name))
+                || line.starts_with(&format!("# {}: ", key.name))
+        });
+        let want = usize::from(key.name != "warmup_ratio");
+        assert_eq!(lines.count(), want, "{} in\n{text}", key.name);
+    }
+}
