@@ -19,7 +19,8 @@ pub enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Cpu, Self::Cuda, Self::Vulkan];
 
-    fn name(self) -> &'static str {
+    /// `cpu`, `cuda` or `vulkan`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",

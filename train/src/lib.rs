@@ -1,12 +1,16 @@
 //! Training for any language model of the workspace: data, loss, loop, checkpoints, commands.
 
 pub mod agreement;
+pub mod commands;
 pub mod config;
 pub mod data;
+pub mod dataset;
 pub mod device;
 pub mod gradients;
 pub mod memory;
 pub mod models;
 pub mod optimizer;
+pub mod report;
 pub mod schedule;
 pub mod step;
+pub mod trainer;

@@ -1,1 +1,44 @@
-fn main() {}
+//! The command line.
+
+use bone_train::commands::{self, CommandError};
+use bone_train::config::TrainArgs;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Fine-tune LLaMA2 with Bone on any GPU vendor or none.
+#[derive(Debug, Parser)]
+#[command(name = "bone", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fine-tune a model: bone train run.toml, or flags alone
+    Train(TrainArgs),
+    /// Write base and adapter as one model
+    Merge(commands::merge::MergeArgs),
+    /// Continue a text
+    Generate(commands::generate::GenerateArgs),
+    /// Show what this build can run on
+    Devices,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Merge(args) => commands::merge::run(&args),
+        Command::Generate(args) => commands::generate::run(&args),
+        Command::Devices => commands::devices::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &CommandError) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(error.exit_code())
+}

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::report::printable;
+
 /// Settings that cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -42,7 +44,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        // Keys and values may come from a file of someone else's.
+        let text = format!("{}: {}", self.place, self.message);
+        f.write_str(&printable(&text))
     }
 }
 

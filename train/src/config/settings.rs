@@ -187,7 +187,7 @@ settings! {
         /// Numbers of the blocks that get adapters, like 0,1,4 or 0-7 [default: all]
         layers: Layers as "NUMBERS";
     }
-    "Optimisation" {
+    "Optimization" {
         /// Passes over the training rows, may be a fraction [default: 1, without max_steps]
         ///
         /// Where max_steps is given too, the run ends at whichever comes first.
@@ -239,7 +239,7 @@ settings! {
     }
 }
 
-/// Where the settings of a run come from.
+/// Fine-tune a model on a file of rows
 #[derive(Debug, Clone, Default, Args)]
 pub struct TrainArgs {
     /// Settings as TOML, `key = value` a line with the names below (`_` for `-`)

@@ -164,7 +164,7 @@ impl Check<'_> {
     fn paths(&mut self) {
         let raw = self.raw;
         match &raw.model {
-            None => self.problem("model", "is missing: give the model's folder"),
+            None => self.problem("model", "missing; give the model's folder"),
             Some(path) => match fs::metadata(path) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => self.problem("model", format!("{} is no folder", path.display())),
@@ -172,7 +172,7 @@ impl Check<'_> {
             },
         }
         match &raw.data {
-            None => self.problem("data", "is missing: give the file of training rows"),
+            None => self.problem("data", "missing; give the file of training rows"),
             Some(path) => match fs::metadata(path) {
                 Ok(found) if !found.is_dir() => {}
                 Ok(_) => self.problem(
@@ -183,7 +183,7 @@ impl Check<'_> {
             },
         }
         match &raw.out {
-            None => self.problem("out", "is missing: give a folder for the result"),
+            None => self.problem("out", "missing; give a folder for the result"),
             Some(path) => {
                 if let Some(message) = self.out_problem(path) {
                     self.problem("out", message);
@@ -284,7 +284,7 @@ impl Check<'_> {
             None => {
                 self.problem(
                     "mini_width",
-                    "is missing: miss-mini needs it; it must divide the outputs of every target",
+                    "missing; miss-mini needs it; it must divide the outputs of every target",
                 );
                 1
             }

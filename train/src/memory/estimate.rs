@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::human;
-use super::limit::{MemoryLimit, MemorySource};
+use super::limit::MemoryLimit;
 
 #[cfg(test)]
 mod tests;
@@ -126,7 +126,7 @@ impl Estimate {
         } else {
             "lower max_seq_len"
         };
-        let mut terms = vec![
+        let terms = vec![
             Term {
                 name: if run.base_mapped {
                     "base weights (mapped from their files)"
@@ -180,12 +180,12 @@ impl Estimate {
                     "set chunked_head true"
                 },
             },
+            Term {
+                name: "the program",
+                bytes: bytes(PROGRAM_BYTES),
+                remedy: "take a larger machine",
+            },
         ];
-        terms.push(Term {
-            name: "the program",
-            bytes: bytes(PROGRAM_BYTES),
-            remedy: "take a larger machine",
-        });
         Self { terms }
     }
 

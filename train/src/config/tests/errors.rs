@@ -35,6 +35,14 @@ fn every_unknown_key_and_wrong_type_is_listed_at_once() {
 }
 
 #[test]
+fn a_key_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let file = place.file("\"a\\u001b[2J\" = 1\n");
+    let error = place.resolve(&[&file]).unwrap_err().to_string();
+    assert!(error.contains("a\\u{1b}[2J: there is no"), "{error}");
+}
+
+#[test]
 fn an_unread_value_is_one_problem() {
     let place = Place::new();
     let args = ["--method=miss-mini", "--set=mini_width=x"];
@@ -82,7 +90,7 @@ fn values_out_of_range() {
             "one of the two",
         ),
         (vec!["--method=miss", "--dropout=1"], "below 1"),
-        (vec!["--method=miss-mini"], "mini_width: is missing"),
+        (vec!["--method=miss-mini"], "mini_width: missing"),
         (vec!["--method=miss-mini", "--mini-width=0"], "at least 1"),
         (vec!["--targets=(q_proj"], "not a regular expression"),
         (vec!["--exclude=all-linear"], "leaves no layer"),

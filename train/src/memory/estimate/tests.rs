@@ -1,3 +1,4 @@
+use super::super::limit::MemorySource;
 use super::*;
 
 /// 768 × 12, vocabulary 32,000: the model of the measured comparisons.

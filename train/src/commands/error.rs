@@ -1,0 +1,72 @@
+use crate::config::ConfigError;
+use crate::data::{OrderError, TemplateError};
+use crate::dataset::DatasetError;
+use crate::device::DeviceError;
+use crate::memory::MemoryError;
+use crate::models::ModelError;
+use crate::trainer::TrainError;
+use bone_lm::generate::GenerateError;
+use bone_lm::sampling::SamplingError;
+use bone_lm::tokenizer::TokenizerError;
+use std::path::PathBuf;
+
+/// Why a command failed, in a message for a person.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is another module's error")]
+pub enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    #[error(transparent)]
+    Attach(#[from] bone::AttachError),
+    #[error(transparent)]
+    Merge(#[from] bone::MergeError),
+    #[error(transparent)]
+    Adapter(#[from] bone::FileError),
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A folder or file that is in the way or missing.
+    #[error("{}: {reason}", path.display())]
+    Path { path: PathBuf, reason: String },
+    /// What was asked for is contradictory.
+    #[error("{0}")]
+    Usage(String),
+    /// A merged model that does not say what the adapted one says.
+    #[error("{0}")]
+    Disagreement(String),
+}
+
+impl CommandError {
+    /// 2 for what was asked in the wrong way, 1 for what went wrong.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) | Self::Sampling(_) => 2,
+            Self::Device(DeviceError::Name(_)) => 2,
+            _ => 1,
+        }
+    }
+
+    pub(super) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |error| Self::Path {
+            path: path.to_path_buf(),
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `bone generate`: continue prompts with a base, an adapter or a merged model.
+
+use super::CommandError;
+use super::adapter::find;
+use super::precision;
+use crate::config::DtypeChoice;
+use crate::data::{Row, Template};
+use crate::device::{self, OnDevice};
+use crate::models::{self, ModelSource, WithModel, with_model};
+use crate::report::printable;
+use crate::step::{TrainBackend, TrainModel};
+use bone_lm::generate::{GenerateConfig, generate};
+use bone_lm::sampling::SamplingConfig;
+use bone_lm::tokenizer::{HfTokenizer, TextStream, Tokenizer, encode_prompt_and_response};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What to continue, and how.
+#[derive(Debug, clap::Args)]
+pub struct GenerateArgs {
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// An adapter's folder, or the --out of a training run
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// Text to continue; repeat it for several, which run as one batch
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub prompt: Vec<String>,
+    /// Put each prompt into a template as its instruction: alpaca, plain, or a file
+    /// [default: the prompt as it is]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub template: Option<String>,
+    /// Tokens to add at most
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_new_tokens: usize,
+    /// 0 takes the most likely token; higher is more varied
+    #[arg(long, value_name = "T", default_value_t = 0.0, help_heading = "Sampling")]
+    pub temperature: f32,
+    /// Choose among the K most likely tokens
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub top_k: Option<usize>,
+    /// Choose among the most likely tokens that make up this probability
+    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    pub top_p: Option<f32>,
+    /// Above 1 makes tokens that occurred less likely
+    #[arg(long, value_name = "X", default_value_t = 1.0, help_heading = "Sampling")]
+    pub repetition_penalty: f32,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sampling")]
+    pub seed: u64,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
+
+impl GenerateArgs {
+    fn sampling(&self) -> SamplingConfig {
+        SamplingConfig {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+        }
+    }
+}
+
+/// Generates and prints; a single prompt's text is printed as it comes.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
+    args.sampling().validate()?;
+    let template = args.template.as_deref().map(Template::load).transpose()?;
+    let prompts: Vec<String> = args
+        .prompt
+        .iter()
+        .map(|prompt| match &template {
+            None => prompt.clone(),
+            Some(template) => template.prompt(&Row {
+                instruction: prompt.clone(),
+                input: String::new(),
+                response: String::new(),
+                index: 0,
+            }),
+        })
+        .collect();
+    let request = Request {
+        model: &args.model,
+        adapter: args.adapter.as_deref(),
+        prompts: &prompts,
+        sampling: args.sampling(),
+        max_new_tokens: args.max_new_tokens,
+        device: &args.device,
+    };
+    if prompts.len() == 1 {
+        print!("{}", printable(&prompts[0]));
+        flush();
+        answer(&request, |text| {
+            print!("{}", printable(text));
+            flush();
+        })?;
+        println!();
+        return Ok(());
+    }
+    let texts = answer(&request, |_| {})?;
+    for (prompt, text) in prompts.iter().zip(texts) {
+        println!("{}{}\n", printable(prompt), printable(&text));
+    }
+    Ok(())
+}
+
+fn flush() {
+    // Nobody is left to tell when the terminal is gone.
+    let _ = std::io::stdout().flush();
+}
+
+/// Prompts for one model.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The model's folder.
+    pub model: &'a Path,
+    /// The adapter's folder.
+    pub adapter: Option<&'a Path>,
+    /// The texts to continue.
+    pub prompts: &'a [String],
+    /// How tokens are chosen.
+    pub sampling: SamplingConfig,
+    /// Tokens to add at most.
+    pub max_new_tokens: usize,
+    /// Device by name.
+    pub device: &'a str,
+}
+
+/// Continues the request's prompts. `on_text` sees the first prompt's new text as it comes.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn answer(
+    request: &Request<'_>,
+    on_text: impl FnMut(&str),
+) -> Result<Vec<String>, CommandError> {
+    let (device, _) = device::choose(request.device)?;
+    let info = models::inspect(request.model, true)?;
+    let tokenizer = HfTokenizer::from_folder(request.model)?;
+    let prompts = request
+        .prompts
+        .iter()
+        .map(|prompt| Ok(encode_prompt_and_response(&tokenizer, prompt, "")?.0))
+        .collect::<Result<Vec<_>, CommandError>>()?;
+    let source = ModelSource {
+        folder: request.model.to_path_buf(),
+        dtype: precision::choose(DtypeChoice::Auto, &info, device).convert,
+        random: None,
+    };
+    let adapter = request.adapter.map(find).transpose()?;
+    device::on_device(
+        device,
+        GenerateOn {
+            source: &source,
+            adapter: adapter.as_deref(),
+            prompts: &prompts,
+            tokenizer: &tokenizer,
+            config: GenerateConfig {
+                sampling: request.sampling.clone(),
+                max_new_tokens: request.max_new_tokens,
+                stop: tokenizer.eos().to_vec(),
+            },
+            on_text,
+        },
+    )?
+}
+
+struct GenerateOn<'a, F> {
+    source: &'a ModelSource,
+    adapter: Option<&'a Path>,
+    prompts: &'a [Vec<u32>],
+    tokenizer: &'a HfTokenizer,
+    config: GenerateConfig,
+    on_text: F,
+}
+
+impl<F: FnMut(&str)> OnDevice for GenerateOn<'_, F> {
+    type Output = Result<Vec<String>, CommandError>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let source = self.source;
+        let work = GenerateWith::<B, F> {
+            task: self,
+            device: device.clone(),
+        };
+        with_model::<B, _>(source, &device, work)?
+    }
+}
+
+struct GenerateWith<'a, B: TrainBackend, F> {
+    task: GenerateOn<'a, F>,
+    device: B::Device,
+}
+
+impl<B: TrainBackend, F: FnMut(&str)> WithModel<B> for GenerateWith<'_, B, F> {
+    type Output = Result<Vec<String>, CommandError>;
+
+    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
+        let mut task = self.task;
+        let model = match task.adapter {
+            Some(adapter) => bone::peft::load::<B, M>(model, adapter)?.0,
+            None => model,
+        };
+        let model = model.valid();
+        let mut stream = match task.prompts.first() {
+            Some(prompt) => TextStream::after(task.tokenizer, prompt)?,
+            None => TextStream::new(task.tokenizer),
+        };
+        let mut first_error = None;
+        let tokens = generate(
+            &model,
+            task.prompts,
+            &task.config,
+            &self.device,
+            |row, token| {
+                if row > 0 {
+                    return;
+                }
+                match stream.push(token) {
+                    Ok(Some(text)) => (task.on_text)(&text),
+                    Ok(None) => {}
+                    Err(error) => first_error = Some(error),
+                }
+            },
+        )?;
+        if let Some(error) = first_error {
+            return Err(error.into());
+        }
+        if let Some(text) = stream.finish()? {
+            (task.on_text)(&text);
+        }
+        tokens
+            .iter()
+            .map(|ids| Ok(task.tokenizer.decode(ids)?))
+            .collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! `bone merge`: adapter and base become a model of their own.
+
+use super::CommandError;
+use super::adapter::find;
+use crate::agreement::{self, Agreement, F32_TOLERANCE, HALF_TOP1};
+use crate::device::{self, OnDevice};
+use crate::models::{ModelSource, WithModel, save_folder, with_model};
+use crate::step::{TrainBackend, TrainModel};
+use bone_lm::checkpoint::Dtype;
+use std::path::{Path, PathBuf};
+
+/// What to merge.
+#[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// The base model's folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The adapter's folder, or the --out of a training run
+    #[arg(long, value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// Folder for the merged model; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
+
+/// Merges, checks that the merged model says what the adapted one says, and writes it.
+///
+/// # Errors
+///
+/// [`CommandError`]; nothing is written if the two disagree.
+pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
+    let agreement = merge(&args.model, &args.adapter, &args.out, &args.device)?;
+    println!("merged against adapted: {agreement}");
+    println!("saved {}", args.out.display());
+    Ok(())
+}
+
+/// As [`run`], without printing.
+///
+/// # Errors
+///
+/// As there.
+pub fn merge(
+    model: &Path,
+    adapter: &Path,
+    out: &Path,
+    device: &str,
+) -> Result<Agreement, CommandError> {
+    let (device, _) = device::choose(device)?;
+    let adapter = find(adapter)?;
+    let info = crate::models::inspect(model, true)?;
+    let source = ModelSource {
+        folder: model.to_path_buf(),
+        dtype: None,
+        random: None,
+    };
+    let half = info.stored != Some(Dtype::F32);
+    device::on_device(
+        device,
+        MergeOn {
+            source: &source,
+            adapter: &adapter,
+            out,
+            half,
+        },
+    )?
+}
+
+#[derive(Clone, Copy)]
+struct MergeOn<'a> {
+    source: &'a ModelSource,
+    adapter: &'a Path,
+    out: &'a Path,
+    half: bool,
+}
+
+impl OnDevice for MergeOn<'_> {
+    type Output = Result<Agreement, CommandError>;
+
+    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+        let work = MergeModel::<B> {
+            task: self,
+            device: device.clone(),
+        };
+        with_model::<B, _>(self.source, &device, work)?
+    }
+}
+
+struct MergeModel<'a, B: TrainBackend> {
+    task: MergeOn<'a>,
+    device: B::Device,
+}
+
+impl<B: TrainBackend> WithModel<B> for MergeModel<'_, B> {
+    type Output = Result<Agreement, CommandError>;
+
+    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
+        let (adapted, _) = bone::peft::load::<B, M>(model, self.task.adapter)?;
+        let merged = bone::merge::<B, M>(adapted.clone())?;
+        let (adapted, merged) = (adapted.valid(), merged.valid());
+        let agreement = agreement::compare(&adapted, &merged, &self.device);
+        let agrees = if self.task.half {
+            agreement.top1 >= HALF_TOP1
+        } else {
+            agreement.max <= F32_TOLERANCE
+        };
+        // A comparison with NaN is false, so a broken model never agrees.
+        if !agrees {
+            return Err(CommandError::Disagreement(format!(
+                "the merged model does not say what the adapted one says: {agreement}; nothing was written"
+            )));
+        }
+        save_folder(&merged, &self.task.source.folder, self.task.out)?;
+        Ok(agreement)
+    }
+}

@@ -1,0 +1,168 @@
+//! What a person sees of a run, apart from the loop that makes it.
+//!
+//! The loop hands every [`Event`] to a [`Reporter`]. [`for_run`] makes those of a run: a progress
+//! bar or plain lines on stderr, and `metrics.jsonl` in the output folder.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use thiserror::Error;
+
+mod cadence;
+mod lines;
+mod metrics;
+mod pace;
+mod printable;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+pub use lines::Lines;
+pub use metrics::{METRICS_FILE, Metrics};
+pub use printable::printable;
+pub use terminal::Terminal;
+
+/// What a run begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StartReport {
+    /// The settings, one a line.
+    pub settings: Vec<String>,
+    /// The model, the data and what was chosen automatically with its reason, one a line.
+    pub model: Vec<String>,
+    /// Optimizer steps of the run.
+    pub total_steps: usize,
+}
+
+/// One optimizer step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// Steps of the run.
+    pub total_steps: usize,
+    /// Passes over the data so far.
+    pub epoch: f64,
+    /// Mean loss of the step's trained tokens, in nats.
+    pub loss: f64,
+    /// Global norm of the gradients before clipping.
+    pub grad_norm: f64,
+    /// The step's learning rate.
+    pub learning_rate: f64,
+    /// Tokens of this step that were trained.
+    pub tokens: usize,
+    /// Tokens of this step that went through the model.
+    pub tokens_processed: usize,
+    /// How long the step took.
+    pub seconds: f64,
+}
+
+/// One evaluation on the held-out rows.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EvalReport {
+    /// Steps done before it.
+    pub step: usize,
+    /// Mean loss of the held-out rows' trained tokens, in nats.
+    pub loss: f64,
+    /// How many such tokens there are.
+    pub tokens: usize,
+}
+
+/// What a run ends with.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Summary {
+    /// Optimizer steps done.
+    pub steps: usize,
+    /// Tokens that were trained.
+    pub tokens: usize,
+    /// Tokens that went through the model in training.
+    pub tokens_processed: usize,
+    /// How long the run took, evaluations and saves included.
+    pub seconds: f64,
+    /// Loss on the held-out rows before training.
+    pub first_validation_loss: Option<f64>,
+    /// Loss on the held-out rows at the end.
+    pub last_validation_loss: Option<f64>,
+    /// Most memory that was resident, in bytes.
+    pub peak_resident_bytes: u64,
+    /// Where the result lies.
+    pub out: PathBuf,
+}
+
+/// Something that happens in a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// Everything is loaded and the first step comes next.
+    Start(&'a StartReport),
+    /// Something that takes time begins.
+    Phase(&'a str),
+    /// A step is done.
+    Step(StepReport),
+    /// An evaluation is done.
+    Evaluation(EvalReport),
+    /// Something was written there.
+    Saved(&'a Path),
+    /// Something a person should know.
+    Note(&'a str),
+    /// The run is over.
+    Finish(&'a Summary),
+}
+
+/// An event that could not be recorded.
+#[derive(Debug, Error)]
+#[error("{}: {source}", .path.display())]
+pub struct ReportError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// Something that is told of a run's events.
+pub trait Reporter {
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// [`ReportError`] where a record cannot be written. A terminal that went away is no error.
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError>;
+}
+
+/// Says nothing.
+impl Reporter for () {
+    fn report(&mut self, _: Event<'_>) -> Result<(), ReportError> {
+        Ok(())
+    }
+}
+
+impl<R: Reporter + ?Sized> Reporter for Box<R> {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        (**self).report(event)
+    }
+}
+
+/// Tells each of them, in order, until one fails.
+impl<R: Reporter> Reporter for Vec<R> {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        self.iter_mut()
+            .try_for_each(|reporter| reporter.report(event))
+    }
+}
+
+/// The console's reporter: a progress bar where stderr is a terminal, plain lines where not.
+pub fn console() -> Box<dyn Reporter> {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if io::stderr().is_terminal() && !dumb {
+        Box::new(Terminal::new())
+    } else {
+        Box::new(Lines::new(io::stderr()))
+    }
+}
+
+/// The reporters of a run: [`console`], and [`Metrics`] in the folder `out`, which must exist.
+///
+/// # Errors
+/// [`ReportError`]: the file cannot be made.
+pub fn for_run(out: &Path) -> Result<Vec<Box<dyn Reporter>>, ReportError> {
+    let metrics = Metrics::create(out)?;
+    Ok(vec![console(), Box::new(metrics)])
+}

@@ -1,0 +1,80 @@
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Event, ReportError, Reporter};
+use crate::memory::resident_bytes;
+
+/// The file's name in the output folder.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+
+/// Writes `metrics.jsonl`: one JSON object for every step and every evaluation, told apart by
+/// `"type"`, with the fields of [`StepReport`](super::StepReport) and
+/// [`EvalReport`](super::EvalReport). A step has `resident_bytes` besides. A number that is not
+/// finite is `null`. Every line is written at once, so a run that is killed leaves whole lines.
+#[derive(Debug)]
+pub struct Metrics {
+    path: PathBuf,
+    file: File,
+}
+
+#[derive(Serialize)]
+struct Line<R> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    report: R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resident_bytes: Option<u64>,
+}
+
+impl Metrics {
+    /// Makes the file in the folder `out`, in place of one that is there.
+    ///
+    /// # Errors
+    /// [`ReportError`]: the file cannot be made.
+    pub fn create(out: &Path) -> Result<Self, ReportError> {
+        let path = out.join(METRICS_FILE);
+        match File::create(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(ReportError { path, source }),
+        }
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), ReportError> {
+        serde_json::to_vec(line)
+            .map_err(std::io::Error::from)
+            .and_then(|mut json| {
+                json.push(b'\n');
+                self.file.write_all(&json)?;
+                self.file.flush()
+            })
+            .map_err(|source| ReportError {
+                path: self.path.clone(),
+                source,
+            })
+    }
+}
+
+impl Reporter for Metrics {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(report) => self.write(&Line {
+                r#type: "step",
+                report,
+                resident_bytes: Some(resident_bytes()),
+            }),
+            Event::Evaluation(report) => self.write(&Line {
+                r#type: "evaluation",
+                report,
+                resident_bytes: None,
+            }),
+            Event::Start(_)
+            | Event::Phase(_)
+            | Event::Saved(_)
+            | Event::Note(_)
+            | Event::Finish(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::lines::{event_lines, state};
+use super::pace::Pace;
+use super::{Event, ReportError, Reporter, printable};
+
+const TEMPLATE: &str = "{bar:20} {pos}/{len}  {msg}  eta {eta}";
+
+/// A progress bar on stderr with everything else printed above it.
+#[derive(Debug)]
+pub struct Terminal {
+    bar: Option<ProgressBar>,
+    pace: Pace,
+    target: fn() -> ProgressDrawTarget,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Terminal {
+    /// A bar that appears with the first step.
+    pub fn new() -> Self {
+        Self::on(ProgressDrawTarget::stderr)
+    }
+
+    fn on(target: fn() -> ProgressDrawTarget) -> Self {
+        Self {
+            bar: None,
+            pace: Pace::default(),
+            target,
+        }
+    }
+
+    fn bar(&mut self, total: usize) -> &ProgressBar {
+        let target = self.target;
+        self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(total as u64), target());
+            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+                bar.set_style(style);
+            }
+            // A step may take minutes: the clock goes on meanwhile.
+            bar.enable_steady_tick(Duration::from_secs(1));
+            bar
+        })
+    }
+
+    fn above(&self, lines: &[String]) {
+        let print = || {
+            for line in lines {
+                eprintln!("{}", printable(line));
+            }
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Reporter for Terminal {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(step) => {
+                self.pace.add(&step);
+                let message = state(&step, &self.pace);
+                let bar = self.bar(step.total_steps);
+                bar.set_message(message);
+                bar.set_position(step.step as u64);
+            }
+            Event::Finish(_) => {
+                if let Some(bar) = self.bar.take() {
+                    bar.abandon();
+                }
+                self.above(&event_lines(event));
+            }
+            other => self.above(&event_lines(other)),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Terminal {
+    /// A run that fails leaves the bar where it was, and the error below it.
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.abandon();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::step;
+    use super::*;
+
+    #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn the_bar_follows_the_steps_and_goes_at_the_end() {
+        let mut terminal = Terminal::on(ProgressDrawTarget::hidden);
+        assert!(terminal.bar.is_none());
+        terminal.report(Event::Step(step(3, 10))).unwrap();
+        let bar = terminal.bar.clone().unwrap();
+        assert_eq!((bar.position(), bar.length()), (3, Some(10)));
+        assert!(
+            bar.message()
+                .starts_with("loss 2.5000  lr 2.00e-5  500 tok/s  mem ")
+        );
+        terminal.report(Event::Finish(&Default::default())).unwrap();
+        assert!(terminal.bar.is_none() && bar.is_finished());
+    }
+}

@@ -1,0 +1,195 @@
+//! The loop: one for every model, method and device.
+
+use crate::data::{Batches, Sample, evaluation_batches};
+use crate::gradients::Gradients;
+use crate::optimizer::{NonFinite, Optimizer};
+use crate::report::{EvalReport, Event, ReportError, Reporter, StepReport};
+use crate::schedule::Schedule;
+use crate::step::{Savings, TrainBackend, TrainModel, backward, loss_sum};
+use bone_lm::CausalLm;
+use burn::tensor::Tensor;
+use std::time::Instant;
+
+/// What the loop does, and when.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Optimizer steps.
+    pub total_steps: usize,
+    /// Learning rate of each.
+    pub schedule: Schedule,
+    /// Where memory is saved.
+    pub savings: Savings,
+    /// What dropout masks are drawn from.
+    pub seed: u64,
+    /// Steps between evaluations.
+    pub eval_every: usize,
+    /// Steps between saves; `None` saves only at the end.
+    pub save_every: Option<usize>,
+    /// Rows of an evaluation batch.
+    pub eval_batch_size: usize,
+    /// Token id that fills shorter rows.
+    pub pad_id: u32,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Held-out loss before the first step; `None` without held-out rows.
+    pub first_validation: Option<f64>,
+    /// Held-out loss after the last step.
+    pub last_validation: Option<f64>,
+    /// Mean training loss of the last step.
+    pub last_loss: f64,
+    /// Tokens that were trained.
+    pub tokens: usize,
+    /// Tokens that went through the model in training.
+    pub tokens_processed: usize,
+}
+
+/// Why a run stopped early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A step gave no finite number.
+    #[error("step {step}: {source}")]
+    NonFinite {
+        /// The step, from 1.
+        step: usize,
+        /// The numbers.
+        source: NonFinite,
+    },
+    /// The report could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The result could not be saved.
+    #[error("{0}")]
+    Save(String),
+}
+
+/// Trains `model` on `batches` as `plan` says. `save` is called with the model and the number of
+/// steps done, at the plan's interval; the last state is returned instead.
+///
+/// # Errors
+///
+/// [`TrainError`].
+pub fn train<B: TrainBackend, M: TrainModel<B>>(
+    mut model: M,
+    mut optimizer: Optimizer<B, M>,
+    batches: &mut Batches,
+    validation: &[Sample],
+    plan: &Plan,
+    device: &B::Device,
+    reporter: &mut dyn Reporter,
+    mut save: impl FnMut(&M, usize) -> Result<(), String>,
+) -> Result<(M, Outcome), TrainError> {
+    let mut outcome = Outcome {
+        first_validation: None,
+        last_validation: None,
+        last_loss: f64::NAN,
+        tokens: 0,
+        tokens_processed: 0,
+    };
+    let evaluate = |model: &M, step: usize, reporter: &mut dyn Reporter| {
+        let Some(report) = validate::<B, M>(model, validation, step, plan, device) else {
+            return Ok(None);
+        };
+        reporter.report(Event::Evaluation(report))?;
+        Ok::<_, ReportError>(Some(report.loss))
+    };
+    outcome.first_validation = evaluate(&model, 0, reporter)?;
+    outcome.last_validation = outcome.first_validation;
+
+    let steps_per_epoch = batches.steps_per_epoch() as f64;
+    for step in 0..plan.total_steps {
+        let started = Instant::now();
+        let rows = batches.next_step();
+        let trained_tokens = rows.trained_tokens();
+        let learning_rate = plan.schedule.lr(step);
+        let mut grads = Gradients::default();
+        let mut total: Option<Tensor<B::InnerBackend, 1>> = None;
+        for batch in &rows.micro {
+            let sum = backward(
+                &model,
+                batch,
+                1.0 / trained_tokens as f64,
+                plan.savings,
+                (plan.seed, step as u64),
+                device,
+                &mut grads,
+            );
+            total = Some(match total {
+                Some(total) => total + sum,
+                None => sum,
+            });
+        }
+        let Some(total) = total else { continue };
+        let result = optimizer
+            .step(
+                &mut model,
+                grads,
+                total,
+                trained_tokens as f64,
+                learning_rate,
+            )
+            .map_err(|source| TrainError::NonFinite {
+                step: step + 1,
+                source,
+            })?;
+        let tokens_processed = rows.micro.iter().map(|b| b.rows * b.len).sum();
+        outcome.last_loss = result.loss;
+        outcome.tokens += trained_tokens;
+        outcome.tokens_processed += tokens_processed;
+        reporter.report(Event::Step(StepReport {
+            step: step + 1,
+            total_steps: plan.total_steps,
+            epoch: rows.at.epoch as f64 + (rows.at.step + 1) as f64 / steps_per_epoch,
+            loss: result.loss,
+            grad_norm: result.grad_norm,
+            learning_rate,
+            tokens: trained_tokens,
+            tokens_processed,
+            seconds: started.elapsed().as_secs_f64(),
+        }))?;
+
+        let done = step + 1;
+        let last = done == plan.total_steps;
+        if last || done % plan.eval_every == 0 {
+            outcome.last_validation = evaluate(&model, done, reporter)?;
+        }
+        if !last && plan.save_every.is_some_and(|every| done % every == 0) {
+            save(&model, done).map_err(TrainError::Save)?;
+        }
+    }
+    Ok((model, outcome))
+}
+
+/// Mean loss over the held-out rows, without dropout; `None` when there are none.
+fn validate<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    validation: &[Sample],
+    step: usize,
+    plan: &Plan,
+    device: &B::Device,
+) -> Option<EvalReport> {
+    if validation.is_empty() {
+        return None;
+    }
+    let model = model.valid();
+    let (loss, tokens) = mean_loss(&model, validation, plan, device);
+    Some(EvalReport { step, loss, tokens })
+}
+
+fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
+    model: &M,
+    samples: &[Sample],
+    plan: &Plan,
+    device: &B::Device,
+) -> (f64, usize) {
+    let mut sum = 0.0;
+    let mut tokens = 0;
+    for batch in evaluation_batches(samples, plan.eval_batch_size, plan.pad_id) {
+        let part = loss_sum(model, &batch, plan.savings.head_chunk, device);
+        sum += part.into_data().iter::<f64>().sum::<f64>();
+        tokens += batch.trained_tokens();
+    }
+    (sum / tokens as f64, tokens)
+}
