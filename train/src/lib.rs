@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod data;
 pub mod dataset;
+pub mod demo;
 pub mod device;
 pub mod gradients;
 pub mod memory;

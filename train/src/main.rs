@@ -2,6 +2,7 @@
 
 use bone_train::commands::{self, CommandError};
 use bone_train::config::TrainArgs;
+use bone_train::demo;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Fine-tune a tiny bundled model on this machine and show what changed
+    Demo(demo::DemoArgs),
     /// Fine-tune a model: bone train run.toml, or flags alone
     Train(TrainArgs),
     /// Write base and adapter as one model
@@ -27,6 +30,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Merge(args) => commands::merge::run(&args),
         Command::Generate(args) => commands::generate::run(&args),

@@ -62,11 +62,11 @@ macro_rules! settings {
         pub struct RawConfig {
             $($($(#[$doc])+ pub $name: Option<$type>,)+)+
             /// Where each value comes from; a value without an entry comes from the program.
-            pub(super) origins: BTreeMap<&'static str, Origin>,
+            pub(crate) origins: BTreeMap<&'static str, Origin>,
             /// Keys whose value could not be read: what they lack is no second problem.
-            pub(super) unread: BTreeSet<&'static str>,
+            pub(crate) unread: BTreeSet<&'static str>,
             /// The configuration file, for messages.
-            pub(super) file: Option<PathBuf>,
+            pub(crate) file: Option<PathBuf>,
         }
 
         /// One flag for every setting.

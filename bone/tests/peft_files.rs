@@ -1,0 +1,318 @@
+//! Adapter folders that are broken or of another model: an error each that names the file and
+//! everything wrong with it, and no panic.
+
+mod network;
+
+use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, save};
+use bone::{AdapterConfig, FileError};
+use network::{B, BONE, BONE_INPUT, Network, configs, difference, tuned};
+use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// What a safetensors file holds.
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+/// An adapter folder as we write it, to be spoilt.
+struct Folder {
+    directory: TempDir,
+}
+
+impl Folder {
+    fn new(config: &AdapterConfig) -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        let network = tuned(Network::new(7), config);
+        save(&network, config, None, directory.path()).expect("saved");
+        Self { directory }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn edit_config(&self, edit: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) {
+        let text = fs::read_to_string(self.file(CONFIG_FILE)).expect("read");
+        let mut map = serde_json::from_str(&text).expect("JSON");
+        edit(&mut map);
+        let text = serde_json::to_string(&map).expect("JSON");
+        fs::write(self.file(CONFIG_FILE), text).expect("written");
+    }
+
+    fn edit_tensors(&self, edit: impl FnOnce(&mut Tensors)) {
+        let bytes = fs::read(self.file(TENSOR_FILE)).expect("read");
+        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let mut tensors: Tensors = file
+            .iter()
+            .map(|(name, view)| {
+                let parts = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+                (name.to_string(), parts)
+            })
+            .collect();
+        edit(&mut tensors);
+        let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes).expect("sizes agree");
+            (name, view)
+        });
+        let bytes = serialize(views, None).expect("serialized");
+        fs::write(self.file(TENSOR_FILE), bytes).expect("written");
+    }
+
+    fn load(&self) -> Result<Network<B>, FileError> {
+        load(Network::<B>::new(7), self.directory.path()).map(|(network, _)| network)
+    }
+
+    /// Loading fails, and the message names `file` in this folder and every one of `parts`.
+    fn refused(&self, file: &str, parts: &[&str]) -> FileError {
+        let error = self.load().expect_err("broken");
+        let text = error.to_string();
+        let file = self.file(file).display().to_string();
+        for part in parts.iter().copied().chain([file.as_str()]) {
+            assert!(text.contains(part), "{part:?} is not in: {text}");
+        }
+        error
+    }
+}
+
+/// Name of the tensor of a layer in [`Folder::edit_tensors`]' first four variants.
+fn tensor(config: &AdapterConfig, layer: &str) -> String {
+    let kind = if config.variant == BONE_INPUT {
+        "bone_input_block"
+    } else {
+        "miss_block"
+    };
+    format!("base_model.model.{layer}.{kind}")
+}
+
+fn config_of(variant: bone::Variant) -> AdapterConfig {
+    let found = configs()
+        .into_iter()
+        .find(|config| config.variant == variant);
+    found.expect("one of the four")
+}
+
+#[test]
+fn files_that_are_not_there() {
+    for config in configs() {
+        for file in [CONFIG_FILE, TENSOR_FILE] {
+            let folder = Folder::new(&config);
+            fs::remove_file(folder.file(file)).expect("removed");
+            let error = folder.refused(file, &[]);
+            assert!(matches!(error, FileError::Io { .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_cut_or_something_else() {
+    for config in configs() {
+        for file in [CONFIG_FILE, TENSOR_FILE] {
+            let folder = Folder::new(&config);
+            let whole = fs::read(folder.file(file)).expect("read");
+            // Within the header's length, the header, and the last value.
+            for keep in [0, 5, 40, whole.len() - 3] {
+                fs::write(folder.file(file), &whole[..keep]).expect("written");
+                let error = folder.refused(file, &[]);
+                assert!(matches!(error, FileError::Format { .. }), "{keep}: {error}");
+            }
+            fs::write(folder.file(file), [0xff; 64]).expect("written");
+            folder.refused(file, &[]);
+        }
+    }
+}
+
+#[test]
+fn tensors_too_many_too_few_and_misshapen_are_listed_together() {
+    for config in configs() {
+        let folder = Folder::new(&config);
+        let input = tensor(&config, "input");
+        let [up0, up1] = ["blocks.0.up", "blocks.1.up"].map(|layer| tensor(&config, layer));
+        let [down0, down1] = ["blocks.0.down", "blocks.1.down"].map(|l| tensor(&config, l));
+        let stranger = tensor(&config, "blocks.9.up");
+        let untargeted = tensor(&config, "lm_head");
+        folder.edit_tensors(|tensors| {
+            let (dtype, shape, bytes) = tensors[&up0].clone();
+            tensors.insert(stranger.clone(), (dtype, shape.clone(), bytes.clone()));
+            tensors.insert(untargeted.clone(), (dtype, shape.clone(), bytes.clone()));
+            tensors.insert("lm_head.weight".into(), (dtype, shape, bytes));
+            tensors.remove(&input);
+            tensors.remove(&up1);
+            // As many values in another shape.
+            let size = tensors[&up0].1.iter().product();
+            tensors.get_mut(&up0).expect("there").1 = vec![size];
+            tensors.get_mut(&down0).expect("there").1.reverse();
+            let whole_numbers = vec![0; 8 * tensors[&down1].1.iter().product::<usize>()];
+            let (dtype, _, bytes) = tensors.get_mut(&down1).expect("there");
+            (*dtype, *bytes) = (Dtype::I64, whole_numbers);
+        });
+        let error = folder.refused(
+            TENSOR_FILE,
+            &[
+                &format!("{stranger}: the model has no layer blocks.9.up"),
+                &format!("{untargeted}: lm_head is not among the targets"),
+                "lm_head.weight: unknown tensor",
+                &format!("{input}: missing"),
+                &format!("{up1}: missing"),
+                &format!("{up0}: shape ["),
+                &format!("{down0}: shape ["),
+                &format!("{down1}: type I64"),
+            ],
+        );
+        assert!(
+            matches!(&error, FileError::Mismatch { problems, .. } if problems.len() == 8),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn half_precision_tensors_are_read() {
+    for config in configs() {
+        let folder = Folder::new(&config);
+        let output = folder.load().expect("whole").output();
+        folder.edit_tensors(|tensors| {
+            for (dtype, _, bytes) in tensors.values_mut() {
+                // bf16 is the upper half of f32.
+                let halves = bytes.chunks_exact(4).flat_map(|f32| [f32[2], f32[3]]);
+                *bytes = halves.collect();
+                *dtype = Dtype::BF16;
+            }
+        });
+        let rounded = folder.load().expect("whole").output();
+        assert!(difference(&rounded, &output) < 0.02);
+    }
+}
+
+#[test]
+fn a_configuration_of_something_else() {
+    for config in configs() {
+        let folder = Folder::new(&config);
+        folder.edit_config(|map| {
+            map.insert("peft_type".into(), "LORA".into());
+            map.insert("r".into(), 0.into());
+            map.insert("bias".into(), "all".into());
+        });
+        folder.refused(CONFIG_FILE, &["LORA", "r: 0", "bias"]);
+
+        let folder = Folder::new(&config);
+        folder.edit_config(|map| {
+            for key in ["peft_type", "r", "target_modules"] {
+                map.remove(key);
+            }
+        });
+        folder.refused(CONFIG_FILE, &["peft_type", "r: missing", "target_modules"]);
+    }
+}
+
+#[test]
+fn targets_that_match_nothing() {
+    for config in configs() {
+        let folder = Folder::new(&config);
+        folder.edit_config(|map| {
+            map.insert(
+                "target_modules".into(),
+                vec!["up", "q_proj", "v_proj"].into(),
+            );
+        });
+        let error = folder.refused(CONFIG_FILE, &["q_proj, v_proj", "blocks.N.up"]);
+        assert!(matches!(error, FileError::Attach { .. }), "{error}");
+    }
+}
+
+#[test]
+fn the_two_axes_of_bone_are_not_mistaken_for_each_other() {
+    let names = |tensors: &mut Tensors, from: &str, to: &str| {
+        let renamed = std::mem::take(tensors).into_iter();
+        *tensors = renamed
+            .map(|(name, t)| (name.replace(from, to), t))
+            .collect();
+    };
+    // Tensors named as PEFT's in a folder that says BONE_INPUT.
+    let folder = Folder::new(&config_of(BONE_INPUT));
+    folder.edit_tensors(|tensors| names(tensors, "bone_input_block", "miss_block"));
+    let parts = [
+        "input.miss_block: unknown tensor",
+        "input.bone_input_block: missing",
+    ];
+    folder.refused(TENSOR_FILE, &parts);
+
+    // A configuration edited to PEFT's bat over the tensors of the input axis.
+    let folder = Folder::new(&config_of(BONE_INPUT));
+    folder.edit_config(|map| {
+        map.insert("peft_type".into(), "MISS".into());
+        map.insert("init_weights".into(), "bat".into());
+    });
+    let parts = [
+        "input.bone_input_block: unknown tensor",
+        "input.miss_block: missing",
+    ];
+    folder.refused(TENSOR_FILE, &parts);
+
+    // And the other way round.
+    let folder = Folder::new(&config_of(BONE));
+    folder.edit_config(|map| {
+        map.insert("peft_type".into(), "BONE_INPUT".into());
+        map.insert("init_weights".into(), true.into());
+    });
+    folder.refused(TENSOR_FILE, &["input.bone_input_block: missing"]);
+}
+
+#[test]
+fn another_variant_or_rank_in_the_configuration_is_noticed() {
+    let folder = Folder::new(&config_of(BONE));
+    folder.edit_config(|map| {
+        map.insert("init_weights".into(), true.into());
+    });
+    folder.refused(
+        TENSOR_FILE,
+        &["input.miss_block: shape [4, 2, 2]", "blocks.1.down"],
+    );
+    for config in configs() {
+        let folder = Folder::new(&config);
+        folder.edit_config(|map| {
+            map.insert("r".into(), 1.into());
+        });
+        folder.refused(TENSOR_FILE, &["input.", "blocks.1.down", "rank 1"]);
+    }
+}
+
+#[test]
+fn a_model_that_carries_an_adapter_is_refused() {
+    for config in configs() {
+        let folder = Folder::new(&config);
+        let adapted = folder.load().expect("whole");
+        let error = load(adapted, folder.directory.path()).expect_err("carries one");
+        match error {
+            FileError::Mismatch { problems, .. } => {
+                assert_eq!(problems.len(), 5);
+                for problem in problems {
+                    assert!(problem.contains("carries an adapter already"), "{problem}");
+                }
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_saved_as_one_folder() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let [bone, input, ..] = &configs()[..] else {
+        panic!("four variants");
+    };
+    let bare = Network::<B>::new(7);
+    let error = save(&bare, bone, None, directory.path()).expect_err("nothing to save");
+    assert!(error.to_string().contains("no layer carries"), "{error}");
+    let network = tuned(bare, input);
+    let error = save(&network, bone, None, directory.path()).expect_err("another variant");
+    for layer in ["input", "blocks.0.up", "blocks.1.down"] {
+        assert!(error.to_string().contains(layer), "{error}");
+    }
+    // A file stands where the folder should be.
+    let path = directory.path().join("taken");
+    fs::write(&path, "").expect("written");
+    let error = save(&network, input, None, &path).expect_err("not a folder");
+    assert!(error.to_string().contains("taken"), "{error}");
+    assert!(!directory.path().join(TENSOR_FILE).exists());
+}

@@ -1,0 +1,120 @@
+//! The demo's language: sums, and numbers in words.
+//!
+//! The bundled model was pre-trained on two tasks: sums answered in digits, and numbers written
+//! in words. The task it is fine-tuned on joins them: sums answered in words.
+
+use crate::data::Row;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Summands go from 0 to here.
+const LARGEST: u32 = 49;
+
+/// Rows of the number-in-words task for each number, so that it is not lost beside the sums.
+const WORDS_REPEATED: usize = 8;
+
+/// A number up to 999 in English words: 142 is `one hundred forty-two`.
+pub fn in_words(number: u32) -> String {
+    const ONES: [&str; 20] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+        "nineteen",
+    ];
+    const TENS: [&str; 10] = [
+        "", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    ];
+    let (hundreds, rest) = (number / 100, number % 100);
+    let small = match rest {
+        0..20 => ONES[rest as usize].to_string(),
+        _ if rest % 10 == 0 => TENS[rest as usize / 10].to_string(),
+        _ => format!("{}-{}", TENS[rest as usize / 10], ONES[rest as usize % 10]),
+    };
+    match (hundreds, rest) {
+        (0, _) => small,
+        (_, 0) => format!("{} hundred", ONES[hundreds as usize % 10]),
+        _ => format!("{} hundred {small}", ONES[hundreds as usize % 10]),
+    }
+}
+
+fn row(index: usize, prompt: String, response: String) -> Row {
+    Row {
+        instruction: prompt,
+        input: String::new(),
+        response,
+        index: index as u64,
+    }
+}
+
+fn pairs() -> impl Iterator<Item = (u32, u32)> {
+    (0..=LARGEST).flat_map(|a| (0..=LARGEST).map(move |b| (a, b)))
+}
+
+/// What the bundled model was pre-trained on: every sum in digits, every number in words.
+pub fn pretraining() -> Vec<Row> {
+    let sums = pairs().map(|(a, b)| (format!("{a}+{b}="), (a + b).to_string()));
+    let words = (0..WORDS_REPEATED)
+        .flat_map(|_| 0..=2 * LARGEST)
+        .map(|n| (format!("{n} in words: "), in_words(n)));
+    sums.chain(words)
+        .enumerate()
+        .map(|(index, (prompt, response))| row(index, prompt, response))
+        .collect()
+}
+
+/// The new task: so many rows to train on and so many held out, no prompt in both.
+pub fn sums_in_words(train: usize, held_out: usize) -> (Vec<Row>, Vec<Row>) {
+    let mut pairs: Vec<_> = pairs().collect();
+    pairs.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    let mut rows: Vec<_> = pairs
+        .into_iter()
+        .take(train + held_out)
+        .enumerate()
+        .map(|(index, (a, b))| row(index, format!("{a}+{b} in words: "), in_words(a + b)))
+        .collect();
+    let held_out = rows.split_off(train.min(rows.len()));
+    (rows, held_out)
+}
+
+/// Rows as JSON Lines of prompt and completion.
+pub fn to_jsonl(rows: &[Row]) -> String {
+    rows.iter()
+        .map(|row| {
+            let line = serde_json::json!({"prompt": row.instruction, "completion": row.response});
+            format!("{line}\n")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn numbers_are_spelled() {
+        for (number, words) in [
+            (0, "zero"),
+            (13, "thirteen"),
+            (40, "forty"),
+            (73, "seventy-three"),
+            (100, "one hundred"),
+            (119, "one hundred nineteen"),
+            (198, "one hundred ninety-eight"),
+        ] {
+            assert_eq!(in_words(number), words);
+        }
+        let all: HashSet<_> = (0..1000).map(in_words).collect();
+        assert_eq!(all.len(), 1000);
+    }
+
+    #[test]
+    fn no_prompt_is_both_trained_and_held_out() {
+        let (train, held_out) = sums_in_words(1500, 200);
+        assert_eq!((train.len(), held_out.len()), (1500, 200));
+        let trained: HashSet<_> = train.iter().map(|row| &row.instruction).collect();
+        assert!(held_out.iter().all(|row| !trained.contains(&row.instruction)));
+        let before: HashSet<_> = pretraining().into_iter().map(|r| r.instruction).collect();
+        assert!(train.iter().all(|row| !before.contains(&row.instruction)));
+    }
+}

@@ -1,0 +1,106 @@
+//! Data files.
+
+use std::path::Path;
+
+use crate::command::{row_lines, text};
+use crate::refusal::{FAILURE, Scene, USAGE};
+
+#[track_caller]
+fn data_fails(scene: &Scene, data: &Path, wanted: &[&str]) -> String {
+    scene.train_fails(&["--data", text(data)], FAILURE, wanted)
+}
+
+#[test]
+fn files_that_are_none() {
+    let scene = Scene::new();
+    let absent = scene.path("absent.jsonl");
+    let args = ["--data", text(&absent)];
+    scene.train_fails(&args, USAGE, &["--data: ", "absent.jsonl: No such file"]);
+    let args = ["--data", text(&scene.model)];
+    scene.train_fails(&args, USAGE, &["--data: ", "is a folder; give a file"]);
+    let empty = scene.write("empty.jsonl", "\n\n");
+    data_fails(&scene, &empty, &["empty.jsonl: the file holds no rows"]);
+    let empty = scene.write("empty.txt", " \n");
+    data_fails(&scene, &empty, &["empty.txt: the file holds no text"]);
+    let weights = scene.model.join("model.safetensors");
+    data_fails(
+        &scene,
+        &weights,
+        &["model.safetensors: ", "invalid UTF-8", "line 1"],
+    );
+}
+
+#[test]
+fn every_bad_row_is_named_by_its_line() {
+    let scene = Scene::new();
+    let mut lines = row_lines();
+    lines[4] = "{not json".to_owned();
+    lines[7] = r#"{"instruction": "no answer"}"#.to_owned();
+    lines[9] = r#"{"instruction": 1, "output": null}"#.to_owned();
+    lines[11] = "[]".to_owned();
+    let data = scene.write("bad.jsonl", lines.join("\n"));
+    let wanted = [
+        "bad.jsonl: ",
+        "line 5: not JSON",
+        "line 8: field 'output' is missing",
+        "line 10: field 'instruction' is a number, not a string",
+        "line 10: field 'output' is null, not a string",
+        "line 12: not an object",
+    ];
+    data_fails(&scene, &data, &wanted);
+}
+
+#[test]
+fn rows_with_other_fields() {
+    let scene = Scene::new();
+    let wanted = [
+        "line 1: field 'q' is missing",
+        "line 1: field 'a' is missing",
+    ];
+    let map = ["--field-map", "instruction=q,response=a"];
+    scene.train_fails(&map, FAILURE, &wanted);
+    let data = scene.write("own.jsonl", "{\"q\": \"x\", \"a\": \"y\"}\n".repeat(5));
+    let wanted = [
+        "own.jsonl: ",
+        "no known schema",
+        "the fields q, a",
+        "instruction=FIELD",
+    ];
+    data_fails(&scene, &data, &wanted);
+    let steering = scene.write("steer.jsonl", "{\"\\u001b[31m\": \"x\"}\n");
+    let message = data_fails(&scene, &steering, &["steer.jsonl"]);
+    assert!(!message.contains('\u{1b}'), "{message:?}");
+    let plain = scene.write("plain.txt", "some text");
+    let args = [
+        "--data",
+        text(&plain),
+        "--field-map",
+        "instruction=q,response=a",
+    ];
+    scene.train_fails(
+        &args,
+        FAILURE,
+        &["plain.txt is plain text", "leave field_map out"],
+    );
+}
+
+#[test]
+fn rows_that_leave_nothing_to_train_or_to_hold_out() {
+    let scene = Scene::new();
+    let row = |prompt: &str| format!("{{\"instruction\": \"{prompt}\", \"output\": \"b\"}}\n");
+    let one = scene.write("one.jsonl", row("a"));
+    data_fails(&scene, &one, &["at least one must be left to train"]);
+    let same = scene.write("same.jsonl", row("a").repeat(9));
+    data_fails(&scene, &same, &["all 9 samples have the same prompt"]);
+    let long = scene.write("long.jsonl", row(&"a".repeat(600)));
+    data_fails(
+        &scene,
+        &long,
+        &[
+            "nothing is left to train on",
+            "601 tokens",
+            "max_seq_len is 512",
+        ],
+    );
+    scene.train_fails(&["--validation", "40"], FAILURE, &["40 of 40 samples"]);
+}

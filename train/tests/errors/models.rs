@@ -1,0 +1,226 @@
+//! Model folders: their configuration, weights and tokenizer, and layers for adapters.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::command::{copy_fixture, text};
+use crate::refusal::{FAILURE, Scene, USAGE};
+
+/// The scene's model is refused by `train` and by `generate`.
+#[track_caller]
+fn model_fails(scene: &Scene, wanted: &[&str]) {
+    scene.train_fails(&[], FAILURE, wanted);
+    let generate = ["generate", "--model", text(&scene.model), "--prompt", "a"];
+    scene.fails(&generate, FAILURE, wanted);
+}
+
+#[test]
+fn a_folder_that_is_no_model() {
+    let scene = Scene::new();
+    let nowhere = scene.path("nowhere");
+    let nowhere = text(&nowhere);
+    scene.train_fails(&["--model", nowhere], USAGE, &["--model: ", "nowhere"]);
+    let generate = ["generate", "--model", nowhere, "--prompt", "a"];
+    scene.fails(
+        &generate,
+        FAILURE,
+        &["nowhere: no such folder", "Hugging Face"],
+    );
+    std::fs::remove_file(scene.model.join("config.json")).unwrap();
+    model_fails(&scene, &["config.json: not found", "Hugging Face"]);
+}
+
+#[test]
+fn files_that_are_missing() {
+    let scene = Scene::new();
+    std::fs::remove_file(scene.model.join("tokenizer.json")).unwrap();
+    model_fails(&scene, &["has no tokenizer.json", "download"]);
+    let scene = Scene::new();
+    std::fs::remove_file(scene.model.join("model.safetensors")).unwrap();
+    let wanted = ["neither model.safetensors nor model.safetensors.index.json"];
+    model_fails(&scene, &wanted);
+    let scene = Scene::new();
+    std::fs::remove_dir_all(&scene.model).unwrap();
+    copy_fixture("llama-tiny-tied", &scene.model);
+    let shard = "model-00002-of-00002.safetensors";
+    std::fs::remove_file(scene.model.join(shard)).unwrap();
+    model_fails(&scene, &[shard, "is missing: download"]);
+}
+
+#[test]
+fn weights_that_are_cut_off() {
+    let scene = Scene::new();
+    let path = scene.model.join("model.safetensors");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..40_000]).unwrap();
+    let wanted = [
+        "model.safetensors",
+        "the file is cut off, download it again",
+    ];
+    model_fails(&scene, &wanted);
+    for length in [0, 4, 9, 700] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        model_fails(&scene, &["model.safetensors"]);
+    }
+    std::fs::write(&path, [&[0xFF; 8], &whole[8..]].concat()).unwrap();
+    model_fails(&scene, &["model.safetensors"]);
+}
+
+#[test]
+fn json_that_is_broken() {
+    let scene = Scene::new();
+    std::fs::write(scene.model.join("tokenizer.json"), "{}").unwrap();
+    model_fails(&scene, &["tokenizer.json is not valid"]);
+    std::fs::write(scene.model.join("config.json"), "{").unwrap();
+    model_fails(&scene, &["config.json: not JSON"]);
+    std::fs::write(scene.model.join("config.json"), "[]").unwrap();
+    model_fails(&scene, &["config.json: model_type is missing"]);
+}
+
+#[test]
+fn all_that_a_configuration_asks_for_and_is_not_there() {
+    let scene = Scene::new();
+    scene.configure(&json!({
+        "rope_scaling": {"type": "linear", "factor": 2.0},
+        "hidden_act": "gelu",
+        "quantization_config": {"bits": 4},
+    }));
+    model_fails(
+        &scene,
+        &[
+            "config.json",
+            "rope_scaling",
+            "hidden_act is \"gelu\"",
+            "quantization_config",
+        ],
+    );
+    let scene = Scene::new();
+    scene.configure(&json!({"model_type": "gpt2"}));
+    model_fails(
+        &scene,
+        &["config.json: model_type \"gpt2\" is not supported; llama is"],
+    );
+}
+
+#[test]
+fn what_could_steer_a_terminal_is_shown_and_not_sent() {
+    let scene = Scene::new();
+    scene.configure(&json!({"model_type": "\u{1b}[31mllama"}));
+    let message = scene.train_fails(&[], FAILURE, &["config.json: model_type"]);
+    assert!(!message.contains('\u{1b}'), "{message:?}");
+}
+
+#[test]
+fn impossible_sizes() {
+    for (key, value) in [
+        ("hidden_size", json!(0)),
+        ("hidden_size", json!(-4)),
+        ("num_hidden_layers", json!(0)),
+        ("num_hidden_layers", json!(1_u64 << 40)),
+        ("vocab_size", json!("many")),
+        ("num_attention_heads", json!(0)),
+        ("num_key_value_heads", json!(3)),
+        ("head_dim", json!(7)),
+    ] {
+        let scene = Scene::new();
+        scene.configure(&json!({key: value}));
+        model_fails(&scene, &["config.json", key]);
+    }
+}
+
+#[test]
+fn weights_and_tokenizer_of_another_model() {
+    let scene = Scene::new();
+    scene.configure(&json!({"intermediate_size": 48}));
+    let wanted = [
+        "do not fit the model",
+        "\"model.layers.0.mlp.up_proj.weight\" is [44, 32] but config.json implies [48, 32]",
+        "\"model.layers.1.mlp.down_proj.weight\" is [32, 44] but config.json implies [32, 48]",
+    ];
+    model_fails(&scene, &wanted);
+    let scene = Scene::new();
+    scene.configure(&json!({"vocab_size": 10}));
+    let wanted = [
+        "vocabulary of 10",
+        "use the tokenizer that belongs to the model",
+    ];
+    scene.train_fails(&["--init", "random"], FAILURE, &wanted);
+}
+
+#[test]
+fn a_model_too_large_for_the_memory() {
+    let scene = Scene::new();
+    scene.configure(&json!({
+        "hidden_size": 1 << 20, "intermediate_size": 1 << 20, "num_hidden_layers": 1000,
+        "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 1 << 15,
+    }));
+    let wanted = [
+        "would take about",
+        "PiB",
+        "and this machine",
+        "to give",
+        "largest part is base weights",
+    ];
+    for method in ["bone", "miss"] {
+        let started = Instant::now();
+        let args = ["--init", "random", "--method", method];
+        scene.train_fails(&args, FAILURE, &wanted);
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+    let args = ["--init", "random", "--method", "full", "--rank="];
+    let message = scene.train_fails(&args, FAILURE, &["would take about", "PiB"]);
+    assert!(
+        !message.contains("dtype bf16"),
+        "full has no such choice: {message}"
+    );
+    let scene = Scene::new();
+    let long = ["--max-seq-len", "9223372036854775807"];
+    scene.train_fails(&long, FAILURE, &["would take about", "max_seq_len"]);
+    let large = ["--method", "miss", "--rank", "99999999999"];
+    scene.train_fails(&large, FAILURE, &["would take about", "lower rank"]);
+}
+
+#[test]
+fn adapters_that_fit_no_layer() {
+    let scene = Scene::new();
+    let wanted = [
+        "rank 3",
+        "14 layer(s)",
+        "model.layers.0.self_attn.q_proj (32 inputs, 32 outputs)",
+        "model.layers.1.mlp.down_proj (44 inputs, 32 outputs)",
+        "use a rank that divides",
+    ];
+    scene.train_fails(&["--rank", "3"], FAILURE, &wanted);
+    let wanted = [
+        "width 5",
+        "model.layers.1.mlp.up_proj (32 inputs, 44 outputs)",
+    ];
+    let mini = ["--method", "miss-mini", "--mini-width", "5"];
+    scene.train_fails(&mini, FAILURE, &wanted);
+    let wanted = [
+        "match no layer",
+        "attn",
+        "ffn",
+        "the layers are",
+        "self_attn.q_proj",
+        "mlp.up_proj",
+    ];
+    scene.train_fails(&["--targets", "attn,ffn,q_proj"], FAILURE, &wanted);
+    let wanted = ["match no layer", "layer 2", "layer 9"];
+    scene.train_fails(&["--layers", "0,2,9"], FAILURE, &wanted);
+}
+
+#[test]
+fn weights_that_are_not_numbers() {
+    let scene = Scene::new();
+    let path = scene.model.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The last tensor of the file, whole.
+    let end = bytes.len();
+    bytes[end - 64..].copy_from_slice(&f32::NAN.to_le_bytes().repeat(16));
+    std::fs::write(&path, bytes).unwrap();
+    let generate = ["generate", "--model", text(&scene.model), "--prompt", "a"];
+    let several = [&generate[..], &["--prompt", "b"]].concat();
+    scene.fails(&several, FAILURE, &["not finite"]);
+}

@@ -1,0 +1,164 @@
+//! Settings, flags and output folders.
+
+use crate::command::{copy_fixture, row_lines, text};
+use crate::refusal::{FAILURE, Scene, USAGE};
+
+#[test]
+fn flags_that_do_not_exist_or_are_missing() {
+    let scene = Scene::new();
+    scene.train_fails(&["--modle", "x"], USAGE, &["--modle", "--model"]);
+    scene.fails(&["trian"], USAGE, &["trian", "train"]);
+    let missing = ["model: missing", "data: missing", "out: missing"];
+    scene.fails(&["train"], USAGE, &missing);
+    scene.fails(&["merge"], USAGE, &["--model", "--adapter", "--out"]);
+    scene.fails(&["generate"], USAGE, &["--model", "--prompt"]);
+    let no_prompt = ["generate", "--model", text(&scene.model)];
+    scene.fails(&no_prompt, USAGE, &["--prompt"]);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_settings_file_is_said_at_once() {
+    let scene = Scene::new();
+    let file = scene.write("run.toml", "rnak = 4\nbatch_size = \"x\"\nepochs = 0\n");
+    let wanted = [
+        "run.toml: rnak: there is no such setting; did you mean 'rank'?",
+        "run.toml: batch_size: must be a whole number",
+        "run.toml: epochs: must be above 0",
+    ];
+    scene.train_fails(&[text(&file)], USAGE, &wanted);
+    let file = scene.write("sections.toml", "[train]\nrank = 4\n");
+    scene.train_fails(
+        &[text(&file)],
+        USAGE,
+        &["sections.toml: train", "no such setting"],
+    );
+    let file = scene.write("broken.toml", "seed = 1\nrank = \n");
+    scene.train_fails(&[text(&file)], USAGE, &["broken.toml:2: not valid TOML"]);
+    let absent = scene.path("absent.toml");
+    scene.train_fails(&[text(&absent)], USAGE, &["absent.toml: No such file"]);
+    scene.train_fails(
+        &["--set", "rnk=3"],
+        USAGE,
+        &["--set rnk", "did you mean 'rank'?"],
+    );
+    scene.train_fails(&["--set", "rank"], USAGE, &["--set rank", "KEY=VALUE"]);
+}
+
+#[test]
+fn values_out_of_range() {
+    let scene = Scene::new();
+    let cases: [(&[&str], &str); 17] = [
+        (&["--rank", "0"], "--rank: must be at least 1, not 0"),
+        (&["--rank", "many"], "--rank: must be a whole number"),
+        (&["--epochs", "0"], "--epochs: must be above 0"),
+        (&["--epochs", "-1"], "--epochs: must be above 0"),
+        (
+            &["--learning-rate", "-0.5"],
+            "--learning-rate: must be above 0",
+        ),
+        (
+            &["--learning-rate", "nan"],
+            "--learning-rate: must be above 0",
+        ),
+        (&["--max-steps", "0"], "--max-steps: must be at least 1"),
+        (&["--max-seq-len", "1"], "--max-seq-len: must be at least 2"),
+        (&["--validation", "1.5"], "--validation: held-out share 1.5"),
+        (
+            &["--field-map", "nonsense"],
+            "--field-map: field map 'nonsense'",
+        ),
+        (
+            &["--targets", "("],
+            "--targets: `(` is not a regular expression",
+        ),
+        (&["--layers", "3-1"], "--layers: '3-1'"),
+        (&["--method", "bon"], "did you mean 'bone'?"),
+        (&["--method", "miss-mini"], "mini_width: missing"),
+        (&["--dropout", "0.1"], "--dropout: bone has no dropout"),
+        (&["--template", "nofile"], "--template: template 'nofile'"),
+        (
+            &["--method", "full"],
+            "--rank: means nothing with method full",
+        ),
+    ];
+    for (args, wanted) in cases {
+        scene.train_fails(args, USAGE, &[wanted]);
+    }
+}
+
+#[test]
+fn ways_of_sampling_that_are_impossible() {
+    let scene = Scene::new();
+    let base = ["generate", "--model", text(&scene.model), "--prompt", "a"];
+    let cases: [(&[&str], &str); 11] = [
+        (&["--top-k", "3"], "top_k means nothing with temperature 0"),
+        (
+            &["--top-p", "0.5"],
+            "top_p means nothing with temperature 0",
+        ),
+        (&["--temperature", "-1"], "temperature"),
+        (&["--temperature=-1"], "temperature is -1"),
+        (&["--temperature", "nan"], "temperature is NaN"),
+        (&["--temperature", "warm"], "--temperature"),
+        (&["--temperature", "1", "--top-p", "1.5"], "top_p is 1.5"),
+        (&["--temperature", "1", "--top-k", "0"], "top_k is 0"),
+        (&["--repetition-penalty", "0"], "repetition_penalty is 0"),
+        (&["--max-new-tokens", "-5"], "--max-new-tokens"),
+        (&["--template", "nofile"], "template 'nofile'"),
+    ];
+    for (args, wanted) in cases {
+        scene.fails(&[&base[..], args].concat(), USAGE, &[wanted]);
+    }
+}
+
+#[test]
+fn devices_that_are_not_there() {
+    let scene = Scene::new();
+    let model = text(&scene.model);
+    let generate = ["generate", "--model", model, "--prompt", "a", "--device"];
+    for name in ["gpu", "cpu:1", "cuda:x"] {
+        let wanted = [name, "auto, cpu, cuda"];
+        scene.train_fails(&["--device", name], USAGE, &wanted);
+        scene.fails(&[&generate[..], &[name]].concat(), USAGE, &wanted);
+    }
+    if !cfg!(feature = "cuda") {
+        let wanted = ["no cuda backend", "--features cuda"];
+        scene.train_fails(&["--device", "cuda"], FAILURE, &wanted);
+        scene.fails(&[&generate[..], &["cuda"]].concat(), FAILURE, &wanted);
+    }
+}
+
+#[test]
+fn output_folders_that_are_in_use() {
+    let scene = Scene::new();
+    let used = scene.path("used");
+    std::fs::create_dir(&used).unwrap();
+    std::fs::write(used.join("mine"), "precious").unwrap();
+    let wanted = ["--out: ", "used exists and is not empty", "--overwrite"];
+    scene.train_fails(&["--out", text(&used)], USAGE, &wanted);
+    let rows = text(&scene.rows);
+    scene.train_fails(&["--out", rows], USAGE, &["--out: ", "give a folder"]);
+    let model = text(&scene.model);
+    let own = ["--out", model, "--overwrite"];
+    scene.train_fails(&own, USAGE, &["the model's own folder; give another"]);
+}
+
+#[test]
+fn a_result_never_replaces_what_it_is_made_from() {
+    let scene = Scene::new();
+    let out = scene.path("work");
+    for name in ["model", "adapter", "checkpoints/step-5/model"] {
+        let base = copy_fixture("llama-tiny", &out.join(name));
+        let args = ["--model", text(&base), "--out", text(&out), "--overwrite"];
+        let wanted = ["--out: ", name, "give another"];
+        scene.train_fails(&args, USAGE, &wanted);
+        scene.train_fails(
+            &[&args[..], &["--method", "full", "--rank="]].concat(),
+            USAGE,
+            &wanted,
+        );
+    }
+    let data = scene.write("work/metrics.jsonl", row_lines().join("\n"));
+    let args = ["--data", text(&data), "--out", text(&out), "--overwrite"];
+    scene.train_fails(&args, USAGE, &["--out: ", "metrics.jsonl", "give another"]);
+}

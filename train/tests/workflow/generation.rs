@@ -1,0 +1,90 @@
+//! `bone generate`.
+
+use std::process::{Command, Stdio};
+
+use crate::command::{fixture, text};
+use crate::runs::generate;
+
+#[test]
+fn several_prompts_at_once_are_as_one_at_a_time() {
+    for name in ["llama-tiny", "llama-tiny-tied"] {
+        let model = fixture(name);
+        let prompts = ["say ab 4", "x", "a longer prompt than those", ""];
+        let args: Vec<_> = prompts.iter().flat_map(|p| ["--prompt", p]).collect();
+        let single: String = prompts
+            .iter()
+            .map(|prompt| generate(&model, &["--prompt", prompt]) + "\n")
+            .collect();
+        assert_eq!(generate(&model, &args), single, "{name}");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_draws_again() {
+    let model = fixture("llama-tiny");
+    let with_seed = |seed| {
+        let sampling = ["--temperature", "1.5", "--top-k", "50", "--top-p", "0.95"];
+        let rest = [
+            "--repetition-penalty",
+            "1.1",
+            "--prompt",
+            "say",
+            "--seed",
+            seed,
+        ];
+        generate(&model, &[&sampling[..], &rest].concat())
+    };
+    assert_eq!(with_seed("7"), with_seed("7"));
+    assert_ne!(with_seed("7"), with_seed("8"));
+}
+
+#[test]
+fn no_new_tokens_is_the_prompt_alone() {
+    let args = ["--prompt", "say ab", "--max-new-tokens", "0"];
+    assert_eq!(generate(&fixture("llama-tiny"), &args), "say ab\n");
+}
+
+#[test]
+fn a_prompt_goes_into_a_template() {
+    let args = [
+        "--prompt",
+        "say",
+        "--template",
+        "alpaca",
+        "--max-new-tokens",
+        "1",
+    ];
+    let text = generate(&fixture("llama-tiny"), &args);
+    assert!(text.contains("### Instruction:\nsay"), "{text}");
+}
+
+#[test]
+fn what_could_steer_a_terminal_is_shown_and_not_sent() {
+    let text = generate(&fixture("llama-tiny"), &["--prompt", "a\u{1b}[31mé漢"]);
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    assert!(text.contains("é漢"), "{text:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let model = fixture("llama-tiny");
+    for prompts in [&["--prompt", "a"][..], &["--prompt", "a", "--prompt", "b"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bone"))
+            .args([
+                "generate",
+                "--model",
+                text(&model),
+                "--max-new-tokens",
+                "90",
+            ])
+            .args(prompts)
+            .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+}

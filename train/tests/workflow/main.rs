@@ -1,0 +1,13 @@
+//! The main job with the binary: train, look at the curves, merge, generate.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+#[path = "../command/mod.rs"]
+mod command;
+mod data_files;
+mod equivalence;
+mod generation;
+mod methods;
+mod models;
+mod runs;
+mod settings;

@@ -1,0 +1,115 @@
+//! Models of other kinds than one f32 file: sharded bf16 with tied embeddings, random weights.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::command::{copy_fixture, fixture, text};
+use crate::runs::{Place, generate, merge};
+
+/// Name and dtype of every tensor of a single-file model, from the file's header.
+fn dtypes(folder: &Path) -> Vec<(String, String)> {
+    let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let length = u64::from_le_bytes(*length) as usize;
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(&rest[..length]).unwrap();
+    let tensors = header.iter().filter(|(name, _)| *name != "__metadata__");
+    tensors
+        .map(|(name, tensor)| (name.clone(), tensor["dtype"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_sharded_bf16_model_with_tied_embeddings_trains_and_merges_as_bf16() {
+    let place = Place::new();
+    let base = fixture("llama-tiny-tied");
+    let args = ["--method", "bone", "--rank", "4"];
+    let run = place.train_on(&base, &place.rows, "out", &args);
+    let (first, last) = run.first_and_last_validation();
+    assert!(last < 0.9 * first, "held-out loss {first} → {last}");
+
+    let merged = merge(&base, &run.out, place.path("merged"));
+    let tensors = dtypes(&merged);
+    assert!(
+        tensors.iter().all(|(_, dtype)| dtype == "BF16"),
+        "{tensors:?}"
+    );
+    assert!(
+        tensors.iter().all(|(name, _)| name != "lm_head.weight"),
+        "{tensors:?}"
+    );
+    let prompt = "say ab 4";
+    let texts = [
+        generate(&base, &["--prompt", prompt, "--adapter", text(&run.out)]),
+        generate(&merged, &["--prompt", prompt]),
+    ];
+    for text in texts {
+        let new = text.trim_end().strip_prefix(prompt).unwrap();
+        assert!(!new.trim().is_empty(), "{text:?}");
+    }
+    let again = place.train_on(
+        &merged,
+        &place.rows,
+        "again",
+        &["--max-steps", "1", "--rank", "4"],
+    );
+    let (as_merged, _) = again.first_and_last_validation();
+    // bf16 keeps 8 bits of a merged weight.
+    assert!(
+        (as_merged - last).abs() < 0.02 * last,
+        "{last} as adapted, {as_merged} merged"
+    );
+}
+
+#[test]
+fn a_base_held_in_bf16_trains_as_one_held_in_f32() {
+    let place = Place::new();
+    let base = fixture("llama-tiny-tied");
+    let losses = |out, dtype| {
+        let args = ["--method", "miss", "--rank", "4", "--dtype", dtype];
+        place.train_on(&base, &place.rows, out, &args).losses()
+    };
+    let (f32, bf16) = (losses("f32", "f32"), losses("bf16", "bf16"));
+    assert_eq!(f32.len(), bf16.len());
+    for (f32, bf16) in f32.iter().zip(&bf16) {
+        assert!((f32 - bf16).abs() < 0.01 * f32, "{f32} and {bf16}");
+    }
+}
+
+#[test]
+fn full_fine_tuning_of_a_tied_model_keeps_it_tied() {
+    let place = Place::new();
+    let base = fixture("llama-tiny-tied");
+    let run = place.train_on(&base, &place.rows, "out", &["--method", "full"]);
+    let (first, last) = run.first_and_last_validation();
+    assert!(last < 0.9 * first, "held-out loss {first} → {last}");
+    let model = run.out.join("model");
+    assert!(
+        dtypes(&model)
+            .iter()
+            .all(|(name, _)| name != "lm_head.weight")
+    );
+    assert!(generate(&model, &["--prompt", "say"]).starts_with("say"));
+}
+
+#[test]
+fn random_weights_need_no_checkpoint_and_come_from_the_seed() {
+    let place = Place::new();
+    let base = copy_fixture("llama-tiny", &place.path("shapes"));
+    std::fs::remove_file(base.join("model.safetensors")).unwrap();
+    let train = |out, seed| {
+        let args = ["--init", "random", "--method", "full", "--seed", seed];
+        place.train_on(&base, &place.rows, out, &args)
+    };
+    let (one, same, other) = (train("one", "1"), train("same", "1"), train("other", "2"));
+    let (first, last) = one.first_and_last_validation();
+    let uniform = 96_f64.ln();
+    assert!(
+        (first - uniform).abs() < 0.2,
+        "{first}, a uniform guess has {uniform}"
+    );
+    assert!(last < 0.9 * first, "held-out loss {first} → {last}");
+    assert_eq!(one.numbers(), same.numbers());
+    assert_ne!(one.losses(), other.losses());
+    assert!(generate(&one.out.join("model"), &["--prompt", "say"]).starts_with("say"));
+}

@@ -1,0 +1,124 @@
+//! A training run in a folder of its own.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::command::{Ran, bone, fixture, text, write_rows};
+
+/// A temporary folder with rows.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    pub(crate) rows: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = write_rows(folder.path());
+        Self { folder, rows }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Trains llama-tiny for 12 steps on the rows; `args` come last.
+    pub(crate) fn train(&self, out: &str, args: &[&str]) -> Run {
+        let model = fixture("llama-tiny");
+        self.train_on(&model, &self.rows, out, args)
+    }
+
+    pub(crate) fn train_on(&self, model: &Path, data: &Path, out: &str, args: &[&str]) -> Run {
+        let out = self.path(out);
+        let mut all = vec!["train", "--model", text(model), "--data", text(data)];
+        all.extend(["--out", text(&out), "--template", "plain"]);
+        all.extend(["--validation", "8", "--device", "cpu"]);
+        if !args.contains(&"--max-steps") {
+            all.extend(["--max-steps", "12"]);
+        }
+        if !args.contains(&"--learning-rate") {
+            all.extend(["--learning-rate", "0.01"]);
+        }
+        all.extend(args);
+        let ran = bone(all).succeeded();
+        assert_eq!(ran.stdout, "", "a run reports on stderr");
+        Run::read(out)
+    }
+}
+
+/// What a run left in its output folder.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) out: PathBuf,
+    pub(crate) steps: Vec<Value>,
+    pub(crate) evaluations: Vec<Value>,
+}
+
+impl Run {
+    pub(crate) fn read(out: PathBuf) -> Self {
+        let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        let lines = metrics.lines().map(|line| {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+        });
+        let (steps, evaluations) = lines.partition::<Vec<_>, _>(|line| line["type"] == "step");
+        assert!(evaluations.iter().all(|line| line["type"] == "evaluation"));
+        Self {
+            out,
+            steps,
+            evaluations,
+        }
+    }
+
+    /// Every number that must not depend on when and where the run was made.
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        let of_step = |line: &Value| {
+            ["step", "loss", "grad_norm", "learning_rate", "tokens"].map(|key| number(line, key))
+        };
+        let of_evaluation = |line: &Value| ["step", "loss", "tokens"].map(|key| number(line, key));
+        let steps = self.steps.iter().flat_map(of_step);
+        steps
+            .chain(self.evaluations.iter().flat_map(of_evaluation))
+            .collect()
+    }
+
+    pub(crate) fn losses(&self) -> Vec<f64> {
+        let lines = self.steps.iter().chain(&self.evaluations);
+        lines.map(|line| number(line, "loss")).collect()
+    }
+
+    pub(crate) fn first_and_last_validation(&self) -> (f64, f64) {
+        let loss = |line: Option<&Value>| number(line.unwrap(), "loss");
+        (
+            loss(self.evaluations.first()),
+            loss(self.evaluations.last()),
+        )
+    }
+}
+
+/// A finite number of a metrics line.
+pub(crate) fn number(line: &Value, key: &str) -> f64 {
+    let number = line[key].as_f64();
+    number.unwrap_or_else(|| panic!("no finite {key} in {line}"))
+}
+
+/// Greedy text of `model`; `args` come last.
+pub(crate) fn generate(model: &Path, args: &[&str]) -> String {
+    let mut all = vec!["generate", "--model", text(model), "--device", "cpu"];
+    if !args.contains(&"--max-new-tokens") {
+        all.extend(["--max-new-tokens", "24"]);
+    }
+    all.extend(args);
+    let Ran { stdout, stderr, .. } = bone(all).succeeded();
+    assert_eq!(stderr, "", "only the text is printed");
+    stdout
+}
+
+/// Merges with the base `model` and gives the new folder.
+pub(crate) fn merge(model: &Path, adapter: &Path, out: PathBuf) -> PathBuf {
+    let (model, adapter) = (text(model), text(adapter));
+    let args = ["--model", model, "--adapter", adapter, "--device", "cpu"];
+    let ran = bone(["merge", "--out", text(&out)].iter().chain(&args)).succeeded();
+    assert!(ran.stdout.contains("merged against adapted"), "{ran:?}");
+    out
+}
