@@ -4,7 +4,8 @@ use burn::module::Module;
 use std::collections::HashSet;
 
 /// Puts zero adapters on the layers that `config.targets` selects. The module's output does not
-/// change until they are trained. Nothing is frozen: see [`freeze_base`](crate::freeze_base).
+/// change until they are trained. Nothing is frozen: see [`freeze_base`](crate::freeze_base), which
+/// belongs after burn's `train()` where a module is made on a backend without autodiff.
 ///
 /// # Errors
 ///
@@ -36,10 +37,7 @@ pub fn attach<B: Backend, M: Module<B>>(
             return layer;
         }
         // Checked above; a layer that refused all the same would stay as it was.
-        layer
-            .clone()
-            .attach(&config, path)
-            .unwrap_or(layer)
+        layer.clone().attach(&config, path).unwrap_or(layer)
     }))
 }
 

@@ -60,7 +60,7 @@ impl Variant {
             }
             Self::Miss => Ok(()),
             Self::MissMini { width } => {
-                if *width == 0 || d_output % width != 0 {
+                if *width == 0 || !d_output.is_multiple_of(*width) {
                     return Err(format!(
                         "miss-mini's width {width} does not divide its {d_output} outputs"
                     ));

@@ -52,12 +52,7 @@ pub(crate) fn layer_salt(path: &str) -> u64 {
 /// # Panics
 ///
 /// If inside a [`scope`] whose rows are not `batch` many.
-pub(crate) fn apply<B: Backend>(
-    x: Tensor<B, 2>,
-    batch: usize,
-    p: f64,
-    layer: u64,
-) -> Tensor<B, 2> {
+pub(crate) fn apply<B: Backend>(x: Tensor<B, 2>, batch: usize, p: f64, layer: u64) -> Tensor<B, 2> {
     if p == 0.0 {
         return x;
     }

@@ -243,9 +243,7 @@ impl<B: Backend> BoneLinear<B> {
             return Err(self.error(path, "the merged weight would not be finite"));
         }
         let tracked = self.weight.is_require_grad();
-        self.weight = self
-            .weight
-            .map(|_| weight.set_require_grad(tracked));
+        self.weight = self.weight.map(|_| weight.set_require_grad(tracked));
         self.state = state;
         Ok(self)
     }

@@ -54,8 +54,10 @@ pub fn save<B: Backend, M: Module<B>>(
     dir: &Path,
 ) -> Result<(), FileError> {
     let mut tensors = BTreeMap::new();
+    let (mut order, mut adapted) = (Vec::new(), Vec::new());
     let mut strangers = Vec::new();
     visit_linears::<B, M>(module, |path, layer| {
+        order.push(path.to_string());
         let Some(adapter) = layer.adapter() else {
             return;
         };
@@ -68,14 +70,34 @@ pub fn save<B: Backend, M: Module<B>>(
                 config.rank
             ));
         }
+        adapted.push(path.to_string());
         let name = format!("{PREFIX}{path}.{}", suffix(config.variant));
         tensors.insert(name, adapter.to_data().convert_dtype(DType::F32));
     });
+    if tensors.is_empty() {
+        return Err(FileError::NotOneAdapter(
+            "no layer carries an adapter".into(),
+        ));
+    }
+    // What is written must load again, and loading goes by the targets.
+    let targeted = config
+        .targets
+        .resolve(&order)
+        .map_err(|error| FileError::NotOneAdapter(error.to_string()))?;
+    strangers.extend(
+        adapted
+            .iter()
+            .filter(|path| !targeted.contains(path))
+            .map(|path| format!("{path} carries an adapter and is not among the targets")),
+    );
+    strangers.extend(
+        targeted
+            .iter()
+            .filter(|path| !adapted.contains(path))
+            .map(|path| format!("{path} is among the targets and carries no adapter")),
+    );
     if !strangers.is_empty() {
         return Err(FileError::NotOneAdapter(strangers.join("; ")));
-    }
-    if tensors.is_empty() {
-        return Err(FileError::NotOneAdapter("no layer carries an adapter".into()));
     }
     let views = tensors
         .iter()
@@ -160,7 +182,10 @@ pub fn load<B: Backend, M: Module<B>>(
             ));
             continue;
         };
-        match (layers.get(module_path), targeted.iter().any(|t| t == module_path)) {
+        match (
+            layers.get(module_path),
+            targeted.iter().any(|t| t == module_path),
+        ) {
             (None, _) => problems.push(format!("{name}: the model has no layer {module_path}")),
             (Some(_), false) => problems.push(format!(
                 "{name}: {module_path} is not among the targets of {CONFIG_FILE}"
@@ -180,6 +205,8 @@ pub fn load<B: Backend, M: Module<B>>(
         }
     }
     if !problems.is_empty() {
+        // The file lists its tensors in no order.
+        problems.sort();
         return Err(FileError::Mismatch { path, problems });
     }
 

@@ -7,7 +7,7 @@
 
 use crate::{Backend, BoneLinear};
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
-use std::{any::Any, cell::RefCell, rc::Rc};
+use std::{any::Any, cell::RefCell, ops::ControlFlow, rc::Rc};
 
 thread_local! {
     static WAITING: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
@@ -54,16 +54,19 @@ fn with_waiting<T: 'static, R>(use_it: impl FnOnce(&mut T) -> R) -> Option<R> {
     result
 }
 
-/// Gives `layer` to the operation waiting on this thread, or gives it back.
-pub(crate) fn offer_map<B: Backend>(layer: BoneLinear<B>) -> Result<BoneLinear<B>, BoneLinear<B>> {
+/// Gives `layer` to the operation waiting on this thread and breaks with what that made of it;
+/// continues with `layer` where none is waiting.
+pub(crate) fn offer_map<B: Backend>(
+    layer: BoneLinear<B>,
+) -> ControlFlow<BoneLinear<B>, BoneLinear<B>> {
     let mut layer = Some(layer);
     let mapped = with_waiting::<MapAll<B>, _>(|operation| {
         let path = operation.path.borrow().join(".");
         layer.take().map(|layer| (operation.function)(&path, layer))
     });
     match (mapped.flatten(), layer) {
-        (Some(mapped), _) => Ok(mapped),
-        (None, Some(layer)) => Err(layer),
+        (Some(mapped), _) => ControlFlow::Break(mapped),
+        (None, Some(layer)) => ControlFlow::Continue(layer),
         (None, None) => unreachable!("a layer is either mapped or left"),
     }
 }
@@ -132,6 +135,9 @@ pub fn map_linears<B: Backend, M: Module<B>>(
 }
 
 /// Calls `function` with every [`BoneLinear`] of `module` and its path, in the module's order.
+///
+/// It sees clones. They share the layers' storage, but a weight that burn has yet to initialise
+/// would be drawn anew in the clone: shapes can be asked for at any time, values after first use.
 pub fn visit_linears<B: Backend, M: Module<B>>(
     module: &M,
     mut function: impl FnMut(&str, &BoneLinear<B>),

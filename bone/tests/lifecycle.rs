@@ -190,39 +190,33 @@ fn a_detached_adapter_leaves_the_base() {
 #[test]
 fn what_is_attached_is_what_is_targeted() {
     let names = |names: &[&str]| Selection::names(names.iter().copied());
-    let cases: [(Selection, Option<Selection>, Option<Vec<usize>>, &[&str]); 5] = [
+    let of = |modules, exclude, layers| Targets {
+        modules,
+        exclude,
+        layers,
+    };
+    let regex = |pattern: &str| Selection::Regex(pattern.into());
+    let all = Selection::AllLinear;
+    let cases = [
         (
-            names(&["up", "lm_head"]),
-            None,
-            None,
-            &["blocks.0.up", "blocks.1.up", "lm_head"],
+            of(names(&["up", "lm_head"]), None, None),
+            vec!["blocks.0.up", "blocks.1.up", "lm_head"],
         ),
         (
-            Selection::Regex(r"blocks\.1\..*|input".into()),
-            None,
-            None,
-            &["input", "blocks.1.up", "blocks.1.down"],
+            of(regex(r"blocks\.1\..*|input"), None, None),
+            vec!["input", "blocks.1.up", "blocks.1.down"],
         ),
-        (Selection::AllLinear, None, None, &ADAPTED),
+        (of(all.clone(), None, None), ADAPTED.to_vec()),
         (
-            Selection::AllLinear,
-            Some(names(&["input", "0.down"])),
-            None,
-            &["blocks.0.up", "blocks.1.up", "blocks.1.down"],
+            of(all.clone(), Some(names(&["input", "0.down"])), None),
+            vec!["blocks.0.up", "blocks.1.up", "blocks.1.down"],
         ),
         (
-            Selection::AllLinear,
-            Some(Selection::Regex(".*up".into())),
-            Some(vec![1]),
-            &["blocks.1.down"],
+            of(all, Some(regex(".*up")), Some(vec![1])),
+            vec!["blocks.1.down"],
         ),
     ];
-    for (modules, exclude, layers, expected) in cases {
-        let targets = Targets {
-            modules,
-            exclude,
-            layers,
-        };
+    for (targets, expected) in cases {
         for mut config in configs() {
             config.targets = targets.clone();
             let network = attach(network(), &config).expect("fits");

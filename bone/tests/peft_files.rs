@@ -75,7 +75,7 @@ impl Folder {
     }
 }
 
-/// Name of the tensor of a layer in [`Folder::edit_tensors`]' first four variants.
+/// Name of a layer's tensor in the file.
 fn tensor(config: &AdapterConfig, layer: &str) -> String {
     let kind = if config.variant == BONE_INPUT {
         "bone_input_block"

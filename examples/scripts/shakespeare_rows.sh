@@ -15,7 +15,7 @@ fi
 
 awk '
     function json(text) {
-        gsub(/\\/, "\\\\", text)
+        gsub(/\\/, "&&", text)
         gsub(/"/, "\\\"", text)
         gsub(/\t/, "\\t", text)
         gsub(/\r/, "", text)

@@ -1,9 +1,9 @@
 //! LLaMA's forward and greedy generation against records of Hugging Face transformers.
 
+use bone_llama2::Llama;
 use bone_lm::CausalLm;
 use bone_lm::generate::{GenerateConfig, generate, token_tensor};
 use bone_lm::sampling::SamplingConfig;
-use bone_llama2::Llama;
 use bone_tests::{Record, assets, fixtures, max_difference};
 use burn::backend::Flex;
 use burn::tensor::{DType, FloatDType};
@@ -37,14 +37,23 @@ fn fixtures_give_their_logits_and_greedy_text() {
         let model = load(&folder);
         let record = Record::open(&folder.join("golden.safetensors"));
         let batch = record.shape("tokens")[0];
-        check_logits(&model, &record.tokens("tokens"), batch, &record.floats("logits"));
+        check_logits(
+            &model,
+            &record.tokens("tokens"),
+            batch,
+            &record.floats("logits"),
+        );
 
         let (prompt, expected) = (record.tokens("prompt"), record.tokens("greedy"));
         let alone = greedy(&model, std::slice::from_ref(&prompt), expected.len());
         assert_eq!(alone[0], expected, "{name}");
         // Beside a shorter and a longer prompt, so that its row is padded on the left.
         let longer = [&prompt[..1], &prompt[..]].concat();
-        let among = greedy(&model, &[prompt[..3].to_vec(), prompt, longer], expected.len());
+        let among = greedy(
+            &model,
+            &[prompt[..3].to_vec(), prompt, longer],
+            expected.len(),
+        );
         assert_eq!(among[1], expected, "{name} in a batch");
     }
 }
@@ -55,7 +64,12 @@ fn a_half_precision_file_widened_at_loading_gives_the_same() {
     let model = Llama::<Flex>::from_folder(&folder, &Default::default(), Some(FloatDType::F32))
         .expect("loads");
     let record = Record::open(&folder.join("golden.safetensors"));
-    check_logits(&model, &record.tokens("tokens"), 2, &record.floats("logits"));
+    check_logits(
+        &model,
+        &record.tokens("tokens"),
+        2,
+        &record.floats("logits"),
+    );
 }
 
 #[test]
@@ -65,7 +79,12 @@ fn published_models_give_their_logits_and_greedy_text() {
         let folder = assets.join("models").join(name);
         let model = load(&folder);
         let record = Record::open(&folder.join("golden.safetensors"));
-        check_logits(&model, &record.tokens("tokens"), 1, &record.floats("logits"));
+        check_logits(
+            &model,
+            &record.tokens("tokens"),
+            1,
+            &record.floats("logits"),
+        );
         let key = record
             .names()
             .into_iter()
@@ -81,7 +100,10 @@ fn published_models_give_their_logits_and_greedy_text() {
 fn a_wrong_folder_lists_what_is_wrong() {
     let error = Llama::<Flex>::from_folder(Path::new("/nowhere"), &Default::default(), None)
         .expect_err("no folder");
-    assert!(error.to_string().contains("/nowhere/config.json"), "{error}");
+    assert!(
+        error.to_string().contains("/nowhere/config.json"),
+        "{error}"
+    );
 
     // The weights of one model under the configuration of another.
     let folder = tempfile::tempdir().expect("a folder");

@@ -3,9 +3,9 @@
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_llama2::Llama;
-use bone_lm::generate::token_tensor;
-use bone_lm::checkpoint::Checkpoint;
 use bone_lm::CausalLm;
+use bone_lm::checkpoint::Checkpoint;
+use bone_lm::generate::token_tensor;
 use bone_tests::{Run, assets, fixtures, max_difference, relative_difference};
 use bone_train::gradients::Gradients;
 use bone_train::optimizer::{AdamWSettings, Optimizer};
@@ -48,8 +48,12 @@ fn first_gradients(model: &Llama<B>, grads: &Gradients, run: &Run) -> usize {
         };
         let params = grads.as_params();
         let grad = match adapter {
-            bone::Adapter::Bone(bone) => params.get::<Flex, 3>(bone.block.id).map(Tensor::into_data),
-            bone::Adapter::Miss(miss) => params.get::<Flex, 2>(miss.block.id).map(Tensor::into_data),
+            bone::Adapter::Bone(bone) => {
+                params.get::<Flex, 3>(bone.block.id).map(Tensor::into_data)
+            }
+            bone::Adapter::Miss(miss) => {
+                params.get::<Flex, 2>(miss.block.id).map(Tensor::into_data)
+            }
             bone::Adapter::MissMini(mini) => {
                 params.get::<Flex, 2>(mini.block.id).map(Tensor::into_data)
             }
@@ -108,9 +112,17 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
             .step(&mut model, grads, sum, count, run.number("lr"))
             .expect("finite");
         let off = (outcome.loss - loss).abs();
-        assert!(off < 2e-5, "loss of step {step}: {} is not {loss}", outcome.loss);
+        assert!(
+            off < 2e-5,
+            "loss of step {step}: {} is not {loss}",
+            outcome.loss
+        );
         let off = (outcome.grad_norm - norm).abs() / norm;
-        assert!(off < 2e-4, "norm of step {step}: {} is not {norm}", outcome.grad_norm);
+        assert!(
+            off < 2e-4,
+            "norm of step {step}: {} is not {norm}",
+            outcome.grad_norm
+        );
     }
     let tuned = run.tensors.floats("tuned_logits");
     // AdamW divides by small moments, so every step widens the last digits' differences.
@@ -125,7 +137,13 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
         let file = Checkpoint::open_file(&folder.join("adapter_model.safetensors")).expect("whole");
         let tensors = file.tensors();
         tensors
-            .map(|(name, info)| (name.to_string(), info.shape.clone(), format!("{:?}", info.dtype)))
+            .map(|(name, info)| {
+                (
+                    name.to_string(),
+                    info.shape.clone(),
+                    format!("{:?}", info.dtype),
+                )
+            })
             .collect::<Vec<_>>()
     };
     assert_eq!(read(ours.path()), read(&run.folder));

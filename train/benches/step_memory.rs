@@ -62,7 +62,10 @@ fn main() {
 /// Runs every case as a process and prints the table.
 fn compare() {
     println!("LLaMA 768 × 12, vocabulary 32,000, bone r {RANK}, {ROWS} × {LEN} tokens, f32");
-    println!("{:<16} {:>10} {:>6} {:>9} {:>6} {:>10}", "", "peak MB", "ratio", "s/step", "ratio", "estimate");
+    println!(
+        "{:<16} {:>10} {:>6} {:>9} {:>6} {:>10}",
+        "", "peak MB", "ratio", "s/step", "ratio", "estimate"
+    );
     let mut base: Option<(f64, f64)> = None;
     for (name, ..) in CASES {
         let output = std::env::current_exe()
@@ -101,7 +104,9 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
     let model = bone::attach(model, &adapter).expect("64 divides every layer");
     let mut model = bone::freeze_base(model);
     let trainable_parameters = bone::count_params::<B, _>(&model).trainable;
-    let tokens: Vec<u32> = (0..ROWS * LEN).map(|i| (i * 7919 % 32_000) as u32).collect();
+    let tokens: Vec<u32> = (0..ROWS * LEN)
+        .map(|i| (i * 7919 % 32_000) as u32)
+        .collect();
     let batch = Batch {
         rows: ROWS,
         len: LEN,
@@ -120,7 +125,15 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
         let count = batch.trained_tokens() as f64;
         let mut grads = Gradients::default();
         let at = (0, step as u64);
-        let sum = backward(&model, &batch, 1.0 / count, savings, at, &device, &mut grads);
+        let sum = backward(
+            &model,
+            &batch,
+            1.0 / count,
+            savings,
+            at,
+            &device,
+            &mut grads,
+        );
         optimizer
             .step(&mut model, grads, sum, count, 1e-4)
             .expect("finite");

@@ -79,4 +79,3 @@ pub const F32_TOLERANCE: f64 = 1e-3;
 pub const HALF_TOP1: f64 = 0.97;
 /// Largest mean |Δlogit| of a merge in half precision, in units of what rounding alone causes.
 pub const HALF_MEAN_FACTOR: f64 = 3.0;
-

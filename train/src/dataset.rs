@@ -98,7 +98,12 @@ fn rows(
     let file = read_rows(path, fields)?;
     let (samples, dropped) = tokenize(&file.rows, template, tokenizer, limits)?;
     let notes = vec![
-        format!("{} rows of {}, {}", file.rows.len(), file.format, file.fields),
+        format!(
+            "{} rows of {}, {}",
+            file.rows.len(),
+            file.format,
+            file.fields
+        ),
         format!("template {template}; {dropped}"),
     ];
     Ok((samples, notes))

@@ -15,11 +15,17 @@ pub mod task;
 /// The bundled model: files as they lie in its folder.
 const LLAMA2: [(&str, &[u8]); 3] = [
     ("config.json", include_bytes!("../demo/llama2/config.json")),
-    ("tokenizer.json", include_bytes!("../demo/llama2/tokenizer.json")),
-    ("model.safetensors", include_bytes!("../demo/llama2/model.safetensors")),
+    (
+        "tokenizer.json",
+        include_bytes!("../demo/llama2/tokenizer.json"),
+    ),
+    (
+        "model.safetensors",
+        include_bytes!("../demo/llama2/model.safetensors"),
+    ),
 ];
 
-const TRAIN_ROWS: usize = 1500;
+const TRAIN_ROWS: usize = 2200;
 const HELD_OUT_ROWS: usize = 200;
 /// Prompts whose answers are shown.
 const SHOWN: usize = 5;
@@ -31,7 +37,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Optimizer steps
-    #[arg(long, value_name = "N", default_value_t = 400)]
+    #[arg(long, value_name = "N", default_value_t = 600)]
     pub steps: usize,
     /// What to run on; `bone devices` lists it
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -69,7 +75,10 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     let before = ask(&base, None, &prompts, args)?;
     show("The new task, before:", &prompts[..SHOWN], &before[..SHOWN]);
     let score_before = score(&held_out, &before);
-    println!("{}\n", line("exact match before", score_before, held_out.len()));
+    println!(
+        "{}\n",
+        line("exact match before", score_before, held_out.len())
+    );
 
     println!("Fine-tuning on {TRAIN_ROWS} rows that share no prompt with those questions:");
     let run = out.join("run");
@@ -77,10 +86,20 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     train::run_config(&config, &mut Quiet(report::console()))?;
 
     let after = ask(&base, Some(&run), &prompts, args)?;
-    show("\nThe same questions, after:", &prompts[..SHOWN], &after[..SHOWN]);
+    show(
+        "\nThe same questions, after:",
+        &prompts[..SHOWN],
+        &after[..SHOWN],
+    );
     let score_after = score(&held_out, &after);
-    println!("{}", line("exact match before", score_before, held_out.len()));
-    println!("{}\n", line("exact match after ", score_after, held_out.len()));
+    println!(
+        "{}",
+        line("exact match before", score_before, held_out.len())
+    );
+    println!(
+        "{}\n",
+        line("exact match after ", score_after, held_out.len())
+    );
 
     let merged = out.join("merged");
     let agreement = merge(&base, &run, &merged, &args.device)?;
@@ -210,7 +229,9 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
                 .map(PathBuf::from)
                 .find(|path| free(path))
                 .ok_or_else(|| {
-                    CommandError::Usage("name a folder with --out: bone-demo to bone-demo-999 are taken".into())
+                    CommandError::Usage(
+                        "name a folder with --out: bone-demo to bone-demo-999 are taken".into(),
+                    )
                 })
         }
     }

@@ -74,9 +74,7 @@ pub enum DeviceError {
         built: Vec<&'static str>,
     },
     /// The backend is there, the device is not.
-    #[error(
-        "{device} cannot be used: {reason}; check its driver, or use --device cpu"
-    )]
+    #[error("{device} cannot be used: {reason}; check its driver, or use --device cpu")]
     Absent {
         /// What was asked for.
         device: DeviceName,
@@ -202,7 +200,11 @@ fn built(kind: Kind) -> Result<(), DeviceError> {
         Ok(())
     } else {
         Err(DeviceError::NotBuilt {
-            asked: if kind == Kind::Cpu { "flex" } else { kind.name() },
+            asked: if kind == Kind::Cpu {
+                "flex"
+            } else {
+                kind.name()
+            },
             built: built_in(),
         })
     }
@@ -231,7 +233,10 @@ pub fn on_device<W: OnDevice>(device: DeviceName, work: W) -> Result<W::Output, 
             };
             Ok(work.run::<Autodiff<burn::backend::Vulkan>>(device))
         }
-        #[allow(unreachable_patterns, reason = "with every feature on, all kinds are matched above")]
+        #[allow(
+            unreachable_patterns,
+            reason = "with every feature on, all kinds are matched above"
+        )]
         kind => Err(DeviceError::NotBuilt {
             asked: kind.name(),
             built: built_in(),
@@ -247,7 +252,10 @@ mod tests {
     fn names_are_read() {
         let name: DeviceName = "cuda:3".parse().expect("a name");
         assert_eq!(name.to_string(), "cuda:3");
-        assert_eq!("cpu".parse::<DeviceName>().expect("a name").to_string(), "cpu");
+        assert_eq!(
+            "cpu".parse::<DeviceName>().expect("a name").to_string(),
+            "cpu"
+        );
         for bad in ["gpu", "cuda:", "cuda:x", "cpu:1", ""] {
             assert!(bad.parse::<DeviceName>().is_err(), "{bad}");
         }

@@ -3,12 +3,18 @@
 use bone_train::commands::{self, CommandError};
 use bone_train::config::TrainArgs;
 use bone_train::demo;
+use bone_train::report::printable;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Fine-tune LLaMA2 with Bone on any GPU vendor or none.
 #[derive(Debug, Parser)]
-#[command(name = "bone", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "bone",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -19,7 +25,7 @@ enum Command {
     /// Fine-tune a tiny bundled model on this machine and show what changed
     Demo(demo::DemoArgs),
     /// Fine-tune a model: bone train run.toml, or flags alone
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Write base and adapter as one model
     Merge(commands::merge::MergeArgs),
     /// Continue a text
@@ -43,6 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &CommandError) -> ExitCode {
-    eprintln!("error: {error}");
+    // Messages quote files of someone else's.
+    let message = error.to_string();
+    eprintln!("error: {}", printable(&message));
     ExitCode::from(error.exit_code())
 }

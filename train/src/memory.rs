@@ -5,7 +5,7 @@ mod limit;
 mod process;
 
 pub use estimate::{Estimate, MemoryError, ModelShape, RunShape, Term};
-pub use limit::{MemoryLimit, MemorySource, available_memory};
+pub use limit::{MemoryLimit, MemorySource, WeightsError, available_memory, check_weights};
 pub use process::{peak_resident_bytes, resident_bytes};
 
 /// A number of bytes as a person reads it: `512 B`, `1.5 KiB`, `22.9 GiB`.

@@ -179,6 +179,28 @@ pub fn with_model<B: TrainBackend, W: WithModel<B>>(
     }
 }
 
+/// Checks that `folder` does not exist or is empty.
+///
+/// # Errors
+///
+/// [`ModelError::Folder`].
+pub fn check_free(folder: &Path) -> Result<(), ModelError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(ModelError::Folder {
+            path: folder.to_path_buf(),
+            reason: "is a file; name a new folder".into(),
+        });
+    }
+    let is_empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        return Err(ModelError::Folder {
+            path: folder.to_path_buf(),
+            reason: "already has files in it; name a new folder".into(),
+        });
+    }
+    Ok(())
+}
+
 /// Writes `model` to `folder` as a Hugging Face folder, configuration and tokenizer taken from
 /// `from`. The folder is left as it was if anything fails.
 ///
@@ -197,21 +219,16 @@ pub fn save_folder<B: Backend, M: CausalLm<B>>(
             reason: error.to_string(),
         }
     };
-    let is_empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
-    if !is_empty {
-        return Err(ModelError::Folder {
-            path: folder.to_path_buf(),
-            reason: "already has files in it; name a new folder".into(),
-        });
-    }
+    check_free(folder)?;
     // Written under another name and renamed, so that half a model never looks like one.
-    let mut partial = folder.as_os_str().to_owned();
-    partial.push(".partial");
+    // Collected again from its components, which end without a slash.
+    let mut partial = folder.components().collect::<PathBuf>().into_os_string();
+    partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);
-    if partial.exists() {
-        std::fs::remove_dir_all(&partial).map_err(io(&partial))?;
+    if let Some(parent) = partial.parent() {
+        std::fs::create_dir_all(parent).map_err(io(parent))?;
     }
-    std::fs::create_dir_all(&partial).map_err(io(&partial))?;
+    std::fs::create_dir(&partial).map_err(io(&partial))?;
     let outcome = (|| {
         checkpoint::save(
             &partial,

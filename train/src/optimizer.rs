@@ -45,7 +45,7 @@ pub struct Outcome {
 /// The loss or a gradient is not a finite number; the model was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "the loss is {loss} and the gradient norm {grad_norm}; lower the learning rate or look for broken rows"
+    "the loss is {loss} and the gradient norm {grad_norm}; lower the learning rate, or look for broken rows or damaged base weights"
 )]
 pub struct NonFinite {
     /// The loss.

@@ -32,8 +32,7 @@ impl<B> TrainBackend for B where B: AutodiffBackend<InnerBackend: Backend> + Bac
 
 /// A model the loop trains.
 pub trait TrainModel<B: TrainBackend>:
-    CausalLm<B, Block: AutodiffModule<B>>
-    + AutodiffModule<B, InnerModule: CausalLm<B::InnerBackend>>
+    CausalLm<B, Block: AutodiffModule<B>> + AutodiffModule<B, InnerModule: CausalLm<B::InnerBackend>>
 {
 }
 
@@ -214,10 +213,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
     fn trunk_without_graph(
         &self,
         trained: Trained,
-    ) -> (
-        Tensor<B::InnerBackend, 3>,
-        Vec<Tensor<B::InnerBackend, 3>>,
-    ) {
+    ) -> (Tensor<B::InnerBackend, 3>, Vec<Tensor<B::InnerBackend, 3>>) {
         // Shares storage with the model; nothing is copied.
         let model = self.model.valid();
         let context = model.context(&self.span());

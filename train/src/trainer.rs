@@ -65,7 +65,16 @@ pub enum TrainError {
     Save(String),
 }
 
-/// Trains `model` on `batches` as `plan` says. `save` is called with the model and the number of
+/// What a run learns from.
+#[derive(Debug)]
+pub struct Data {
+    /// The steps' rows.
+    pub batches: Batches,
+    /// Held-out rows.
+    pub validation: Vec<Sample>,
+}
+
+/// Trains `model` on `data` as `plan` says. `save` is called with the model and the number of
 /// steps done, at the plan's interval; the last state is returned instead.
 ///
 /// # Errors
@@ -74,13 +83,16 @@ pub enum TrainError {
 pub fn train<B: TrainBackend, M: TrainModel<B>>(
     mut model: M,
     mut optimizer: Optimizer<B, M>,
-    batches: &mut Batches,
-    validation: &[Sample],
+    data: &mut Data,
     plan: &Plan,
     device: &B::Device,
     reporter: &mut dyn Reporter,
     mut save: impl FnMut(&M, usize) -> Result<(), String>,
 ) -> Result<(M, Outcome), TrainError> {
+    let Data {
+        batches,
+        validation,
+    } = data;
     let mut outcome = Outcome {
         first_validation: None,
         last_validation: None,

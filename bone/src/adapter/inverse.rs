@@ -34,11 +34,8 @@ fn gauss_jordan(mut a: Vec<f64>, r: usize) -> Option<Vec<f64>> {
         inverse[i * r + i] = 1.0;
     }
     for column in 0..r {
-        let pivot = (column..r).max_by(|&i, &j| {
-            a[i * r + column]
-                .abs()
-                .total_cmp(&a[j * r + column].abs())
-        })?;
+        let pivot = (column..r)
+            .max_by(|&i, &j| a[i * r + column].abs().total_cmp(&a[j * r + column].abs()))?;
         let value = a[pivot * r + column];
         if !value.is_finite() || value.abs() <= scale * 1e-12 {
             return None;

@@ -11,6 +11,7 @@ use burn::module::{
 };
 use burn::record::Record;
 use burn::tensor::{Tensor, backend::AutodiffBackend};
+use std::ops::ControlFlow;
 
 /// The name burn's own `Linear` gives itself, which tools that adapt weights by layer type
 /// (burn-store's PyTorch adapter) look for.
@@ -18,6 +19,9 @@ const CONTAINER: &str = "Struct:Linear";
 
 /// What is saved of a [`BoneLinear`]: `Linear`'s record and, if there is one, the adapter. A
 /// merged adapter is inside the weight and is not saved beside it.
+///
+/// Named formats (MessagePack, JSON) read `Linear`'s record as this one and back. Binary formats go
+/// by position and do not: the adapter's absence takes a byte.
 #[derive(Record)]
 pub struct BoneLinearRecord<B: Backend> {
     /// `[d_input, d_output]`.
@@ -72,8 +76,8 @@ impl<B: Backend> Module<B> for BoneLinear<B> {
 
     fn map<M: ModuleMapper<B>>(self, mapper: &mut M) -> Self {
         let layer = match surgery::offer_map(self) {
-            Ok(mapped) => return mapped,
-            Err(layer) => layer,
+            ControlFlow::Break(mapped) => return mapped,
+            ControlFlow::Continue(layer) => layer,
         };
         mapper.enter_module("weight", CONTAINER);
         let weight = Module::map(layer.weight, mapper);

@@ -165,7 +165,13 @@ fn the_backward_of_many_block_rows_is_that_of_one() {
     let merged = layer.clone().merge("").expect("finite");
     let through_op = weighted(&frozen, x.clone()).backward();
     let plain = weighted(&merged, x.clone()).backward();
-    let dx = |grads| -> Vec<f64> { x.grad(grads).expect("dx").into_data().iter::<f64>().collect() };
+    let dx = |grads| -> Vec<f64> {
+        x.grad(grads)
+            .expect("dx")
+            .into_data()
+            .iter::<f64>()
+            .collect()
+    };
     assert!(relative_error(&dx(&through_op), &dx(&plain)) < 1e-12);
     assert!(frozen.weight.grad(&through_op).is_none());
 }
@@ -212,7 +218,10 @@ fn what_cannot_be_merged_is_refused() {
     let mut endless = layer(&config(Variant::Miss, 2), [4, 4], 1);
     endless.weight = endless.weight.map(|w| w.mul_scalar(f64::INFINITY));
     let error = endless.merge("model.q").expect_err("not finite");
-    assert!(error.to_string().starts_with("model.q (4 inputs"), "{error}");
+    assert!(
+        error.to_string().starts_with("model.q (4 inputs"),
+        "{error}"
+    );
 
     // B = −I: I + B has no inverse.
     let singular = layer(&config(BONE, 2), [2, 2], 1);

@@ -56,7 +56,8 @@ impl Reader {
         let value = self.get(key)?.clone();
         let count = value.as_u64().and_then(|n| usize::try_from(n).ok());
         if count.is_none_or(|n| n == 0) {
-            self.problems.push(format!("{key}: {value} is not a whole number above 0"));
+            self.problems
+                .push(format!("{key}: {value} is not a whole number above 0"));
             return None;
         }
         count
@@ -66,9 +67,9 @@ impl Reader {
         match self.get(key)?.clone() {
             Value::String(all) if all == "all-linear" => Some(Selection::AllLinear),
             Value::String(pattern) => Some(Selection::Regex(pattern)),
-            Value::Array(names) if names.iter().all(Value::is_string) => Some(Selection::names(
-                names.iter().filter_map(Value::as_str),
-            )),
+            Value::Array(names) if names.iter().all(Value::is_string) => {
+                Some(Selection::names(names.iter().filter_map(Value::as_str)))
+            }
             other => {
                 self.problems.push(format!(
                     "{key}: {other} is neither a list of names nor an expression"
@@ -101,7 +102,8 @@ impl Reader {
         if let Some(value) = self.get(key)
             && !allowed.contains(value)
         {
-            self.problems.push(format!("{key}: {value} is not supported"));
+            self.problems
+                .push(format!("{key}: {value} is not supported"));
         }
     }
 
@@ -122,8 +124,9 @@ impl Reader {
                 })
                 .map(|width| Variant::MissMini { width }),
             (Some("MISS" | "BONE_INPUT"), other) => {
-                self.problems
-                    .push(format!("init_weights: {other} is not true, \"bat\" or \"mini\""));
+                self.problems.push(format!(
+                    "init_weights: {other} is not true, \"bat\" or \"mini\""
+                ));
                 None
             }
             _ => {
@@ -142,8 +145,7 @@ impl Reader {
 ///
 /// Every field that is missing, malformed or asks for something not supported.
 pub(super) fn from_json(text: &str) -> Result<AdapterConfig, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let Value::Object(map) = value else {
         return Err("not a JSON object".into());
     };

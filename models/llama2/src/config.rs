@@ -134,7 +134,10 @@ impl LlamaConfig {
             mlp_bias: reader.flag("mlp_bias"),
             initializer_range: reader.number("initializer_range", 0.02),
         };
-        if !config.num_attention_heads.is_multiple_of(config.num_key_value_heads.max(1)) {
+        if !config
+            .num_attention_heads
+            .is_multiple_of(config.num_key_value_heads.max(1))
+        {
             reader.problem(format!(
                 "num_attention_heads {} is not a multiple of num_key_value_heads {}",
                 config.num_attention_heads, config.num_key_value_heads
@@ -157,7 +160,11 @@ impl LlamaConfig {
     /// Parameters of the whole model.
     pub fn num_params(&self) -> usize {
         let embedding = self.vocab_size * self.hidden_size;
-        let head = if self.tie_word_embeddings { 0 } else { embedding };
+        let head = if self.tie_word_embeddings {
+            0
+        } else {
+            embedding
+        };
         embedding + head + self.num_hidden_layers * self.block_params() + self.hidden_size
     }
 
@@ -238,7 +245,9 @@ impl Reader {
         if let Some(value) = self.take(key)
             && value.as_str() != Some(supported)
         {
-            self.problem(format!("{key} is {value}, only \"{supported}\" is supported"));
+            self.problem(format!(
+                "{key} is {value}, only \"{supported}\" is supported"
+            ));
         }
     }
 

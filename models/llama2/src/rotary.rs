@@ -16,12 +16,7 @@ pub struct LlamaContext<B: Backend> {
 
 impl<B: Backend> LlamaContext<B> {
     /// Tables for `span`, in the precision the model computes in.
-    pub(crate) fn new(
-        config: &LlamaConfig,
-        span: &Span,
-        device: &B::Device,
-        dtype: DType,
-    ) -> Self {
+    pub(crate) fn new(config: &LlamaConfig, span: &Span, device: &B::Device, dtype: DType) -> Self {
         let half = config.head_dim / 2;
         let rows: &[usize] = if span.left_pad.is_empty() {
             &[0]
@@ -34,7 +29,10 @@ impl<B: Backend> LlamaContext<B> {
                 // Padding has no position; any will do, since nobody looks at it.
                 let position = (span.past + t).saturating_sub(*pad) as f64;
                 angles.extend((0..half).map(|i| {
-                    position / config.rope_theta.powf(2.0 * i as f64 / config.head_dim as f64)
+                    position
+                        / config
+                            .rope_theta
+                            .powf(2.0 * i as f64 / config.head_dim as f64)
                 }));
             }
         }
@@ -59,8 +57,7 @@ impl<B: Backend> LlamaContext<B> {
         let half = x.dims()[3] / 2;
         let first = x.clone().narrow(3, 0, half);
         let second = x.narrow(3, half, half);
-        let turned_first =
-            first.clone() * self.cos.clone() - second.clone() * self.sin.clone();
+        let turned_first = first.clone() * self.cos.clone() - second.clone() * self.sin.clone();
         let turned_second = second * self.cos.clone() + first * self.sin.clone();
         Tensor::cat(vec![turned_first, turned_second], 3)
     }
@@ -74,9 +71,9 @@ fn mask<B: Backend>(span: &Span, device: &B::Device) -> Tensor<B, 4, Bool> {
     for pad in &span.left_pad {
         for t in 0..span.len {
             let query = span.past + t;
-            hidden.extend((0..keys).map(|key| {
-                i32::from(key > query || (key < *pad && key != query))
-            }));
+            hidden.extend(
+                (0..keys).map(|key| i32::from(key > query || (key < *pad && key != query))),
+            );
         }
     }
     let shape = [span.batch, 1, span.len, keys];

@@ -9,6 +9,11 @@ pub(super) const ADAPTER: &str = "adapter";
 /// The folder `train --method full` puts the model into, inside its output folder.
 pub(super) const MODEL: &str = "model";
 
+/// The folder `train` puts intermediate results into, inside its output folder.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+/// All of these.
+pub(crate) const RESULTS: [&str; 3] = [ADAPTER, MODEL, CHECKPOINTS];
+
 /// The adapter's folder: `folder` itself, or `folder/adapter` where `folder` is a run's output.
 pub(super) fn find(folder: &Path) -> Result<PathBuf, CommandError> {
     let inside = folder.join(ADAPTER);

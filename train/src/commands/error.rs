@@ -2,7 +2,7 @@ use crate::config::ConfigError;
 use crate::data::{OrderError, TemplateError};
 use crate::dataset::DatasetError;
 use crate::device::DeviceError;
-use crate::memory::MemoryError;
+use crate::memory::{MemoryError, WeightsError};
 use crate::models::ModelError;
 use crate::trainer::TrainError;
 use bone_lm::generate::GenerateError;
@@ -22,6 +22,8 @@ pub enum CommandError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
@@ -57,7 +59,7 @@ impl CommandError {
     /// 2 for what was asked in the wrong way, 1 for what went wrong.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Sampling(_) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
             Self::Device(DeviceError::Name(_)) => 2,
             _ => 1,
         }

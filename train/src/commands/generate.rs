@@ -1,18 +1,18 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
-use super::CommandError;
 use super::adapter::find;
 use super::precision;
+use super::{CommandError, say};
 use crate::config::DtypeChoice;
 use crate::data::{Row, Template};
-use crate::device::{self, OnDevice};
+use crate::device::{self, Kind, OnDevice};
+use crate::memory::check_weights;
 use crate::models::{self, ModelSource, WithModel, with_model};
 use crate::report::printable;
 use crate::step::{TrainBackend, TrainModel};
 use bone_lm::generate::{GenerateConfig, generate};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::tokenizer::{HfTokenizer, TextStream, Tokenizer, encode_prompt_and_response};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What to continue, and how.
@@ -31,23 +31,56 @@ pub struct GenerateArgs {
     /// [default: the prompt as it is]
     #[arg(long, value_name = "NAME|FILE")]
     pub template: Option<String>,
-    /// Tokens to add at most
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    /// Tokens to add at most; it ends in any case where the model's positions do
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 256
+    )]
     pub max_new_tokens: usize,
     /// 0 takes the most likely token; higher is more varied
-    #[arg(long, value_name = "T", default_value_t = 0.0, help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        default_value_t = 0.0,
+        help_heading = "Sampling"
+    )]
     pub temperature: f32,
     /// Choose among the K most likely tokens
-    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "K",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub top_k: Option<usize>,
     /// Choose among the most likely tokens that make up this probability
-    #[arg(long, value_name = "P", help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "P",
+        allow_negative_numbers = true,
+        help_heading = "Sampling"
+    )]
     pub top_p: Option<f32>,
     /// Above 1 makes tokens that occurred less likely
-    #[arg(long, value_name = "X", default_value_t = 1.0, help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        default_value_t = 1.0,
+        help_heading = "Sampling"
+    )]
     pub repetition_penalty: f32,
     /// Seed of the draws
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sampling")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 0,
+        help_heading = "Sampling"
+    )]
     pub seed: u64,
     /// What to run on; `bone devices` lists it
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -73,6 +106,23 @@ impl GenerateArgs {
 /// [`CommandError`].
 pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
     args.sampling().validate()?;
+    if args.temperature == 0.0 {
+        let given = [
+            ("top_k", args.top_k.is_some()),
+            ("top_p", args.top_p.is_some()),
+        ];
+        let ignored: Vec<_> = given
+            .iter()
+            .filter(|(_, given)| *given)
+            .map(|(name, _)| *name)
+            .collect();
+        if !ignored.is_empty() {
+            return Err(CommandError::Usage(format!(
+                "{} means nothing with temperature 0, which takes the most likely token; set a temperature or leave it out",
+                ignored.join(" and ")
+            )));
+        }
+    }
     let template = args.template.as_deref().map(Template::load).transpose()?;
     let prompts: Vec<String> = args
         .prompt
@@ -95,26 +145,22 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
         max_new_tokens: args.max_new_tokens,
         device: &args.device,
     };
-    if prompts.len() == 1 {
-        print!("{}", printable(&prompts[0]));
-        flush();
+    if let [prompt] = &prompts[..] {
+        // The prompt waits for the first new text, so that an error comes alone.
+        let mut prompt = Some(printable(prompt));
         answer(&request, |text| {
-            print!("{}", printable(text));
-            flush();
+            say(&prompt.take().unwrap_or_default());
+            say(&printable(text));
         })?;
-        println!();
+        say(&prompt.take().unwrap_or_default());
+        say("\n");
         return Ok(());
     }
     let texts = answer(&request, |_| {})?;
     for (prompt, text) in prompts.iter().zip(texts) {
-        println!("{}{}\n", printable(prompt), printable(&text));
+        say(&format!("{}{}\n\n", printable(prompt), printable(&text)));
     }
     Ok(())
-}
-
-fn flush() {
-    // Nobody is left to tell when the terminal is gone.
-    let _ = std::io::stdout().flush();
 }
 
 /// Prompts for one model.
@@ -151,9 +197,20 @@ pub fn answer(
         .iter()
         .map(|prompt| Ok(encode_prompt_and_response(&tokenizer, prompt, "")?.0))
         .collect::<Result<Vec<_>, CommandError>>()?;
+    let positions = info.llama.max_position_embeddings;
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    if longest >= positions {
+        return Err(CommandError::Usage(format!(
+            "the prompt has {longest} tokens and the model was made for {positions}; shorten it"
+        )));
+    }
+    let precision = precision::choose(DtypeChoice::Auto, &info, device);
+    if device.kind == Kind::Cpu && !precision.mapped {
+        check_weights((info.llama.num_params() * precision.bytes) as u64)?;
+    }
     let source = ModelSource {
         folder: request.model.to_path_buf(),
-        dtype: precision::choose(DtypeChoice::Auto, &info, device).convert,
+        dtype: precision.convert,
         random: None,
     };
     let adapter = request.adapter.map(find).transpose()?;
@@ -166,7 +223,8 @@ pub fn answer(
             tokenizer: &tokenizer,
             config: GenerateConfig {
                 sampling: request.sampling.clone(),
-                max_new_tokens: request.max_new_tokens,
+                // Past its positions a model says nothing of worth.
+                max_new_tokens: request.max_new_tokens.min(positions - longest),
                 stop: tokenizer.eos().to_vec(),
             },
             on_text,

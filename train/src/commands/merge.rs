@@ -3,8 +3,9 @@
 use super::CommandError;
 use super::adapter::find;
 use crate::agreement::{self, Agreement, F32_TOLERANCE, HALF_TOP1};
-use crate::device::{self, OnDevice};
-use crate::models::{ModelSource, WithModel, save_folder, with_model};
+use crate::device::{self, Kind, OnDevice};
+use crate::memory::check_weights;
+use crate::models::{ModelSource, WithModel, check_free, inspect, save_folder, with_model};
 use crate::step::{TrainBackend, TrainModel};
 use bone_lm::checkpoint::Dtype;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,12 @@ pub fn merge(
 ) -> Result<Agreement, CommandError> {
     let (device, _) = device::choose(device)?;
     let adapter = find(adapter)?;
-    let info = crate::models::inspect(model, true)?;
+    check_free(out)?;
+    let info = inspect(model, true)?;
+    // The base stays in its file's pages; the merged weights are new.
+    if device.kind == Kind::Cpu {
+        check_weights(info.stored_bytes as u64)?;
+    }
     let source = ModelSource {
         folder: model.to_path_buf(),
         dtype: None,

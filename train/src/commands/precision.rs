@@ -65,7 +65,11 @@ pub(super) fn choose(choice: DtypeChoice, info: &ModelInfo, device: DeviceName) 
     };
     let same = file == Some(held);
     let mapped = same && device.kind == Kind::Cpu;
-    let how = if mapped { ", mapped and not copied" } else { "" };
+    let how = if mapped {
+        ", mapped and not copied"
+    } else {
+        ""
+    };
     Precision {
         convert: (!same).then_some(held),
         bytes: match held {

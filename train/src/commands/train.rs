@@ -1,6 +1,6 @@
 //! `bone train`.
 
-use super::adapter::{ADAPTER, MODEL};
+use super::adapter::{ADAPTER, CHECKPOINTS, MODEL, RESULTS};
 use super::{CommandError, precision};
 use crate::config::{self, DtypeChoice, Init, Method, TrainArgs, TrainConfig};
 use crate::data::{BatchConfig, Batches};
@@ -11,13 +11,13 @@ use crate::models::{self, ModelInfo, ModelSource, WithModel, save_folder, with_m
 use crate::optimizer::{AdamWSettings, Optimizer};
 use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::step::{Savings, TrainBackend, TrainModel};
-use crate::trainer::{Outcome, Plan, TrainError, train};
+use crate::trainer::{Data, Outcome, Plan, TrainError, train};
 use bone_lm::tokenizer::{HfTokenizer, Tokenizer};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The file every setting of a run is written to.
-const CONFIG_FILE: &str = "config.toml";
+pub(crate) const CONFIG_FILE: &str = "config.toml";
 
 /// Reads settings, then runs.
 ///
@@ -48,7 +48,7 @@ pub fn run_config(
     let dtype = match (&config.method, config.dtype) {
         (Method::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => {
             return Err(CommandError::Usage(
-                "dtype: method full trains the weights themselves, which needs f32; leave dtype out".into(),
+                "--dtype: method full trains the weights themselves, which needs f32; leave dtype out".into(),
             ));
         }
         // Weights that train are f32 whatever the file has.
@@ -108,6 +108,12 @@ pub fn run_config(
         ),
     ];
     lines.extend(notes);
+    if config.max_seq_len > info.llama.max_position_embeddings {
+        lines.push(format!(
+            "note: max_seq_len {} is beyond the {} positions the model was made for",
+            config.max_seq_len, info.llama.max_position_embeddings
+        ));
+    }
 
     console_phase(console, "loading the model")?;
     let source = ModelSource {
@@ -122,8 +128,10 @@ pub fn run_config(
             source: &source,
             job: Job {
                 config,
-                batches,
-                validation: split.validation,
+                data: Data {
+                    batches,
+                    validation: split.validation,
+                },
                 plan,
                 lines,
                 console,
@@ -144,7 +152,7 @@ fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -243,8 +251,7 @@ impl<B: TrainBackend> WithModel<B> for TrainOn<'_, B> {
 /// Everything of a run that does not depend on backend or model.
 struct Job<'a> {
     config: &'a TrainConfig,
-    batches: Batches,
-    validation: Vec<crate::data::Sample>,
+    data: Data,
     plan: Plan,
     lines: Vec<String>,
     console: &'a mut dyn Reporter,
@@ -277,6 +284,14 @@ impl Job<'_> {
             100.0 * count.trainable as f64 / count.total as f64
         ));
         std::fs::create_dir_all(&config.out).map_err(CommandError::io(&config.out))?;
+        if config.overwrite {
+            // What an older run left would be taken for this one's result.
+            for old in RESULTS.map(|name| config.out.join(name)) {
+                if old.exists() {
+                    std::fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+                }
+            }
+        }
         let written = config.out.join(CONFIG_FILE);
         std::fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))?;
         let metrics = report::Metrics::create(&config.out).map_err(TrainError::from)?;
@@ -302,13 +317,12 @@ impl Job<'_> {
         let (model, outcome) = train(
             model,
             optimizer,
-            &mut self.batches,
-            &self.validation,
+            &mut self.data,
             &self.plan,
             device,
             &mut reporter,
             |model, step| {
-                let folder = config.out.join("checkpoints").join(format!("step-{step}"));
+                let folder = config.out.join(CHECKPOINTS).join(format!("step-{step}"));
                 save::<B, M>(model, config, &folder)
                     .map(|_| ())
                     .map_err(|error| error.to_string())
@@ -348,10 +362,6 @@ fn save<B: TrainBackend, M: TrainModel<B>>(
         }
         Method::Full => {
             let folder = folder.join(MODEL);
-            // An older result of the same run is replaced, which --overwrite allowed.
-            if config.overwrite && folder.exists() {
-                std::fs::remove_dir_all(&folder).map_err(CommandError::io(&folder))?;
-            }
             save_folder(&model.valid(), &config.model, &folder)?;
             Ok(folder)
         }

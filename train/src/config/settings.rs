@@ -74,7 +74,7 @@ macro_rules! settings {
         pub struct Flags {
             $($(
                 $(#[$doc])+
-                #[arg(long, help_heading = $heading, value_name = $value $(, $($arg)+)?)]
+                #[arg(long, allow_negative_numbers = true, help_heading = $heading, value_name = $value $(, $($arg)+)?)]
                 pub $name: Option<String>,
             )+)+
         }

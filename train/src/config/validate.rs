@@ -10,7 +10,10 @@ use super::error::{ConfigError, Problem};
 use super::settings::RawConfig;
 use super::words::{MethodName, Word};
 use super::{Method, TrainConfig, Warmup};
+use crate::commands::adapter::RESULTS;
+use crate::commands::train::CONFIG_FILE;
 use crate::data::{Holdout, Template};
+use crate::report::METRICS_FILE;
 
 /// Block size of the seed paper's experiments.
 const RANK: usize = 64;
@@ -204,6 +207,22 @@ impl Check<'_> {
             && model == out
         {
             return Some(format!("{shown} is the model's own folder; give another"));
+        }
+        let inputs = [&self.raw.model, &self.raw.data].into_iter().flatten();
+        for input in inputs.filter_map(|path| fs::canonicalize(path).ok()) {
+            let inside = |name: &&str| {
+                fs::canonicalize(out.join(name)).is_ok_and(|old| input.starts_with(old))
+            };
+            if RESULTS
+                .iter()
+                .chain(&[CONFIG_FILE, METRICS_FILE])
+                .any(inside)
+            {
+                return Some(format!(
+                    "{} is in {shown}, where the result would replace it; give another folder",
+                    input.display()
+                ));
+            }
         }
         if self.raw.overwrite != Some(true) && entries.next().is_some() {
             return Some(format!(

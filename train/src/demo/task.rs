@@ -17,8 +17,25 @@ const WORDS_REPEATED: usize = 8;
 /// A number up to 999 in English words: 142 is `one hundred forty-two`.
 pub fn in_words(number: u32) -> String {
     const ONES: [&str; 20] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-        "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
         "nineteen",
     ];
     const TENS: [&str; 10] = [
@@ -113,7 +130,11 @@ mod tests {
         let (train, held_out) = sums_in_words(1500, 200);
         assert_eq!((train.len(), held_out.len()), (1500, 200));
         let trained: HashSet<_> = train.iter().map(|row| &row.instruction).collect();
-        assert!(held_out.iter().all(|row| !trained.contains(&row.instruction)));
+        assert!(
+            held_out
+                .iter()
+                .all(|row| !trained.contains(&row.instruction))
+        );
         let before: HashSet<_> = pretraining().into_iter().map(|r| r.instruction).collect();
         assert!(train.iter().all(|row| !before.contains(&row.instruction)));
     }

@@ -134,7 +134,7 @@ impl Estimate {
                     "base weights"
                 },
                 bytes: bytes(sizes.base()),
-                remedy: if run.base_bytes_per_parameter > 2 {
+                remedy: if run.base_bytes_per_parameter > 2 && !run.trains_base {
                     "set dtype bf16, or take a smaller model or a larger machine"
                 } else {
                     "take a smaller model or a larger machine"
@@ -175,7 +175,7 @@ impl Estimate {
                 name: "logits",
                 bytes: bytes(sizes.logits()),
                 remedy: if run.chunked_head {
-                    "lower head_chunk"
+                    "lower head_chunk, batch_size or max_seq_len"
                 } else {
                     "set chunked_head true"
                 },

@@ -35,6 +35,32 @@ pub struct MemoryLimit {
     pub source: MemorySource,
 }
 
+/// Weights that do not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the weights take {} and {source_of_limit} has {} to give; take a smaller model or a larger machine", super::human(*needed), super::human(*available))]
+pub struct WeightsError {
+    needed: u64,
+    available: u64,
+    source_of_limit: MemorySource,
+}
+
+/// Checks that `bytes` of new weights fit beside what runs already.
+///
+/// # Errors
+///
+/// [`WeightsError`] with the numbers.
+pub fn check_weights(bytes: u64) -> Result<(), WeightsError> {
+    let limit = available_memory();
+    if bytes <= limit.bytes {
+        return Ok(());
+    }
+    Err(WeightsError {
+        needed: bytes,
+        available: limit.bytes,
+        source_of_limit: limit.source,
+    })
+}
+
 /// The smaller of what the machine has available and what the process's control groups (v1 or
 /// v2, every level) leave of their limits.
 ///

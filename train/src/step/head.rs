@@ -16,7 +16,7 @@ pub(super) struct Targets {
 
 impl Targets {
     pub(super) fn new(batch: &Batch) -> Self {
-        let shifted = |position: usize| position % batch.len != 0;
+        let shifted = |position: usize| !position.is_multiple_of(batch.len);
         let tokens: Vec<_> = (0..batch.tokens.len())
             .filter(|at| shifted(*at))
             .map(|at| batch.tokens[at] as i32)
@@ -53,10 +53,7 @@ fn negative_log_likelihood<B: Backend, M: CausalLm<B>>(
     let logits = model.head(hidden);
     let [_, n, vocab] = logits.dims();
     let log_p = log_softmax(logits.reshape([n, vocab]), 1);
-    log_p
-        .gather(1, targets.reshape([n, 1]))
-        .reshape([n])
-        .neg()
+    log_p.gather(1, targets.reshape([n, 1])).reshape([n]).neg()
 }
 
 /// The sum over the trained positions, through the logits of every position.
@@ -149,11 +146,8 @@ pub(super) fn evaluate<B: Backend, M: CausalLm<B>>(
     for (positions, tokens) in targets.chunks(chunk) {
         let n = positions.len();
         let part = rows.clone().select(0, ints(positions, device));
-        let losses = negative_log_likelihood(
-            model,
-            part.reshape([1, n, size]),
-            ints(tokens, device),
-        );
+        let losses =
+            negative_log_likelihood(model, part.reshape([1, n, size]), ints(tokens, device));
         sum = sum + losses.sum();
     }
     sum

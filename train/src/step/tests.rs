@@ -23,7 +23,12 @@ struct Case {
 
 const CASES: [Case; 7] = [
     case("bone", Some(Variant::Bone(BlockAxis::Output)), 0.0, false),
-    case("bone-input", Some(Variant::Bone(BlockAxis::Input)), 0.0, true),
+    case(
+        "bone-input",
+        Some(Variant::Bone(BlockAxis::Input)),
+        0.0,
+        true,
+    ),
     case("miss", Some(Variant::Miss), 0.0, false),
     case("miss with dropout", Some(Variant::Miss), 0.3, true),
     case("full", None, 0.0, false),
@@ -228,7 +233,11 @@ fn gradients_of_the_whole_model_are_finite_differences() {
         };
         let numeric = (total(&moved(h)) - total(&moved(-h))) / (2.0 * h);
         let off = (grads[&id][entry] - numeric).abs();
-        assert!(off < 1e-8, "entry {entry}: {} and {numeric}", grads[&id][entry]);
+        assert!(
+            off < 1e-8,
+            "entry {entry}: {} and {numeric}",
+            grads[&id][entry]
+        );
     }
 }
 

@@ -1,0 +1,70 @@
+//! The run configurations are read as they are meant.
+
+use bone_train::config::{Flags, Method, TrainArgs, TrainConfig, resolve};
+use std::path::Path;
+
+fn read(file: &str) -> TrainConfig {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let out = tempfile::tempdir().expect("a folder");
+    let given = |path: &Path| Some(path.display().to_string());
+    let args = TrainArgs {
+        run: Some(configs.join(file)),
+        // Anything that is there will do for the paths.
+        flags: Flags {
+            model: given(&configs),
+            data: given(&configs.join(file)),
+            out: given(out.path()),
+            ..Flags::default()
+        },
+        ..TrainArgs::default()
+    };
+    resolve(&args).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn every_configuration_is_valid() {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut read_files = 0;
+    for entry in std::fs::read_dir(configs).expect("the folder") {
+        let name = entry.expect("an entry").file_name();
+        let name = name.to_str().expect("UTF-8");
+        if name.ends_with(".toml") {
+            read(name);
+            read_files += 1;
+        }
+    }
+    assert!(read_files >= 3);
+}
+
+#[test]
+fn llama2_metamath_is_the_papers_protocol() {
+    let config = read("llama2-metamath.toml");
+    let Method::Adapter(adapter) = &config.method else {
+        panic!("{:?}", config.method);
+    };
+    assert_eq!((adapter.variant.name(), adapter.rank), ("bone", 64));
+    assert_eq!(config.batch_size * config.gradient_accumulation, 64);
+    assert_eq!((config.epochs, config.max_steps), (Some(1.0), None));
+    assert_eq!((config.beta1, config.beta2), (0.9, 0.999));
+    assert_eq!((config.learning_rate, config.weight_decay), (2e-5, 0.0));
+    assert_eq!(config.max_seq_len, 512);
+    let schedule = config.schedule(100);
+    assert_eq!(schedule.warmup_steps, 0);
+    assert_eq!(config.schedule.name(), "cosine");
+}
+
+#[test]
+fn the_metamath_template_ends_as_the_papers_targets_do() {
+    use bone_train::data::Template;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/llama2-metamath.template");
+    let template = Template::load(path.to_str().expect("UTF-8")).expect("valid");
+    assert_eq!(template.suffix(), "\n<|EOT|>");
+    // Before the response it is the Alpaca prompt.
+    let row = bone_train::data::Row {
+        index: 0,
+        instruction: "How many?".into(),
+        input: String::new(),
+        response: "Two.".into(),
+    };
+    assert_eq!(template.prompt(&row), Template::Alpaca.prompt(&row));
+}
