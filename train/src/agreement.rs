@@ -1,7 +1,7 @@
 //! Whether two models say the same: the proof of a merge.
 
 use bone_lm::{Backend, CausalLm, generate::token_tensor};
-use burn::tensor::DType;
+use burn::tensor::{DType, Distribution};
 use std::fmt;
 
 /// How far two models' logits lie apart on the same tokens.
@@ -73,9 +73,78 @@ pub fn compare<B: Backend, M: CausalLm<B>>(a: &M, b: &M, device: &B::Device) -> 
     }
 }
 
+impl Agreement {
+    /// Whether a merge of weights stored as `stored` is as good as it can be. `noise` is how far
+    /// rounding alone moves this model's logits on average, looked at in half precision only.
+    pub fn is_good(&self, stored: DType, noise: impl FnOnce() -> f64) -> bool {
+        // Comparisons with NaN are false, so a broken model never agrees.
+        match stored {
+            DType::F16 | DType::BF16 => {
+                self.top1 >= HALF_TOP1 && self.mean <= HALF_MEAN_FACTOR * noise()
+            }
+            _ => self.max <= F32_TOLERANCE,
+        }
+    }
+}
+
+/// Mean |Δlogit| that rounding the adapted layers' weights to `stored` causes by itself: their
+/// weights are moved by up to half a unit in the last place, drawn evenly, and nothing else is.
+pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    stored: DType,
+    device: &B::Device,
+) -> f64 {
+    // Half the spacing of the numbers just above a power of two, relative to that power.
+    let half_unit = match stored {
+        DType::BF16 => 2f64.powi(-9),
+        _ => 2f64.powi(-12),
+    };
+    let moved = bone::map_linears::<B, M>(model.clone(), move |_, mut layer| {
+        if layer.adapter().is_some() {
+            layer.weight = layer.weight.map(|weight| {
+                let weight = weight.cast(DType::F32);
+                let noise = weight.random_like(Distribution::Uniform(-half_unit, half_unit));
+                weight.clone() + weight * noise
+            });
+        }
+        layer
+    });
+    compare(model, &moved, device).mean
+}
+
 /// Largest |Δlogit| of a merge in f32.
 pub const F32_TOLERANCE: f64 = 1e-3;
 /// Smallest share of equal most likely tokens of a merge in half precision.
 pub const HALF_TOP1: f64 = 0.97;
 /// Largest mean |Δlogit| of a merge in half precision, in units of what rounding alone causes.
 pub const HALF_MEAN_FACTOR: f64 = 3.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreement(max: f64, mean: f64, top1: f64) -> Agreement {
+        Agreement {
+            max,
+            mean,
+            top1,
+            positions: 128,
+        }
+    }
+
+    #[test]
+    fn a_merge_in_f32_is_judged_by_its_largest_difference() {
+        let noise = || unreachable!("not looked at in f32");
+        assert!(agreement(9e-4, 1e-5, 0.5).is_good(DType::F32, noise));
+        assert!(!agreement(2e-3, 1e-5, 1.0).is_good(DType::F32, noise));
+        assert!(!agreement(f64::NAN, 0.0, 1.0).is_good(DType::F32, noise));
+    }
+
+    #[test]
+    fn a_merge_in_half_precision_is_judged_by_what_rounding_does() {
+        assert!(agreement(0.5, 2.9e-2, 0.98).is_good(DType::BF16, || 1e-2));
+        assert!(!agreement(0.5, 3.1e-2, 0.98).is_good(DType::BF16, || 1e-2));
+        assert!(!agreement(0.5, 1e-2, 0.96).is_good(DType::BF16, || 1e-2));
+        assert!(!agreement(0.5, f64::NAN, 1.0).is_good(DType::F16, || 1e-2));
+    }
+}

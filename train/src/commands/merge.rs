@@ -2,12 +2,13 @@
 
 use super::CommandError;
 use super::adapter::find;
-use crate::agreement::{self, Agreement, F32_TOLERANCE, HALF_TOP1};
+use crate::agreement::{self, Agreement};
 use crate::device::{self, Kind, OnDevice};
 use crate::memory::check_weights;
 use crate::models::{ModelSource, WithModel, check_free, inspect, save_folder, with_model};
 use crate::step::{TrainBackend, TrainModel};
 use bone_lm::checkpoint::Dtype;
+use burn::tensor::DType;
 use std::path::{Path, PathBuf};
 
 /// What to merge.
@@ -63,14 +64,18 @@ pub fn merge(
         dtype: None,
         random: None,
     };
-    let half = info.stored != Some(Dtype::F32);
+    let stored = match info.stored {
+        Some(Dtype::F16) => DType::F16,
+        Some(Dtype::BF16) => DType::BF16,
+        _ => DType::F32,
+    };
     device::on_device(
         device,
         MergeOn {
             source: &source,
             adapter: &adapter,
             out,
-            half,
+            stored,
         },
     )?
 }
@@ -80,7 +85,7 @@ struct MergeOn<'a> {
     source: &'a ModelSource,
     adapter: &'a Path,
     out: &'a Path,
-    half: bool,
+    stored: DType,
 }
 
 impl OnDevice for MergeOn<'_> {
@@ -108,13 +113,9 @@ impl<B: TrainBackend> WithModel<B> for MergeModel<'_, B> {
         let merged = bone::merge::<B, M>(adapted.clone())?;
         let (adapted, merged) = (adapted.valid(), merged.valid());
         let agreement = agreement::compare(&adapted, &merged, &self.device);
-        let agrees = if self.task.half {
-            agreement.top1 >= HALF_TOP1
-        } else {
-            agreement.max <= F32_TOLERANCE
-        };
-        // A comparison with NaN is false, so a broken model never agrees.
-        if !agrees {
+        let stored = self.task.stored;
+        let noise = || agreement::rounding_noise(&adapted, stored, &self.device);
+        if !agreement.is_good(stored, noise) {
             return Err(CommandError::Disagreement(format!(
                 "the merged model does not say what the adapted one says: {agreement}; nothing was written"
             )));
