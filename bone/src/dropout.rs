@@ -18,7 +18,8 @@ pub struct Draw {
     pub seed: u64,
     /// The optimizer step.
     pub step: u64,
-    /// One number a batch row, the same wherever the row is put.
+    /// One number a batch row, the same wherever the row is put; or one a token, for layers that
+    /// see tokens picked out of their rows.
     pub rows: Vec<u64>,
 }
 
@@ -51,7 +52,7 @@ pub(crate) fn layer_salt(path: &str) -> u64 {
 ///
 /// # Panics
 ///
-/// If inside a [`scope`] whose rows are not `batch` many.
+/// If inside a [`scope`] whose rows are neither `batch` nor `batch·t` many.
 pub(crate) fn apply<B: Backend>(x: Tensor<B, 2>, batch: usize, p: f64, layer: u64) -> Tensor<B, 2> {
     if p == 0.0 {
         return x;
@@ -59,14 +60,13 @@ pub(crate) fn apply<B: Backend>(x: Tensor<B, 2>, batch: usize, p: f64, layer: u6
     let Some(draw) = DRAW.with(|slot| slot.borrow().clone()) else {
         return DropoutConfig::new(p).init().forward(x);
     };
-    assert_eq!(
-        draw.rows.len(),
-        batch,
-        "dropout::scope was given {} rows, the batch has {batch}",
-        draw.rows.len(),
-    );
     let [n, d] = x.dims();
-    let mask = mask(&draw, p, layer, n / batch.max(1) * d);
+    let rows = draw.rows.len();
+    assert!(
+        rows == batch || rows == n,
+        "dropout::scope was given {rows} rows, the batch has {batch} of {n} tokens in all"
+    );
+    let mask = mask(&draw, p, layer, n / rows.max(1) * d);
     let mask = Tensor::<B, 2>::from_data(TensorData::new(mask, [n, d]), (&x.device(), x.dtype()));
     x * mask
 }

@@ -23,7 +23,7 @@ mod head;
 #[cfg(test)]
 mod tests;
 
-use head::Targets;
+use head::{HeadDraw, Targets};
 
 /// A backend the loop trains on: the language models run on it and on its inner backend.
 pub trait TrainBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
@@ -137,9 +137,10 @@ pub fn backward<B: TrainBackend, M: TrainModel<B>>(
         device,
     };
     let targets = Targets::new(batch);
+    let draw = HeadDraw { seed, step };
     if !savings.recompute && savings.head_chunk.is_none() {
         let hidden = pass.trunk(model);
-        let sum = head::full(model, hidden, &targets, device);
+        let sum = head::full_drawn(model, hidden, &targets, draw, device);
         let mut all = sum.clone().mul_scalar(scale).backward();
         grads.add::<B, M>(&mut all, model);
         return sum.inner();
@@ -153,8 +154,8 @@ pub fn backward<B: TrainBackend, M: TrainModel<B>>(
         (hidden.clone().inner(), Trunk::Graph(hidden))
     };
     let (sum, grad) = match savings.head_chunk {
-        Some(chunk) => head::chunked(model, hidden, &targets, scale, chunk, device, grads),
-        None => head::whole(model, hidden, &targets, scale, device, grads),
+        Some(chunk) => head::chunked(model, hidden, &targets, (scale, draw), chunk, device, grads),
+        None => head::whole(model, hidden, &targets, (scale, draw), device, grads),
     };
     pass.trunk_backward(trunk, trained, grad, grads);
     sum

@@ -3,6 +3,7 @@
 use super::{TrainBackend, TrainModel};
 use crate::data::Batch;
 use crate::gradients::Gradients;
+use bone::dropout::{self, Draw};
 use bone_lm::{Backend, CausalLm};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::log_softmax};
 
@@ -12,6 +13,9 @@ pub(super) struct Targets {
     tokens: Vec<i32>,
     /// Positions whose target is trained.
     trained: Vec<i32>,
+    /// A number for every position, from its row and its place in the row: what dropout on the
+    /// head is drawn from, however the positions are put together.
+    keys: Vec<u64>,
 }
 
 impl Targets {
@@ -28,14 +32,49 @@ impl Targets {
             .filter(|(_, trained)| *trained)
             .map(|(at, _)| at as i32)
             .collect();
-        Self { tokens, trained }
+        let keys = batch
+            .row_ids
+            .iter()
+            .flat_map(|row| (1..batch.len as u64).map(move |t| (row << 24) ^ t))
+            .collect();
+        Self {
+            tokens,
+            trained,
+            keys,
+        }
     }
 
-    fn chunks(&self, size: usize) -> impl Iterator<Item = (Vec<i32>, Vec<i32>)> {
-        self.trained.chunks(size.max(1)).map(|positions| {
-            let tokens = positions.iter().map(|p| self.tokens[*p as usize]).collect();
-            (positions.to_vec(), tokens)
+    fn chunks(&self, size: usize) -> impl Iterator<Item = Chunk> {
+        self.trained.chunks(size.max(1)).map(|positions| Chunk {
+            positions: positions.to_vec(),
+            tokens: positions.iter().map(|p| self.tokens[*p as usize]).collect(),
+            keys: positions.iter().map(|p| self.keys[*p as usize]).collect(),
         })
+    }
+}
+
+/// Some of the trained positions.
+struct Chunk {
+    positions: Vec<i32>,
+    tokens: Vec<i32>,
+    keys: Vec<u64>,
+}
+
+/// Where the head's dropout masks come from.
+#[derive(Clone, Copy)]
+pub(super) struct HeadDraw {
+    pub(super) seed: u64,
+    pub(super) step: u64,
+}
+
+impl HeadDraw {
+    fn scope<T>(self, keys: Vec<u64>, forward: impl FnOnce() -> T) -> T {
+        let draw = Draw {
+            seed: self.seed,
+            step: self.step,
+            rows: keys,
+        };
+        dropout::scope(draw, forward)
     }
 }
 
@@ -78,17 +117,30 @@ pub(super) fn full<B: Backend, M: CausalLm<B>>(
     (losses * weights).sum()
 }
 
-/// [`full`] with its gradients: adds the head's, returns the sum and the gradient to `hidden`.
+/// [`full`] with the head's dropout.
+pub(super) fn full_drawn<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    hidden: Tensor<B, 3>,
+    targets: &Targets,
+    draw: HeadDraw,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    draw.scope(targets.keys.clone(), || {
+        full(model, hidden, targets, device)
+    })
+}
+
+/// [`full_drawn`] with its gradients: adds the head's, returns the sum and the gradient to `hidden`.
 pub(super) fn whole<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B::InnerBackend, 3>,
     targets: &Targets,
-    scale: f64,
+    (scale, draw): (f64, HeadDraw),
     device: &B::Device,
     grads: &mut Gradients,
 ) -> (Tensor<B::InnerBackend, 1>, Tensor<B::InnerBackend, 3>) {
     let leaf = Tensor::<B, 3>::from_inner(hidden).require_grad();
-    let sum = full(model, leaf.clone(), targets, device);
+    let sum = full_drawn(model, leaf.clone(), targets, draw, device);
     let mut all = sum.clone().mul_scalar(scale).backward();
     grads.add::<B, M>(&mut all, model);
     let grad = match leaf.grad_remove(&mut all) {
@@ -103,7 +155,7 @@ pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B::InnerBackend, 3>,
     targets: &Targets,
-    scale: f64,
+    (scale, draw): (f64, HeadDraw),
     chunk: usize,
     device: &B::Device,
     grads: &mut Gradients,
@@ -112,12 +164,15 @@ pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
     let rows = hidden.reshape([batch * len, size]);
     let mut grad = rows.zeros_like();
     let mut sum = rows.clone().slice([0..1, 0..1]).reshape([1]).zeros_like();
-    for (positions, tokens) in targets.chunks(chunk) {
-        let n = positions.len();
-        let positions = ints::<B::InnerBackend>(positions, device);
+    for chunk in targets.chunks(chunk) {
+        let n = chunk.positions.len();
+        let positions = ints::<B::InnerBackend>(chunk.positions, device);
         let part = rows.clone().select(0, positions.clone());
         let leaf = Tensor::<B, 3>::from_inner(part.reshape([1, n, size])).require_grad();
-        let loss = negative_log_likelihood(model, leaf.clone(), ints(tokens, device)).sum();
+        let tokens = ints(chunk.tokens, device);
+        let loss = draw.scope(chunk.keys, || {
+            negative_log_likelihood(model, leaf.clone(), tokens).sum()
+        });
         let mut all = loss.clone().mul_scalar(scale).backward();
         grads.add::<B, M>(&mut all, model);
         sum = sum + loss.inner();
@@ -143,11 +198,11 @@ pub(super) fn evaluate<B: Backend, M: CausalLm<B>>(
     let [batch, len, size] = hidden.dims();
     let rows = hidden.reshape([batch * len, size]);
     let mut sum = rows.clone().slice([0..1, 0..1]).reshape([1]).zeros_like();
-    for (positions, tokens) in targets.chunks(chunk) {
-        let n = positions.len();
-        let part = rows.clone().select(0, ints(positions, device));
-        let losses =
-            negative_log_likelihood(model, part.reshape([1, n, size]), ints(tokens, device));
+    for chunk in targets.chunks(chunk) {
+        let n = chunk.positions.len();
+        let part = rows.clone().select(0, ints(chunk.positions, device));
+        let tokens = ints(chunk.tokens, device);
+        let losses = negative_log_likelihood(model, part.reshape([1, n, size]), tokens);
         sum = sum + losses.sum();
     }
     sum

@@ -19,9 +19,11 @@ struct Case {
     tied: bool,
     /// Whether the head trains beside the adapters.
     with_head: bool,
+    /// Whether the head carries an adapter too.
+    adapted_head: bool,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     case("bone", Some(Variant::Bone(BlockAxis::Output)), 0.0, false),
     case(
         "bone-input",
@@ -37,6 +39,10 @@ const CASES: [Case; 7] = [
         with_head: true,
         ..case("miss and the head", Some(Variant::Miss), 0.2, false)
     },
+    Case {
+        adapted_head: true,
+        ..case("miss on the head too", Some(Variant::Miss), 0.3, false)
+    },
 ];
 
 const fn case(name: &'static str, variant: Option<Variant>, dropout: f64, tied: bool) -> Case {
@@ -46,6 +52,7 @@ const fn case(name: &'static str, variant: Option<Variant>, dropout: f64, tied: 
         dropout,
         tied,
         with_head: false,
+        adapted_head: false,
     }
 }
 
@@ -95,7 +102,12 @@ fn model(case: Case, dtype: DType) -> Llama<B> {
     let Some(variant) = case.variant else {
         return bone::unfreeze_all(model);
     };
-    let targets = AdapterTargets::new(Selection::AllLinear);
+    let selection = if case.adapted_head {
+        Selection::Regex(".*".into())
+    } else {
+        Selection::AllLinear
+    };
+    let targets = AdapterTargets::new(selection);
     let config = AdapterConfig::new(variant, 4, targets).with_dropout(case.dropout);
     let model = bone::attach(model, &config).expect("fits").map(&mut Shift);
     let mut model = bone::freeze_base(model.map(&mut Cast(dtype)));

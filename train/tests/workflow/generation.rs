@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::command::{fixture, text};
+use crate::command::{bone, copy_fixture, fixture, text};
 use crate::runs::generate;
 
 #[test]
@@ -54,8 +54,31 @@ fn a_prompt_goes_into_a_template() {
         "--max-new-tokens",
         "1",
     ];
-    let text = generate(&fixture("llama-tiny"), &args);
+    // The template alone is longer than the fixture's 128 positions.
+    let folder = tempfile::tempdir().unwrap();
+    let model = copy_fixture("llama-tiny", folder.path());
+    let config = model.join("config.json");
+    let longer = std::fs::read_to_string(&config).unwrap().replace(
+        "\"max_position_embeddings\": 128",
+        "\"max_position_embeddings\": 256",
+    );
+    std::fs::write(&config, longer).unwrap();
+    let text = generate(&model, &args);
     assert!(text.contains("### Instruction:\nsay"), "{text}");
+}
+
+#[test]
+fn generation_ends_where_the_positions_do() {
+    let model = fixture("llama-tiny");
+    let long = "ab ".repeat(45);
+    let ran = bone(["generate", "--model", text(&model), "--prompt", &long]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("the model was made for 128"), "{ran:?}");
+
+    let fits = "ab ".repeat(40);
+    let args = ["--prompt", &fits, "--max-new-tokens", "1000"];
+    let text = generate(&model, &args);
+    assert!(text.len() < 128 * 2, "{text}");
 }
 
 #[test]
