@@ -56,9 +56,9 @@ fn write(folder: &Path, variant: Variant, rank: usize) {
         let mut grads = Gradients::default();
         let at = (0, step as u64);
         let sum = backward(&model, batch, 1.0 / count, savings, at, &device, &mut grads);
-        optimizer
-            .step(&mut model, grads, sum, count, 5e-3)
-            .expect("finite");
+        let outcome;
+        (model, outcome) = optimizer.step(model, grads, sum, count, 5e-3);
+        outcome.expect("finite");
     }
 
     let batch = &run.batches()[0];

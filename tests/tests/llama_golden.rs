@@ -7,9 +7,13 @@ use bone_lm::CausalLm;
 use bone_lm::checkpoint::Checkpoint;
 use bone_lm::generate::token_tensor;
 use bone_tests::{Run, assets, fixtures, max_difference, relative_difference};
+use bone_train::data::{Cursor, Step};
 use bone_train::gradients::Gradients;
 use bone_train::optimizer::{AdamWSettings, Optimizer};
+use bone_train::report::{Event, ReportError, Reporter, StepReport};
+use bone_train::schedule::{Schedule, ScheduleKind};
 use bone_train::step::{Savings, backward};
+use bone_train::trainer::{Data, Plan, train};
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
 use burn::tensor::{DType, Tensor};
@@ -68,6 +72,18 @@ fn first_gradients(model: &Llama<B>, grads: &Gradients, run: &Run) -> usize {
     checked
 }
 
+/// What the loop reports of every step.
+struct Curves(Vec<StepReport>);
+
+impl Reporter for Curves {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        if let Event::Step(step) = event {
+            self.0.push(step);
+        }
+        Ok(())
+    }
+}
+
 fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     let device = Default::default();
     let base = Llama::<B>::from_folder(model_folder, &device, None).expect("loads");
@@ -79,50 +95,77 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     let targets = Targets::new(Selection::AllLinear);
     let config = AdapterConfig::new(variant(run), run.number("r") as usize, targets);
     let model = bone::attach(base, &config).expect("fits");
-    let mut model = bone::freeze_base(model);
+    let model = bone::freeze_base(model);
+
+    // The first gradients by themselves, then the whole run through the loop.
+    let batches = run.batches();
+    let mut grads = Gradients::default();
+    let scale = 1.0 / batches[0].trained_tokens() as f64;
+    backward(
+        &model,
+        &batches[0],
+        scale,
+        savings,
+        (0, 0),
+        &device,
+        &mut grads,
+    );
+    let layers = first_gradients(&model, &grads, run);
+    let expected = run.tensors.names();
+    let expected = expected.iter().filter(|n| n.starts_with("grad0.")).count();
+    assert_eq!(layers, expected);
 
     let betas = run.list("betas");
-    let mut optimizer = Optimizer::new(AdamWSettings {
+    let optimizer = Optimizer::new(AdamWSettings {
         beta1: betas[0],
         beta2: betas[1],
         epsilon: run.number("eps"),
         weight_decay: run.number("weight_decay"),
         max_grad_norm: None,
     });
-    let curves = run.list("losses").into_iter().zip(run.list("grad_norms"));
-    for (step, (batch, (loss, norm))) in run.batches().iter().zip(curves).enumerate() {
-        let count = batch.trained_tokens() as f64;
-        let mut grads = Gradients::default();
-        let sum = backward(
-            &model,
-            batch,
-            1.0 / count,
-            savings,
-            (0, step as u64),
-            &device,
-            &mut grads,
-        );
-        if step == 0 {
-            let layers = first_gradients(&model, &grads, run);
-            let expected = run.tensors.names();
-            let expected = expected.iter().filter(|n| n.starts_with("grad0.")).count();
-            assert_eq!(layers, expected);
-        }
-        let outcome = optimizer
-            .step(&mut model, grads, sum, count, run.number("lr"))
-            .expect("finite");
-        let off = (outcome.loss - loss).abs();
-        assert!(
-            off < 2e-5,
-            "loss of step {step}: {} is not {loss}",
-            outcome.loss
-        );
-        let off = (outcome.grad_norm - norm).abs() / norm;
-        assert!(
-            off < 2e-4,
-            "norm of step {step}: {} is not {norm}",
-            outcome.grad_norm
-        );
+    let total_steps = batches.len();
+    let plan = Plan {
+        total_steps,
+        schedule: Schedule {
+            kind: ScheduleKind::Constant,
+            base_lr: run.number("lr"),
+            warmup_steps: 0,
+            total_steps,
+        },
+        savings,
+        seed: 0,
+        eval_every: total_steps,
+        save_every: None,
+        eval_batch_size: 1,
+        pad_id: 0,
+    };
+    let steps = (0..).zip(batches).map(|(step, batch)| Step {
+        at: Cursor { epoch: 0, step },
+        micro: vec![batch],
+    });
+    let mut data = Data {
+        steps: Box::new(steps),
+        steps_per_epoch: total_steps as u64,
+        validation: Vec::new(),
+    };
+    let mut curves = Curves(Vec::new());
+    let (model, _) = train(
+        model,
+        optimizer,
+        &mut data,
+        &plan,
+        &device,
+        &mut curves,
+        |_, _| Ok(()),
+    )
+    .expect("finite");
+    let expected = run.list("losses").into_iter().zip(run.list("grad_norms"));
+    assert_eq!(curves.0.len(), total_steps);
+    for (ours, (loss, norm)) in curves.0.iter().zip(expected) {
+        let off = (ours.loss - loss).abs();
+        assert!(off < 2e-5, "loss of {ours:?} is not {loss}");
+        let off = (ours.grad_norm - norm).abs() / norm;
+        assert!(off < 2e-4, "norm of {ours:?} is not {norm}");
     }
     let tuned = run.tensors.floats("tuned_logits");
     // AdamW divides by small moments, so every step widens the last digits' differences.

@@ -134,9 +134,9 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             &device,
             &mut grads,
         );
-        optimizer
-            .step(&mut model, grads, sum, count, 1e-4)
-            .expect("finite");
+        let outcome;
+        (model, outcome) = optimizer.step(model, grads, sum, count, 1e-4);
+        outcome.expect("finite");
         fastest = fastest.min(started.elapsed().as_secs_f64());
     }
     let estimate = Estimate::new(

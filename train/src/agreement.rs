@@ -1,7 +1,9 @@
 //! Whether two models say the same: the proof of a merge.
 
 use bone_lm::{Backend, CausalLm, generate::token_tensor};
-use burn::tensor::{DType, Distribution};
+use burn::tensor::{DType, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::fmt;
 
 /// How far two models' logits lie apart on the same tokens.
@@ -51,8 +53,12 @@ pub fn compare<B: Backend, M: CausalLm<B>>(a: &M, b: &M, device: &B::Device) -> 
     let mut sum = 0f64;
     for (a, b) in a.iter().zip(&b) {
         let off = f64::from((a - b).abs());
-        // NaN must not pass for agreement.
-        max = if off.is_nan() { f64::NAN } else { max.max(off) };
+        // NaN must not pass for agreement, and `f64::max` would drop it.
+        if off.is_nan() || max.is_nan() {
+            max = f64::NAN;
+        } else {
+            max = max.max(off);
+        }
         sum += off;
     }
     let best = |row: &[f32]| {
@@ -96,14 +102,20 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
 ) -> f64 {
     // Half the spacing of the numbers just above a power of two, relative to that power.
     let half_unit = match stored {
-        DType::BF16 => 2f64.powi(-9),
-        _ => 2f64.powi(-12),
+        DType::BF16 => 2f32.powi(-9),
+        _ => 2f32.powi(-12),
     };
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
     let moved = bone::map_linears::<B, M>(model.clone(), move |_, mut layer| {
         if layer.adapter().is_some() {
             layer.weight = layer.weight.map(|weight| {
                 let weight = weight.cast(DType::F32);
-                let noise = weight.random_like(Distribution::Uniform(-half_unit, half_unit));
+                let shape = weight.dims();
+                let noise: Vec<f32> = (0..shape[0] * shape[1])
+                    .map(|_| rng.random_range(-half_unit..half_unit))
+                    .collect();
+                let noise = TensorData::new(noise, shape);
+                let noise = Tensor::from_data(noise, (&weight.device(), DType::F32));
                 weight.clone() + weight * noise
             });
         }

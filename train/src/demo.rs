@@ -25,7 +25,6 @@ const LLAMA2: [(&str, &[u8]); 3] = [
     ),
 ];
 
-const TRAIN_ROWS: usize = 2200;
 const HELD_OUT_ROWS: usize = 200;
 /// Prompts whose answers are shown.
 const SHOWN: usize = 5;
@@ -37,8 +36,8 @@ pub struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Optimizer steps
-    #[arg(long, value_name = "N", default_value_t = 600)]
-    pub steps: usize,
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: u32,
     /// What to run on; `bone devices` lists it
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
@@ -56,7 +55,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     for (name, bytes) in LLAMA2 {
         write(&base.join(name), bytes)?;
     }
-    let (rows, held_out) = task::sums_in_words(TRAIN_ROWS, HELD_OUT_ROWS);
+    let (rows, held_out) = task::sums_in_words(HELD_OUT_ROWS);
     let data = out.join("sums-in-words.jsonl");
     write(&data, task::to_jsonl(&rows).as_bytes())?;
     write(
@@ -80,7 +79,10 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
         line("exact match before", score_before, held_out.len())
     );
 
-    println!("Fine-tuning on {TRAIN_ROWS} rows that share no prompt with those questions:");
+    println!(
+        "Fine-tuning on {} rows that share no question with those, not even turned round:",
+        rows.len()
+    );
     let run = out.join("run");
     let config = settings(&base, &data, &run, args).validate()?;
     train::run_config(&config, &mut Quiet(report::console()))?;
@@ -123,7 +125,7 @@ fn settings(base: &Path, data: &Path, out: &Path, args: &DemoArgs) -> RawConfig 
         rank: Some(32),
         template: Some("plain".into()),
         max_seq_len: Some(64),
-        max_steps: Some(args.steps),
+        max_steps: Some(args.steps as usize),
         batch_size: Some(32),
         learning_rate: Some(3e-3),
         warmup_ratio: Some(0.05),
@@ -206,8 +208,10 @@ fn whats_where(out: &Path, started: Instant) {
         println!("  {path:<22} {what}");
     }
     println!("\nWhat to type next:");
-    println!("  bone generate --model {out}/base --adapter {out}/run --prompt '31+8 in words: '");
-    println!("  bone train --model YOUR_MODEL --data YOUR_ROWS.jsonl --out YOUR_RUN");
+    // As this program was called, which need not be on the path.
+    let bone = std::env::args().next().unwrap_or_else(|| "bone".into());
+    println!("  {bone} generate --model {out}/base --adapter {out}/run --prompt '31+8 in words: '");
+    println!("  {bone} train --model YOUR_MODEL --data YOUR_ROWS.jsonl --out YOUR_RUN");
     println!("\n{:.0} seconds in all.", started.elapsed().as_secs_f64());
 }
 

@@ -1,7 +1,10 @@
 //! From `--device` to a backend type: the one place that names backends.
 
+use crate::gradients::Gradients;
 use crate::step::TrainBackend;
+use bone::{AdapterConfig, BlockAxis, BoneLinearConfig, Selection, Targets, Variant};
 use burn::backend::Autodiff;
+use burn::tensor::Tensor;
 use std::fmt;
 use std::str::FromStr;
 
@@ -158,7 +161,7 @@ pub fn choose(name: &str) -> Result<(DeviceName, String), DeviceError> {
     })
 }
 
-/// Whether the device is there, found out by using it.
+/// Whether the device is there and a training step works on it, found out by making a small one.
 ///
 /// # Errors
 ///
@@ -166,14 +169,22 @@ pub fn choose(name: &str) -> Result<(DeviceName, String), DeviceError> {
 pub fn check(device: DeviceName) -> Result<(), DeviceError> {
     struct Probe;
     impl OnDevice for Probe {
-        type Output = ();
-        fn run<B: TrainBackend>(self, device: B::Device) {
-            let one = burn::tensor::Tensor::<B, 1>::ones([8], &device);
-            one.sum().into_data();
+        type Output = bool;
+        fn run<B: TrainBackend>(self, device: B::Device) -> bool {
+            let layer = BoneLinearConfig::new(8, 8).init::<B>(&device);
+            let targets = Targets::new(Selection::AllLinear);
+            let config = AdapterConfig::new(Variant::Bone(BlockAxis::Output), 4, targets);
+            // 4 divides 8, so that there always is an adapter.
+            let Ok(layer) = layer.attach(&config, "probe") else {
+                return false;
+            };
+            let x = Tensor::<B, 2>::ones([4, 8], &device);
+            let mut grads = layer.forward(x).sum().backward();
+            let mut found = Gradients::default();
+            found.add::<B, _>(&mut grads, &layer);
+            let norm = found.squared_norm::<B, _>(&layer).map(Tensor::into_data);
+            norm.is_some_and(|norm| norm.iter::<f64>().all(|n| n.is_finite() && n > 0.0))
         }
-    }
-    if device.kind == Kind::Cpu {
-        return built(device.kind);
     }
     built(device.kind)?;
     // GPU runtimes panic where there is no adapter or driver; nobody should see that.
@@ -182,7 +193,12 @@ pub fn check(device: DeviceName) -> Result<(), DeviceError> {
     let outcome = std::panic::catch_unwind(|| on_device(device, Probe));
     std::panic::set_hook(hook);
     match outcome {
-        Ok(result) => result,
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(DeviceError::Absent {
+            device,
+            reason: "a small training step gave no finite gradient".into(),
+        }),
+        Ok(Err(error)) => Err(error),
         Err(panic) => {
             let reason = panic
                 .downcast_ref::<String>()

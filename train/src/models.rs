@@ -4,7 +4,7 @@ use crate::step::{TrainBackend, TrainModel};
 use bone_llama2::{Llama, LlamaConfig, LlamaError};
 use bone_lm::checkpoint::{self, Checkpoint, CheckpointError, Dtype, SaveError};
 use bone_lm::{Backend, CausalLm, MAX_JSON_BYTES, named_weights, read_small};
-use burn::tensor::FloatDType;
+use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -230,16 +230,20 @@ pub fn save_folder<B: Backend, M: CausalLm<B>>(
     }
     std::fs::create_dir(&partial).map_err(io(&partial))?;
     let outcome = (|| {
-        checkpoint::save(
-            &partial,
-            named_weights(model),
-            MAX_SHARD_BYTES,
-            BTreeMap::new(),
-        )?;
+        let mut stored = None;
+        let weights = named_weights(model).inspect(|(_, data)| stored = Some(data.dtype));
+        checkpoint::save(&partial, weights, MAX_SHARD_BYTES, BTreeMap::new())?;
         for name in COMPANIONS {
             let source = from.join(name);
             if source.is_file() {
-                std::fs::copy(&source, partial.join(name)).map_err(io(&source))?;
+                // Not `copy`, which keeps a read-only file read-only.
+                let bytes = std::fs::read(&source).map_err(io(&source))?;
+                let bytes = match name {
+                    "config.json" => with_dtype(bytes, stored),
+                    _ => bytes,
+                };
+                let target = partial.join(name);
+                std::fs::write(&target, bytes).map_err(io(&target))?;
             }
         }
         if folder.exists() {
@@ -252,4 +256,24 @@ pub fn save_folder<B: Backend, M: CausalLm<B>>(
         let _ = std::fs::remove_dir_all(&partial);
     }
     outcome
+}
+
+/// The configuration naming the precision the weights are written in, where it names one. A file
+/// that is not what it should be stays as it is: the model was loaded with it.
+fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
+    let name = match stored {
+        Some(DType::F32) => "float32",
+        Some(DType::F16) => "float16",
+        Some(DType::BF16) => "bfloat16",
+        _ => return config,
+    };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&config) else {
+        return config;
+    };
+    for key in ["torch_dtype", "dtype"] {
+        if let Some(dtype) = value.get_mut(key) {
+            *dtype = name.into();
+        }
+    }
+    format!("{value:#}\n").into_bytes()
 }

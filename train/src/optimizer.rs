@@ -78,36 +78,31 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
     /// Updates `model` by the gradients of one optimizer step. `loss_sum` is the summed loss of
     /// its `trained_tokens`. Loss and norm come from the device in one read.
     ///
-    /// # Errors
-    ///
-    /// [`NonFinite`]; `model` is then unchanged.
+    /// The model comes back either way, unchanged with [`NonFinite`]. It is taken by value so that
+    /// old and new weights never lie side by side.
     pub fn step(
         &mut self,
-        model: &mut M,
+        model: M,
         grads: Gradients,
         loss_sum: Tensor<B::InnerBackend, 1>,
         trained_tokens: f64,
         learning_rate: f64,
-    ) -> Result<Outcome, NonFinite> {
+    ) -> (M, Result<Outcome, NonFinite>) {
         let loss_sum = to_f32(loss_sum);
         let squared = grads
-            .squared_norm::<B, M>(model)
+            .squared_norm::<B, M>(&model)
             .map_or_else(|| loss_sum.zeros_like(), to_f32);
         let read = Tensor::cat(vec![loss_sum, squared], 0).into_data();
         let mut read = read.iter::<f64>();
         let loss = read.next().unwrap_or(f64::NAN) / trained_tokens;
         let grad_norm = read.next().unwrap_or(f64::NAN).sqrt();
         if !(loss.is_finite() && grad_norm.is_finite()) {
-            return Err(NonFinite { loss, grad_norm });
+            return (model, Err(NonFinite { loss, grad_norm }));
         }
-        // As PyTorch's clip_grad_norm_.
-        let factor = match self.max_grad_norm {
-            Some(max) if grad_norm > max => max / (grad_norm + 1e-6),
-            _ => 1.0,
-        };
-        let grads = grads.scaled::<B, M>(model, factor);
-        *model = self.adamw.step(learning_rate, model.clone(), grads);
-        Ok(Outcome { loss, grad_norm })
+        let factor = clip_factor(grad_norm, self.max_grad_norm);
+        let grads = grads.scaled::<B, M>(&model, factor);
+        let model = self.adamw.step(learning_rate, model, grads);
+        (model, Ok(Outcome { loss, grad_norm }))
     }
 }
 
@@ -116,5 +111,63 @@ fn to_f32<B: burn::tensor::backend::Backend>(tensor: Tensor<B, 1>) -> Tensor<B, 
         tensor
     } else {
         tensor.cast(DType::F32)
+    }
+}
+
+/// What gradients of global norm `norm` are multiplied by to have at most `max`, as PyTorch's
+/// `clip_grad_norm_` does it.
+fn clip_factor(norm: f64, max: Option<f64>) -> f64 {
+    match max {
+        Some(max) if norm > max => max / (norm + 1e-6),
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bone::{BoneLinear, BoneLinearConfig};
+    use burn::backend::{Autodiff, Flex};
+    use burn::tensor::Distribution;
+
+    type B = Autodiff<Flex>;
+
+    #[test]
+    fn gradients_are_clipped_by_their_common_norm() {
+        let device = Default::default();
+        let layer: BoneLinear<B> = BoneLinearConfig::new(5, 3).init(&device);
+        let x = Tensor::<B, 2>::random([4, 5], Distribution::Default, &device);
+        let mut all = layer.forward(x).powi_scalar(2).sum().backward();
+        let mut grads = Gradients::default();
+        grads.add::<B, _>(&mut all, &layer);
+
+        let values = |weight: Option<Tensor<Flex, 2>>, bias: Option<Tensor<Flex, 1>>| {
+            let weight = weight.expect("has one").into_data();
+            let bias = bias.expect("has one").into_data();
+            let all: Vec<f64> = weight.iter::<f64>().chain(bias.iter::<f64>()).collect();
+            all
+        };
+        let bias = layer.bias.as_ref().expect("has one").id;
+        let before = grads.as_params();
+        let before = values(before.get(layer.weight.id), before.get(bias));
+        let norm = before.iter().map(|g| g * g).sum::<f64>().sqrt();
+        let squared = grads.squared_norm::<B, _>(&layer).expect("has gradients");
+        let measured = squared.into_data().iter::<f64>().sum::<f64>().sqrt();
+        assert!((measured - norm).abs() < 1e-4 * norm);
+
+        let factor = clip_factor(norm, Some(norm / 4.0));
+        let after = grads.scaled::<B, _>(&layer, factor);
+        let after = values(after.get(layer.weight.id), after.get(bias));
+        for (before, after) in before.iter().zip(&after) {
+            // Every tensor by the same factor, or its direction would change.
+            assert!((after - before / 4.0).abs() < 1e-5 * norm);
+        }
+    }
+
+    #[test]
+    fn gradients_within_the_limit_stay_as_they_are() {
+        assert_eq!(clip_factor(0.9, Some(1.0)), 1.0);
+        assert_eq!(clip_factor(100.0, None), 1.0);
+        assert!((clip_factor(4.0, Some(1.0)) - 0.25).abs() < 1e-6);
     }
 }

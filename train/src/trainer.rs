@@ -1,6 +1,6 @@
 //! The loop: one for every model, method and device.
 
-use crate::data::{Batches, Sample, evaluation_batches};
+use crate::data::{Sample, Step, evaluation_batches};
 use crate::gradients::Gradients;
 use crate::optimizer::{NonFinite, Optimizer};
 use crate::report::{EvalReport, Event, ReportError, Reporter, StepReport};
@@ -66,10 +66,11 @@ pub enum TrainError {
 }
 
 /// What a run learns from.
-#[derive(Debug)]
 pub struct Data {
-    /// The steps' rows.
-    pub batches: Batches,
+    /// The steps' rows; an endless iterator runs through epoch after epoch.
+    pub steps: Box<dyn Iterator<Item = Step>>,
+    /// Steps that make an epoch.
+    pub steps_per_epoch: u64,
     /// Held-out rows.
     pub validation: Vec<Sample>,
 }
@@ -90,7 +91,8 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     mut save: impl FnMut(&M, usize) -> Result<(), String>,
 ) -> Result<(M, Outcome), TrainError> {
     let Data {
-        batches,
+        steps,
+        steps_per_epoch,
         validation,
     } = data;
     let mut outcome = Outcome {
@@ -110,10 +112,9 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     outcome.first_validation = evaluate(&model, 0, reporter)?;
     outcome.last_validation = outcome.first_validation;
 
-    let steps_per_epoch = batches.steps_per_epoch() as f64;
     for step in 0..plan.total_steps {
         let started = Instant::now();
-        let rows = batches.next_step();
+        let Some(rows) = steps.next() else { break };
         let trained_tokens = rows.trained_tokens();
         let learning_rate = plan.schedule.lr(step);
         let mut grads = Gradients::default();
@@ -134,18 +135,13 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             });
         }
         let Some(total) = total else { continue };
-        let result = optimizer
-            .step(
-                &mut model,
-                grads,
-                total,
-                trained_tokens as f64,
-                learning_rate,
-            )
-            .map_err(|source| TrainError::NonFinite {
-                step: step + 1,
-                source,
-            })?;
+        let (updated, result) =
+            optimizer.step(model, grads, total, trained_tokens as f64, learning_rate);
+        model = updated;
+        let result = result.map_err(|source| TrainError::NonFinite {
+            step: step + 1,
+            source,
+        })?;
         let tokens_processed = rows.micro.iter().map(|b| b.rows * b.len).sum();
         outcome.last_loss = result.loss;
         outcome.tokens += trained_tokens;
@@ -153,7 +149,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         reporter.report(Event::Step(StepReport {
             step: step + 1,
             total_steps: plan.total_steps,
-            epoch: rows.at.epoch as f64 + (rows.at.step + 1) as f64 / steps_per_epoch,
+            epoch: rows.at.epoch as f64 + (rows.at.step + 1) as f64 / *steps_per_epoch as f64,
             loss: result.loss,
             grad_norm: result.grad_norm,
             learning_rate,

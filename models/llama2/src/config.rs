@@ -45,7 +45,6 @@ const HARMLESS: &[&str] = &[
     "_name_or_path",
     "_commit_hash",
     "architectures",
-    "attention_dropout",
     "auto_map",
     "bos_token_id",
     "dtype",
@@ -107,6 +106,12 @@ impl LlamaConfig {
             reader.problem(format!("model_type is {kind}, only \"llama\" is supported"));
         }
         reader.only("hidden_act", "silu");
+        if reader
+            .take("attention_dropout")
+            .is_some_and(|p| p.as_f64() != Some(0.0))
+        {
+            reader.problem("attention_dropout other than 0 is not supported; set it to 0".into());
+        }
         let hidden_size = reader.size("hidden_size", None);
         let num_attention_heads = reader.size("num_attention_heads", None);
         let head_dim = match hidden_size.checked_div(num_attention_heads) {
@@ -166,6 +171,30 @@ impl LlamaConfig {
             embedding
         };
         embedding + head + self.num_hidden_layers * self.block_params() + self.hidden_size
+    }
+
+    /// Every linear layer: module path, inputs, outputs.
+    pub fn linear_layers(&self) -> Vec<(String, usize, usize)> {
+        let (h, f) = (self.hidden_size, self.intermediate_size);
+        let q = self.num_attention_heads * self.head_dim;
+        let kv = self.num_key_value_heads * self.head_dim;
+        let of_block = [
+            ("self_attn.q_proj", h, q),
+            ("self_attn.k_proj", h, kv),
+            ("self_attn.v_proj", h, kv),
+            ("self_attn.o_proj", q, h),
+            ("mlp.gate_proj", h, f),
+            ("mlp.up_proj", h, f),
+            ("mlp.down_proj", f, h),
+        ];
+        let path = |layer, name| format!("model.layers.{layer}.{name}");
+        let mut layers: Vec<_> = (0..self.num_hidden_layers)
+            .flat_map(|layer| of_block.map(|(name, i, o)| (path(layer, name), i, o)))
+            .collect();
+        if !self.tie_word_embeddings {
+            layers.push(("lm_head".into(), h, self.vocab_size));
+        }
+        layers
     }
 
     /// Parameters of one block.

@@ -15,7 +15,7 @@ pub fn run() -> Result<(), CommandError> {
         match device::check(device) {
             Ok(()) => {
                 working += 1;
-                println!("{device:<10} works");
+                println!("{device:<10} works: a small training step was made on it");
             }
             Err(error @ device::DeviceError::NotBuilt { .. }) => {
                 let name = kind.name();

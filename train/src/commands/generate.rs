@@ -269,36 +269,41 @@ impl<B: TrainBackend, F: FnMut(&str)> WithModel<B> for GenerateWith<'_, B, F> {
             None => model,
         };
         let model = model.valid();
-        let mut stream = match task.prompts.first() {
-            Some(prompt) => TextStream::after(task.tokenizer, prompt)?,
-            None => TextStream::new(task.tokenizer),
-        };
+        // A stream knows what came before: a space between prompt and text is kept.
+        let mut streams = task
+            .prompts
+            .iter()
+            .map(|prompt| TextStream::after(task.tokenizer, prompt))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut texts = vec![String::new(); streams.len()];
         let mut first_error = None;
-        let tokens = generate(
+        generate(
             &model,
             task.prompts,
             &task.config,
             &self.device,
-            |row, token| {
-                if row > 0 {
-                    return;
+            |row, token| match streams[row].push(token) {
+                Ok(Some(text)) => {
+                    if row == 0 {
+                        (task.on_text)(&text);
+                    }
+                    texts[row].push_str(&text);
                 }
-                match stream.push(token) {
-                    Ok(Some(text)) => (task.on_text)(&text),
-                    Ok(None) => {}
-                    Err(error) => first_error = Some(error),
-                }
+                Ok(None) => {}
+                Err(error) => first_error = Some(error),
             },
         )?;
         if let Some(error) = first_error {
             return Err(error.into());
         }
-        if let Some(text) = stream.finish()? {
-            (task.on_text)(&text);
+        for (row, stream) in streams.into_iter().enumerate() {
+            if let Some(text) = stream.finish()? {
+                if row == 0 {
+                    (task.on_text)(&text);
+                }
+                texts[row].push_str(&text);
+            }
         }
-        tokens
-            .iter()
-            .map(|ids| Ok(task.tokenizer.decode(ids)?))
-            .collect()
+        Ok(texts)
     }
 }

@@ -10,6 +10,8 @@ use crate::models::{self, ModelInfo, ModelSource};
 use crate::report::{self, Event, Reporter};
 use crate::step::Savings;
 use crate::trainer::{Data, Outcome, Plan, TrainError};
+use bone::{AdapterConfig, AttachError, LayerError};
+use bone_llama2::LlamaConfig;
 use bone_lm::tokenizer::{HfTokenizer, Tokenizer};
 use std::time::Instant;
 
@@ -58,7 +60,7 @@ pub fn run_config(
     };
     let precision = precision::choose(dtype, &info, device);
     let chunk = config.head_chunk_for(info.llama.vocab_size);
-    let estimate = estimate(config, &info, &precision, chunk);
+    let estimate = estimate(config, &info, &precision, chunk)?;
     let limit = available_memory();
     if device.kind == device::Kind::Cpu {
         estimate.check(limit)?;
@@ -93,6 +95,13 @@ pub fn run_config(
         eval_batch_size: config.batch_size,
         pad_id,
     };
+    // What depends on the rows or the model is written down as it came out.
+    let mut resolved = config.clone();
+    if !split.validation.is_empty() {
+        resolved.eval_every = Some(plan.eval_every);
+    }
+    resolved.head_chunk = plan.savings.head_chunk;
+    let config = &resolved;
     let mut lines = vec![
         format!(
             "{} of {} parameters, {} blocks",
@@ -130,7 +139,8 @@ pub fn run_config(
             job: Job {
                 config,
                 data: Data {
-                    batches,
+                    steps_per_epoch: batches.steps_per_epoch(),
+                    steps: Box::new(batches),
                     validation: split.validation,
                 },
                 plan,
@@ -166,7 +176,7 @@ fn estimate(
     info: &ModelInfo,
     precision: &precision::Precision,
     chunk: usize,
-) -> Estimate {
+) -> Result<Estimate, CommandError> {
     let llama = &info.llama;
     let model = ModelShape {
         parameters: llama.num_params(),
@@ -180,21 +190,9 @@ fn estimate(
     };
     let (trains_base, trainable_parameters) = match &config.method {
         Method::Full => (true, model.parameters),
-        // Before the model is there: every layer's adapter on all seven projections.
-        Method::Adapter(adapter) => {
-            let (h, f) = (llama.hidden_size, llama.intermediate_size);
-            let q = llama.num_attention_heads * llama.head_dim;
-            let kv = llama.num_key_value_heads * llama.head_dim;
-            let layers = [(h, q), (h, kv), (h, kv), (q, h), (h, f), (h, f), (f, h)];
-            let each: usize = layers
-                .iter()
-                .map(|(i, o)| adapter.variant.shape(adapter.rank, *i, *o))
-                .map(|shape| shape.iter().product::<usize>())
-                .sum();
-            (false, each * llama.num_hidden_layers)
-        }
+        Method::Adapter(adapter) => (false, adapter_parameters(adapter, llama)?),
     };
-    Estimate::new(
+    Ok(Estimate::new(
         &model,
         &RunShape {
             trainable_parameters,
@@ -207,5 +205,37 @@ fn estimate(
             chunked_head: config.chunked_head,
             head_chunk: chunk,
         },
-    )
+    ))
+}
+
+/// Parameters of the adapters on the layers that the model's configuration says there are: what
+/// does not fit is known before the weights are read.
+fn adapter_parameters(adapter: &AdapterConfig, llama: &LlamaConfig) -> Result<usize, AttachError> {
+    let layers = llama.linear_layers();
+    let paths: Vec<_> = layers.iter().map(|(path, ..)| path.clone()).collect();
+    let chosen = adapter.targets.resolve(&paths)?;
+    let mut sum = 0;
+    let mut problems = Vec::new();
+    for (path, d_input, d_output) in layers {
+        if !chosen.contains(&path) {
+            continue;
+        }
+        match adapter.variant.check(adapter.rank, d_input, d_output) {
+            Ok(()) => {
+                let shape = adapter.variant.shape(adapter.rank, d_input, d_output);
+                sum += shape.iter().product::<usize>();
+            }
+            Err(reason) => problems.push(LayerError {
+                module: path,
+                d_input,
+                d_output,
+                reason,
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(sum)
+    } else {
+        Err(AttachError::Layers(problems))
+    }
 }

@@ -79,18 +79,30 @@ pub fn pretraining() -> Vec<Row> {
         .collect()
 }
 
-/// The new task: so many rows to train on and so many held out, no prompt in both.
-pub fn sums_in_words(train: usize, held_out: usize) -> (Vec<Row>, Vec<Row>) {
-    let mut pairs: Vec<_> = pairs().collect();
-    pairs.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
-    let mut rows: Vec<_> = pairs
-        .into_iter()
-        .take(train + held_out)
-        .enumerate()
-        .map(|(index, (a, b))| row(index, format!("{a}+{b} in words: "), in_words(a + b)))
-        .collect();
-    let held_out = rows.split_off(train.min(rows.len()));
-    (rows, held_out)
+/// The new task: rows to train on, and at least `held_out` others. `2+23` and `23+2` are one
+/// question asked twice, so they are always on the same side.
+pub fn sums_in_words(held_out: usize) -> (Vec<Row>, Vec<Row>) {
+    let mut questions: Vec<_> = pairs().filter(|(a, b)| a <= b).collect();
+    questions.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
+    let mut rows = Vec::new();
+    let mut held_out_rows = Vec::new();
+    for (a, b) in questions {
+        let side = if held_out_rows.len() < held_out {
+            &mut held_out_rows
+        } else {
+            &mut rows
+        };
+        let ways = if a == b {
+            vec![(a, b)]
+        } else {
+            vec![(a, b), (b, a)]
+        };
+        for (a, b) in ways {
+            let prompt = format!("{a}+{b} in words: ");
+            side.push(row(side.len(), prompt, in_words(a + b)));
+        }
+    }
+    (rows, held_out_rows)
 }
 
 /// Rows as JSON Lines of prompt and completion.
@@ -127,14 +139,17 @@ mod tests {
 
     #[test]
     fn no_prompt_is_both_trained_and_held_out() {
-        let (train, held_out) = sums_in_words(1500, 200);
-        assert_eq!((train.len(), held_out.len()), (1500, 200));
-        let trained: HashSet<_> = train.iter().map(|row| &row.instruction).collect();
-        assert!(
-            held_out
-                .iter()
-                .all(|row| !trained.contains(&row.instruction))
-        );
+        let (train, held_out) = sums_in_words(200);
+        assert_eq!(train.len() + held_out.len(), 2500);
+        assert!((200..=201).contains(&held_out.len()));
+        let question = |row: &Row| {
+            let sum = row.instruction.split(' ').next().unwrap_or_default();
+            let mut summands: Vec<_> = sum.split('+').map(str::to_string).collect();
+            summands.sort();
+            summands
+        };
+        let trained: HashSet<_> = train.iter().map(question).collect();
+        assert!(held_out.iter().all(|row| !trained.contains(&question(row))));
         let before: HashSet<_> = pretraining().into_iter().map(|r| r.instruction).collect();
         assert!(train.iter().all(|row| !before.contains(&row.instruction)));
     }

@@ -6,7 +6,7 @@ fn fields(changes: Value) -> Map<String, Value> {
         "model_type": "llama", "hidden_size": 64, "intermediate_size": 172,
         "num_hidden_layers": 5, "num_attention_heads": 8, "num_key_value_heads": 4,
         "vocab_size": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu",
-        "torch_dtype": "float16", "rope_scaling": null, "pretraining_tp": 1
+        "torch_dtype": "float16", "rope_scaling": null, "pretraining_tp": 1, "attention_dropout": 0.0
     });
     if let (Value::Object(base), Value::Object(changes)) = (&mut base, changes) {
         base.extend(changes);
@@ -35,7 +35,7 @@ fn what_is_not_supported_is_refused_by_name() {
         "model_type": "mistral", "hidden_act": "gelu", "sliding_window": 4096,
         "rope_scaling": {"rope_type": "llama3", "factor": 8.0},
         "quantization_config": {"bits": 4}, "num_key_value_heads": 3, "vocab_size": 0,
-        "rms_norm_eps": "small", "head_dim": 7, "tie_word_embeddings": 1
+        "rms_norm_eps": "small", "head_dim": 7, "tie_word_embeddings": 1, "attention_dropout": 0.1
     })))
     .expect_err("all wrong")
     .join("\n");
@@ -51,6 +51,7 @@ fn what_is_not_supported_is_refused_by_name() {
         "rms_norm_eps",
         "head_dim 7",
         "tie_word_embeddings",
+        "attention_dropout",
     ] {
         assert!(problems.contains(name), "{name} not in:\n{problems}");
     }
