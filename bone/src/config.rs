@@ -81,6 +81,14 @@ impl Variant {
     }
 }
 
+/// The rank that `reason`, which [`Variant::check`] gave, says does not divide a layer's widths.
+pub(crate) fn rank_misfit(reason: &str) -> Option<usize> {
+    let (rank, _) = reason
+        .strip_prefix("rank ")?
+        .split_once(" does not divide ")?;
+    rank.parse().ok().filter(|rank| *rank > 0)
+}
+
 /// What to attach, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterConfig {

@@ -1,4 +1,7 @@
+use grouped::Grouped;
 use std::path::PathBuf;
+
+mod grouped;
 
 fn lines<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  {item}")).collect()
@@ -41,7 +44,7 @@ pub enum AttachError {
     #[error("{0}")]
     Setting(String),
     /// Layers the adapter does not fit.
-    #[error("the adapter does not fit {} layer(s):{}", .0.len(), lines(.0))]
+    #[error("the adapter does not fit {} layer(s):{}", .0.len(), Grouped(.0))]
     Layers(Vec<LayerError>),
 }
 
@@ -52,7 +55,7 @@ pub enum MergeError {
     #[error("no layer carries an adapter")]
     NoAdapter,
     /// Layers in the wrong state, not finite or not invertible.
-    #[error("cannot merge or unmerge {} layer(s):{}", .0.len(), lines(.0))]
+    #[error("cannot merge or unmerge {} layer(s):{}", .0.len(), Grouped(.0))]
     Layers(Vec<LayerError>),
 }
 

@@ -67,14 +67,16 @@ impl Targets {
         if let Some(exclude) = &exclude {
             nothing.extend(exclude.unmatched(paths));
         }
-        let numbers: BTreeSet<_> = paths
-            .iter()
-            .filter(|p| wanted(p))
-            .filter_map(|p| layer_number(p))
-            .collect();
+        let numbers = |of: &dyn Fn(&String) -> bool| -> BTreeSet<usize> {
+            let paths = paths.iter().filter(|p| of(p));
+            paths.filter_map(|p| layer_number(p)).collect()
+        };
+        let (before, left) = (numbers(&wanted), numbers(&|p| wanted(p) && !excluded(p)));
         for layer in self.layers.iter().flatten() {
-            if !numbers.contains(layer) {
+            if !before.contains(layer) {
                 nothing.push(format!("layer {layer}"));
+            } else if !left.contains(layer) {
+                nothing.push(format!("layer {layer} (all that is targeted is excluded)"));
             }
         }
         let chosen: Vec<_> = paths
@@ -101,24 +103,18 @@ fn layer_number(path: &str) -> Option<usize> {
     path.split('.').find_map(|part| part.parse().ok())
 }
 
+/// A path with its numbers replaced by `N`.
+pub(crate) fn without_numbers(path: &str) -> String {
+    let part = |part| match str::parse::<usize>(part) {
+        Ok(_) => "N",
+        Err(_) => part,
+    };
+    path.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
 /// The paths with their numbers replaced by `N`, each once.
 fn summary(paths: &[String]) -> Vec<String> {
-    let set: BTreeSet<_> = paths
-        .iter()
-        .map(|path| {
-            let parts: Vec<_> = path
-                .split('.')
-                .map(|part| {
-                    if part.parse::<usize>().is_ok() {
-                        "N"
-                    } else {
-                        part
-                    }
-                })
-                .collect();
-            parts.join(".")
-        })
-        .collect();
+    let set: BTreeSet<_> = paths.iter().map(|path| without_numbers(path)).collect();
     set.into_iter().collect()
 }
 
@@ -245,5 +241,20 @@ mod tests {
         targets.layers = Some(vec![1, 7]);
         let error = targets.resolve(&paths()).expect_err("no layer 7");
         assert!(error.to_string().contains("layer 7"), "{error}");
+    }
+
+    #[test]
+    fn a_layer_number_with_nothing_left_is_refused() {
+        let mut targets = Targets::new(Selection::AllLinear);
+        targets.layers = Some(vec![0, 1]);
+        targets.exclude = Some(Selection::Regex(r".*layers\.0\..*".into()));
+        let error = targets.resolve(&paths()).expect_err("nothing left of 0");
+        let text = error.to_string();
+        assert!(
+            text.contains("no layer: layer 0 (all that is targeted is excluded);"),
+            "{text}"
+        );
+        targets.exclude = Some(Selection::names(["0.self_attn.q_proj"]));
+        assert_eq!(targets.resolve(&paths()).expect("three are left").len(), 3);
     }
 }

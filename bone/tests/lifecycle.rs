@@ -251,9 +251,18 @@ fn errors_list_every_offender() {
     }
 
     let all = Targets::new(Selection::AllLinear);
-    let too_wide = text(&AdapterConfig::new(BONE, 16, all.clone()));
-    for path in ADAPTED {
-        assert!(too_wide.contains(&format!("\n  {path} (")), "{too_wide}");
+    let too_wide = AdapterConfig::new(BONE, 16, all.clone());
+    // Grouped in the message, all of them in the error.
+    let message = text(&too_wide);
+    for part in ["rank 16", "ranks that fit: 2", "blocks.N.up (x2)", "input"] {
+        assert!(message.contains(part), "{part} not in {message}");
+    }
+    match attach(network(), &too_wide) {
+        Err(AttachError::Layers(layers)) => {
+            let modules: Vec<_> = layers.iter().map(|layer| &layer.module).collect();
+            assert_eq!(modules, ADAPTED);
+        }
+        other => panic!("{other:?}"),
     }
     let with_dropout = AdapterConfig::new(BONE, 2, all).with_dropout(0.1);
     assert!(text(&with_dropout).contains("dropout"));

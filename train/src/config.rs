@@ -6,7 +6,7 @@
 //! method is a problem too, never ignored.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bone::AdapterConfig;
 
@@ -57,7 +57,7 @@ impl Method {
 pub enum Warmup {
     /// So many steps.
     Steps(usize),
-    /// This share of the run's steps, from 0 to 1, rounded up.
+    /// This share of the run's steps, from 0 to below 1, rounded up.
     Ratio(f64),
 }
 
@@ -145,6 +145,11 @@ impl TrainConfig {
         self.origins.get(key).copied().unwrap_or(Origin::Default)
     }
 
+    /// Whether the data file is one plain text, every token of which is trained, and not rows.
+    pub fn data_is_text(&self) -> bool {
+        is_text(&self.data)
+    }
+
     /// Optimizer steps of the run, at least 1, where an epoch has `steps_per_epoch`.
     pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
         let of_epochs = self.epochs.map(|epochs| {
@@ -173,6 +178,27 @@ impl TrainConfig {
         }
     }
 
+    /// Whether a run of `total_steps` has a step after its warm-up, so that it reaches the learning
+    /// rate; a run of one step would otherwise have the rate 0 only.
+    ///
+    /// # Errors
+    /// A message with both numbers and what to do.
+    pub fn check_warmup(&self, total_steps: usize) -> Result<(), String> {
+        let warmup = self.schedule(total_steps).warmup_steps;
+        if warmup == 0 || warmup < total_steps {
+            return Ok(());
+        }
+        let key = match self.warmup {
+            Warmup::Steps(_) => "warmup_steps",
+            Warmup::Ratio(_) => "warmup_ratio",
+        };
+        Err(format!(
+            "a warm-up of {warmup} step(s) leaves nothing of a run of {total_steps} step(s), so \
+             that learning_rate would never be reached; {}",
+            warmup_fix(key, total_steps)
+        ))
+    }
+
     /// Steps between evaluations of a run of `total_steps`: what was set, else a tenth of the
     /// run, so that there are at least ten where there are ten steps.
     pub fn eval_interval(&self, total_steps: usize) -> usize {
@@ -185,6 +211,20 @@ impl TrainConfig {
         let fit = CHUNK_BYTES / 4 / vocab_size.max(1);
         self.head_chunk.unwrap_or(1 << fit.max(16).ilog2())
     }
+}
+
+/// What to do about a warm-up that `key` makes as long as a run of `total_steps`.
+fn warmup_fix(key: &str, total_steps: usize) -> String {
+    if total_steps < 2 {
+        return format!("leave {key} out, or train for more steps");
+    }
+    let most = total_steps - 1;
+    format!("lower {key} so that it is at most {most} step(s), or train for more steps")
+}
+
+/// Whether `data` is read as one plain text: a `.txt`.
+fn is_text(data: &Path) -> bool {
+    data.extension().is_some_and(|extension| extension == "txt")
 }
 
 impl PartialEq for TrainConfig {

@@ -20,9 +20,6 @@ pub enum DatasetError {
     Sample(#[from] SampleError),
     #[error(transparent)]
     Split(#[from] SplitError),
-    /// Settings for rows, given with a text.
-    #[error("{0} is plain text, which has no fields: leave field_map out")]
-    FieldsOfText(String),
 }
 
 /// Samples, and what a person should know of how they came about.
@@ -48,13 +45,7 @@ pub fn load(
         max_seq_len: config.max_seq_len,
         vocab_size,
     };
-    let is_text = config.data.extension().is_some_and(|e| e == "txt");
-    let (samples, mut notes) = if is_text {
-        if config.field_map.is_some() {
-            return Err(DatasetError::FieldsOfText(
-                config.data.display().to_string(),
-            ));
-        }
+    let (samples, mut notes) = if config.data_is_text() {
         text(&config.data, tokenizer, limits)?
     } else {
         rows(

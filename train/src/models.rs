@@ -270,10 +270,17 @@ fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
     let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&config) else {
         return config;
     };
+    let mut changed = false;
     for key in ["torch_dtype", "dtype"] {
-        if let Some(dtype) = value.get_mut(key) {
+        if let Some(dtype) = value.get_mut(key)
+            && *dtype != name
+        {
             *dtype = name.into();
+            changed = true;
         }
+    }
+    if !changed {
+        return config;
     }
     format!("{value:#}\n").into_bytes()
 }

@@ -59,6 +59,7 @@ impl CommandError {
     /// 2 for what was asked in the wrong way, 1 for what went wrong.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Config(error) if error.is_on_disk() => 1,
             Self::Config(_) | Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
             Self::Device(DeviceError::Name(_)) => 2,
             _ => 1,

@@ -82,6 +82,9 @@ pub fn run_config(
     )?;
     let steps_per_epoch = usize::try_from(batches.steps_per_epoch()).unwrap_or(usize::MAX);
     let total_steps = config.total_steps(steps_per_epoch);
+    config
+        .check_warmup(total_steps)
+        .map_err(CommandError::Usage)?;
     let plan = Plan {
         total_steps,
         schedule: config.schedule(total_steps),

@@ -32,6 +32,18 @@ pub enum ConfigError {
     Invalid(Vec<Problem>),
 }
 
+impl ConfigError {
+    /// Whether nothing is wrong with the settings themselves, only with the files and folders
+    /// that they name.
+    pub fn is_on_disk(&self) -> bool {
+        match self {
+            Self::Io { .. } => true,
+            Self::Syntax { .. } => false,
+            Self::Invalid(problems) => problems.iter().all(|problem| problem.on_disk),
+        }
+    }
+}
+
 /// One thing wrong with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -40,6 +52,8 @@ pub struct Problem {
     pub place: String,
     /// What is wrong and what to do.
     pub message: String,
+    /// Whether the setting is well formed and what lies on the disk is in its way.
+    pub on_disk: bool,
 }
 
 impl fmt::Display for Problem {

@@ -43,6 +43,7 @@ impl RawConfig {
                 None => problems.push(Problem {
                     place: format!("--set {pair}"),
                     message: "write --set KEY=VALUE".to_owned(),
+                    on_disk: false,
                 }),
             }
         }
@@ -66,7 +67,11 @@ impl RawConfig {
             Err(SetError::UnknownKey) => unknown_key(key),
             Err(SetError::Value(message)) => message,
         };
-        problems.push(Problem { place, message });
+        problems.push(Problem {
+            place,
+            message,
+            on_disk: false,
+        });
     }
 
     /// Where a key was given, as a person wrote it.

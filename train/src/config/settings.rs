@@ -147,7 +147,7 @@ settings! {
     "Model and data" {
         /// Folder of the model: config.json, safetensors, tokenizer.json
         model: PathBuf as "DIR";
-        /// Training rows, JSON Lines or a JSON array
+        /// Training rows, JSON Lines or a JSON array; a .txt is plain text, every token trained
         data: PathBuf as "FILE";
         /// Folder for the result; it must be new or empty
         out: PathBuf as "DIR";

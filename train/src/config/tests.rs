@@ -246,6 +246,24 @@ fn derived_numbers() {
 }
 
 #[test]
+fn a_warm_up_must_leave_a_step() {
+    let place = Place::new();
+    let check = |arg: &str, total| place.resolve(&[arg]).unwrap().check_warmup(total);
+    assert_eq!(check("--warmup-steps=0", 1), Ok(()));
+    assert_eq!(check("--warmup-steps=9", 10), Ok(()));
+    let error = check("--warmup-steps=9", 9).unwrap_err();
+    assert!(error.contains("warm-up of 9 step(s)"), "{error}");
+    assert!(
+        error.contains("lower warmup_steps so that it is at most 8"),
+        "{error}"
+    );
+    let error = check("--warmup-ratio=0.03", 1).unwrap_err();
+    assert!(error.contains("leave warmup_ratio out"), "{error}");
+    assert_eq!(check("--warmup-ratio=0.03", 2), Ok(()));
+    assert!(check("--warmup-ratio=0.9", 5).is_err());
+}
+
+#[test]
 fn paths_are_taken_as_they_are() {
     let place = Place::new();
     let config = place.resolve(&[]).unwrap();

@@ -9,7 +9,7 @@ use bone::{AdapterConfig, AttachError, BlockAxis, Selection, Targets, Variant};
 use super::error::{ConfigError, Problem};
 use super::settings::RawConfig;
 use super::words::{MethodName, Word};
-use super::{Method, TrainConfig, Warmup};
+use super::{Method, TrainConfig, Warmup, is_text, warmup_fix};
 use crate::commands::adapter::RESULTS;
 use crate::commands::train::CONFIG_FILE;
 use crate::data::{Holdout, Template};
@@ -126,10 +126,20 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn problem(&mut self, key: &str, message: impl Into<String>) {
+        self.add(key, message.into(), false);
+    }
+
+    /// A file or folder is not what the setting needs it to be.
+    fn on_disk(&mut self, key: &str, message: impl Into<String>) {
+        self.add(key, message.into(), true);
+    }
+
+    fn add(&mut self, key: &str, message: String, on_disk: bool) {
         if !self.raw.unread.contains(key) {
             self.problems.push(Problem {
                 place: self.raw.place(key),
-                message: message.into(),
+                message,
+                on_disk,
             });
         }
     }
@@ -168,28 +178,50 @@ impl Check<'_> {
         let raw = self.raw;
         match &raw.model {
             None => self.problem("model", "missing; give the model's folder"),
-            Some(path) => match fs::metadata(path) {
-                Ok(found) if found.is_dir() => {}
-                Ok(_) => self.problem("model", format!("{} is no folder", path.display())),
-                Err(error) => self.problem("model", format!("{}: {error}", path.display())),
-            },
+            Some(path) => {
+                let wrong = match fs::metadata(path) {
+                    Ok(found) if found.is_dir() => None,
+                    Ok(_) => Some("is no folder".to_owned()),
+                    Err(error) => Some(error.to_string()),
+                };
+                if let Some(wrong) = wrong {
+                    let path = path.display();
+                    self.on_disk(
+                        "model",
+                        format!("{path}: {wrong}; give the folder of a Hugging Face model"),
+                    );
+                }
+            }
         }
         match &raw.data {
             None => self.problem("data", "missing; give the file of training rows"),
-            Some(path) => match fs::metadata(path) {
-                Ok(found) if !found.is_dir() => {}
-                Ok(_) => self.problem(
-                    "data",
-                    format!("{} is a folder; give a file", path.display()),
-                ),
-                Err(error) => self.problem("data", format!("{}: {error}", path.display())),
-            },
+            Some(path) => {
+                let wrong = match fs::metadata(path) {
+                    Ok(found) if !found.is_dir() => None,
+                    Ok(_) => Some("is a folder".to_owned()),
+                    Err(error) => Some(error.to_string()),
+                };
+                if let Some(wrong) = wrong {
+                    let path = path.display();
+                    self.on_disk(
+                        "data",
+                        format!("{path}: {wrong}; give a file of rows, or a .txt"),
+                    );
+                }
+                if is_text(path) {
+                    let why = format!(
+                        "means nothing with {}, which is plain text without fields; leave it out",
+                        path.display()
+                    );
+                    self.refuse(&["template", "field_map"], &why);
+                }
+            }
         }
         match &raw.out {
             None => self.problem("out", "missing; give a folder for the result"),
             Some(path) => {
                 if let Some(message) = self.out_problem(path) {
-                    self.problem("out", message);
+                    self.on_disk("out", message);
                 }
             }
         }
@@ -347,19 +379,17 @@ impl Check<'_> {
             );
         }
         if let Some(ratio) = raw.warmup_ratio {
-            if !(0.0..=1.0).contains(&ratio) {
-                self.problem(
-                    "warmup_ratio",
-                    format!("must be from 0 to 1, not {ratio:?}"),
-                );
-            }
+            self.number("warmup_ratio", Some(ratio), 0.0, Range::Share);
             return Warmup::Ratio(ratio);
         }
         let steps = raw.warmup_steps.unwrap_or(0);
-        if let Some(most) = raw.max_steps.filter(|most| steps > *most) {
+        // A max_steps of 0 is a problem of its own.
+        let reached = |most: &usize| *most > 0 && steps >= *most;
+        if let Some(most) = raw.max_steps.filter(reached) {
             let message = format!(
-                "{steps} steps are more than max_steps {most}, so that learning_rate would never \
-                 be reached"
+                "{steps} step(s) leave nothing of max_steps {most}, so that learning_rate would \
+                 never be reached; {}",
+                warmup_fix("warmup_steps", most)
             );
             self.problem("warmup_steps", message);
         }

@@ -91,6 +91,7 @@ impl TrainConfig {
             "out" => value(&self.out),
             "overwrite" => value(&self.overwrite),
             "init" => value(&self.init),
+            "template" | "field_map" if self.data_is_text() => Shown::Meaningless,
             "template" => value(&self.template.to_string()),
             "field_map" => or(&self.field_map, "found from the rows"),
             "max_seq_len" => value(&self.max_seq_len),

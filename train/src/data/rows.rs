@@ -167,7 +167,7 @@ pub enum RowError {
         field: String,
     },
     /// Rows with problems: all are counted, the first are shown.
-    #[error("{}: {total} problem(s) in its rows: {}", .path.display(), list(.shown, *.total))]
+    #[error("{}: {total} problem(s) in its rows:{}", .path.display(), list(.shown, *.total))]
     Rows {
         /// The file.
         path: PathBuf,
@@ -185,6 +185,13 @@ fn list(shown: &[(Place, Problem)], total: usize) -> String {
         .collect::<String>();
     if total > shown.len() {
         text.push_str(&format!("\n  and {} more", total - shown.len()));
+    }
+    let missing = |(_, problem): &(_, Problem)| matches!(problem, Problem::Missing(_));
+    if shown.iter().any(missing) {
+        text.push_str(
+            "\n  correct the rows, or name their fields with \
+             --field-map instruction=FIELD,response=FIELD[,input=FIELD]",
+        );
     }
     text
 }

@@ -6,7 +6,7 @@ use super::lines::{event_lines, state};
 use super::pace::Pace;
 use super::{Event, ReportError, Reporter, printable};
 
-const TEMPLATE: &str = "{bar:20} {pos}/{len}  {msg}  eta {eta}";
+const TEMPLATE: &str = "{bar:20} {pos}/{len}  eta {eta}  {wide_msg}";
 
 /// A progress bar on stderr with everything else printed above it.
 #[derive(Debug)]
@@ -96,12 +96,73 @@ impl Drop for Terminal {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use indicatif::TermLike;
+
     use super::super::tests::step;
     use super::*;
 
     #[test]
     fn the_template_is_one() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    /// What was drawn on a terminal of 60 columns.
+    static DRAWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    #[derive(Debug)]
+    struct Narrow;
+
+    impl TermLike for Narrow {
+        fn width(&self) -> u16 {
+            60
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(line)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            DRAWN.lock().unwrap().push(text.to_owned());
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_bar_stays_on_one_line_of_a_narrow_terminal() {
+        let mut terminal = Terminal::on(|| ProgressDrawTarget::term_like(Box::new(Narrow)));
+        terminal.report(Event::Step(step(3, 10))).unwrap();
+        let bar = terminal.bar.clone().unwrap();
+        assert!(bar.message().len() > 30, "{}", bar.message());
+        bar.tick();
+        let drawn = DRAWN.lock().unwrap().clone();
+        let of_bar: Vec<_> = drawn.iter().filter(|text| text.contains("/10")).collect();
+        assert!(!of_bar.is_empty(), "{drawn:?}");
+        for text in of_bar {
+            assert!(text.trim_end().chars().count() <= 60, "{text:?}");
+            assert!(
+                text.contains("eta ") && text.contains("loss 2.5"),
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

@@ -15,13 +15,19 @@ fn files_that_are_none() {
     let scene = Scene::new();
     let absent = scene.path("absent.jsonl");
     let args = ["--data", text(&absent)];
-    scene.train_fails(&args, USAGE, &["--data: ", "absent.jsonl: No such file"]);
+    let wanted = [
+        "--data: ",
+        "absent.jsonl: No such file",
+        "; give a file of rows",
+    ];
+    scene.train_fails(&args, FAILURE, &wanted);
     let args = ["--data", text(&scene.model)];
-    scene.train_fails(&args, USAGE, &["--data: ", "is a folder; give a file"]);
+    scene.train_fails(&args, FAILURE, &["--data: ", "is a folder; give a file"]);
     let empty = scene.write("empty.jsonl", "\n\n");
     data_fails(&scene, &empty, &["empty.jsonl: the file holds no rows"]);
     let empty = scene.write("empty.txt", " \n");
-    data_fails(&scene, &empty, &["empty.txt: the file holds no text"]);
+    let args = ["--template=", "--data", text(&empty)];
+    scene.train_fails(&args, FAILURE, &["empty.txt: the file holds no text"]);
     let weights = scene.model.join("model.safetensors");
     data_fails(
         &scene,
@@ -46,8 +52,13 @@ fn every_bad_row_is_named_by_its_line() {
         "line 10: field 'instruction' is a number, not a string",
         "line 10: field 'output' is null, not a string",
         "line 12: not an object",
+        "--field-map instruction=FIELD,response=FIELD",
     ];
-    data_fails(&scene, &data, &wanted);
+    let message = data_fails(&scene, &data, &wanted);
+    assert!(
+        message.lines().all(|line| line.trim_end() == line),
+        "{message:?}"
+    );
 }
 
 #[test]
@@ -77,11 +88,12 @@ fn rows_with_other_fields() {
         "--field-map",
         "instruction=q,response=a",
     ];
-    scene.train_fails(
-        &args,
-        FAILURE,
-        &["plain.txt is plain text", "leave field_map out"],
-    );
+    let wanted = [
+        "--template: means nothing",
+        "--field-map: means nothing",
+        "plain.txt, which is plain text",
+    ];
+    scene.train_fails(&args, USAGE, &wanted);
 }
 
 #[test]

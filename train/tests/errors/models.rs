@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::command::{copy_fixture, text};
-use crate::refusal::{FAILURE, Scene, USAGE};
+use crate::refusal::{FAILURE, Scene};
 
 /// The scene's model is refused by `train` and by `generate`.
 #[track_caller]
@@ -20,7 +20,8 @@ fn a_folder_that_is_no_model() {
     let scene = Scene::new();
     let nowhere = scene.path("nowhere");
     let nowhere = text(&nowhere);
-    scene.train_fails(&["--model", nowhere], USAGE, &["--model: ", "nowhere"]);
+    let wanted = ["--model: ", "nowhere", "give the folder of a Hugging Face"];
+    scene.train_fails(&["--model", nowhere], FAILURE, &wanted);
     let generate = ["generate", "--model", nowhere, "--prompt", "a"];
     scene.fails(
         &generate,
@@ -56,8 +57,11 @@ fn weights_that_are_cut_off() {
     std::fs::write(&path, &whole[..40_000]).unwrap();
     let wanted = [
         "model.safetensors",
-        "the file is cut off, download it again",
+        "tensors end beyond the",
+        "the file is cut off, copy or download it again",
     ];
+    let message = scene.train_fails(&[], FAILURE, &wanted);
+    assert_eq!(message.lines().count(), 2, "{message}");
     model_fails(&scene, &wanted);
     for length in [0, 4, 9, 700] {
         std::fs::write(&path, &whole[..length]).unwrap();
@@ -185,16 +189,16 @@ fn a_model_too_large_for_the_memory() {
 fn adapters_that_fit_no_layer() {
     let scene = Scene::new();
     let wanted = [
-        "rank 3",
-        "14 layer(s)",
-        "model.layers.0.self_attn.q_proj (32 inputs, 32 outputs)",
-        "model.layers.1.mlp.down_proj (44 inputs, 32 outputs)",
-        "use a rank that divides",
+        "14 layer(s): rank 3 does not divide their widths of",
+        "ranks that fit: 2, 4",
+        "model.layers.N.self_attn.q_proj (x2)",
+        "model.layers.N.mlp.down_proj (x2)",
     ];
-    scene.train_fails(&["--rank", "3"], FAILURE, &wanted);
+    let message = scene.train_fails(&["--rank", "3"], FAILURE, &wanted);
+    assert_eq!(message.lines().count(), 1, "{message}");
     let wanted = [
         "width 5",
-        "model.layers.1.mlp.up_proj (32 inputs, 44 outputs)",
+        "model.layers.N.mlp.up_proj (x2, 32 inputs, 44 outputs)",
     ];
     let mini = ["--method", "miss-mini", "--mini-width", "5"];
     scene.train_fails(&mini, FAILURE, &wanted);
@@ -209,6 +213,8 @@ fn adapters_that_fit_no_layer() {
     scene.train_fails(&["--targets", "attn,ffn,q_proj"], FAILURE, &wanted);
     let wanted = ["match no layer", "layer 2", "layer 9"];
     scene.train_fails(&["--layers", "0,2,9"], FAILURE, &wanted);
+    let none_left = ["--layers", "0,1", "--exclude", ".*layers\\.0\\..*"];
+    scene.train_fails(&none_left, FAILURE, &["layer 0 (all that is targeted is"]);
 }
 
 #[test]

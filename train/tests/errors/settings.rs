@@ -35,7 +35,7 @@ fn all_that_is_wrong_with_a_settings_file_is_said_at_once() {
     let file = scene.write("broken.toml", "seed = 1\nrank = \n");
     scene.train_fails(&[text(&file)], USAGE, &["broken.toml:2: not valid TOML"]);
     let absent = scene.path("absent.toml");
-    scene.train_fails(&[text(&absent)], USAGE, &["absent.toml: No such file"]);
+    scene.train_fails(&[text(&absent)], FAILURE, &["absent.toml: No such file"]);
     scene.train_fails(
         &["--set", "rnk=3"],
         USAGE,
@@ -135,12 +135,12 @@ fn output_folders_that_are_in_use() {
     std::fs::create_dir(&used).unwrap();
     std::fs::write(used.join("mine"), "precious").unwrap();
     let wanted = ["--out: ", "used exists and is not empty", "--overwrite"];
-    scene.train_fails(&["--out", text(&used)], USAGE, &wanted);
+    scene.train_fails(&["--out", text(&used)], FAILURE, &wanted);
     let rows = text(&scene.rows);
-    scene.train_fails(&["--out", rows], USAGE, &["--out: ", "give a folder"]);
+    scene.train_fails(&["--out", rows], FAILURE, &["--out: ", "give a folder"]);
     let model = text(&scene.model);
     let own = ["--out", model, "--overwrite"];
-    scene.train_fails(&own, USAGE, &["the model's own folder; give another"]);
+    scene.train_fails(&own, FAILURE, &["the model's own folder; give another"]);
 }
 
 #[test]
@@ -151,14 +151,78 @@ fn a_result_never_replaces_what_it_is_made_from() {
         let base = copy_fixture("llama-tiny", &out.join(name));
         let args = ["--model", text(&base), "--out", text(&out), "--overwrite"];
         let wanted = ["--out: ", name, "give another"];
-        scene.train_fails(&args, USAGE, &wanted);
+        scene.train_fails(&args, FAILURE, &wanted);
         scene.train_fails(
             &[&args[..], &["--method", "full", "--rank="]].concat(),
-            USAGE,
+            FAILURE,
             &wanted,
         );
     }
     let data = scene.write("work/metrics.jsonl", row_lines().join("\n"));
     let args = ["--data", text(&data), "--out", text(&out), "--overwrite"];
-    scene.train_fails(&args, USAGE, &["--out: ", "metrics.jsonl", "give another"]);
+    scene.train_fails(
+        &args,
+        FAILURE,
+        &["--out: ", "metrics.jsonl", "give another"],
+    );
+}
+
+#[test]
+fn every_command_has_the_same_exit_codes() {
+    let scene = Scene::new();
+    let (model, rows) = (text(&scene.model), text(&scene.rows));
+    let (nowhere, bare, out) = (scene.path("nowhere"), scene.path("bare"), scene.path("out"));
+    std::fs::create_dir(&bare).unwrap();
+    let used = scene.path("used");
+    std::fs::create_dir(&used).unwrap();
+    std::fs::write(used.join("mine"), "precious").unwrap();
+    let (nowhere, bare, used, out) = (text(&nowhere), text(&bare), text(&used), text(&out));
+    let train = |model, data, out| vec!["train", "--model", model, "--data", data, "--out", out];
+    let generate = |model| vec!["generate", "--prompt", "a", "--model", model];
+    let merge = |model, adapter, out| {
+        vec![
+            "merge",
+            "--model",
+            model,
+            "--adapter",
+            adapter,
+            "--out",
+            out,
+        ]
+    };
+    for (args, code) in [
+        (train(nowhere, rows, out), FAILURE),
+        (train(bare, rows, out), FAILURE),
+        (train(model, nowhere, out), FAILURE),
+        (train(model, rows, used), FAILURE),
+        (generate(nowhere), FAILURE),
+        (generate(bare), FAILURE),
+        (merge(nowhere, bare, out), FAILURE),
+        (merge(bare, bare, out), FAILURE),
+        (merge(model, nowhere, out), FAILURE),
+        (merge(model, bare, used), FAILURE),
+        (vec!["train"], USAGE),
+        (vec!["generate"], USAGE),
+        (vec!["merge"], USAGE),
+        (
+            [train(model, rows, out), vec!["--rank", "0"]].concat(),
+            USAGE,
+        ),
+        (
+            [train(nowhere, rows, out), vec!["--rank", "0"]].concat(),
+            USAGE,
+        ),
+        (
+            [train(model, rows, out), vec!["--set", "rnak=8"]].concat(),
+            USAGE,
+        ),
+        (
+            [train(model, rows, out), vec!["--device", "gpu"]].concat(),
+            USAGE,
+        ),
+        ([generate(model), vec!["--device", "gpu"]].concat(), USAGE),
+        ([generate(model), vec!["--top-k", "3"]].concat(), USAGE),
+    ] {
+        scene.fails(&args, code, &[]);
+    }
 }

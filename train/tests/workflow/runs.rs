@@ -32,7 +32,11 @@ impl Place {
     pub(crate) fn train_on(&self, model: &Path, data: &Path, out: &str, args: &[&str]) -> Run {
         let out = self.path(out);
         let mut all = vec!["train", "--model", text(model), "--data", text(data)];
-        all.extend(["--out", text(&out), "--template", "plain"]);
+        all.extend(["--out", text(&out)]);
+        // A text has no template.
+        if data.extension().is_none_or(|extension| extension != "txt") {
+            all.extend(["--template", "plain"]);
+        }
         all.extend(["--validation", "8", "--device", "cpu"]);
         if !args.contains(&"--max-steps") {
             all.extend(["--max-steps", "12"]);

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// One or more files are broken; every problem found is listed.
-    #[error("the checkpoint in {} is broken:{}", folder.display(), Lines(problems))]
+    #[error("the checkpoint in {} is broken:{}", folder.display(), FileProblems(problems))]
     Broken {
         /// The folder.
         folder: PathBuf,
@@ -139,7 +140,7 @@ pub enum Problem {
     },
     /// A tensor lies past the end of the data.
     #[error(
-        "tensor {name:?} ends at byte {end} of the data, which has only {len}: the file is cut off, download it again"
+        "tensor {name:?} ends at byte {end} of the data, which has only {len}: the file is cut off, copy or download it again"
     )]
     PastEnd {
         /// The tensor.
@@ -226,11 +227,80 @@ pub enum Problem {
     },
 }
 
+/// One problem a line, indented; the tensors that a file is too short for together.
+struct FileProblems<'a>(&'a [FileProblem]);
+
+impl fmt::Display for FileProblems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cut_off = BTreeMap::<&str, Vec<_>>::new();
+        for FileProblem { file, problem } in self.0 {
+            if let Problem::PastEnd { name, end, len } = problem {
+                cut_off.entry(file).or_default().push((end, name, len));
+            }
+        }
+        for item in self.0 {
+            if !matches!(item.problem, Problem::PastEnd { .. }) {
+                write!(f, "\n  - {item}")?;
+                continue;
+            }
+            // The file's line stands where its first tensor does.
+            let past = cut_off.remove(item.file.as_str()).unwrap_or_default();
+            match (past.len(), past.iter().min()) {
+                (_, None) => {}
+                (1, _) => write!(f, "\n  - {item}")?,
+                (count, Some((end, name, len))) => write!(
+                    f,
+                    "\n  - {:?}: {count} tensors end beyond the {len} bytes of data that the file \
+                     has, first {name:?} at byte {end}: the file is cut off, copy or download it \
+                     again",
+                    item.file
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One problem a line, indented.
 pub(super) struct Lines<'a, T>(pub(super) &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|item| write!(f, "\n  - {item}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_off_takes_one_line() {
+        let problem = |file: &str, problem| FileProblem {
+            file: file.to_owned(),
+            problem,
+        };
+        let past = |file, name: &str, end| {
+            let name = name.to_owned();
+            problem(file, Problem::PastEnd { name, end, len: 8 })
+        };
+        let error = CheckpointError::Broken {
+            folder: "m".into(),
+            problems: vec![
+                past("a", "late", 900),
+                past("b", "only", 10),
+                past("a", "early", 12),
+                problem("a", Problem::Missing),
+            ],
+        };
+        assert_eq!(
+            error.to_string(),
+            "the checkpoint in m is broken:\
+             \n  - \"a\": 2 tensors end beyond the 8 bytes of data that the file has, first \
+             \"early\" at byte 12: the file is cut off, copy or download it again\
+             \n  - \"b\": tensor \"only\" ends at byte 10 of the data, which has only 8: the file \
+             is cut off, copy or download it again\
+             \n  - \"a\": is missing: download it into the folder"
+        );
     }
 }

@@ -83,7 +83,20 @@ fn values_out_of_range() {
         (vec!["--max-grad-norm=-1"], "0 or more"),
         (vec!["--validation=1.5"], "below 1"),
         (vec!["--seed=18446744073709551615"], "at most"),
-        (vec!["--warmup-ratio=1.1"], "from 0 to 1"),
+        (vec!["--warmup-ratio=1"], "below 1"),
+        (vec!["--warmup-steps=8", "--max-steps=8"], "max_steps 8"),
+        (
+            vec!["--warmup-steps=1", "--max-steps=1"],
+            "leave warmup_steps out",
+        ),
+        (
+            vec!["--targets=all-linear,lm_head"],
+            "all-linear must stand alone",
+        ),
+        (
+            vec!["--set=targets=[\"all-linear\"]"],
+            "all-linear must stand alone",
+        ),
         (vec!["--warmup-steps=9", "--max-steps=8"], "max_steps 8"),
         (
             vec!["--warmup-steps=9", "--warmup-ratio=0"],
@@ -145,10 +158,80 @@ fn paths_that_are_not_there() {
         let args = [("--model", model), ("--data", data), ("--out", out)];
         problems(resolve_args(args.iter().flat_map(|(a, b)| [*a, *b])))
     };
-    assert!(with(&rows, &rows, &out)[0].ends_with("rows.jsonl is no folder"));
+    assert!(
+        with(&rows, &rows, &out)[0]
+            .ends_with("rows.jsonl: is no folder; give the folder of a Hugging Face model")
+    );
     assert!(with(&model, &model, &out)[0].contains("is a folder; give a file"));
-    assert_eq!(with("/no/such", "/no/such", &rows).len(), 3);
+    let found = with("/no/such", "/no/such", &rows);
+    assert_eq!(found.len(), 3);
+    assert!(found[0].ends_with("; give the folder of a Hugging Face model"));
+    assert!(found[1].ends_with("; give a file of rows, or a .txt"));
     assert!(with(&model, &rows, &model)[0].contains("the model's own folder"));
+}
+
+#[test]
+fn what_lies_on_the_disk_is_told_from_what_is_wrong_with_the_settings() {
+    let place = Place::new();
+    let file = place.file("rank = = 2\n");
+    let out = format!("--out={}", place.path("."));
+    for (args, on_disk) in [
+        (vec!["/no/such.toml"], true),
+        (vec!["--set=model=/no/such"], true),
+        (vec![out.as_str()], true),
+        (vec![file.as_str()], false),
+        (vec!["--rank=0"], false),
+        (vec![out.as_str(), "--rank=0"], false),
+        (vec!["--set=rnak=1"], false),
+        (vec!["--set=rank"], false),
+    ] {
+        // A flag wins over --set, so only what is tested is given twice.
+        let needed = place.needed().into_iter().filter(|needed| {
+            let key = needed.split('=').next().unwrap();
+            !args
+                .iter()
+                .any(|arg| arg.starts_with(key) || arg.starts_with(&key.replace("--", "--set=")))
+        });
+        let needed: Vec<_> = needed.collect();
+        let all = needed
+            .iter()
+            .map(String::as_str)
+            .chain(args.iter().copied());
+        let error = resolve_args(all).unwrap_err();
+        assert_eq!(error.is_on_disk(), on_disk, "{args:?}: {error}");
+    }
+    assert!(!resolve_args([]).unwrap_err().is_on_disk());
+}
+
+#[test]
+fn a_text_has_neither_template_nor_fields() {
+    let place = Place::new();
+    let text = place.path("play.txt");
+    fs::write(&text, "a").unwrap();
+    let raw = RawConfig {
+        data: Some(text.clone().into()),
+        ..place.raw()
+    };
+    let config = raw.validate().unwrap();
+    assert!(config.data_is_text());
+    let toml = config.to_toml();
+    assert!(
+        !toml.contains("template") && !toml.contains("field_map"),
+        "{toml}"
+    );
+    let file = place.file(&toml);
+    assert_eq!(resolve_args([file.as_str()]).unwrap(), config);
+    for (args, key) in [
+        ("--template=alpaca", "--template: means nothing"),
+        (
+            "--field-map=instruction=q,response=a",
+            "--field-map: means nothing",
+        ),
+    ] {
+        let found = problems(resolve_args([file.as_str(), args]));
+        assert!(found.len() == 1 && found[0].starts_with(key), "{found:#?}");
+        assert!(found[0].contains("plain text"), "{found:#?}");
+    }
 }
 
 #[test]

@@ -187,3 +187,38 @@ fn every_setting_has_a_line_of_its_own_or_means_nothing() {
         assert_eq!(lines.count(), want, "{} in\n{text}", key.name);
     }
 }
+
+#[test]
+fn what_a_run_has_chosen_is_written_as_values() {
+    let place = Place::new();
+    for (args, wanted, unwanted) in [
+        (vec![], vec!["eval_every = 7", "head_chunk = 64"], vec![]),
+        (
+            vec!["--validation=0", "--chunked-head=false"],
+            vec![],
+            vec!["eval_every", "head_chunk"],
+        ),
+    ] {
+        let mut config = place.resolve(&args).unwrap();
+        config.eval_every = Some(7);
+        config.head_chunk = Some(64);
+        let text = config.to_toml();
+        for line in &wanted {
+            assert!(text.lines().any(|l| l == *line), "no '{line}' in\n{text}");
+        }
+        for key in unwanted {
+            assert!(!text.contains(key), "{key} in\n{text}");
+        }
+        let again = resolve_args([place.file(&text).as_str()]).unwrap();
+        assert_eq!(again, config);
+        let kept = !wanted.is_empty();
+        assert_eq!(again.eval_every, kept.then_some(7));
+        assert_eq!(again.head_chunk, kept.then_some(64));
+        let shown = config.to_string();
+        assert_eq!(
+            shown.contains("eval_every             7  "),
+            kept,
+            "{shown}"
+        );
+    }
+}

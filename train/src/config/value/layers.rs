@@ -5,6 +5,7 @@ use toml::Value;
 
 use super::{Setting, list, quoted, toml_value, wrong_type};
 
+const ALL_LINEAR: &str = "all-linear";
 const SELECTION: &str = "\"all-linear\", a list of layer names, or a regular expression";
 
 impl Setting for Selection {
@@ -18,16 +19,15 @@ impl Setting for Selection {
             return Err(format!("the list is empty; give {SELECTION}"));
         }
         let names: Result<Vec<_>, _> = names.iter().map(String::from_toml).collect();
-        names
-            .map(Self::Names)
-            .map_err(|error| format!("in the list: a layer name {error}"))
+        let names = names.map_err(|error| format!("in the list: a layer name {error}"))?;
+        named(names)
     }
 
     /// Text made only of what layer names are made of is a name, or several with commas between;
     /// a list in TOML is a list; anything else is a regular expression.
     fn from_text(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text == "all-linear" {
+        if text == ALL_LINEAR {
             return Ok(Self::AllLinear);
         }
         let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -40,7 +40,7 @@ impl Setting for Selection {
             return Err(format!("is empty; give {SELECTION}"));
         }
         if names.iter().all(|name| name.chars().all(in_name)) {
-            return Ok(Self::names(names));
+            return named(names.into_iter().map(str::to_owned).collect());
         }
         match toml_list(text) {
             Some(list) => Self::from_toml(&list),
@@ -50,7 +50,7 @@ impl Setting for Selection {
 
     fn literal(&self) -> String {
         match self {
-            Self::AllLinear => quoted("all-linear"),
+            Self::AllLinear => quoted(ALL_LINEAR),
             Self::Names(names) => list(names, |name| quoted(name)),
             // An expression that looks like a name needs brackets to be read as one.
             Self::Regex(pattern) if Self::from_text(pattern).as_ref() != Ok(self) => {
@@ -59,6 +59,17 @@ impl Setting for Selection {
             Self::Regex(pattern) => quoted(pattern),
         }
     }
+}
+
+/// A selection by name; `all-linear` is no name.
+fn named(names: Vec<String>) -> Result<Selection, String> {
+    if names.iter().any(|name| name == ALL_LINEAR) {
+        return Err(format!(
+            "{ALL_LINEAR} must stand alone, without commas or brackets; leave the other names \
+             out, or name every layer"
+        ));
+    }
+    Ok(Selection::Names(names))
 }
 
 /// Numbers of layers.

@@ -124,7 +124,10 @@ fn many_bad_rows_are_counted_and_the_first_shown() {
     let result = read(text);
     let message = result.as_ref().unwrap_err().to_string();
     assert!(message.contains("25 problem(s)"), "{message}");
-    assert!(message.ends_with("and 15 more"), "{message}");
+    assert!(message.contains("in its rows:\n  line 2: "), "{message}");
+    assert!(message.contains("\n  and 15 more\n"), "{message}");
+    let fix = "--field-map instruction=FIELD,response=FIELD[,input=FIELD]";
+    assert!(message.ends_with(fix), "{message}");
     let (shown, total) = problems(result);
     assert_eq!((shown.len(), total), (10, 25));
 }

@@ -1,0 +1,239 @@
+//! Many layers with the same fault, in as few lines as say it all.
+
+use super::LayerError;
+use crate::config::rank_misfit;
+use crate::target::without_numbers;
+use std::fmt;
+
+/// Most divisors that are looked for by trial: enough for widths up to 2³².
+const MOST_TRIALS: usize = 1 << 16;
+
+/// Layers that cannot carry or use an adapter: those whose paths differ only in numbers together.
+pub(super) struct Grouped<'a>(pub(super) &'a [LayerError]);
+
+impl fmt::Display for Grouped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [layer] = self.0 {
+            write!(f, "\n  {layer}")?;
+            return self.ranks(f);
+        }
+        if self.common_rank().is_some() {
+            return self.ranks(f);
+        }
+        let alike = |a: &LayerError, b: &LayerError| {
+            (a.d_input, a.d_output, &a.reason) == (b.d_input, b.d_output, &b.reason)
+                && without_numbers(&a.module) == without_numbers(&b.module)
+        };
+        for (layer, count) in groups(self.0, alike) {
+            match count {
+                1 => write!(f, "\n  {layer}")?,
+                _ => {
+                    let (inputs, outputs) = (layer.d_input, layer.d_output);
+                    let path = without_numbers(&layer.module);
+                    let reason = &layer.reason;
+                    write!(
+                        f,
+                        "\n  {path} (x{count}, {inputs} inputs, {outputs} outputs): {reason}"
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Grouped<'_> {
+    /// The rank that divides none of the layers' widths, if that is what is wrong with all.
+    fn common_rank(&self) -> Option<usize> {
+        let rank = rank_misfit(&self.0.first()?.reason)?;
+        let same = |layer: &LayerError| rank_misfit(&layer.reason) == Some(rank);
+        self.0.iter().all(same).then_some(rank)
+    }
+
+    /// What the rank does not divide and which ranks would divide it all.
+    fn ranks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(rank) = self.common_rank() else {
+            return Ok(());
+        };
+        let all = self
+            .0
+            .iter()
+            .flat_map(|layer| [layer.d_input, layer.d_output]);
+        let fitting = ranks_near(rank, all.clone().fold(0, gcd));
+        let advice = match &fitting[..] {
+            [] => "no rank above 1 fits them all; use miss, which takes any".to_owned(),
+            ranks => format!(
+                "ranks that fit: {}; miss takes any",
+                comma_separated(ranks.iter())
+            ),
+        };
+        if self.0.len() == 1 {
+            return write!(f, " ({advice})");
+        }
+        let mut odd: Vec<_> = all.filter(|width| width % rank != 0).collect();
+        odd.sort_unstable();
+        odd.dedup();
+        let alike = |a: &LayerError, b: &LayerError| {
+            without_numbers(&a.module) == without_numbers(&b.module)
+        };
+        let paths = groups(self.0, alike)
+            .into_iter()
+            .map(|(layer, count)| match count {
+                1 => layer.module.clone(),
+                _ => format!("{} (x{count})", without_numbers(&layer.module)),
+            });
+        write!(
+            f,
+            " rank {rank} does not divide their widths of {}; {advice}; they are {}",
+            comma_separated(odd.iter()),
+            comma_separated(paths)
+        )
+    }
+}
+
+/// The first of every group, in order, and the group's size.
+fn groups(
+    layers: &[LayerError],
+    alike: impl Fn(&LayerError, &LayerError) -> bool,
+) -> Vec<(&LayerError, usize)> {
+    let mut groups: Vec<(&LayerError, usize)> = Vec::new();
+    for layer in layers {
+        match groups.iter_mut().find(|(first, _)| alike(first, layer)) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((layer, 1)),
+        }
+    }
+    groups
+}
+
+fn comma_separated<T: ToString>(items: impl Iterator<Item = T>) -> String {
+    let items: Vec<_> = items.map(|item| item.to_string()).collect();
+    items.join(", ")
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The divisors of `width` above 1 that are nearest to `rank`: up to three below, two above.
+fn ranks_near(rank: usize, width: usize) -> Vec<usize> {
+    let mut divisors: Vec<_> = (1..=width.isqrt().min(MOST_TRIALS))
+        .filter(|divisor| width.is_multiple_of(*divisor))
+        .flat_map(|divisor| [divisor, width / divisor])
+        .filter(|divisor| *divisor > 1)
+        .collect();
+    divisors.sort_unstable();
+    divisors.dedup();
+    let above = divisors.partition_point(|divisor| *divisor < rank);
+    let last = (above + 2).min(divisors.len());
+    divisors[above.saturating_sub(3)..last].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AttachError, BlockAxis, MergeError, Variant};
+    use proptest::prelude::*;
+
+    fn misfits(rank: usize, blocks: usize, kinds: &[(&str, usize, usize)]) -> Vec<LayerError> {
+        let bone = Variant::Bone(BlockAxis::Output);
+        (0..blocks)
+            .flat_map(|block| {
+                kinds.iter().filter_map(move |(name, d_input, d_output)| {
+                    Some(LayerError {
+                        module: format!("model.layers.{block}.{name}"),
+                        d_input: *d_input,
+                        d_output: *d_output,
+                        reason: bone.check(rank, *d_input, *d_output).err()?,
+                    })
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_rank_that_divides_nothing_takes_one_line() {
+        let kinds = [("q_proj", 288, 288), ("up_proj", 288, 768)];
+        let error = AttachError::Layers(misfits(7, 5, &kinds)).to_string();
+        assert_eq!(
+            error,
+            "the adapter does not fit 10 layer(s): rank 7 does not divide their widths of 288, \
+             768; ranks that fit: 3, 4, 6, 8, 12; miss takes any; they are \
+             model.layers.N.q_proj (x5), model.layers.N.up_proj (x5)"
+        );
+    }
+
+    #[test]
+    fn only_the_widths_that_do_not_divide_are_named() {
+        let error = AttachError::Layers(misfits(8, 2, &[("a", 32, 44), ("b", 32, 32)])).to_string();
+        assert!(
+            error.contains("widths of 44; ranks that fit: 2, 4;"),
+            "{error}"
+        );
+        assert!(!error.contains(".b"), "{error}");
+    }
+
+    #[test]
+    fn widths_without_a_common_rank() {
+        let error = AttachError::Layers(misfits(4, 2, &[("a", 9, 4)])).to_string();
+        assert!(
+            error.contains("no rank above 1 fits them all; use miss"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn one_layer_is_named_in_full() {
+        let error = AttachError::Layers(misfits(8, 1, &[("a", 32, 44)])).to_string();
+        assert!(
+            error.contains("model.layers.0.a (32 inputs, 44 outputs): rank 8 does not divide"),
+            "{error}"
+        );
+        assert!(
+            error.ends_with("(ranks that fit: 2, 4; miss takes any)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn other_reasons_take_a_line_for_each_kind_of_layer() {
+        let layer = |module: &str, reason: &str| LayerError {
+            module: module.into(),
+            d_input: 4,
+            d_output: 8,
+            reason: reason.into(),
+        };
+        let error = MergeError::Layers(vec![
+            layer("layers.0.q", "it is merged"),
+            layer("layers.1.q", "it is merged"),
+            layer("layers.2.q", "it is not finite"),
+            layer("layers.0.k", "it is merged"),
+        ]);
+        assert_eq!(
+            error.to_string(),
+            "cannot merge or unmerge 4 layer(s):\
+             \n  layers.N.q (x2, 4 inputs, 8 outputs): it is merged\
+             \n  layers.2.q (4 inputs, 8 outputs): it is not finite\
+             \n  layers.0.k (4 inputs, 8 outputs): it is merged"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_rank_that_is_named_fits(rank in 1..500_usize, inputs in 1..5000_usize, outputs in 1..5000_usize) {
+            let ranks = ranks_near(rank, gcd(inputs, outputs));
+            for rank in &ranks {
+                prop_assert!(*rank > 1);
+                let bone = Variant::Bone(BlockAxis::Input);
+                prop_assert_eq!(bone.check(*rank, inputs, outputs), Ok(()));
+            }
+            prop_assert_eq!(ranks.is_empty(), gcd(inputs, outputs) == 1);
+        }
+    }
+
+    #[test]
+    fn widths_that_are_no_widths_name_no_rank() {
+        assert!(ranks_near(7, 0).is_empty());
+        assert!(!ranks_near(usize::MAX, usize::MAX).is_empty());
+    }
+}
