@@ -1,4 +1,4 @@
-//! Bone and MiSS adapters for [burn](burn).
+//! Bone and MiSS adapters for [burn].
 //!
 //! Swap `burn::nn::Linear` for [`BoneLinear`] in a model of your own, [`attach`] adapters to the
 //! layers you choose by module path, and train: only the adapters get gradients. Adapters are
