@@ -1,4 +1,4 @@
-use crate::Targets;
+use crate::{Misfit, Targets};
 
 /// Which blocks of the weight share one adapter block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +38,8 @@ impl Variant {
     ///
     /// # Errors
     ///
-    /// A sentence that names what does not divide.
-    pub fn check(&self, rank: usize, d_input: usize, d_output: usize) -> Result<(), String> {
+    /// [`Misfit`] names what does not divide.
+    pub fn check(&self, rank: usize, d_input: usize, d_output: usize) -> Result<(), Misfit> {
         if rank == 0 {
             return Err("the rank must be at least 1".into());
         }
@@ -53,17 +53,16 @@ impl Variant {
                 if odd.is_empty() {
                     return Ok(());
                 }
-                Err(format!(
-                    "rank {rank} does not divide {}; use a rank that divides both, or miss, which needs no division",
-                    odd.join(" and ")
-                ))
+                let odd = odd.join(" and ");
+                Err(Misfit::Rank { rank, odd })
             }
             Self::Miss => Ok(()),
             Self::MissMini { width } => {
                 if *width == 0 || !d_output.is_multiple_of(*width) {
                     return Err(format!(
                         "miss-mini's width {width} does not divide its {d_output} outputs"
-                    ));
+                    )
+                    .into());
                 }
                 Ok(())
             }
@@ -79,14 +78,6 @@ impl Variant {
             Self::MissMini { width } => vec![rank, *width],
         }
     }
-}
-
-/// The rank that `reason`, which [`Variant::check`] gave, says does not divide a layer's widths.
-pub(crate) fn rank_misfit(reason: &str) -> Option<usize> {
-    let (rank, _) = reason
-        .strip_prefix("rank ")?
-        .split_once(" does not divide ")?;
-    rank.parse().ok().filter(|rank| *rank > 0)
 }
 
 /// What to attach, and where.

@@ -7,6 +7,36 @@ fn lines<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  {item}")).collect()
 }
 
+/// What keeps an adapter off a layer, or from being used on it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The block size does not divide the layer's widths.
+    #[error(
+        "rank {rank} does not divide {odd}; use a rank that divides both, or miss, which needs no division"
+    )]
+    Rank {
+        /// The block size.
+        rank: usize,
+        /// The widths it does not divide, in words.
+        odd: String,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<&str> for Misfit {
+    fn from(text: &str) -> Self {
+        Self::Other(text.to_string())
+    }
+}
+
+impl From<String> for Misfit {
+    fn from(text: String) -> Self {
+        Self::Other(text)
+    }
+}
+
 /// One layer that an adapter cannot be put on, or used on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{module} ({d_input} inputs, {d_output} outputs): {reason}")]
@@ -18,7 +48,7 @@ pub struct LayerError {
     /// Output features of the layer.
     pub d_output: usize,
     /// What is wrong and what would not be.
-    pub reason: String,
+    pub reason: Misfit,
 }
 
 /// Why adapters could not be attached. The module is unchanged.

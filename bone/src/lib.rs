@@ -33,7 +33,7 @@ pub use adapter::Adapter;
 pub use attach::{attach, detach};
 pub use backend::Backend;
 pub use config::{AdapterConfig, BlockAxis, Variant};
-pub use error::{AttachError, FileError, LayerError, MergeError};
+pub use error::{AttachError, FileError, LayerError, MergeError, Misfit};
 pub use lifecycle::{
     ParamCount, count_params, disable, enable, freeze_base, merge, unfreeze_all, unmerge,
 };

@@ -1,5 +1,5 @@
 use crate::adapter::{Adapter, adapter_dtype};
-use crate::{AdapterConfig, Backend, LayerError};
+use crate::{AdapterConfig, Backend, LayerError, Misfit};
 use burn::module::{Initializer, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Tensor, module::linear};
@@ -132,7 +132,7 @@ impl<B: Backend> BoneLinear<B> {
         to_dtype(y, dtype).reshape(shape)
     }
 
-    fn error(&self, module: &str, reason: impl Into<String>) -> LayerError {
+    fn error(&self, module: &str, reason: impl Into<Misfit>) -> LayerError {
         let [d_input, d_output] = self.dims();
         LayerError {
             module: module.to_string(),

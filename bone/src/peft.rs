@@ -229,7 +229,9 @@ fn checked<B: Backend>(
     layer: &BoneLinear<B>,
     view: &TensorView<'_>,
 ) -> Result<TensorData, String> {
-    layer.check(config, path).map_err(|error| error.reason)?;
+    layer
+        .check(config, path)
+        .map_err(|error| error.reason.to_string())?;
     let [d_input, d_output] = layer.dims();
     let shape = config.variant.shape(config.rank, d_input, d_output);
     if view.shape() != shape {

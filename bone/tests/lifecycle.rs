@@ -273,7 +273,11 @@ fn errors_list_every_offender() {
             Err(AttachError::Layers(layers)) => {
                 let modules: Vec<_> = layers.iter().map(|layer| &layer.module).collect();
                 assert_eq!(modules, ADAPTED);
-                assert!(layers[0].reason.contains("already"), "{}", layers[0]);
+                assert!(
+                    layers[0].reason.to_string().contains("already"),
+                    "{}",
+                    layers[0]
+                );
             }
             other => panic!("{other:?}"),
         }

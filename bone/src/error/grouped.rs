@@ -1,7 +1,6 @@
 //! Many layers with the same fault, in as few lines as say it all.
 
-use super::LayerError;
-use crate::config::rank_misfit;
+use super::{LayerError, Misfit};
 use crate::target::without_numbers;
 use std::fmt;
 
@@ -45,8 +44,12 @@ impl fmt::Display for Grouped<'_> {
 impl Grouped<'_> {
     /// The rank that divides none of the layers' widths, if that is what is wrong with all.
     fn common_rank(&self) -> Option<usize> {
-        let rank = rank_misfit(&self.0.first()?.reason)?;
-        let same = |layer: &LayerError| rank_misfit(&layer.reason) == Some(rank);
+        let rank_of = |layer: &LayerError| match layer.reason {
+            Misfit::Rank { rank, .. } => Some(rank),
+            Misfit::Other(_) => None,
+        };
+        let rank = rank_of(self.0.first()?)?;
+        let same = |layer: &LayerError| rank_of(layer) == Some(rank);
         self.0.iter().all(same).then_some(rank)
     }
 
