@@ -178,18 +178,34 @@ pub enum RowError {
     },
 }
 
+/// Problems of one kind on one line, others a line each.
 fn list(shown: &[(Place, Problem)], total: usize) -> String {
-    let mut text = shown
-        .iter()
-        .map(|(place, problem)| format!("\n  {place}: {problem}"))
-        .collect::<String>();
-    if total > shown.len() {
-        text.push_str(&format!("\n  and {} more", total - shown.len()));
-    }
+    let more = match total - shown.len() {
+        0 => String::new(),
+        more => format!("and {more} more"),
+    };
+    let alike = shown
+        .windows(2)
+        .all(|pair| pair[0].1.to_string() == pair[1].1.to_string());
+    let (mut text, between) = match shown {
+        [(_, problem), ..] if alike => {
+            let mut places: Vec<_> = shown.iter().map(|(place, _)| place.to_string()).collect();
+            places.extend(Some(more).filter(|more| !more.is_empty()));
+            (format!(" {problem} ({})", places.join(", ")), "; ")
+        }
+        _ => {
+            let lines = shown
+                .iter()
+                .map(|(place, problem)| format!("{place}: {problem}"))
+                .chain(Some(more).filter(|more| !more.is_empty()));
+            (lines.map(|line| format!("\n  {line}")).collect(), "\n  ")
+        }
+    };
     let missing = |(_, problem): &(_, Problem)| matches!(problem, Problem::Missing(_));
     if shown.iter().any(missing) {
+        text.push_str(between);
         text.push_str(
-            "\n  correct the rows, or name their fields with \
+            "correct the rows, or name their fields with \
              --field-map instruction=FIELD,response=FIELD[,input=FIELD]",
         );
     }
