@@ -215,10 +215,6 @@ impl<B: Backend> Adapter<B> {
 
 /// `x·W` with a weight held in any precision, computed in `x`'s.
 pub(crate) fn base_product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
-    let weight = if weight.dtype() == x.dtype() {
-        weight
-    } else {
-        weight.cast(x.dtype())
-    };
+    let weight = weight.cast(x.dtype());
     x.matmul(weight)
 }

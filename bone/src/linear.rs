@@ -106,11 +106,11 @@ impl<B: Backend> BoneLinear<B> {
         match (&self.adapter, self.state) {
             (Some(adapter), State::Enabled) => self.adapted(adapter, input),
             _ => {
-                let weight = to_dtype(self.weight.val(), input.dtype());
+                let weight = self.weight.val().cast(input.dtype());
                 let bias = self
                     .bias
                     .as_ref()
-                    .map(|bias| to_dtype(bias.val(), input.dtype()));
+                    .map(|bias| bias.val().cast(input.dtype()));
                 linear(input, weight, bias)
             }
         }
@@ -123,13 +123,13 @@ impl<B: Backend> BoneLinear<B> {
         // A one-dimensional input is a batch of one.
         let batch = if D == 1 { 1 } else { shape[0] };
         let n = shape[..D - 1].iter().product();
-        let x = to_dtype(input.reshape([n, d_input]), adapter.dtype());
+        let x = input.reshape([n, d_input]).cast(adapter.dtype());
         let mut y = adapter.forward(x, self.weight.val(), batch);
         if let Some(bias) = &self.bias {
-            y = y + to_dtype(bias.val(), adapter.dtype()).unsqueeze();
+            y = y + bias.val().cast(adapter.dtype()).unsqueeze();
         }
         shape[D - 1] = d_output;
-        to_dtype(y, dtype).reshape(shape)
+        y.cast(dtype).reshape(shape)
     }
 
     fn error(&self, module: &str, reason: impl Into<Misfit>) -> LayerError {
@@ -203,7 +203,7 @@ impl<B: Backend> BoneLinear<B> {
             (None, _) => Err(self.error(path, "it carries no adapter")),
             (_, State::Merged) => Err(self.error(path, "its adapter is merged already")),
             (Some(adapter), _) => {
-                let weight = to_dtype(self.weight.val(), adapter.dtype());
+                let weight = self.weight.val().cast(adapter.dtype());
                 let merged = adapter.merge(weight);
                 self.with_weight(merged, State::Merged, path)
             }
@@ -219,7 +219,7 @@ impl<B: Backend> BoneLinear<B> {
     pub fn unmerge(self, path: &str) -> Result<Self, LayerError> {
         match (&self.adapter, self.state) {
             (Some(adapter), State::Merged) => {
-                let weight = to_dtype(self.weight.val(), adapter.dtype());
+                let weight = self.weight.val().cast(adapter.dtype());
                 match adapter.unmerge(weight) {
                     Ok(weight) => self.with_weight(weight, State::Enabled, path),
                     Err(reason) => Err(self.error(path, reason)),
@@ -237,7 +237,7 @@ impl<B: Backend> BoneLinear<B> {
     ) -> Result<Self, LayerError> {
         let dtype = self.weight.dtype();
         // The merged weight is a value, not a step of a graph.
-        let weight = to_dtype(weight.detach(), dtype);
+        let weight = weight.detach().cast(dtype);
         let finite = weight.clone().abs().max().cast(DType::F32).into_scalar();
         if !burn::tensor::ElementConversion::elem::<f32>(finite).is_finite() {
             return Err(self.error(path, "the merged weight would not be finite"));
@@ -246,15 +246,6 @@ impl<B: Backend> BoneLinear<B> {
         self.weight = self.weight.map(|_| weight.set_require_grad(tracked));
         self.state = state;
         Ok(self)
-    }
-}
-
-/// The tensor in `dtype`, itself where it already is.
-fn to_dtype<B: Backend, const D: usize>(tensor: Tensor<B, D>, dtype: DType) -> Tensor<B, D> {
-    if tensor.dtype() == dtype {
-        tensor
-    } else {
-        tensor.cast(dtype)
     }
 }
 

@@ -88,10 +88,10 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         trained_tokens: f64,
         learning_rate: f64,
     ) -> (M, Result<Outcome, NonFinite>) {
-        let loss_sum = to_f32(loss_sum);
+        let loss_sum = loss_sum.cast(DType::F32);
         let squared = grads
             .squared_norm::<B, M>(&model)
-            .map_or_else(|| loss_sum.zeros_like(), to_f32);
+            .map_or_else(|| loss_sum.zeros_like(), |sum| sum.cast(DType::F32));
         let read = Tensor::cat(vec![loss_sum, squared], 0).into_data();
         let mut read = read.iter::<f64>();
         let loss = read.next().unwrap_or(f64::NAN) / trained_tokens;
@@ -103,14 +103,6 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         let grads = grads.scaled::<B, M>(&model, factor);
         let model = self.adamw.step(learning_rate, model, grads);
         (model, Ok(Outcome { loss, grad_norm }))
-    }
-}
-
-fn to_f32<B: burn::tensor::backend::Backend>(tensor: Tensor<B, 1>) -> Tensor<B, 1> {
-    if tensor.dtype() == DType::F32 {
-        tensor
-    } else {
-        tensor.cast(DType::F32)
     }
 }
 

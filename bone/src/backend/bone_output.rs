@@ -34,15 +34,6 @@ fn effective_rows<B: Backend>(rows: Tensor<B, 2>, block: Tensor<B, 3>) -> Tensor
     sum.reshape([out, input])
 }
 
-/// Half-precision weights are widened: `W'` is formed in the adapter's precision.
-fn widen<B: Backend>(rows: Tensor<B, 2>, like: &Tensor<B, 3>) -> Tensor<B, 2> {
-    if rows.dtype() == like.dtype() {
-        rows
-    } else {
-        rows.cast(like.dtype())
-    }
-}
-
 pub(super) fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -53,7 +44,8 @@ pub(super) fn product<B: Backend>(
         tensor::<B, 2>(weight),
         tensor::<B, 3>(block),
     );
-    let effective = effective_rows(widen(w.transpose(), &block), block);
+    // Half-precision weights are widened: `W'` is formed in the adapter's precision.
+    let effective = effective_rows(w.transpose().cast(block.dtype()), block);
     primitive(x.matmul(effective.transpose()))
 }
 
@@ -75,7 +67,7 @@ pub(super) fn backward<B: Backend>(
     for first in (0..blocks).step_by(step) {
         let g = step.min(blocks - first);
         let rows = first * r..(first + g) * r;
-        let w_rows = widen(w.clone().slice([rows.clone(), 0..d_in]), &block);
+        let w_rows = w.clone().slice([rows.clone(), 0..d_in]).cast(block.dtype());
         let b_rows = block.clone().slice([first..first + g, 0..r, 0..r]);
         let grad_rows = grad.clone().slice([0..grad.dims()[0], rows]);
 

@@ -39,11 +39,7 @@ impl<B: Backend> CausalLm<B> for Llama<B> {
     fn embed(&self, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let hidden = self.model.embed_tokens.forward(tokens);
         let dtype = compute_dtype(hidden.dtype());
-        if hidden.dtype() == dtype {
-            hidden
-        } else {
-            hidden.cast(dtype)
-        }
+        hidden.cast(dtype)
     }
 
     fn blocks(&self) -> &[LlamaBlock<B>] {
@@ -66,11 +62,7 @@ impl<B: Backend> CausalLm<B> for Llama<B> {
             Some(head) => head.forward(hidden),
             None => {
                 let weight = self.model.embed_tokens.weight.val().transpose();
-                let weight = if weight.dtype() == hidden.dtype() {
-                    weight
-                } else {
-                    weight.cast(hidden.dtype())
-                };
+                let weight = weight.cast(hidden.dtype());
                 burn::tensor::module::linear(hidden, weight, None)
             }
         }

@@ -19,12 +19,7 @@ impl<B: Backend> RmsNorm<B> {
     ///
     /// - hidden: `[..., hidden_size]`, and so the output
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
-        let weight = self.weight.val();
-        let weight = if weight.dtype() == hidden.dtype() {
-            weight
-        } else {
-            weight.cast(hidden.dtype())
-        };
+        let weight = self.weight.val().cast(hidden.dtype());
         let mean = hidden.clone().square().mean_dim(D - 1);
         hidden * mean.add_scalar(self.epsilon).sqrt().recip() * weight.unsqueeze()
     }
