@@ -76,6 +76,20 @@ pub enum AttachError {
     /// Layers the adapter does not fit.
     #[error("the adapter does not fit {} layer(s):{}", .0.len(), Grouped(.0))]
     Layers(Vec<LayerError>),
+    /// Weights that would train whole although their layer carries an adapter.
+    #[error(
+        "these would train whole and through an adapter at once: {}; take the layers out of the targets, or do not train them whole",
+        .0.join(", ")
+    )]
+    Whole(Vec<String>),
+}
+
+/// Values that a module's parameters cannot take; one line an offender. The module is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} parameter(s) cannot take their values:{}", .problems.len(), lines(.problems))]
+pub struct ValueError {
+    /// One line an offender, by its name.
+    pub problems: Vec<String>,
 }
 
 /// Why adapters could not be merged or unmerged. The module is unchanged.

@@ -28,18 +28,20 @@ mod linear;
 pub mod peft;
 mod surgery;
 mod target;
+pub mod weights;
 
 pub use adapter::Adapter;
 pub use attach::{attach, detach};
 pub use backend::Backend;
 pub use config::{AdapterConfig, BlockAxis, Variant};
-pub use error::{AttachError, FileError, LayerError, MergeError, Misfit};
+pub use error::{AttachError, FileError, LayerError, MergeError, Misfit, ValueError};
 pub use lifecycle::{
     ParamCount, count_params, disable, enable, freeze_base, merge, unfreeze_all, unmerge,
 };
 pub use linear::{BoneLinear, BoneLinearConfig, BoneLinearRecord, State};
 pub use surgery::{map_linears, visit_linears};
 pub use target::{Selection, Targets};
+pub use weights::train_also;
 
 #[cfg(test)]
 mod testing;

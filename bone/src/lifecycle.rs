@@ -1,5 +1,6 @@
 //! What is done with a module's adapters as a whole.
 
+use crate::weights::Position;
 use crate::{Backend, BoneLinear, LayerError, MergeError, map_linears, visit_linears};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -16,23 +17,20 @@ pub struct ParamCount {
 
 struct SetTrainable {
     adapters_only: bool,
-    inside_adapter: usize,
+    position: Position,
 }
-
-const ADAPTER: &str = "adapter";
-const LAYER: &str = "Struct:Linear";
 
 impl<B: Backend> ModuleMapper<B> for SetTrainable {
     fn enter_module(&mut self, name: &str, container: &str) {
-        self.inside_adapter += usize::from(name == ADAPTER && container == LAYER);
+        self.position.enter(name, container);
     }
 
     fn exit_module(&mut self, name: &str, container: &str) {
-        self.inside_adapter -= usize::from(name == ADAPTER && container == LAYER);
+        self.position.exit(name, container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        param.set_require_grad(!self.adapters_only || self.inside_adapter > 0)
+        param.set_require_grad(!self.adapters_only || self.position.is_adapter())
     }
 }
 
@@ -40,7 +38,7 @@ impl<B: Backend> ModuleMapper<B> for SetTrainable {
 pub fn freeze_base<B: Backend, M: Module<B>>(module: M) -> M {
     module.map(&mut SetTrainable {
         adapters_only: true,
-        inside_adapter: 0,
+        position: Position::default(),
     })
 }
 
@@ -48,7 +46,7 @@ pub fn freeze_base<B: Backend, M: Module<B>>(module: M) -> M {
 pub fn unfreeze_all<B: Backend, M: Module<B>>(module: M) -> M {
     module.map(&mut SetTrainable {
         adapters_only: false,
-        inside_adapter: 0,
+        position: Position::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use regex::Regex;
 use std::collections::BTreeSet;
 
 /// Names of output heads, which `all-linear` leaves out as PEFT does.
-const HEADS: [&str; 2] = ["lm_head", "head"];
+pub(crate) const HEADS: [&str; 2] = ["lm_head", "head"];
 
 /// A set of layers.
 #[derive(Debug, Clone, PartialEq, Eq)]

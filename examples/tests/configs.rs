@@ -68,3 +68,29 @@ fn the_metamath_template_ends_as_the_papers_targets_do() {
     };
     assert_eq!(template.prompt(&row), Template::Alpaca.prompt(&row));
 }
+
+#[test]
+fn rwkv6_metamath_is_the_seeds() {
+    use bone_train::data::{Row, Template};
+    let config = read("rwkv6-metamath.toml");
+    let Method::Adapter(adapter) = &config.method else {
+        panic!("{:?}", config.method);
+    };
+    assert_eq!(adapter.rank, 64);
+    assert_eq!((config.beta1, config.beta2, config.eps), (0.9, 0.99, 1e-8));
+    assert_eq!(
+        (config.learning_rate, config.schedule.name()),
+        (2e-5, "constant")
+    );
+    assert_eq!(config.max_seq_len, 512);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/rwkv6-metamath.template");
+    let template = Template::load(path.to_str().expect("UTF-8")).expect("valid");
+    assert_eq!(template.suffix(), "\x17");
+    let row = Row {
+        index: 0,
+        instruction: "How many?".into(),
+        input: String::new(),
+        response: "Two.".into(),
+    };
+    assert_eq!(template.prompt(&row), "User: How many?\n\nAssistant: ");
+}

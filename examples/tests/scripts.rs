@@ -29,27 +29,30 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn run_bone_passes_everything_on() {
     let flags = ["m", "d", "o", "--rank", "4"];
-    let by_arguments = run("llama2/run_bone.sh", &flags, &[]);
-    let line = text(&by_arguments.stdout);
-    assert!(line.starts_with("train ") && line.contains("llama2-metamath.toml --template "));
-    let given = "--model m --data d --out o --rank 4\n";
-    assert!(line.ends_with(given), "{line}");
-    let environment = [("MODEL", "m"), ("DATA", "d"), ("OUT", "o")];
-    let by_environment = run("llama2/run_bone.sh", &["--rank", "4"], &environment);
-    assert_eq!(text(&by_environment.stdout), line);
+    for model in ["llama2", "rwkv6"] {
+        let name = format!("{model}/run_bone.sh");
+        let by_arguments = run(&name, &flags, &[]);
+        let line = text(&by_arguments.stdout);
+        let config = format!("{model}-metamath.toml --template ");
+        assert!(line.starts_with("train ") && line.contains(&config));
+        let given = "--model m --data d --out o --rank 4\n";
+        assert!(line.ends_with(given), "{line}");
+        let environment = [("MODEL", "m"), ("DATA", "d"), ("OUT", "o")];
+        let by_environment = run(&name, &["--rank", "4"], &environment);
+        assert_eq!(text(&by_environment.stdout), line);
+    }
 }
 
 #[test]
 fn merge_bone_passes_everything_on() {
-    let output = run(
-        "llama2/merge_bone.sh",
-        &["m", "a b", "o", "--device", "cpu"],
-        &[],
-    );
-    assert_eq!(
-        text(&output.stdout),
-        "merge --model m --adapter a b --out o --device cpu\n"
-    );
+    for model in ["llama2", "rwkv6"] {
+        let name = format!("{model}/merge_bone.sh");
+        let output = run(&name, &["m", "a b", "o", "--device", "cpu"], &[]);
+        assert_eq!(
+            text(&output.stdout),
+            "merge --model m --adapter a b --out o --device cpu\n"
+        );
+    }
 }
 
 #[test]
@@ -57,6 +60,8 @@ fn what_is_missing_gives_the_usage() {
     for name in [
         "llama2/run_bone.sh",
         "llama2/merge_bone.sh",
+        "rwkv6/run_bone.sh",
+        "rwkv6/merge_bone.sh",
         "shakespeare_rows.sh",
     ] {
         let output = run(name, &[], &[]);

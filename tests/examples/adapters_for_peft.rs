@@ -1,13 +1,14 @@
-//! Writes adapters of every variant on the fixture model, trained a few steps by us, with the
-//! logits they give and the merged model: what `tests/reference/check_adapters.py` holds against
+//! Writes adapters of every variant on the fixture model, and adapters with parameters trained
+//! whole beside them, trained a few steps by us, with the logits they give and the merged model: what `tests/reference/check_adapters.py` holds against
 //! PEFT and transformers.
 //!
 //! `cargo run -p bone-tests --example adapters_for_peft -- DIR`
 
+use bone::peft::Contents;
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_llama2::Llama;
 use bone_lm::generate::token_tensor;
-use bone_lm::{CausalLm, checkpoint};
+use bone_lm::{CausalLm, Part, checkpoint};
 use bone_tests::{Run, fixtures};
 use bone_train::gradients::Gradients;
 use bone_train::models::save_folder;
@@ -15,36 +16,62 @@ use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::step::{Savings, backward};
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
-use burn::tensor::TensorData;
-use std::collections::BTreeMap;
+use burn::tensor::{FloatDType, TensorData};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 type B = Autodiff<Flex>;
+
+const BASE: &str = "llama-tiny";
 
 fn main() {
     let Some(folder) = std::env::args().nth(1).map(PathBuf::from) else {
         eprintln!("usage: adapters_for_peft DIR");
         std::process::exit(2);
     };
-    for (name, variant, rank) in [
-        ("bone", Variant::Bone(BlockAxis::Output), 4),
-        ("bone-input", Variant::Bone(BlockAxis::Input), 4),
-        ("miss", Variant::Miss, 8),
-        ("miss-mini", Variant::MissMini { width: 4 }, 8),
+    let bone = Variant::Bone(BlockAxis::Output);
+    let ends = [Part::Norm, Part::Embedding, Part::Head];
+    for (name, base, variant, rank, parts) in [
+        ("bone", BASE, bone, 4, &[][..]),
+        ("bone-input", BASE, Variant::Bone(BlockAxis::Input), 4, &[]),
+        ("miss", BASE, Variant::Miss, 8, &[]),
+        ("miss-mini", BASE, Variant::MissMini { width: 4 }, 8, &[]),
+        (
+            "miss-norms-head",
+            BASE,
+            Variant::Miss,
+            8,
+            &[Part::Norm, Part::Head],
+        ),
+        ("bone-all-parts", BASE, bone, 4, &ends),
+        // PEFT would not tie the embedding, and must refuse it.
+        ("miss-tied", "llama-tiny-tied", Variant::Miss, 8, &ends[..2]),
     ] {
-        write(&folder.join(name), variant, rank);
+        write(&folder.join(name), base, variant, rank, parts);
         println!("{}", folder.join(name).display());
     }
 }
 
-fn write(folder: &Path, variant: Variant, rank: usize) {
+fn write(folder: &Path, base: &str, variant: Variant, rank: usize, parts: &[Part]) {
     let device = Default::default();
-    let base = fixtures().join("llama-tiny");
+    let base_name = base;
+    let base = fixtures().join(base);
     let targets = Targets::new(Selection::AllLinear);
     let config = AdapterConfig::new(variant, rank, targets);
-    let model = Llama::<B>::from_folder(&base, &device, None).expect("the fixture loads");
+    let f32 = Some(FloatDType::F32);
+    let model = Llama::<B>::from_folder(&base, &device, f32).expect("the fixture loads");
+    let full: BTreeSet<_> = bone::weights::infos::<B, _>(&model)
+        .into_keys()
+        .filter(|name| {
+            model
+                .part_of(name)
+                .is_some_and(|part| parts.contains(&part))
+        })
+        .collect();
     let model = bone::attach(model, &config).expect("fits");
-    let mut model = bone::freeze_base(model);
+    let model = bone::freeze_base(model);
+    let mut model: Llama<B> =
+        bone::train_also(model, |name| full.contains(name)).expect("no adapter on these");
     let run = Run::open(fixtures().join("golden-llama-tiny-miss-r8"));
     let mut optimizer = Optimizer::new(AdamWSettings::default());
     let savings = Savings {
@@ -55,7 +82,8 @@ fn write(folder: &Path, variant: Variant, rank: usize) {
         let count = batch.trained_tokens() as f64;
         let mut grads = Gradients::default();
         let at = (0, step as u64);
-        let sum = backward(&model, batch, 1.0 / count, savings, at, &device, &mut grads);
+        let how = (savings, None);
+        let sum = backward(&model, batch, 1.0 / count, how, at, &device, &mut grads);
         let outcome;
         (model, outcome) = optimizer.step(model, grads, sum, count, 5e-3);
         outcome.expect("finite");
@@ -82,10 +110,14 @@ fn write(folder: &Path, variant: Variant, rank: usize) {
     .expect("renamed");
     std::fs::remove_dir(&written).expect("empty");
 
-    bone::peft::save::<B, _>(&model, &config, Some("llama-tiny"), &folder.join("adapter"))
-        .expect("saves");
+    let contents = Contents {
+        adapter: Some(config),
+        full,
+    };
+    let adapter = folder.join("adapter");
+    bone::peft::save::<B, _>(&model, contents, Some(base_name), &adapter).expect("saves");
     let merged = bone::merge(model).expect("finite").valid();
     save_folder(&merged, &base, &folder.join("merged")).expect("saves");
-    let plain = Llama::<Flex>::from_folder(&base, &device, None).expect("loads");
+    let plain = Llama::<Flex>::from_folder(&base, &device, f32).expect("loads");
     save_folder(&plain, &base, &folder.join("model")).expect("saves");
 }

@@ -32,6 +32,8 @@ def differences(made, committed):
 def file_differences(a, b):
     if a.suffix == ".safetensors":
         return tensor_differences(load_file(a), load_file(b))
+    if a.suffix == ".pth":
+        return tensor_differences(torch.load(a, weights_only=True), torch.load(b, weights_only=True))
     if a.suffix == ".json":
         return value_differences(json.loads(a.read_text()), json.loads(b.read_text()))
     return ["differs"]

@@ -7,11 +7,13 @@ record stands on two implementations and not on one.
 W is `[out, in]` as checkpoints store it, r the block size, W[o,k] the r x r block
 in block-row o and block-column k.
 
-    bat   B [out/r, r, r]   W'[o,k] = W[o,k] + W[o,k] B[o] + B[o]
-    miss  D [r, out]        W'[o,i] = W[o,i] + D[i mod r, o]
-    mini  M [r, m]          miss with D[j,o] = M[j, o mod m]
+    bat      B [out/r, r, r]   W'[o,k] = W[o,k] + W[o,k] B[o] + B[o]
+    bat-row  B [in/r, r, r]    W'[o,k] = W[o,k] + W[o,k] B[k] + B[k]
+    miss     D [r, out]        W'[o,i] = W[o,i] + D[i mod r, o]
+    mini     M [r, m]          miss with D[j,o] = M[j, o mod m]
 
-"bat" is what `bone` calls bone on the output axis.
+"bat" is what `bone` calls bone on the output axis, and the RWKV6 records "bat-col"; "bat-row" is
+bone on the input axis.
 """
 
 import torch
@@ -30,6 +32,18 @@ def bat(weight, blocks):
     return torch.cat(rows, dim=0)
 
 
+def bat_row(weight, blocks):
+    r = blocks.shape[-1]
+    columns = []
+    for k, b in enumerate(blocks):
+        column = []
+        for o in range(weight.shape[0] // r):
+            w = weight[o * r : (o + 1) * r, k * r : (k + 1) * r]
+            column.append(w + w @ b + b)
+        columns.append(torch.cat(column, dim=0))
+    return torch.cat(columns, dim=1)
+
+
 def miss(weight, shards):
     column = torch.arange(weight.shape[1]) % shards.shape[0]
     return weight + shards[column].T
@@ -40,7 +54,7 @@ def mini(weight, shards):
     return miss(weight, shards[:, output])
 
 
-METHODS = {"bat": bat, "miss": miss, "mini": mini}
+METHODS = {"bat": bat, "bat-col": bat, "bat-row": bat_row, "miss": miss, "mini": mini}
 
 
 def adapted_logits(model, method, adapter, tokens):
@@ -64,8 +78,10 @@ def masked_loss(logits, tokens, loss_weights):
     return (nll * kept).sum() / kept.sum()
 
 
-def replay(model, method, adapter, batches, loss_weights, settings):
-    """Train `adapter` (path -> zero tensor) on `model` with AdamW written out by hand.
+def replay(run, adapter, batches, loss_weights, settings):
+    """Train `adapter` (path -> zero tensor) with AdamW written out by hand.
+
+    `run(adapter, tokens)` gives the logits.
 
     Returns losses, global gradient norms, the first gradients and the final adapter.
     """
@@ -75,7 +91,7 @@ def replay(model, method, adapter, batches, loss_weights, settings):
     second = {path: torch.zeros_like(tensor) for path, tensor in adapter.items()}
     losses, norms, grad0 = [], [], None
     for step, (tokens, weights) in enumerate(zip(batches, loss_weights), start=1):
-        loss = masked_loss(adapted_logits(model, method, adapter, tokens), tokens, weights)
+        loss = masked_loss(run(adapter, tokens), tokens, weights)
         grads = dict(zip(adapter, torch.autograd.grad(loss, list(adapter.values()))))
         grad0 = grad0 or grads
         losses.append(loss.item())

@@ -161,7 +161,7 @@ def write_models(out):
         write_golden(folder, dtype, seed)
 
 
-def training_batches(seed):
+def training_batches(seed, steps=STEPS, rows=ROWS, length=LENGTH):
     """Rows of TEXT: `<s>`, an untrained prompt, a trained response; some end in `</s>` early.
 
     A padded row repeats `</s>` with weight 0 after its own, whose weight is 1, so that a
@@ -169,13 +169,13 @@ def training_batches(seed):
     """
     random = np.random.Generator(np.random.PCG64(seed))
     encode = tokenizer()
-    batches = np.full((STEPS, ROWS, LENGTH), EOS, dtype=np.int32)
+    batches = np.full((steps, rows, length), EOS, dtype=np.int32)
     loss_weights = np.zeros_like(batches)
-    for row, weights in zip(batches.reshape(-1, LENGTH), loss_weights.reshape(-1, LENGTH)):
-        start = random.integers(0, len(TEXT) - LENGTH)
+    for row, weights in zip(batches.reshape(-1, length), loss_weights.reshape(-1, length)):
+        start = random.integers(0, len(TEXT) - length)
         prompt = random.integers(4, 10)
-        end = random.choice([LENGTH, LENGTH, random.integers(12, LENGTH)])
-        ids = encode.encode(TEXT[start : start + LENGTH]).ids
+        end = random.choice([length, length, random.integers(12, length)])
+        ids = encode.encode(TEXT[start : start + length]).ids
         row[:end] = ids[:end]
         weights[prompt : end + 1] = 1
     return torch.from_numpy(batches), torch.from_numpy(loss_weights)
@@ -265,7 +265,11 @@ def confirm(name, model, folder, record, settings):
     zero = {path: torch.zeros_like(tensor) for path, tensor in saved.items()}
     with torch.enable_grad():
         losses, norms, grad0, adapter = replay(
-            model, method, zero, record["batches"].long(), record["loss_weights"], settings
+            lambda adapter, tokens: adapted_logits(model, method, adapter, tokens),
+            zero,
+            record["batches"].long(),
+            record["loss_weights"],
+            settings,
         )
 
     def gap(a, b):
@@ -302,8 +306,9 @@ def make(out):
         path.chmod(0o644)
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def main(make, description):
+    """The command of a fixtures script; `make(folder)` writes its fixtures."""
+    arguments = argparse.ArgumentParser(description=description.split("\n")[0])
     arguments.add_argument("--out", type=Path, default=FIXTURES)
     arguments.add_argument("--check", action="store_true", help="compare with --out, change nothing")
     arguments = arguments.parse_args()
@@ -327,4 +332,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(make, __doc__))

@@ -5,6 +5,8 @@ use bone_train::data::Batch;
 use burn::tensor::{DType, TensorData};
 use std::path::{Path, PathBuf};
 
+pub mod replay;
+
 /// The fixtures in the repository, made by the scripts in `tests/reference`.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")

@@ -129,3 +129,17 @@ fn a_wrong_folder_lists_what_is_wrong() {
         assert!(error.contains(name), "{name} not in {error}");
     }
 }
+
+#[test]
+fn the_parts_of_a_configuration_are_those_of_the_model() {
+    for name in ["llama-tiny", "llama-tiny-tied"] {
+        let model = load(&fixtures().join(name));
+        let mut found = std::collections::BTreeMap::new();
+        for (name, info) in bone::weights::infos::<Flex, _>(&model) {
+            if let Some(part) = model.part_of(&name) {
+                *found.entry(part).or_default() += info.shape.iter().product::<usize>();
+            }
+        }
+        assert_eq!(model.config().part_params(), found, "{name}");
+    }
+}

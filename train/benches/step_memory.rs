@@ -8,7 +8,9 @@ use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_llama2::{Llama, LlamaConfig};
 use bone_train::data::Batch;
 use bone_train::gradients::Gradients;
-use bone_train::memory::{Estimate, ModelShape, RunShape, human, peak_resident_bytes};
+use bone_train::memory::{
+    ActivationShape, Estimate, ModelShape, RunShape, human, peak_resident_bytes,
+};
 use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::step::{Savings, backward};
 use burn::backend::{Autodiff, Flex};
@@ -129,7 +131,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             &model,
             &batch,
             1.0 / count,
-            savings,
+            (savings, None),
             at,
             &device,
             &mut grads,
@@ -147,8 +149,11 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             intermediate_size: config.intermediate_size,
             num_layers: config.num_hidden_layers,
             vocab_size: config.vocab_size,
-            num_attention_heads: config.num_attention_heads,
-            head_dim: config.head_dim,
+            activations: ActivationShape::llama(
+                config.hidden_size,
+                config.intermediate_size,
+                config.num_attention_heads,
+            ),
         },
         &RunShape {
             trainable_parameters,
@@ -157,6 +162,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             base_mapped: false,
             batch_size: ROWS,
             max_seq_len: LEN,
+            chunk_ctx: None,
             recompute,
             chunked_head: chunked,
             head_chunk: chunk,

@@ -1,9 +1,11 @@
 //! Whether two models say the same: the proof of a merge.
 
+use bone::weights;
 use bone_lm::{Backend, CausalLm, generate::token_tensor};
 use burn::tensor::{DType, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// How far two models' logits lie apart on the same tokens.
@@ -93,10 +95,12 @@ impl Agreement {
     }
 }
 
-/// Mean |Δlogit| that rounding the adapted layers' weights to `stored` causes by itself: their
-/// weights are moved by up to half a unit in the last place, drawn evenly, and nothing else is.
+/// Mean |Δlogit| that rounding what training changed to `stored` causes by itself: the adapted
+/// layers' weights and the parameters `full` are moved by up to half a unit in the last place,
+/// drawn evenly, and nothing else is.
 pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
     model: &M,
+    full: &BTreeSet<String>,
     stored: DType,
     device: &B::Device,
 ) -> f64 {
@@ -106,6 +110,15 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
         _ => 2f32.powi(-12),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut values: BTreeMap<_, _> =
+        weights::weights_where::<B, M>(model, |name| full.contains(name)).collect();
+    for data in values.values_mut() {
+        let moved: Vec<f32> = data
+            .iter::<f32>()
+            .map(|value| value + value * rng.random_range(-half_unit..half_unit))
+            .collect();
+        *data = TensorData::new(moved, data.shape.clone());
+    }
     let moved = bone::map_linears::<B, M>(model.clone(), move |_, mut layer| {
         if layer.adapter().is_some() {
             layer.weight = layer.weight.map(|weight| {
@@ -121,7 +134,11 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
         }
         layer
     });
-    compare(model, &moved, device).mean
+    match weights::overlay::<B, M>(moved, values) {
+        Ok(moved) => compare(model, &moved, device).mean,
+        // Values that are not finite: no merge of them is good.
+        Err(_) => f64::NAN,
+    }
 }
 
 /// Largest |Δlogit| of a merge in f32.

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bone::AdapterConfig;
+use bone::{AdapterConfig, Variant};
+use bone_lm::Part;
+use bone_lm::tokenizer::TokenizerChoice;
 
 use crate::data::{FieldMap, Holdout, Template};
 use crate::schedule::{Schedule, ScheduleKind};
@@ -27,7 +29,7 @@ mod write;
 pub use error::{ConfigError, Problem};
 pub use read::resolve;
 pub use settings::{Flags, Origin, RawConfig, TrainArgs};
-pub use value::Layers;
+pub use value::{Layers, Parts};
 pub use words::{DtypeChoice, Init, MethodName};
 
 /// Memory that a chunk of logits takes, where `head_chunk` is not given.
@@ -38,15 +40,21 @@ const CHUNK_BYTES: usize = 64 << 20;
 pub enum Method {
     /// Adapters on a frozen base.
     Adapter(AdapterConfig),
+    /// The initial state of a recurrent model, everything else frozen.
+    State,
     /// Every weight of the model.
     Full,
 }
 
 impl Method {
-    /// The name users type: the variant's, or `full`.
+    /// The name users type: `bone`, `miss`, `miss-mini`, `state` or `full`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Adapter(adapter) => adapter.variant.name(),
+            Self::Adapter(adapter) => match adapter.variant {
+                Variant::Bone(_) => "bone",
+                variant => variant.name(),
+            },
+            Self::State => "state",
             Self::Full => "full",
         }
     }
@@ -67,7 +75,7 @@ pub enum Warmup {
 /// Two are equal when their values are; where the values came from does not count.
 #[derive(Debug, Clone)]
 pub struct TrainConfig {
-    /// Folder of the model.
+    /// The model: a folder, or a file of weights.
     pub model: PathBuf,
     /// File of training rows.
     pub data: PathBuf,
@@ -77,16 +85,23 @@ pub struct TrainConfig {
     pub overwrite: bool,
     /// What the model starts from.
     pub init: Init,
+    /// What turns text into tokens.
+    pub tokenizer: TokenizerChoice,
     /// How a row becomes a prompt and a completion.
     pub template: Template,
     /// The rows' fields; `None` to find them from the rows.
     pub field_map: Option<FieldMap>,
     /// Longest sequence in tokens, at least 2.
     pub max_seq_len: usize,
+    /// Tokens of the pieces a sequence is trained in, from 2 to below `max_seq_len`; `None` for
+    /// whole sequences.
+    pub chunk_ctx: Option<usize>,
     /// What is held out for validation.
     pub validation: Holdout,
     /// What trains.
     pub method: Method,
+    /// What trains whole beside adapters, in order, each once.
+    pub train_parts: Vec<Part>,
     /// Passes over the training rows, above 0. At least one of `epochs` and `max_steps` is there;
     /// with both the run ends at whichever comes first.
     pub epochs: Option<f64>,
@@ -132,11 +147,11 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The adapters that train; `None` when every weight does.
+    /// The adapters that train; `None` for a method without.
     pub fn adapter(&self) -> Option<AdapterConfig> {
         match &self.method {
             Method::Adapter(adapter) => Some(adapter.clone()),
-            Method::Full => None,
+            Method::State | Method::Full => None,
         }
     }
 

@@ -3,7 +3,8 @@
 //! [`read_rows`] reads JSON Lines or a JSON array, a [`Template`] turns a row into a prompt and a
 //! completion, [`tokenize`] makes [`Sample`]s that are masked by position, [`split_validation`]
 //! holds some of them out, and [`Batches`] orders the rest into optimizer [`Step`]s. Plain text
-//! goes through [`read_text`] and [`tokenize_text`] instead.
+//! goes through [`read_text`] and [`tokenize_text`] instead, or [`read_bytes`] and
+//! [`tokenize_bytes`] where tokens are bytes.
 
 mod batch;
 mod field_map;
@@ -26,4 +27,4 @@ pub use rows::{Place, Problem, Row, RowError, RowFile, RowFormat, read_rows};
 pub use sample::{Dropped, Limits, Sample, SampleError, tokenize};
 pub use split::{Holdout, Split, SplitError, split_validation};
 pub use template::{CustomTemplate, Template, TemplateError, TemplateProblem};
-pub use text::{TextError, read_text, tokenize_text};
+pub use text::{TextError, read_bytes, read_text, tokenize_bytes, tokenize_text};

@@ -3,7 +3,7 @@
 use crate::config::TrainConfig;
 use crate::data::{
     FieldMap, Limits, RowError, Sample, SampleError, Split, SplitError, Template, TextError,
-    read_rows, read_text, split_validation, tokenize, tokenize_text,
+    read_bytes, read_rows, read_text, split_validation, tokenize, tokenize_bytes, tokenize_text,
 };
 use bone_lm::tokenizer::Tokenizer;
 use std::path::Path;
@@ -70,13 +70,23 @@ fn text(
     tokenizer: &dyn Tokenizer,
     limits: Limits,
 ) -> Result<(Vec<Sample>, Vec<String>), DatasetError> {
-    let samples = tokenize_text(&read_text(path)?, tokenizer, limits)?;
-    let note = format!(
+    let mut notes = Vec::new();
+    let samples = match tokenizer.byte_level() {
+        Some(tokenizer) => {
+            let bytes = read_bytes(path)?;
+            if std::str::from_utf8(&bytes).is_err() {
+                notes.push("read as bytes: not UTF-8".to_owned());
+            }
+            tokenize_bytes(&bytes, tokenizer, limits)?
+        }
+        None => tokenize_text(&read_text(path)?, tokenizer, limits)?,
+    };
+    notes.push(format!(
         "plain text: {} chunks of up to {} tokens, every token trained",
         samples.len(),
         limits.max_seq_len
-    );
-    Ok((samples, vec![note]))
+    ));
+    Ok((samples, notes))
 }
 
 fn rows(

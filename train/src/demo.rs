@@ -7,6 +7,7 @@ use crate::config::{MethodName, RawConfig};
 use crate::data::{Holdout, Row};
 use crate::report::{self, Event, Reporter};
 use bone_lm::sampling::SamplingConfig;
+use bone_lm::tokenizer::TokenizerChoice;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -166,6 +167,7 @@ fn ask(
         &Request {
             model,
             adapter,
+            tokenizer: &TokenizerChoice::Auto,
             prompts,
             sampling: SamplingConfig::default(),
             max_new_tokens: 32,

@@ -1,7 +1,7 @@
 //! From `--device` to a backend type: the one place that names backends.
 
 use crate::gradients::Gradients;
-use crate::step::TrainBackend;
+use crate::models::ModelBackend;
 use bone::{AdapterConfig, BlockAxis, BoneLinearConfig, Selection, Targets, Variant};
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
@@ -115,7 +115,7 @@ pub trait OnDevice {
     type Output;
 
     /// Does the work.
-    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output;
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output;
 }
 
 /// The kinds this build has.
@@ -170,7 +170,7 @@ pub fn check(device: DeviceName) -> Result<(), DeviceError> {
     struct Probe;
     impl OnDevice for Probe {
         type Output = bool;
-        fn run<B: TrainBackend>(self, device: B::Device) -> bool {
+        fn run<B: ModelBackend>(self, device: B::Device) -> bool {
             let layer = BoneLinearConfig::new(8, 8).init::<B>(&device);
             let targets = Targets::new(Selection::AllLinear);
             let config = AdapterConfig::new(Variant::Bone(BlockAxis::Output), 4, targets);

@@ -3,10 +3,12 @@
 mod estimate;
 mod limit;
 mod process;
+mod shape;
 
-pub use estimate::{Estimate, MemoryError, ModelShape, RunShape, Term};
+pub use estimate::{Estimate, MemoryError, Term};
 pub use limit::{MemoryLimit, MemorySource, WeightsError, available_memory, check_weights};
 pub use process::{peak_resident_bytes, resident_bytes};
+pub use shape::{ActivationShape, ModelShape, RunShape};
 
 /// A number of bytes as a person reads it: `512 B`, `1.5 KiB`, `22.9 GiB`.
 pub fn human(bytes: u64) -> String {

@@ -1,32 +1,36 @@
 //! The architectures: recognising, loading and saving them. The one place that names model crates.
 
+use crate::memory::{ActivationShape, ModelShape};
 use crate::step::{TrainBackend, TrainModel};
 use bone_llama2::{Llama, LlamaConfig, LlamaError};
-use bone_lm::checkpoint::{self, Checkpoint, CheckpointError, Dtype, SaveError};
-use bone_lm::{Backend, CausalLm, MAX_JSON_BYTES, named_weights, read_small};
-use burn::tensor::{DType, FloatDType};
+use bone_lm::Part;
+use bone_lm::checkpoint::{Checkpoint, CheckpointError, Dtype, SaveError};
+use bone_rwkv6::{Rwkv6, Rwkv6Config, Rwkv6Error};
+use burn::tensor::FloatDType;
+use burn::tensor::backend::AutodiffBackend;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Weights above this go to several files, as Hugging Face does.
-const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+mod recognise;
+mod save;
 
-/// Files of a model folder that go along when a changed model is saved.
-const COMPANIONS: [&str; 7] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
+pub use recognise::architecture;
+pub use save::{check_free, save_folder};
+
+/// A file that claims more blocks than any model has would have its layers listed without end.
+const MAX_LAYERS: usize = 10_000;
+
+/// What to do about a path that is no model's.
+pub(crate) const GIVE_A_MODEL: &str =
+    "give the folder of a Hugging Face model, or RWKV's .pth or .safetensors";
 
 /// A model family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
     /// LLaMA2.
     Llama2,
+    /// RWKV6 (x060).
+    Rwkv6,
 }
 
 impl Architecture {
@@ -34,6 +38,7 @@ impl Architecture {
     pub fn name(self) -> &'static str {
         match self {
             Self::Llama2 => "LLaMA2",
+            Self::Rwkv6 => "RWKV6",
         }
     }
 }
@@ -52,6 +57,9 @@ pub enum ModelError {
     /// A LLaMA could not be made.
     #[error(transparent)]
     Llama(#[from] LlamaError),
+    /// An RWKV6 could not be made.
+    #[error(transparent)]
+    Rwkv6(#[from] Rwkv6Error),
     /// The weights' files are unusable.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -65,34 +73,120 @@ pub enum ModelError {
 pub struct ModelInfo {
     /// Its family.
     pub architecture: Architecture,
-    /// Its dimensions.
-    pub llama: LlamaConfig,
+    /// Its sizes.
+    pub shape: ModelShape,
+    /// Longest sequence it was made for; `None` where there is no such.
+    pub positions: Option<usize>,
+    /// Every linear layer: module path, inputs, outputs.
+    pub linear_layers: Vec<(String, usize, usize)>,
+    /// Parameters of the initial states of all blocks; `None` without a recurrent state.
+    pub state_parameters: Option<usize>,
+    /// Parameters of each part it has.
+    pub parts: BTreeMap<Part, usize>,
     /// The precision most of its file's weights have; `None` without a file.
     pub stored: Option<Dtype>,
     /// Bytes of its files' tensors.
     pub stored_bytes: usize,
 }
 
-/// Reads configuration and headers in `folder`. `weights` says whether there must be weights.
+/// A backend that every architecture trains on.
+pub trait ModelBackend:
+    TrainBackend + bone_rwkv6::Backend + AutodiffBackend<InnerBackend: bone_rwkv6::Backend>
+{
+}
+
+impl<B> ModelBackend for B where
+    B: TrainBackend + bone_rwkv6::Backend + AutodiffBackend<InnerBackend: bone_rwkv6::Backend>
+{
+}
+
+/// Reads configuration and headers of the model at `path`. `weights` says whether there must be
+/// weights.
 ///
 /// # Errors
 ///
 /// [`ModelError`].
-pub fn inspect(folder: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
-    let architecture = recognise(folder)?;
-    let llama = LlamaConfig::from_folder(folder)?;
-    let (stored, stored_bytes) = if weights {
-        let checkpoint = Checkpoint::open(folder)?;
-        (most_common_dtype(&checkpoint), checkpoint.total_bytes())
-    } else {
-        (None, 0)
+pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
+    let architecture = architecture(path)?;
+    let checkpoint = match weights {
+        true => Some(Checkpoint::open_path(path)?),
+        false => None,
+    };
+    let (shape, positions, linear_layers, parts, state_parameters) = match architecture {
+        Architecture::Llama2 => {
+            let llama = LlamaConfig::from_folder(path)?;
+            check_depth(&path.join("config.json"), llama.num_hidden_layers)?;
+            (
+                llama_shape(&llama),
+                Some(llama.max_position_embeddings),
+                llama.linear_layers(),
+                llama.part_params(),
+                None,
+            )
+        }
+        Architecture::Rwkv6 => {
+            let rwkv = match &checkpoint {
+                Some(checkpoint) => Rwkv6Config::from_checkpoint(checkpoint)?,
+                None => Rwkv6Config::from_folder(path)?,
+            };
+            check_depth(path, rwkv.num_hidden_layers)?;
+            let state = rwkv.num_hidden_layers * rwkv.hidden_size * rwkv.head_size;
+            (
+                rwkv_shape(&rwkv),
+                None,
+                rwkv.linear_layers(),
+                rwkv.part_params(),
+                Some(state),
+            )
+        }
     };
     Ok(ModelInfo {
         architecture,
-        llama,
-        stored,
-        stored_bytes,
+        shape,
+        positions,
+        linear_layers,
+        state_parameters,
+        parts,
+        stored: checkpoint.as_ref().and_then(most_common_dtype),
+        stored_bytes: checkpoint.as_ref().map_or(0, Checkpoint::total_bytes),
     })
+}
+
+fn check_depth(path: &Path, layers: usize) -> Result<(), ModelError> {
+    if layers <= MAX_LAYERS {
+        return Ok(());
+    }
+    Err(ModelError::Folder {
+        path: path.to_path_buf(),
+        reason: format!("num_hidden_layers is {layers}, and no model is deeper than {MAX_LAYERS}"),
+    })
+}
+
+fn rwkv_shape(rwkv: &Rwkv6Config) -> ModelShape {
+    let (hidden_size, intermediate_size) = (rwkv.hidden_size, rwkv.intermediate_size);
+    ModelShape {
+        parameters: rwkv.num_params(),
+        block_parameters: rwkv.block_params(),
+        hidden_size,
+        intermediate_size,
+        num_layers: rwkv.num_hidden_layers,
+        vocab_size: rwkv.vocab_size,
+        activations: ActivationShape::rwkv6(hidden_size, intermediate_size, rwkv.head_size),
+    }
+}
+
+fn llama_shape(llama: &LlamaConfig) -> ModelShape {
+    let heads = llama.num_attention_heads;
+    let hidden_size = llama.hidden_size.max(heads * llama.head_dim);
+    ModelShape {
+        parameters: llama.num_params(),
+        block_parameters: llama.block_params(),
+        hidden_size,
+        intermediate_size: llama.intermediate_size,
+        num_layers: llama.num_hidden_layers,
+        vocab_size: llama.vocab_size,
+        activations: ActivationShape::llama(hidden_size, llama.intermediate_size, heads),
+    }
 }
 
 fn most_common_dtype(checkpoint: &Checkpoint) -> Option<Dtype> {
@@ -107,32 +201,6 @@ fn most_common_dtype(checkpoint: &Checkpoint) -> Option<Dtype> {
         .into_iter()
         .max_by_key(|(_, sum)| *sum)
         .map(|(dtype, _)| dtype)
-}
-
-fn recognise(folder: &Path) -> Result<Architecture, ModelError> {
-    let path = folder.join("config.json");
-    let error = |reason: String| ModelError::Folder {
-        path: path.clone(),
-        reason,
-    };
-    if !folder.is_dir() {
-        return Err(ModelError::Folder {
-            path: folder.to_path_buf(),
-            reason: "no such folder; give the folder of a Hugging Face model".into(),
-        });
-    }
-    let bytes = read_small(&path, MAX_JSON_BYTES)
-        .map_err(|e| error(e.to_string()))?
-        .ok_or_else(|| error("not found; give the folder of a Hugging Face model".into()))?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| error(format!("not JSON: {e}")))?;
-    match value["model_type"].as_str() {
-        Some("llama") => Ok(Architecture::Llama2),
-        Some(other) => Err(error(format!(
-            "model_type \"{other}\" is not supported; llama is"
-        ))),
-        None => Err(error("model_type is missing; llama is supported".into())),
-    }
 }
 
 /// What a model is made from.
@@ -160,12 +228,22 @@ pub trait WithModel<B: TrainBackend> {
 /// # Errors
 ///
 /// [`ModelError`] if it cannot be loaded.
-pub fn with_model<B: TrainBackend, W: WithModel<B>>(
+pub fn with_model<B: ModelBackend, W: WithModel<B>>(
     source: &ModelSource,
     device: &B::Device,
     work: W,
 ) -> Result<W::Output, ModelError> {
-    match recognise(&source.folder)? {
+    match architecture(&source.folder)? {
+        Architecture::Rwkv6 => {
+            let model = match source.random {
+                Some(seed) => {
+                    let config = Rwkv6Config::from_folder(&source.folder)?;
+                    Rwkv6::<B>::random(config, seed, device)
+                }
+                None => Rwkv6::<B>::from_path(&source.folder, device, source.dtype)?,
+            };
+            Ok(work.run(model))
+        }
         Architecture::Llama2 => {
             let model = match source.random {
                 Some(seed) => {
@@ -179,108 +257,5 @@ pub fn with_model<B: TrainBackend, W: WithModel<B>>(
     }
 }
 
-/// Checks that `folder` does not exist or is empty.
-///
-/// # Errors
-///
-/// [`ModelError::Folder`].
-pub fn check_free(folder: &Path) -> Result<(), ModelError> {
-    if folder.exists() && !folder.is_dir() {
-        return Err(ModelError::Folder {
-            path: folder.to_path_buf(),
-            reason: "is a file; name a new folder".into(),
-        });
-    }
-    let is_empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
-    if !is_empty {
-        return Err(ModelError::Folder {
-            path: folder.to_path_buf(),
-            reason: "already has files in it; name a new folder".into(),
-        });
-    }
-    Ok(())
-}
-
-/// Writes `model` to `folder` as a Hugging Face folder, configuration and tokenizer taken from
-/// `from`. The folder is left as it was if anything fails.
-///
-/// # Errors
-///
-/// [`ModelError`]; an existing folder with something in it is refused.
-pub fn save_folder<B: Backend, M: CausalLm<B>>(
-    model: &M,
-    from: &Path,
-    folder: &Path,
-) -> Result<(), ModelError> {
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error: std::io::Error| ModelError::Folder {
-            path,
-            reason: error.to_string(),
-        }
-    };
-    check_free(folder)?;
-    // Written under another name and renamed, so that half a model never looks like one.
-    // Collected again from its components, which end without a slash.
-    let mut partial = folder.components().collect::<PathBuf>().into_os_string();
-    partial.push(format!(".partial-{}", std::process::id()));
-    let partial = PathBuf::from(partial);
-    if let Some(parent) = partial.parent() {
-        std::fs::create_dir_all(parent).map_err(io(parent))?;
-    }
-    std::fs::create_dir(&partial).map_err(io(&partial))?;
-    let outcome = (|| {
-        let mut stored = None;
-        let weights = named_weights(model).inspect(|(_, data)| stored = Some(data.dtype));
-        checkpoint::save(&partial, weights, MAX_SHARD_BYTES, BTreeMap::new())?;
-        for name in COMPANIONS {
-            let source = from.join(name);
-            if source.is_file() {
-                // Not `copy`, which keeps a read-only file read-only.
-                let bytes = std::fs::read(&source).map_err(io(&source))?;
-                let bytes = match name {
-                    "config.json" => with_dtype(bytes, stored),
-                    _ => bytes,
-                };
-                let target = partial.join(name);
-                std::fs::write(&target, bytes).map_err(io(&target))?;
-            }
-        }
-        if folder.exists() {
-            std::fs::remove_dir(folder).map_err(io(folder))?;
-        }
-        std::fs::rename(&partial, folder).map_err(io(folder))
-    })();
-    if outcome.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_dir_all(&partial);
-    }
-    outcome
-}
-
-/// The configuration naming the precision the weights are written in, where it names one. A file
-/// that is not what it should be stays as it is: the model was loaded with it.
-fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
-    let name = match stored {
-        Some(DType::F32) => "float32",
-        Some(DType::F16) => "float16",
-        Some(DType::BF16) => "bfloat16",
-        _ => return config,
-    };
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&config) else {
-        return config;
-    };
-    let mut changed = false;
-    for key in ["torch_dtype", "dtype"] {
-        if let Some(dtype) = value.get_mut(key)
-            && *dtype != name
-        {
-            *dtype = name.into();
-            changed = true;
-        }
-    }
-    if !changed {
-        return config;
-    }
-    format!("{value:#}\n").into_bytes()
-}
+#[cfg(test)]
+mod tests;

@@ -10,38 +10,73 @@
 //!
 //! Whatever trains gets the gradient the plain graph gives: adapters, everything, a head, or an
 //! embedding that is also the head and gets its gradient from both ends.
+//!
+//! Long sequences go through in *pieces*: forward, loss and backward of one piece, then of the
+//! next, which starts from the state the blocks were left in. Memory: one piece's. The loss is
+//! that of whole sequences; the gradient is cut at the pieces' edges, since the state carried
+//! over has no graph.
 
 use crate::data::Batch;
 use crate::gradients::Gradients;
-use bone::dropout::{self, Draw};
-use bone_lm::{Backend, Block, CausalLm, Span, generate::token_tensor};
-use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use bone_lm::{Backend, Block, CausalLm};
+use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::{Int, Tensor};
 
 mod head;
+mod piece;
 #[cfg(test)]
 mod tests;
+mod trunk;
 
-use head::{HeadDraw, Targets};
+use head::Draws;
+use piece::{Piece, Pieces};
+use trunk::{Carried, Pass, Trained, Trunk};
 
 /// A backend the loop trains on: the language models run on it and on its inner backend.
 pub trait TrainBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
 
 impl<B> TrainBackend for B where B: AutodiffBackend<InnerBackend: Backend> + Backend {}
 
+/// What a model's blocks carry from piece to piece.
+type State<B, M> = <<M as CausalLm<B>>::Block as Block<B>>::State;
+
 /// A model the loop trains.
+///
+/// The state of a block without autodiff is the inner module of its state with it, so that a
+/// state goes from one to the other; `derive(Module)` makes it so.
 pub trait TrainModel<B: TrainBackend>:
-    CausalLm<B, Block: AutodiffModule<B>> + AutodiffModule<B, InnerModule: CausalLm<B::InnerBackend>>
+    CausalLm<B, Block: AutodiffModule<B> + Block<B, State: AutodiffModule<B, InnerModule: Default>>>
+    + AutodiffModule<B, InnerModule = Self::Inner>
 {
+    /// The model without autodiff.
+    type Inner: CausalLm<
+            B::InnerBackend,
+            Block: Block<
+                B::InnerBackend,
+                State = <State<B, Self> as AutodiffModule<B>>::InnerModule,
+            >,
+        >;
 }
 
 impl<B, M> TrainModel<B> for M
 where
     B: TrainBackend,
-    M: CausalLm<B, Block: AutodiffModule<B>>
-        + AutodiffModule<B, InnerModule: CausalLm<B::InnerBackend>>,
+    M: CausalLm<
+            B,
+            Block: AutodiffModule<B> + Block<B, State: AutodiffModule<B, InnerModule: Default>>,
+        > + AutodiffModule<
+            B,
+            InnerModule: CausalLm<
+                B::InnerBackend,
+                Block: Block<
+                    B::InnerBackend,
+                    State = <State<B, M> as AutodiffModule<B>>::InnerModule,
+                >,
+            >,
+        >,
 {
+    type Inner = M::InnerModule;
 }
 
 /// Where memory is saved.
@@ -53,223 +88,129 @@ pub struct Savings {
     pub head_chunk: Option<usize>,
 }
 
-/// Which parts of a model have something that trains. The rest needs no backward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Trained {
-    embedding: bool,
-    /// The first block that trains; the number of blocks if none does.
-    first_block: usize,
-}
-
-impl Trained {
-    fn of<B: TrainBackend, M: TrainModel<B>>(model: &M, device: &B::Device) -> Self {
-        // A leaf that is added in makes sure that there is a graph to go back through.
-        let token = token_tensor::<B>(&[0], 1, 1, device);
-        let embedded = model.embed(token);
-        let leaf = embedded.zeros_like().require_grad();
-        let mut grads = (embedded + leaf).sum().backward();
-        let mut found = Gradients::default();
-        found.add::<B, M>(&mut grads, model);
-        let blocks = model.blocks();
-        Self {
-            embedding: !found.is_empty(),
-            first_block: blocks
-                .iter()
-                .position(|block| trains(block))
-                .unwrap_or(blocks.len()),
-        }
-    }
-}
-
-struct AnyTrained(bool);
-
-impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for AnyTrained {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.0 |= param.is_require_grad();
-    }
-}
-
-fn trains<B: burn::tensor::backend::Backend>(module: &impl Module<B>) -> bool {
-    let mut any = AnyTrained(false);
-    module.visit(&mut any);
-    any.0
-}
-
-/// One batch on its way through a model.
-struct Pass<'a, B: TrainBackend, M> {
-    model: &'a M,
-    batch: &'a Batch,
-    draw: Draw,
-    device: &'a B::Device,
-}
-
-/// The trunk's output, and what its backward needs.
-enum Trunk<B: TrainBackend> {
-    /// The whole graph.
-    Graph(Tensor<B, 3>),
-    /// The input of every block from the first that trains.
-    Inputs(Vec<Tensor<B::InnerBackend, 3>>),
-}
-
 /// Computes `scale · Σ −log p(target)` over the trained targets of `batch`, adds its gradients to
 /// `grads`, and returns the sum without `scale`, `[1]`, on the device.
 ///
 /// With `scale = 1 / trained tokens of the whole optimizer step`, the gradients of a step's micro
 /// batches add up to those of the big batch. `seed` and `step` are what dropout masks are drawn
 /// from, beside the batch's row numbers.
+///
+/// With `chunk_ctx` the sequences go through in pieces of so many tokens.
 pub fn backward<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     batch: &Batch,
     scale: f64,
-    savings: Savings,
+    (savings, chunk_ctx): (Savings, Option<usize>),
     (seed, step): (u64, u64),
     device: &B::Device,
     grads: &mut Gradients,
 ) -> Tensor<B::InnerBackend, 1> {
-    let pass = Pass::<B, M> {
+    let saves = savings.recompute || savings.head_chunk.is_some();
+    let run = Run {
         model,
-        batch,
-        draw: Draw {
-            seed,
-            step,
-            rows: batch.row_ids.clone(),
-        },
+        savings,
+        trained: saves.then(|| Trained::of::<B, M>(model, device)),
+        scale,
+        draws: Draws { seed, step },
         device,
     };
-    let targets = Targets::new(batch);
-    let draw = HeadDraw { seed, step };
-    if !savings.recompute && savings.head_chunk.is_none() {
-        let hidden = pass.trunk(model);
-        let sum = head::full_drawn(model, hidden, &targets, draw, device);
-        let mut all = sum.clone().mul_scalar(scale).backward();
-        grads.add::<B, M>(&mut all, model);
-        return sum.inner();
+    let pieces = Pieces::cut(batch, chunk_ctx);
+    let mut states = pieces.states(model.blocks().len());
+    let mut total = None;
+    for piece in &pieces.before {
+        if piece.targets.is_empty() {
+            run.pass(piece).advance(states.as_mut());
+        } else {
+            let sum = run.backward(piece, states.as_mut(), grads);
+            total = Some(plus(total, sum));
+        }
     }
-    let trained = Trained::of::<B, M>(model, device);
-    let (hidden, trunk) = if savings.recompute {
-        let (hidden, inputs) = pass.trunk_without_graph(trained);
-        (hidden, Trunk::Inputs(inputs))
-    } else {
-        let hidden = pass.trunk(model);
-        (hidden.clone().inner(), Trunk::Graph(hidden))
-    };
-    let (sum, grad) = match savings.head_chunk {
-        Some(chunk) => head::chunked(model, hidden, &targets, (scale, draw), chunk, device, grads),
-        None => head::whole(model, hidden, &targets, (scale, draw), device, grads),
-    };
-    pass.trunk_backward(trunk, trained, grad, grads);
-    sum
+    plus(total, run.backward(&pieces.last, states.as_mut(), grads))
 }
 
-/// `Σ −log p(target)` over the trained targets of `batch`, `[1]`, without gradients or dropout.
+/// `Σ −log p(target)` over the trained targets of `batch`, `[1]`, without gradients or dropout;
+/// the head sees `head_chunk` tokens at once, the blocks `chunk_ctx` of every row.
 pub fn loss_sum<B: Backend, M: CausalLm<B>>(
     model: &M,
     batch: &Batch,
     head_chunk: Option<usize>,
+    chunk_ctx: Option<usize>,
     device: &B::Device,
 ) -> Tensor<B, 1> {
-    let hidden = run_trunk(model, inputs_of(batch, device));
-    head::evaluate(model, hidden, &Targets::new(batch), head_chunk, device)
-}
-
-/// The tokens something is predicted from: all but each row's last.
-fn inputs_of<B: Backend>(batch: &Batch, device: &B::Device) -> Tensor<B, 2, Int> {
-    let kept: Vec<u32> = batch
-        .tokens
-        .chunks_exact(batch.len)
-        .flat_map(|row| &row[..batch.len - 1])
-        .copied()
-        .collect();
-    token_tensor(&kept, batch.rows, batch.len - 1, device)
-}
-
-fn run_trunk<B: Backend, M: CausalLm<B>>(model: &M, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3> {
-    let [batch, len] = tokens.dims();
-    let context = model.context(&Span::whole(batch, len));
-    let embedded = model.embed(tokens);
-    model.blocks().iter().fold(embedded, |hidden, block| {
-        block.forward(hidden, &context, None)
-    })
-}
-
-/// `Σ grad · output`, whose backward puts `grad` on `output`.
-fn seed<B: TrainBackend>(
-    output: Tensor<B, 3>,
-    grad: Tensor<B::InnerBackend, 3>,
-) -> <B as AutodiffBackend>::Gradients {
-    (output * Tensor::from_inner(grad)).sum().backward()
-}
-
-impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
-    fn span(&self) -> Span {
-        Span::whole(self.batch.rows, self.batch.len - 1)
-    }
-
-    fn trunk(&self, model: &M) -> Tensor<B, 3> {
-        dropout::scope(self.draw.clone(), || {
-            run_trunk(model, inputs_of(self.batch, self.device))
-        })
-    }
-
-    fn trunk_without_graph(
-        &self,
-        trained: Trained,
-    ) -> (Tensor<B::InnerBackend, 3>, Vec<Tensor<B::InnerBackend, 3>>) {
-        // Shares storage with the model; nothing is copied.
-        let model = self.model.valid();
-        let context = model.context(&self.span());
-        let mut hidden = model.embed(inputs_of(self.batch, self.device));
-        let mut inputs = Vec::new();
-        for (index, block) in model.blocks().iter().enumerate() {
-            if index >= trained.first_block || trained.embedding {
-                inputs.push(hidden.clone());
-            }
-            hidden = dropout::scope(self.draw.clone(), || block.forward(hidden, &context, None));
+    let pieces = Pieces::cut(batch, chunk_ctx);
+    let mut states = pieces.states(model.blocks().len());
+    let mut total = None;
+    for piece in &pieces.before {
+        let hidden = trunk::run(model, piece, states.as_mut(), device);
+        if !piece.targets.is_empty() {
+            let sum = head::evaluate(model, hidden, &piece.targets, head_chunk, device);
+            total = Some(plus(total, sum));
         }
-        (hidden, inputs)
+    }
+    let hidden = trunk::run(model, &pieces.last, states.as_mut(), device);
+    let sum = head::evaluate(model, hidden, &pieces.last.targets, head_chunk, device);
+    plus(total, sum)
+}
+
+fn plus<B: Backend>(total: Option<Tensor<B, 1>>, sum: Tensor<B, 1>) -> Tensor<B, 1> {
+    match total {
+        Some(total) => total + sum,
+        None => sum,
+    }
+}
+
+/// What is the same for every piece of a batch.
+struct Run<'a, B: TrainBackend, M> {
+    model: &'a M,
+    savings: Savings,
+    /// `None` where the one plain graph finds out by itself.
+    trained: Option<Trained>,
+    scale: f64,
+    draws: Draws,
+    device: &'a B::Device,
+}
+
+impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
+    fn pass<'a>(&'a self, piece: &'a Piece) -> Pass<'a, B, M> {
+        Pass {
+            model: self.model,
+            piece,
+            draws: self.draws,
+            device: self.device,
+        }
     }
 
-    fn trunk_backward(
+    /// Loss and gradients of one piece, whose graph is gone on return. Brings `states` to the
+    /// piece's end.
+    fn backward(
         &self,
-        trunk: Trunk<B>,
-        trained: Trained,
-        mut grad: Tensor<B::InnerBackend, 3>,
+        piece: &Piece,
+        states: Option<&mut Carried<B, M>>,
         grads: &mut Gradients,
-    ) {
-        let mut inputs = match trunk {
-            Trunk::Graph(hidden) => {
-                if trained.embedding || trained.first_block < self.model.blocks().len() {
-                    let mut all = seed::<B>(hidden, grad);
-                    grads.add::<B, M>(&mut all, self.model);
-                }
-                return;
-            }
-            Trunk::Inputs(inputs) => inputs,
+    ) -> Tensor<B::InnerBackend, 1> {
+        let (model, device, scale) = (self.model, self.device, self.scale);
+        let targets = &piece.targets;
+        let pass = self.pass(piece);
+        let Some(trained) = self.trained else {
+            let hidden = pass.graph(states);
+            let sum = head::full_drawn(model, hidden, targets, self.draws, device);
+            let mut all = sum.clone().mul_scalar(scale).backward();
+            grads.add::<B, M>(&mut all, model);
+            return sum.inner();
         };
-        let context = self.model.context(&self.span());
-        let blocks = self.model.blocks();
-        let first = blocks.len() - inputs.len();
-        for block in blocks[first..].iter().rev() {
-            let Some(input) = inputs.pop() else {
-                break;
-            };
-            // Below the first block that trains nobody reads the gradient.
-            let goes_on = !inputs.is_empty() || trained.embedding;
-            let input = Tensor::<B, 3>::from_inner(input).set_require_grad(goes_on);
-            let output = dropout::scope(self.draw.clone(), || {
-                block.forward(input.clone(), &context, None)
-            });
-            let mut all = seed::<B>(output, grad);
-            grads.add::<B, M::Block>(&mut all, block);
-            match input.grad_remove(&mut all) {
-                Some(next) => grad = next,
-                None => return,
-            }
-        }
-        if trained.embedding {
-            let embedded = self.model.embed(inputs_of(self.batch, self.device));
-            let mut all = seed::<B>(embedded, grad);
-            grads.add::<B, M>(&mut all, self.model);
-        }
+        let (hidden, trunk) = if self.savings.recompute {
+            let (hidden, inputs) = pass.inputs(trained, states);
+            (hidden, Trunk::Inputs(inputs))
+        } else {
+            let hidden = pass.graph(states);
+            (hidden.clone().inner(), Trunk::Graph(hidden))
+        };
+        let drawn = (scale, self.draws);
+        let (sum, grad) = match self.savings.head_chunk {
+            Some(chunk) => head::chunked(model, hidden, targets, drawn, chunk, device, grads),
+            None => head::whole(model, hidden, targets, drawn, device, grads),
+        };
+        pass.backward(trunk, trained, grad, grads);
+        sum
     }
 }

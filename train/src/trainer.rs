@@ -19,6 +19,9 @@ pub struct Plan {
     pub schedule: Schedule,
     /// Where memory is saved.
     pub savings: Savings,
+    /// Tokens of a sequence that go through the model at once, with the state carried on; `None`
+    /// for all of them.
+    pub chunk_ctx: Option<usize>,
     /// What dropout masks are drawn from.
     pub seed: u64,
     /// Steps between evaluations.
@@ -124,7 +127,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
                 &model,
                 batch,
                 1.0 / trained_tokens as f64,
-                plan.savings,
+                (plan.savings, plan.chunk_ctx),
                 (plan.seed, step as u64),
                 device,
                 &mut grads,
@@ -195,7 +198,8 @@ fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
     let mut sum = 0.0;
     let mut tokens = 0;
     for batch in evaluation_batches(samples, plan.eval_batch_size, plan.pad_id) {
-        let part = loss_sum(model, &batch, plan.savings.head_chunk, device);
+        let head_chunk = plan.savings.head_chunk;
+        let part = loss_sum(model, &batch, head_chunk, plan.chunk_ctx, device);
         sum += part.into_data().iter::<f64>().sum::<f64>();
         tokens += batch.trained_tokens();
     }

@@ -3,6 +3,27 @@
 use crate::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use serde_json::{Map, Value, json};
 
+/// Adapters and values beside them that PEFT's configuration has no place for and would ignore.
+const WITH_PARAMETERS: &str = "MISS_WITH_PARAMETERS";
+/// Initial states of RWKV.
+const STATES: &str = "RWKV_STATE";
+
+/// What a folder's configuration says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Layout {
+    /// Adapters, and beside them parameters held whole.
+    Adapter {
+        config: AdapterConfig,
+        /// Modules all of whose parameters are in the file: PEFT's `modules_to_save`, each the
+        /// end of a module's path.
+        modules: Vec<String>,
+        /// Single parameters in the file: `parameters_to_save`, which PEFT does not have.
+        parameters: Vec<String>,
+    },
+    /// The initial state of every block, and nothing else.
+    States,
+}
+
 fn selection_json(selection: &Selection) -> Value {
     match selection {
         Selection::AllLinear => json!("all-linear"),
@@ -12,14 +33,35 @@ fn selection_json(selection: &Selection) -> Value {
 }
 
 /// The configuration as PEFT writes it.
-pub(super) fn to_json(config: &AdapterConfig, base_model: Option<&str>) -> String {
+pub(super) fn to_json(layout: &Layout, base_model: Option<&str>) -> String {
+    let value = match layout {
+        Layout::Adapter {
+            config,
+            modules,
+            parameters,
+        } => adapter_json(config, modules, parameters, base_model),
+        Layout::States => json!({
+            "base_model_name_or_path": base_model,
+            "peft_type": STATES,
+            "task_type": "CAUSAL_LM",
+        }),
+    };
+    format!("{value:#}\n")
+}
+
+fn adapter_json(
+    config: &AdapterConfig,
+    modules: &[String],
+    parameters: &[String],
+    base_model: Option<&str>,
+) -> Value {
     let (peft_type, init_weights, mini_r) = match config.variant {
         Variant::Bone(BlockAxis::Output) => ("MISS", json!("bat"), 1),
         Variant::Bone(BlockAxis::Input) => ("BONE_INPUT", json!(true), 1),
         Variant::Miss => ("MISS", json!(true), 1),
         Variant::MissMini { width } => ("MISS", json!("mini"), width),
     };
-    let value = json!({
+    let mut value = json!({
         "auto_mapping": null,
         "base_model_name_or_path": base_model,
         "bias": "none",
@@ -30,14 +72,21 @@ pub(super) fn to_json(config: &AdapterConfig, base_model: Option<&str>) -> Strin
         "layers_to_transform": config.targets.layers,
         "mini_r": mini_r,
         "miss_dropout": config.dropout,
-        "modules_to_save": null,
+        "modules_to_save": (!modules.is_empty()).then_some(modules),
         "peft_type": peft_type,
         "r": config.rank,
         "revision": null,
         "target_modules": selection_json(&config.targets.modules),
         "task_type": "CAUSAL_LM",
     });
-    format!("{value:#}\n")
+    if !parameters.is_empty() {
+        value["parameters_to_save"] = json!(parameters);
+        if peft_type == "MISS" {
+            // So that PEFT raises instead of loading the rest alone.
+            value["peft_type"] = json!(WITH_PARAMETERS);
+        }
+    }
+    value
 }
 
 /// Collects every problem of one file.
@@ -79,6 +128,26 @@ impl Reader {
         }
     }
 
+    /// A list of names; none where the key is missing.
+    fn names(&mut self, key: &str) -> Vec<String> {
+        match self.get(key).cloned() {
+            None => Vec::new(),
+            Some(Value::Array(names))
+                if names
+                    .iter()
+                    .all(|n| n.as_str().is_some_and(|n| !n.is_empty())) =>
+            {
+                let names = names.iter().filter_map(Value::as_str);
+                names.map(str::to_owned).collect()
+            }
+            Some(other) => {
+                self.problems
+                    .push(format!("{key}: {other} is not a list of names"));
+                Vec::new()
+            }
+        }
+    }
+
     fn layers(&mut self) -> Option<Vec<usize>> {
         let value = self.get("layers_to_transform")?.clone();
         let list = match &value {
@@ -107,23 +176,39 @@ impl Reader {
         }
     }
 
+    /// The parameters held whole, which a folder that says it is PEFT's own cannot have.
+    fn parameters(&mut self) -> Vec<String> {
+        let names = self.names("parameters_to_save");
+        let kind = self.get("peft_type").and_then(Value::as_str);
+        match (kind, names.is_empty()) {
+            (Some("MISS"), false) => self.problems.push(format!(
+                "parameters_to_save: PEFT would ignore it with peft_type MISS; {WITH_PARAMETERS} is the type that has it"
+            )),
+            (Some(WITH_PARAMETERS), true) => self
+                .problems
+                .push("parameters_to_save: missing or empty".into()),
+            _ => {}
+        }
+        names
+    }
+
     fn variant(&mut self) -> Option<Variant> {
         let kind = self.get("peft_type").cloned().unwrap_or(Value::Null);
         let init = self.get("init_weights").cloned().unwrap_or(json!(true));
         match (kind.as_str(), &init) {
             (Some("BONE_INPUT"), Value::Bool(_)) => Some(Variant::Bone(BlockAxis::Input)),
-            (Some("MISS"), Value::Bool(_)) => Some(Variant::Miss),
-            (Some("MISS"), Value::String(bat)) if bat == "bat" => {
+            (Some("MISS" | WITH_PARAMETERS), Value::Bool(_)) => Some(Variant::Miss),
+            (Some("MISS" | WITH_PARAMETERS), Value::String(bat)) if bat == "bat" => {
                 Some(Variant::Bone(BlockAxis::Output))
             }
-            (Some("MISS"), Value::String(mini)) if mini == "mini" => self
+            (Some("MISS" | WITH_PARAMETERS), Value::String(mini)) if mini == "mini" => self
                 .count("mini_r")
                 .or_else(|| {
                     self.problems.push("mini_r: missing".into());
                     None
                 })
                 .map(|width| Variant::MissMini { width }),
-            (Some("MISS" | "BONE_INPUT"), other) => {
+            (Some("MISS" | WITH_PARAMETERS | "BONE_INPUT"), other) => {
                 self.problems.push(format!(
                     "init_weights: {other} is not true, \"bat\" or \"mini\""
                 ));
@@ -131,7 +216,7 @@ impl Reader {
             }
             _ => {
                 self.problems.push(format!(
-                    "peft_type: {kind} is not supported; MISS and BONE_INPUT are"
+                    "peft_type: {kind} is not supported; MISS, {WITH_PARAMETERS}, BONE_INPUT and {STATES} are"
                 ));
                 None
             }
@@ -144,7 +229,7 @@ impl Reader {
 /// # Errors
 ///
 /// Every field that is missing, malformed or asks for something not supported.
-pub(super) fn from_json(text: &str) -> Result<AdapterConfig, String> {
+pub(super) fn from_json(text: &str) -> Result<Layout, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let Value::Object(map) = value else {
         return Err("not a JSON object".into());
@@ -153,12 +238,15 @@ pub(super) fn from_json(text: &str) -> Result<AdapterConfig, String> {
         map,
         problems: Vec::new(),
     };
+    if reader.get("peft_type").and_then(Value::as_str) == Some(STATES) {
+        return Ok(Layout::States);
+    }
     let variant = reader.variant();
     let rank = reader.count("r");
     if reader.get("r").is_none() {
         reader.problems.push("r: missing".into());
     }
-    let modules = reader.selection("target_modules");
+    let targeted = reader.selection("target_modules");
     if reader.get("target_modules").is_none() {
         reader.problems.push("target_modules: missing".into());
     }
@@ -175,65 +263,30 @@ pub(super) fn from_json(text: &str) -> Result<AdapterConfig, String> {
     }
     reader.refuse("bias", &[json!("none")]);
     reader.refuse("layers_pattern", &[json!([])]);
-    reader.refuse("modules_to_save", &[json!([])]);
-    match (variant, rank, modules, reader.problems.is_empty()) {
-        (Some(variant), Some(rank), Some(modules), true) => Ok(AdapterConfig {
-            variant,
-            rank,
-            // PEFT keeps the number for bat too, and does nothing with it.
-            dropout: match variant {
-                Variant::Bone(_) => 0.0,
-                Variant::Miss | Variant::MissMini { .. } => dropout,
+    let modules_to_save = reader.names("modules_to_save");
+    let parameters = reader.parameters();
+    match (variant, rank, targeted, reader.problems.is_empty()) {
+        (Some(variant), Some(rank), Some(targeted), true) => Ok(Layout::Adapter {
+            config: AdapterConfig {
+                variant,
+                rank,
+                // PEFT keeps the number for bat too, and does nothing with it.
+                dropout: match variant {
+                    Variant::Bone(_) => 0.0,
+                    Variant::Miss | Variant::MissMini { .. } => dropout,
+                },
+                targets: Targets {
+                    modules: targeted,
+                    exclude,
+                    layers,
+                },
             },
-            targets: Targets {
-                modules,
-                exclude,
-                layers,
-            },
+            modules: modules_to_save,
+            parameters,
         }),
         _ => Err(reader.problems.join("; ")),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let targets = Targets {
-            modules: Selection::names(["q_proj", "v_proj"]),
-            exclude: Some(Selection::Regex(r".*\.1\..*".into())),
-            layers: Some(vec![0, 2]),
-        };
-        for variant in [
-            Variant::Bone(BlockAxis::Output),
-            Variant::Bone(BlockAxis::Input),
-            Variant::Miss,
-            Variant::MissMini { width: 4 },
-        ] {
-            let config = AdapterConfig::new(variant, 8, targets.clone());
-            let json = to_json(&config, Some("base"));
-            assert_eq!(from_json(&json), Ok(config));
-        }
-    }
-
-    #[test]
-    fn every_problem_is_listed() {
-        let error = from_json(
-            r#"{"peft_type": "LORA", "r": 0, "bias": "all", "modules_to_save": ["lm_head"],
-                "target_modules": 3, "miss_dropout": 1.5}"#,
-        )
-        .expect_err("all wrong");
-        for field in [
-            "peft_type",
-            "r:",
-            "bias",
-            "modules_to_save",
-            "target_modules",
-            "miss_dropout",
-        ] {
-            assert!(error.contains(field), "{field} not in {error}");
-        }
-    }
-}
+mod tests;

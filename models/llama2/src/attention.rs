@@ -22,29 +22,33 @@ pub struct Attention<B: Backend> {
 }
 
 /// Keys and values of the tokens so far, `[batch, kv_heads, tokens, head_dim]` each.
-#[derive(Debug, Clone)]
+#[derive(Module, Debug)]
 pub struct KeyValueCache<B: Backend> {
-    seen: Option<(Tensor<B, 4>, Tensor<B, 4>)>,
+    keys: Option<Tensor<B, 4>>,
+    values: Option<Tensor<B, 4>>,
 }
 
 impl<B: Backend> Default for KeyValueCache<B> {
     fn default() -> Self {
-        Self { seen: None }
+        Self {
+            keys: None,
+            values: None,
+        }
     }
 }
 
 impl<B: Backend> KeyValueCache<B> {
     /// Adds a piece's keys and values and returns all of them.
     fn extend(&mut self, key: Tensor<B, 4>, value: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let all = match self.seen.take() {
-            None => (key, value),
-            Some((keys, values)) => (
-                Tensor::cat(vec![keys, key], 2),
-                Tensor::cat(vec![values, value], 2),
-            ),
+        let append = |seen: &mut Option<Tensor<B, 4>>, new| {
+            let all = match seen.take() {
+                None => new,
+                Some(old) => Tensor::cat(vec![old, new], 2),
+            };
+            *seen = Some(all.clone());
+            all
         };
-        self.seen = Some(all.clone());
-        all
+        (append(&mut self.keys, key), append(&mut self.values, value))
     }
 }
 
@@ -90,8 +94,8 @@ impl<B: Backend> Attention<B> {
             .clone()
             .map(|mask| mask.expand([batch, self.heads, len, keys]));
         let options = AttentionModuleOptions {
-            // A mask says all there is to say.
-            is_causal: mask.is_none(),
+            // A mask says all there is to say, and from a single token nothing is hidden.
+            is_causal: mask.is_none() && len > 1,
             ..Default::default()
         };
         let mixed = attention(

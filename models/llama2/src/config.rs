@@ -1,6 +1,7 @@
 use crate::LlamaError;
-use bone_lm::{MAX_JSON_BYTES, read_small};
+use bone_lm::{MAX_JSON_BYTES, Part, read_small};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// No dimension of a real model comes near it; it keeps products of two from overflowing.
@@ -171,6 +172,17 @@ impl LlamaConfig {
             embedding
         };
         embedding + head + self.num_hidden_layers * self.block_params() + self.hidden_size
+    }
+
+    /// Parameters of each [`Part`] there is.
+    pub fn part_params(&self) -> BTreeMap<Part, usize> {
+        let embedding = self.vocab_size * self.hidden_size;
+        let norms = (2 * self.num_hidden_layers + 1) * self.hidden_size;
+        let mut parts = BTreeMap::from([(Part::Embedding, embedding), (Part::Norm, norms)]);
+        if !self.tie_word_embeddings {
+            parts.insert(Part::Head, embedding);
+        }
+        parts
     }
 
     /// Every linear layer: module path, inputs, outputs.

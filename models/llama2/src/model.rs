@@ -1,6 +1,6 @@
 use crate::{LlamaBlock, LlamaConfig, LlamaContext};
 use bone::BoneLinear;
-use bone_lm::{Backend, CausalLm, RmsNorm, Span, compute_dtype};
+use bone_lm::{Backend, CausalLm, Part, RmsNorm, Span, compute_dtype};
 use burn::module::Module;
 use burn::nn::Embedding;
 use burn::tensor::{Int, Tensor};
@@ -70,5 +70,16 @@ impl<B: Backend> CausalLm<B> for Llama<B> {
 
     fn vocab_size(&self) -> usize {
         self.config.vocab_size
+    }
+
+    fn part_of(&self, parameter: &str) -> Option<Part> {
+        let mut names = parameter.rsplit('.');
+        let (_, module) = (names.next(), names.next()?);
+        match module {
+            "embed_tokens" => Some(Part::Embedding),
+            "lm_head" => Some(Part::Head),
+            "norm" | "input_layernorm" | "post_attention_layernorm" => Some(Part::Norm),
+            _ => None,
+        }
     }
 }

@@ -10,7 +10,8 @@ pub struct LlamaContext<B: Backend> {
     cos: Tensor<B, 4>,
     /// Sines, likewise.
     sin: Tensor<B, 4>,
-    /// `[batch, 1, len, past + len]`, true where a key is hidden; `None` where causality is all.
+    /// `[batch or 1, 1, len, past + len]`, true where a key is hidden; `None` where causality of
+    /// whole sequences, or of a single token that sees everything, is all.
     pub(crate) mask: Option<Tensor<B, 4, Bool>>,
 }
 
@@ -44,7 +45,10 @@ impl<B: Backend> LlamaContext<B> {
         Self {
             cos: table(f64::cos),
             sin: table(f64::sin),
-            mask: (!span.left_pad.is_empty()).then(|| mask(span, device)),
+            // With tokens before a piece, flex lines causality up with the last key, cubek's flash
+            // kernels with the first; a mask leaves no choice.
+            mask: (!span.left_pad.is_empty() || (span.past > 0 && span.len > 1))
+                .then(|| mask(span, rows, device)),
         }
     }
 
@@ -65,10 +69,10 @@ impl<B: Backend> LlamaContext<B> {
 
 /// Hides the future and the padding. A padding position sees itself, because a softmax over
 /// nothing is no number.
-fn mask<B: Backend>(span: &Span, device: &B::Device) -> Tensor<B, 4, Bool> {
+fn mask<B: Backend>(span: &Span, rows: &[usize], device: &B::Device) -> Tensor<B, 4, Bool> {
     let keys = span.past + span.len;
-    let mut hidden = Vec::with_capacity(span.batch * span.len * keys);
-    for pad in &span.left_pad {
+    let mut hidden = Vec::with_capacity(rows.len() * span.len * keys);
+    for pad in rows {
         for t in 0..span.len {
             let query = span.past + t;
             hidden.extend(
@@ -76,6 +80,6 @@ fn mask<B: Backend>(span: &Span, device: &B::Device) -> Tensor<B, 4, Bool> {
             );
         }
     }
-    let shape = [span.batch, 1, span.len, keys];
+    let shape = [rows.len(), 1, span.len, keys];
     Tensor::<B, 4, Int>::from_data(TensorData::new(hidden, shape), device).equal_elem(1)
 }

@@ -36,7 +36,9 @@ pub trait Block<B: Backend>: Module<B> {
     type Context: Clone + Send + Debug;
     /// What a block carries from one piece of a sequence to the next: keys and values, or a
     /// recurrent state. The default is that of a sequence's start.
-    type State: Clone + Send + Debug + Default;
+    ///
+    /// It is a module so that it moves between a backend and its autodiff as weights do.
+    type State: Module<B> + Default;
 
     /// Runs the block.
     ///
@@ -52,6 +54,19 @@ pub trait Block<B: Backend>: Module<B> {
         context: &Self::Context,
         state: Option<&mut Self::State>,
     ) -> Tensor<B, 3>;
+}
+
+/// A group of parameters that can be trained whole, beside adapters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// RWKV's `time_*` tensors: token shift, decay and bonus.
+    Time,
+    /// Norms.
+    Norm,
+    /// The token embedding.
+    Embedding,
+    /// The output layer.
+    Head,
 }
 
 /// A language model seen as embedding, blocks, final norm and head.
@@ -81,6 +96,16 @@ pub trait CausalLm<B: Backend>: Module<B> {
 
     /// Rows of the output layer.
     fn vocab_size(&self) -> usize;
+
+    /// The part the parameter of this name belongs to, named as in the model's checkpoints;
+    /// `None` for what lies inside the blocks' linear layers.
+    fn part_of(&self, parameter: &str) -> Option<Part>;
+
+    /// The model with a trainable initial state in every block, zero where there was none; `None`
+    /// for an architecture that has no recurrent state.
+    fn with_initial_state(self) -> Option<Self> {
+        None
+    }
 
     /// Logits of whole sequences: `[batch, len]` → `[batch, len, vocab_size]`.
     fn forward(&self, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3> {

@@ -1,7 +1,8 @@
-//! Model folders in the Hugging Face layout: `model.safetensors`, or shards and their index.
+//! Model folders in the Hugging Face layout: `model.safetensors`, or shards and their index; and
+//! single files, safetensors or what `torch.save` wrote (`.pth`).
 //!
 //! [`Checkpoint`] maps the files and checks them before anything is used, [`Loader`] turns their
-//! tensors into the parameters of a model, and [`Writer`] writes such a folder.
+//! tensors into the parameters of a model, and [`Writer`] writes a folder of safetensors.
 //!
 //! Files are taken to be hostile until checked: a broken one gives an error that lists everything
 //! wrong with it, never a panic or an allocation of a size it chose.
@@ -10,6 +11,8 @@ mod error;
 mod header;
 mod index;
 mod loader;
+mod pth;
+mod strided;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -24,6 +27,7 @@ pub use safetensors::Dtype;
 
 pub use error::{CheckpointError, FileProblem, Problem};
 pub use loader::{LoadError, Loader, Misshapen, Unsupported};
+pub use pth::PthProblem;
 pub use writer::{SaveError, Writer, save};
 
 /// File name of a checkpoint in one piece.
@@ -31,10 +35,10 @@ pub const SINGLE_FILE: &str = "model.safetensors";
 /// File name of the index of a checkpoint in shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
-// The format is little endian and its bytes are used in place.
+// The formats are little endian and their bytes are used in place.
 const _: () = assert!(
     cfg!(target_endian = "little"),
-    "safetensors files are used in place, which needs a little-endian machine"
+    "files of weights are used in place, which needs a little-endian machine"
 );
 
 /// A tensor of a checkpoint, without its data.
@@ -50,9 +54,12 @@ pub struct TensorInfo {
     pub file: usize,
     /// First byte within that file.
     start: usize,
+    /// Elements between neighbours along each dimension; `None` where the elements lie one after
+    /// another, row by row.
+    strides: Option<Vec<usize>>,
 }
 
-/// An open model folder: its files mapped into memory and checked, nothing copied.
+/// An open model folder or file: the files mapped into memory and checked, nothing copied.
 ///
 /// The files must not be changed or truncated while a checkpoint, or a tensor from it, is in use;
 /// replacing a file by renaming another over it is fine.
@@ -67,11 +74,12 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens `model.safetensors` in `folder`, or else the shards that
-    /// `model.safetensors.index.json` names.
+    /// `model.safetensors.index.json` names, or else the one `.safetensors` file there is, or else
+    /// the one `.pth` file.
     ///
     /// # Errors
-    /// When the folder holds no weights, a file can't be read, or files are broken; the last lists
-    /// every problem of every file.
+    /// When the folder holds no weights or several models, a file can't be read, or files are
+    /// broken; the last lists every problem of every file.
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
         if !folder.is_dir() {
             return Err(CheckpointError::NotAFolder {
@@ -82,17 +90,29 @@ impl Checkpoint {
         if folder.join(SINGLE_FILE).symlink_metadata().is_ok() {
             return Self::open_files(folder, &[SINGLE_FILE.to_owned()], None);
         }
-        let Some(shards) = index::read(folder)? else {
-            return Err(CheckpointError::NoWeights {
+        if let Some(shards) = index::read(folder)? {
+            let names: Vec<String> = shards.keys().cloned().collect();
+            return Self::open_files(folder, &names, Some(&shards));
+        }
+        let files = index::candidates(folder);
+        match files.len() {
+            0 => Err(CheckpointError::NoWeights {
                 folder: folder.to_owned(),
                 hint: index::hint(folder),
-            });
-        };
-        let names: Vec<String> = shards.keys().cloned().collect();
-        Self::open_files(folder, &names, Some(&shards))
+            }),
+            1 => Self::open_files(folder, &files, None),
+            _ => Err(CheckpointError::Several {
+                folder: folder.to_owned(),
+                files,
+            }),
+        }
     }
 
-    /// Opens one safetensors file of any name.
+    /// Opens one file of any name: safetensors, or a dict of tensors that `torch.save` wrote, which
+    /// may be the only value, under `"state_dict"` or `"model"`, of another dict. Which of the two
+    /// it is shows in its content.
+    ///
+    /// A file by torch is read as data: nothing in it is ever executed.
     ///
     /// # Errors
     /// When it can't be read or is broken.
@@ -120,6 +140,18 @@ impl Checkpoint {
             checkpoint.add_file(&name, path, &mut problems)?;
         }
         checkpoint.checked(problems)
+    }
+
+    /// Opens a folder, as [`open`](Self::open), or a file, as [`open_file`](Self::open_file).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_path(path: &Path) -> Result<Self, CheckpointError> {
+        if path.is_dir() {
+            Self::open(path)
+        } else {
+            Self::open_file(path)
+        }
     }
 
     fn open_files(
@@ -197,7 +229,13 @@ impl Checkpoint {
             path: path.to_owned(),
             source,
         })?;
-        let header = match header::parse(&map, self.files.len()) {
+        let index = self.files.len();
+        let parsed = match pth::is_pth(&map) {
+            Ok(true) => pth::parse(&map, index),
+            Ok(false) => header::parse(&map, index),
+            Err(problem) => Err(vec![problem.into()]),
+        };
+        let header = match parsed {
             Ok(header) => header,
             Err(found) => {
                 found.into_iter().for_each(report);
@@ -255,8 +293,8 @@ impl Checkpoint {
         self.tensors.values().map(|info| info.bytes).sum()
     }
 
-    /// A tensor's data in its stored type: a view of the mapped file, which stays mapped as long
-    /// as the data is in use.
+    /// A tensor's data in its stored type, row by row: a view of the mapped file, which stays mapped
+    /// as long as the data is in use, or a copy where the elements do not lie so in the file.
     ///
     /// # Errors
     /// When there is no such tensor, or burn has no type for its elements.
@@ -274,11 +312,17 @@ impl Checkpoint {
                 dtype: info.dtype,
             });
         };
-        let view = self.maps[info.file].slice(info.start..info.start + info.bytes);
+        let map = &self.maps[info.file];
+        if let Some(strides) = &info.strides {
+            let bytes = strided::gather(&map[info.start..], &info.shape, strides, dtype.size());
+            let bytes = Bytes::from_bytes_vec(bytes);
+            return Ok(TensorData::from_bytes(bytes, info.shape.clone(), dtype));
+        }
+        let view = map.slice(info.start..info.start + info.bytes);
         let bytes = if view.as_ptr().align_offset(dtype.size()) == 0 {
             Bytes::from_shared(view, AllocationProperty::File)
         } else {
-            // The format doesn't promise alignment (a header may have any length), and elements
+            // No format promises alignment (a header may have any length), and elements
             // can't be read in place from an address that is not a multiple of their size.
             Bytes::from_bytes_vec(view.to_vec())
         };

@@ -13,7 +13,8 @@ pub mod tokenizer;
 mod weights;
 
 pub use backend::Backend;
-pub use causal_lm::{Block, CausalLm, Span};
+pub use bone::weights::named_weights;
+pub use causal_lm::{Block, CausalLm, Part, Span};
 pub use folder::{MAX_JSON_BYTES, read_small};
-pub use norm::RmsNorm;
-pub use weights::{compute_dtype, named_weights};
+pub use norm::{LayerNorm, RmsNorm};
+pub use weights::compute_dtype;

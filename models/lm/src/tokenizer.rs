@@ -1,17 +1,23 @@
 //! Text to token ids and back.
 
+mod bytes;
+mod choice;
 mod hf;
 mod prompt;
 mod stream;
+mod world;
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use bytes::ByteTokenizer;
+pub use choice::{TokenizerChoice, companions, open};
 pub use hf::HfTokenizer;
 pub use prompt::encode_prompt_and_response;
 pub use stream::TextStream;
+pub use world::WorldTokenizer;
 
 /// What a model's tokenizer offers to training and generation.
 pub trait Tokenizer: Send + Sync {
@@ -31,11 +37,27 @@ pub trait Tokenizer: Send + Sync {
     /// The beginning-of-sequence token, where sequences start with one.
     fn bos(&self) -> Option<u32>;
 
-    /// The tokens that end generation, at least one; the first is appended in training.
+    /// The tokens that end generation; the first is appended in training. May be empty: then
+    /// nothing ends generation and nothing is appended.
     fn eos(&self) -> &[u32];
 
     /// The largest id plus one.
     fn vocab_size(&self) -> usize;
+
+    /// This tokenizer as one that takes bytes which need not be text, if it does.
+    fn byte_level(&self) -> Option<&dyn ByteLevel> {
+        None
+    }
+}
+
+/// A tokenizer of bytes: `decode_bytes(encode_bytes(x))` is `x`, whatever the bytes.
+pub trait ByteLevel: Tokenizer {
+    /// The ids of `bytes`, with no token added at either end.
+    fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32>;
+
+    /// The bytes of `ids`. Those that stand for none are left out: special tokens, ids past the
+    /// vocabulary.
+    fn decode_bytes(&self, ids: &[u32]) -> Vec<u8>;
 }
 
 /// Why a tokenizer could not be read or used.
@@ -65,6 +87,25 @@ pub enum TokenizerError {
         /// What is wrong.
         reason: String,
     },
+    /// A folder has several vocabularies.
+    #[error("{} has several vocabularies, {}: name the one to use", folder.display(), names.join(", "))]
+    SeveralVocabularies {
+        /// The folder.
+        folder: PathBuf,
+        /// The files' names.
+        names: Vec<String>,
+    },
+    /// Lines of a vocabulary can't be used; all are counted, the first shown.
+    #[error("{} is not a RWKV vocabulary, download it again: {total} bad line(s): {}",
+        path.display(), list(shown, *total))]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, and what is wrong with it.
+        shown: Vec<(usize, String)>,
+        /// How many lines there are.
+        total: usize,
+    },
     /// The folder's files name special tokens that can't be used; all are listed.
     #[error("the special tokens in {} can't be used: {}", folder.display(), problems.join("; "))]
     SpecialTokens {
@@ -85,6 +126,17 @@ pub enum TokenizerError {
         /// The tokenizer's reason.
         reason: String,
     },
+}
+
+fn list(shown: &[(usize, String)], total: usize) -> String {
+    let mut lines: Vec<_> = shown
+        .iter()
+        .map(|(line, what)| format!("line {line}: {what}"))
+        .collect();
+    if total > shown.len() {
+        lines.push(format!("and {} more", total - shown.len()));
+    }
+    lines.join("; ")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Finding the adapter in a folder a person names.
+//! The adapter in a folder a person names: finding it, and putting it on a model.
 
 use super::CommandError;
-use bone::peft::CONFIG_FILE;
+use crate::step::{TrainBackend, TrainModel};
+use bone::peft::{self, CONFIG_FILE, Contents};
 use std::path::{Path, PathBuf};
 
 /// The folder `train` puts the adapter into, inside its output folder.
@@ -28,4 +29,21 @@ pub(super) fn find(folder: &Path) -> Result<PathBuf, CommandError> {
             "holds no adapter: there is no {CONFIG_FILE}; give an adapter's folder or the --out of a training run"
         ),
     })
+}
+
+/// Puts what `folder` holds on `model`: adapters, parameters whole, or the blocks' initial states.
+pub(super) fn load<B: TrainBackend, M: TrainModel<B>>(
+    model: M,
+    folder: &Path,
+) -> Result<(M, Contents), CommandError> {
+    let contents = peft::read_contents(folder)?;
+    let model = if contents.full.iter().any(|name| peft::is_state(name)) {
+        model.with_initial_state().ok_or_else(|| CommandError::Path {
+            path: folder.to_path_buf(),
+            reason: "holds the tuned states of a recurrent model (RWKV6), and this model has no state; give the model it was trained on".into(),
+        })?
+    } else {
+        model
+    };
+    Ok(peft::load::<B, M>(model, folder)?)
 }

@@ -39,6 +39,8 @@ pub enum CommandError {
     #[error(transparent)]
     Adapter(#[from] bone::FileError),
     #[error(transparent)]
+    Values(#[from] bone::ValueError),
+    #[error(transparent)]
     Sampling(#[from] SamplingError),
     #[error(transparent)]
     Generate(#[from] GenerateError),

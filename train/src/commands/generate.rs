@@ -1,18 +1,20 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
-use super::adapter::find;
+use super::adapter::{find, load};
 use super::precision;
 use super::{CommandError, say};
 use crate::config::DtypeChoice;
 use crate::data::{Row, Template};
 use crate::device::{self, Kind, OnDevice};
 use crate::memory::check_weights;
-use crate::models::{self, ModelSource, WithModel, with_model};
+use crate::models::{self, ModelBackend, ModelSource, WithModel, with_model};
 use crate::report::printable;
 use crate::step::{TrainBackend, TrainModel};
 use bone_lm::generate::{GenerateConfig, generate};
 use bone_lm::sampling::SamplingConfig;
-use bone_lm::tokenizer::{HfTokenizer, TextStream, Tokenizer, encode_prompt_and_response};
+use bone_lm::tokenizer::{
+    self, TextStream, Tokenizer, TokenizerChoice, encode_prompt_and_response,
+};
 use std::path::{Path, PathBuf};
 
 /// What to continue, and how.
@@ -24,6 +26,9 @@ pub struct GenerateArgs {
     /// An adapter's folder, or the --out of a training run
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
+    /// auto, bytes, or a file: tokenizer.json, RWKV's vocabulary
+    #[arg(long, value_name = "auto|bytes|FILE", default_value_t = TokenizerChoice::Auto)]
+    pub tokenizer: TokenizerChoice,
     /// Text to continue; repeat it for several, which run as one batch
     #[arg(long, value_name = "TEXT", required = true)]
     pub prompt: Vec<String>,
@@ -140,6 +145,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
     let request = Request {
         model: &args.model,
         adapter: args.adapter.as_deref(),
+        tokenizer: &args.tokenizer,
         prompts: &prompts,
         sampling: args.sampling(),
         max_new_tokens: args.max_new_tokens,
@@ -170,6 +176,8 @@ pub struct Request<'a> {
     pub model: &'a Path,
     /// The adapter's folder.
     pub adapter: Option<&'a Path>,
+    /// Which tokenizer.
+    pub tokenizer: &'a TokenizerChoice,
     /// The texts to continue.
     pub prompts: &'a [String],
     /// How tokens are chosen.
@@ -191,22 +199,26 @@ pub fn answer(
 ) -> Result<Vec<String>, CommandError> {
     let (device, _) = device::choose(request.device)?;
     let info = models::inspect(request.model, true)?;
-    let tokenizer = HfTokenizer::from_folder(request.model)?;
+    let (tokenizer, _) = tokenizer::open(request.model, request.tokenizer, info.shape.vocab_size)?;
+    let tokenizer = tokenizer.as_ref();
     let prompts = request
         .prompts
         .iter()
-        .map(|prompt| Ok(encode_prompt_and_response(&tokenizer, prompt, "")?.0))
+        .map(|prompt| Ok(encode_prompt_and_response(tokenizer, prompt, "")?.0))
         .collect::<Result<Vec<_>, CommandError>>()?;
-    let positions = info.llama.max_position_embeddings;
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    if longest >= positions {
+    // Past its positions a model says nothing of worth.
+    let left = info
+        .positions
+        .map(|positions| positions.saturating_sub(longest));
+    if let (Some(positions), Some(0)) = (info.positions, left) {
         return Err(CommandError::Usage(format!(
             "the prompt has {longest} tokens and the model was made for {positions}; shorten it"
         )));
     }
     let precision = precision::choose(DtypeChoice::Auto, &info, device);
     if device.kind == Kind::Cpu && !precision.mapped {
-        check_weights((info.llama.num_params() * precision.bytes) as u64)?;
+        check_weights((info.shape.parameters * precision.bytes) as u64)?;
     }
     let source = ModelSource {
         folder: request.model.to_path_buf(),
@@ -220,11 +232,10 @@ pub fn answer(
             source: &source,
             adapter: adapter.as_deref(),
             prompts: &prompts,
-            tokenizer: &tokenizer,
+            tokenizer,
             config: GenerateConfig {
                 sampling: request.sampling.clone(),
-                // Past its positions a model says nothing of worth.
-                max_new_tokens: request.max_new_tokens.min(positions - longest),
+                max_new_tokens: request.max_new_tokens.min(left.unwrap_or(usize::MAX)),
                 stop: tokenizer.eos().to_vec(),
             },
             on_text,
@@ -236,7 +247,7 @@ struct GenerateOn<'a, F> {
     source: &'a ModelSource,
     adapter: Option<&'a Path>,
     prompts: &'a [Vec<u32>],
-    tokenizer: &'a HfTokenizer,
+    tokenizer: &'a dyn Tokenizer,
     config: GenerateConfig,
     on_text: F,
 }
@@ -244,7 +255,7 @@ struct GenerateOn<'a, F> {
 impl<F: FnMut(&str)> OnDevice for GenerateOn<'_, F> {
     type Output = Result<Vec<String>, CommandError>;
 
-    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let source = self.source;
         let work = GenerateWith::<B, F> {
             task: self,
@@ -265,7 +276,7 @@ impl<B: TrainBackend, F: FnMut(&str)> WithModel<B> for GenerateWith<'_, B, F> {
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
         let mut task = self.task;
         let model = match task.adapter {
-            Some(adapter) => bone::peft::load::<B, M>(model, adapter)?.0,
+            Some(adapter) => load::<B, M>(model, adapter)?.0,
             None => model,
         };
         let model = model.valid();

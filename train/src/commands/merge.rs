@@ -1,12 +1,15 @@
 //! `bone merge`: adapter and base become a model of their own.
 
 use super::CommandError;
-use super::adapter::find;
+use super::adapter::{find, load};
 use crate::agreement::{self, Agreement};
 use crate::device::{self, Kind, OnDevice};
 use crate::memory::check_weights;
-use crate::models::{ModelSource, WithModel, check_free, inspect, save_folder, with_model};
+use crate::models::{
+    ModelBackend, ModelSource, WithModel, check_free, inspect, save_folder, with_model,
+};
 use crate::step::{TrainBackend, TrainModel};
+use bone::weights;
 use bone_lm::checkpoint::Dtype;
 use burn::tensor::DType;
 use std::path::{Path, PathBuf};
@@ -91,7 +94,7 @@ struct MergeOn<'a> {
 impl OnDevice for MergeOn<'_> {
     type Output = Result<Agreement, CommandError>;
 
-    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let work = MergeModel::<B> {
             task: self,
             device: device.clone(),
@@ -109,12 +112,19 @@ impl<B: TrainBackend> WithModel<B> for MergeModel<'_, B> {
     type Output = Result<Agreement, CommandError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let (adapted, _) = bone::peft::load::<B, M>(model, self.task.adapter)?;
-        let merged = bone::merge::<B, M>(adapted.clone())?;
+        let base = weights::dtypes::<B, M>(&model);
+        let (adapted, contents) = load::<B, M>(model, self.task.adapter)?;
+        let merged = match contents.adapter {
+            Some(_) => bone::merge::<B, M>(adapted.clone())?,
+            None => adapted.clone(),
+        };
+        // Values trained in f32 take the base's precision; a state, which the base has none of,
+        // keeps its own.
+        let merged = weights::cast_to::<B, M>(merged, &base)?;
         let (adapted, merged) = (adapted.valid(), merged.valid());
         let agreement = agreement::compare(&adapted, &merged, &self.device);
         let stored = self.task.stored;
-        let noise = || agreement::rounding_noise(&adapted, stored, &self.device);
+        let noise = || agreement::rounding_noise(&adapted, &contents.full, stored, &self.device);
         if !agreement.is_good(stored, noise) {
             return Err(CommandError::Disagreement(format!(
                 "the merged model does not say what the adapted one says: {agreement}; nothing was written"

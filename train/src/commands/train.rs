@@ -1,21 +1,21 @@
 //! `bone train`.
 
 use super::{CommandError, precision};
-use crate::config::{self, DtypeChoice, Init, Method, TrainArgs, TrainConfig};
+use crate::config::{self, DtypeChoice, Init, Method, Parts, TrainArgs, TrainConfig};
 use crate::data::{BatchConfig, Batches};
 use crate::dataset::{self, Dataset};
 use crate::device;
-use crate::memory::{Estimate, ModelShape, RunShape, available_memory, human};
+use crate::memory::{Estimate, RunShape, available_memory, human};
 use crate::models::{self, ModelInfo, ModelSource};
 use crate::report::{self, Event, Reporter};
 use crate::step::Savings;
 use crate::trainer::{Data, Outcome, Plan, TrainError};
 use bone::{AdapterConfig, AttachError, LayerError};
-use bone_llama2::LlamaConfig;
-use bone_lm::tokenizer::{HfTokenizer, Tokenizer};
+use bone_lm::{Part, tokenizer};
 use std::time::Instant;
 
 mod job;
+mod trained;
 
 use job::{Job, RunOn};
 
@@ -56,19 +56,21 @@ pub fn run_config(
         }
         // Weights that train are f32 whatever the file has.
         (Method::Full, _) => DtypeChoice::F32,
-        (Method::Adapter(_), choice) => choice,
+        (Method::Adapter(_) | Method::State, choice) => choice,
     };
     let precision = precision::choose(dtype, &info, device);
-    let chunk = config.head_chunk_for(info.llama.vocab_size);
+    let chunk = config.head_chunk_for(info.shape.vocab_size);
     let estimate = estimate(config, &info, &precision, chunk)?;
     let limit = available_memory();
     if device.kind == device::Kind::Cpu {
         estimate.check(limit)?;
     }
 
-    let tokenizer = HfTokenizer::from_folder(&config.model)?;
+    let vocab_size = info.shape.vocab_size;
+    let (tokenizer, tokenizer_reason) =
+        tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
     console_phase(console, "reading the rows")?;
-    let Dataset { split, notes } = dataset::load(config, &tokenizer, info.llama.vocab_size)?;
+    let Dataset { split, notes } = dataset::load(config, tokenizer.as_ref(), vocab_size)?;
     let pad_id = tokenizer.eos().first().copied().unwrap_or(0);
     let batches = Batches::new(
         split.train,
@@ -92,6 +94,7 @@ pub fn run_config(
             recompute: config.recompute,
             head_chunk: config.chunked_head.then_some(chunk),
         },
+        chunk_ctx: config.chunk_ctx,
         seed: config.seed,
         eval_every: config.eval_interval(total_steps),
         save_every: config.save_every,
@@ -109,11 +112,12 @@ pub fn run_config(
         format!(
             "{} of {} parameters, {} blocks",
             info.architecture.name(),
-            grouped(info.llama.num_params()),
-            info.llama.num_hidden_layers
+            grouped(info.shape.parameters),
+            info.shape.num_layers
         ),
         format!("device: {device} ({device_reason})"),
         format!("base weights: {}", precision.text),
+        format!("tokenizer: {tokenizer_reason}"),
         format!(
             "memory: about {} of {}; {estimate}",
             human(estimate.total()),
@@ -121,10 +125,12 @@ pub fn run_config(
         ),
     ];
     lines.extend(notes);
-    if config.max_seq_len > info.llama.max_position_embeddings {
+    if let Some(positions) = info.positions
+        && config.max_seq_len > positions
+    {
         lines.push(format!(
-            "note: max_seq_len {} is beyond the {} positions the model was made for",
-            config.max_seq_len, info.llama.max_position_embeddings
+            "note: max_seq_len {} is beyond the {positions} positions the model was made for",
+            config.max_seq_len
         ));
     }
 
@@ -137,7 +143,6 @@ pub fn run_config(
     device::on_device(
         device,
         RunOn {
-            config,
             source: &source,
             job: Job {
                 config,
@@ -180,23 +185,19 @@ fn estimate(
     precision: &precision::Precision,
     chunk: usize,
 ) -> Result<Estimate, CommandError> {
-    let llama = &info.llama;
-    let model = ModelShape {
-        parameters: llama.num_params(),
-        block_parameters: llama.block_params(),
-        hidden_size: llama.hidden_size,
-        intermediate_size: llama.intermediate_size,
-        num_layers: llama.num_hidden_layers,
-        vocab_size: llama.vocab_size,
-        num_attention_heads: llama.num_attention_heads,
-        head_dim: llama.head_dim,
-    };
     let (trains_base, trainable_parameters) = match &config.method {
-        Method::Full => (true, model.parameters),
-        Method::Adapter(adapter) => (false, adapter_parameters(adapter, llama)?),
+        Method::Full => (true, info.shape.parameters),
+        Method::Adapter(adapter) => {
+            let parts = part_parameters(&config.train_parts, info)?;
+            (
+                false,
+                adapter_parameters(adapter, &info.linear_layers)? + parts,
+            )
+        }
+        Method::State => (false, info.state_parameters.ok_or_else(no_state)?),
     };
     Ok(Estimate::new(
-        &model,
+        &info.shape,
         &RunShape {
             trainable_parameters,
             trains_base,
@@ -204,6 +205,7 @@ fn estimate(
             base_mapped: precision.mapped,
             batch_size: config.batch_size,
             max_seq_len: config.max_seq_len,
+            chunk_ctx: config.chunk_ctx,
             recompute: config.recompute,
             chunked_head: config.chunked_head,
             head_chunk: chunk,
@@ -211,16 +213,43 @@ fn estimate(
     ))
 }
 
-/// Parameters of the adapters on the layers that the model's configuration says there are: what
+fn no_state() -> CommandError {
+    CommandError::Usage("--method: state tuning needs a recurrent model: RWKV6".into())
+}
+
+/// Parameters of the parts that train whole.
+fn part_parameters(parts: &[Part], info: &ModelInfo) -> Result<usize, CommandError> {
+    let missing = |part: &&Part| !info.parts.contains_key(part);
+    let missing: Vec<_> = parts.iter().filter(missing).copied().collect();
+    if missing.is_empty() {
+        return Ok(parts.iter().filter_map(|part| info.parts.get(part)).sum());
+    }
+    let tied = if missing.contains(&Part::Head) && info.parts.contains_key(&Part::Embedding) {
+        "; this model's embedding is its head as well (tied): name emb instead of head"
+    } else {
+        ""
+    };
+    Err(CommandError::Usage(format!(
+        "--train-parts: {} has no {}; it has {}{tied}",
+        info.architecture.name(),
+        Parts(missing),
+        Parts(info.parts.keys().copied().collect())
+    )))
+}
+
+/// Parameters of the adapters on the layers (path, inputs, outputs) that a model says it has: what
 /// does not fit is known before the weights are read.
-fn adapter_parameters(adapter: &AdapterConfig, llama: &LlamaConfig) -> Result<usize, AttachError> {
-    let layers = llama.linear_layers();
+fn adapter_parameters(
+    adapter: &AdapterConfig,
+    layers: &[(String, usize, usize)],
+) -> Result<usize, AttachError> {
     let paths: Vec<_> = layers.iter().map(|(path, ..)| path.clone()).collect();
     let chosen = adapter.targets.resolve(&paths)?;
     let mut sum = 0;
     let mut problems = Vec::new();
     for (path, d_input, d_output) in layers {
-        if !chosen.contains(&path) {
+        let (d_input, d_output) = (*d_input, *d_output);
+        if !chosen.contains(path) {
             continue;
         }
         match adapter.variant.check(adapter.rank, d_input, d_output) {
@@ -229,7 +258,7 @@ fn adapter_parameters(adapter: &AdapterConfig, llama: &LlamaConfig) -> Result<us
                 sum += shape.iter().product::<usize>();
             }
             Err(reason) => problems.push(LayerError {
-                module: path,
+                module: path.clone(),
                 d_input,
                 d_output,
                 reason,

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bone::Selection;
+use bone::{BlockAxis, Selection};
+use bone_lm::tokenizer::TokenizerChoice;
 use clap::Args;
 
-use super::value::{Given, Layers, Setting};
+use super::value::{Given, Layers, Parts, Setting};
 use super::words::{DtypeChoice, Init, MethodName};
 use crate::data::{FieldMap, Holdout};
 use crate::schedule::ScheduleKind;
@@ -145,30 +146,39 @@ macro_rules! settings {
 
 settings! {
     "Model and data" {
-        /// Folder of the model: config.json, safetensors, tokenizer.json
-        model: PathBuf as "DIR";
+        /// Model: a Hugging Face folder, or RWKV's .pth or .safetensors
+        model: PathBuf as "DIR|FILE";
         /// Training rows, JSON Lines or a JSON array; a .txt is plain text, every token trained
         data: PathBuf as "FILE";
         /// Folder for the result; it must be new or empty
         out: PathBuf as "DIR";
         /// Write into an output folder that is not empty [default: false]
         overwrite: bool as "BOOL" [num_args = 0..=1, require_equals = true, default_missing_value = "true"];
-        /// Start from the folder's weights or from random ones: pretrained, random [default: pretrained]
+        /// Start from the model's weights or from random ones: pretrained, random [default: pretrained]
         init: Init as "WORD";
+        /// Tokenizer: auto for what lies beside the model, bytes for a token a byte, or a file [default: auto]
+        tokenizer: TokenizerChoice as "NAME|FILE";
         /// Prompt template: alpaca, plain, or a file with {instruction}, {input} and {response} [default: alpaca]
         template: String as "NAME|FILE";
         /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD] [default: found from the rows]
         field_map: FieldMap as "MAP";
         /// Longest sequence in tokens [default: 512]
         max_seq_len: usize as "TOKENS";
+        /// Train a sequence in pieces of so many tokens, one after the other [default: whole sequences]
+        ///
+        /// The state at the end of a piece is carried to the next and the gradient is not (RWKV's
+        /// infctx): the memory is that of one piece.
+        chunk_ctx: usize as "TOKENS";
         /// Held out for validation: a share like 0.02 or a count like 200, 0 for none [default: 0.02]
         ///
         /// Ten evaluations on 2 % of the rows add 5 to 7 % to the time of one epoch.
         validation: Holdout as "PART";
     }
     "Method" {
-        /// bone, bone-input, miss, miss-mini, or full for every weight [default: bone]
+        /// bone, miss, miss-mini, state for RWKV's initial state, or full for every weight [default: bone]
         method: MethodName as "NAME";
+        /// One block of bone for each block-row of a weight (output) or block-column (input); bone only [default: output for LLaMA2, input for RWKV6]
+        block_axis: BlockAxis as "AXIS";
         /// Block size r of the adapters [default: 64]
         ///
         /// bone needs a rank that divides the inputs and the outputs of every layer it is put on.
@@ -179,13 +189,17 @@ settings! {
         dropout: f64 as "P";
         /// Layers that get an adapter: all-linear, names with commas, or one regular expression [default: all-linear]
         ///
-        /// all-linear is every linear layer but the output head: LLaMA's seven projections. A
-        /// regular expression must match a layer's whole path.
+        /// all-linear is every linear layer but the output head: LLaMA's seven projections, RWKV6's
+        /// eight. A regular expression must match a layer's whole path.
         targets: Selection as "LAYERS";
         /// Layers that are left out again: names with commas or one regular expression
         exclude: Selection as "LAYERS";
         /// Numbers of the blocks that get adapters, like 0,1,4 or 0-7 [default: all]
         layers: Layers as "NUMBERS";
+        /// Trained whole beside the adapters: time, ln, emb, head, with commas [default: none]
+        ///
+        /// time is RWKV's time_* tensors, ln the norms, emb the embedding, head the output layer.
+        train_parts: Parts as "PARTS";
     }
     "Optimization" {
         /// Passes over the training rows, may be a fraction [default: 1, without max_steps]
@@ -198,7 +212,7 @@ settings! {
         batch_size: usize as "ROWS";
         /// Micro batches of an optimizer step [default: 1]
         gradient_accumulation: usize as "N";
-        /// Highest learning rate [default: 2e-5, with full 1e-5]
+        /// Highest learning rate [default: 2e-5, with full 1e-5, with state 1e-2]
         learning_rate: f64 as "RATE";
         /// Learning rate after the warm-up: constant, linear, cosine [default: cosine]
         schedule: ScheduleKind as "NAME";

@@ -3,7 +3,7 @@
 use super::settings::KEYS;
 
 /// What other trainers call our keys.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 22] = [
     ("lr", "learning_rate"),
     ("r", "rank"),
     ("base_model", "model"),
@@ -19,6 +19,14 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("lr_scheduler_type", "schedule"),
     ("gradient_checkpointing", "recompute"),
     ("mini_r", "mini_width"),
+    // RWKV's trainers.
+    ("load_model", "model"),
+    ("data_file", "data"),
+    ("proj_dir", "out"),
+    ("ctx_len", "max_seq_len"),
+    ("micro_bsz", "batch_size"),
+    ("lr_init", "learning_rate"),
+    ("grad_cp", "recompute"),
 ];
 
 /// The message for a key that does not exist.

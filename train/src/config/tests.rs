@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
+use bone_lm::tokenizer::TokenizerChoice;
 use std::fs;
 use std::path::Path;
 
 use bone::{BlockAxis, Selection, Targets, Variant};
+use burn::tensor::TensorData;
 use clap::{CommandFactory, Parser};
 use tempfile::TempDir;
 
@@ -44,6 +46,25 @@ impl Place {
         let model = format!("--model={}", self.path("model"));
         let data = format!("--data={}", self.path("rows.jsonl"));
         vec![model, data, format!("--out={}", self.path("out"))]
+    }
+
+    /// Puts weights with one tensor of this name into the model's folder.
+    fn with_weights(self, tensor: &str) -> Self {
+        let tensors = [(tensor.to_owned(), TensorData::from([1.0_f32]))].into_iter();
+        let folder = self.0.path().join("model");
+        bone_lm::checkpoint::save(&folder, tensors, u64::MAX, BTreeMap::new()).unwrap();
+        self
+    }
+
+    fn rwkv6() -> Self {
+        Self::new().with_weights("blocks.0.att.time_maa_x")
+    }
+
+    fn llama2() -> Self {
+        let place = Self::new();
+        let config = place.0.path().join("model/config.json");
+        fs::write(config, "{\"model_type\": \"llama\"}").unwrap();
+        place
     }
 
     fn raw(&self) -> RawConfig {
@@ -96,10 +117,14 @@ fn defaults() {
     assert!(config.recompute && config.chunked_head && !config.overwrite);
     assert_eq!(config.origin("rank"), Origin::Default);
     assert_eq!(config.origin("model"), Origin::Flag);
-    assert_eq!(
-        place.resolve(&["--method=full"]).unwrap().learning_rate,
-        1e-5
-    );
+    assert_eq!((config.max_seq_len, config.chunk_ctx), (512, None));
+    assert_eq!(config.tokenizer, TokenizerChoice::Auto);
+    assert!(config.train_parts.is_empty());
+    for (method, rate) in [("full", 1e-5), ("state", 1e-2), ("miss", 2e-5)] {
+        let config = place.resolve(&[&format!("--method={method}")]).unwrap();
+        assert_eq!((config.method.name(), config.learning_rate), (method, rate));
+        assert_eq!(config.adapter().is_some(), method == "miss");
+    }
 }
 
 #[test]
@@ -149,6 +174,42 @@ fn the_default_learning_rate_says_why() {
 }
 
 #[test]
+fn the_default_block_axis_is_the_architectures() {
+    let axis = |place: &Place, args: &[&str]| {
+        let config = place.resolve(args).unwrap();
+        assert_eq!(config.method.name(), "bone");
+        (config.adapter().unwrap().variant, config.to_string())
+    };
+    for (place, wanted, why) in [
+        (Place::llama2(), BlockAxis::Output, "LLaMA2"),
+        (Place::rwkv6(), BlockAxis::Input, "RWKV6"),
+        // What is wrong with the model is said when it is loaded.
+        (Place::new(), BlockAxis::Output, "LLaMA2"),
+    ] {
+        let (variant, lines) = axis(&place, &[]);
+        assert_eq!(variant, Variant::Bone(wanted));
+        let reason = format!("(default: as the seed's {why} code has it)");
+        assert!(lines.contains(&reason), "no '{reason}' in\n{lines}");
+        for (word, given) in [("input", BlockAxis::Input), ("output", BlockAxis::Output)] {
+            let (variant, lines) = axis(&place, &[&format!("--block-axis={word}")]);
+            assert_eq!(variant, Variant::Bone(given));
+            assert!(lines.contains(&format!("\"{word}\"  (flag)")), "{lines}");
+        }
+    }
+    // The file of weights alone will do.
+    let place = Place::rwkv6();
+    let file = place.path("model/model.safetensors");
+    let set = format!("--set=model={file}");
+    let needed = place.needed();
+    let args = needed.iter().skip(1).map(String::as_str);
+    let config = resolve_args(args.chain([set.as_str()])).unwrap();
+    assert_eq!(
+        config.adapter().unwrap().variant,
+        Variant::Bone(BlockAxis::Input)
+    );
+}
+
+#[test]
 fn values_from_the_command_line() {
     let place = Place::new();
     let config = place
@@ -159,6 +220,9 @@ fn values_from_the_command_line() {
             "--targets=q_proj,v_proj",
             "--exclude=.*layers\\.[01]\\..*",
             "--layers=0-2,5",
+            "--train-parts=head, time,ln,head",
+            "--chunk-ctx=511",
+            "--tokenizer=bytes",
             "--field-map=instruction=q,response=a",
             "--validation=200",
             "--warmup-ratio=0.03",
@@ -177,13 +241,21 @@ fn values_from_the_command_line() {
             layers: Some(vec![0, 1, 2, 5]),
         }
     );
+    assert_eq!(config.train_parts, [Part::Time, Part::Norm, Part::Head]);
+    assert_eq!(config.chunk_ctx, Some(511));
+    assert_eq!(config.tokenizer, TokenizerChoice::Bytes);
     assert_eq!(config.field_map.unwrap().instruction, "q");
     assert_eq!(config.validation, Holdout::Count(200));
     assert_eq!(config.warmup, Warmup::Ratio(0.03));
     assert!(!config.recompute && config.overwrite);
     let list = place
-        .resolve(&["--set", "targets=[\"q_proj\"]", "--set", "layers=[3]"])
+        .resolve(&[
+            "--set=targets=[\"q_proj\"]",
+            "--set=layers=[3]",
+            "--set=train_parts=[\"emb\"]",
+        ])
         .unwrap();
+    assert_eq!(list.train_parts, [Part::Embedding]);
     let targets = list.adapter().unwrap().targets;
     assert_eq!(targets.modules, Selection::names(["q_proj"]));
     assert_eq!(targets.layers, Some(vec![3]));

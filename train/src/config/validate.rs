@@ -1,36 +1,25 @@
 //! The second stage: from [`RawConfig`] to [`TrainConfig`].
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-
-use bone::{AdapterConfig, AttachError, BlockAxis, Selection, Targets, Variant};
-
 use super::error::{ConfigError, Problem};
 use super::settings::RawConfig;
-use super::words::{MethodName, Word};
-use super::{Method, TrainConfig, Warmup, is_text, warmup_fix};
-use crate::commands::adapter::RESULTS;
-use crate::commands::train::CONFIG_FILE;
-use crate::data::{Holdout, Template};
-use crate::report::METRICS_FILE;
+use super::{TrainConfig, Warmup, warmup_fix};
+use crate::data::Holdout;
+use crate::models::{Architecture, architecture};
 
-/// Block size of the seed paper's experiments.
-const RANK: usize = 64;
+mod method;
+mod paths;
 
-/// The default learning rate of a method, and the reason for it.
-pub(super) fn default_learning_rate(method: &Method) -> (f64, &'static str) {
-    match method {
-        Method::Adapter(_) => (2e-5, "the seed paper's protocol"),
-        Method::Full => (1e-5, "half of the adapters' rate, as every weight moves"),
-    }
-}
+pub(super) use method::{block_axis_reason, default_learning_rate};
+
+/// Longest sequence in tokens, where it is not given.
+const MAX_SEQ_LEN: usize = 512;
 
 impl RawConfig {
     /// Checks every value, alone and against the others, and fills in the defaults.
     ///
-    /// The file system is looked at: the model's folder, the data file and a template file must
-    /// be there, the output folder must be new or empty unless `overwrite` is set.
+    /// The file system is looked at: the model, the data file and a template or tokenizer file
+    /// must be there, the output folder must be new or empty unless `overwrite` is set. What the
+    /// model is decides some defaults.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] with every problem.
@@ -46,6 +35,11 @@ impl RawConfig {
         let mut check = Check {
             raw: self,
             problems,
+            // A model that cannot be read is reported when it is loaded.
+            architecture: self
+                .model
+                .as_deref()
+                .and_then(|path| architecture(path).ok()),
         };
         for (key, message) in self.check_values() {
             check.problem(key, message);
@@ -54,6 +48,8 @@ impl RawConfig {
         check.intervals();
         let template = check.template();
         let method = check.method();
+        let max_seq_len = check.at_least("max_seq_len", self.max_seq_len, 2, MAX_SEQ_LEN);
+        let chunk_ctx = check.chunk_ctx(max_seq_len);
         let warmup = check.warmup();
         let config = TrainConfig {
             model: self.model.clone().unwrap_or_default(),
@@ -61,9 +57,11 @@ impl RawConfig {
             out: self.out.clone().unwrap_or_default(),
             overwrite: self.overwrite.unwrap_or(false),
             init: self.init.unwrap_or_default(),
+            tokenizer: self.tokenizer.clone().unwrap_or_default(),
             template,
             field_map: self.field_map.clone(),
-            max_seq_len: check.at_least("max_seq_len", self.max_seq_len, 2, 512),
+            max_seq_len,
+            chunk_ctx,
             validation: self.validation.unwrap_or(Holdout::Share(0.02)),
             epochs: check.epochs(),
             max_steps: self
@@ -97,6 +95,7 @@ impl RawConfig {
             recompute: self.recompute.unwrap_or(true),
             chunked_head: self.chunked_head.unwrap_or(true),
             head_chunk: self.head_chunk,
+            train_parts: check.train_parts(),
             origins: self.origins_of_given(),
             method,
         };
@@ -122,6 +121,7 @@ enum Range {
 struct Check<'a> {
     raw: &'a RawConfig,
     problems: Vec<Problem>,
+    architecture: Option<Architecture>,
 }
 
 impl Check<'_> {
@@ -174,192 +174,21 @@ impl Check<'_> {
         value
     }
 
-    fn paths(&mut self) {
-        let raw = self.raw;
-        match &raw.model {
-            None => self.problem("model", "missing; give the model's folder"),
-            Some(path) => {
-                let wrong = match fs::metadata(path) {
-                    Ok(found) if found.is_dir() => None,
-                    Ok(_) => Some("is no folder".to_owned()),
-                    Err(error) => Some(error.to_string()),
-                };
-                if let Some(wrong) = wrong {
-                    let path = path.display();
-                    self.on_disk(
-                        "model",
-                        format!("{path}: {wrong}; give the folder of a Hugging Face model"),
-                    );
-                }
-            }
-        }
-        match &raw.data {
-            None => self.problem("data", "missing; give the file of training rows"),
-            Some(path) => {
-                let wrong = match fs::metadata(path) {
-                    Ok(found) if !found.is_dir() => None,
-                    Ok(_) => Some("is a folder".to_owned()),
-                    Err(error) => Some(error.to_string()),
-                };
-                if let Some(wrong) = wrong {
-                    let path = path.display();
-                    self.on_disk(
-                        "data",
-                        format!("{path}: {wrong}; give a file of rows, or a .txt"),
-                    );
-                }
-                if is_text(path) {
-                    let why = format!(
-                        "means nothing with {}, which is plain text without fields; leave it out",
-                        path.display()
-                    );
-                    self.refuse(&["template", "field_map"], &why);
-                }
-            }
-        }
-        match &raw.out {
-            None => self.problem("out", "missing; give a folder for the result"),
-            Some(path) => {
-                if let Some(message) = self.out_problem(path) {
-                    self.on_disk("out", message);
-                }
-            }
-        }
-    }
-
-    fn out_problem(&self, out: &Path) -> Option<String> {
-        let shown = out.display();
-        let mut entries = match fs::read_dir(out) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => return Some(format!("{shown}: {error}; give a folder")),
-        };
-        let model = self.raw.model.as_deref().map(fs::canonicalize);
-        if let (Some(Ok(model)), Ok(out)) = (model, fs::canonicalize(out))
-            && model == out
+    fn chunk_ctx(&mut self, max_seq_len: usize) -> Option<usize> {
+        let chunk = self.raw.chunk_ctx;
+        if chunk.is_some_and(|chunk| chunk < 2) {
+            self.at_least("chunk_ctx", chunk, 2, 2);
+        } else if let Some(chunk) = chunk
+            && (2..=chunk).contains(&max_seq_len)
+            && !self.raw.unread.contains("max_seq_len")
         {
-            return Some(format!("{shown} is the model's own folder; give another"));
-        }
-        let inputs = [&self.raw.model, &self.raw.data].into_iter().flatten();
-        for input in inputs.filter_map(|path| fs::canonicalize(path).ok()) {
-            let inside = |name: &&str| {
-                fs::canonicalize(out.join(name)).is_ok_and(|old| input.starts_with(old))
-            };
-            if RESULTS
-                .iter()
-                .chain(&[CONFIG_FILE, METRICS_FILE])
-                .any(inside)
-            {
-                return Some(format!(
-                    "{} is in {shown}, where the result would replace it; give another folder",
-                    input.display()
-                ));
-            }
-        }
-        if self.raw.overwrite != Some(true) && entries.next().is_some() {
-            return Some(format!(
-                "{shown} exists and is not empty; give another folder, or --overwrite to write \
-                 into this one"
-            ));
-        }
-        None
-    }
-
-    fn template(&mut self) -> Template {
-        let Some(name) = &self.raw.template else {
-            return Template::default();
-        };
-        Template::load(name).unwrap_or_else(|error| {
-            self.problem("template", error.to_string());
-            Template::default()
-        })
-    }
-
-    fn method(&mut self) -> Method {
-        let raw = self.raw;
-        let name = raw.method.unwrap_or_default();
-        if raw.unread.contains("method") {
-            // What the method needs cannot be known.
-            return Method::Full;
-        }
-        if name == MethodName::Full {
-            self.refuse(
-                &[
-                    "rank",
-                    "mini_width",
-                    "dropout",
-                    "targets",
-                    "exclude",
-                    "layers",
-                ],
-                "means nothing with method full, which has no adapters; leave it out, or choose \
-                 an adapter method",
-            );
-            return Method::Full;
-        }
-        let variant = match name {
-            MethodName::BoneInput => Variant::Bone(BlockAxis::Input),
-            MethodName::Miss => Variant::Miss,
-            MethodName::MissMini => Variant::MissMini {
-                width: self.mini_width(),
-            },
-            MethodName::Bone | MethodName::Full => Variant::Bone(BlockAxis::Output),
-        };
-        if name != MethodName::MissMini {
-            let why = format!(
-                "means nothing with method {}, only with miss-mini; leave it out",
-                name.word()
-            );
-            self.refuse(&["mini_width"], &why);
-        }
-        let dropout = self.number("dropout", raw.dropout, 0.0, Range::Share);
-        if dropout != 0.0 && matches!(variant, Variant::Bone(_)) {
             let message = format!(
-                "{} has no dropout; leave it out, or choose miss or miss-mini",
-                name.word()
+                "{chunk} means nothing with max_seq_len {max_seq_len}, which is no longer; leave \
+                 it out, or raise max_seq_len"
             );
-            self.problem("dropout", message);
+            self.problem("chunk_ctx", message);
         }
-        let targets = Targets {
-            modules: raw.targets.clone().unwrap_or(Selection::AllLinear),
-            exclude: raw.exclude.clone(),
-            layers: raw.layers.clone().map(|layers| layers.0),
-        };
-        self.selections(&targets);
-        let rank = self.at_least("rank", raw.rank, 1, RANK);
-        Method::Adapter(AdapterConfig::new(variant, rank, targets).with_dropout(dropout))
-    }
-
-    fn mini_width(&mut self) -> usize {
-        match self.raw.mini_width {
-            None => {
-                self.problem(
-                    "mini_width",
-                    "missing; miss-mini needs it; it must divide the outputs of every target",
-                );
-                1
-            }
-            width => self.at_least("mini_width", width, 1, 1),
-        }
-    }
-
-    fn selections(&mut self, targets: &Targets) {
-        if targets.exclude == Some(Selection::AllLinear) {
-            self.problem("exclude", "all-linear leaves no layer; name the layers");
-        }
-        let both = [
-            ("targets", Some(&targets.modules)),
-            ("exclude", targets.exclude.as_ref()),
-        ];
-        for (key, selection) in both {
-            let Some(selection) = selection else { continue };
-            // Without layers nothing can match: only a bad expression is of interest.
-            if let Err(error @ AttachError::Pattern { .. }) =
-                Targets::new(selection.clone()).resolve(&[])
-            {
-                self.problem(key, error.to_string().replace('\n', " "));
-            }
-        }
+        chunk
     }
 
     fn epochs(&mut self) -> Option<f64> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bone::BlockAxis;
 use toml::Value;
 
 use super::words::{DtypeChoice, Init, MethodName, Word};
@@ -9,8 +10,11 @@ use crate::data::{FieldMap, Holdout};
 use crate::schedule::ScheduleKind;
 
 mod layers;
+mod parts;
+mod tokenizer;
 
 pub use layers::Layers;
+pub use parts::Parts;
 
 /// The largest whole number that TOML can hold.
 const MOST: u64 = i64::MAX as u64;
@@ -218,7 +222,7 @@ macro_rules! word_settings {
     )+};
 }
 
-word_settings!(Init, MethodName, DtypeChoice, ScheduleKind);
+word_settings!(Init, MethodName, BlockAxis, DtypeChoice, ScheduleKind);
 
 fn toml_value(text: &str) -> Option<Value> {
     let mut table: toml::Table = format!("value = {text}").parse().ok()?;

@@ -1,30 +1,33 @@
 //! Settings whose value is one of a few words.
 
+use bone::BlockAxis;
+use bone_lm::Part;
+
 use super::suggest::nearest;
 use crate::schedule::ScheduleKind;
 
 /// What the model starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Init {
-    /// The weights in the model's folder.
+    /// The model's weights.
     #[default]
     Pretrained,
-    /// Random weights of the shapes that the folder's `config.json` gives.
+    /// Random weights of the model's shapes.
     Random,
 }
 
 /// The method's name, before its settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MethodName {
-    /// Bone on the output axis.
+    /// Bone.
     #[default]
     Bone,
-    /// Bone on the input axis.
-    BoneInput,
     /// Miss.
     Miss,
     /// Miss-mini.
     MissMini,
+    /// The initial state of a recurrent model.
+    State,
     /// Every weight of the model.
     Full,
 }
@@ -75,19 +78,44 @@ impl Word for Init {
 impl Word for MethodName {
     const ALL: &'static [Self] = &[
         Self::Bone,
-        Self::BoneInput,
         Self::Miss,
         Self::MissMini,
+        Self::State,
         Self::Full,
     ];
 
     fn word(self) -> &'static str {
         match self {
             Self::Bone => "bone",
-            Self::BoneInput => "bone-input",
             Self::Miss => "miss",
             Self::MissMini => "miss-mini",
+            Self::State => "state",
             Self::Full => "full",
+        }
+    }
+}
+
+impl Word for BlockAxis {
+    const ALL: &'static [Self] = &[Self::Output, Self::Input];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+            Self::Input => "input",
+        }
+    }
+}
+
+// The words are those of RWKV's own trainers.
+impl Word for Part {
+    const ALL: &'static [Self] = &[Self::Time, Self::Norm, Self::Embedding, Self::Head];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Norm => "ln",
+            Self::Embedding => "emb",
+            Self::Head => "head",
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use bone::Variant;
+use bone::{AdapterConfig, Variant};
 
 use super::settings::{KEYS, Origin};
-use super::validate::default_learning_rate;
-use super::value::{Layers, Setting};
+use super::validate::{block_axis_reason, default_learning_rate};
+use super::value::{Layers, Parts, Setting};
 use super::{Method, TrainConfig, Warmup};
 
 /// What stands behind a key.
@@ -70,6 +70,13 @@ impl TrainConfig {
                     ("learning_rate", Origin::Default) => {
                         format!(": {}", default_learning_rate(&self.method).1)
                     }
+                    ("block_axis", Origin::Default) => match &self.method {
+                        Method::Adapter(AdapterConfig {
+                            variant: Variant::Bone(axis),
+                            ..
+                        }) => format!(": {}", block_axis_reason(*axis)),
+                        _ => String::new(),
+                    },
                     _ => String::new(),
                 };
                 match self.shown(name) {
@@ -91,10 +98,12 @@ impl TrainConfig {
             "out" => value(&self.out),
             "overwrite" => value(&self.overwrite),
             "init" => value(&self.init),
+            "tokenizer" => value(&self.tokenizer),
             "template" | "field_map" if self.data_is_text() => Shown::Meaningless,
             "template" => value(&self.template.to_string()),
             "field_map" => or(&self.field_map, "found from the rows"),
             "max_seq_len" => value(&self.max_seq_len),
+            "chunk_ctx" => or(&self.chunk_ctx, "whole sequences"),
             "validation" => value(&self.validation),
             "epochs" => or(&self.epochs, "as many as max_steps takes"),
             "max_steps" => or(&self.max_steps, "as many as epochs takes"),
@@ -138,7 +147,11 @@ impl TrainConfig {
         };
         let is_bone = matches!(adapter.variant, Variant::Bone(_));
         match key {
-            "method" => value(&adapter.variant.name().to_owned()),
+            "method" => value(&self.method.name().to_owned()),
+            "block_axis" => match &adapter.variant {
+                Variant::Bone(axis) => value(axis),
+                _ => Shown::Meaningless,
+            },
             "rank" => value(&adapter.rank),
             "mini_width" => match &adapter.variant {
                 Variant::MissMini { width } => value(width),
@@ -148,6 +161,8 @@ impl TrainConfig {
             "targets" => value(&adapter.targets.modules),
             "exclude" => or(&adapter.targets.exclude, "none"),
             "layers" => or(&adapter.targets.layers.clone().map(Layers), "all"),
+            "train_parts" if self.train_parts.is_empty() => Shown::Unset("none"),
+            "train_parts" => value(&Parts(self.train_parts.clone())),
             _ => Shown::Meaningless,
         }
     }

@@ -47,6 +47,14 @@ impl Batch {
     pub fn trained_tokens(&self) -> usize {
         self.loss_mask.iter().filter(|&&trained| trained).count()
     }
+
+    /// The last position, from 0, that holds a trained target in any sequence; `None` without one.
+    pub fn last_trained(&self) -> Option<usize> {
+        (0..self.len).rev().find(|t| {
+            let mut column = self.loss_mask.iter().skip(*t).step_by(self.len);
+            column.any(|trained| *trained)
+        })
+    }
 }
 
 /// Batches for evaluation: every sample once, sorted by length so that little is padded. The

@@ -4,10 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bone_lm::tokenizer::{Tokenizer, TokenizerError, encode_prompt_and_response};
+use bone_lm::tokenizer::{ByteLevel, Tokenizer, TokenizerError, encode_prompt_and_response};
 use thiserror::Error;
 
 use super::sample::{Dropped, Limits, Sample, SampleError};
+
+/// As UTF-8 has it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A text that cannot be trained on.
 #[derive(Debug, Error)]
@@ -52,10 +55,7 @@ pub enum TextError {
 /// # Errors
 /// [`TextError`]: unreadable, not UTF-8, or blank.
 pub fn read_text(path: &Path) -> Result<String, TextError> {
-    let bytes = fs::read(path).map_err(|source| TextError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = read_bytes(path)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let lines = error.as_bytes()[..valid].iter().filter(|&&b| b == b'\n');
@@ -65,18 +65,28 @@ pub fn read_text(path: &Path) -> Result<String, TextError> {
             byte: valid + 1,
         }
     })?;
-    if text
-        .trim_matches(['\u{FEFF}', ' ', '\t', '\r', '\n'])
-        .is_empty()
-    {
-        return Err(TextError::Empty {
-            path: path.to_owned(),
-        });
-    }
     Ok(match text.strip_prefix('\u{FEFF}') {
         Some(rest) => rest.to_owned(),
         None => text,
     })
+}
+
+/// Reads a file that need not be text as it is, with its byte-order mark if it has one.
+///
+/// # Errors
+/// [`TextError`]: unreadable or blank.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, TextError> {
+    let bytes = fs::read(path).map_err(|source| TextError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    if text.iter().all(|byte| b" \t\r\n".contains(byte)) {
+        return Err(TextError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(bytes)
 }
 
 /// Cuts BOS, text and EOS into chunks of at most `max_seq_len` tokens.
@@ -92,7 +102,31 @@ pub fn tokenize_text(
     limits: Limits,
 ) -> Result<Vec<Sample>, TextError> {
     limits.check()?;
-    let (mut tokens, _) = encode_prompt_and_response(tokenizer, "", text)?;
+    let (tokens, _) = encode_prompt_and_response(tokenizer, "", text)?;
+    cut(tokens, tokenizer, limits)
+}
+
+/// As [`tokenize_text`], of bytes that need not be text.
+///
+/// # Errors
+/// [`TextError`]: ids beyond the vocabulary, nothing to train.
+pub fn tokenize_bytes(
+    bytes: &[u8],
+    tokenizer: &dyn ByteLevel,
+    limits: Limits,
+) -> Result<Vec<Sample>, TextError> {
+    limits.check()?;
+    let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
+    tokens.extend(tokenizer.encode_bytes(bytes));
+    cut(tokens, tokenizer, limits)
+}
+
+/// Chunks of `tokens` and EOS.
+fn cut(
+    mut tokens: Vec<u32>,
+    tokenizer: &dyn Tokenizer,
+    limits: Limits,
+) -> Result<Vec<Sample>, TextError> {
     tokens.extend(tokenizer.eos().first());
     if let Some(what) = limits.beyond_vocab(&tokens) {
         return Err(TextError::BeyondVocab(what));
@@ -124,13 +158,18 @@ pub fn tokenize_text(
 mod tests {
     use super::*;
     use crate::data::test_tokenizer::{BOS, Bytes, EOS};
+    use bone_lm::tokenizer::ByteTokenizer;
     use proptest::prelude::*;
 
     fn read(bytes: &[u8]) -> Result<String, TextError> {
+        with_file(bytes, read_text)
+    }
+
+    fn with_file<T>(bytes: &[u8], read: impl FnOnce(&Path) -> T) -> T {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.txt");
         fs::write(&path, bytes).unwrap();
-        read_text(&path)
+        read(&path)
     }
 
     fn limits(max_seq_len: usize) -> Limits {
@@ -154,6 +193,34 @@ mod tests {
         assert!(matches!(read(b" \n"), Err(TextError::Empty { .. })));
         let absent = read_text(Path::new("absent.txt")).unwrap_err().to_string();
         assert!(absent.starts_with("absent.txt: "), "{absent}");
+    }
+
+    #[test]
+    fn bytes_are_read_and_tokenized_as_they_are() {
+        let file = b"\xFF\xFEa\0\xE9\0\xEF\xBB\xBF";
+        let bytes = with_file(file, read_bytes).unwrap();
+        assert_eq!(bytes, file);
+        let marked = "\u{FEFF}a".as_bytes();
+        assert_eq!(with_file(marked, read_bytes).unwrap(), marked);
+        for blank in [&b""[..], b" \r\n\t", b"\xEF\xBB\xBF \n"] {
+            let error = with_file(blank, read_bytes).unwrap_err();
+            assert!(matches!(error, TextError::Empty { .. }), "{error}");
+        }
+        // Neither a first nor a last token, and nothing but the bytes.
+        let samples = tokenize_bytes(&bytes, &ByteTokenizer, limits(6)).unwrap();
+        let tokens: Vec<_> = samples.iter().map(|s| s.tokens.as_slice()).collect();
+        assert_eq!(
+            tokens,
+            [&[0xFF, 0xFE, 97, 0, 0xE9, 0][..], &[0, 0xEF, 0xBB, 0xBF]]
+        );
+        assert!(matches!(
+            tokenize_bytes(b"a", &ByteTokenizer, limits(6)),
+            Err(TextError::Sample(SampleError::NothingLeft { .. }))
+        ));
+        assert!(matches!(
+            tokenize_bytes(b"ab", &ByteTokenizer, limits(1)),
+            Err(TextError::Sample(SampleError::MaxSeqLen(1)))
+        ));
     }
 
     #[test]

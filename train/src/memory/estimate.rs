@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::human;
 use super::limit::MemoryLimit;
+use super::shape::{ActivationShape, ModelShape, RunShape};
 
 #[cfg(test)]
 mod tests;
@@ -16,69 +17,10 @@ const F32: f64 = 4.0;
 /// The program itself, its threads' stacks and the tokenizer.
 const PROGRAM_BYTES: f64 = (64 << 20) as f64;
 
-/// A block under autodiff keeps, for each token, so many times the hidden size: the inputs of the
-/// norms and what they divide by, queries, keys and values before and after rotation, the heads'
-/// result, and both residual sums.
-const KEPT_HIDDEN: f64 = 10.0;
-/// The same in intermediate sizes: gate, up, the activation and its derivative's parts, the
-/// product.
-const KEPT_INTERMEDIATE: f64 = 6.0;
-/// Copies of the `[heads, seq, seq]` scores that autodiff keeps: raw, masked, after the softmax.
-const KEPT_SCORES: f64 = 3.0;
-
-/// What a backward holds for a moment beside what the forward kept, in the same three sizes.
-const BACKWARD_HIDDEN: f64 = 4.0;
-const BACKWARD_INTERMEDIATE: f64 = 3.0;
-const BACKWARD_SCORES: f64 = 2.0;
-
 /// Copies of the logits: themselves, the log-softmax, and the gradient of each. In chunks the
 /// gradient is written down directly, which saves one.
 const LOGITS_WHOLE: f64 = 4.0;
 const LOGITS_CHUNKED: f64 = 3.0;
-
-/// The sizes of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ModelShape {
-    /// Parameters in all, a tied embedding once.
-    pub parameters: usize,
-    /// Parameters of the largest block.
-    pub block_parameters: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width inside the feed-forward part.
-    pub intermediate_size: usize,
-    /// Number of blocks.
-    pub num_layers: usize,
-    /// Entries of the vocabulary.
-    pub vocab_size: usize,
-    /// Query heads.
-    pub num_attention_heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-}
-
-/// What of a run decides the memory it takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RunShape {
-    /// Parameters that train.
-    pub trainable_parameters: usize,
-    /// Whether those are parameters of the base, as in full fine-tuning, and no adapters.
-    pub trains_base: bool,
-    /// Bytes of a base parameter as it is held.
-    pub base_bytes_per_parameter: usize,
-    /// Whether the base weights are pages of their file rather than memory of their own.
-    pub base_mapped: bool,
-    /// Rows of a micro batch.
-    pub batch_size: usize,
-    /// Longest sequence in tokens.
-    pub max_seq_len: usize,
-    /// Whether blocks are run again in the backward.
-    pub recompute: bool,
-    /// Whether logits are computed by chunks of tokens.
-    pub chunked_head: bool,
-    /// Tokens of such a chunk.
-    pub head_chunk: usize,
-}
 
 /// One part of the memory of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,10 +63,16 @@ impl Estimate {
     /// Estimates a run of a model.
     pub fn new(model: &ModelShape, run: &RunShape) -> Self {
         let sizes = Sizes::new(model, run);
-        let rows = if run.batch_size > 1 {
-            "lower batch_size (gradient_accumulation makes up for it) or max_seq_len"
-        } else {
-            "lower max_seq_len"
+        let rows = match (run.batch_size > 1, run.chunk_ctx) {
+            (true, None) => {
+                "lower batch_size (gradient_accumulation makes up for it) or max_seq_len, or set \
+                 chunk_ctx"
+            }
+            (true, Some(_)) => {
+                "lower batch_size (gradient_accumulation makes up for it) or chunk_ctx"
+            }
+            (false, None) => "lower max_seq_len, or set chunk_ctx",
+            (false, Some(_)) => "lower chunk_ctx",
         };
         let terms = vec![
             Term {
@@ -175,7 +123,10 @@ impl Estimate {
                 name: "logits",
                 bytes: bytes(sizes.logits()),
                 remedy: if run.chunked_head {
-                    "lower head_chunk, batch_size or max_seq_len"
+                    match run.chunk_ctx {
+                        None => "lower head_chunk, batch_size or max_seq_len",
+                        Some(_) => "lower head_chunk, batch_size or chunk_ctx",
+                    }
                 } else {
                     "set chunked_head true"
                 },
@@ -240,13 +191,15 @@ fn bytes(size: f64) -> u64 {
 struct Sizes {
     parameters: f64,
     block_parameters: f64,
-    /// The wider of the residual stream and all heads side by side.
     hidden: f64,
     intermediate: f64,
     layers: f64,
     vocab: f64,
-    /// Scores of one token: heads × sequence.
-    scores: f64,
+    activations: ActivationShape,
+    /// Tokens that one token may look at.
+    seen: f64,
+    rows: f64,
+    /// Tokens in memory at once.
     tokens: f64,
     trainable: f64,
     run: RunShape,
@@ -254,16 +207,17 @@ struct Sizes {
 
 impl Sizes {
     fn new(model: &ModelShape, run: &RunShape) -> Self {
-        let heads = model.num_attention_heads as f64;
         Self {
             parameters: model.parameters as f64,
             block_parameters: model.block_parameters as f64,
-            hidden: (model.hidden_size as f64).max(heads * model.head_dim as f64),
+            hidden: model.hidden_size as f64,
             intermediate: model.intermediate_size as f64,
             layers: model.num_layers as f64,
             vocab: model.vocab_size as f64,
-            scores: heads * run.max_seq_len as f64,
-            tokens: run.batch_size as f64 * run.max_seq_len as f64,
+            activations: model.activations,
+            seen: run.max_seq_len as f64,
+            rows: run.batch_size as f64,
+            tokens: run.batch_size as f64 * run.tokens_of_row() as f64,
             trainable: run.trainable_parameters as f64,
             run: *run,
         }
@@ -285,9 +239,7 @@ impl Sizes {
 
     /// What a block under autodiff keeps of one token, in floats.
     fn kept_of_token(&self) -> f64 {
-        KEPT_HIDDEN * self.hidden
-            + KEPT_INTERMEDIATE * self.intermediate
-            + KEPT_SCORES * self.scores
+        self.activations.kept + self.activations.kept_of_pair * self.seen
     }
 
     /// A half-precision weight is cast for its product, and autodiff keeps the cast: a block's
@@ -300,22 +252,30 @@ impl Sizes {
         }
     }
 
+    /// In pieces every block's state at the start of the piece and at its end.
+    fn carried(&self) -> f64 {
+        if self.run.chunk_ctx.is_none() {
+            return 0.0;
+        }
+        let of_row = self.activations.carried + self.activations.carried_of_token * self.seen;
+        2.0 * F32 * self.layers * self.rows * of_row
+    }
+
     /// With recompute `tokens × hidden` for each block's input and the last output; without it
-    /// everything autodiff keeps, for every block.
+    /// everything autodiff keeps, for every block. In pieces the carried states as well.
     fn kept(&self) -> f64 {
-        if self.run.recompute {
+        let activations = if self.run.recompute {
             F32 * self.tokens * self.hidden * (self.layers + 1.0)
         } else {
             self.layers * (F32 * self.tokens * self.kept_of_token() + self.cast_of_block())
-        }
+        };
+        activations + self.carried()
     }
 
     /// The backward's passing tensors, two copies of the largest weight (the adapted one and the
     /// matrix product's own), and with recompute what autodiff keeps of the one block.
     fn block(&self) -> f64 {
-        let passing = BACKWARD_HIDDEN * self.hidden
-            + BACKWARD_INTERMEDIATE * self.intermediate
-            + BACKWARD_SCORES * self.scores;
+        let passing = self.activations.passing + self.activations.passing_of_pair * self.seen;
         let weights = 2.0 * self.hidden * self.hidden.max(self.intermediate);
         let own = if self.run.recompute {
             F32 * self.tokens * self.kept_of_token() + self.cast_of_block()

@@ -6,10 +6,11 @@ use crate::gradients::Gradients;
 use bone::dropout::{self, Draw};
 use bone_lm::{Backend, CausalLm};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::log_softmax};
+use std::ops::Range;
 
-/// What the positions of a batch predict.
+/// What the positions of a piece predict.
 pub(super) struct Targets {
-    /// Next token at every position, `rows · (len − 1)`.
+    /// Next token at every position, `rows · len`.
     tokens: Vec<i32>,
     /// Positions whose target is trained.
     trained: Vec<i32>,
@@ -19,29 +20,37 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    pub(super) fn new(batch: &Batch) -> Self {
-        let shifted = |position: usize| !position.is_multiple_of(batch.len);
-        let tokens: Vec<_> = (0..batch.tokens.len())
-            .filter(|at| shifted(*at))
-            .map(|at| batch.tokens[at] as i32)
+    /// Those of these columns of `batch`.
+    pub(super) fn new(batch: &Batch, inputs: Range<usize>) -> Self {
+        let targets = inputs.start + 1..inputs.end + 1;
+        let places: Vec<(usize, usize)> = (0..batch.rows)
+            .flat_map(|row| targets.clone().map(move |t| (row, t)))
             .collect();
-        let trained = (0..batch.tokens.len())
-            .filter(|at| shifted(*at))
-            .map(|at| batch.loss_mask[at])
-            .enumerate()
-            .filter(|(_, trained)| *trained)
-            .map(|(at, _)| at as i32)
-            .collect();
-        let keys = batch
-            .row_ids
-            .iter()
-            .flat_map(|row| (1..batch.len as u64).map(move |t| (row << 24) ^ t))
-            .collect();
+        let at = |(row, t): &(usize, usize)| row * batch.len + t;
         Self {
-            tokens,
-            trained,
-            keys,
+            tokens: places.iter().map(|p| batch.tokens[at(p)] as i32).collect(),
+            trained: (0..)
+                .zip(&places)
+                .filter(|(_, place)| batch.loss_mask[at(place)])
+                .map(|(position, _)| position)
+                .collect(),
+            keys: places
+                .iter()
+                .map(|(row, t)| (batch.row_ids[*row] << 24) ^ *t as u64)
+                .collect(),
         }
+    }
+
+    /// Whether no target is trained.
+    pub(super) fn is_empty(&self) -> bool {
+        self.trained.is_empty()
+    }
+
+    /// Every trained position and its target.
+    #[cfg(test)]
+    pub(super) fn trained(&self) -> impl Iterator<Item = (usize, u32)> {
+        let place = |p: &i32| (*p as usize, self.tokens[*p as usize] as u32);
+        self.trained.iter().map(place)
     }
 
     fn chunks(&self, size: usize) -> impl Iterator<Item = Chunk> {
@@ -60,15 +69,16 @@ struct Chunk {
     keys: Vec<u64>,
 }
 
-/// Where the head's dropout masks come from.
+/// Where dropout masks come from.
 #[derive(Clone, Copy)]
-pub(super) struct HeadDraw {
+pub(super) struct Draws {
     pub(super) seed: u64,
     pub(super) step: u64,
 }
 
-impl HeadDraw {
-    fn scope<T>(self, keys: Vec<u64>, forward: impl FnOnce() -> T) -> T {
+impl Draws {
+    /// Runs `forward` with masks drawn for these rows or tokens.
+    pub(super) fn scope<T>(self, keys: Vec<u64>, forward: impl FnOnce() -> T) -> T {
         let draw = Draw {
             seed: self.seed,
             step: self.step,
@@ -122,10 +132,10 @@ pub(super) fn full_drawn<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B, 3>,
     targets: &Targets,
-    draw: HeadDraw,
+    draws: Draws,
     device: &B::Device,
 ) -> Tensor<B, 1> {
-    draw.scope(targets.keys.clone(), || {
+    draws.scope(targets.keys.clone(), || {
         full(model, hidden, targets, device)
     })
 }
@@ -135,12 +145,12 @@ pub(super) fn whole<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B::InnerBackend, 3>,
     targets: &Targets,
-    (scale, draw): (f64, HeadDraw),
+    (scale, draws): (f64, Draws),
     device: &B::Device,
     grads: &mut Gradients,
 ) -> (Tensor<B::InnerBackend, 1>, Tensor<B::InnerBackend, 3>) {
     let leaf = Tensor::<B, 3>::from_inner(hidden).require_grad();
-    let sum = full_drawn(model, leaf.clone(), targets, draw, device);
+    let sum = full_drawn(model, leaf.clone(), targets, draws, device);
     let mut all = sum.clone().mul_scalar(scale).backward();
     grads.add::<B, M>(&mut all, model);
     let grad = match leaf.grad_remove(&mut all) {
@@ -155,7 +165,7 @@ pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B::InnerBackend, 3>,
     targets: &Targets,
-    (scale, draw): (f64, HeadDraw),
+    (scale, draws): (f64, Draws),
     chunk: usize,
     device: &B::Device,
     grads: &mut Gradients,
@@ -170,7 +180,7 @@ pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
         let part = rows.clone().select(0, positions.clone());
         let leaf = Tensor::<B, 3>::from_inner(part.reshape([1, n, size])).require_grad();
         let tokens = ints(chunk.tokens, device);
-        let loss = draw.scope(chunk.keys, || {
+        let loss = draws.scope(chunk.keys, || {
             negative_log_likelihood(model, leaf.clone(), tokens).sum()
         });
         let mut all = loss.clone().mul_scalar(scale).backward();

@@ -5,9 +5,12 @@ use crate::data::Sample;
 use bone::{AdapterConfig, BlockAxis, Selection, Targets as AdapterTargets, Variant};
 use bone_llama2::{Llama, LlamaConfig};
 use burn::backend::{Autodiff, Flex};
-use burn::module::{ModuleMapper, ParamId};
-use burn::tensor::DType;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{DType, Int};
 use std::collections::BTreeMap;
+
+mod pieces;
+mod recurrent;
 
 type B = Autodiff<Flex>;
 
@@ -166,20 +169,41 @@ impl ModuleVisitor<B> for Collect<'_> {
     }
 }
 
+type Grads = BTreeMap<ParamId, Vec<f64>>;
+
 /// Loss sum and gradients of a step split into micro batches of `size` rows.
-fn run(model: &Llama<B>, size: usize, savings: Savings) -> (f64, BTreeMap<ParamId, Vec<f64>>) {
+fn run<M: TrainModel<B>>(model: &M, size: usize, savings: Savings) -> (f64, Grads) {
+    run_in_pieces(model, size, savings, None)
+}
+
+fn run_in_pieces<M: TrainModel<B>>(
+    model: &M,
+    size: usize,
+    savings: Savings,
+    chunk_ctx: Option<usize>,
+) -> (f64, Grads) {
     let samples = samples();
     let batches: Vec<_> = samples
         .chunks(size)
         .map(|rows| Batch::new(rows, 0))
         .collect();
+    run_batches(model, &batches, savings, chunk_ctx)
+}
+
+fn run_batches<M: TrainModel<B>>(
+    model: &M,
+    batches: &[Batch],
+    savings: Savings,
+    chunk_ctx: Option<usize>,
+) -> (f64, Grads) {
     let count: usize = batches.iter().map(Batch::trained_tokens).sum();
     let mut grads = Gradients::default();
     let mut loss = 0.0;
-    for batch in &batches {
+    for batch in batches {
         let scale = 1.0 / count as f64;
         let device = Default::default();
-        let sum = backward(model, batch, scale, savings, (3, 9), &device, &mut grads);
+        let how = (savings, chunk_ctx);
+        let sum = backward(model, batch, scale, how, (3, 9), &device, &mut grads);
         loss += sum.into_data().iter::<f64>().sum::<f64>();
     }
     let mut collect = Collect {
@@ -190,14 +214,29 @@ fn run(model: &Llama<B>, size: usize, savings: Savings) -> (f64, BTreeMap<ParamI
     (loss, collect.found)
 }
 
+/// Compares entry by entry, relative to the largest of each parameter.
+fn assert_same(expected: &Grads, other: &Grads, tolerance: f64, context: &str) {
+    assert_eq!(expected.len(), other.len(), "{context}");
+    for (id, expected) in expected {
+        let other = &other[id];
+        assert_eq!(expected.len(), other.len(), "{context}");
+        let scale = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
+        for (a, b) in expected.iter().zip(other) {
+            let off = (a - b).abs() / scale;
+            assert!(off <= tolerance, "{context}: {off}");
+        }
+    }
+}
+
+const PLAIN: Savings = Savings {
+    recompute: false,
+    head_chunk: None,
+};
+
 fn all_agree(dtype: DType, tolerance: f64) {
     for case in cases() {
         let model = model(case, dtype);
-        let plain = Savings {
-            recompute: false,
-            head_chunk: None,
-        };
-        let (loss, grads) = run(&model, 8, plain);
+        let (loss, grads) = run(&model, 8, PLAIN);
         assert!(!grads.is_empty() && loss > 0.0);
         for size in [8, 4, 1] {
             for recompute in [false, true] {
@@ -209,14 +248,7 @@ fn all_agree(dtype: DType, tolerance: f64) {
                     let (other_loss, other) = run(&model, size, savings);
                     let context = format!("{case:?} {dtype:?} size {size} {savings:?}");
                     assert!((loss - other_loss).abs() < tolerance * loss, "{context}");
-                    assert_eq!(grads.len(), other.len(), "{context}");
-                    for (id, expected) in &grads {
-                        let scale = expected.iter().fold(1e-30f64, |m, v| m.max(v.abs()));
-                        for (a, b) in expected.iter().zip(&other[id]) {
-                            let off = (a - b).abs() / scale;
-                            assert!(off <= tolerance, "{context}: {off}");
-                        }
-                    }
+                    assert_same(&grads, &other, tolerance, &context);
                 }
             }
         }
@@ -291,13 +323,9 @@ fn evaluation_is_the_loss_of_training_without_dropout() {
     assert_eq!((case.name, case.dropout), ("miss", 0.0));
     let model = model(case, DType::F64);
     let batch = Batch::new(&samples(), 0);
-    let plain = Savings {
-        recompute: false,
-        head_chunk: None,
-    };
-    let (expected, _) = run(&model, 8, plain);
+    let (expected, _) = run(&model, 8, PLAIN);
     for chunk in [None, Some(4)] {
-        let sum = loss_sum(&model.valid(), &batch, chunk, &Default::default());
+        let sum = loss_sum(&model.valid(), &batch, chunk, None, &Default::default());
         let sum: f64 = sum.into_data().iter::<f64>().sum();
         assert!((sum - expected).abs() < 1e-10);
     }

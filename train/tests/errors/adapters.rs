@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::command::{bone, copy_fixture, text};
-use crate::refusal::{FAILURE, Scene};
+use crate::refusal::{FAILURE, Scene, USAGE};
 
 /// A scene with a trained adapter in `run`.
 fn trained() -> Scene {
@@ -140,4 +140,59 @@ fn weights_that_are_not_numbers_are_not_merged() {
     ];
     let args = [&args[..], &["--out", text(&out)]].concat();
     scene.fails(&args, FAILURE, &["self_attn.q_proj", "not be finite"]);
+}
+
+#[test]
+fn parts_that_a_model_does_not_have() {
+    let scene = Scene::new();
+    let wanted = ["--train-parts: LLaMA2 has no time; it has ln, emb, head"];
+    scene.train_fails(&["--train-parts", "time,ln"], USAGE, &wanted);
+    let both = ["--train-parts", "head", "--targets", "lm_head,q_proj"];
+    let wanted = ["train whole and through an adapter at once: lm_head.weight"];
+    scene.train_fails(&both, FAILURE, &wanted);
+
+    std::fs::remove_dir_all(&scene.model).unwrap();
+    copy_fixture("llama-tiny-tied", &scene.model);
+    let wanted = [
+        "LLaMA2 has no head; it has ln, emb",
+        "tied",
+        "name emb instead of head",
+    ];
+    scene.train_fails(&["--train-parts", "head"], USAGE, &wanted);
+}
+
+#[test]
+fn values_that_do_not_fit_the_model() {
+    let scene = trained();
+    let folder = scene.path("run/adapter");
+    let path = folder.join("adapter_config.json");
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let with = |changes: &[(&str, serde_json::Value)]| {
+        let mut config = config.clone();
+        for (key, value) in changes {
+            config[*key] = value.clone();
+        }
+        std::fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
+    };
+    with(&[("modules_to_save", json!(["lm_head", "score"]))]);
+    let wanted = [
+        "adapter_model.safetensors does not fit this model",
+        "base_model.model.lm_head.weight: missing",
+        "the model has no module score",
+    ];
+    adapter_fails(&scene, "run", &wanted);
+    let states = [("peft_type", json!("RWKV_STATE"))];
+    with(&states);
+    adapter_fails(&scene, "run", &["unknown tensor; states are named"]);
+
+    // A folder of states, for a model that has none.
+    let mut file = b"\0\0\0\0\0\0\0\0".to_vec();
+    let header =
+        br#"{"blocks.0.att.time_state":{"dtype":"F32","shape":[1,1,1],"data_offsets":[0,4]}}"#;
+    file[0] = header.len() as u8;
+    file.extend(header);
+    file.extend([0; 4]);
+    std::fs::write(folder.join("adapter_model.safetensors"), file).unwrap();
+    let wanted = ["tuned states of a recurrent model (RWKV6)", "has no state"];
+    adapter_fails(&scene, "run", &wanted);
 }

@@ -28,6 +28,9 @@ fn a_folder_that_is_no_model() {
         FAILURE,
         &["nowhere: no such folder", "Hugging Face"],
     );
+    // The rows are a file and no weights.
+    let rows = text(&scene.rows);
+    scene.train_fails(&["--model", rows], FAILURE, &["rows.jsonl"]);
     std::fs::remove_file(scene.model.join("config.json")).unwrap();
     model_fails(&scene, &["config.json: not found", "Hugging Face"]);
 }
@@ -37,6 +40,21 @@ fn files_that_are_missing() {
     let scene = Scene::new();
     std::fs::remove_file(scene.model.join("tokenizer.json")).unwrap();
     model_fails(&scene, &["has no tokenizer.json", "download"]);
+    let vocabulary = scene.model.join("rwkv_vocab_a.txt");
+    std::fs::write(&vocabulary, "1 'a' 2\n").unwrap();
+    model_fails(
+        &scene,
+        &["rwkv_vocab_a.txt is not a RWKV", "line 1: the token has 1"],
+    );
+    std::fs::write(scene.model.join("rwkv_vocab_b.txt"), "").unwrap();
+    model_fails(
+        &scene,
+        &["rwkv_vocab_a.txt, rwkv_vocab_b.txt: name the one"],
+    );
+    let generate = ["generate", "--model", text(&scene.model), "--prompt", "a"];
+    let absent = scene.path("absent.txt");
+    let named = [&generate[..], &["--tokenizer", text(&absent)]].concat();
+    scene.fails(&named, FAILURE, &["absent.txt could not be read"]);
     let scene = Scene::new();
     std::fs::remove_file(scene.model.join("model.safetensors")).unwrap();
     let wanted = ["neither model.safetensors nor model.safetensors.index.json"];
@@ -103,7 +121,7 @@ fn all_that_a_configuration_asks_for_and_is_not_there() {
     scene.configure(&json!({"model_type": "gpt2"}));
     model_fails(
         &scene,
-        &["config.json: model_type \"gpt2\" is not supported; llama is"],
+        &["config.json: model_type \"gpt2\" is not supported; llama and rwkv6 are"],
     );
 }
 
@@ -122,6 +140,7 @@ fn impossible_sizes() {
         ("hidden_size", json!(-4)),
         ("num_hidden_layers", json!(0)),
         ("num_hidden_layers", json!(1_u64 << 40)),
+        ("num_hidden_layers", json!(1 << 20)),
         ("vocab_size", json!("many")),
         ("num_attention_heads", json!(0)),
         ("num_key_value_heads", json!(3)),

@@ -47,7 +47,7 @@ fn all_that_is_wrong_with_a_settings_file_is_said_at_once() {
 #[test]
 fn values_out_of_range() {
     let scene = Scene::new();
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["--rank", "0"], "--rank: must be at least 1, not 0"),
         (&["--rank", "many"], "--rank: must be a whole number"),
         (&["--epochs", "0"], "--epochs: must be above 0"),
@@ -73,6 +73,22 @@ fn values_out_of_range() {
         ),
         (&["--layers", "3-1"], "--layers: '3-1'"),
         (&["--method", "bon"], "did you mean 'bone'?"),
+        (
+            &["--method", "state", "--rank="],
+            "--method: state tunes the initial state of a recurrent model",
+        ),
+        (
+            &["--block-axis", "inputs"],
+            "--block-axis: 'inputs' is none of output, input",
+        ),
+        (
+            &["--train-parts", "norms"],
+            "--train-parts: 'norms' is none of time, ln, emb, head",
+        ),
+        (
+            &["--chunk-ctx", "512"],
+            "--chunk-ctx: 512 means nothing with max_seq_len 512",
+        ),
         (&["--method", "miss-mini"], "mini_width: missing"),
         (&["--dropout", "0.1"], "--dropout: bone has no dropout"),
         (&["--template", "nofile"], "--template: template 'nofile'"),

@@ -9,5 +9,6 @@ mod equivalence;
 mod generation;
 mod methods;
 mod models;
+mod parts;
 mod runs;
 mod settings;

@@ -84,7 +84,7 @@ fn bone_on_the_output_axis() {
 
 #[test]
 fn bone_on_the_input_axis() {
-    adapter_workflow(&["--method", "bone-input", "--rank", "4"]);
+    adapter_workflow(&["--method", "bone", "--block-axis", "input", "--rank", "4"]);
 }
 
 #[test]

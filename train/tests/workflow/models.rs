@@ -2,21 +2,13 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::command::{copy_fixture, fixture, text};
-use crate::runs::{Place, generate, merge};
+use crate::runs::{Place, generate, merge, tensors};
 
-/// Name and dtype of every tensor of a single-file model, from the file's header.
+/// Name and dtype of every tensor of a single-file model.
 fn dtypes(folder: &Path) -> Vec<(String, String)> {
-    let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
-    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
-    let length = u64::from_le_bytes(*length) as usize;
-    let header: serde_json::Map<String, Value> = serde_json::from_slice(&rest[..length]).unwrap();
-    let tensors = header.iter().filter(|(name, _)| *name != "__metadata__");
-    tensors
-        .map(|(name, tensor)| (name.clone(), tensor["dtype"].as_str().unwrap().to_owned()))
-        .collect()
+    let tensors = tensors(&folder.join("model.safetensors")).into_iter();
+    tensors.map(|(name, (dtype, _))| (name, dtype)).collect()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A training run in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -125,4 +126,20 @@ pub(crate) fn merge(model: &Path, adapter: &Path, out: PathBuf) -> PathBuf {
     let ran = bone(["merge", "--out", text(&out)].iter().chain(&args)).succeeded();
     assert!(ran.stdout.contains("merged against adapted"), "{ran:?}");
     out
+}
+
+/// Dtype and bytes of every tensor of a safetensors file.
+pub(crate) fn tensors(file: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
+    let bytes = std::fs::read(file).unwrap();
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(header).unwrap();
+    let tensors = header.iter().filter(|(name, _)| *name != "__metadata__");
+    tensors
+        .map(|(name, tensor)| {
+            let at = |end: usize| tensor["data_offsets"][end].as_u64().unwrap() as usize;
+            let dtype = tensor["dtype"].as_str().unwrap().to_owned();
+            (name.clone(), (dtype, data[at(0)..at(1)].to_vec()))
+        })
+        .collect()
 }

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::Dtype;
+use super::{Dtype, PthProblem};
 
 /// Why a model folder could not be read.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The path does not exist or is not a folder.
-    #[error("{} is not a folder: give the folder that holds model.safetensors", path.display())]
+    #[error("{} is not a folder: give the folder that holds the model's weights", path.display())]
     NotAFolder {
         /// The path as given.
         path: PathBuf,
     },
-    /// The folder has neither `model.safetensors` nor an index of shards.
+    /// The folder has no file of weights.
     #[error(
-        "{} holds neither model.safetensors nor model.safetensors.index.json: {hint}",
+        "{} holds neither model.safetensors nor model.safetensors.index.json, nor another \
+         .safetensors or .pth file: {hint}",
         folder.display()
     )]
     NoWeights {
@@ -26,6 +27,17 @@ pub enum CheckpointError {
         folder: PathBuf,
         /// What to do, judged by what the folder holds instead.
         hint: String,
+    },
+    /// The folder has several files of weights, and nothing says which is meant.
+    #[error(
+        "{} holds several models: {}; name one of these files instead of the folder",
+        folder.display(), files.join(", ")
+    )]
+    Several {
+        /// The folder.
+        folder: PathBuf,
+        /// The files.
+        files: Vec<String>,
     },
     /// A file could not be read.
     #[error("{} could not be read: {source}", path.display())]
@@ -76,21 +88,24 @@ pub struct FileProblem {
     pub problem: Problem,
 }
 
-/// What can be wrong with a safetensors file or an index of shards.
+/// What can be wrong with a file of weights or an index of shards.
 ///
 /// Names come from untrusted files and are printed escaped.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The file can't hold even the length of its header.
-    #[error("only {len} bytes long, no safetensors file: download it again")]
+    #[error(
+        "only {len} bytes long, neither safetensors nor a file by torch.save: download it again"
+    )]
     TooShort {
         /// Length of the file in bytes.
         len: u64,
     },
     /// The header is longer than any real one.
     #[error(
-        "its header claims {len} bytes, more than the {max} allowed: this is no safetensors file"
+        "its header claims {len} bytes, more than the {max} allowed: this is neither \
+         safetensors nor a file by torch.save"
     )]
     HeaderTooLong {
         /// Length the file claims, in bytes.
@@ -100,7 +115,8 @@ pub enum Problem {
     },
     /// The header runs past the end of the file.
     #[error(
-        "its header needs {needed} bytes but the file has {len}: it is cut off (download it again) or no safetensors file"
+        "its header needs {needed} bytes but the file has {len}: it is cut off (download it \
+         again), or neither safetensors nor a file by torch.save"
     )]
     HeaderPastEnd {
         /// Bytes up to the end of the header.
@@ -217,6 +233,9 @@ pub enum Problem {
         /// The tensor.
         name: String,
     },
+    /// What only a file by `torch.save` can have wrong with it.
+    #[error(transparent)]
+    Pth(#[from] PthProblem),
     /// Two shards hold a tensor of the same name.
     #[error("holds tensor {name:?}, which {other:?} holds too")]
     InTwoShards {

@@ -212,6 +212,7 @@ fn check(name: &str, raw: RawTensor, data_start: usize, len: u64) -> Result<Tens
         bytes: bytes as usize,
         file: 0,
         start: data_start + begin as usize,
+        strides: None,
     })
 }
 

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use super::INDEX_FILE;
 use super::error::{CheckpointError, FileProblem, Problem};
 use super::header::Entries;
-use super::{INDEX_FILE, SINGLE_FILE};
 use crate::folder::{MAX_JSON_BYTES, read_small};
+
+/// File name of an adapter's weights, which are no model.
+const ADAPTER_FILE: &str = "adapter_model.safetensors";
 
 /// The shards of a checkpoint by file name, each with the tensors the index places there.
 pub(super) type Shards = BTreeMap<String, BTreeSet<String>>;
@@ -106,9 +109,9 @@ pub(super) fn resolve(
     }
 }
 
-/// What to do about a folder without weights, by what it holds instead.
-pub(super) fn hint(folder: &Path) -> String {
-    let names: Vec<String> = std::fs::read_dir(folder)
+/// Names of all that is in `folder`, sorted.
+fn list(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
         .map(|entries| {
             entries
                 .flatten()
@@ -116,31 +119,59 @@ pub(super) fn hint(folder: &Path) -> String {
                 .collect()
         })
         .unwrap_or_default();
+    names.sort_unstable();
+    names
+}
+
+/// The files of a folder with neither [`SINGLE_FILE`] nor [`INDEX_FILE`] that may each be a whole
+/// model: `.safetensors` that are no shards, or else `.pth`.
+pub(super) fn candidates(folder: &Path) -> Vec<String> {
+    let names = list(folder);
+    let of = |suffix: &str| -> Vec<String> {
+        let named = names.iter().filter(|name| name.ends_with(suffix));
+        named.cloned().collect()
+    };
+    let safetensors = of(".safetensors");
+    if safetensors.iter().any(|name| name == ADAPTER_FILE) {
+        return Vec::new();
+    }
+    match safetensors.is_empty() {
+        true => of(".pth"),
+        false => safetensors
+            .into_iter()
+            .filter(|name| !name.contains("-of-"))
+            .collect(),
+    }
+}
+
+/// What to do about a folder without weights, by what it holds instead.
+pub(super) fn hint(folder: &Path) -> String {
+    let names = list(folder);
     let of = |suffixes: &[&str]| {
-        let mut found: Vec<_> = names
+        let found: Vec<_> = names
             .iter()
             .filter(|name| suffixes.iter().any(|suffix| name.ends_with(suffix)))
             .map(String::as_str)
             .collect();
-        found.sort_unstable();
         found.join(", ")
     };
     if names.is_empty() {
         return "the folder is empty; download the model into it".to_owned();
     }
     let safetensors = of(&[".safetensors"]);
-    if names.iter().any(|name| name == "adapter_model.safetensors") {
+    if names.iter().any(|name| name == ADAPTER_FILE) {
         return "it is an adapter's folder; give the folder of the base model".to_owned();
     }
     if !safetensors.is_empty() {
         return format!(
-            "it holds {safetensors}; rename a single file to {SINGLE_FILE}, or download {INDEX_FILE} beside shards"
+            "it holds the shards {safetensors}; download {INDEX_FILE} beside them, and shards that are missing"
         );
     }
-    let pickles = of(&[".bin", ".pth", ".pt", ".ckpt"]);
+    let pickles = of(&[".bin", ".pt", ".ckpt"]);
     if !pickles.is_empty() {
         return format!(
-            "it holds {pickles}, a format that can run code when read; save the model as safetensors \
+            "it holds {pickles}; name a single file of torch.save instead of the folder, or save the \
+             model as safetensors \
              (in Python: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT))"
         );
     }

@@ -151,7 +151,7 @@ fn folders_without_weights_say_what_to_do() {
         ("readme.md", "download the model"),
         ("m.gguf", "m.gguf"),
         ("pytorch_model.bin", "save the model as safetensors"),
-        ("other.safetensors", "rename"),
+        ("model-1-of-2.safetensors", "index.json beside them"),
         ("adapter_model.safetensors", "base model"),
     ] {
         fs::write(dir.path().join(name), b"").unwrap();

@@ -3,10 +3,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::choice::folder_of;
 use super::{Tokenizer, TokenizerError};
 use crate::folder::{MAX_JSON_BYTES, read_small};
 
-const TOKENIZER_FILE: &str = "tokenizer.json";
+pub(super) const TOKENIZER_FILE: &str = "tokenizer.json";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 /// Where ids of special tokens are looked for, in this order.
 const CONFIG_FILES: [&str; 2] = ["generation_config.json", "config.json"];
@@ -32,7 +33,7 @@ impl std::fmt::Debug for HfTokenizer {
 }
 
 impl HfTokenizer {
-    /// Reads the tokenizer of a model folder.
+    /// Reads a `tokenizer.json`, and what the configuration files beside it say of special tokens.
     ///
     /// The end tokens are `eos_token_id` (a number or a list) of `generation_config.json`, else
     /// of `config.json`, else the `eos_token` of `tokenizer_config.json`.
@@ -42,21 +43,14 @@ impl HfTokenizer {
     /// `tokenizer.json` puts there, else `bos_token_id` of the configs, else `bos_token`.
     ///
     /// # Errors
-    /// When `tokenizer.json` is missing, a file is not valid, or there is no usable end token.
-    pub fn from_folder(folder: &Path) -> Result<Self, TokenizerError> {
-        let path = folder.join(TOKENIZER_FILE);
-        let Some(json) = read(&path)? else {
-            let hint = if folder.join("tokenizer.model").exists() {
-                "it has tokenizer.model; convert it (in Python: \
-                 AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))"
-            } else {
-                "download it into the folder"
-            };
-            return Err(TokenizerError::NoTokenizer {
-                folder: folder.to_owned(),
-                hint: hint.to_owned(),
-            });
-        };
+    /// When the file is missing, a file is not valid, or there is no usable end token.
+    pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
+        let folder = folder_of(path);
+        let json = read(path)?.ok_or_else(|| TokenizerError::Io {
+            path: path.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
+        let path = path.to_owned();
         let inner = parse(&json).map_err(|reason| TokenizerError::Invalid { path, reason })?;
         let mut configs = Vec::new();
         for file in CONFIG_FILES {

@@ -1,4 +1,4 @@
-use super::{Tokenizer, TokenizerError};
+use super::{ByteLevel, Tokenizer, TokenizerError};
 
 /// Tokens after which an incomplete character is taken to be broken: none has more than 4 bytes.
 const MAX_HELD: usize = 4;
@@ -7,9 +7,12 @@ const MAX_HELD: usize = 4;
 ///
 /// A token may hold part of a character, and what a token looks like may depend on the one before
 /// it (a space at the start of a text is dropped), so each piece is what the decoding of the last
-/// few tokens has more than it had before.
+/// few tokens has more than it had before. Where tokens are bytes, the pieces together are exactly
+/// what the tokens decode to, each byte that is no part of a character as U+FFFD.
 pub struct TextStream<'a> {
     tokenizer: &'a dyn Tokenizer,
+    /// Set where tokens are bytes; the other fields are then idle.
+    bytes: Option<ByteStream<'a>>,
     /// The last piece given out whole, and everything since.
     ids: Vec<u32>,
     /// Where what follows that piece starts in `ids`.
@@ -34,6 +37,10 @@ impl<'a> TextStream<'a> {
     pub fn new(tokenizer: &'a dyn Tokenizer) -> Self {
         Self {
             tokenizer,
+            bytes: tokenizer.byte_level().map(|tokenizer| ByteStream {
+                tokenizer,
+                held: Vec::new(),
+            }),
             ids: Vec::new(),
             piece_start: 0,
             given: String::new(),
@@ -42,16 +49,22 @@ impl<'a> TextStream<'a> {
     }
 
     /// A stream of text that continues that of `ids`, which is not given out again: a space
-    /// between the two is kept.
+    /// between the two is kept, a character that `ids` leave incomplete is completed.
     ///
     /// # Errors
     /// When `ids` can't be decoded.
     pub fn after(tokenizer: &'a dyn Tokenizer, ids: &[u32]) -> Result<Self, TokenizerError> {
+        let mut stream = Self::new(tokenizer);
+        if let Some(bytes) = &mut stream.bytes {
+            bytes.held = bytes.tokenizer.decode_bytes(ids);
+            bytes.take_complete();
+            return Ok(stream);
+        }
         Ok(Self {
             ids: ids.to_vec(),
             piece_start: ids.len(),
             given: tokenizer.decode(ids)?,
-            ..Self::new(tokenizer)
+            ..stream
         })
     }
 
@@ -60,6 +73,9 @@ impl<'a> TextStream<'a> {
     /// # Errors
     /// When the tokens can't be decoded.
     pub fn push(&mut self, id: u32) -> Result<Option<String>, TokenizerError> {
+        if let Some(bytes) = &mut self.bytes {
+            return Ok(bytes.push(id));
+        }
         self.ids.push(id);
         self.held += 1;
         self.take(self.held > MAX_HELD)
@@ -70,6 +86,9 @@ impl<'a> TextStream<'a> {
     /// # Errors
     /// When the tokens can't be decoded.
     pub fn finish(mut self) -> Result<Option<String>, TokenizerError> {
+        if let Some(bytes) = self.bytes {
+            return Ok(text(&bytes.held));
+        }
         self.take(true)
     }
 
@@ -106,4 +125,36 @@ impl<'a> TextStream<'a> {
         }
         Ok(Some(text))
     }
+}
+
+/// Bytes as they come, given out by whole characters.
+struct ByteStream<'a> {
+    tokenizer: &'a dyn ByteLevel,
+    /// The start of a character.
+    held: Vec<u8>,
+}
+
+impl ByteStream<'_> {
+    fn push(&mut self, id: u32) -> Option<String> {
+        self.held.extend(self.tokenizer.decode_bytes(&[id]));
+        text(&self.take_complete())
+    }
+
+    /// Takes all but a character's start at the end.
+    fn take_complete(&mut self) -> Vec<u8> {
+        let mut complete = 0;
+        while let Err(error) = std::str::from_utf8(&self.held[complete..]) {
+            complete += error.valid_up_to();
+            let Some(invalid) = error.error_len() else {
+                let incomplete = self.held.split_off(complete);
+                return std::mem::replace(&mut self.held, incomplete);
+            };
+            complete += invalid;
+        }
+        std::mem::take(&mut self.held)
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
 }

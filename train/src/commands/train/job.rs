@@ -1,22 +1,21 @@
 //! The part of a run that happens on a device.
 
+use super::trained::{prepare, save};
 use super::{CONFIG_FILE, grouped};
 use crate::commands::CommandError;
-use crate::commands::adapter::{ADAPTER, CHECKPOINTS, MODEL, RESULTS};
-use crate::config::{Method, TrainConfig};
+use crate::commands::adapter::{CHECKPOINTS, RESULTS};
+use crate::config::TrainConfig;
 use crate::device::OnDevice;
 use crate::memory::peak_resident_bytes;
-use crate::models::{ModelSource, WithModel, save_folder, with_model};
+use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
 use crate::optimizer::{AdamWSettings, Optimizer};
 use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Data, Outcome, Plan, TrainError, train};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// A job and the model it is for.
 pub(super) struct RunOn<'a> {
-    pub(super) config: &'a TrainConfig,
     pub(super) source: &'a ModelSource,
     pub(super) job: Job<'a>,
 }
@@ -24,10 +23,9 @@ pub(super) struct RunOn<'a> {
 impl OnDevice for RunOn<'_> {
     type Output = Result<Outcome, CommandError>;
 
-    fn run<B: TrainBackend>(self, device: B::Device) -> Self::Output {
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let work = TrainOn::<B> {
             device: device.clone(),
-            method: &self.config.method,
             job: self.job,
         };
         with_model::<B, _>(self.source, &device, work)?
@@ -36,7 +34,6 @@ impl OnDevice for RunOn<'_> {
 
 struct TrainOn<'a, B: TrainBackend> {
     device: B::Device,
-    method: &'a Method,
     job: Job<'a>,
 }
 
@@ -44,12 +41,7 @@ impl<B: TrainBackend> WithModel<B> for TrainOn<'_, B> {
     type Output = Result<Outcome, CommandError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let model = match self.method {
-            Method::Full => bone::unfreeze_all::<B, M>(model),
-            Method::Adapter(adapter) => {
-                bone::freeze_base::<B, M>(bone::attach::<B, M>(model, adapter)?)
-            }
-        };
+        let model = prepare::<B, M>(model, self.job.config)?;
         self.job.run(model, &self.device)
     }
 }
@@ -150,26 +142,5 @@ impl Job<'_> {
             }),
         )?;
         Ok(outcome)
-    }
-}
-
-/// Writes what trained into `folder`: `adapter/` or `model/`.
-fn save<B: TrainBackend, M: TrainModel<B>>(
-    model: &M,
-    config: &TrainConfig,
-    folder: &Path,
-) -> Result<PathBuf, CommandError> {
-    match &config.method {
-        Method::Adapter(adapter) => {
-            let folder = folder.join(ADAPTER);
-            let base = config.model.to_string_lossy();
-            bone::peft::save::<B, M>(model, adapter, Some(&base), &folder)?;
-            Ok(folder)
-        }
-        Method::Full => {
-            let folder = folder.join(MODEL);
-            save_folder(&model.valid(), &config.model, &folder)?;
-            Ok(folder)
-        }
     }
 }

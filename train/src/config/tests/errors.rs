@@ -66,6 +66,20 @@ fn values_out_of_range() {
     for (args, part) in [
         (vec!["--rank=0"], "--rank: must be at least 1, not 0"),
         (vec!["--max-seq-len=1"], "at least 2"),
+        (vec!["--chunk-ctx=1"], "--chunk-ctx: must be at least 2"),
+        (vec!["--max-seq-len=1", "--chunk-ctx=9"], "at least 2"),
+        (vec!["--block-axis=inputs"], "did you mean 'input'?"),
+        (
+            vec!["--train-parts=lm,ln,heads"],
+            "'lm' is none of time, ln, emb, head; did you mean 'ln'?; 'heads' is none of",
+        ),
+        (vec!["--set=train_parts=[1]"], "in the list: a part must be"),
+        (vec!["--train-parts="], "names no part"),
+        (vec!["--tokenizer="], "is empty"),
+        (
+            vec!["--tokenizer=no/such.json"],
+            "no/such.json: No such file or directory (os error 2); give a tokenizer.json",
+        ),
         (vec!["--batch-size=0"], "at least 1"),
         (vec!["--gradient-accumulation=0"], "at least 1"),
         (vec!["--max-steps=0"], "at least 1"),
@@ -133,7 +147,38 @@ fn a_setting_that_means_nothing_is_refused() {
         (vec!["--mini-width=8"], "--mini-width: "),
         (vec!["--method=miss", "--mini-width=8"], "--mini-width: "),
         (vec!["--dropout=0.1"], "--dropout: "),
-        (vec!["--method=bone-input", "--dropout=0.1"], "--dropout: "),
+        (vec!["--block-axis=input", "--dropout=0.1"], "--dropout: "),
+        (
+            vec!["--method=full", "--block-axis=input"],
+            "--block-axis: ",
+        ),
+        (
+            vec!["--method=miss", "--block-axis=output"],
+            "--block-axis: means nothing with method miss, only with bone",
+        ),
+        (
+            vec!["--method=full", "--train-parts=ln"],
+            "--train-parts: means nothing with method full, which trains every weight",
+        ),
+        (
+            vec!["--method=state", "--train-parts=time"],
+            "--train-parts: means nothing with method state, which trains the initial state",
+        ),
+        (vec!["--method=state", "--rank=8"], "--rank: "),
+        (vec!["--method=state", "--mini-width=8"], "--mini-width: "),
+        (vec!["--method=state", "--dropout=0"], "--dropout: "),
+        (vec!["--method=state", "--targets=att"], "--targets: "),
+        (vec!["--method=state", "--exclude=att"], "--exclude: "),
+        (vec!["--method=state", "--layers=0"], "--layers: "),
+        (
+            vec!["--method=state", "--block-axis=input"],
+            "--block-axis: means nothing with method state, which has no adapters",
+        ),
+        (
+            vec!["--max-seq-len=64", "--chunk-ctx=64"],
+            "--chunk-ctx: 64 means nothing with max_seq_len 64",
+        ),
+        (vec!["--chunk-ctx=512"], "--chunk-ctx: "),
         (vec!["--validation=0", "--eval-every=5"], "--eval-every: "),
         (
             vec!["--chunked-head=false", "--head-chunk=5"],
@@ -147,6 +192,18 @@ fn a_setting_that_means_nothing_is_refused() {
         );
     }
     assert!(place.resolve(&["--dropout=0"]).is_ok());
+    assert!(place.resolve(&["--chunk-ctx=511"]).is_ok());
+}
+
+#[test]
+fn a_state_needs_a_model_that_has_one() {
+    let found = problems(Place::llama2().resolve(&["--method=state"]));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    for part in ["--method: ", "recurrent model (RWKV6)", "LLaMA2 has none"] {
+        assert!(found[0].contains(part), "no '{part}' in {found:#?}");
+    }
+    let config = Place::rwkv6().resolve(&["--method=state"]).unwrap();
+    assert_eq!(config.method, Method::State);
 }
 
 #[test]
@@ -158,14 +215,28 @@ fn paths_that_are_not_there() {
         let args = [("--model", model), ("--data", data), ("--out", out)];
         problems(resolve_args(args.iter().flat_map(|(a, b)| [*a, *b])))
     };
+    // A file may be weights; whether it is shows when it is read.
     assert!(
-        with(&rows, &rows, &out)[0]
-            .ends_with("rows.jsonl: is no folder; give the folder of a Hugging Face model")
+        resolve_args([
+            &format!("--model={rows}") as &str,
+            &place.needed()[1],
+            &place.needed()[2]
+        ])
+        .is_ok()
+    );
+    #[cfg(unix)]
+    assert!(
+        with("/dev/null", &rows, &out)[0].contains(
+            "/dev/null: is neither a folder nor a file; give the folder of a Hugging Face"
+        )
     );
     assert!(with(&model, &model, &out)[0].contains("is a folder; give a file"));
     let found = with("/no/such", "/no/such", &rows);
     assert_eq!(found.len(), 3);
-    assert!(found[0].ends_with("; give the folder of a Hugging Face model"));
+    assert!(
+        found[0]
+            .ends_with("; give the folder of a Hugging Face model, or RWKV's .pth or .safetensors")
+    );
     assert!(found[1].ends_with("; give a file of rows, or a .txt"));
     assert!(with(&model, &rows, &model)[0].contains("the model's own folder"));
 }
@@ -273,13 +344,21 @@ fn a_program_is_held_to_what_a_file_can_say() {
             targets: Some(Selection::Names(vec![])),
             exclude: Some(Selection::names([""])),
             layers: Some(Layers(vec![])),
+            train_parts: Some(Parts(vec![])),
             seed: Some(u64::MAX),
             learning_rate: Some(f64::NAN),
             ..place.raw()
         }
         .validate(),
     );
-    for key in ["targets", "exclude", "layers", "seed", "learning_rate"] {
+    for key in [
+        "targets",
+        "exclude",
+        "layers",
+        "train_parts",
+        "seed",
+        "learning_rate",
+    ] {
         let hit = found.iter().any(|problem| problem.starts_with(key));
         assert!(hit, "no {key} in {found:#?}");
     }

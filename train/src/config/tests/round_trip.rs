@@ -1,5 +1,7 @@
+use bone_lm::tokenizer::TokenizerChoice;
 use proptest::prelude::*;
 
+use super::value::Setting;
 use super::*;
 
 fn selection() -> impl Strategy<Value = Selection> {
@@ -19,40 +21,47 @@ fn field_map() -> impl Strategy<Value = FieldMap> {
     })
 }
 
-/// Settings of an adapter method, or of `full`.
+fn parts() -> impl Strategy<Value = Parts> {
+    let all = [Part::Time, Part::Norm, Part::Embedding, Part::Head];
+    prop::collection::vec(prop::sample::select(all.to_vec()), 1..6).prop_map(Parts)
+}
+
+/// Settings of an adapter method, of `state` or of `full`.
 fn method() -> impl Strategy<Value = RawConfig> {
     let adapter = (
-        0..4_usize,
+        0..3_usize,
         prop::option::of(1..300_usize),
         prop::option::of(0.0..0.99),
         prop::option::of(prop_oneof![Just(Selection::AllLinear), selection()]),
         prop::option::of(selection()),
         prop::option::of(prop::collection::vec(0..100_usize, 1..4)),
+        prop::option::of(prop_oneof![Just(BlockAxis::Input), Just(BlockAxis::Output)]),
+        prop::option::of(parts()),
     )
-        .prop_map(|(name, rank, dropout, targets, exclude, layers)| {
-            let name = [
-                MethodName::Bone,
-                MethodName::BoneInput,
-                MethodName::Miss,
-                MethodName::MissMini,
-            ][name];
-            let drops = matches!(name, MethodName::Miss | MethodName::MissMini);
-            RawConfig {
-                method: Some(name),
-                rank,
-                mini_width: (name == MethodName::MissMini).then_some(8),
-                dropout: dropout.filter(|_| drops),
-                targets,
-                exclude,
-                layers: layers.map(Layers),
-                ..RawConfig::default()
-            }
+        .prop_map(
+            |(name, rank, dropout, targets, exclude, layers, axis, parts)| {
+                let name = [MethodName::Bone, MethodName::Miss, MethodName::MissMini][name];
+                let drops = matches!(name, MethodName::Miss | MethodName::MissMini);
+                RawConfig {
+                    method: Some(name),
+                    rank,
+                    mini_width: (name == MethodName::MissMini).then_some(8),
+                    dropout: dropout.filter(|_| drops),
+                    targets,
+                    exclude,
+                    layers: layers.map(Layers),
+                    block_axis: axis.filter(|_| name == MethodName::Bone),
+                    train_parts: parts,
+                    ..RawConfig::default()
+                }
+            },
+        );
+    let alone =
+        prop_oneof![Just(MethodName::State), Just(MethodName::Full)].prop_map(|name| RawConfig {
+            method: Some(name),
+            ..RawConfig::default()
         });
-    let full = RawConfig {
-        method: Some(MethodName::Full),
-        ..RawConfig::default()
-    };
-    prop_oneof![4 => adapter, 1 => Just(full)]
+    prop_oneof![4 => adapter, 1 => alone]
 }
 
 prop_compose! {
@@ -67,6 +76,8 @@ prop_compose! {
         random in any::<bool>(),
         dtype in 0..4_usize,
         max_seq_len in prop::option::of(2..9999_usize),
+        chunk_ctx in prop::option::of(2..9999_usize),
+        bytes in prop::option::of(any::<bool>()),
         base in method(),
     ) -> RawConfig {
         let dtypes = [DtypeChoice::Auto, DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::F16];
@@ -78,6 +89,11 @@ prop_compose! {
             init: random.then_some(Init::Random),
             dtype: Some(dtypes[dtype]),
             max_seq_len,
+            chunk_ctx: chunk_ctx.filter(|chunk| *chunk < max_seq_len.unwrap_or(512)),
+            tokenizer: bytes.map(|bytes| match bytes {
+                true => TokenizerChoice::Bytes,
+                false => TokenizerChoice::Auto,
+            }),
             ..base
         }
     }
@@ -127,8 +143,8 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_as_the_same(raw in raw()) {
-        let place = Place::new();
+    fn what_is_written_is_read_as_the_same(raw in raw(), rwkv6 in any::<bool>()) {
+        let place = if rwkv6 { Place::rwkv6() } else { Place::new() };
         let config = RawConfig {
             model: Some(place.path("model").into()),
             data: Some(place.path("rows.jsonl").into()),
@@ -142,10 +158,16 @@ proptest! {
         prop_assert_eq!(&again.to_toml(), &config.to_toml());
         prop_assert_eq!(&again, &config);
         // Beside the text, which equality goes by, the values that it is made of.
+        prop_assert_eq!(again.method.name(), config.method.name());
+        let variant = |config: &TrainConfig| config.adapter().map(|adapter| adapter.variant);
+        prop_assert_eq!(variant(&again), variant(&config));
         prop_assert_eq!(again.template, config.template);
         prop_assert_eq!(again.field_map, config.field_map);
         prop_assert_eq!(again.validation, config.validation);
         prop_assert_eq!(again.warmup, config.warmup);
+        prop_assert_eq!(again.train_parts, config.train_parts);
+        prop_assert_eq!(again.chunk_ctx, config.chunk_ctx);
+        prop_assert_eq!(again.tokenizer, config.tokenizer);
         prop_assert_eq!(again.learning_rate, config.learning_rate);
         prop_assert_eq!(again.seed, config.seed);
         prop_assert_eq!(again.out, config.out);
@@ -172,6 +194,30 @@ fn an_expression_that_looks_like_a_name_stays_an_expression() {
 }
 
 #[test]
+fn a_tokenizer_named_by_its_path_keeps_it() {
+    let place = Place::new();
+    fs::write(place.path("auto"), "").unwrap();
+    for (path, wanted) in [
+        (place.path("auto").into(), "/auto\""),
+        (PathBuf::from("auto"), "\"./auto\""),
+        (PathBuf::from("bytes"), "\"./bytes\""),
+    ] {
+        let literal = TokenizerChoice::File(path.clone()).literal();
+        assert!(literal.ends_with(wanted), "{literal}");
+        let text = literal.trim_matches('"');
+        let Ok(TokenizerChoice::File(again)) = text.parse() else {
+            panic!("{text} is a path");
+        };
+        assert_eq!(again.file_name(), path.file_name());
+    }
+    let file = place.path("auto");
+    let config = place.resolve(&[&format!("--tokenizer={file}")]).unwrap();
+    assert_eq!(config.tokenizer, TokenizerChoice::File(file.into()));
+    let again = resolve_args([place.file(&config.to_toml()).as_str()]).unwrap();
+    assert_eq!(again.tokenizer, config.tokenizer);
+}
+
+#[test]
 fn every_setting_has_a_line_of_its_own_or_means_nothing() {
     let place = Place::new();
     let text = place
@@ -183,7 +229,8 @@ fn every_setting_has_a_line_of_its_own_or_means_nothing() {
             line.starts_with(&format!("{} = ", key.name))
                 || line.starts_with(&format!("# {}: ", key.name))
         });
-        let want = usize::from(key.name != "warmup_ratio");
+        let meaningless = ["block_axis", "warmup_ratio"].contains(&key.name);
+        let want = usize::from(!meaningless);
         assert_eq!(lines.count(), want, "{} in\n{text}", key.name);
     }
 }

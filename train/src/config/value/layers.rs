@@ -123,6 +123,6 @@ impl Setting for Layers {
 }
 
 /// `text` as a TOML list, if it is one.
-fn toml_list(text: &str) -> Option<Value> {
+pub(super) fn toml_list(text: &str) -> Option<Value> {
     toml_value(text).filter(Value::is_array)
 }

@@ -9,8 +9,7 @@ const MODEL: ModelShape = ModelShape {
     intermediate_size: 2048,
     num_layers: 12,
     vocab_size: 32_000,
-    num_attention_heads: 12,
-    head_dim: 64,
+    activations: ActivationShape::llama(768, 2048, 12),
 };
 
 /// Rank 64 on all seven projections, 4 × 256 tokens.
@@ -21,6 +20,7 @@ const RUN: RunShape = RunShape {
     base_mapped: true,
     batch_size: 4,
     max_seq_len: 256,
+    chunk_ctx: None,
     recompute: true,
     chunked_head: true,
     head_chunk: 512,
@@ -199,6 +199,46 @@ fn the_remedy_fits_the_run() {
         )
         .contains("chunked_head")
     );
+}
+
+#[test]
+fn pieces_take_the_memory_of_their_length() {
+    let long = RunShape {
+        max_seq_len: 4096,
+        batch_size: 2,
+        ..RUN
+    };
+    let pieces = |chunk_ctx| RunShape {
+        chunk_ctx: Some(chunk_ctx),
+        ..long
+    };
+    let rwkv6 = ModelShape {
+        activations: ActivationShape::rwkv6(768, 2048, 64),
+        ..MODEL
+    };
+    let kept = |model, run: &RunShape| Estimate::new(model, run).terms()[2].bytes;
+    // RWKV6 carries two tokens and a 64 × 64 state a head, LLaMA all keys and values.
+    let states = 12 * 2 * 768 * (2 + 64) * 2 * 4;
+    assert_eq!(kept(&rwkv6, &pieces(512)), 2 * 512 * 768 * 13 * 4 + states);
+    let cache = 12 * 2 * 2 * 768 * 4096 * 2 * 4;
+    assert_eq!(kept(&MODEL, &pieces(512)), 2 * 512 * 768 * 13 * 4 + cache);
+    for model in [&MODEL, &rwkv6] {
+        let total = |run: &RunShape| Estimate::new(model, run).total();
+        assert!(total(&pieces(256)) < total(&pieces(512)));
+        assert!(total(&pieces(512)) < total(&long));
+    }
+    // A piece of an RWKV6 sequence takes the same however long the sequence is.
+    let longer = RunShape {
+        max_seq_len: 1 << 20,
+        ..pieces(512)
+    };
+    let total = |run: &RunShape| Estimate::new(&rwkv6, run).total();
+    assert_eq!(total(&longer), total(&pieces(512)));
+    assert!(term(&long, 3).remedy.contains("set chunk_ctx"));
+    for index in [2, 3, 4] {
+        let remedy = term(&pieces(512), index).remedy;
+        assert!(remedy.contains("or chunk_ctx"), "{remedy}");
+    }
 }
 
 #[test]

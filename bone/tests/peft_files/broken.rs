@@ -1,79 +1,12 @@
 //! Adapter folders that are broken or of another model: an error each that names the file and
 //! everything wrong with it, and no panic.
 
-mod network;
-
+use crate::folder::{Folder, Tensors};
+use crate::network::{B, BONE, BONE_INPUT, Network, configs, difference, tuned};
 use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, save};
 use bone::{AdapterConfig, FileError};
-use network::{B, BONE, BONE_INPUT, Network, configs, difference, tuned};
-use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
-use std::collections::BTreeMap;
+use safetensors::Dtype;
 use std::fs;
-use std::path::PathBuf;
-use tempfile::TempDir;
-
-/// What a safetensors file holds.
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
-
-/// An adapter folder as we write it, to be spoilt.
-struct Folder {
-    directory: TempDir,
-}
-
-impl Folder {
-    fn new(config: &AdapterConfig) -> Self {
-        let directory = tempfile::tempdir().expect("a folder");
-        let network = tuned(Network::new(7), config);
-        save(&network, config, None, directory.path()).expect("saved");
-        Self { directory }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn edit_config(&self, edit: impl FnOnce(&mut serde_json::Map<String, serde_json::Value>)) {
-        let text = fs::read_to_string(self.file(CONFIG_FILE)).expect("read");
-        let mut map = serde_json::from_str(&text).expect("JSON");
-        edit(&mut map);
-        let text = serde_json::to_string(&map).expect("JSON");
-        fs::write(self.file(CONFIG_FILE), text).expect("written");
-    }
-
-    fn edit_tensors(&self, edit: impl FnOnce(&mut Tensors)) {
-        let bytes = fs::read(self.file(TENSOR_FILE)).expect("read");
-        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
-        let mut tensors: Tensors = file
-            .iter()
-            .map(|(name, view)| {
-                let parts = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
-                (name.to_string(), parts)
-            })
-            .collect();
-        edit(&mut tensors);
-        let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes).expect("sizes agree");
-            (name, view)
-        });
-        let bytes = serialize(views, None).expect("serialized");
-        fs::write(self.file(TENSOR_FILE), bytes).expect("written");
-    }
-
-    fn load(&self) -> Result<Network<B>, FileError> {
-        load(Network::<B>::new(7), self.directory.path()).map(|(network, _)| network)
-    }
-
-    /// Loading fails, and the message names `file` in this folder and every one of `parts`.
-    fn refused(&self, file: &str, parts: &[&str]) -> FileError {
-        let error = self.load().expect_err("broken");
-        let text = error.to_string();
-        let file = self.file(file).display().to_string();
-        for part in parts.iter().copied().chain([file.as_str()]) {
-            assert!(text.contains(part), "{part:?} is not in: {text}");
-        }
-        error
-    }
-}
 
 /// Name of a layer's tensor in the file.
 fn tensor(config: &AdapterConfig, layer: &str) -> String {

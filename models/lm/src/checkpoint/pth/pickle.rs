@@ -1,0 +1,481 @@
+//! A reader of pickles that builds data and nothing else.
+//!
+//! A pickle is a program for a stack machine, described in Python's `pickletools.py`. Of its
+//! instructions those are known that `torch.save` writes (protocol 2) and what protocols 3 and 4
+//! have in their place. Calls are made to the four kinds of [`Global`], all our own; any other name
+//! is noted, and a file that has one is refused.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::PthProblem;
+use super::value::{Global, Node, Ref, Storage, StoredTensor};
+
+/// Longest pickle read: a tensor takes about 110 bytes.
+const MAX_BYTES: usize = 16 << 20;
+/// Most values made, remembered or stacked up.
+const MAX_NODES: usize = 1 << 21;
+/// Most dimensions of a tensor, and arguments of a call. Tuples can be shared, so that a long one
+/// must not be gone through each time it is used.
+const MAX_TUPLE: usize = 16;
+/// Longest key of a storage, which torch numbers.
+const MAX_KEY: usize = 32;
+/// Most containers begun and not finished.
+const MAX_MARKS: usize = 1 << 10;
+/// Most refused names collected.
+const MAX_REFUSED: usize = 16;
+/// Longest name of a global.
+const MAX_NAME: usize = 256;
+
+/// Everything that a pickle made, and which of it is the result.
+#[derive(Debug)]
+pub(super) struct Pickle<'a> {
+    pub(super) nodes: Vec<Node<'a>>,
+    pub(super) root: Ref,
+}
+
+impl<'a> Pickle<'a> {
+    pub(super) fn get(&self, node: Ref) -> &Node<'a> {
+        &self.nodes[node as usize]
+    }
+}
+
+/// Reads the pickle `bytes`.
+pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, PthProblem> {
+    if bytes.len() > MAX_BYTES {
+        return Err(PthProblem::Pickle {
+            at: MAX_BYTES,
+            reason: "longer than that of any model",
+        });
+    }
+    let mut machine = Machine {
+        bytes,
+        at: 0,
+        nodes: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        refused: BTreeSet::new(),
+    };
+    let result = machine.run();
+    // A refused name comes first: what goes wrong after one follows from it.
+    if !machine.refused.is_empty() {
+        return Err(PthProblem::Globals {
+            names: machine.refused.into_iter().collect(),
+        });
+    }
+    match result {
+        Ok(root) => Ok(Pickle {
+            nodes: machine.nodes,
+            root,
+        }),
+        Err(Stop(reason)) => Err(PthProblem::Pickle {
+            at: machine.at,
+            reason,
+        }),
+    }
+}
+
+/// Why a pickle can't be read.
+struct Stop(&'static str);
+
+type Step<T> = Result<T, Stop>;
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    nodes: Vec<Node<'a>>,
+    stack: Vec<Ref>,
+    /// Heights of the stack at which containers were begun.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Ref>,
+    refused: BTreeSet<String>,
+}
+
+impl<'a> Machine<'a> {
+    fn run(&mut self) -> Step<Ref> {
+        loop {
+            match self.byte()? {
+                b'.' => return self.pop(),
+                // The protocol, and the length of a frame, say nothing that the rest does not.
+                0x80 => drop(self.take(1)?),
+                0x95 => drop(self.take(8)?),
+                b'(' => self.mark()?,
+                b'N' => self.push(Node::None)?,
+                0x88 | 0x89 => self.push(Node::Bool)?,
+                b'K' => self.int::<1>(false)?,
+                b'M' => self.int::<2>(false)?,
+                b'J' => self.int::<4>(true)?,
+                0x8a => self.long()?,
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Node::Float)?;
+                }
+                0x8c => self.string::<1>()?,
+                b'X' => self.string::<4>()?,
+                0x8d => self.string::<8>()?,
+                b'}' => self.push(Node::Dict(Vec::new()))?,
+                b']' => self.push(Node::List(Vec::new()))?,
+                b')' => self.push(Node::Tuple(Vec::new()))?,
+                b't' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Node::Tuple(items))?;
+                }
+                0x85 => self.tuple(1)?,
+                0x86 => self.tuple(2)?,
+                0x87 => self.tuple(3)?,
+                b'q' => self.put::<1>()?,
+                b'r' => self.put::<4>()?,
+                0x94 => {
+                    let key = self.memo.len() as u32;
+                    self.remember(key)?;
+                }
+                b'h' => self.recall::<1>()?,
+                b'j' => self.recall::<4>()?,
+                b's' => {
+                    let (value, key) = (self.pop()?, self.pop()?);
+                    self.set_items(vec![key, value])?;
+                }
+                b'u' => {
+                    let items = self.pop_to_mark()?;
+                    self.set_items(items)?;
+                }
+                b'a' => {
+                    let item = self.pop()?;
+                    self.append(&[item])?;
+                }
+                b'e' => {
+                    let items = self.pop_to_mark()?;
+                    self.append(&items)?;
+                }
+                b'c' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    self.global(module, name)?;
+                }
+                0x93 => self.stack_global()?,
+                b'i' => {
+                    let (module, name) = (self.line()?, self.line()?);
+                    self.pop_to_mark()?;
+                    self.global(module, name)?;
+                    self.refuse_call()?;
+                }
+                0x81 => {
+                    self.pop()?;
+                    self.refuse_call()?;
+                }
+                b'R' => self.reduce()?,
+                b'b' => self.build()?,
+                b'Q' => self.storage()?,
+                _ => return Err(Stop("an instruction that torch.save does not write")),
+            }
+        }
+    }
+
+    fn take(&mut self, len: usize) -> Step<&'a [u8]> {
+        let rest = &self.bytes[self.at..];
+        let taken = rest.get(..len).ok_or(Stop("it is cut off"))?;
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        let taken = self.take(N)?;
+        taken.first_chunk().copied().ok_or(Stop("it is cut off"))
+    }
+
+    fn byte(&mut self) -> Step<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    /// A little-endian number of `N` ≤ 8 bytes.
+    fn number<const N: usize>(&mut self) -> Step<u64> {
+        let mut wide = [0; 8];
+        wide[..N].copy_from_slice(&self.array::<N>()?);
+        Ok(u64::from_le_bytes(wide))
+    }
+
+    fn line(&mut self) -> Step<&'a str> {
+        let rest = &self.bytes[self.at..];
+        let len = rest.iter().take(MAX_NAME).position(|&byte| byte == b'\n');
+        let line = self.take(len.ok_or(Stop("a name without end"))?)?;
+        self.at += 1;
+        std::str::from_utf8(line).map_err(|_| Stop("a name that is not UTF-8"))
+    }
+
+    fn push(&mut self, node: Node<'a>) -> Step<()> {
+        if self.nodes.len() >= MAX_NODES {
+            return Err(Stop("more values than in any model"));
+        }
+        self.nodes.push(node);
+        self.push_ref((self.nodes.len() - 1) as Ref)
+    }
+
+    fn push_ref(&mut self, node: Ref) -> Step<()> {
+        if self.stack.len() >= MAX_NODES {
+            return Err(Stop("more values than in any model"));
+        }
+        self.stack.push(node);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Step<Ref> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        if self.stack.len() <= floor {
+            return Err(Stop("a value is used that is not there"));
+        }
+        self.stack
+            .pop()
+            .ok_or(Stop("a value is used that is not there"))
+    }
+
+    fn top(&self) -> Step<Ref> {
+        let missing = Stop("a value is used that is not there");
+        self.stack.last().copied().ok_or(missing)
+    }
+
+    fn mark(&mut self) -> Step<()> {
+        if self.marks.len() >= MAX_MARKS {
+            return Err(Stop("containers are nested too deeply"));
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    fn pop_to_mark(&mut self) -> Step<Vec<Ref>> {
+        let mark = self.marks.pop();
+        let mark = mark.ok_or(Stop("a container ends that was not begun"))?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn node(&self, node: Ref) -> &Node<'a> {
+        &self.nodes[node as usize]
+    }
+
+    fn int<const N: usize>(&mut self, signed: bool) -> Step<()> {
+        let number = self.number::<N>()?;
+        let value = match signed {
+            true => i64::from(number as u32 as i32),
+            false => number as i64,
+        };
+        self.push(Node::Int(value))
+    }
+
+    /// Two's complement of as many bytes as the first says.
+    fn long(&mut self) -> Step<()> {
+        let len = usize::from(self.byte()?);
+        if len > 8 {
+            return Err(Stop("an integer of more than 64 bits"));
+        }
+        let bytes = self.take(len)?;
+        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        wide[..len].copy_from_slice(bytes);
+        self.push(Node::Int(i64::from_le_bytes(wide)))
+    }
+
+    fn string<const N: usize>(&mut self) -> Step<()> {
+        let len = self.number::<N>()?;
+        let len = usize::try_from(len).map_err(|_| Stop("it is cut off"))?;
+        let text = std::str::from_utf8(self.take(len)?);
+        self.push(Node::Str(
+            text.map_err(|_| Stop("a string that is not UTF-8"))?,
+        ))
+    }
+
+    fn tuple(&mut self, len: usize) -> Step<()> {
+        let mut items = Vec::with_capacity(len);
+        for _ in 0..len {
+            items.push(self.pop()?);
+        }
+        items.reverse();
+        self.push(Node::Tuple(items))
+    }
+
+    fn put<const N: usize>(&mut self) -> Step<()> {
+        let key = self.number::<N>()? as u32;
+        self.remember(key)
+    }
+
+    fn remember(&mut self, key: u32) -> Step<()> {
+        if self.memo.len() >= MAX_NODES {
+            return Err(Stop("more values than in any model"));
+        }
+        let top = self.top()?;
+        self.memo.insert(key, top);
+        Ok(())
+    }
+
+    fn recall<const N: usize>(&mut self) -> Step<()> {
+        let key = self.number::<N>()? as u32;
+        let node = self.memo.get(&key).copied();
+        self.push_ref(node.ok_or(Stop("a value is recalled that was not kept"))?)
+    }
+
+    fn set_items(&mut self, items: Vec<Ref>) -> Step<()> {
+        let target = self.top()?;
+        match &mut self.nodes[target as usize] {
+            Node::Dict(entries) if items.len().is_multiple_of(2) => {
+                entries.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
+                Ok(())
+            }
+            Node::Refused => Ok(()),
+            _ => Err(Stop("items are set on what is no dict")),
+        }
+    }
+
+    fn append(&mut self, items: &[Ref]) -> Step<()> {
+        let target = self.top()?;
+        match &mut self.nodes[target as usize] {
+            Node::List(list) => {
+                list.extend_from_slice(items);
+                Ok(())
+            }
+            Node::Refused => Ok(()),
+            _ => Err(Stop("items are appended to what is no list")),
+        }
+    }
+
+    fn global(&mut self, module: &str, name: &str) -> Step<()> {
+        match Global::named(module, name) {
+            Some(global) => self.push(Node::Global(global)),
+            None => {
+                if self.refused.len() < MAX_REFUSED {
+                    let name = format!("{module}.{name}");
+                    self.refused.insert(name.escape_debug().to_string());
+                }
+                self.push(Node::Refused)
+            }
+        }
+    }
+
+    fn stack_global(&mut self) -> Step<()> {
+        let (name, module) = (self.pop()?, self.pop()?);
+        match (self.node(module), self.node(name)) {
+            (&Node::Str(module), &Node::Str(name))
+                if module.len() <= MAX_NAME && name.len() <= MAX_NAME =>
+            {
+                self.global(module, name)
+            }
+            _ => Err(Stop("a name that is no short string")),
+        }
+    }
+
+    /// An object made by other means than a call, which no tensor or dict is.
+    fn refuse_call(&mut self) -> Step<()> {
+        let class = self.pop()?;
+        match self.node(class) {
+            Node::Refused => self.push(Node::Refused),
+            _ => Err(Stop("an object is made that is no data")),
+        }
+    }
+
+    fn reduce(&mut self) -> Step<()> {
+        let (arguments, callee) = (self.pop()?, self.pop()?);
+        let Some(items) = self.short_tuple(arguments) else {
+            return Err(Stop("a call without a short tuple of arguments"));
+        };
+        let refused = |&item: &Ref| matches!(self.node(item), Node::Refused);
+        match self.node(callee) {
+            Node::Refused => self.push(Node::Refused),
+            Node::Global(_) if items.iter().any(refused) => self.push(Node::Refused),
+            Node::Global(Global::OrderedDict) if items.is_empty() => {
+                self.push(Node::Dict(Vec::new()))
+            }
+            Node::Global(Global::RebuildTensor) => {
+                let tensor = self.tensor(items)?;
+                self.push(Node::Tensor(tensor))
+            }
+            // The other arguments say whether it trains, and attributes set on it.
+            Node::Global(Global::RebuildParameter) => match items[..] {
+                [data, _, _] | [data, _, _, _] if matches!(self.node(data), Node::Tensor(_)) => {
+                    self.push_ref(data)
+                }
+                _ => Err(Stop("a parameter that is no tensor")),
+            },
+            _ => Err(Stop("a call with arguments that it does not take")),
+        }
+    }
+
+    /// `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])`.
+    fn tensor(&self, arguments: &[Ref]) -> Step<StoredTensor<'a>> {
+        let [storage, offset, shape, strides, rest @ ..] = arguments else {
+            return Err(Stop("a tensor with too few arguments"));
+        };
+        // Metadata marks values as negated or conjugated, which the numbers then are not.
+        match rest {
+            [_, _] => {}
+            [_, _, metadata] => match self.node(*metadata) {
+                Node::None => {}
+                Node::Dict(entries) if entries.is_empty() => {}
+                _ => return Err(Stop("a tensor with metadata, such as a negated view")),
+            },
+            _ => return Err(Stop("a tensor with a wrong number of arguments")),
+        }
+        let &Node::Storage(storage) = self.node(*storage) else {
+            return Err(Stop("a tensor without a storage"));
+        };
+        let tensor = StoredTensor {
+            storage,
+            offset: self.count(*offset)?,
+            shape: self.counts(*shape)?,
+            strides: self.counts(*strides)?,
+        };
+        match tensor.shape.len() == tensor.strides.len() {
+            true => Ok(tensor),
+            false => Err(Stop("a tensor whose strides do not fit its shape")),
+        }
+    }
+
+    fn short_tuple(&self, node: Ref) -> Option<&[Ref]> {
+        match self.node(node) {
+            Node::Tuple(items) if items.len() <= MAX_TUPLE => Some(items),
+            _ => None,
+        }
+    }
+
+    fn count(&self, node: Ref) -> Step<u64> {
+        match *self.node(node) {
+            Node::Int(value) => u64::try_from(value).map_err(|_| Stop("a negative size")),
+            _ => Err(Stop("a size that is no integer")),
+        }
+    }
+
+    fn counts(&self, node: Ref) -> Step<Vec<u64>> {
+        match self.short_tuple(node) {
+            Some(items) => items.iter().map(|&item| self.count(item)).collect(),
+            None => Err(Stop("a shape that is no short tuple")),
+        }
+    }
+
+    /// Attributes, which a dict may have (`_metadata` of a state_dict) and which are not data.
+    fn build(&mut self) -> Step<()> {
+        self.pop()?;
+        let target = self.top()?;
+        match self.node(target) {
+            Node::Dict(_) | Node::Refused => Ok(()),
+            _ => Err(Stop("attributes are set on what is no dict")),
+        }
+    }
+
+    /// `('storage', class, key, location, elements)`.
+    fn storage(&mut self) -> Step<()> {
+        let id = self.pop()?;
+        let not_one = Stop("a reference that is no storage");
+        let Some(&[tag, class, key, _, elements]) = self.short_tuple(id) else {
+            return Err(not_one);
+        };
+        let node = match (self.node(tag), self.node(class), self.node(key)) {
+            (_, Node::Refused, _) => Node::Refused,
+            (Node::Str("storage"), &Node::Global(Global::Storage(dtype)), &Node::Str(key))
+                if key.len() <= MAX_KEY =>
+            {
+                Node::Storage(Storage {
+                    dtype,
+                    key,
+                    elements: self.count(elements)?,
+                })
+            }
+            _ => return Err(not_one),
+        };
+        self.push(node)
+    }
+}

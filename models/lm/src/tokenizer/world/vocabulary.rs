@@ -1,0 +1,111 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::literal;
+use crate::tokenizer::TokenizerError;
+
+/// Ids stop here: a bad line must not ask for a table of any size. No vocabulary known has more.
+const MAX_ID: u32 = (1 << 20) - 1;
+
+/// Errors show this many lines and count the rest.
+const SHOWN: usize = 10;
+
+/// Characters shown of what is wrong with a line: a line may be as long as the file.
+const SHOWN_CHARS: usize = 120;
+
+/// The bytes of every token by its id, those without a token empty. Id 0 is one of these.
+pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, TokenizerError> {
+    let mut tokens: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut lines_of_ids = HashMap::new();
+    let mut lines_of_tokens = HashMap::new();
+    let (mut shown, mut total) = (Vec::new(), 0);
+    for (number, line) in lines(content) {
+        let entry = parse_line(line).and_then(|(id, token)| {
+            if let Some(before) = lines_of_ids.insert(id, number) {
+                return Err(format!("line {before} has the id {id} too"));
+            }
+            if let Some(before) = lines_of_tokens.insert(token.clone(), number) {
+                return Err(format!("line {before} has the same token"));
+            }
+            Ok((id as usize, token))
+        });
+        match entry {
+            Ok((id, token)) => {
+                if id >= tokens.len() {
+                    tokens.resize_with(id + 1, Vec::new);
+                }
+                tokens[id] = token;
+            }
+            Err(what) => {
+                total += 1;
+                if shown.len() < SHOWN {
+                    shown.push((number, what.chars().take(SHOWN_CHARS).collect()));
+                }
+            }
+        }
+    }
+    if total > 0 {
+        return Err(TokenizerError::Vocabulary {
+            path: path.to_owned(),
+            shown,
+            total,
+        });
+    }
+    let absent: Vec<String> = (0..=u8::MAX)
+        .filter(|byte| !lines_of_tokens.contains_key(&[*byte][..]))
+        .map(|byte| format!("{byte:#04X}"))
+        .collect();
+    if absent.is_empty() {
+        return Ok(tokens);
+    }
+    Err(TokenizerError::Invalid {
+        path: path.to_owned(),
+        reason: format!(
+            "a RWKV vocabulary has a token for every byte, this has none for {} of them: {}{}",
+            absent.len(),
+            absent[..absent.len().min(SHOWN)].join(", "),
+            if absent.len() > SHOWN { ", .." } else { "" },
+        ),
+    })
+}
+
+/// Lines and their numbers, from 1, without line ends. What follows the last line end is a line
+/// if there is anything.
+fn lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let content = content.strip_suffix(b"\n").unwrap_or(content);
+    let lines = content.split(|byte| *byte == b'\n');
+    (1..).zip(lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)))
+}
+
+fn parse_line(line: &[u8]) -> Result<(u32, Vec<u8>), String> {
+    let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+    // The literal itself may have spaces.
+    let fields = line
+        .split_once(' ')
+        .and_then(|(id, rest)| Some((id, rest.rsplit_once(' ')?)));
+    let Some((id, (literal, length))) = fields else {
+        return Err("not an id, a literal and a length".to_owned());
+    };
+    let id = match digits(id) {
+        Some(0) => return Err("id 0 is the end of text, which has no line".to_owned()),
+        Some(id) if id <= MAX_ID => id,
+        _ => return Err(format!("{id} is no id from 1 to {MAX_ID}")),
+    };
+    let token = literal::parse(literal)?;
+    if token.is_empty() {
+        return Err("the token is empty".to_owned());
+    }
+    if digits(length) != u32::try_from(token.len()).ok() {
+        return Err(format!(
+            "the token has {} bytes, the line says {length}",
+            token.len()
+        ));
+    }
+    Ok((id, token))
+}
+
+/// A number without a sign.
+fn digits(text: &str) -> Option<u32> {
+    let only_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    only_digits.then(|| text.parse().ok()).flatten()
+}

@@ -1,0 +1,43 @@
+use crate::state::{last, previous};
+use crate::{Backend, Rwkv6Context, Rwkv6State};
+use bone::BoneLinear;
+use burn::module::{Module, Param};
+use burn::tensor::{
+    Tensor,
+    activation::{relu, sigmoid},
+};
+
+/// The feed-forward part: squared ReLU between two layers, gated, after a token shift.
+#[derive(Module, Debug)]
+pub struct ChannelMix<B: Backend> {
+    /// Token shift of the keys, `[1, 1, hidden_size]`.
+    pub time_maa_k: Param<Tensor<B, 3>>,
+    /// Token shift of the receptance, `[1, 1, hidden_size]`.
+    pub time_maa_r: Param<Tensor<B, 3>>,
+    /// `hidden_size → intermediate_size`.
+    pub key: BoneLinear<B>,
+    /// `hidden_size → hidden_size`.
+    pub receptance: BoneLinear<B>,
+    /// `intermediate_size → hidden_size`.
+    pub value: BoneLinear<B>,
+}
+
+impl<B: Backend> ChannelMix<B> {
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    pub fn forward(
+        &self,
+        hidden: Tensor<B, 3>,
+        context: &Rwkv6Context<B>,
+        state: &mut Rwkv6State<B>,
+    ) -> Tensor<B, 3> {
+        let dtype = hidden.dtype();
+        let x = context.fill(hidden, 0.0);
+        let d = previous(&x, state.ffn_shift.replace(last(&x))) - x.clone();
+        let mix = |maa: &Param<Tensor<B, 3>>| x.clone() + d.clone() * maa.val().cast(dtype);
+        let key = relu(self.key.forward(mix(&self.time_maa_k))).square();
+        let gate = sigmoid(self.receptance.forward(mix(&self.time_maa_r)));
+        gate * self.value.forward(key)
+    }
+}

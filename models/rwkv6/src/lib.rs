@@ -1,0 +1,29 @@
+//! RWKV6 (x060) on burn, from RWKV's own files as they are.
+
+mod backend;
+mod block;
+mod channel_mix;
+mod config;
+mod context;
+mod error;
+mod head_norm;
+mod init;
+mod model;
+mod names;
+mod state;
+mod time_mix;
+mod weights;
+mod wkv6;
+
+pub use backend::{Backend, Wkv6Backward, Wkv6Forward, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
+pub use block::Rwkv6Block;
+pub use channel_mix::ChannelMix;
+pub use config::Rwkv6Config;
+pub use context::Rwkv6Context;
+pub use error::Rwkv6Error;
+pub use head_norm::HeadNorm;
+pub use model::Rwkv6;
+pub use names::Names;
+pub use state::Rwkv6State;
+pub use time_mix::TimeMix;
+pub use wkv6::{Form, Wkv6, wkv6};

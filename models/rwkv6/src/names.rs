@@ -1,0 +1,81 @@
+//! The two ways RWKV6 checkpoints name their tensors.
+
+use bone_lm::checkpoint::Checkpoint;
+
+/// Whose names a checkpoint uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// RWKV's own: `blocks.0.att.key.weight`. The model's module paths.
+    Rwkv,
+    /// The Hugging Face remote code's: `rwkv.blocks.0.attention.key.weight`.
+    HuggingFace,
+}
+
+impl Names {
+    /// Whose names `checkpoint` uses.
+    pub fn used_in(checkpoint: &Checkpoint) -> Self {
+        let theirs = |(name, _): (&str, _)| name.starts_with("rwkv.");
+        match checkpoint.tensors().any(theirs) {
+            true => Self::HuggingFace,
+            false => Self::Rwkv,
+        }
+    }
+
+    /// What a checkpoint with these names calls the tensor that RWKV calls `name`.
+    pub fn of(self, name: &str) -> String {
+        match self {
+            Self::Rwkv => name.to_string(),
+            Self::HuggingFace => hugging_face(name),
+        }
+    }
+}
+
+fn hugging_face(name: &str) -> String {
+    if let Some(rest) = name.strip_prefix("emb.") {
+        return format!("rwkv.embeddings.{rest}");
+    }
+    let Some(rest) = name.strip_prefix("blocks.") else {
+        // The head is the one part outside the trunk.
+        return match name.strip_prefix("head.") {
+            Some(_) => name.to_string(),
+            None => format!("rwkv.{name}"),
+        };
+    };
+    let parts: Vec<_> = rest
+        .split('.')
+        .map(|part| match part {
+            "att" => "attention",
+            "ffn" => "feed_forward",
+            "ln0" => "pre_ln",
+            other => other,
+        })
+        .collect();
+    format!("rwkv.blocks.{}", parts.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hugging_face_names_are_those_of_its_remote_code() {
+        for (own, theirs) in [
+            ("emb.weight", "rwkv.embeddings.weight"),
+            ("head.weight", "head.weight"),
+            ("ln_out.bias", "rwkv.ln_out.bias"),
+            ("blocks.0.ln0.weight", "rwkv.blocks.0.pre_ln.weight"),
+            ("blocks.3.ln2.bias", "rwkv.blocks.3.ln2.bias"),
+            (
+                "blocks.11.att.time_maa_w1",
+                "rwkv.blocks.11.attention.time_maa_w1",
+            ),
+            (
+                "blocks.2.ffn.key.weight",
+                "rwkv.blocks.2.feed_forward.key.weight",
+            ),
+        ] {
+            assert_eq!(Names::HuggingFace.of(own), theirs);
+            assert_eq!(Names::Rwkv.of(own), own);
+        }
+    }
+}

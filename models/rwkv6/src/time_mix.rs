@@ -1,0 +1,142 @@
+use crate::state::{last, previous};
+use crate::{Backend, Form, HeadNorm, Rwkv6Context, Rwkv6State, Wkv6, wkv6};
+use bone::BoneLinear;
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Tensor, activation::silu};
+
+/// Under this w the decay `exp(−exp(w))` is 1 in any float.
+const NO_DECAY: f64 = -1e4;
+
+/// The attention's place: token shift, low-rank mixing, the wkv6 recurrence, gate and output.
+#[derive(Module, Debug)]
+pub struct TimeMix<B: Backend> {
+    /// Token shift of the mixing itself, `[1, 1, hidden_size]`.
+    pub time_maa_x: Param<Tensor<B, 3>>,
+    /// Token shift of the decay, `[1, 1, hidden_size]`.
+    pub time_maa_w: Param<Tensor<B, 3>>,
+    /// Token shift of the keys, `[1, 1, hidden_size]`.
+    pub time_maa_k: Param<Tensor<B, 3>>,
+    /// Token shift of the values, `[1, 1, hidden_size]`.
+    pub time_maa_v: Param<Tensor<B, 3>>,
+    /// Token shift of the receptance, `[1, 1, hidden_size]`.
+    pub time_maa_r: Param<Tensor<B, 3>>,
+    /// Token shift of the gate, `[1, 1, hidden_size]`.
+    pub time_maa_g: Param<Tensor<B, 3>>,
+    /// First half of the data-dependent token shift, `[hidden_size, 5 · rank]`.
+    pub time_maa_w1: Param<Tensor<B, 2>>,
+    /// Second half, `[5, rank, hidden_size]`, in the order w, k, v, r, g.
+    pub time_maa_w2: Param<Tensor<B, 3>>,
+    /// w before its data-dependent part, `[1, 1, hidden_size]`.
+    pub time_decay: Param<Tensor<B, 3>>,
+    /// First half of the data-dependent decay, `[hidden_size, rank]`.
+    pub time_decay_w1: Param<Tensor<B, 2>>,
+    /// Second half, `[rank, hidden_size]`.
+    pub time_decay_w2: Param<Tensor<B, 2>>,
+    /// u, the bonus of the current token, `[heads, head_size]`.
+    pub time_faaaa: Param<Tensor<B, 2>>,
+    /// `hidden_size → hidden_size`.
+    pub receptance: BoneLinear<B>,
+    /// `hidden_size → hidden_size`.
+    pub key: BoneLinear<B>,
+    /// `hidden_size → hidden_size`.
+    pub value: BoneLinear<B>,
+    /// `hidden_size → hidden_size`.
+    pub gate: BoneLinear<B>,
+    /// `hidden_size → hidden_size`.
+    pub output: BoneLinear<B>,
+    /// Norm of every head.
+    pub ln_x: HeadNorm<B>,
+    /// State every sequence starts from, `[heads, head_size (value), head_size (key)]`: the
+    /// transpose of the running state, as RWKV's files have it. `None` is zero.
+    pub time_state: Option<Param<Tensor<B, 3>>>,
+    #[module(skip)]
+    pub(crate) form: Option<Form>,
+}
+
+impl<B: Backend> TimeMix<B> {
+    /// # Shapes
+    ///
+    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    pub fn forward(
+        &self,
+        hidden: Tensor<B, 3>,
+        context: &Rwkv6Context<B>,
+        state: &mut Rwkv6State<B>,
+    ) -> Tensor<B, 3> {
+        let dtype = hidden.dtype();
+        let x = context.fill(hidden, 0.0);
+        let before = previous(&x, state.att_shift.replace(last(&x)));
+        let [xw, xk, xv, xr, xg] = self.mix(x, before);
+
+        let receptance = self.receptance.forward(xr);
+        let key = context.fill(self.key.forward(xk), 0.0);
+        let value = self.value.forward(xv);
+        let gate = silu(self.gate.forward(xg));
+        let low_rank =
+            |x: Tensor<B, 3>, w: &Param<Tensor<B, 2>>| x.matmul(w.val().cast(dtype).unsqueeze());
+        let decay = low_rank(
+            low_rank(xw, &self.time_decay_w1).tanh(),
+            &self.time_decay_w2,
+        );
+        let decay = decay + self.time_decay.val().cast(dtype);
+
+        let batch = receptance.dims()[0];
+        let (mixed, after) = wkv6(
+            Wkv6 {
+                receptance,
+                key,
+                value,
+                decay: context.fill(decay, NO_DECAY),
+                bonus: self.time_faaaa.val().cast(dtype),
+                state: state.wkv.take().or_else(|| self.initial_state(batch)),
+            },
+            self.form,
+        );
+        state.wkv = Some(after);
+        self.output.forward(self.ln_x.forward(mixed) * gate)
+    }
+
+    /// The inputs of w, k, v, r and g: each token with its predecessor mixed in.
+    fn mix(&self, x: Tensor<B, 3>, before: Tensor<B, 3>) -> [Tensor<B, 3>; 5] {
+        let dtype = x.dtype();
+        let [batch, len, size] = x.dims();
+        let [_, rank, _] = self.time_maa_w2.lazy_shape().dims();
+        let d = before - x.clone();
+        let cast = |maa: &Param<Tensor<B, 3>>| maa.val().cast(dtype);
+        let low = (x.clone() + d.clone() * cast(&self.time_maa_x))
+            .reshape([batch * len, size])
+            .matmul(self.time_maa_w1.val().cast(dtype))
+            .tanh();
+        let fifths = low.reshape([batch * len, 5, rank]).swap_dims(0, 1);
+        // [5, tokens, hidden_size]
+        let by_data = fifths.matmul(cast(&self.time_maa_w2));
+        let maas = [
+            &self.time_maa_w,
+            &self.time_maa_k,
+            &self.time_maa_v,
+            &self.time_maa_r,
+            &self.time_maa_g,
+        ];
+        let mut index = 0;
+        maas.map(|maa| {
+            let m = by_data
+                .clone()
+                .slice_dim(0, index..index + 1)
+                .reshape([batch, len, size]);
+            index += 1;
+            x.clone() + d.clone() * (m + cast(maa))
+        })
+    }
+
+    /// `time_state` for every row, transposed to the running state.
+    fn initial_state(&self, batch: usize) -> Option<Tensor<B, 4>> {
+        let state = self.time_state.as_ref()?.val();
+        let [heads, size, _] = state.dims();
+        let state = match state.dtype() {
+            DType::F64 => state,
+            _ => state.cast(DType::F32),
+        };
+        let state = state.swap_dims(1, 2).reshape([1, heads, size, size]);
+        Some(state.expand([batch, heads, size, size]))
+    }
+}

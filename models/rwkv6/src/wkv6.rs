@@ -1,0 +1,183 @@
+//! The recurrence at RWKV6's heart.
+//!
+//! For each head with state `S` (key index i, value index j), decay `d = exp(−exp(w))`:
+//! `y_t[j] = Σ_i r_t[i]·(u[i]·k_t[i]·v_t[j] + S[i,j])`, then `S[i,j] ← d_t[i]·S[i,j] + k_t[i]·v_t[j]`
+//! (Peng et al. 2024, "Eagle and Finch").
+
+use crate::Backend;
+use crate::backend::Wkv6Inputs;
+use burn::tensor::{DType, Tensor, TensorPrimitive};
+
+mod chunked;
+mod recurrence;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
+
+/// From this w on the decay is zero, in f64 as in f32: `exp(−exp(10)) < 1e-9000`. Every form
+/// bounds w here or below: `exp(w)` soon overflows, and its gradient is `0 · ∞` then.
+pub(crate) const LARGEST_DECAY: f64 = 10.0;
+
+/// Where there is no kernel, the longest piece that goes token by token unasked: for so few tokens
+/// the chunked form is more operations, not fewer.
+const SHORT: usize = 4;
+
+/// How the recurrence is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Token by token in tensor operations: the reference.
+    Recurrence,
+    /// Chunk by chunk in tensor operations.
+    Chunked,
+    /// A kernel of the backend's own.
+    Kernel,
+}
+
+impl Form {
+    /// Whether backend `B` has this form for inputs of a dtype.
+    pub fn available<B: Backend>(self, dtype: DType) -> bool {
+        match self {
+            Form::Recurrence | Form::Chunked => true,
+            Form::Kernel => B::wkv6_kernel(compute_dtype(dtype)).is_some(),
+        }
+    }
+
+    /// What [`wkv6`] takes when no form is forced.
+    pub fn chosen<B: Backend>(dtype: DType, len: usize) -> Self {
+        if Form::Kernel.available::<B>(dtype) {
+            Form::Kernel
+        } else if len <= SHORT {
+            Form::Recurrence
+        } else {
+            Form::Chunked
+        }
+    }
+}
+
+/// What the recurrence is applied to.
+#[derive(Debug, Clone)]
+pub struct Wkv6<B: Backend> {
+    /// r, `[batch, len, heads · head_size]`.
+    pub receptance: Tensor<B, 3>,
+    /// k, as receptance.
+    pub key: Tensor<B, 3>,
+    /// v, as receptance.
+    pub value: Tensor<B, 3>,
+    /// w, as receptance; the state decays by `exp(−exp(w))`.
+    pub decay: Tensor<B, 3>,
+    /// u, `[heads, head_size]`.
+    pub bonus: Tensor<B, 2>,
+    /// State before the first token, `[batch, heads, head_size (key), head_size (value)]`;
+    /// `None` is zero.
+    pub state: Option<Tensor<B, 4>>,
+}
+
+/// Applies the recurrence; `form` forces how. Returns the output, as receptance, and the state
+/// after the last token.
+///
+/// Gradients go to every input, from the output and from the state. It is computed in f32, in f64
+/// when the receptance is f64, whatever the inputs' dtypes: the state is of that dtype, the output
+/// of the receptance's.
+///
+/// # Panics
+///
+/// On shapes other than [`Wkv6`]'s and on no tokens, and when `form` forces a kernel the backend
+/// has not got, which [`Form::available`] tells.
+pub fn wkv6<B: Backend>(inputs: Wkv6<B>, form: Option<Form>) -> (Tensor<B, 3>, Tensor<B, 4>) {
+    inputs.check();
+    let dtype = inputs.receptance.dtype();
+    let [_, len, _] = inputs.receptance.dims();
+    let form = form.unwrap_or_else(|| Form::chosen::<B>(dtype, len));
+    let inputs = inputs.cast(compute_dtype(dtype));
+    let (output, state) = match form {
+        Form::Recurrence => recurrence::wkv6(inputs),
+        Form::Chunked => chunked::wkv6(inputs),
+        Form::Kernel => kernel(inputs),
+    };
+    (output.cast(dtype), state)
+}
+
+fn compute_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    }
+}
+
+fn kernel<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) {
+    let dtype = inputs.receptance.dtype();
+    let Some(kernel) = B::wkv6_kernel(dtype) else {
+        panic!(
+            "wkv6 was forced to a kernel, and the backend has none for {dtype:?}: \
+             ask Form::available first, or let the form be chosen"
+        );
+    };
+    let outputs = (kernel.forward)(Wkv6Inputs {
+        receptance: inputs.receptance.into_primitive().tensor(),
+        key: inputs.key.into_primitive().tensor(),
+        value: inputs.value.into_primitive().tensor(),
+        decay: inputs.decay.into_primitive().tensor(),
+        bonus: inputs.bonus.into_primitive().tensor(),
+        state: inputs.state.map(|state| state.into_primitive().tensor()),
+    });
+    (
+        Tensor::from_primitive(TensorPrimitive::Float(outputs.output)),
+        Tensor::from_primitive(TensorPrimitive::Float(outputs.state)),
+    )
+}
+
+impl<B: Backend> Wkv6<B> {
+    fn check(&self) {
+        let rows = self.receptance.dims();
+        let [batch, len, width] = rows;
+        let [heads, size] = self.bonus.dims();
+        assert!(len > 0, "wkv6 needs at least one token");
+        assert_eq!(width, heads * size, "wkv6: receptance against bonus");
+        for (name, tensor) in [
+            ("key", &self.key),
+            ("value", &self.value),
+            ("decay", &self.decay),
+        ] {
+            assert_eq!(tensor.dims(), rows, "wkv6: {name} against receptance");
+        }
+        if let Some(state) = &self.state {
+            assert_eq!(state.dims(), [batch, heads, size, size], "wkv6: state");
+        }
+    }
+
+    fn cast(self, dtype: DType) -> Self {
+        Self {
+            receptance: self.receptance.cast(dtype),
+            key: self.key.cast(dtype),
+            value: self.value.cast(dtype),
+            decay: self.decay.cast(dtype),
+            bonus: self.bonus.cast(dtype),
+            state: self.state.map(|state| state.cast(dtype)),
+        }
+    }
+
+    /// The state before the first token.
+    fn first_state(&self) -> Tensor<B, 4> {
+        self.state.clone().unwrap_or_else(|| {
+            let [batch, _, _] = self.receptance.dims();
+            let [heads, size] = self.bonus.dims();
+            let options = (&self.receptance.device(), self.receptance.dtype());
+            Tensor::zeros([batch, heads, size, size], options)
+        })
+    }
+}
+
+/// The slices of length one along a dimension.
+///
+/// A slice's backward makes a gradient of its whole source, so they are cut in two steps: with one
+/// the backward's cost would grow with the square of the length.
+fn unbind<B: Backend, const D: usize>(tensor: Tensor<B, D>, dim: usize) -> Vec<Tensor<B, D>> {
+    const STEP: usize = 16;
+    let len = tensor.dims()[dim];
+    let mut slices = Vec::with_capacity(len);
+    for first in (0..len).step_by(STEP) {
+        let step = STEP.min(len - first);
+        let piece = tensor.clone().narrow(dim, first, step);
+        slices.extend((0..step).map(|n| piece.clone().narrow(dim, n, 1)));
+    }
+    slices
+}

@@ -1,0 +1,186 @@
+//! Another trainer's run through our loop.
+
+use crate::{Run, max_difference, relative_difference};
+use bone_lm::CausalLm;
+use bone_lm::generate::token_tensor;
+use bone_train::data::{Cursor, Step};
+use bone_train::gradients::Gradients;
+use bone_train::optimizer::{AdamWSettings, Optimizer};
+use bone_train::report::{Event, ReportError, Reporter, StepReport};
+use bone_train::schedule::{Schedule, ScheduleKind};
+use bone_train::step::{Savings, TrainModel, backward};
+use bone_train::trainer::{Data, Plan, train};
+use burn::backend::{Autodiff, Flex};
+use burn::module::{ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+
+/// What goldens are replayed on.
+pub type B = Autodiff<Flex>;
+
+/// No saving of memory.
+pub const PLAIN: Savings = Savings {
+    recompute: false,
+    head_chunk: None,
+};
+/// Every saving of memory.
+pub const SAVING: Savings = Savings {
+    recompute: true,
+    head_chunk: Some(16),
+};
+
+/// How far a run may be from its record.
+#[derive(Debug, Clone, Copy)]
+pub struct Tolerance {
+    /// Of a first gradient, over its largest entry.
+    pub gradient: f32,
+    /// Of a loss.
+    pub loss: f64,
+    /// Of a gradient norm, over the norm.
+    pub norm: f64,
+    /// Of the logits after the last step.
+    pub tuned: f32,
+}
+
+/// Logits of the first batch.
+pub fn logits<M: CausalLm<Flex>>(model: &M, run: &Run) -> Vec<f32> {
+    let batch = &run.batches()[0];
+    let tokens = token_tensor(&batch.tokens, batch.rows, batch.len, &Default::default());
+    let data = model.forward(tokens).into_data().convert_dtype(DType::F32);
+    data.iter::<f32>().collect()
+}
+
+/// What the loop reports of every step.
+struct Curves(Vec<StepReport>);
+
+impl Reporter for Curves {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        if let Event::Step(step) = event {
+            self.0.push(step);
+        }
+        Ok(())
+    }
+}
+
+/// The gradients of every parameter that trains, by path.
+struct Collect<'a> {
+    grads: &'a Gradients,
+    path: Vec<String>,
+    found: Vec<(String, Option<Vec<f32>>)>,
+}
+
+impl ModuleVisitor<B> for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if param.is_require_grad() {
+            let grad = self.grads.as_params().get::<Flex, D>(param.id);
+            let grad = grad.map(|grad| grad.into_data().iter::<f32>().collect());
+            self.found.push((self.path.join("."), grad));
+        }
+    }
+}
+
+/// Runs `model`, which is ready to train, through the recorded batches and compares first
+/// gradients, losses, norms and final logits. `record_name` turns the path of a parameter that
+/// trains into the name its first gradient is recorded under, less `grad0.`.
+pub fn replay<M: TrainModel<B>>(
+    model: M,
+    run: &Run,
+    savings: Savings,
+    tolerance: Tolerance,
+    record_name: impl Fn(&str) -> String,
+) -> M {
+    let device = Default::default();
+    // The first gradients by themselves, then the whole run through the loop.
+    let batches = run.batches();
+    let mut grads = Gradients::default();
+    let scale = 1.0 / batches[0].trained_tokens() as f64;
+    backward(
+        &model,
+        &batches[0],
+        scale,
+        (savings, None),
+        (0, 0),
+        &device,
+        &mut grads,
+    );
+    let mut collect = Collect {
+        grads: &grads,
+        path: Vec::new(),
+        found: Vec::new(),
+    };
+    model.visit(&mut collect);
+    for (path, grad) in &collect.found {
+        let grad = grad.as_ref().expect("has a gradient");
+        let expected = run.tensors.floats(&format!("grad0.{}", record_name(path)));
+        let difference = relative_difference(grad, &expected);
+        assert!(difference < tolerance.gradient, "{path}: {difference}");
+    }
+    let names = run.tensors.names();
+    let recorded = names.iter().filter(|n| n.starts_with("grad0.")).count();
+    assert_eq!(collect.found.len(), recorded);
+
+    let betas = run.list("betas");
+    let optimizer = Optimizer::new(AdamWSettings {
+        beta1: betas[0],
+        beta2: betas[1],
+        epsilon: run.number("eps"),
+        weight_decay: run.number("weight_decay"),
+        max_grad_norm: None,
+    });
+    let total_steps = batches.len();
+    let plan = Plan {
+        total_steps,
+        schedule: Schedule {
+            kind: ScheduleKind::Constant,
+            base_lr: run.number("lr"),
+            warmup_steps: 0,
+            total_steps,
+        },
+        savings,
+        chunk_ctx: None,
+        seed: 0,
+        eval_every: total_steps,
+        save_every: None,
+        eval_batch_size: 1,
+        pad_id: 0,
+    };
+    let steps = (0..).zip(batches).map(|(step, batch)| Step {
+        at: Cursor { epoch: 0, step },
+        micro: vec![batch],
+    });
+    let mut data = Data {
+        steps: Box::new(steps),
+        steps_per_epoch: total_steps as u64,
+        validation: Vec::new(),
+    };
+    let mut curves = Curves(Vec::new());
+    let (model, _) = train(
+        model,
+        optimizer,
+        &mut data,
+        &plan,
+        &device,
+        &mut curves,
+        |_, _| Ok(()),
+    )
+    .expect("finite");
+    let expected = run.list("losses").into_iter().zip(run.list("grad_norms"));
+    assert_eq!(curves.0.len(), total_steps);
+    for (ours, (loss, norm)) in curves.0.iter().zip(expected) {
+        let off = (ours.loss - loss).abs();
+        assert!(off < tolerance.loss, "loss of {ours:?} is not {loss}");
+        let off = (ours.grad_norm - norm).abs() / norm;
+        assert!(off < tolerance.norm, "norm of {ours:?} is not {norm}");
+    }
+    let tuned = run.tensors.floats("tuned_logits");
+    let difference = max_difference(&logits(&model.valid(), run), &tuned);
+    assert!(difference < tolerance.tuned, "tuned logits: {difference}");
+    model
+}

@@ -1,0 +1,183 @@
+//! What trains: the method, and the settings that belong to some methods only.
+
+use bone::{AdapterConfig, AttachError, BlockAxis, Selection, Targets, Variant};
+use bone_lm::Part;
+
+use super::{Check, Range};
+use crate::config::Method;
+use crate::config::words::{MethodName, Word};
+use crate::models::Architecture;
+
+/// Block size of the seed paper's experiments.
+const RANK: usize = 64;
+
+/// Settings of the adapter methods.
+const OF_ADAPTERS: [&str; 7] = [
+    "block_axis",
+    "rank",
+    "mini_width",
+    "dropout",
+    "targets",
+    "exclude",
+    "layers",
+];
+
+/// The default learning rate of a method, and the reason for it.
+pub(in crate::config) fn default_learning_rate(method: &Method) -> (f64, &'static str) {
+    match method {
+        Method::Adapter(_) => (2e-5, "the seed paper's protocol"),
+        Method::State => (
+            1e-2,
+            "where RWKV's state tuning ends, which starts at 1; a state is small, begins at zero \
+             and moves alone",
+        ),
+        Method::Full => (1e-5, "half of the adapters' rate, as every weight moves"),
+    }
+}
+
+/// The block axis of an architecture's published Bone; the output axis where the model is
+/// unreadable, which is a problem of its own.
+fn default_block_axis(architecture: Option<Architecture>) -> BlockAxis {
+    match architecture {
+        Some(Architecture::Rwkv6) => BlockAxis::Input,
+        Some(Architecture::Llama2) | None => BlockAxis::Output,
+    }
+}
+
+/// Why an axis is the default.
+pub(in crate::config) fn block_axis_reason(axis: BlockAxis) -> &'static str {
+    match axis {
+        BlockAxis::Output => "as the seed's LLaMA2 code has it",
+        BlockAxis::Input => "as the seed's RWKV6 code has it",
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn method(&mut self) -> Method {
+        let raw = self.raw;
+        if raw.unread.contains("method") {
+            // What the method needs cannot be known.
+            return Method::Full;
+        }
+        let name = raw.method.unwrap_or_default();
+        match name {
+            MethodName::Bone | MethodName::Miss | MethodName::MissMini => self.adapter(name),
+            MethodName::State => {
+                self.refuse_adapters(name);
+                let why = "means nothing with method state, which trains the initial state \
+                           alone; leave it out, or choose an adapter method";
+                self.refuse(&["train_parts"], why);
+                if let Some(architecture @ Architecture::Llama2) = self.architecture {
+                    let message = format!(
+                        "state tunes the initial state of a recurrent model (RWKV6), and {} has \
+                         none; choose another method",
+                        architecture.name()
+                    );
+                    self.problem("method", message);
+                }
+                Method::State
+            }
+            MethodName::Full => {
+                self.refuse_adapters(name);
+                let why = "means nothing with method full, which trains every weight; leave it \
+                           out, or choose an adapter method";
+                self.refuse(&["train_parts"], why);
+                Method::Full
+            }
+        }
+    }
+
+    fn refuse_adapters(&mut self, name: MethodName) {
+        let why = format!(
+            "means nothing with method {}, which has no adapters; leave it out, or choose an \
+             adapter method",
+            name.word()
+        );
+        self.refuse(&OF_ADAPTERS, &why);
+    }
+
+    fn adapter(&mut self, name: MethodName) -> Method {
+        let raw = self.raw;
+        let axis = default_block_axis(self.architecture);
+        let variant = match name {
+            MethodName::Miss => Variant::Miss,
+            MethodName::MissMini => Variant::MissMini {
+                width: self.mini_width(),
+            },
+            _ => Variant::Bone(raw.block_axis.unwrap_or(axis)),
+        };
+        for (key, of) in [
+            ("block_axis", MethodName::Bone),
+            ("mini_width", MethodName::MissMini),
+        ] {
+            if name != of {
+                let why = format!(
+                    "means nothing with method {}, only with {}; leave it out",
+                    name.word(),
+                    of.word()
+                );
+                self.refuse(&[key], &why);
+            }
+        }
+        let dropout = self.number("dropout", raw.dropout, 0.0, Range::Share);
+        if dropout != 0.0 && matches!(variant, Variant::Bone(_)) {
+            let message = format!(
+                "{} has no dropout; leave it out, or choose miss or miss-mini",
+                name.word()
+            );
+            self.problem("dropout", message);
+        }
+        let targets = Targets {
+            modules: raw.targets.clone().unwrap_or(Selection::AllLinear),
+            exclude: raw.exclude.clone(),
+            layers: raw.layers.clone().map(|layers| layers.0),
+        };
+        self.selections(&targets);
+        let rank = self.at_least("rank", raw.rank, 1, RANK);
+        Method::Adapter(AdapterConfig::new(variant, rank, targets).with_dropout(dropout))
+    }
+
+    fn mini_width(&mut self) -> usize {
+        match self.raw.mini_width {
+            None => {
+                self.problem(
+                    "mini_width",
+                    "missing; miss-mini needs it; it must divide the outputs of every target",
+                );
+                1
+            }
+            width => self.at_least("mini_width", width, 1, 1),
+        }
+    }
+
+    fn selections(&mut self, targets: &Targets) {
+        if targets.exclude == Some(Selection::AllLinear) {
+            self.problem("exclude", "all-linear leaves no layer; name the layers");
+        }
+        let both = [
+            ("targets", Some(&targets.modules)),
+            ("exclude", targets.exclude.as_ref()),
+        ];
+        for (key, selection) in both {
+            let Some(selection) = selection else { continue };
+            // Without layers nothing can match: only a bad expression is of interest.
+            if let Err(error @ AttachError::Pattern { .. }) =
+                Targets::new(selection.clone()).resolve(&[])
+            {
+                self.problem(key, error.to_string().replace('\n', " "));
+            }
+        }
+    }
+
+    /// The parts in order, each once.
+    pub(super) fn train_parts(&self) -> Vec<Part> {
+        let mut parts = self
+            .raw
+            .train_parts
+            .as_ref()
+            .map_or(Vec::new(), |parts| parts.0.clone());
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+}

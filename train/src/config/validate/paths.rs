@@ -1,0 +1,123 @@
+//! What the settings name on the disk.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::Check;
+use crate::commands::adapter::RESULTS;
+use crate::commands::train::CONFIG_FILE;
+use crate::config::is_text;
+use crate::data::Template;
+use crate::models::GIVE_A_MODEL;
+use crate::report::METRICS_FILE;
+use bone_lm::tokenizer::TokenizerChoice;
+
+impl Check<'_> {
+    pub(super) fn paths(&mut self) {
+        let raw = self.raw;
+        match &raw.model {
+            None => self.problem("model", format!("missing; {GIVE_A_MODEL}")),
+            Some(path) => {
+                let wrong = match fs::metadata(path) {
+                    Ok(found) if found.is_dir() || found.is_file() => None,
+                    Ok(_) => Some("is neither a folder nor a file".to_owned()),
+                    Err(error) => Some(error.to_string()),
+                };
+                if let Some(wrong) = wrong {
+                    let path = path.display();
+                    self.on_disk("model", format!("{path}: {wrong}; {GIVE_A_MODEL}"));
+                }
+            }
+        }
+        if let Some(TokenizerChoice::File(path)) = &raw.tokenizer
+            && let Err(error) = fs::metadata(path)
+        {
+            let path = path.display();
+            let message = format!(
+                "{path}: {error}; give a tokenizer.json, RWKV's vocabulary, or auto or bytes"
+            );
+            self.on_disk("tokenizer", message);
+        }
+        match &raw.data {
+            None => self.problem("data", "missing; give the file of training rows"),
+            Some(path) => {
+                let wrong = match fs::metadata(path) {
+                    Ok(found) if !found.is_dir() => None,
+                    Ok(_) => Some("is a folder".to_owned()),
+                    Err(error) => Some(error.to_string()),
+                };
+                if let Some(wrong) = wrong {
+                    let path = path.display();
+                    self.on_disk(
+                        "data",
+                        format!("{path}: {wrong}; give a file of rows, or a .txt"),
+                    );
+                }
+                if is_text(path) {
+                    let why = format!(
+                        "means nothing with {}, which is plain text without fields; leave it out",
+                        path.display()
+                    );
+                    self.refuse(&["template", "field_map"], &why);
+                }
+            }
+        }
+        match &raw.out {
+            None => self.problem("out", "missing; give a folder for the result"),
+            Some(path) => {
+                if let Some(message) = self.out_problem(path) {
+                    self.on_disk("out", message);
+                }
+            }
+        }
+    }
+
+    fn out_problem(&self, out: &Path) -> Option<String> {
+        let shown = out.display();
+        let mut entries = match fs::read_dir(out) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => return Some(format!("{shown}: {error}; give a folder")),
+        };
+        let model = self.raw.model.as_deref().map(fs::canonicalize);
+        if let (Some(Ok(model)), Ok(out)) = (model, fs::canonicalize(out))
+            && model == out
+        {
+            return Some(format!("{shown} is the model's own folder; give another"));
+        }
+        let inputs = [&self.raw.model, &self.raw.data].into_iter().flatten();
+        for input in inputs.filter_map(|path| fs::canonicalize(path).ok()) {
+            let inside = |name: &&str| {
+                fs::canonicalize(out.join(name)).is_ok_and(|old| input.starts_with(old))
+            };
+            if RESULTS
+                .iter()
+                .chain(&[CONFIG_FILE, METRICS_FILE])
+                .any(inside)
+            {
+                return Some(format!(
+                    "{} is in {shown}, where the result would replace it; give another folder",
+                    input.display()
+                ));
+            }
+        }
+        if self.raw.overwrite != Some(true) && entries.next().is_some() {
+            return Some(format!(
+                "{shown} exists and is not empty; give another folder, or --overwrite to write \
+                 into this one"
+            ));
+        }
+        None
+    }
+
+    pub(super) fn template(&mut self) -> Template {
+        let Some(name) = &self.raw.template else {
+            return Template::default();
+        };
+        Template::load(name).unwrap_or_else(|error| {
+            self.problem("template", error.to_string());
+            Template::default()
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! The sizes of models and runs that memory follows from.
+
+/// What a LLaMA block keeps of each token, in hidden sizes: the inputs of the norms and what they
+/// divide by, queries, keys and values before and after rotation, the heads' result, and both
+/// residual sums.
+const LLAMA_KEPT_HIDDEN: f64 = 10.0;
+/// The same in intermediate sizes: gate, up, the activation and its derivative's parts, the
+/// product.
+const LLAMA_KEPT_INTERMEDIATE: f64 = 6.0;
+/// Copies of the `[heads, seq, seq]` scores that autodiff keeps: raw, masked, after the softmax.
+const LLAMA_KEPT_SCORES: f64 = 3.0;
+
+/// What a LLaMA block's backward holds for a moment, in the same three sizes.
+const LLAMA_PASSING_HIDDEN: f64 = 4.0;
+const LLAMA_PASSING_INTERMEDIATE: f64 = 3.0;
+const LLAMA_PASSING_SCORES: f64 = 2.0;
+
+/// What an RWKV6 block keeps of each token, in hidden sizes: two shifts and their differences, the
+/// six mixed inputs with what they are mixed by, r, k, v, gate and decay with the decay's two
+/// exponentials, the wkv's result, its norm, and both residual sums.
+const RWKV6_KEPT_HIDDEN: f64 = 45.0;
+/// The same in widths of the feed-forward part: the key, its relu and its square, with their
+/// derivatives' parts.
+const RWKV6_KEPT_INTERMEDIATE: f64 = 5.0;
+
+/// What an RWKV6 block's backward holds for a moment, in the same two sizes.
+const RWKV6_PASSING_HIDDEN: f64 = 12.0;
+const RWKV6_PASSING_INTERMEDIATE: f64 = 2.0;
+
+/// What a block holds under autodiff beside its weights, in floats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ActivationShape {
+    /// Kept of each token from the forward to the backward.
+    pub kept: f64,
+    /// Kept of each pair of a token and one it looks at.
+    pub kept_of_pair: f64,
+    /// Held for a moment in the backward, of each token.
+    pub passing: f64,
+    /// The same of each pair.
+    pub passing_of_pair: f64,
+    /// Carried from one piece of a sequence to the next, of each sequence.
+    pub carried: f64,
+    /// The same of each token before the piece.
+    pub carried_of_token: f64,
+}
+
+impl ActivationShape {
+    /// A LLaMA block: `hidden_size` is the wider of the residual stream and all heads side by
+    /// side. Keys and values are carried.
+    pub const fn llama(hidden_size: usize, intermediate_size: usize, heads: usize) -> Self {
+        let (hidden, intermediate) = (hidden_size as f64, intermediate_size as f64);
+        Self {
+            kept: LLAMA_KEPT_HIDDEN * hidden + LLAMA_KEPT_INTERMEDIATE * intermediate,
+            kept_of_pair: LLAMA_KEPT_SCORES * heads as f64,
+            passing: LLAMA_PASSING_HIDDEN * hidden + LLAMA_PASSING_INTERMEDIATE * intermediate,
+            passing_of_pair: LLAMA_PASSING_SCORES * heads as f64,
+            carried: 0.0,
+            carried_of_token: 2.0 * hidden,
+        }
+    }
+
+    /// An RWKV6 block. Two shifted tokens and a `[head_size, head_size]` state a head are carried.
+    pub const fn rwkv6(hidden_size: usize, intermediate_size: usize, head_size: usize) -> Self {
+        let (hidden, intermediate) = (hidden_size as f64, intermediate_size as f64);
+        Self {
+            kept: RWKV6_KEPT_HIDDEN * hidden + RWKV6_KEPT_INTERMEDIATE * intermediate,
+            kept_of_pair: 0.0,
+            passing: RWKV6_PASSING_HIDDEN * hidden + RWKV6_PASSING_INTERMEDIATE * intermediate,
+            passing_of_pair: 0.0,
+            carried: hidden * (2.0 + head_size as f64),
+            carried_of_token: 0.0,
+        }
+    }
+}
+
+/// The sizes of a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelShape {
+    /// Parameters in all, a tied embedding once.
+    pub parameters: usize,
+    /// Parameters of the largest block.
+    pub block_parameters: usize,
+    /// Width of the residual stream, or of all heads side by side where that is wider.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_layers: usize,
+    /// Entries of the vocabulary.
+    pub vocab_size: usize,
+    /// What a block holds beside its weights.
+    pub activations: ActivationShape,
+}
+
+/// What of a run decides the memory it takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RunShape {
+    /// Parameters that train.
+    pub trainable_parameters: usize,
+    /// Whether those are parameters of the base, as in full fine-tuning, and no adapters.
+    pub trains_base: bool,
+    /// Bytes of a base parameter as it is held.
+    pub base_bytes_per_parameter: usize,
+    /// Whether the base weights are pages of their file rather than memory of their own.
+    pub base_mapped: bool,
+    /// Rows of a micro batch.
+    pub batch_size: usize,
+    /// Longest sequence in tokens.
+    pub max_seq_len: usize,
+    /// Tokens of the pieces a sequence is trained in; `None` for whole sequences.
+    pub chunk_ctx: Option<usize>,
+    /// Whether blocks are run again in the backward.
+    pub recompute: bool,
+    /// Whether logits are computed by chunks of tokens.
+    pub chunked_head: bool,
+    /// Tokens of such a chunk.
+    pub head_chunk: usize,
+}
+
+impl RunShape {
+    /// Tokens of a row that are in memory at once.
+    pub(super) fn tokens_of_row(&self) -> usize {
+        self.chunk_ctx
+            .map_or(self.max_seq_len, |chunk| chunk.min(self.max_seq_len))
+    }
+}

@@ -1,0 +1,149 @@
+//! Writing a model as a folder of its own.
+
+use super::{Architecture, ModelError, architecture};
+use bone_lm::checkpoint::{self, Checkpoint};
+use bone_lm::{Backend, CausalLm, named_weights, tokenizer};
+use bone_rwkv6::Names;
+use burn::tensor::DType;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Weights above this go to several files, as Hugging Face does.
+const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+
+/// Files of a model folder that go along when a changed model is saved.
+const COMPANIONS: [&str; 7] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
+/// Checks that `folder` does not exist or is empty.
+///
+/// # Errors
+///
+/// [`ModelError::Folder`].
+pub fn check_free(folder: &Path) -> Result<(), ModelError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(ModelError::Folder {
+            path: folder.to_path_buf(),
+            reason: "is a file; name a new folder".into(),
+        });
+    }
+    let is_empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        return Err(ModelError::Folder {
+            path: folder.to_path_buf(),
+            reason: "already has files in it; name a new folder".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Writes `model` to `folder` as safetensors under the names the model at `from` has,
+/// configuration and tokenizer taken from there. The folder is left as it was if anything fails.
+///
+/// # Errors
+///
+/// [`ModelError`]; an existing folder with something in it is refused.
+pub fn save_folder<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    from: &Path,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |error: std::io::Error| ModelError::Folder {
+            path,
+            reason: error.to_string(),
+        }
+    };
+    check_free(folder)?;
+    let names = names(from)?;
+    // The files beside a model that is one file.
+    let beside = match from.parent() {
+        Some(parent) if from.is_file() => parent,
+        _ => from,
+    };
+    // Written under another name and renamed, so that half a model never looks like one.
+    // Collected again from its components, which end without a slash.
+    let mut partial = folder.components().collect::<PathBuf>().into_os_string();
+    partial.push(format!(".partial-{}", std::process::id()));
+    let partial = PathBuf::from(partial);
+    if let Some(parent) = partial.parent() {
+        std::fs::create_dir_all(parent).map_err(io(parent))?;
+    }
+    std::fs::create_dir(&partial).map_err(io(&partial))?;
+    let outcome = (|| {
+        let mut stored = None;
+        let weights = named_weights(model)
+            .inspect(|(_, data)| stored = Some(data.dtype))
+            .map(|(name, data)| (names.of(&name), data));
+        checkpoint::save(&partial, weights, MAX_SHARD_BYTES, BTreeMap::new())?;
+        let vocabularies = tokenizer::companions(beside);
+        let companions = COMPANIONS.iter().copied();
+        for name in companions.chain(vocabularies.iter().map(String::as_str)) {
+            let source = beside.join(name);
+            if source.is_file() {
+                // Not `copy`, which keeps a read-only file read-only.
+                let bytes = std::fs::read(&source).map_err(io(&source))?;
+                let bytes = match name {
+                    "config.json" => with_dtype(bytes, stored),
+                    _ => bytes,
+                };
+                let target = partial.join(name);
+                std::fs::write(&target, bytes).map_err(io(&target))?;
+            }
+        }
+        if folder.exists() {
+            std::fs::remove_dir(folder).map_err(io(folder))?;
+        }
+        std::fs::rename(&partial, folder).map_err(io(folder))
+    })();
+    if outcome.is_err() {
+        // The first error is the one to report.
+        let _ = std::fs::remove_dir_all(&partial);
+    }
+    outcome
+}
+
+/// The configuration naming the precision the weights are written in, where it names one. A file
+/// that is not what it should be stays as it is: the model was loaded with it.
+fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
+    let name = match stored {
+        Some(DType::F32) => "float32",
+        Some(DType::F16) => "float16",
+        Some(DType::BF16) => "bfloat16",
+        _ => return config,
+    };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&config) else {
+        return config;
+    };
+    let mut changed = false;
+    for key in ["torch_dtype", "dtype"] {
+        if let Some(dtype) = value.get_mut(key)
+            && *dtype != name
+        {
+            *dtype = name.into();
+            changed = true;
+        }
+    }
+    if !changed {
+        return config;
+    }
+    format!("{value:#}\n").into_bytes()
+}
+
+/// Whose names the tensors of the model at `from` have. Module paths are the names but for one
+/// case: an RWKV6 of Hugging Face's remote code.
+fn names(from: &Path) -> Result<Names, ModelError> {
+    if architecture(from)? != Architecture::Rwkv6 {
+        return Ok(Names::Rwkv);
+    }
+    // A model that started from random weights has no checkpoint.
+    Ok(Checkpoint::open_path(from).map_or(Names::Rwkv, |checkpoint| Names::used_in(&checkpoint)))
+}

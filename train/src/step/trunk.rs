@@ -1,0 +1,212 @@
+//! A piece's way through embedding and blocks, and back.
+
+use super::head::Draws;
+use super::piece::Piece;
+use super::{State, TrainBackend, TrainModel};
+use crate::gradients::Gradients;
+use bone_lm::{Backend, Block, CausalLm, generate::token_tensor};
+use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use burn::tensor::backend::AutodiffBackend;
+
+/// Which parts of a model have something that trains. The rest needs no backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Trained {
+    embedding: bool,
+    /// The first block that trains; the number of blocks if none does.
+    first_block: usize,
+}
+
+impl Trained {
+    pub(super) fn of<B: TrainBackend, M: TrainModel<B>>(model: &M, device: &B::Device) -> Self {
+        // A leaf that is added in makes sure that there is a graph to go back through.
+        let token = token_tensor::<B>(&[0], 1, 1, device);
+        let embedded = model.embed(token);
+        let leaf = embedded.zeros_like().require_grad();
+        let mut grads = (embedded + leaf).sum().backward();
+        let mut found = Gradients::default();
+        found.add::<B, M>(&mut grads, model);
+        let blocks = model.blocks();
+        Self {
+            embedding: !found.is_empty(),
+            first_block: blocks
+                .iter()
+                .position(|block| trains(block))
+                .unwrap_or(blocks.len()),
+        }
+    }
+
+    /// The first block whose input the backward needs.
+    fn first_input(self) -> usize {
+        if self.embedding { 0 } else { self.first_block }
+    }
+}
+
+struct AnyTrained(bool);
+
+impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for AnyTrained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.0 |= param.is_require_grad();
+    }
+}
+
+fn trains<B: burn::tensor::backend::Backend>(module: &impl Module<B>) -> bool {
+    let mut any = AnyTrained(false);
+    module.visit(&mut any);
+    any.0
+}
+
+/// States carried from piece to piece, one a block. They belong to no graph: gradients end at a
+/// piece's edge.
+pub(super) type Carried<B, M> =
+    Vec<State<<B as AutodiffBackend>::InnerBackend, <M as AutodiffModule<B>>::InnerModule>>;
+
+/// What a block starts a piece from.
+pub(super) struct BlockInput<B: TrainBackend, M: TrainModel<B>> {
+    hidden: Tensor<B::InnerBackend, 3>,
+    state: Option<State<B::InnerBackend, M::InnerModule>>,
+}
+
+/// The trunk's output, and what its backward needs.
+pub(super) enum Trunk<B: TrainBackend, M: TrainModel<B>> {
+    /// The whole graph.
+    Graph(Tensor<B, 3>),
+    /// The input of every block from the first that trains.
+    Inputs(Vec<BlockInput<B, M>>),
+}
+
+/// Runs a piece through embedding and blocks, and brings `states` to its end.
+pub(super) fn run<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    piece: &Piece,
+    states: Option<&mut Vec<State<B, M>>>,
+    device: &B::Device,
+) -> Tensor<B, 3> {
+    let context = model.context(&piece.span);
+    let mut states = states.map(|states| states.iter_mut());
+    let embedded = model.embed(piece.inputs(device));
+    model.blocks().iter().fold(embedded, |hidden, block| {
+        let state = states.as_mut().and_then(Iterator::next);
+        block.forward(hidden, &context, state)
+    })
+}
+
+/// One piece on its way through a model that trains.
+pub(super) struct Pass<'a, B: TrainBackend, M> {
+    pub(super) model: &'a M,
+    pub(super) piece: &'a Piece,
+    pub(super) draws: Draws,
+    pub(super) device: &'a B::Device,
+}
+
+impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
+    fn scope<T>(&self, forward: impl FnOnce() -> T) -> T {
+        self.draws.scope(self.piece.row_keys.clone(), forward)
+    }
+
+    /// The trunk's output with its graph, which ends at the states it starts from.
+    pub(super) fn graph(&self, states: Option<&mut Carried<B, M>>) -> Tensor<B, 3> {
+        let Some(states) = states else {
+            return self.scope(|| run(self.model, self.piece, None, self.device));
+        };
+        let start = std::mem::take(states).into_iter();
+        let mut tracked: Vec<State<B, M>> = start.map(State::<B, M>::from_inner).collect();
+        let hidden = self.scope(|| run(self.model, self.piece, Some(&mut tracked), self.device));
+        // With the tracked states goes what only they hold on to in the graph.
+        *states = tracked.iter().map(AutodiffModule::valid).collect();
+        hidden
+    }
+
+    /// The trunk's output and what [`Self::backward`] runs the blocks from.
+    pub(super) fn inputs(
+        &self,
+        trained: Trained,
+        states: Option<&mut Carried<B, M>>,
+    ) -> (Tensor<B::InnerBackend, 3>, Vec<BlockInput<B, M>>) {
+        self.without_graph(trained.first_input(), states)
+    }
+
+    /// Brings `states` to the end of a piece that has nothing to train.
+    pub(super) fn advance(&self, states: Option<&mut Carried<B, M>>) {
+        self.without_graph(usize::MAX, states);
+    }
+
+    /// Runs the trunk, keeping what the blocks from `first` on start from.
+    fn without_graph(
+        &self,
+        first: usize,
+        states: Option<&mut Carried<B, M>>,
+    ) -> (Tensor<B::InnerBackend, 3>, Vec<BlockInput<B, M>>) {
+        // Shares storage with the model; nothing is copied.
+        let model = self.model.valid();
+        let context = model.context(&self.piece.span);
+        let mut states = states.map(|states| states.iter_mut());
+        let mut hidden = model.embed(self.piece.inputs(self.device));
+        let mut inputs = Vec::new();
+        for (index, block) in model.blocks().iter().enumerate() {
+            let state = states.as_mut().and_then(Iterator::next);
+            if index >= first {
+                inputs.push(BlockInput {
+                    hidden: hidden.clone(),
+                    state: state.as_deref().cloned(),
+                });
+            }
+            hidden = self.scope(|| block.forward(hidden, &context, state));
+        }
+        (hidden, inputs)
+    }
+
+    /// Adds the trunk's gradients to `grads`; `grad` is that of its output.
+    pub(super) fn backward(
+        &self,
+        trunk: Trunk<B, M>,
+        trained: Trained,
+        mut grad: Tensor<B::InnerBackend, 3>,
+        grads: &mut Gradients,
+    ) {
+        let mut inputs = match trunk {
+            Trunk::Graph(hidden) => {
+                if trained.embedding || trained.first_block < self.model.blocks().len() {
+                    let mut all = seed::<B>(hidden, grad);
+                    grads.add::<B, M>(&mut all, self.model);
+                }
+                return;
+            }
+            Trunk::Inputs(inputs) => inputs,
+        };
+        let context = self.model.context(&self.piece.span);
+        let blocks = self.model.blocks();
+        let first = blocks.len() - inputs.len();
+        for block in blocks[first..].iter().rev() {
+            let Some(input) = inputs.pop() else {
+                break;
+            };
+            // Below the first block that trains nobody reads the gradient.
+            let goes_on = !inputs.is_empty() || trained.embedding;
+            let hidden = Tensor::<B, 3>::from_inner(input.hidden).set_require_grad(goes_on);
+            let output = self.scope(|| {
+                let mut state = input.state.map(State::<B, M>::from_inner);
+                block.forward(hidden.clone(), &context, state.as_mut())
+            });
+            let mut all = seed::<B>(output, grad);
+            grads.add::<B, M::Block>(&mut all, block);
+            match hidden.grad_remove(&mut all) {
+                Some(next) => grad = next,
+                None => return,
+            }
+        }
+        if trained.embedding {
+            let embedded = self.model.embed(self.piece.inputs(self.device));
+            let mut all = seed::<B>(embedded, grad);
+            grads.add::<B, M>(&mut all, self.model);
+        }
+    }
+}
+
+/// `Σ grad · output`, whose backward puts `grad` on `output`.
+fn seed<B: TrainBackend>(
+    output: Tensor<B, 3>,
+    grad: Tensor<B::InnerBackend, 3>,
+) -> <B as AutodiffBackend>::Gradients {
+    (output * Tensor::from_inner(grad)).sum().backward()
+}
