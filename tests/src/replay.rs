@@ -11,8 +11,8 @@ use bone_train::schedule::{Schedule, ScheduleKind};
 use bone_train::step::{Savings, TrainModel, backward};
 use bone_train::trainer::{Data, Plan, train};
 use burn::backend::{Autodiff, Flex};
-use burn::module::{ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor, TensorData};
 
 /// What goldens are replayed on.
 pub type B = Autodiff<Flex>;
@@ -84,6 +84,56 @@ impl ModuleVisitor<B> for Collect<'_> {
             self.found.push((self.path.join("."), grad));
         }
     }
+}
+
+/// Puts recorded values in place of every parameter that trains.
+struct Recorded<'a> {
+    run: &'a Run,
+    prefix: &'a str,
+    record_name: &'a dyn Fn(&str) -> String,
+    path: Vec<String>,
+}
+
+impl ModuleMapper<B> for Recorded<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
+        let name = format!(
+            "{}{}",
+            self.prefix,
+            (self.record_name)(&self.path.join("."))
+        );
+        let values = self.run.tensors.floats(&name);
+        param.map(|tensor| {
+            let data = TensorData::new(values, tensor.shape());
+            Tensor::from_data(data, (&tensor.device(), DType::F32)).require_grad()
+        })
+    }
+}
+
+/// `model` with the values that the record holds under `prefix` and `record_name` of the path in
+/// place of every parameter that trains.
+pub fn with_recorded<M: Module<B>>(
+    model: M,
+    run: &Run,
+    prefix: &str,
+    record_name: &dyn Fn(&str) -> String,
+) -> M {
+    model.map(&mut Recorded {
+        run,
+        prefix,
+        record_name,
+        path: Vec::new(),
+    })
 }
 
 /// Runs `model`, which is ready to train, through the recorded batches and compares first
