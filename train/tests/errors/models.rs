@@ -57,7 +57,10 @@ fn files_that_are_missing() {
     scene.fails(&named, FAILURE, &["absent.txt could not be read"]);
     let scene = Scene::new();
     std::fs::remove_file(scene.model.join("model.safetensors")).unwrap();
-    let wanted = ["neither model.safetensors nor model.safetensors.index.json"];
+    let wanted = [
+        "neither model.safetensors nor model.safetensors.index.json",
+        "it holds golden.safetensors; beside a config.json",
+    ];
     model_fails(&scene, &wanted);
     let scene = Scene::new();
     std::fs::remove_dir_all(&scene.model).unwrap();

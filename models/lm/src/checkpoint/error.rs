@@ -18,8 +18,8 @@ pub enum CheckpointError {
     },
     /// The folder has no file of weights.
     #[error(
-        "{} holds neither model.safetensors nor model.safetensors.index.json, nor another \
-         .safetensors or .pth file: {hint}",
+        "{} holds neither model.safetensors nor model.safetensors.index.json, nor one file of \
+         RWKV's: {hint}",
         folder.display()
     )]
     NoWeights {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::INDEX_FILE;
 use super::error::{CheckpointError, FileProblem, Problem};
 use super::header::Entries;
+use super::{INDEX_FILE, SINGLE_FILE};
 use crate::folder::{MAX_JSON_BYTES, read_small};
 
 /// File name of an adapter's weights, which are no model.
@@ -124,7 +124,8 @@ fn list(folder: &Path) -> Vec<String> {
 }
 
 /// The files of a folder with neither [`SINGLE_FILE`] nor [`INDEX_FILE`] that may each be a whole
-/// model: `.safetensors` that are no shards, or else `.pth`.
+/// model: `.safetensors` that are no shards, or else `.pth`. Beside a `config.json` only the
+/// latter: Hugging Face has names for its weights, so another file there is something else.
 pub(super) fn candidates(folder: &Path) -> Vec<String> {
     let names = list(folder);
     let of = |suffix: &str| -> Vec<String> {
@@ -135,7 +136,8 @@ pub(super) fn candidates(folder: &Path) -> Vec<String> {
     if safetensors.iter().any(|name| name == ADAPTER_FILE) {
         return Vec::new();
     }
-    match safetensors.is_empty() {
+    let hugging_face = names.iter().any(|name| name == "config.json");
+    match safetensors.is_empty() || hugging_face {
         true => of(".pth"),
         false => safetensors
             .into_iter()
@@ -162,9 +164,14 @@ pub(super) fn hint(folder: &Path) -> String {
     if names.iter().any(|name| name == ADAPTER_FILE) {
         return "it is an adapter's folder; give the folder of the base model".to_owned();
     }
-    if !safetensors.is_empty() {
+    if safetensors.contains("-of-") {
         return format!(
             "it holds the shards {safetensors}; download {INDEX_FILE} beside them, and shards that are missing"
+        );
+    }
+    if !safetensors.is_empty() {
+        return format!(
+            "it holds {safetensors}; beside a config.json the weights are called {SINGLE_FILE}"
         );
     }
     let pickles = of(&[".bin", ".pt", ".ckpt"]);
