@@ -6,28 +6,39 @@
 
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
 
 mod autodiff;
+mod bone_input;
 mod bone_output;
 #[cfg(feature = "cubecl")]
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 
-/// Gradients of [`Backend::bone_output_product`], each present when it was asked for.
+fn tensor<B: BurnBackend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+fn primitive<B: BurnBackend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// Gradients of [`Backend::bone_output_product`] or [`Backend::bone_input_product`], each present
+/// when it was asked for.
 #[derive(Debug, Clone)]
-pub struct BoneOutputGrads<T> {
+pub struct BoneGrads<T> {
     /// Gradient to the input, `[n, in]`.
     pub input: Option<T>,
     /// Gradient to the weight, `[in, out]`.
     pub weight: Option<T>,
-    /// Gradient to the adapter, `[out/r, r, r]`.
+    /// Gradient to the adapter, in its shape.
     pub block: Option<T>,
 }
 
 /// Which gradients a backward has to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BoneOutputWants {
+pub struct BoneWants {
     /// The input's.
     pub input: bool,
     /// The weight's.
@@ -67,8 +78,42 @@ pub trait Backend: BurnBackend {
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-        wants: BoneOutputWants,
-    ) -> BoneOutputGrads<FloatTensor<Self>> {
+        wants: BoneWants,
+    ) -> BoneGrads<FloatTensor<Self>> {
         bone_output::backward::<Self>(input, weight, block, grad, wants)
+    }
+
+    /// `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]` (bone on the input axis).
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[n, in]`
+    /// - `weight`: `[in, out]`, in any float precision
+    /// - `block`: `[in/r, r, r]`
+    /// - output: `[n, out]`
+    ///
+    /// `W'` is never formed: with `x_k` the k-th slice of `x` and `z_k = B[k]·x_k`,
+    /// `y = W(x + z) + tile(Σ_k z_k)`, which costs `n·in·r` beside the base product.
+    fn bone_input_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        bone_input::product::<Self>(input, weight, block)
+    }
+
+    /// The backward of [`bone_input_product`](Backend::bone_input_product) for an output gradient
+    /// `grad` `[n, out]`. Nothing is kept from the forward but its inputs.
+    ///
+    /// With `m = grad·W` and `g_k = m_k + Σ_j grad_j`: `dx_k = m_k + B[k]ᵀ·g_k`,
+    /// `dB[k] = g_kᵀ·x_k`, `dW = gradᵀ·(x + z)`.
+    fn bone_input_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wants: BoneWants,
+    ) -> BoneGrads<FloatTensor<Self>> {
+        bone_input::backward::<Self>(input, weight, block, grad, wants)
     }
 }

@@ -1,8 +1,8 @@
-use crate::adapter::{Adapter, adapter_dtype};
+use crate::adapter::{Adapter, adapter_dtype, base_product};
 use crate::{AdapterConfig, Backend, LayerError, Misfit};
 use burn::module::{Initializer, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{DType, Tensor, module::linear};
+use burn::tensor::{DType, Tensor};
 
 mod module;
 
@@ -103,30 +103,24 @@ impl<B: Backend> BoneLinear<B> {
     /// - input: `[..., d_input]`
     /// - output: `[..., d_output]`
     pub fn forward<const D: usize>(&self, input: Tensor<B, D>) -> Tensor<B, D> {
-        match (&self.adapter, self.state) {
-            (Some(adapter), State::Enabled) => self.adapted(adapter, input),
-            _ => {
-                let weight = self.weight.val().cast(input.dtype());
-                let bias = self
-                    .bias
-                    .as_ref()
-                    .map(|bias| bias.val().cast(input.dtype()));
-                linear(input, weight, bias)
-            }
-        }
-    }
-
-    fn adapted<const D: usize>(&self, adapter: &Adapter<B>, input: Tensor<B, D>) -> Tensor<B, D> {
         let [d_input, d_output] = self.dims();
         let mut shape = input.dims();
         let dtype = input.dtype();
         // A one-dimensional input is a batch of one.
         let batch = if D == 1 { 1 } else { shape[0] };
         let n = shape[..D - 1].iter().product();
-        let x = input.reshape([n, d_input]).cast(adapter.dtype());
-        let mut y = adapter.forward(x, self.weight.val(), batch);
+        // Two dimensions, so that no backend copies a transposed weight to broadcast it.
+        let x = input.reshape([n, d_input]);
+        let mut y = match (&self.adapter, self.state) {
+            (Some(adapter), State::Enabled) => {
+                let x = x.cast(adapter.dtype());
+                adapter.forward(x, self.weight.val(), batch)
+            }
+            _ => base_product(x, self.weight.val()),
+        };
         if let Some(bias) = &self.bias {
-            y = y + bias.val().cast(adapter.dtype()).unsqueeze();
+            let bias = bias.val().cast(y.dtype());
+            y = y + bias.unsqueeze();
         }
         shape[D - 1] = d_output;
         y.cast(dtype).reshape(shape)

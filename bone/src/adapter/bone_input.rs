@@ -1,13 +1,11 @@
-use super::base_product;
 use super::inverse::inverse_of_identity_plus;
 use crate::Backend;
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorPrimitive};
 
 /// Bone on the input axis: `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]`.
 ///
-/// `W'` is never formed: with `x_k` the k-th slice of `x` and `z_k = B[k]·x_k`,
-/// `y = W(x + z) + tile(Σ_k z_k)`, which costs `n·in·r` beside the base product.
+/// The forward never forms `W'`: [`Backend::bone_input_product`].
 #[derive(Module, Debug)]
 pub struct BoneInput<B: Backend> {
     /// `B`, `[in/r, r, r]`.
@@ -16,16 +14,11 @@ pub struct BoneInput<B: Backend> {
 
 impl<B: Backend> BoneInput<B> {
     pub(crate) fn forward(&self, x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
-        let [blocks, r, _] = self.block.dims();
-        let [n, d_input] = x.dims();
-        let d_output = weight.dims()[1];
-        // Slices first, so that one batched product makes every z_k.
-        let slices = x.clone().reshape([n, blocks, r]).swap_dims(0, 1);
-        let z = slices.matmul(self.block.val().transpose());
-        let sum = z.clone().sum_dim(0).reshape([n, 1, r]);
-        let z = z.swap_dims(0, 1).reshape([n, d_input]);
-        let y = base_product(x + z, weight);
-        (y.reshape([n, d_output / r, r]) + sum).reshape([n, d_output])
+        Tensor::from_primitive(TensorPrimitive::Float(B::bone_input_product(
+            x.into_primitive().tensor(),
+            weight.into_primitive().tensor(),
+            self.block.val().into_primitive().tensor(),
+        )))
     }
 
     pub(crate) fn merge(&self, weight: Tensor<B, 2>) -> Tensor<B, 2> {

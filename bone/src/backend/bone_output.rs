@@ -1,20 +1,12 @@
 //! Reference bodies of bone on the output axis, in ordinary tensor operations.
 
-use super::{BoneOutputGrads, BoneOutputWants};
+use super::{BoneGrads, BoneWants, primitive, tensor};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorPrimitive, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 /// Rows of `W` the backward handles at once: enough for a full-speed matrix product, few enough
 /// that its temporaries stay small beside the weight.
 const GROUP_ROWS: usize = 256;
-
-fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
-}
 
 /// `W'` of some block-rows. `rows` is `[g·r, in]`, `block` is `[g, r, r]`; the result is
 /// `[g·r, in]`.
@@ -54,8 +46,8 @@ pub(super) fn backward<B: Backend>(
     weight: FloatTensor<B>,
     block: FloatTensor<B>,
     grad: FloatTensor<B>,
-    wants: BoneOutputWants,
-) -> BoneOutputGrads<FloatTensor<B>> {
+    wants: BoneWants,
+) -> BoneGrads<FloatTensor<B>> {
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight).transpose());
     let (block, grad) = (tensor::<B, 3>(block), tensor::<B, 2>(grad));
     let [out, d_in] = w.dims();
@@ -104,7 +96,7 @@ pub(super) fn backward<B: Backend>(
         }
     }
     debug_assert_eq!(out, blocks * r);
-    BoneOutputGrads {
+    BoneGrads {
         input: d_input.map(primitive),
         weight: wants
             .weight
