@@ -23,6 +23,7 @@ pub mod backend;
 mod config;
 pub mod dropout;
 mod error;
+pub mod graph;
 mod lifecycle;
 mod linear;
 pub mod peft;

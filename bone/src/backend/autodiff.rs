@@ -1,10 +1,6 @@
 use super::{Backend, BoneGrads, BoneWants};
-use burn::backend::autodiff::{
-    Autodiff,
-    checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-    grads::Gradients,
-    ops::{Backward, Ops, OpsKind},
-};
+use crate::graph::record;
+use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::ops::FloatTensor;
 
 type Product<T> = fn(T, T, T) -> T;
@@ -13,66 +9,39 @@ type ProductBackward<T> = fn(T, T, T, T, BoneWants) -> BoneGrads<T>;
 /// Input, weight and adapter: all three exist anyway, none is made for the backward.
 #[derive(Debug, Clone)]
 struct Saved<T> {
-    input: T,
-    weight: T,
-    block: T,
+    inputs: [T; 3],
     backward: ProductBackward<T>,
 }
 
-#[derive(Debug)]
-struct BoneProduct;
-
-impl<B: Backend> Backward<B, 3> for BoneProduct {
-    type State = Saved<FloatTensor<B>>;
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 3>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let [input, weight, block] = ops.parents;
-        let grad = grads.consume::<B>(&ops.node);
-        let saved = ops.state;
-        let wants = BoneWants {
-            input: input.is_some(),
-            weight: weight.is_some(),
-            block: block.is_some(),
-        };
-        let result = (saved.backward)(saved.input, saved.weight, saved.block, grad, wants);
-        for (node, grad) in [
-            (input, result.input),
-            (weight, result.weight),
-            (block, result.block),
-        ] {
-            if let (Some(node), Some(grad)) = (node, grad) {
-                grads.register::<B>(node.id, grad);
-            }
-        }
-    }
+fn backward<T>(saved: Saved<T>, grads: [Option<T>; 1], wants: [bool; 3]) -> [Option<T>; 3] {
+    let [input, weight, block] = wants;
+    let wants = BoneWants {
+        input,
+        weight,
+        block,
+    };
+    let [x, w, b] = saved.inputs;
+    let [Some(grad)] = grads else {
+        return [const { None }; 3];
+    };
+    let grads = (saved.backward)(x, w, b, grad, wants);
+    [grads.input, grads.weight, grads.block]
 }
 
 fn product<B: Backend, C: CheckpointStrategy>(
     product: Product<FloatTensor<B>>,
-    backward: ProductBackward<FloatTensor<B>>,
-    [input, weight, block]: [FloatTensor<Autodiff<B, C>>; 3],
+    product_backward: ProductBackward<FloatTensor<B>>,
+    inputs: [FloatTensor<Autodiff<B, C>>; 3],
 ) -> FloatTensor<Autodiff<B, C>> {
-    let nodes = [input.node, weight.node, block.node];
-    let (input, weight, block) = (input.primitive, weight.primitive, block.primitive);
-    let output = product(input.clone(), weight.clone(), block.clone());
-    let prepared = Backward::<B, 3>::prepare::<C>(BoneProduct, nodes);
-    match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(
-            Saved {
-                input,
-                weight,
-                block,
-                backward,
-            },
-            output,
-        ),
-        OpsKind::UnTracked(prep) => prep.finish(output),
-    }
+    let [x, w, b] = inputs.each_ref().map(|input| input.primitive.clone());
+    let output = product(x.clone(), w.clone(), b.clone());
+    let saved = Saved {
+        inputs: [x, w, b],
+        backward: product_backward,
+    };
+    let inputs = inputs.each_ref().map(Some);
+    let [output] = record::<B, C, _, 3, 1>(inputs, [output], saved, backward);
+    output
 }
 
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {

@@ -1,6 +1,96 @@
-/// A backend that can run the language models.
-///
-/// The models own no operation of their own yet, so whatever runs Bone runs them.
-pub trait Backend: bone::Backend {}
+//! The operations of this crate, as an extension of Bone's `Backend` trait.
+//!
+//! The trait's bodies are made of ordinary tensor operations: the reference that every faster
+//! implementation is held against. [`Autodiff`](burn::backend::Autodiff) has hand-written
+//! backwards, so a plain backend needs an empty `impl` and nothing else.
 
-impl<B: bone::Backend> Backend for B {}
+use burn::tensor::ops::{FloatTensor, IntTensor};
+
+mod autodiff;
+#[cfg(feature = "cubecl")]
+mod cube;
+#[cfg(feature = "flex")]
+mod flex;
+mod reference;
+
+/// Scale, shift and groups of a [grouped norm](Backend::grouped_norm).
+#[derive(Debug, Clone)]
+pub struct NormParams<T> {
+    /// `[size]`.
+    pub weight: T,
+    /// `[size]`.
+    pub bias: T,
+    /// Parts of a row that are normalised by themselves.
+    pub groups: usize,
+    /// ε.
+    pub epsilon: f64,
+}
+
+/// Gradients of a [grouped norm](Backend::grouped_norm).
+#[derive(Debug, Clone)]
+pub struct NormGrads<T> {
+    /// Gradient to the input, `[n, size]`.
+    pub input: T,
+    /// Gradients to weight and bias, `[size]`, when they were asked for.
+    pub params: Option<(T, T)>,
+}
+
+/// A backend that can run the language models.
+pub trait Backend: bone::Backend {
+    /// `−log softmax(logits)[target]` of every row.
+    ///
+    /// # Shapes
+    ///
+    /// - `logits`: `[n, vocab]`
+    /// - `targets`: `[n]`
+    /// - output: `[n]`
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        reference::cross_entropy::<Self>(logits, targets)
+    }
+
+    /// [`cross_entropy`](Backend::cross_entropy), and the gradient of each row's to its logits,
+    /// `softmax(logits) − onehot(target)`, `[n, vocab]`.
+    fn cross_entropy_and_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::cross_entropy_and_gradient::<Self>(logits, targets)
+    }
+
+    /// Multiplies each row of `rows` `[n, size]` by its own of `factors` `[n]`.
+    fn scale_rows(rows: FloatTensor<Self>, factors: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::scale_rows::<Self>(rows, factors)
+    }
+
+    /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.
+    fn grouped_norm(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        reference::grouped_norm::<Self>(input, params)
+    }
+
+    /// The backward of [`grouped_norm`](Backend::grouped_norm) for an output gradient `grad`
+    /// `[n, size]`, with `wants_params` those to weight and bias as well. Nothing is kept from the
+    /// forward but its inputs.
+    fn grouped_norm_backward(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        wants_params: bool,
+    ) -> NormGrads<FloatTensor<Self>> {
+        reference::grouped_norm_backward::<Self>(input, params, grad, wants_params)
+    }
+}
+
+impl<T> NormParams<T> {
+    /// Applies `f` to weight and bias.
+    pub fn map<U>(self, mut f: impl FnMut(T) -> U) -> NormParams<U> {
+        NormParams {
+            weight: f(self.weight),
+            bias: f(self.bias),
+            groups: self.groups,
+            epsilon: self.epsilon,
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! What every language model of the workspace shares: the [`CausalLm`] trait that the training
 //! loop and generation are written against, checkpoints, tokenizers and sampling.
 
-mod backend;
+pub mod backend;
 mod causal_lm;
 pub mod checkpoint;
 mod folder;
 pub mod generate;
 pub mod init;
+mod loss;
 mod norm;
 pub mod sampling;
 pub mod tokenizer;
@@ -16,5 +17,6 @@ pub use backend::Backend;
 pub use bone::weights::named_weights;
 pub use causal_lm::{Block, CausalLm, Part, Span};
 pub use folder::{MAX_JSON_BYTES, read_small};
-pub use norm::{LayerNorm, RmsNorm};
+pub use loss::cross_entropy;
+pub use norm::{LayerNorm, RmsNorm, layer_norm};
 pub use weights::compute_dtype;

@@ -1,6 +1,7 @@
 use crate::Backend;
+use crate::backend::NormParams;
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorPrimitive};
 
 /// Root mean square normalisation, `x / √(mean(x²) + ε) · w`, under the name checkpoints give its
 /// weight.
@@ -44,10 +45,43 @@ impl<B: Backend> LayerNorm<B> {
     ///
     /// - hidden: `[..., hidden_size]`, and so the output
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
-        let weight = self.weight.val().cast(hidden.dtype()).unsqueeze();
-        let bias = self.bias.val().cast(hidden.dtype()).unsqueeze();
-        let centred = hidden.clone() - hidden.mean_dim(D - 1);
-        let variance = centred.clone().square().mean_dim(D - 1);
-        centred * variance.add_scalar(self.epsilon).sqrt().recip() * weight + bias
+        layer_norm(hidden, &self.weight, &self.bias, 1, self.epsilon)
     }
+}
+
+/// Layer normalisation of each of `groups` equal parts of the last dimension by itself; with more
+/// than one it is torch's `GroupNorm` of vectors.
+///
+/// # Shapes
+///
+/// - hidden: `[..., size]`, and so the output
+/// - weight, bias: `[size]`
+///
+/// # Panics
+///
+/// If `groups` does not divide the size.
+pub fn layer_norm<B: Backend, const D: usize>(
+    hidden: Tensor<B, D>,
+    weight: &Param<Tensor<B, 1>>,
+    bias: &Param<Tensor<B, 1>>,
+    groups: usize,
+    epsilon: f64,
+) -> Tensor<B, D> {
+    let shape = hidden.dims();
+    let size = shape[D - 1];
+    assert!(
+        groups > 0 && size % groups == 0,
+        "{groups} groups do not divide {size}"
+    );
+    let dtype = hidden.dtype();
+    let vector = |param: &Param<Tensor<B, 1>>| param.val().cast(dtype).into_primitive().tensor();
+    let params = NormParams {
+        weight: vector(weight),
+        bias: vector(bias),
+        groups,
+        epsilon,
+    };
+    let rows = hidden.reshape([shape[..D - 1].iter().product(), size]);
+    let output = B::grouped_norm(rows.into_primitive().tensor(), params);
+    Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(output)).reshape(shape)
 }

@@ -1,4 +1,5 @@
 use crate::Backend;
+use bone_lm::layer_norm;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -21,14 +22,6 @@ impl<B: Backend> HeadNorm<B> {
     ///
     /// - hidden: `[batch, len, hidden_size]`, and so the output
     pub fn forward(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [batch, len, size] = hidden.dims();
-        let dtype = hidden.dtype();
-        let heads = hidden.reshape([batch, len, self.heads, size / self.heads]);
-        let centred = heads.clone() - heads.mean_dim(3);
-        let variance = centred.clone().square().mean_dim(3);
-        let normed = centred * variance.add_scalar(EPSILON).sqrt().recip();
-        let weight = self.weight.val().cast(dtype).unsqueeze();
-        let bias = self.bias.val().cast(dtype).unsqueeze();
-        normed.reshape([batch, len, size]) * weight + bias
+        layer_norm(hidden, &self.weight, &self.bias, self.heads, EPSILON)
     }
 }

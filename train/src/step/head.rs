@@ -4,8 +4,8 @@ use super::{TrainBackend, TrainModel};
 use crate::data::Batch;
 use crate::gradients::Gradients;
 use bone::dropout::{self, Draw};
-use bone_lm::{Backend, CausalLm};
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData, activation::log_softmax};
+use bone_lm::{Backend, CausalLm, cross_entropy};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use std::ops::Range;
 
 /// What the positions of a piece predict.
@@ -101,8 +101,7 @@ fn negative_log_likelihood<B: Backend, M: CausalLm<B>>(
 ) -> Tensor<B, 1> {
     let logits = model.head(hidden);
     let [_, n, vocab] = logits.dims();
-    let log_p = log_softmax(logits.reshape([n, vocab]), 1);
-    log_p.gather(1, targets.reshape([n, 1])).reshape([n]).neg()
+    cross_entropy(logits.reshape([n, vocab]), targets)
 }
 
 /// The sum over the trained positions, through the logits of every position.

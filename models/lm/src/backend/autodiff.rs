@@ -1,0 +1,60 @@
+//! The operations' backwards as nodes of burn's autodiff graph.
+
+use super::{Backend, NormParams};
+use bone::graph::{record, take_values};
+use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
+use burn::tensor::ops::{FloatTensor, IntTensor};
+
+/// Each loss's gradient to its row is there since the forward.
+fn cross_entropy_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    grads: [Option<FloatTensor<B>>; 1],
+    _wants: [bool; 1],
+) -> [Option<FloatTensor<B>>; 1] {
+    let [losses] = grads;
+    [losses.map(|losses| B::scale_rows(gradient, losses))]
+}
+
+#[derive(Debug, Clone)]
+struct Normed<T> {
+    input: T,
+    params: NormParams<T>,
+}
+
+fn grouped_norm_backward<B: Backend>(
+    saved: Normed<FloatTensor<B>>,
+    grads: [Option<FloatTensor<B>>; 1],
+    [_, weight, bias]: [bool; 3],
+) -> [Option<FloatTensor<B>>; 3] {
+    let [Some(grad)] = grads else {
+        return [const { None }; 3];
+    };
+    let grads = B::grouped_norm_backward(saved.input, saved.params, grad, weight || bias);
+    let (weight, bias) = grads.params.unzip();
+    [Some(grads.input), weight, bias]
+}
+
+impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        let (values, place) = take_values::<B, C>(logits);
+        let (losses, gradient) = B::cross_entropy_and_gradient(values, targets);
+        let backward = cross_entropy_backward::<B>;
+        let [losses] = record::<B, C, _, 1, 1>([Some(&place)], [losses], gradient, backward);
+        losses
+    }
+
+    fn grouped_norm(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        let saved = Normed {
+            input: input.primitive.clone(),
+            params: params.clone().map(|tensor| tensor.primitive),
+        };
+        let output = B::grouped_norm(saved.input.clone(), saved.params.clone());
+        let inputs = [Some(&input), Some(&params.weight), Some(&params.bias)];
+        let backward = grouped_norm_backward::<B>;
+        let [output] = record::<B, C, _, 3, 1>(inputs, [output], saved, backward);
+        output
+    }
+}

@@ -1,0 +1,135 @@
+//! On the processor: one pass over memory, rows in parallel.
+
+use super::{Backend, NormGrads, NormParams, reference};
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{DType, Element};
+use burn_flex::{Flex, FlexTensor};
+use bytemuck::Pod;
+use std::ops::{Add, AddAssign, Div, Mul, Sub};
+
+mod cross_entropy;
+mod norm;
+#[cfg(test)]
+mod tests;
+
+/// Rows a thread takes at once.
+const ROWS: usize = 16;
+
+/// A number type the operations run in.
+trait Real:
+    Element
+    + Pod
+    + PartialOrd
+    + Add<Output = Self>
+    + AddAssign
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+{
+    const ZERO: Self;
+
+    fn from_f64(value: f64) -> Self;
+    fn exp(self) -> Self;
+    fn ln(self) -> Self;
+    fn sqrt(self) -> Self;
+}
+
+macro_rules! real {
+    ($type:ident) => {
+        impl Real for $type {
+            const ZERO: Self = 0.0;
+
+            fn from_f64(value: f64) -> Self {
+                value as $type
+            }
+            fn exp(self) -> Self {
+                $type::exp(self)
+            }
+            fn ln(self) -> Self {
+                $type::ln(self)
+            }
+            fn sqrt(self) -> Self {
+                $type::sqrt(self)
+            }
+        }
+    };
+}
+
+real!(f32);
+real!(f64);
+
+/// `Σ term(a, b)` in lanes that the compiler can put into vector registers.
+#[inline(always)]
+fn sum_of<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    const LANES: usize = 16;
+    let mut lanes = [T::ZERO; LANES];
+    let (whole_a, whole_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = whole_a.remainder().iter().zip(whole_b.remainder());
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(rest) {
+        *lane += term(a, b);
+    }
+    for (a, b) in whole_a.zip(whole_b) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(a, b);
+        }
+    }
+    lanes.into_iter().fold(T::ZERO, |sum, lane| sum + lane)
+}
+
+/// The values of a tensor, to be written over: the tensor's own where nobody else has it.
+fn own(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
+}
+
+impl Backend for Flex {
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        match logits.dtype() {
+            DType::F32 => cross_entropy::losses::<f32>(&logits, targets),
+            DType::F64 => cross_entropy::losses::<f64>(&logits, targets),
+            _ => reference::cross_entropy::<Self>(logits, targets),
+        }
+    }
+
+    fn cross_entropy_and_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match logits.dtype() {
+            DType::F32 => cross_entropy::with_gradient::<f32>(own(logits), targets),
+            DType::F64 => cross_entropy::with_gradient::<f64>(own(logits), targets),
+            _ => reference::cross_entropy_and_gradient::<Self>(logits, targets),
+        }
+    }
+
+    fn scale_rows(rows: FloatTensor<Self>, factors: FloatTensor<Self>) -> FloatTensor<Self> {
+        match rows.dtype() {
+            DType::F32 => cross_entropy::scale_rows::<f32>(own(rows), &factors),
+            DType::F64 => cross_entropy::scale_rows::<f64>(own(rows), &factors),
+            _ => reference::scale_rows::<Self>(rows, factors),
+        }
+    }
+
+    fn grouped_norm(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        match input.dtype() {
+            DType::F32 => norm::forward::<f32>(&input, params),
+            DType::F64 => norm::forward::<f64>(&input, params),
+            _ => reference::grouped_norm::<Self>(input, params),
+        }
+    }
+
+    fn grouped_norm_backward(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        wants_params: bool,
+    ) -> NormGrads<FloatTensor<Self>> {
+        match input.dtype() {
+            DType::F32 => norm::backward::<f32>(&input, params, &grad, wants_params),
+            DType::F64 => norm::backward::<f64>(&input, params, &grad, wants_params),
+            _ => reference::grouped_norm_backward::<Self>(input, params, grad, wants_params),
+        }
+    }
+}

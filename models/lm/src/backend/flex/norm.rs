@@ -1,0 +1,129 @@
+//! Layer norm of rows, or of groups of each row.
+
+use super::{ROWS, Real, sum_of};
+use crate::backend::{NormGrads, NormParams};
+use burn::tensor::TensorData;
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+/// Mean and `1 / √(variance + ε)` of a group.
+#[inline(always)]
+fn moments<T: Real>(x: &[T], epsilon: f64) -> (T, T) {
+    let count = T::from_f64(x.len() as f64);
+    let mean = sum_of(x, x, |x, _| x) / count;
+    let variance = sum_of(x, x, |x, _| (x - mean) * (x - mean)) / count;
+    let deviation = (variance + T::from_f64(epsilon)).sqrt();
+    (mean, T::from_f64(1.0) / deviation)
+}
+
+fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+fn dims(input: &FlexTensor) -> [usize; 2] {
+    let shape = input.layout().shape();
+    [shape[0], shape[1]]
+}
+
+pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor>) -> FlexTensor {
+    let [n, size] = dims(input);
+    let input = input.to_contiguous();
+    let params = params.map(|tensor| tensor.to_contiguous());
+    let (weight, bias) = (params.weight.storage::<T>(), params.bias.storage::<T>());
+    let group = size / params.groups;
+    let mut output = vec![T::ZERO; n * size];
+    output
+        .par_chunks_exact_mut(size)
+        .with_min_len(ROWS)
+        .zip(input.storage::<T>().par_chunks_exact(size))
+        .for_each(|(output, x)| {
+            for first in (0..size).step_by(group) {
+                let part = first..first + group;
+                let x = &x[part.clone()];
+                let (mean, factor) = moments(x, params.epsilon);
+                let affine = weight[part.clone()].iter().zip(&bias[part.clone()]);
+                for ((y, &x), (&w, &b)) in output[part].iter_mut().zip(x).zip(affine) {
+                    *y = (x - mean) * factor * w + b;
+                }
+            }
+        });
+    tensor(output, [n, size])
+}
+
+/// One row of the backward. `d_params` are sums over rows that this one is added to.
+#[inline(always)]
+fn row<T: Real>(
+    [x, grad, weight]: [&[T]; 3],
+    (group, epsilon): (usize, f64),
+    d_x: &mut [T],
+    mut d_params: Option<(&mut [T], &mut [T])>,
+) {
+    let count = T::from_f64(group as f64);
+    for first in (0..x.len()).step_by(group) {
+        let part = first..first + group;
+        let (x, grad) = (&x[part.clone()], &grad[part.clone()]);
+        let (mean, factor) = moments(x, epsilon);
+        let d_x = &mut d_x[part.clone()];
+        // To the normalised value, for now.
+        for ((d, &grad), &w) in d_x.iter_mut().zip(grad).zip(&weight[part.clone()]) {
+            *d = grad * w;
+        }
+        let of_mean = sum_of(d_x, x, |d, _| d) / count;
+        let along = sum_of(d_x, x, |d, x| d * (x - mean) * factor) / count;
+        for (d, &x) in d_x.iter_mut().zip(x) {
+            *d = (*d - of_mean - (x - mean) * factor * along) * factor;
+        }
+        if let Some((d_weight, d_bias)) = &mut d_params {
+            let sums = d_weight[part.clone()].iter_mut().zip(&mut d_bias[part]);
+            for ((d_weight, d_bias), (&x, &grad)) in sums.zip(x.iter().zip(grad)) {
+                *d_weight += grad * (x - mean) * factor;
+                *d_bias += grad;
+            }
+        }
+    }
+}
+
+pub(super) fn backward<T: Real>(
+    input: &FlexTensor,
+    params: NormParams<FlexTensor>,
+    grad: &FlexTensor,
+    wants_params: bool,
+) -> NormGrads<FlexTensor> {
+    let [n, size] = dims(input);
+    let (input, grad) = (input.to_contiguous(), grad.to_contiguous());
+    let weight = params.weight.to_contiguous();
+    let weight = weight.storage::<T>();
+    let shape = (size / params.groups, params.epsilon);
+    let mut d_input = vec![T::ZERO; n * size];
+    let rows = d_input
+        .par_chunks_mut(ROWS * size)
+        .zip(input.storage::<T>().par_chunks(ROWS * size))
+        .zip(grad.storage::<T>().par_chunks(ROWS * size));
+    // A pair of sums for each stretch of rows, so that the total does not depend on the threads.
+    let parts: Vec<_> = rows
+        .map(|((d_x, x), grad)| {
+            let mut sums = wants_params.then(|| (vec![T::ZERO; size], vec![T::ZERO; size]));
+            let rows = d_x.chunks_exact_mut(size).zip(x.chunks_exact(size));
+            for ((d_x, x), grad) in rows.zip(grad.chunks_exact(size)) {
+                let sums = sums.as_mut().map(|(w, b)| (&mut w[..], &mut b[..]));
+                row([x, grad, weight], shape, d_x, sums);
+            }
+            sums
+        })
+        .collect();
+    let params = wants_params.then(|| {
+        let mut total = (vec![T::ZERO; size], vec![T::ZERO; size]);
+        for (weight, bias) in parts.into_iter().flatten() {
+            for (total, part) in [(&mut total.0, weight), (&mut total.1, bias)] {
+                for (total, part) in total.iter_mut().zip(part) {
+                    *total += part;
+                }
+            }
+        }
+        (tensor(total.0, [size]), tensor(total.1, [size]))
+    });
+    NormGrads {
+        input: tensor(d_input, [n, size]),
+        params,
+    }
+}

@@ -1,0 +1,214 @@
+//! The processor's own bodies against the reference bodies, and those against finite differences.
+
+use crate::backend::{Backend, NormParams, reference};
+use burn::backend::Autodiff;
+use burn::tensor::{Distribution, FloatDType, Int, Tensor, TensorData, TensorPrimitive};
+use burn_flex::{Flex, FlexTensor};
+use proptest::prelude::*;
+
+fn random<const D: usize>(shape: [usize; D], range: f64, f64: bool) -> Tensor<Flex, D> {
+    let distribution = Distribution::Uniform(-range, range);
+    let dtype = match f64 {
+        true => FloatDType::F64,
+        false => FloatDType::F32,
+    };
+    Tensor::<Flex, D>::random(shape, distribution, &Default::default()).cast(dtype)
+}
+
+fn primitive<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
+    tensor.into_primitive().tensor()
+}
+
+fn values(tensor: FlexTensor) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+fn assert_same(what: &str, ours: FlexTensor, reference: FlexTensor, bound: f64) {
+    assert_eq!(ours.layout().shape(), reference.layout().shape(), "{what}");
+    assert_eq!(ours.dtype(), reference.dtype(), "{what}");
+    for (a, b) in values(ours).into_iter().zip(values(reference)) {
+        assert!((a - b).abs() <= bound, "{what}: {a} is not {b}");
+    }
+}
+
+fn bound(f64: bool) -> f64 {
+    if f64 { 1e-11 } else { 1e-4 }
+}
+
+/// `[rows, columns]`, in memory as such or transposed.
+fn matrix([rows, columns]: [usize; 2], range: f64, f64: bool, view: bool) -> FlexTensor {
+    primitive(match view {
+        true => random([columns, rows], range, f64).transpose(),
+        false => random([rows, columns], range, f64),
+    })
+}
+
+fn targets(n: usize, vocab: usize) -> Tensor<Flex, 1, Int> {
+    let values: Vec<i32> = (0..n).map(|i| (i * 7 % vocab) as i32).collect();
+    Tensor::from_data(TensorData::new(values, [n]), &Default::default())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn cross_entropy_is_the_references(
+        (n, vocab) in (1usize..40, 1usize..70),
+        range in prop_oneof![Just(1.0), Just(200.0)],
+        f64 in any::<bool>(),
+        view in any::<bool>(),
+    ) {
+        let logits = matrix([n, vocab], range, f64, view);
+        let targets = || targets(n, vocab).into_primitive();
+        let bound = bound(f64) * range;
+        let (losses, gradient) = Flex::cross_entropy_and_gradient(logits.clone(), targets());
+        let (expected, expected_gradient) =
+            reference::cross_entropy_and_gradient::<Flex>(logits.clone(), targets());
+        assert_same("loss", losses, expected.clone(), bound);
+        assert_same("gradient", gradient.clone(), expected_gradient, bound);
+        assert_same("loss alone", Flex::cross_entropy(logits.clone(), targets()), expected, bound);
+        let expected = reference::cross_entropy::<Flex>(logits.clone(), targets());
+        assert_same("reference alone", Flex::cross_entropy(logits, targets()), expected, bound);
+        let factors = primitive(random([n], 1.0, f64));
+        let scaled = reference::scale_rows::<Flex>(gradient.clone(), factors.clone());
+        assert_same("scaled", Flex::scale_rows(gradient, factors), scaled, bound);
+    }
+
+    #[test]
+    fn layer_norm_is_the_references(
+        (n, group, groups) in (1usize..40, 2usize..40, 1usize..5),
+        f64 in any::<bool>(),
+        view in any::<bool>(),
+        wants in any::<bool>(),
+    ) {
+        let size = group * groups;
+        // Inputs like 1e3: a variance taken as a difference of squares would lose its digits.
+        let far = random([1, 1], 1.0, f64).mul_scalar(1e3);
+        let input = Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(
+            matrix([n, size], 1.0, f64, view),
+        ));
+        let input = primitive(input + far);
+        let params = || NormParams {
+            weight: primitive(Tensor::from_data(
+                TensorData::from(&vec![1.5f64; size][..]).convert_dtype(input.dtype()),
+                (&Default::default(), input.dtype()),
+            ) as Tensor<Flex, 1>),
+            bias: primitive(Tensor::<Flex, 1>::full(
+                [size],
+                0.25,
+                (&Default::default(), input.dtype()),
+            )),
+            groups,
+            epsilon: 1e-3,
+        };
+        // f32 itself loses three digits to the offset.
+        let bound = if f64 { 1e-8 } else { 2e-2 };
+        let ours = Flex::grouped_norm(input.clone(), params());
+        let expected = reference::grouped_norm::<Flex>(input.clone(), params());
+        assert_same("output", ours, expected, bound);
+        let grad = matrix([n, size], 1.0, f64, view);
+        let ours = Flex::grouped_norm_backward(input.clone(), params(), grad.clone(), wants);
+        let expected = reference::grouped_norm_backward::<Flex>(input.clone(), params(), grad, wants);
+        assert_same("input", ours.input, expected.input, bound * 10.0);
+        prop_assert_eq!(ours.params.is_some(), wants);
+        prop_assert_eq!(expected.params.is_some(), wants);
+        if let (Some(ours), Some(expected)) = (ours.params, expected.params) {
+            assert_same("weight", ours.0, expected.0, bound * 10.0);
+            assert_same("bias", ours.1, expected.1, bound);
+        }
+    }
+}
+
+/// A loss of one entry of `at`, `change` added to it, by `f`.
+fn finite_difference(
+    at: &Tensor<Flex, 2>,
+    entry: usize,
+    f: &dyn Fn(Tensor<Flex, 2>) -> f64,
+) -> f64 {
+    let step = 1e-6;
+    let moved = |by: f64| {
+        let mut values: Vec<f64> = at.to_data().iter::<f64>().collect();
+        values[entry] += by;
+        f(Tensor::from_data(
+            TensorData::new(values, at.dims()),
+            (&Default::default(), at.dtype()),
+        ))
+    };
+    (moved(step) - moved(-step)) / (2.0 * step)
+}
+
+type Tracked = Autodiff<Flex>;
+
+/// The gradient to x of `Σ c·f(x)` with fixed uneven c, against finite differences.
+fn check<const R: usize>(
+    x: Tensor<Flex, 2>,
+    plain: impl Fn(Tensor<Flex, 2>) -> Tensor<Flex, R>,
+    tracked: impl Fn(Tensor<Tracked, 2>) -> Tensor<Tracked, R>,
+) {
+    let weights = random(plain(x.clone()).dims(), 1.0, true);
+    let sum = |x| {
+        let sum = (plain(x) * weights.clone()).sum();
+        sum.into_data().iter::<f64>().next().expect("a number")
+    };
+    let leaf = Tensor::<Tracked, 2>::from_inner(x.clone()).require_grad();
+    let output = tracked(leaf.clone()) * Tensor::from_inner(weights.clone());
+    let grads = output.sum().backward();
+    let grad: Vec<f64> = leaf
+        .grad(&grads)
+        .expect("tracked")
+        .into_data()
+        .iter::<f64>()
+        .collect();
+    for (entry, ours) in grad.into_iter().enumerate() {
+        let expected = finite_difference(&x, entry, &sum);
+        assert!(
+            (ours - expected).abs() < 1e-7,
+            "{entry}: {ours} is not {expected}"
+        );
+    }
+}
+
+#[test]
+fn the_gradient_of_cross_entropy_is_finite_differences() {
+    let targets = targets(5, 7);
+    let tracked = targets.clone();
+    check::<1>(
+        random([5, 7], 3.0, true),
+        move |x| crate::cross_entropy(x, targets.clone()),
+        move |x| crate::cross_entropy(x, Tensor::from_inner(tracked.clone())),
+    );
+}
+
+#[test]
+fn the_gradient_of_a_layer_norm_is_finite_differences() {
+    use burn::module::{Param, ParamId};
+    let (weight, bias) = (random([12], 1.0, true), random([12], 1.0, true));
+    fn param<B: crate::Backend>(tensor: Tensor<B, 1>) -> Param<Tensor<B, 1>> {
+        Param::initialized(ParamId::new(), tensor)
+    }
+    for groups in [1, 3] {
+        let plain = (param(weight.clone()), param(bias.clone()));
+        let tracked: (Param<Tensor<Tracked, 1>>, Param<Tensor<Tracked, 1>>) = (
+            param(Tensor::from_inner(weight.clone())),
+            param(Tensor::from_inner(bias.clone())),
+        );
+        check::<2>(
+            random([4, 12], 1.0, true),
+            |x| crate::layer_norm(x, &plain.0, &plain.1, groups, 1e-5),
+            |x| crate::layer_norm(x, &tracked.0, &tracked.1, groups, 1e-5),
+        );
+        // As a function of the weight: the same sum, seen from the other side.
+        let x = random([4, 12], 1.0, true);
+        check::<2>(
+            weight.clone().unsqueeze(),
+            |w| {
+                let w = param(w.reshape([12]));
+                crate::layer_norm(x.clone(), &w, &plain.1, groups, 1e-5)
+            },
+            |w| {
+                let w = Param::initialized(ParamId::new(), w.reshape([12]));
+                crate::layer_norm(Tensor::from_inner(x.clone()), &w, &tracked.1, groups, 1e-5)
+            },
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The operations in ordinary tensor operations.
+
+use super::{NormGrads, NormParams};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorPrimitive, backend::Backend};
+
+fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// `log softmax(logits)`, and of it what the targets `[n, 1]` have, negative.
+fn log_p<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> (Tensor<B, 2>, Tensor<B, 2>, Tensor<B, 2, Int>) {
+    let logits = tensor::<B, 2>(logits);
+    let n = logits.dims()[0];
+    let targets = Tensor::<B, 1, Int>::from_primitive(targets).reshape([n, 1]);
+    let log_p = log_softmax(logits, 1);
+    let losses = log_p.clone().gather(1, targets.clone()).neg();
+    (log_p, losses, targets)
+}
+
+pub(super) fn cross_entropy<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> FloatTensor<B> {
+    let (_, losses, _) = log_p::<B>(logits, targets);
+    let n = losses.dims()[0];
+    primitive(losses.reshape([n]))
+}
+
+pub(super) fn cross_entropy_and_gradient<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let (log_p, losses, targets) = log_p::<B>(logits, targets);
+    let n = losses.dims()[0];
+    let minus_one = losses.ones_like().neg();
+    let gradient = log_p
+        .exp()
+        .scatter(1, targets, minus_one, IndexingUpdateOp::Add);
+    (primitive(losses.reshape([n])), primitive(gradient))
+}
+
+pub(super) fn scale_rows<B: Backend>(
+    rows: FloatTensor<B>,
+    factors: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let factors = tensor::<B, 1>(factors);
+    let n = factors.dims()[0];
+    primitive(tensor::<B, 2>(rows) * factors.reshape([n, 1]))
+}
+
+/// Rows by group: `[n, groups, size / groups]`.
+fn grouped<B: Backend>(rows: Tensor<B, 2>, groups: usize) -> Tensor<B, 3> {
+    let [n, size] = rows.dims();
+    rows.reshape([n, groups, size / groups])
+}
+
+/// `(x − mean) / √(variance + ε)` and `1 / √(variance + ε)`, by group.
+fn normalised<B: Backend>(
+    input: Tensor<B, 2>,
+    groups: usize,
+    epsilon: f64,
+) -> (Tensor<B, 3>, Tensor<B, 3>) {
+    let x = grouped(input, groups);
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = centred.clone().square().mean_dim(2);
+    let factor = variance.add_scalar(epsilon).sqrt().recip();
+    (centred * factor.clone(), factor)
+}
+
+pub(super) fn grouped_norm<B: Backend>(
+    input: FloatTensor<B>,
+    params: NormParams<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let input = tensor::<B, 2>(input);
+    let shape = input.dims();
+    let (normalised, _) = normalised(input, params.groups, params.epsilon);
+    let weight = tensor::<B, 1>(params.weight).unsqueeze();
+    let bias = tensor::<B, 1>(params.bias).unsqueeze();
+    primitive(normalised.reshape(shape) * weight + bias)
+}
+
+pub(super) fn grouped_norm_backward<B: Backend>(
+    input: FloatTensor<B>,
+    params: NormParams<FloatTensor<B>>,
+    grad: FloatTensor<B>,
+    wants_params: bool,
+) -> NormGrads<FloatTensor<B>> {
+    let (input, grad) = (tensor::<B, 2>(input), tensor::<B, 2>(grad));
+    let shape = input.dims();
+    let (normalised, factor) = normalised(input, params.groups, params.epsilon);
+    let weight = tensor::<B, 1>(params.weight).unsqueeze();
+    let d_normalised = grouped(grad.clone() * weight, params.groups);
+    let along = (d_normalised.clone() * normalised.clone()).mean_dim(2);
+    let mean = d_normalised.clone().mean_dim(2);
+    let d_input = (d_normalised - mean - normalised.clone() * along) * factor;
+    let params = wants_params.then(|| {
+        let d_weight = (grad.clone() * normalised.reshape(shape)).sum_dim(0);
+        let d_bias = grad.sum_dim(0);
+        let vector = |sum: Tensor<B, 2>| primitive(sum.reshape([shape[1]]));
+        (vector(d_weight), vector(d_bias))
+    });
+    NormGrads {
+        input: primitive(d_input.reshape(shape)),
+        params,
+    }
+}
