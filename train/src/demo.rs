@@ -15,8 +15,8 @@ const HELD_OUT_ROWS: usize = 200;
 /// What the demo is run with.
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// The bundled model to fine-tune
-    #[arg(long, value_name = "ARCH", value_enum, default_value_t = Arch::Llama2)]
+    /// The bundled model to fine-tune, or both
+    #[arg(long, value_name = "ARCH", value_enum, default_value_t = Arch::Both)]
     pub arch: Arch,
     /// Folder for everything the demo writes [default: the first free of bone-demo, bone-demo-2, …]
     #[arg(long, value_name = "DIR")]
