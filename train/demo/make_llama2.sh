@@ -5,7 +5,7 @@
 # Usage: train/demo/make_llama2.sh OUT
 #
 # OUT/model/model.safetensors is the file committed beside this script as llama2/model.safetensors;
-# the same build on the same processor makes it bit for bit.
+# the same build on the same processor makes it bit for bit, another one with other last digits.
 set -euo pipefail
 out=${1:?usage: make_llama2.sh OUT}
 cd "$(dirname "$0")/../.."

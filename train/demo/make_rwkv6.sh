@@ -5,7 +5,7 @@
 # Usage: train/demo/make_rwkv6.sh OUT
 #
 # OUT/model/model.safetensors is the file committed beside this script as rwkv6/model.safetensors;
-# the same build on the same processor makes it bit for bit.
+# the same build on the same processor makes it bit for bit, another one with other last digits.
 set -euo pipefail
 out=${1:?usage: make_rwkv6.sh OUT}
 cd "$(dirname "$0")/../.."
