@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Makes the model that `bone demo` starts from: a LLaMA of 600,000 parameters, trained from random
-# weights by full training on sums and on numbers in words. Takes about ten minutes on two cores.
+# Makes the LLaMA that `bone demo` starts from: 600,000 parameters, trained from random weights by
+# full training on sums and on numbers in words. Takes about ten minutes on two cores.
 #
 # Usage: train/demo/make_llama2.sh OUT
 #
 # OUT/model/model.safetensors is the file committed beside this script as llama2/model.safetensors;
-# the same build on the same processor makes it bit for bit.
+# the same build on the same processor makes it bit for bit, another one with other last digits.
 set -euo pipefail
 out=${1:?usage: make_llama2.sh OUT}
 cd "$(dirname "$0")/../.."
 
-mkdir -p "$out"
+mkdir -p "$out/start"
+cp train/demo/llama2/config.json train/demo/tokenizer.json "$out/start"
 cargo run --release -p bone-train --example demo_rows >"$out/rows.jsonl"
 cargo run --release -- train \
-    --model train/demo/llama2 --init random --method full \
+    --model "$out/start" --init random --method full \
     --data "$out/rows.jsonl" --template plain \
     --out "$out/run" \
     --batch-size 64 --max-seq-len 48 --epochs 30 \

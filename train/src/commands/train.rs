@@ -167,7 +167,7 @@ fn console_phase(console: &mut dyn Reporter, what: &str) -> Result<(), CommandEr
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

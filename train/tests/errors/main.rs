@@ -7,6 +7,7 @@ mod adapters;
 #[path = "../command/mod.rs"]
 mod command;
 mod data;
+mod demo;
 mod models;
 mod refusal;
 mod settings;

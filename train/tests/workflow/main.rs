@@ -5,6 +5,7 @@
 #[path = "../command/mod.rs"]
 mod command;
 mod data_files;
+mod demo;
 mod equivalence;
 mod generation;
 mod methods;

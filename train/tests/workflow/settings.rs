@@ -118,7 +118,7 @@ fn a_merged_folder_may_be_named_with_a_slash_at_its_end() {
 #[test]
 fn the_binary_says_what_it_can_do() {
     let help = bone(["--help"]).succeeded().stdout;
-    for command in ["train", "merge", "generate", "devices"] {
+    for command in ["demo", "train", "merge", "generate", "devices"] {
         assert!(help.contains(command), "{help}");
         let help = bone([command, "--help"]).succeeded().stdout;
         assert!(help.contains("Usage: bone"), "{help}");

@@ -1,0 +1,34 @@
+//! The demo's arguments.
+
+use crate::command::text;
+use crate::refusal::{FAILURE, Scene, USAGE};
+
+#[test]
+fn what_the_demo_cannot_be_asked() {
+    let scene = Scene::new();
+    let out = scene.path("out");
+    let cases: [(&[&str], &[&str]); 4] = [
+        (
+            &["--arch", "rwkv7"],
+            &["'rwkv7'", "--arch", "llama2, rwkv6, both"],
+        ),
+        (&["--arch"], &["--arch", "llama2, rwkv6, both"]),
+        // The warm-up takes a step and must leave one.
+        (&["--steps", "1"], &["--steps", "1"]),
+        (&["--device", "gpu"], &["gpu", "auto, cpu, cuda"]),
+    ];
+    for (args, wanted) in cases {
+        let all = [&["demo", "--out", text(&out)], args].concat();
+        scene.fails(&all, USAGE, wanted);
+    }
+}
+
+#[test]
+fn the_demo_writes_over_nothing() {
+    let scene = Scene::new();
+    for arch in ["llama2", "rwkv6", "both"] {
+        let args = ["demo", "--arch", arch, "--out", text(&scene.model)];
+        let wanted = ["model: already there and not empty", "--out"];
+        scene.fails(&args, FAILURE, &wanted);
+    }
+}
