@@ -121,3 +121,111 @@ impl<B: Backend> Rwkv6<B> {
         build(config, &mut source)
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::Names;
+    use bone_lm::CausalLm;
+    use burn::backend::Flex;
+    use burn::tensor::Int;
+
+    /// C 8, two heads, three blocks, and a head that is twice as high as wide.
+    fn model() -> Rwkv6<Flex> {
+        let config = Rwkv6Config {
+            vocab_size: 16,
+            hidden_size: 8,
+            num_hidden_layers: 3,
+            head_size: 4,
+            intermediate_size: 12,
+            shift_rank: 3,
+            decay_rank: 5,
+            initial_state: false,
+            names: Names::Rwkv,
+        };
+        Rwkv6::random(config, 1, &Default::default())
+    }
+
+    fn values<const D: usize>(tensor: Tensor<Flex, D>) -> Vec<f32> {
+        tensor.into_data().iter::<f32>().collect()
+    }
+
+    #[track_caller]
+    fn close(actual: &[f32], expected: &[f32]) {
+        assert_eq!(actual.len(), expected.len());
+        for (a, e) in actual.iter().zip(expected) {
+            assert!((a - e).abs() < 1e-5, "{actual:?}, not {expected:?}");
+        }
+    }
+
+    /// The middle block has q = 1/2 and p = 2/3; the values were worked out by hand from them.
+    #[test]
+    fn vectors_are_the_published_ones() {
+        let model = model();
+        let att = &model.blocks[1].att;
+        let ends = |values: Vec<f32>| [values[0], values[1], values[7]];
+        let maa = |param: &Param<Tensor<Flex, 3>>| ends(values(param.val()));
+        // 1 − (c/8)^(2/3), and with 0.3·q more taken off, and to the power 1/3.
+        close(&maa(&att.time_maa_k), &[1.0, 0.75, 0.085_174]);
+        close(&maa(&att.time_maa_x), &[1.0, 0.75, 0.085_174]);
+        close(&maa(&att.time_maa_w), &[1.0, 0.75, 0.085_174]);
+        close(&maa(&att.time_maa_v), &[0.85, 0.6, -0.064_826]);
+        close(&maa(&att.time_maa_r), &[1.0, 0.5, 0.043_534]);
+        close(&maa(&att.time_maa_g), &[1.0, 0.5, 0.043_534]);
+        // 1 − (c/8)^(8/27).
+        let ffn = &model.blocks[1].ffn;
+        close(&maa(&ffn.time_maa_k), &[1.0, 0.459_97, 0.038_792]);
+        close(&maa(&ffn.time_maa_r), &[1.0, 0.459_97, 0.038_792]);
+        // −6 + 5·(n/7)^1.35.
+        close(&maa(&att.time_decay), &[-6.0, -5.638_517, -1.0]);
+        // (1 − n/7)/2, and 0, 0.1 and −0.1 in turn.
+        let bonus = values(att.time_faaaa.val());
+        close(&bonus[..3], &[0.5, 0.528_571, 0.257_143]);
+        // ((1 + 1)/3)^0.7.
+        close(&values(att.ln_x.weight.val())[..1], &[0.752_898]);
+    }
+
+    #[test]
+    fn matrices_are_orthogonal_or_zero_and_the_start_says_nothing() {
+        let model = model();
+        let zero = |tensor: Tensor<Flex, 2>| values(tensor).iter().all(|x| *x == 0.0);
+        for block in &model.blocks {
+            assert!(zero(block.att.output.weight.val()));
+            assert!(zero(block.ffn.value.weight.val()));
+            assert!(zero(block.ffn.receptance.weight.val()));
+            assert!(zero(block.att.time_maa_w1.val()) && zero(block.att.time_decay_w1.val()));
+            let w2 = values(block.att.time_maa_w2.val());
+            assert!(w2.iter().all(|x| x.abs() <= 0.01) && w2.iter().any(|x| x.abs() > 0.005));
+            for (layer, gain) in [
+                (&block.att.receptance, 1.0),
+                (&block.att.value, 1.0),
+                (&block.att.key, 0.1),
+                (&block.att.gate, 0.1),
+                (&block.ffn.key, 1.0),
+            ] {
+                orthogonal(layer.weight.val(), gain);
+            }
+        }
+        // 0.5·√(16/8).
+        orthogonal(model.head.weight.val(), 0.5 * 2f32.sqrt());
+        let emb = values(model.emb.weight.val());
+        assert!(emb.iter().all(|x| x.abs() <= 1e-4) && emb.iter().any(|x| x.abs() > 5e-5));
+        let tokens = Tensor::<Flex, 2, Int>::from_ints([[1, 5, 9]], &Default::default());
+        assert!(values(model.forward(tokens)).iter().all(|x| x.is_finite()));
+    }
+
+    /// The weight is `[in, out]`, and here no layer has more inputs than outputs.
+    #[track_caller]
+    fn orthogonal(weight: Tensor<Flex, 2>, gain: f32) {
+        let [inputs, _] = weight.dims();
+        let product = values(weight.clone().matmul(weight.transpose()));
+        for (at, x) in product.iter().enumerate() {
+            let wanted = if at / inputs == at % inputs {
+                gain * gain
+            } else {
+                0.0
+            };
+            assert!((x - wanted).abs() < 1e-4, "{x}, not {wanted}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 mod pieces;
 mod recurrent;
+mod rwkv6;
 
 type B = Autodiff<Flex>;
 

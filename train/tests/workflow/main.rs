@@ -12,4 +12,5 @@ mod methods;
 mod models;
 mod parts;
 mod runs;
+mod rwkv6;
 mod settings;

@@ -36,7 +36,7 @@ fn cases_without_dropout() -> impl Iterator<Item = Case> {
 }
 
 /// Training and evaluation by pieces of every size give the loss of whole sequences.
-fn loss_is_the_whole<M: TrainModel<B>>(model: &M, tolerance: f64, context: &str) {
+pub(super) fn loss_is_the_whole<M: TrainModel<B>>(model: &M, tolerance: f64, context: &str) {
     let (expected, _) = run(model, 8, PLAIN);
     assert!(expected > 0.0);
     for chunk_ctx in 1..=10 {
