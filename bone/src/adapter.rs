@@ -13,7 +13,7 @@ pub use miss_mini::{MissMini, MissMiniRecord};
 
 use crate::{AdapterConfig, Backend, BlockAxis, Variant};
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
 
 /// An adapter on one linear layer.
 #[derive(Module, Debug)]
@@ -215,6 +215,7 @@ impl<B: Backend> Adapter<B> {
 
 /// `x·W` with a weight held in any precision, computed in `x`'s.
 pub(crate) fn base_product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
-    let weight = weight.cast(x.dtype());
-    x.matmul(weight)
+    let x = x.into_primitive().tensor();
+    let output = B::product(x, weight.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(output))
 }

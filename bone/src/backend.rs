@@ -15,6 +15,9 @@ mod bone_output;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+mod product;
 
 fn tensor<B: BurnBackend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
@@ -49,6 +52,29 @@ pub struct BoneWants {
 
 /// A burn backend with the operations of the Bone method.
 pub trait Backend: BurnBackend {
+    /// `x·W`, computed in `x`'s precision.
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[n, in]`
+    /// - `weight`: `[in, out]`, in any float precision
+    /// - output: `[n, out]`
+    fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        product::forward::<Self>(input, weight)
+    }
+
+    /// The backward of [`product`](Backend::product) for an output gradient `grad` `[n, out]`:
+    /// the gradients to input and weight, each when `wants` has it. A half-precision weight is
+    /// cast anew; nothing is kept from the forward but its inputs.
+    fn product_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wants: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        product::backward::<Self>(input, weight, grad, wants)
+    }
+
     /// `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[o] + B[o]` (bone on the output axis).
     ///
     /// # Shapes

@@ -6,15 +6,15 @@
 //! own, and prints each beside the reference form. Names after `--` choose cases.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
-use bone_rwkv6::{Form, Names, Rwkv6, Rwkv6Config, Wkv6, wkv6};
+use bone_rwkv6::{Form, Rwkv6, Wkv6, wkv6};
 use bone_train::data::Batch;
 use bone_train::gradients::Gradients;
-use bone_train::memory::peak_resident_bytes;
+use bone_train::memory::{keep_freed_memory, peak_resident_bytes};
 use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::step::{Savings, backward};
 use burn::backend::{Autodiff, Flex};
-use burn::module::Param;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor, TensorData};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -90,37 +90,92 @@ fn compare(wanted: impl Fn(&str) -> bool) {
     }
 }
 
-fn model(form: Form) -> Rwkv6<B> {
-    let config = Rwkv6Config {
-        // The published orthogonal start of a whole head takes longer than the steps.
-        vocab_size: HIDDEN,
-        hidden_size: HIDDEN,
-        num_hidden_layers: LAYERS,
-        head_size: HEAD,
-        intermediate_size: HIDDEN * 7 / 2,
-        shift_rank: 32,
-        decay_rank: 64,
-        initial_state: false,
-        names: Names::Rwkv,
+/// Names and shapes of a released RWKV6's tensors.
+fn shapes() -> Vec<(String, Vec<usize>)> {
+    const FFN: usize = HIDDEN * 7 / 2;
+    let (row, square) = (vec![1, 1, HIDDEN], vec![HIDDEN, HIDDEN]);
+    let mut shapes: Vec<(String, Vec<usize>)> = vec![
+        ("emb.weight".into(), vec![VOCAB, HIDDEN]),
+        ("head.weight".into(), vec![VOCAB, HIDDEN]),
+    ];
+    let mut norms = vec!["ln_out".to_string(), "blocks.0.ln0".to_string()];
+    for layer in 0..LAYERS {
+        let block = format!("blocks.{layer}");
+        norms.extend(["ln1", "ln2", "att.ln_x"].map(|norm| format!("{block}.{norm}")));
+        let rows = [
+            "att.time_maa_x",
+            "att.time_maa_w",
+            "att.time_maa_k",
+            "att.time_maa_v",
+        ]
+        .into_iter()
+        .chain(["att.time_maa_r", "att.time_maa_g", "att.time_decay"])
+        .chain(["ffn.time_maa_k", "ffn.time_maa_r"]);
+        shapes.extend(rows.map(|name| (format!("{block}.{name}"), row.clone())));
+        let squares = ["receptance", "key", "value", "gate", "output"]
+            .map(|name| format!("att.{name}"))
+            .into_iter()
+            .chain(["ffn.receptance".to_string()]);
+        shapes.extend(squares.map(|name| (format!("{block}.{name}.weight"), square.clone())));
+        let others: [(&str, Vec<usize>); 7] = [
+            ("att.time_maa_w1", vec![HIDDEN, 5 * 32]),
+            ("att.time_maa_w2", vec![5, 32, HIDDEN]),
+            ("att.time_decay_w1", vec![HIDDEN, 64]),
+            ("att.time_decay_w2", vec![64, HIDDEN]),
+            ("att.time_faaaa", vec![HIDDEN / HEAD, HEAD]),
+            ("ffn.key.weight", vec![FFN, HIDDEN]),
+            ("ffn.value.weight", vec![HIDDEN, FFN]),
+        ];
+        shapes.extend(others.map(|(name, shape)| (format!("{block}.{name}"), shape)));
+    }
+    for norm in norms {
+        shapes.extend(["weight", "bias"].map(|of| (format!("{norm}.{of}"), vec![HIDDEN])));
+    }
+    shapes
+}
+
+/// A checkpoint of random weights, which the model maps as it maps a person's.
+fn checkpoint() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut state = 1u64;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
-    let mut model = Rwkv6::<B>::random(config, 0, &Default::default());
-    let values = |shape| {
-        let values = Tensor::random(shape, Distribution::Uniform(-0.1, 0.1), &Default::default());
-        Param::from_tensor(values)
-    };
-    model.emb.weight = values([VOCAB, HIDDEN]);
-    // As loading leaves it: [out, in] in memory, transposed.
-    model.head.weight = values([VOCAB, HIDDEN]).map(Tensor::transpose);
+    let tensors = shapes().into_iter().map(|(name, shape)| {
+        let count = shape.iter().product();
+        let norm = name.contains(".ln") || name.starts_with("ln");
+        let values: Vec<f32> = match (norm, name.ends_with(".weight")) {
+            (true, true) => vec![1.0; count],
+            (true, false) => vec![0.0; count],
+            (false, _) => (0..count).map(|_| 0.04 * uniform()).collect(),
+        };
+        (name, TensorData::new(values, shape))
+    });
+    let model = folder.path().join("model");
+    bone_lm::checkpoint::save(&model, tensors, u64::MAX, Default::default()).expect("written");
+    folder
+}
+
+fn model(form: Form, folder: &Path) -> Rwkv6<B> {
+    let model = Rwkv6::<B>::from_path(&folder.join("model"), &Default::default(), None);
     let targets = Targets::new(Selection::AllLinear);
     let adapter = AdapterConfig::new(Variant::Bone(BlockAxis::Input), RANK, targets);
-    let model = bone::attach(model, &adapter).expect("64 divides every layer");
+    let model = bone::attach(model.expect("loads"), &adapter).expect("64 divides every layer");
     bone::freeze_base(model).with_wkv6_form(Some(form))
 }
 
 /// Prints peak resident bytes, the fastest step's seconds and the share of wkv6 in it.
 fn run(form: Form, recompute: bool) {
     let device = Default::default();
-    let mut model = model(form);
+    // As `bone train` does.
+    if !recompute {
+        keep_freed_memory();
+    }
+    let folder = checkpoint();
+    let mut model = model(form, folder.path());
     let batch = Batch {
         rows: ROWS,
         len: LEN,

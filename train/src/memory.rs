@@ -1,10 +1,12 @@
 //! The memory a run will take, what the machine has, and what the process holds.
 
+mod allocator;
 mod estimate;
 mod limit;
 mod process;
 mod shape;
 
+pub use allocator::keep_freed_memory;
 pub use estimate::{Estimate, MemoryError, Term};
 pub use limit::{MemoryLimit, MemorySource, WeightsError, available_memory, check_weights};
 pub use process::{peak_resident_bytes, resident_bytes};

@@ -44,7 +44,27 @@ fn product<B: Backend, C: CheckpointStrategy>(
     output
 }
 
+fn base_backward<B: Backend>(
+    [input, weight]: [FloatTensor<B>; 2],
+    grads: [Option<FloatTensor<B>>; 1],
+    wants: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
+    match grads {
+        [Some(grad)] => B::product_backward(input, weight, grad, wants),
+        [None] => [None, None],
+    }
+}
+
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
+    fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let saved = [input.primitive.clone(), weight.primitive.clone()];
+        let [x, w] = saved.clone();
+        let output = B::product(x, w);
+        let inputs = [Some(&input), Some(&weight)];
+        let [output] = record::<B, C, _, 2, 1>(inputs, [output], saved, base_backward::<B>);
+        output
+    }
+
     fn bone_output_product(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,

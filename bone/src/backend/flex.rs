@@ -1,15 +1,51 @@
 //! On the processor.
 
 use super::{Backend, BoneGrads, BoneWants};
-use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
-use burn_flex::Flex;
+use burn::tensor::{DType, Tensor};
+use burn_flex::{Flex, FlexTensor};
 
 mod bone_input;
+mod gemm;
+mod product;
 #[cfg(test)]
 mod tests;
 
+fn cast(tensor: FlexTensor, dtype: DType) -> FlexTensor {
+    let tensor: Tensor<Flex, 2> = super::tensor(tensor);
+    super::primitive(tensor.cast(dtype))
+}
+
+/// A weight in the precision of `other`.
+fn weight_like(weight: FlexTensor, other: &FlexTensor) -> FlexTensor {
+    match weight.dtype() == other.dtype() {
+        true => weight,
+        false => cast(weight, other.dtype()),
+    }
+}
+
 impl Backend for Flex {
+    fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        match input.dtype() {
+            DType::F32 => product::forward::<f32>(input, weight),
+            DType::F64 => product::forward::<f64>(input, weight),
+            _ => super::product::forward::<Self>(input, weight),
+        }
+    }
+
+    fn product_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wants: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        match input.dtype() {
+            DType::F32 => product::backward::<f32>(input, weight, grad, wants),
+            DType::F64 => product::backward::<f64>(input, weight, grad, wants),
+            _ => super::product::backward::<Self>(input, weight, grad, wants),
+        }
+    }
+
     fn bone_input_product(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -1,8 +1,8 @@
 use crate::{Attention, KeyValueCache, LlamaContext};
 use bone::BoneLinear;
-use bone_lm::{Backend, Block, RmsNorm};
+use bone_lm::{Backend, Block, Gate, RmsNorm, gated};
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::Tensor;
 
 /// SwiGLU feed-forward: `down(silu(gate(x)) · up(x))`.
 #[derive(Module, Debug)]
@@ -20,8 +20,9 @@ impl<B: Backend> Mlp<B> {
     ///
     /// - hidden: `[batch, len, hidden_size]`, and so the output
     pub fn forward(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
-        let gate = silu(self.gate_proj.forward(hidden.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(hidden))
+        let gate = self.gate_proj.forward(hidden.clone());
+        let hidden = gated(gate, self.up_proj.forward(hidden), Gate::Silu);
+        self.down_proj.forward(hidden)
     }
 }
 

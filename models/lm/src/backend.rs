@@ -11,6 +11,8 @@ mod autodiff;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod reference;
 
 /// Scale, shift and groups of a [grouped norm](Backend::grouped_norm).
@@ -33,6 +35,17 @@ pub struct NormGrads<T> {
     pub input: T,
     /// Gradients to weight and bias, `[size]`, when they were asked for.
     pub params: Option<(T, T)>,
+}
+
+/// What a gate does with its input before it is multiplied with the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// `x · σ(x)`, of SwiGLU.
+    Silu,
+    /// `σ(x) = 1 / (1 + e^−x)`.
+    Sigmoid,
+    /// `max(x, 0)`; of a tensor and itself it is the squared ReLU.
+    Relu,
 }
 
 /// A backend that can run the language models.
@@ -60,6 +73,26 @@ pub trait Backend: bone::Backend {
     /// Multiplies each row of `rows` `[n, size]` by its own of `factors` `[n]`.
     fn scale_rows(rows: FloatTensor<Self>, factors: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::scale_rows::<Self>(rows, factors)
+    }
+
+    /// `f(gate) · value`, element by element, of tensors of one shape.
+    fn gated(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        function: Gate,
+    ) -> FloatTensor<Self> {
+        reference::gated::<Self>(gate, value, function)
+    }
+
+    /// The backward of [`gated`](Backend::gated) for an output gradient `grad`: those to gate and
+    /// value. Nothing is kept from the forward but its inputs.
+    fn gated_backward(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        function: Gate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        reference::gated_backward::<Self>(gate, value, grad, function)
     }
 
     /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.

@@ -13,6 +13,9 @@ mod autodiff;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+pub(crate) mod token_mix;
 
 /// A backend that can run RWKV6.
 pub trait Backend: bone_lm::Backend {
@@ -21,6 +24,56 @@ pub trait Backend: bone_lm::Backend {
         let _ = dtype;
         None
     }
+
+    /// `x_t + (x_{t−1} − x_t)·μ` for each μ of the inputs, `[batch, len, size]` each.
+    fn token_mix<const K: usize>(inputs: TokenMix<FloatTensor<Self>, K>) -> [FloatTensor<Self>; K] {
+        token_mix::forward::<Self, K>(inputs)
+    }
+
+    /// The backward of [`token_mix`](Backend::token_mix) for the outputs' gradients, where `None`
+    /// is zero. Nothing is kept from the forward but its inputs.
+    fn token_mix_backward<const K: usize>(
+        inputs: TokenMix<FloatTensor<Self>, K>,
+        grads: [Option<FloatTensor<Self>>; K],
+        wants: TokenMixWants,
+    ) -> TokenMixGrads<FloatTensor<Self>, K> {
+        token_mix::backward::<Self, K>(inputs, grads, wants)
+    }
+}
+
+/// What tokens are mixed from.
+#[derive(Debug, Clone)]
+pub struct TokenMix<T, const K: usize> {
+    /// `[batch, len, size]`.
+    pub x: T,
+    /// The tokens before the first, `[batch, size]`; `None` is zero.
+    pub before: Option<T>,
+    /// The part of each μ that all tokens share, `[1, 1, size]`.
+    pub maa: [T; K],
+    /// The part that each token has for itself, `[K, batch · len, size]`; `None` is zero.
+    pub by_data: Option<T>,
+}
+
+/// Which gradients a [`Backend::token_mix_backward`] has to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenMixWants {
+    /// Those to x and the tokens before.
+    pub x: bool,
+    /// Those to the shared parts.
+    pub maa: bool,
+}
+
+/// The gradients to a [`TokenMix`]'s tensors, in their shapes.
+#[derive(Debug, Clone)]
+pub struct TokenMixGrads<T, const K: usize> {
+    /// To x, when it was asked for.
+    pub x: Option<T>,
+    /// To the tokens before, when there are any and x was asked for.
+    pub before: Option<T>,
+    /// To the shared parts, when they were asked for.
+    pub maa: Option<[T; K]>,
+    /// To the tokens' own parts, when there are any.
+    pub by_data: Option<T>,
 }
 
 /// One tensor for each input of wkv6: the inputs themselves, or the gradients to them.

@@ -1,11 +1,10 @@
-use crate::state::{last, previous};
+use crate::state::last;
+use crate::token_mix::token_mix;
 use crate::{Backend, Rwkv6Context, Rwkv6State};
 use bone::BoneLinear;
+use bone_lm::{Gate, gated};
 use burn::module::{Module, Param};
-use burn::tensor::{
-    Tensor,
-    activation::{relu, sigmoid},
-};
+use burn::tensor::Tensor;
 
 /// The feed-forward part: squared ReLU between two layers, gated, after a token shift.
 #[derive(Module, Debug)]
@@ -32,12 +31,15 @@ impl<B: Backend> ChannelMix<B> {
         context: &Rwkv6Context<B>,
         state: &mut Rwkv6State<B>,
     ) -> Tensor<B, 3> {
-        let dtype = hidden.dtype();
         let x = context.fill(hidden, 0.0);
-        let d = previous(&x, state.ffn_shift.replace(last(&x))) - x.clone();
-        let mix = |maa: &Param<Tensor<B, 3>>| x.clone() + d.clone() * maa.val().cast(dtype);
-        let key = relu(self.key.forward(mix(&self.time_maa_k))).square();
-        let gate = sigmoid(self.receptance.forward(mix(&self.time_maa_r)));
-        gate * self.value.forward(key)
+        let before = state.ffn_shift.replace(last(&x));
+        let [xk, xr] = token_mix(x, before, [&self.time_maa_k, &self.time_maa_r], None);
+        let key = self.key.forward(xk);
+        let key = gated(key.clone(), key, Gate::Relu);
+        gated(
+            self.receptance.forward(xr),
+            self.value.forward(key),
+            Gate::Sigmoid,
+        )
     }
 }

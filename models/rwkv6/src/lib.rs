@@ -12,10 +12,14 @@ mod model;
 mod names;
 mod state;
 mod time_mix;
+mod token_mix;
 mod weights;
 mod wkv6;
 
-pub use backend::{Backend, Wkv6Backward, Wkv6Forward, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
+pub use backend::{
+    Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Backward, Wkv6Forward, Wkv6Inputs,
+    Wkv6Kernel, Wkv6Outputs,
+};
 pub use block::Rwkv6Block;
 pub use channel_mix::ChannelMix;
 pub use config::Rwkv6Config;

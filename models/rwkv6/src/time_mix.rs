@@ -1,8 +1,10 @@
-use crate::state::{last, previous};
+use crate::state::last;
+use crate::token_mix::token_mix;
 use crate::{Backend, Form, HeadNorm, Rwkv6Context, Rwkv6State, Wkv6, wkv6};
 use bone::BoneLinear;
+use bone_lm::{Gate, gated};
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, activation::silu};
+use burn::tensor::{DType, Tensor};
 
 /// Under this w the decay `exp(−exp(w))` is 1 in any float.
 const NO_DECAY: f64 = -1e4;
@@ -65,13 +67,13 @@ impl<B: Backend> TimeMix<B> {
     ) -> Tensor<B, 3> {
         let dtype = hidden.dtype();
         let x = context.fill(hidden, 0.0);
-        let before = previous(&x, state.att_shift.replace(last(&x)));
+        let before = state.att_shift.replace(last(&x));
         let [xw, xk, xv, xr, xg] = self.mix(x, before);
 
         let receptance = self.receptance.forward(xr);
         let key = context.fill(self.key.forward(xk), 0.0);
         let value = self.value.forward(xv);
-        let gate = silu(self.gate.forward(xg));
+        let gate = self.gate.forward(xg);
         let low_rank =
             |x: Tensor<B, 3>, w: &Param<Tensor<B, 2>>| x.matmul(w.val().cast(dtype).unsqueeze());
         let decay = low_rank(
@@ -93,23 +95,23 @@ impl<B: Backend> TimeMix<B> {
             self.form,
         );
         state.wkv = Some(after);
-        self.output.forward(self.ln_x.forward(mixed) * gate)
+        let gated = gated(gate, self.ln_x.forward(mixed), Gate::Silu);
+        self.output.forward(gated)
     }
 
     /// The inputs of w, k, v, r and g: each token with its predecessor mixed in.
-    fn mix(&self, x: Tensor<B, 3>, before: Tensor<B, 3>) -> [Tensor<B, 3>; 5] {
+    fn mix(&self, x: Tensor<B, 3>, before: Option<Tensor<B, 2>>) -> [Tensor<B, 3>; 5] {
         let dtype = x.dtype();
         let [batch, len, size] = x.dims();
         let [_, rank, _] = self.time_maa_w2.lazy_shape().dims();
-        let d = before - x.clone();
-        let cast = |maa: &Param<Tensor<B, 3>>| maa.val().cast(dtype);
-        let low = (x.clone() + d.clone() * cast(&self.time_maa_x))
+        let [low] = token_mix(x.clone(), before.clone(), [&self.time_maa_x], None);
+        let low = low
             .reshape([batch * len, size])
             .matmul(self.time_maa_w1.val().cast(dtype))
             .tanh();
         let fifths = low.reshape([batch * len, 5, rank]).swap_dims(0, 1);
         // [5, tokens, hidden_size]
-        let by_data = fifths.matmul(cast(&self.time_maa_w2));
+        let by_data = fifths.matmul(self.time_maa_w2.val().cast(dtype));
         let maas = [
             &self.time_maa_w,
             &self.time_maa_k,
@@ -117,15 +119,7 @@ impl<B: Backend> TimeMix<B> {
             &self.time_maa_r,
             &self.time_maa_g,
         ];
-        let mut index = 0;
-        maas.map(|maa| {
-            let m = by_data
-                .clone()
-                .slice_dim(0, index..index + 1)
-                .reshape([batch, len, size]);
-            index += 1;
-            x.clone() + d.clone() * (m + cast(maa))
-        })
+        token_mix(x, before, maas, Some(by_data))
     }
 
     /// `time_state` for every row, transposed to the running state.

@@ -5,7 +5,7 @@ use crate::config::{self, DtypeChoice, Init, Method, Parts, TrainArgs, TrainConf
 use crate::data::{BatchConfig, Batches};
 use crate::dataset::{self, Dataset};
 use crate::device;
-use crate::memory::{Estimate, RunShape, available_memory, human};
+use crate::memory::{Estimate, RunShape, available_memory, human, keep_freed_memory};
 use crate::models::{self, ModelInfo, ModelSource};
 use crate::report::{self, Event, Reporter};
 use crate::step::Savings;
@@ -64,6 +64,9 @@ pub fn run_config(
     let limit = available_memory();
     if device.kind == device::Kind::Cpu {
         estimate.check(limit)?;
+    }
+    if !config.recompute {
+        keep_freed_memory();
     }
 
     let vocab_size = info.shape.vocab_size;

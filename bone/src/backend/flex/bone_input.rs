@@ -1,20 +1,17 @@
-//! Bone on the input axis: burn's products, and between them one pass over memory where tensor
-//! operations take several, some of them element by element on one thread.
+//! Bone on the input axis: the small products of the adapter go straight to where their results
+//! belong, a few rows at a time, so that nothing is transposed, copied or added up afterwards.
 
-use crate::backend::bone_input::slices;
-use crate::backend::{BoneGrads, BoneWants, primitive, tensor};
-use burn::tensor::{Element, Tensor, TensorData};
-use burn_flex::{Flex, FlexTensor};
-use bytemuck::Pod;
+use super::gemm::{
+    Matrix, Real, add_product, forwards, matrix, product as matrix_product, product_to,
+};
+use super::weight_like;
+use crate::backend::{BoneGrads, BoneWants};
+use burn::tensor::TensorData;
+use burn_flex::FlexTensor;
 use rayon::prelude::*;
-use std::ops::AddAssign;
 
-/// Rows a thread takes at once.
-const ROWS: usize = 16;
-
-pub(super) trait Real: Element + Pod + AddAssign {}
-
-impl<T: Element + Pod + AddAssign> Real for T {}
+/// Rows a thread takes at once: one product's share that stays in a core's cache.
+const ROWS: usize = 128;
 
 /// `a += b`, element by element.
 #[inline]
@@ -24,31 +21,54 @@ fn add<T: Real>(a: &mut [T], b: &[T]) {
     }
 }
 
-/// Adds `slices` `[in/r, n, r]` to `rows` `[n, in]`, and to `sum` `[n, r]` where there is one.
-fn add_slices<T: Real>(rows: &mut [T], slices: &[T], r: usize, n: usize, sum: Option<&mut [T]>) {
-    if slices.is_empty() {
-        return;
+fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    std::array::from_fn(|axis| tensor.layout().shape()[axis])
+}
+
+/// The adapter's blocks `[in/r, r, r]`, one after the other.
+struct Blocks<'a, T> {
+    values: &'a [T],
+    r: usize,
+}
+
+impl<T: Real> Blocks<'_, T> {
+    fn all(&self) -> impl Iterator<Item = Matrix<'_, T>> {
+        let r = self.r;
+        self.values
+            .chunks_exact(r * r)
+            .map(move |block| Matrix::rows(block, [r, r], r))
     }
-    let width = slices.len() / n;
-    let add_row = |index: usize, row: &mut [T], mut sum: Option<&mut [T]>| {
-        for (k, part) in row.chunks_exact_mut(r).enumerate() {
-            let slice = &slices[(k * n + index) * r..][..r];
-            add(part, slice);
-            if let Some(sum) = &mut sum {
-                add(sum, slice);
+}
+
+/// Slice `k` of some rows of width `d_input`.
+fn slice<T: Real>(rows: &[T], k: usize, r: usize, d_input: usize) -> Matrix<'_, T> {
+    Matrix::rows(&rows[k * r..], [rows.len() / d_input, r], d_input)
+}
+
+/// `x + z` `[n, in]` and `Σ_k z_k` `[n, r]`, for `x` row by row.
+fn mixed<T: Real>(x: &[T], blocks: &Blocks<'_, T>, d_input: usize) -> (Vec<T>, Vec<T>) {
+    let r = blocks.r;
+    let mut mixed = x.to_vec();
+    let mut sum = vec![T::ZERO; x.len() / d_input * r];
+    mixed
+        .par_chunks_mut(ROWS * d_input)
+        .zip(x.par_chunks(ROWS * d_input))
+        .zip(sum.par_chunks_mut(ROWS * r))
+        .for_each_init(Vec::new, |z, ((mixed, x), sum)| {
+            z.resize(sum.len(), T::ZERO);
+            for (k, block) in blocks.all().enumerate() {
+                product_to(z, r, slice(x, k, r, d_input), block.transposed());
+                add(sum, z);
+                for (row, z) in mixed.chunks_exact_mut(d_input).zip(z.chunks_exact(r)) {
+                    add(&mut row[k * r..][..r], z);
+                }
             }
-        }
-    };
-    let rows = rows.par_chunks_exact_mut(width).with_min_len(ROWS);
-    match sum {
-        Some(sum) => rows
-            .zip(sum.par_chunks_exact_mut(r))
-            .enumerate()
-            .for_each(|(index, (row, sum))| add_row(index, row, Some(sum))),
-        None => rows
-            .enumerate()
-            .for_each(|(index, row)| add_row(index, row, None)),
-    }
+        });
+    (mixed, sum)
 }
 
 /// Adds each row of `tile` `[n, r]` to all slices of the row of `rows` `[n, ..]`.
@@ -58,7 +78,7 @@ fn add_tiled<T: Real>(rows: &mut [T], tile: &[T], r: usize) {
     }
     let width = rows.len() / (tile.len() / r);
     rows.par_chunks_exact_mut(width)
-        .with_min_len(ROWS)
+        .with_min_len(16)
         .zip(tile.par_chunks_exact(r))
         .for_each(|(row, tile)| {
             for part in row.chunks_exact_mut(r) {
@@ -67,38 +87,23 @@ fn add_tiled<T: Real>(rows: &mut [T], tile: &[T], r: usize) {
         });
 }
 
-/// A copy of a tensor's values, in its order.
-fn values<T: Real>(tensor: &FlexTensor) -> Vec<T> {
-    tensor.to_contiguous().storage::<T>().to_vec()
-}
-
-fn made<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> Tensor<Flex, D> {
-    tensor(FlexTensor::from_data(TensorData::new(values, shape)))
-}
-
-/// `x + z` `[n, in]` and `Σ_k z_k`, `n·r` values.
-fn mixed<T: Real>(x: FlexTensor, block: &Tensor<Flex, 3>) -> (Tensor<Flex, 2>, Vec<T>) {
-    let r = block.dims()[1];
-    let mut mixed = values::<T>(&x);
-    let x = tensor::<Flex, 2>(x);
-    let [n, d_input] = x.dims();
-    let z = primitive(slices(x, block).matmul(block.clone().transpose())).to_contiguous();
-    let mut sum = vec![T::from_elem(0); n * r];
-    add_slices(&mut mixed, z.storage::<T>(), r, n, Some(&mut sum));
-    (made(mixed, [n, d_input]), sum)
-}
-
 pub(super) fn product<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
     block: FlexTensor,
 ) -> FlexTensor {
-    let (w, block) = (tensor::<Flex, 2>(weight), tensor::<Flex, 3>(block));
-    let r = block.dims()[1];
-    let (mixed, sum) = mixed::<T>(input, &block);
-    let mut y = primitive(mixed.matmul(w.cast(block.dtype())));
-    add_tiled(y.storage_mut::<T>(), &sum, r);
-    y
+    let weight = forwards(weight_like(weight, &block));
+    let (x, block) = (input.to_contiguous(), block.to_contiguous());
+    let ([n, d_input], [_, d_output]) = (shape(&x), shape(&weight));
+    let [_, r, _] = shape(&block);
+    let blocks = Blocks {
+        values: block.storage::<T>(),
+        r,
+    };
+    let (mixed, sum) = mixed(x.storage::<T>(), &blocks, d_input);
+    let mut y = matrix_product(Matrix::rows(&mixed, [n, d_input], d_input), matrix(&weight));
+    add_tiled(&mut y, &sum, r);
+    tensor(y, [n, d_output])
 }
 
 pub(super) fn backward<T: Real>(
@@ -108,16 +113,27 @@ pub(super) fn backward<T: Real>(
     grad: FlexTensor,
     wants: BoneWants,
 ) -> BoneGrads<FlexTensor> {
-    let (w, block) = (tensor::<Flex, 2>(weight), tensor::<Flex, 3>(block));
-    let grad = grad.to_contiguous();
-    let d_output = tensor::<Flex, 2>(grad.clone());
+    let of_weight = weight.dtype();
+    let weight = forwards(weight_like(weight, &block));
+    let [x, block, grad] = [input, block, grad].map(|tensor| tensor.to_contiguous());
+    let ([n, d_input], [_, d_output]) = (shape(&x), shape(&grad));
+    let [count, r, _] = shape(&block);
+    let blocks = Blocks {
+        values: block.storage::<T>(),
+        r,
+    };
+    let (x, g) = (x.storage::<T>(), grad.storage::<T>());
+    let g_matrix = Matrix::rows(g, [n, d_output], d_output);
+
     let d_weight = wants.weight.then(|| {
-        let (mixed, _) = mixed::<T>(input.clone(), &block);
-        let product = mixed.transpose().matmul(d_output.clone());
-        primitive(product.cast(w.dtype()))
+        let (mixed, _) = mixed(x, &blocks, d_input);
+        let mixed = Matrix::rows(&mixed, [n, d_input], d_input);
+        let product = tensor(
+            matrix_product(mixed.transposed(), g_matrix),
+            [d_input, d_output],
+        );
+        super::cast(product, of_weight)
     });
-    let [n, out] = d_output.dims();
-    let r = block.dims()[1];
     if !(wants.input || wants.block) {
         return BoneGrads {
             input: None,
@@ -125,26 +141,38 @@ pub(super) fn backward<T: Real>(
             block: None,
         };
     }
-    let mut through_sum = vec![T::from_elem(0); n * r];
+    let mut through_sum = vec![T::ZERO; n * r];
     through_sum
         .par_chunks_exact_mut(r)
-        .with_min_len(ROWS)
-        .zip(grad.storage::<T>().par_chunks_exact(out))
+        .with_min_len(16)
+        .zip(g.par_chunks_exact(d_output))
         .for_each(|(sum, row)| row.chunks_exact(r).for_each(|part| add(sum, part)));
-    let mut through_base =
-        primitive(d_output.matmul(w.cast(block.dtype()).transpose())).to_contiguous();
-    let mut d_z = values::<T>(&through_base);
+    let mut through_base = matrix_product(g_matrix, matrix(&weight).transposed());
+    let mut d_z = through_base.clone();
     add_tiled(&mut d_z, &through_sum, r);
-    let x = tensor::<Flex, 2>(input);
-    let d_z = slices(made(d_z, x.dims()), &block);
-    let d_block = wants
-        .block
-        .then(|| primitive(d_z.clone().transpose().matmul(slices(x, &block))));
+
+    let d_block = wants.block.then(|| {
+        let mut d_block = vec![T::ZERO; count * r * r];
+        d_block
+            .par_chunks_exact_mut(r * r)
+            .enumerate()
+            .for_each(|(k, d_block)| {
+                let d_z = slice(&d_z, k, r, d_input).transposed();
+                product_to(d_block, r, d_z, slice(x, k, r, d_input));
+            });
+        tensor(d_block, [count, r, r])
+    });
     let d_input = wants.input.then(|| {
-        let through_block = primitive(d_z.matmul(block)).to_contiguous();
-        let slices = through_block.storage::<T>();
-        add_slices(through_base.storage_mut::<T>(), slices, r, n, None);
         through_base
+            .par_chunks_mut(ROWS * d_input)
+            .zip(d_z.par_chunks(ROWS * d_input))
+            .for_each(|(d_x, d_z)| {
+                for (k, block) in blocks.all().enumerate() {
+                    let d_z = slice(d_z, k, r, d_input);
+                    add_product(&mut d_x[k * r..], d_input, d_z, block);
+                }
+            });
+        tensor(through_base, [n, d_input])
     });
     BoneGrads {
         input: d_input,

@@ -1,6 +1,6 @@
 //! The processor's own bodies against the reference bodies.
 
-use crate::backend::{Backend, BoneWants, bone_input, primitive, tensor};
+use crate::backend::{Backend, BoneWants, bone_input, primitive, product, tensor};
 use burn::tensor::{Distribution, FloatDType, Tensor};
 use burn_flex::{Flex, FlexTensor};
 use proptest::prelude::*;
@@ -101,4 +101,35 @@ fn a_view_into_the_middle_of_a_tensor_is_read_where_it_lies() {
         )
     };
     assert_same("y", Some(product(part)), Some(product(copy)), 1e-6);
+}
+
+proptest! {
+    #[test]
+    fn products_are_the_references(
+        n in 1..40usize, d_input in 1..150usize, d_output in 1..150usize,
+        views: bool, half: bool, f64: bool, wants: [bool; 2],
+    ) {
+        let (dtype, bound) = match f64 {
+            true => (FloatDType::F64, 1e-11),
+            false => (FloatDType::F32, 1e-4),
+        };
+        let matrix = |rows, columns, dtype| primitive(match views {
+            true => random([columns, rows], dtype).transpose(),
+            false => random([rows, columns], dtype),
+        });
+        let of_weight = if half { FloatDType::BF16 } else { dtype };
+        let x = matrix(n, d_input, dtype);
+        let weight = matrix(d_input, d_output, of_weight);
+        let grad = matrix(n, d_output, dtype);
+        let ours = Flex::product(x.clone(), weight.clone());
+        let expected = product::forward::<Flex>(x.clone(), weight.clone());
+        assert_same("forward", Some(ours), Some(expected), bound);
+        let ours = Flex::product_backward(x.clone(), weight.clone(), grad.clone(), wants);
+        let expected = product::backward::<Flex>(x, weight, grad, wants);
+        for (what, (ours, expected)) in ["input", "weight"].iter().zip(ours.into_iter().zip(expected)) {
+            // One unit in the last place of bf16, where the gradient is rounded to it.
+            let bound = if half && *what == "weight" { 0.2 } else { bound };
+            assert_same(what, ours, expected, bound);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The operations' backwards as nodes of burn's autodiff graph.
 
-use super::{Backend, NormParams};
+use super::{Backend, Gate, NormParams};
 use bone::graph::{record, take_values};
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -34,6 +34,18 @@ fn grouped_norm_backward<B: Backend>(
     [Some(grads.input), weight, bias]
 }
 
+fn gated_backward<B: Backend>(
+    (gate, value, function): (FloatTensor<B>, FloatTensor<B>, Gate),
+    grads: [Option<FloatTensor<B>>; 1],
+    _wants: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
+    let [Some(grad)] = grads else {
+        return [const { None }; 2];
+    };
+    let (gate, value) = B::gated_backward(gate, value, grad, function);
+    [Some(gate), Some(value)]
+}
+
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         let (values, place) = take_values::<B, C>(logits);
@@ -41,6 +53,18 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         let backward = cross_entropy_backward::<B>;
         let [losses] = record::<B, C, _, 1, 1>([Some(&place)], [losses], gradient, backward);
         losses
+    }
+
+    fn gated(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        function: Gate,
+    ) -> FloatTensor<Self> {
+        let saved = (gate.primitive.clone(), value.primitive.clone(), function);
+        let output = B::gated(saved.0.clone(), saved.1.clone(), function);
+        let inputs = [Some(&gate), Some(&value)];
+        let [output] = record::<B, C, _, 2, 1>(inputs, [output], saved, gated_backward::<B>);
+        output
     }
 
     fn grouped_norm(

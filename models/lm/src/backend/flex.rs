@@ -1,13 +1,15 @@
 //! On the processor: one pass over memory, rows in parallel.
 
-use super::{Backend, NormGrads, NormParams, reference};
+use super::{Backend, Gate, NormGrads, NormParams, reference};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Element};
 use burn_flex::{Flex, FlexTensor};
 use bytemuck::Pod;
+use pulp::{Arch, Simd, WithSimd};
 use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
 mod cross_entropy;
+mod gate;
 mod norm;
 #[cfg(test)]
 mod tests;
@@ -35,15 +37,16 @@ trait Real:
 }
 
 macro_rules! real {
-    ($type:ident) => {
+    ($type:ident, $exp:path) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
 
             fn from_f64(value: f64) -> Self {
                 value as $type
             }
+            #[inline(always)]
             fn exp(self) -> Self {
-                $type::exp(self)
+                $exp(self)
             }
             fn ln(self) -> Self {
                 $type::ln(self)
@@ -55,8 +58,31 @@ macro_rules! real {
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32, crate::math::exp);
+real!(f64, f64::exp);
+
+/// A loop that is compiled for every width of vector and run at the widest the processor has.
+trait Loop {
+    type Output;
+
+    /// It and all that it calls are to be inlined: what is not is compiled for the narrowest.
+    fn run(self) -> Self::Output;
+}
+
+struct Wide<L>(L);
+
+impl<L: Loop> WithSimd for Wide<L> {
+    type Output = L::Output;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> L::Output {
+        self.0.run()
+    }
+}
+
+fn wide<L: Loop>(work: L) -> L::Output {
+    Arch::new().dispatch(Wide(work))
+}
 
 /// `Σ term(a, b)` in lanes that the compiler can put into vector registers.
 #[inline(always)]
@@ -106,6 +132,31 @@ impl Backend for Flex {
             DType::F32 => cross_entropy::scale_rows::<f32>(own(rows), &factors),
             DType::F64 => cross_entropy::scale_rows::<f64>(own(rows), &factors),
             _ => reference::scale_rows::<Self>(rows, factors),
+        }
+    }
+
+    fn gated(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        function: Gate,
+    ) -> FloatTensor<Self> {
+        match gate.dtype() {
+            DType::F32 => gate::forward::<f32>(&gate, &value, function),
+            DType::F64 => gate::forward::<f64>(&gate, &value, function),
+            _ => reference::gated::<Self>(gate, value, function),
+        }
+    }
+
+    fn gated_backward(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        function: Gate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match gate.dtype() {
+            DType::F32 => gate::backward::<f32>(&gate, &value, &grad, function),
+            DType::F64 => gate::backward::<f64>(&gate, &value, &grad, function),
+            _ => reference::gated_backward::<Self>(gate, value, grad, function),
         }
     }
 

@@ -1,9 +1,11 @@
 //! The operations in ordinary tensor operations.
 
-use super::{NormGrads, NormParams};
-use burn::tensor::activation::log_softmax;
+use super::{Gate, NormGrads, NormParams};
+use burn::tensor::activation::{log_softmax, relu, sigmoid};
 use burn::tensor::ops::{FloatTensor, IntTensor};
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorPrimitive, backend::Backend};
+use burn::tensor::{
+    IndexingUpdateOp, Int, Shape, Tensor, TensorMetadata, TensorPrimitive, backend::Backend,
+};
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
@@ -112,4 +114,60 @@ pub(super) fn grouped_norm_backward<B: Backend>(
         input: primitive(d_input.reshape(shape)),
         params,
     }
+}
+
+/// `f(x)` and `f'(x)`.
+fn gate<B: Backend>(x: Tensor<B, 1>, function: Gate) -> (Tensor<B, 1>, Tensor<B, 1>) {
+    match function {
+        Gate::Silu => {
+            let s = sigmoid(x.clone());
+            let y = x.clone() * s.clone();
+            let slope = s.clone() + y.clone() * (s.neg() + 1.0);
+            (y, slope)
+        }
+        Gate::Sigmoid => {
+            let s = sigmoid(x);
+            (s.clone(), s.clone() * (s.neg() + 1.0))
+        }
+        Gate::Relu => {
+            let dtype = x.dtype();
+            let slope = x.clone().greater_elem(0.0).float().cast(dtype);
+            (relu(x), slope)
+        }
+    }
+}
+
+/// As one row, and its shape.
+fn flat<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 1> {
+    let count = tensor.shape().num_elements();
+    Tensor::from_primitive(TensorPrimitive::Float(B::float_reshape(
+        tensor,
+        Shape::from([count]),
+    )))
+}
+
+pub(super) fn gated<B: Backend>(
+    gate: FloatTensor<B>,
+    value: FloatTensor<B>,
+    function: Gate,
+) -> FloatTensor<B> {
+    let shape = gate.shape();
+    let (gate, _) = self::gate(flat::<B>(gate), function);
+    B::float_reshape(primitive(gate * flat::<B>(value)), shape)
+}
+
+pub(super) fn gated_backward<B: Backend>(
+    gate: FloatTensor<B>,
+    value: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    function: Gate,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let shape = gate.shape();
+    let (gate, slope) = self::gate(flat::<B>(gate), function);
+    let grad = flat::<B>(grad);
+    let d_gate = primitive(grad.clone() * flat::<B>(value) * slope);
+    (
+        B::float_reshape(d_gate, shape.clone()),
+        B::float_reshape(primitive(grad * gate), shape),
+    )
 }

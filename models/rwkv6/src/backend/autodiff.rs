@@ -1,6 +1,6 @@
 //! The kernel's backward as a node of burn's autodiff graph.
 
-use super::{Backend, Wkv6Backward, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
+use super::{Backend, TokenMix, TokenMixWants, Wkv6Backward, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
 use bone::graph::record;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::DType;
@@ -50,6 +50,30 @@ fn forward<B: Backend, C: CheckpointStrategy>(
     Wkv6Outputs { output, state }
 }
 
+/// Inputs of a token mix as a node has them: x, the tokens before, the tokens' own parts, and up
+/// to five shared ones.
+const MOST: usize = 5;
+
+fn token_mix_backward<B: Backend, const K: usize>(
+    inputs: TokenMix<FloatTensor<B>, K>,
+    grads: [Option<FloatTensor<B>>; K],
+    wants: [bool; 3 + MOST],
+) -> [Option<FloatTensor<B>>; 3 + MOST] {
+    let [x, before, _, maa @ ..] = wants;
+    let wants = TokenMixWants {
+        x: x || before,
+        maa: maa.contains(&true),
+    };
+    let grads = B::token_mix_backward(inputs, grads, wants);
+    let mut results = [const { None }; 3 + MOST];
+    let shared = grads.maa.into_iter().flatten().map(Some);
+    let all = [grads.x, grads.before, grads.by_data];
+    for (result, grad) in results.iter_mut().zip(all.into_iter().chain(shared)) {
+        *result = grad;
+    }
+    results
+}
+
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     /// The inner backend's, where that has a backward. This one has none in turn: second
     /// gradients go through the tensor forms.
@@ -60,5 +84,33 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
             forward: Box::new(move |inputs| forward::<B, C>(kernel, backward, inputs)),
             backward: None,
         })
+    }
+
+    fn token_mix<const K: usize>(inputs: TokenMix<FloatTensor<Self>, K>) -> [FloatTensor<Self>; K] {
+        const { assert!(K <= MOST) };
+        let saved = TokenMix {
+            x: inputs.x.primitive.clone(),
+            before: inputs
+                .before
+                .as_ref()
+                .map(|tensor| tensor.primitive.clone()),
+            maa: std::array::from_fn(|k| inputs.maa[k].primitive.clone()),
+            by_data: inputs
+                .by_data
+                .as_ref()
+                .map(|tensor| tensor.primitive.clone()),
+        };
+        let outputs = B::token_mix(saved.clone());
+        let mut nodes = [const { None }; 3 + MOST];
+        nodes[..3].copy_from_slice(&[
+            Some(&inputs.x),
+            inputs.before.as_ref(),
+            inputs.by_data.as_ref(),
+        ]);
+        for (node, maa) in nodes[3..].iter_mut().zip(&inputs.maa) {
+            *node = Some(maa);
+        }
+        let backward = token_mix_backward::<B, K>;
+        record::<B, C, _, { 3 + MOST }, K>(nodes, outputs, saved, backward)
     }
 }

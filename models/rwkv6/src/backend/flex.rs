@@ -1,6 +1,6 @@
 //! wkv6 on the processor: heads in parallel, vectors along the state.
 
-use super::{Backend, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
+use super::{Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
 use backward::{Backward, HeadGrads};
 use burn::tensor::{DType, TensorData, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
@@ -14,6 +14,7 @@ mod backward;
 mod forward;
 mod head;
 mod lanes;
+mod token_mix;
 
 impl Backend for Flex {
     fn wkv6_kernel(dtype: DType) -> Option<Wkv6Kernel<Self>> {
@@ -21,6 +22,26 @@ impl Backend for Flex {
             DType::F32 => Some(kernel::<f32>()),
             DType::F64 => Some(kernel::<f64>()),
             _ => None,
+        }
+    }
+
+    fn token_mix<const K: usize>(inputs: TokenMix<FlexTensor, K>) -> [FlexTensor; K] {
+        match inputs.x.dtype() {
+            DType::F32 => token_mix::forward::<f32, K>(inputs),
+            DType::F64 => token_mix::forward::<f64, K>(inputs),
+            _ => super::token_mix::forward::<Self, K>(inputs),
+        }
+    }
+
+    fn token_mix_backward<const K: usize>(
+        inputs: TokenMix<FlexTensor, K>,
+        grads: [Option<FlexTensor>; K],
+        wants: TokenMixWants,
+    ) -> TokenMixGrads<FlexTensor, K> {
+        match inputs.x.dtype() {
+            DType::F32 => token_mix::backward::<f32, K>(inputs, grads, wants),
+            DType::F64 => token_mix::backward::<f64, K>(inputs, grads, wants),
+            _ => super::token_mix::backward::<Self, K>(inputs, grads, wants),
         }
     }
 }

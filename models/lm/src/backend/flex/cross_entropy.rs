@@ -1,6 +1,6 @@
 //! Cross-entropy of rows of logits; the gradient is written over the logits.
 
-use super::{Real, sum_of};
+use super::{Loop, Real, sum_of, wide};
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -15,10 +15,58 @@ fn vector<T: Real>(values: Vec<T>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, [count]))
 }
 
-/// The largest entry. A NaN that it passes over is in the sum of the exponentials.
+/// The largest entry, in lanes as [`sum_of`]. A NaN that it passes over is in the sum of the
+/// exponentials.
+#[inline(always)]
 fn largest<T: Real>(row: &[T]) -> T {
-    let larger = |largest, &x| if x > largest { x } else { largest };
-    row.iter().fold(row[0], larger)
+    let larger = |largest, x| if x > largest { x } else { largest };
+    let mut lanes = [row[0]; 16];
+    let chunks = row.chunks_exact(16);
+    let rest = chunks.remainder().iter().fold(row[0], |a, &x| larger(a, x));
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, x);
+        }
+    }
+    lanes.into_iter().fold(rest, larger)
+}
+
+/// The loss of a row.
+struct Loss<'a, T>(&'a [T], usize);
+
+impl<T: Real> Loop for Loss<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run(self) -> T {
+        let Self(row, target) = self;
+        let largest = largest(row);
+        let sum = sum_of(row, row, |x, _| (x - largest).exp());
+        sum.ln() + largest - row[target]
+    }
+}
+
+/// The loss of a row, over which its gradient is written.
+struct WithGradient<'a, T>(&'a mut [T], usize);
+
+impl<T: Real> Loop for WithGradient<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run(self) -> T {
+        let Self(row, target) = self;
+        let (largest, of_target) = (largest(row), row[target]);
+        for x in row.iter_mut() {
+            *x = (*x - largest).exp();
+        }
+        let sum = sum_of(row, row, |x, _| x);
+        let factor = T::from_f64(1.0) / sum;
+        for x in row.iter_mut() {
+            *x = *x * factor;
+        }
+        row[target] = row[target] - T::from_f64(1.0);
+        sum.ln() + largest - of_target
+    }
 }
 
 pub(super) fn losses<T: Real>(logits: &FlexTensor, targets: FlexTensor) -> FlexTensor {
@@ -28,11 +76,7 @@ pub(super) fn losses<T: Real>(logits: &FlexTensor, targets: FlexTensor) -> FlexT
         .storage::<T>()
         .par_chunks_exact(vocab)
         .zip(&targets)
-        .map(|(row, &target)| {
-            let largest = largest(row);
-            let sum = sum_of(row, row, |x, _| (x - largest).exp());
-            sum.ln() + largest - row[target]
-        });
+        .map(|(row, &target)| wide(Loss(row, target)));
     vector(losses.collect())
 }
 
@@ -46,19 +90,7 @@ pub(super) fn with_gradient<T: Real>(
         .storage_mut::<T>()
         .par_chunks_exact_mut(vocab)
         .zip(&targets)
-        .map(|(row, &target)| {
-            let (largest, of_target) = (largest(row), row[target]);
-            for x in row.iter_mut() {
-                *x = (*x - largest).exp();
-            }
-            let sum = sum_of(row, row, |x, _| x);
-            let factor = T::from_f64(1.0) / sum;
-            for x in row.iter_mut() {
-                *x = *x * factor;
-            }
-            row[target] = row[target] - T::from_f64(1.0);
-            sum.ln() + largest - of_target
-        })
+        .map(|(row, &target)| wide(WithGradient(row, target)))
         .collect();
     (vector::<T>(losses), logits)
 }

@@ -1,6 +1,6 @@
 //! The processor's own bodies against the reference bodies, and those against finite differences.
 
-use crate::backend::{Backend, NormParams, reference};
+use crate::backend::{Backend, Gate, NormParams, reference};
 use burn::backend::Autodiff;
 use burn::tensor::{Distribution, FloatDType, Int, Tensor, TensorData, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
@@ -210,5 +210,64 @@ fn the_gradient_of_a_layer_norm_is_finite_differences() {
                 crate::layer_norm(Tensor::from_inner(x.clone()), &w, &tracked.1, groups, 1e-5)
             },
         );
+    }
+}
+
+const GATES: [Gate; 3] = [Gate::Silu, Gate::Sigmoid, Gate::Relu];
+
+proptest! {
+    #[test]
+    fn gates_are_the_references(rows in 1..9usize, columns in 1..70usize, f64: bool, view: bool) {
+        let tensor = |range| matrix([rows, columns], range, f64, view);
+        let (gate, value, grad) = (tensor(20.0), tensor(3.0), tensor(2.0));
+        for function in GATES {
+            let what = format!("{function:?}");
+            let ours = Flex::gated(gate.clone(), value.clone(), function);
+            let expected = reference::gated::<Flex>(gate.clone(), value.clone(), function);
+            assert_same(&what, ours, expected, bound(f64));
+            let inputs = || (gate.clone(), value.clone(), grad.clone());
+            let (g, v, d) = inputs();
+            let ours = Flex::gated_backward(g, v, d, function);
+            let (g, v, d) = inputs();
+            let expected = reference::gated_backward::<Flex>(g, v, d, function);
+            assert_same(&what, ours.0, expected.0, bound(f64));
+            assert_same(&what, ours.1, expected.1, bound(f64));
+        }
+    }
+}
+
+/// The node's backward against autodiff's own of the reference, and of the squared ReLU.
+#[test]
+fn gates_have_the_gradients_of_autodiff() {
+    type B = Autodiff<Flex>;
+    type Forward = fn(Primitive, Primitive, Gate) -> Primitive;
+    type Primitive = burn::tensor::ops::FloatTensor<B>;
+    let leaf = || Tensor::<B, 2>::from_inner(random([5, 7], 4.0, true)).require_grad();
+    let (x, v) = (leaf(), leaf());
+    for function in GATES {
+        for squared in [false, true] {
+            let grads = |forward: Forward| {
+                let value = if squared { x.clone() } else { v.clone() };
+                let primitives = [x.clone(), value].map(|t| t.into_primitive().tensor());
+                let [gate, value] = primitives;
+                let output = forward(gate, value, function);
+                let output = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(output));
+                let grads = output.powi_scalar(2).sum().backward();
+                let values = |t: &Tensor<B, 2>| t.grad(&grads).map(|g| values(primitive(g)));
+                [values(&x), values(&v)]
+            };
+            let ours = grads(<B as Backend>::gated);
+            let expected = grads(reference::gated::<B>);
+            for (ours, expected) in ours.iter().zip(&expected) {
+                assert_eq!(ours.is_some(), expected.is_some());
+                let pairs = ours.iter().flatten().zip(expected.iter().flatten());
+                for (a, b) in pairs {
+                    assert!(
+                        (a - b).abs() < 1e-9,
+                        "{function:?} {squared}: {a} is not {b}"
+                    );
+                }
+            }
+        }
     }
 }

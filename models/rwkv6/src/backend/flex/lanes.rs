@@ -3,7 +3,7 @@
 use burn::tensor::Element;
 use pulp::Simd;
 use pulp::bytemuck::Pod;
-use std::ops::{Add, AddAssign, Mul, Neg};
+use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 /// Bytes of a cache line, and of the widest vector.
 const LINE: usize = 64;
@@ -15,6 +15,7 @@ pub(super) trait Real:
     + Add<Output = Self>
     + AddAssign
     + Mul<Output = Self>
+    + Sub<Output = Self>
     + Neg<Output = Self>
     + PartialOrd
 {
@@ -48,7 +49,7 @@ pub(super) trait Real:
 }
 
 macro_rules! real {
-    ($type:ident, $vector:ident, $splat:ident, $mul:ident, $mul_add:ident, $sum:ident, $vectors:ident, $vectors_mut:ident) => {
+    ($type:ident, $exp:path, $vector:ident, $splat:ident, $mul:ident, $mul_add:ident, $sum:ident, $vectors:ident, $vectors_mut:ident) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
             const LARGEST_DECAY: Self = crate::wkv6::LARGEST_DECAY as $type;
@@ -56,7 +57,7 @@ macro_rules! real {
 
             #[inline(always)]
             fn exp(self) -> Self {
-                $type::exp(self)
+                $exp(self)
             }
             #[inline(always)]
             fn splat<S: Simd>(simd: S, x: Self) -> S::$vector {
@@ -93,6 +94,7 @@ macro_rules! real {
 
 real!(
     f32,
+    bone_lm::math::exp,
     f32s,
     splat_f32s,
     mul_f32s,
@@ -103,6 +105,7 @@ real!(
 );
 real!(
     f64,
+    f64::exp,
     f64s,
     splat_f64s,
     mul_f64s,

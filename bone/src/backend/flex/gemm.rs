@@ -1,0 +1,183 @@
+//! Matrix products of views, into memory that is there or new.
+//!
+//! burn-flex makes its results' memory twice over (it is zeroed, then copied to be aligned) and its
+//! batched product takes no views. Both are this crate's to choose when it calls the same library.
+
+use burn::tensor::Element;
+use burn_flex::FlexTensor;
+use bytemuck::Pod;
+
+/// A number type with a matrix product.
+pub(super) trait Real: Element + Pod + std::ops::AddAssign {
+    const ZERO: Self;
+    const ONE: Self;
+}
+
+impl Real for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+}
+
+impl Real for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+}
+
+/// From this many multiplications on a product is worth the second thread.
+const PARALLEL: usize = 1 << 20;
+
+/// A matrix that lies in a slice, any way round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matrix<'a, T> {
+    values: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a, T: Real> Matrix<'a, T> {
+    /// Rows of `stride` values each, of which the first `columns` count.
+    ///
+    /// # Panics
+    ///
+    /// Where the slice is too short, as everything here.
+    pub(super) fn rows(values: &'a [T], [rows, columns]: [usize; 2], stride: usize) -> Self {
+        Self::new(values, [rows, columns], [stride, 1])
+    }
+
+    fn new(values: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Self {
+        let [row_stride, column_stride] = strides;
+        let last = |count: usize, stride: usize| count.saturating_sub(1) * stride;
+        let end = last(rows, row_stride) + last(columns, column_stride);
+        assert!(
+            rows * columns == 0 || end < values.len(),
+            "a matrix beyond its slice"
+        );
+        Self {
+            values,
+            rows,
+            columns,
+            row_stride,
+            column_stride,
+        }
+    }
+
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// A tensor of two dimensions that can be seen as a [`Matrix`]: itself unless it is a view backwards.
+pub(super) fn forwards(tensor: FlexTensor) -> FlexTensor {
+    match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
+        true => tensor,
+        false => tensor.to_contiguous(),
+    }
+}
+
+/// The matrix in a tensor that is [`forwards`].
+pub(super) fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
+    let layout = tensor.layout();
+    let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
+    let shape = [layout.shape()[0], layout.shape()[1]];
+    let values = tensor.storage::<T>();
+    let start = layout.start_offset().min(values.len());
+    Matrix::new(&values[start..], shape, strides)
+}
+
+/// Where a product goes.
+enum Target<'a, T> {
+    /// Written over what is there, or added to it.
+    Slice(&'a mut [T], bool),
+    /// Room for the whole product, row by row.
+    New(&'a mut Vec<T>),
+}
+
+fn run<T: Real>(
+    target: Target<'_, T>,
+    stride: usize,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    threads: bool,
+) {
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    assert_eq!(k, b.rows, "matrices that do not follow each other");
+    assert!(stride >= n, "rows of a product over each other");
+    let room = m.saturating_sub(1) * stride + n;
+    let (pointer, capacity, add) = match target {
+        Target::Slice(slice, add) => (slice.as_mut_ptr(), slice.len(), add),
+        Target::New(vec) => (vec.as_mut_ptr(), vec.capacity(), false),
+    };
+    assert!(room <= capacity, "a product beyond its slice");
+    let parallelism = match threads && m * n * k >= PARALLEL {
+        true => gemm::Parallelism::Rayon(0),
+        false => gemm::Parallelism::None,
+    };
+    let signed = |stride: usize| stride as isize;
+    // SAFETY: all three matrices lie within their slices, as asserted here and where they were
+    // made; the target is borrowed mutably, so it is none of the others. Nothing is read from a
+    // target that is written over.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            pointer,
+            1,
+            signed(stride),
+            add,
+            a.values.as_ptr(),
+            signed(a.column_stride),
+            signed(a.row_stride),
+            b.values.as_ptr(),
+            signed(b.column_stride),
+            signed(b.row_stride),
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// `a·b`, row by row, on all threads.
+pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+    let count = a.rows * b.columns;
+    if count == 0 || a.columns == 0 {
+        return vec![T::ZERO; count];
+    }
+    let mut values = Vec::with_capacity(count);
+    run(Target::New(&mut values), b.columns, a, b, true);
+    // SAFETY: the product wrote every one of its entries.
+    unsafe { values.set_len(count) };
+    values
+}
+
+/// Writes `a·b` to `target`, whose rows are `stride` apart, on this thread.
+pub(super) fn product_to<T: Real>(
+    target: &mut [T],
+    stride: usize,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    run(Target::Slice(target, false), stride, a, b, false);
+}
+
+/// Adds `a·b` to `target`, whose rows are `stride` apart, on this thread.
+pub(super) fn add_product<T: Real>(
+    target: &mut [T],
+    stride: usize,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    run(Target::Slice(target, true), stride, a, b, false);
+}

@@ -1,0 +1,14 @@
+use crate::Backend;
+use crate::backend::Gate;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+/// `f(gate) · value`, element by element, of tensors of one shape.
+pub fn gated<B: Backend, const D: usize>(
+    gate: Tensor<B, D>,
+    value: Tensor<B, D>,
+    function: Gate,
+) -> Tensor<B, D> {
+    let gate = gate.into_primitive().tensor();
+    let output = B::gated(gate, value.into_primitive().tensor(), function);
+    Tensor::from_primitive(TensorPrimitive::Float(output))
+}
