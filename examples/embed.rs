@@ -9,15 +9,55 @@
 //! ```
 
 use bone::{AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
-use burn::backend::{Autodiff, Flex};
+use burn::backend::Autodiff;
 use burn::module::Module;
 use burn::nn::loss::{MseLoss, Reduction};
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::{Device, ElementConversion, Tensor, activation::gelu};
 use std::error::Error;
 
-/// The backend. Every other one of burn's works in its place.
-type B = Autodiff<Flex>;
+/// The backend. Every other one of burn's works in its place: this is all that changes.
+#[cfg(feature = "cuda")]
+type B = Autodiff<burn::backend::Cuda>;
+#[cfg(all(feature = "rocm", not(feature = "cuda")))]
+type B = Autodiff<burn::backend::Rocm>;
+#[cfg(all(feature = "vulkan", not(any(feature = "cuda", feature = "rocm"))))]
+type B = Autodiff<burn::backend::Vulkan>;
+#[cfg(all(
+    feature = "metal",
+    not(any(feature = "cuda", feature = "rocm", feature = "vulkan"))
+))]
+type B = Autodiff<burn::backend::Metal>;
+#[cfg(all(
+    feature = "wgpu",
+    not(any(
+        feature = "cuda",
+        feature = "rocm",
+        feature = "vulkan",
+        feature = "metal"
+    ))
+))]
+type B = Autodiff<burn::backend::WebGpu>;
+#[cfg(all(
+    feature = "ndarray",
+    not(any(
+        feature = "cuda",
+        feature = "rocm",
+        feature = "vulkan",
+        feature = "metal",
+        feature = "wgpu"
+    ))
+))]
+type B = Autodiff<burn::backend::NdArray>;
+#[cfg(not(any(
+    feature = "cuda",
+    feature = "rocm",
+    feature = "vulkan",
+    feature = "metal",
+    feature = "wgpu",
+    feature = "ndarray"
+)))]
+type B = Autodiff<burn::backend::Flex>;
 
 /// Your model: an ordinary burn module. Its layers are found by the names of its fields, here
 /// `input`, `hidden.0`, `hidden.1` and `output`.

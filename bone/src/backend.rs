@@ -6,7 +6,7 @@
 
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{DType, Tensor, TensorPrimitive};
 
 mod autodiff;
 mod bone_input;
@@ -25,6 +25,21 @@ fn tensor<B: BurnBackend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B
 
 fn primitive<B: BurnBackend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
+}
+
+/// `a·b` in the precision of `like` where the backend multiplies in that, else in `a`'s; given in
+/// `a`'s.
+fn product_as<B: Backend, const D: usize>(
+    a: Tensor<B, D>,
+    b: Tensor<B, D>,
+    like: DType,
+) -> Tensor<B, D> {
+    let dtype = a.dtype();
+    let half = matches!(like, DType::F16 | DType::BF16);
+    match half && B::multiplies_in(like, &a.device()) {
+        true => a.cast(like).matmul(b.cast(like)).cast(dtype),
+        false => a.matmul(b.cast(dtype)),
+    }
 }
 
 /// Gradients of [`Backend::bone_output_product`] or [`Backend::bone_input_product`], each present
@@ -52,6 +67,13 @@ pub struct BoneWants {
 
 /// A burn backend with the operations of the Bone method.
 pub trait Backend: BurnBackend {
+    /// Whether a product with a weight of this half precision is made in it, with its result and
+    /// gradients in it too, rather than in f32. The input is then rounded to it.
+    fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
+        let _ = (dtype, device);
+        false
+    }
+
     /// `x·W`, computed in `x`'s precision.
     ///
     /// # Shapes

@@ -85,7 +85,7 @@ fn write(folder: &Path, base: &str, variant: Variant, rank: usize, parts: &[Part
         let how = (savings, None);
         let sum = backward(&model, batch, 1.0 / count, how, at, &device, &mut grads);
         let outcome;
-        (model, outcome) = optimizer.step(model, grads, sum, count, 5e-3);
+        (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 5e-3);
         outcome.expect("finite");
     }
 

@@ -8,13 +8,14 @@ use bone_train::gradients::Gradients;
 use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::report::{Event, ReportError, Reporter, StepReport};
 use bone_train::schedule::{Schedule, ScheduleKind};
-use bone_train::step::{Savings, TrainModel, backward};
+use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use bone_train::trainer::{Data, Plan, train};
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
+use std::marker::PhantomData;
 
-/// What goldens are replayed on.
+/// What goldens are replayed on, unless another backend is on trial.
 pub type B = Autodiff<Flex>;
 
 /// No saving of memory.
@@ -42,9 +43,13 @@ pub struct Tolerance {
 }
 
 /// Logits of the first batch.
-pub fn logits<M: CausalLm<Flex>>(model: &M, run: &Run) -> Vec<f32> {
+pub fn logits<B: bone_lm::Backend, M: CausalLm<B>>(
+    model: &M,
+    run: &Run,
+    device: &B::Device,
+) -> Vec<f32> {
     let batch = &run.batches()[0];
-    let tokens = token_tensor(&batch.tokens, batch.rows, batch.len, &Default::default());
+    let tokens = token_tensor(&batch.tokens, batch.rows, batch.len, device);
     let data = model.forward(tokens).into_data().convert_dtype(DType::F32);
     data.iter::<f32>().collect()
 }
@@ -62,13 +67,14 @@ impl Reporter for Curves {
 }
 
 /// The gradients of every parameter that trains, by path.
-struct Collect<'a> {
+struct Collect<'a, B> {
     grads: &'a Gradients,
     path: Vec<String>,
     found: Vec<(String, Option<Vec<f32>>)>,
+    backend: PhantomData<B>,
 }
 
-impl ModuleVisitor<B> for Collect<'_> {
+impl<B: TrainBackend> ModuleVisitor<B> for Collect<'_, B> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());
     }
@@ -79,7 +85,8 @@ impl ModuleVisitor<B> for Collect<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if param.is_require_grad() {
-            let grad = self.grads.as_params().get::<Flex, D>(param.id);
+            let grads = self.grads.as_params();
+            let grad = grads.get::<B::InnerBackend, D>(param.id);
             let grad = grad.map(|grad| grad.into_data().iter::<f32>().collect());
             self.found.push((self.path.join("."), grad));
         }
@@ -94,7 +101,7 @@ struct Recorded<'a> {
     path: Vec<String>,
 }
 
-impl ModuleMapper<B> for Recorded<'_> {
+impl<B: burn::tensor::backend::Backend> ModuleMapper<B> for Recorded<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());
     }
@@ -122,7 +129,7 @@ impl ModuleMapper<B> for Recorded<'_> {
 
 /// `model` with the values that the record holds under `prefix` and `record_name` of the path in
 /// place of every parameter that trains.
-pub fn with_recorded<M: Module<B>>(
+pub fn with_recorded<B: burn::tensor::backend::Backend, M: Module<B>>(
     model: M,
     run: &Run,
     prefix: &str,
@@ -139,14 +146,14 @@ pub fn with_recorded<M: Module<B>>(
 /// Runs `model`, which is ready to train, through the recorded batches and compares first
 /// gradients, losses, norms and final logits. `record_name` turns the path of a parameter that
 /// trains into the name its first gradient is recorded under, less `grad0.`.
-pub fn replay<M: TrainModel<B>>(
+pub fn replay<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     run: &Run,
     savings: Savings,
     tolerance: Tolerance,
     record_name: impl Fn(&str) -> String,
+    device: &B::Device,
 ) -> M {
-    let device = Default::default();
     // The first gradients by themselves, then the whole run through the loop.
     let batches = run.batches();
     let mut grads = Gradients::default();
@@ -157,13 +164,14 @@ pub fn replay<M: TrainModel<B>>(
         scale,
         (savings, None),
         (0, 0),
-        &device,
+        device,
         &mut grads,
     );
-    let mut collect = Collect {
+    let mut collect = Collect::<B> {
         grads: &grads,
         path: Vec::new(),
         found: Vec::new(),
+        backend: PhantomData,
     };
     model.visit(&mut collect);
     for (path, grad) in &collect.found {
@@ -200,6 +208,8 @@ pub fn replay<M: TrainModel<B>>(
         save_every: None,
         eval_batch_size: 1,
         pad_id: 0,
+        loss_scale: None,
+        tunes_kernels: false,
     };
     let steps = (0..).zip(batches).map(|(step, batch)| Step {
         at: Cursor { epoch: 0, step },
@@ -216,7 +226,7 @@ pub fn replay<M: TrainModel<B>>(
         optimizer,
         &mut data,
         &plan,
-        &device,
+        device,
         &mut curves,
         |_, _| Ok(()),
     )
@@ -230,7 +240,7 @@ pub fn replay<M: TrainModel<B>>(
         assert!(off < tolerance.norm, "norm of {ours:?} is not {norm}");
     }
     let tuned = run.tensors.floats("tuned_logits");
-    let difference = max_difference(&logits(&model.valid(), run), &tuned);
+    let difference = max_difference(&logits(&model.valid(), run, device), &tuned);
     assert!(difference < tolerance.tuned, "tuned logits: {difference}");
     model
 }

@@ -39,7 +39,7 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     let device = Default::default();
     let base = Llama::<B>::from_folder(model_folder, &device, None).expect("loads");
     close(
-        &logits(&base.valid(), run),
+        &logits(&base.valid(), run, &device),
         &run.tensors.floats("base_logits"),
         "base logits",
     );
@@ -48,11 +48,12 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     let model = bone::attach(base, &config).expect("fits");
     let model = bone::freeze_base(model);
 
-    let model = bone_tests::replay::replay(model, run, savings, TOLERANCE, |path| {
+    let name = |path: &str| {
         let layer = path.split(".adapter").next().expect("a path");
         format!("{layer}.miss_block")
-    });
-    let trained = logits(&model.valid(), run);
+    };
+    let model = bone_tests::replay::replay::<B, _>(model, run, savings, TOLERANCE, name, &device);
+    let trained = logits(&model.valid(), run, &device);
 
     // What we save is what PEFT saves.
     let ours = tempfile::tempdir().expect("a folder");
@@ -74,7 +75,11 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     let again = Llama::<Flex>::from_folder(model_folder, &device, None).expect("loads");
     let (again, same) = bone::peft::load(again, ours.path()).expect("loads back");
     assert_eq!(same, (&config).into());
-    close(&logits(&again, run), &trained, "our adapter loaded again");
+    close(
+        &logits::<Flex, _>(&again, run, &device),
+        &trained,
+        "our adapter loaded again",
+    );
 }
 
 /// The adapter another tool trained, in its own file.
@@ -82,19 +87,19 @@ fn load_and_merge(model_folder: &Path, run: &Run) {
     let base = Llama::<Flex>::from_folder(model_folder, &Default::default(), None).expect("loads");
     let (model, _) = bone::peft::load(base.clone(), &run.folder).expect("fits");
     close(
-        &logits(&model, run),
+        &logits::<Flex, _>(&model, run, &Default::default()),
         &run.tensors.floats("tuned_logits"),
         "golden adapter",
     );
     let merged = bone::merge(model).expect("finite");
     close(
-        &logits(&merged, run),
+        &logits::<Flex, _>(&merged, run, &Default::default()),
         &run.tensors.floats("merged_logits"),
         "golden adapter merged",
     );
     let restored = bone::unmerge(merged).expect("invertible");
     close(
-        &logits(&bone::disable(restored), run),
+        &logits::<Flex, _>(&bone::disable(restored), run, &Default::default()),
         &run.tensors.floats("base_logits"),
         "unmerged",
     );

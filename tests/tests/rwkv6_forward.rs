@@ -206,3 +206,23 @@ fn published_logits_are_given_at_once_in_pieces_and_byte_by_byte() {
         }
     }
 }
+
+#[test]
+fn blocks_have_to_be_numbered_without_a_gap() {
+    use bone_lm::checkpoint::{self, Checkpoint};
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = Checkpoint::open_path(&fixtures().join("rwkv6-tiny")).expect("whole");
+    let tensors = whole.tensors().map(|(name, _)| {
+        let data = whole.data(name).expect("readable");
+        (name.replace("blocks.2.", "blocks.7000000."), data)
+    });
+    let to = folder.path().join("model");
+    checkpoint::save(&to, tensors, u64::MAX, Default::default()).expect("written");
+    let error = Rwkv6::<Flex>::from_path(&to, &Default::default(), None).expect_err("a gap");
+    let error = error.to_string();
+    assert!(
+        error.contains("blocks.2 is missing: the next is blocks.7000000"),
+        "{error}"
+    );
+    assert!(error.lines().count() < 4, "{error}");
+}

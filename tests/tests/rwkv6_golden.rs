@@ -37,7 +37,7 @@ fn reproduce(model: &Path, run: &Run, savings: Savings, form: Option<Form>, tole
     let base = Rwkv6::<B>::from_path(model, &device, Some(FloatDType::F32)).expect("loads");
     let base = base.with_wkv6_form(form);
     let off = max_difference(
-        &logits(&base.valid(), run),
+        &logits(&base.valid(), run, &device),
         &run.tensors.floats("base_logits"),
     );
     assert!(off < 1e-4, "base logits: {off}");
@@ -46,15 +46,15 @@ fn reproduce(model: &Path, run: &Run, savings: Savings, form: Option<Form>, tole
     let model = bone::attach::<B, _>(base, &config).expect("fits");
     let model = bone::freeze_base::<B, _>(model);
     // The adapter they arrived at gives the logits they arrived at.
-    let theirs = with_recorded(model.clone(), run, "adapter.", &layer_of);
+    let theirs = with_recorded::<B, _>(model.clone(), run, "adapter.", &layer_of);
     let tuned = run.tensors.floats("tuned_logits");
-    let off = max_difference(&logits(&theirs.valid(), run), &tuned);
+    let off = max_difference(&logits(&theirs.valid(), run, &device), &tuned);
     assert!(off < 1e-4, "logits of the recorded adapter: {off}");
     let merged = bone::merge(theirs.valid()).expect("finite");
-    let off = max_difference(&logits(&merged, run), &tuned);
+    let off = max_difference(&logits(&merged, run, &device), &tuned);
     assert!(off < 1e-4, "logits of the recorded adapter, merged: {off}");
 
-    let model = replay(model, run, savings, tolerance, layer_of);
+    let model = replay::<B, _>(model, run, savings, tolerance, layer_of, &device);
     bone::visit_linears::<B, _>(&model, |path, layer| {
         let Some(adapter) = layer.adapter() else {
             return;
@@ -79,7 +79,7 @@ fn runs_on_rwkv6_1m_are_reproduced() {
             // torch reference (`check_rwkv6.py --f64`), it ends 9.4e-3 from the record.
             tolerance.tuned = 1e-2;
         }
-        for form in [None, Some(Form::Recurrence)] {
+        for form in [None, Some(Form::Recurrence), Some(Form::Chunked)] {
             reproduce(&model, &run, PLAIN, form, tolerance);
         }
         reproduce(&model, &run, SAVING, None, tolerance);
@@ -91,7 +91,9 @@ fn runs_on_our_fixture_are_reproduced() {
     let model = fixtures().join("rwkv6-tiny");
     for name in ["miss", "bone-input", "bone-output"] {
         let run = Run::open(fixtures().join(format!("golden-rwkv6-tiny-{name}-r8")));
-        reproduce(&model, &run, PLAIN, None, TOLERANCE);
+        for form in [None, Some(Form::Recurrence), Some(Form::Chunked)] {
+            reproduce(&model, &run, PLAIN, form, TOLERANCE);
+        }
         reproduce(&model, &run, SAVING, None, TOLERANCE);
     }
 }
@@ -106,7 +108,14 @@ fn state_tuning_is_reproduced() {
         let model = bone::freeze_base::<B, _>(model);
         let model = bone::train_also::<B, _>(model, |name| name.ends_with("time_state"))
             .expect("no adapter there");
-        let model = replay(model, &run, savings, TOLERANCE, str::to_string);
+        let model = replay::<B, _>(
+            model,
+            &run,
+            savings,
+            TOLERANCE,
+            str::to_string,
+            &Default::default(),
+        );
         for (layer, block) in model.blocks().iter().enumerate() {
             let state = block.att.time_state.as_ref().expect("tuned").val();
             let ours: Vec<f32> = state.into_data().iter::<f32>().collect();

@@ -203,7 +203,7 @@ fn run(form: Form, recompute: bool) {
             &mut grads,
         );
         let outcome;
-        (model, outcome) = optimizer.step(model, grads, sum, count, 1e-4);
+        (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
         outcome.expect("finite");
         if step > 0 {
             fastest = fastest.min(started.elapsed().as_secs_f64());

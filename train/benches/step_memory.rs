@@ -137,7 +137,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             &mut grads,
         );
         let outcome;
-        (model, outcome) = optimizer.step(model, grads, sum, count, 1e-4);
+        (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
         outcome.expect("finite");
         fastest = fastest.min(started.elapsed().as_secs_f64());
     }

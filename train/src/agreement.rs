@@ -95,6 +95,17 @@ impl Agreement {
     }
 }
 
+/// Half the distance from a number to the next one of half precision: as far as rounding moves it
+/// at most. bf16 has 7 binary digits after the first, f16 has 10.
+fn half_unit(value: f32, stored: DType) -> f32 {
+    // The power of two at or below it: sign and digits off.
+    let power = f32::from_bits(value.to_bits() & 0x7f80_0000);
+    match stored {
+        DType::BF16 => power * 2f32.powi(-8),
+        _ => power * 2f32.powi(-11),
+    }
+}
+
 /// Mean |Δlogit| that rounding what training changed to `stored` causes by itself: the adapted
 /// layers' weights and the parameters `full` are moved by up to half a unit in the last place,
 /// drawn evenly, and nothing else is.
@@ -104,32 +115,25 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
     stored: DType,
     device: &B::Device,
 ) -> f64 {
-    // Half the spacing of the numbers just above a power of two, relative to that power.
-    let half_unit = match stored {
-        DType::BF16 => 2f32.powi(-9),
-        _ => 2f32.powi(-12),
-    };
     let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut moved = move |data: TensorData| {
+        let values: Vec<f32> = data
+            .iter::<f32>()
+            .map(|value| value + half_unit(value, stored) * rng.random_range(-1.0..1.0))
+            .collect();
+        TensorData::new(values, data.shape)
+    };
     let mut values: BTreeMap<_, _> =
         weights::weights_where::<B, M>(model, |name| full.contains(name)).collect();
     for data in values.values_mut() {
-        let moved: Vec<f32> = data
-            .iter::<f32>()
-            .map(|value| value + value * rng.random_range(-half_unit..half_unit))
-            .collect();
-        *data = TensorData::new(moved, data.shape.clone());
+        *data = moved(data.clone());
     }
     let moved = bone::map_linears::<B, M>(model.clone(), move |_, mut layer| {
         if layer.adapter().is_some() {
             layer.weight = layer.weight.map(|weight| {
-                let weight = weight.cast(DType::F32);
-                let shape = weight.dims();
-                let noise: Vec<f32> = (0..shape[0] * shape[1])
-                    .map(|_| rng.random_range(-half_unit..half_unit))
-                    .collect();
-                let noise = TensorData::new(noise, shape);
-                let noise = Tensor::from_data(noise, (&weight.device(), DType::F32));
-                weight.clone() + weight * noise
+                let device = weight.device();
+                let data = moved(weight.into_data());
+                Tensor::from_data(data, (&device, DType::F32))
             });
         }
         layer
@@ -167,6 +171,26 @@ mod tests {
         assert!(agreement(9e-4, 1e-5, 0.5).is_good(DType::F32, noise));
         assert!(!agreement(2e-3, 1e-5, 1.0).is_good(DType::F32, noise));
         assert!(!agreement(f64::NAN, 0.0, 1.0).is_good(DType::F32, noise));
+    }
+
+    #[test]
+    fn the_noise_is_as_large_as_rounding() {
+        for stored in [DType::BF16, DType::F16] {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let values: Vec<f32> = (0..20_000).map(|_| rng.random_range(-3.0..3.0)).collect();
+            let data = TensorData::new(values.clone(), [values.len()]);
+            let rounded = data.convert_dtype(stored).convert_dtype(DType::F32);
+            let pairs = values.iter().zip(rounded.iter::<f32>());
+            let (mut off, mut units) = (0.0, 0.0);
+            for (value, rounded) in pairs {
+                let unit = half_unit(*value, stored);
+                assert!((value - rounded).abs() <= unit, "{value} {rounded}");
+                off += f64::from((value - rounded).abs());
+                units += f64::from(unit);
+            }
+            // Evenly drawn within a unit is half of it on average.
+            assert!((off / units - 0.5).abs() < 0.02, "{}", off / units);
+        }
     }
 
     #[test]

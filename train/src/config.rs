@@ -137,6 +137,8 @@ pub struct TrainConfig {
     pub device: String,
     /// Precision of the base weights.
     pub dtype: DtypeChoice,
+    /// Whether a GPU runs neighbouring operations as one.
+    pub fusion: bool,
     /// Whether blocks are run again in the backward.
     pub recompute: bool,
     /// Whether logits and loss are computed by chunks of tokens.

@@ -1,167 +1,100 @@
-//! From `--device` to a backend type: the one place that names backends.
+//! Devices: what there is, which one is taken, and the backend that computes on it.
 
 use crate::gradients::Gradients;
 use crate::models::ModelBackend;
 use bone::{AdapterConfig, BlockAxis, BoneLinearConfig, Selection, Targets, Variant};
-use burn::backend::Autodiff;
 use burn::tensor::Tensor;
-use std::fmt;
-use std::str::FromStr;
 
-/// A kind of device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The processor.
-    Cpu,
-    /// NVIDIA through CUDA.
-    Cuda,
-    /// Any vendor through Vulkan.
-    Vulkan,
-}
+#[cfg(feature = "adapters")]
+mod adapters;
+mod backend;
+mod capabilities;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod error;
+mod guard;
+mod list;
+mod name;
+#[cfg(feature = "rocm")]
+mod rocm;
+#[cfg(feature = "gpu")]
+mod runtime;
+mod trial;
 
-impl Kind {
-    const ALL: [Self; 3] = [Self::Cpu, Self::Cuda, Self::Vulkan];
+pub use backend::{OnDevice, on_device};
+pub use capabilities::Capabilities;
+pub use error::DeviceError;
+pub use list::{Device, all_devices, devices};
+pub use name::{DeviceName, Kind};
+pub use trial::Trial;
 
-    /// `cpu`, `cuda` or `vulkan`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::Vulkan => "vulkan",
-        }
-    }
-
-    /// Whether this build has the backend.
-    pub fn built_in(self) -> bool {
-        match self {
-            Self::Cpu => cfg!(feature = "flex"),
-            Self::Cuda => cfg!(feature = "cuda"),
-            Self::Vulkan => cfg!(feature = "vulkan"),
-        }
-    }
-}
-
-/// A device as a person names it: `cpu`, `cuda:1`, `vulkan`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeviceName {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its number among those of its kind.
-    pub index: usize,
-}
-
-impl fmt::Display for DeviceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Cpu => f.write_str("cpu"),
-            kind => write!(f, "{}:{}", kind.name(), self.index),
-        }
-    }
-}
-
-/// Why there is no such device.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// The name is none.
-    #[error("`{0}` is no device; use auto, cpu, cuda, cuda:N, vulkan or vulkan:N")]
-    Name(String),
-    /// The backend was not compiled in.
-    #[error(
-        "this build has no {asked} backend, only: {}; build with --features {asked}",
-        .built.join(", ")
-    )]
-    NotBuilt {
-        /// What was asked for.
-        asked: &'static str,
-        /// What there is.
-        built: Vec<&'static str>,
-    },
-    /// The backend is there, the device is not.
-    #[error("{device} cannot be used: {reason}; check its driver, or use --device cpu")]
-    Absent {
-        /// What was asked for.
-        device: DeviceName,
-        /// What the backend said.
-        reason: String,
-    },
-}
-
-impl FromStr for DeviceName {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || DeviceError::Name(text.to_string());
-        let (name, index) = match text.split_once(':') {
-            Some((name, index)) => (name, Some(index.parse().map_err(|_| bad())?)),
-            None => (text, None),
-        };
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(bad)?;
-        if kind == Kind::Cpu && index.is_some() {
-            return Err(bad());
-        }
-        Ok(Self {
-            kind,
-            index: index.unwrap_or(0),
-        })
-    }
-}
-
-/// Work that runs on whichever backend a device needs.
-pub trait OnDevice {
-    /// What it gives.
-    type Output;
-
-    /// Does the work.
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output;
-}
-
-/// The kinds this build has.
-pub fn built_in() -> Vec<&'static str> {
-    Kind::ALL
-        .into_iter()
-        .filter(|kind| kind.built_in())
-        .map(Kind::name)
-        .collect()
-}
-
-/// The device `name` stands for and why: `auto` is the first of CUDA, Vulkan and the processor
-/// that is built in and there.
+/// The device `name` stands for and why it is taken. `auto` is the best of this build that works: a
+/// GPU before the processor, and that before a GPU that the processor emulates.
 ///
 /// # Errors
 ///
 /// [`DeviceError`]. A device asked for by name is never replaced by another.
-pub fn choose(name: &str) -> Result<(DeviceName, String), DeviceError> {
+pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
     if name != "auto" {
-        let device: DeviceName = name.parse()?;
-        check(device)?;
-        return Ok((device, "asked for".into()));
+        return Ok((find(name.parse()?)?, "asked for".into()));
     }
     let mut passed_over = Vec::new();
-    for kind in [Kind::Cuda, Kind::Vulkan, Kind::Cpu] {
-        let device = DeviceName { kind, index: 0 };
-        match check(device) {
+    let mut candidates = Vec::new();
+    for kind in Kind::of_this_build() {
+        match devices(kind) {
+            Ok(found) => candidates.extend(found),
+            Err(reason) => passed_over.push(format!("{}: {reason}", kind.name())),
+        }
+    }
+    candidates.sort_by_key(|device| (device.software, device.name));
+    for device in candidates {
+        match check(device.name) {
             Ok(()) => {
-                let reason = if passed_over.is_empty() {
-                    "the best this build has".to_string()
-                } else {
-                    passed_over.join("; ")
+                let reason = match (passed_over.is_empty(), Kind::of_this_build().count()) {
+                    (true, 1) => "the only kind of this build".to_string(),
+                    (true, _) => "the best of this build".to_string(),
+                    (false, _) => format!("the best that works; {}", passed_over.join("; ")),
                 };
                 return Ok((device, reason));
             }
-            Err(DeviceError::NotBuilt { .. }) => {}
             Err(error) => passed_over.push(error.to_string()),
         }
     }
-    Err(DeviceError::NotBuilt {
-        asked: "cpu",
-        built: built_in(),
-    })
+    Err(DeviceError::NotBuilt { asked: Kind::Cpu })
 }
 
-/// Whether the device is there and a training step works on it, found out by making a small one.
+/// The device of this name, which has made a training step.
+pub(crate) fn find(name: DeviceName) -> Result<Device, DeviceError> {
+    if !name.kind.built_in() {
+        return Err(DeviceError::NotBuilt { asked: name.kind });
+    }
+    let found = devices(name.kind).map_err(|reason| absent(name, &reason))?;
+    let count = found.len();
+    let device = found.into_iter().nth(name.index).ok_or_else(|| {
+        let plural = if count == 1 { "" } else { "s" };
+        let kind = name.kind.name();
+        absent(
+            name,
+            &format!("{count} {kind} device{plural} was found, counted from 0"),
+        )
+    })?;
+    check(name)?;
+    Ok(device)
+}
+
+fn absent(device: DeviceName, reason: &str) -> DeviceError {
+    let there: Vec<_> = all_devices()
+        .iter()
+        .map(|device| format!("{} ({})", device.name, device.title))
+        .collect();
+    DeviceError::Absent {
+        device,
+        reason: reason.to_string(),
+        available: there.join(", "),
+    }
+}
+
+/// Whether a training step works on the device, found out by making a small one.
 ///
 /// # Errors
 ///
@@ -186,77 +119,14 @@ pub fn check(device: DeviceName) -> Result<(), DeviceError> {
             norm.is_some_and(|norm| norm.iter::<f64>().all(|n| n.is_finite() && n > 0.0))
         }
     }
-    built(device.kind)?;
-    // GPU runtimes panic where there is no adapter or driver; nobody should see that.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let outcome = std::panic::catch_unwind(|| on_device(device, Probe));
-    std::panic::set_hook(hook);
-    match outcome {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(DeviceError::Absent {
-            device,
-            reason: "a small training step gave no finite gradient".into(),
-        }),
-        Ok(Err(error)) => Err(error),
-        Err(panic) => {
-            let reason = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("its runtime failed");
-            let reason = reason.lines().next().unwrap_or_default().to_string();
-            Err(DeviceError::Absent { device, reason })
-        }
-    }
-}
-
-fn built(kind: Kind) -> Result<(), DeviceError> {
-    if kind.built_in() {
-        Ok(())
-    } else {
-        Err(DeviceError::NotBuilt {
-            asked: if kind == Kind::Cpu {
-                "flex"
-            } else {
-                kind.name()
-            },
-            built: built_in(),
-        })
-    }
-}
-
-/// Runs `work` on the backend of `device`.
-///
-/// # Errors
-///
-/// [`DeviceError::NotBuilt`]; [`check`] says whether the device is there.
-pub fn on_device<W: OnDevice>(device: DeviceName, work: W) -> Result<W::Output, DeviceError> {
-    built(device.kind)?;
-    match device.kind {
-        #[cfg(feature = "flex")]
-        Kind::Cpu => Ok(work.run::<Autodiff<burn::backend::Flex>>(Default::default())),
-        #[cfg(feature = "cuda")]
-        Kind::Cuda => {
-            let device = burn::backend::cuda::CudaDevice::new(device.index);
-            Ok(work.run::<Autodiff<burn::backend::Cuda>>(device))
-        }
-        #[cfg(feature = "vulkan")]
-        Kind::Vulkan => {
-            let device = match device.index {
-                0 => burn::backend::wgpu::WgpuDevice::DefaultDevice,
-                index => burn::backend::wgpu::WgpuDevice::DiscreteGpu(index),
-            };
-            Ok(work.run::<Autodiff<burn::backend::Vulkan>>(device))
-        }
-        #[allow(
-            unreachable_patterns,
-            reason = "with every feature on, all kinds are matched above"
-        )]
-        kind => Err(DeviceError::NotBuilt {
-            asked: kind.name(),
-            built: built_in(),
-        }),
+    let broken = |reason: String| DeviceError::Broken { device, reason };
+    match on_device(device, true, Probe) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(broken(
+            "a small training step gave no finite gradient".into(),
+        )),
+        Err(DeviceError::Failed { reason, .. }) => Err(broken(reason)),
+        Err(other) => Err(other),
     }
 }
 
@@ -265,23 +135,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read() {
-        let name: DeviceName = "cuda:3".parse().expect("a name");
-        assert_eq!(name.to_string(), "cuda:3");
-        assert_eq!(
-            "cpu".parse::<DeviceName>().expect("a name").to_string(),
-            "cpu"
-        );
-        for bad in ["gpu", "cuda:", "cuda:x", "cpu:1", ""] {
-            assert!(bad.parse::<DeviceName>().is_err(), "{bad}");
+    fn what_is_not_built_in_is_said() {
+        for kind in Kind::ALL {
+            if !kind.built_in() {
+                let error = choose(kind.name()).expect_err("not built").to_string();
+                let fix = format!("build with --features {}", kind.feature());
+                assert!(error.contains(&fix) && error.contains("only: "), "{error}");
+            }
         }
     }
 
+    #[cfg(feature = "flex")]
     #[test]
-    fn what_is_not_built_in_is_said() {
-        if !Kind::Cuda.built_in() {
-            let error = choose("cuda").expect_err("not built").to_string();
-            assert!(error.contains("--features cuda"), "{error}");
-        }
+    fn the_processor_is_there_and_works() {
+        let (device, reason) = choose("cpu").expect("works");
+        assert_eq!(
+            (device.name.kind, reason.as_str()),
+            (Kind::Cpu, "asked for")
+        );
+        assert!(device.memory.is_some_and(|bytes| bytes > 0), "{device:?}");
+        assert!(device.title.contains("thread"), "{device:?}");
+        let (best, _) = choose("auto").expect("works");
+        assert!(!best.software, "{best:?}");
     }
 }

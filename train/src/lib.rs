@@ -8,6 +8,7 @@ pub mod dataset;
 pub mod demo;
 pub mod device;
 pub mod gradients;
+pub mod loss_scale;
 pub mod memory;
 pub mod models;
 pub mod optimizer;

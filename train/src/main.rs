@@ -35,8 +35,8 @@ enum Command {
     Merge(commands::merge::MergeArgs),
     /// Continue a text
     Generate(commands::generate::GenerateArgs),
-    /// Show what this build can run on
-    Devices,
+    /// Show what this build can run on, and whether a training step is right there
+    Devices(commands::devices::DevicesArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Merge(args) => commands::merge::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
-        Command::Devices => commands::devices::run(),
+        Command::Devices(args) => commands::devices::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 
 mod recognise;
 mod save;
+mod tiny;
 
 pub use recognise::architecture;
 pub use save::{check_free, save_folder};
+pub use tiny::{TINY_VOCAB, with_tiny};
 
 /// A file that claims more blocks than any model has would have its layers listed without end.
 const MAX_LAYERS: usize = 10_000;
@@ -127,7 +129,7 @@ pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
         Architecture::Rwkv6 => {
             let rwkv = match &checkpoint {
                 Some(checkpoint) => Rwkv6Config::from_checkpoint(checkpoint)?,
-                None => Rwkv6Config::from_folder(path)?,
+                None => rwkv_sizes(path)?,
             };
             check_depth(path, rwkv.num_hidden_layers)?;
             let state = rwkv.num_hidden_layers * rwkv.hidden_size * rwkv.head_size;
@@ -173,6 +175,15 @@ fn rwkv_shape(rwkv: &Rwkv6Config) -> ModelShape {
         vocab_size: rwkv.vocab_size,
         activations: ActivationShape::rwkv6(hidden_size, intermediate_size, rwkv.head_size),
     }
+}
+
+/// The sizes for random weights: a folder's `config.json` has them, else its weights do.
+fn rwkv_sizes(path: &Path) -> Result<Rwkv6Config, ModelError> {
+    if path.join("config.json").is_file() {
+        return Ok(Rwkv6Config::from_folder(path)?);
+    }
+    let checkpoint = Checkpoint::open_path(path)?;
+    Ok(Rwkv6Config::from_checkpoint(&checkpoint)?)
 }
 
 fn llama_shape(llama: &LlamaConfig) -> ModelShape {
@@ -237,7 +248,7 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
         Architecture::Rwkv6 => {
             let model = match source.random {
                 Some(seed) => {
-                    let config = Rwkv6Config::from_folder(&source.folder)?;
+                    let config = rwkv_sizes(&source.folder)?;
                     Rwkv6::<B>::random(config, seed, device)
                 }
                 None => Rwkv6::<B>::from_path(&source.folder, device, source.dtype)?,

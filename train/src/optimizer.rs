@@ -75,8 +75,9 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         }
     }
 
-    /// Updates `model` by the gradients of one optimizer step. `loss_sum` is the summed loss of
-    /// its `trained_tokens`. Loss and norm come from the device in one read.
+    /// Updates `model` by the gradients of one optimizer step: of the summed loss of its trained
+    /// tokens, their number, and what the gradients are multiplied with beyond the mean's. Loss and
+    /// norm come from the device in one read.
     ///
     /// The model comes back either way, unchanged with [`NonFinite`]. It is taken by value so that
     /// old and new weights never lie side by side.
@@ -84,8 +85,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         &mut self,
         model: M,
         grads: Gradients,
-        loss_sum: Tensor<B::InnerBackend, 1>,
-        trained_tokens: f64,
+        (loss_sum, trained_tokens, loss_scale): (Tensor<B::InnerBackend, 1>, f64, f64),
         learning_rate: f64,
     ) -> (M, Result<Outcome, NonFinite>) {
         let loss_sum = loss_sum.cast(DType::F32);
@@ -95,11 +95,11 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         let read = Tensor::cat(vec![loss_sum, squared], 0).into_data();
         let mut read = read.iter::<f64>();
         let loss = read.next().unwrap_or(f64::NAN) / trained_tokens;
-        let grad_norm = read.next().unwrap_or(f64::NAN).sqrt();
+        let grad_norm = read.next().unwrap_or(f64::NAN).sqrt() / loss_scale;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             return (model, Err(NonFinite { loss, grad_norm }));
         }
-        let factor = clip_factor(grad_norm, self.max_grad_norm);
+        let factor = clip_factor(grad_norm, self.max_grad_norm) / loss_scale;
         let grads = grads.scaled::<B, M>(&model, factor);
         let model = self.adamw.step(learning_rate, model, grads);
         (model, Ok(Outcome { loss, grad_norm }))

@@ -55,6 +55,10 @@ pub struct StepReport {
     pub tokens_processed: usize,
     /// How long the step took.
     pub seconds: f64,
+    /// Whether kernels were compiled and tuned in it for a size that was new: its time says nothing
+    /// about the steps to come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tuning: bool,
 }
 
 /// One evaluation on the held-out rows.
@@ -83,6 +87,8 @@ pub struct Summary {
     pub first_validation_loss: Option<f64>,
     /// Loss on the held-out rows at the end.
     pub last_validation_loss: Option<f64>,
+    /// Steps that were skipped, their gradients beyond f16.
+    pub skipped_steps: usize,
     /// Most memory that was resident, in bytes.
     pub peak_resident_bytes: u64,
     /// Where the result lies.
@@ -96,6 +102,8 @@ pub enum Event<'a> {
     Start(&'a StartReport),
     /// Something that takes time begins.
     Phase(&'a str),
+    /// A GPU compiles and tunes its kernels in the step that follows.
+    Tuning,
     /// A step is done.
     Step(StepReport),
     /// An evaluation is done.

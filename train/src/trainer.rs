@@ -2,12 +2,14 @@
 
 use crate::data::{Sample, Step, evaluation_batches};
 use crate::gradients::Gradients;
+use crate::loss_scale::LossScale;
 use crate::optimizer::{NonFinite, Optimizer};
 use crate::report::{EvalReport, Event, ReportError, Reporter, StepReport};
 use crate::schedule::Schedule;
 use crate::step::{Savings, TrainBackend, TrainModel, backward, loss_sum};
 use bone_lm::CausalLm;
 use burn::tensor::Tensor;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// What the loop does, and when.
@@ -32,6 +34,10 @@ pub struct Plan {
     pub eval_batch_size: usize,
     /// Token id that fills shorter rows.
     pub pad_id: u32,
+    /// What the loss is scaled by where gradients pass through f16.
+    pub loss_scale: Option<LossScale>,
+    /// Whether the device compiles and tunes kernels for sizes it has not met.
+    pub tunes_kernels: bool,
 }
 
 /// What a run came to.
@@ -47,6 +53,8 @@ pub struct Outcome {
     pub tokens: usize,
     /// Tokens that went through the model in training.
     pub tokens_processed: usize,
+    /// Steps whose gradients overflowed f16 and that changed nothing.
+    pub skipped_steps: usize,
 }
 
 /// Why a run stopped early.
@@ -104,7 +112,10 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         last_loss: f64::NAN,
         tokens: 0,
         tokens_processed: 0,
+        skipped_steps: 0,
     };
+    let mut scale = plan.loss_scale;
+    let mut met = BTreeSet::new();
     let evaluate = |model: &M, step: usize, reporter: &mut dyn Reporter| {
         let Some(report) = validate::<B, M>(model, validation, step, plan, device) else {
             return Ok(None);
@@ -118,15 +129,26 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     for step in 0..plan.total_steps {
         let started = Instant::now();
         let Some(rows) = steps.next() else { break };
+        // Kernels are tuned for sizes up to a power of two.
+        let sizes = rows
+            .micro
+            .iter()
+            .map(|batch| (batch.rows, batch.len.next_power_of_two()));
+        let new = sizes.filter(|size| met.insert(*size)).count() > 0;
+        let tuning = plan.tunes_kernels && new;
+        if tuning {
+            reporter.report(Event::Tuning)?;
+        }
         let trained_tokens = rows.trained_tokens();
         let learning_rate = plan.schedule.lr(step);
+        let factor = scale.map_or(1.0, |scale| scale.factor());
         let mut grads = Gradients::default();
         let mut total: Option<Tensor<B::InnerBackend, 1>> = None;
         for batch in &rows.micro {
             let sum = backward(
                 &model,
                 batch,
-                1.0 / trained_tokens as f64,
+                factor / trained_tokens as f64,
                 (plan.savings, plan.chunk_ctx),
                 (plan.seed, step as u64),
                 device,
@@ -138,30 +160,50 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             });
         }
         let Some(total) = total else { continue };
-        let (updated, result) =
-            optimizer.step(model, grads, total, trained_tokens as f64, learning_rate);
+        let of_step = (total, trained_tokens as f64, factor);
+        let (updated, result) = optimizer.step(model, grads, of_step, learning_rate);
         model = updated;
-        let result = result.map_err(|source| TrainError::NonFinite {
-            step: step + 1,
-            source,
-        })?;
-        let tokens_processed = rows.micro.iter().map(|b| b.rows * b.len).sum();
-        outcome.last_loss = result.loss;
-        outcome.tokens += trained_tokens;
-        outcome.tokens_processed += tokens_processed;
-        reporter.report(Event::Step(StepReport {
-            step: step + 1,
-            total_steps: plan.total_steps,
-            epoch: rows.at.epoch as f64 + (rows.at.step + 1) as f64 / *steps_per_epoch as f64,
-            loss: result.loss,
-            grad_norm: result.grad_norm,
-            learning_rate,
-            tokens: trained_tokens,
-            tokens_processed,
-            seconds: started.elapsed().as_secs_f64(),
-        }))?;
-
         let done = step + 1;
+        let tokens_processed = rows.micro.iter().map(|b| b.rows * b.len).sum();
+        outcome.tokens_processed += tokens_processed;
+        let skipped = match (&result, &mut scale) {
+            (Ok(_), Some(scale)) => {
+                scale.kept();
+                None
+            }
+            (Err(bad), Some(scale)) if bad.loss.is_finite() => scale.overflowed().then_some(*scale),
+            _ => None,
+        };
+        match (result, skipped) {
+            (Ok(result), _) => {
+                outcome.last_loss = result.loss;
+                outcome.tokens += trained_tokens;
+                reporter.report(Event::Step(StepReport {
+                    step: done,
+                    total_steps: plan.total_steps,
+                    epoch: rows.at.epoch as f64
+                        + (rows.at.step + 1) as f64 / *steps_per_epoch as f64,
+                    loss: result.loss,
+                    grad_norm: result.grad_norm,
+                    learning_rate,
+                    tokens: trained_tokens,
+                    tokens_processed,
+                    seconds: started.elapsed().as_secs_f64(),
+                    tuning,
+                }))?;
+            }
+            (Err(_), Some(scale)) => {
+                outcome.skipped_steps = scale.skipped();
+                reporter.report(Event::Note(&format!(
+                    "step {done} is skipped, its gradients overflowed f16; the loss is now scaled \
+                     by {}, {} skipped so far",
+                    scale.factor(),
+                    scale.skipped()
+                )))?;
+            }
+            (Err(source), None) => return Err(TrainError::NonFinite { step: done, source }),
+        }
+
         let last = done == plan.total_steps;
         if last || done % plan.eval_every == 0 {
             outcome.last_validation = evaluate(&model, done, reporter)?;

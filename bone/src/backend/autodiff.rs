@@ -1,6 +1,7 @@
 use super::{Backend, BoneGrads, BoneWants};
 use crate::graph::record;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
+use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
 
 type Product<T> = fn(T, T, T) -> T;
@@ -56,6 +57,10 @@ fn base_backward<B: Backend>(
 }
 
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
+    fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
+        B::multiplies_in(dtype, device)
+    }
+
     fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let saved = [input.primitive.clone(), weight.primitive.clone()];
         let [x, w] = saved.clone();

@@ -1,8 +1,8 @@
 //! Reference bodies of bone on the input axis, in ordinary tensor operations.
 
-use super::{BoneGrads, BoneWants, primitive, tensor};
+use super::{Backend, BoneGrads, BoneWants, primitive, product_as, tensor};
+use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, backend::Backend};
 
 /// `[n, in]` → `[in/r, n, r]`: slices first, so that one batched product serves all.
 pub(super) fn slices<B: Backend>(x: Tensor<B, 2>, block: &Tensor<B, 3>) -> Tensor<B, 3> {
@@ -31,7 +31,8 @@ pub(super) fn product<B: Backend>(
     let r = block.dims()[1];
     let z = slices(x.clone(), &block).matmul(block.clone().transpose());
     let sum = z.clone().sum_dim(0).reshape([n, 1, r]);
-    let y = (x + rows(z)).matmul(w.cast(block.dtype()));
+    let dtype = w.dtype();
+    let y = product_as(x + rows(z), w, dtype);
     primitive((y.reshape([n, out / r, r]) + sum).reshape([n, out]))
 }
 
@@ -50,7 +51,7 @@ pub(super) fn backward<B: Backend>(
 
     let d_weight = wants.weight.then(|| {
         let z = x_slices.clone().matmul(block.clone().transpose());
-        let product = (x + rows(z)).transpose().matmul(grad.clone());
+        let product = product_as((x + rows(z)).transpose(), grad.clone(), w.dtype());
         primitive(product.cast(w.dtype()))
     });
     if !(wants.input || wants.block) {
@@ -61,7 +62,8 @@ pub(super) fn backward<B: Backend>(
         };
     }
     let through_sum = grad.clone().reshape([n, out / r, r]).sum_dim(1);
-    let through_base = slices(grad.matmul(w.cast(block.dtype()).transpose()), &block);
+    let dtype = w.dtype();
+    let through_base = slices(product_as(grad, w.transpose(), dtype), &block);
     let d_z = through_base.clone() + through_sum.swap_dims(0, 1);
     BoneGrads {
         block: wants

@@ -1,8 +1,8 @@
 //! Reference bodies of bone on the output axis, in ordinary tensor operations.
 
-use super::{BoneGrads, BoneWants, primitive, tensor};
+use super::{Backend, BoneGrads, BoneWants, primitive, product_as, tensor};
+use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, backend::Backend};
 
 /// Rows of `W` the backward handles at once: enough for a full-speed matrix product, few enough
 /// that its temporaries stay small beside the weight.
@@ -36,9 +36,11 @@ pub(super) fn product<B: Backend>(
         tensor::<B, 2>(weight),
         tensor::<B, 3>(block),
     );
-    // Half-precision weights are widened: `W'` is formed in the adapter's precision.
+    // Half-precision weights are widened: `W'` is formed in the adapter's precision, and rounded
+    // for the product where that is made in half.
+    let dtype = w.dtype();
     let effective = effective_rows(w.transpose().cast(block.dtype()), block);
-    primitive(x.matmul(effective.transpose()))
+    primitive(product_as(x, effective.transpose(), dtype))
 }
 
 pub(super) fn backward<B: Backend>(
@@ -64,9 +66,8 @@ pub(super) fn backward<B: Backend>(
         let grad_rows = grad.clone().slice([0..grad.dims()[0], rows]);
 
         if wants.input {
-            let part = grad_rows
-                .clone()
-                .matmul(effective_rows(w_rows.clone(), b_rows.clone()));
+            let effective = effective_rows(w_rows.clone(), b_rows.clone());
+            let part = product_as(grad_rows.clone(), effective, w.dtype());
             d_input = Some(match d_input {
                 Some(sum) => sum + part,
                 None => part,
@@ -76,10 +77,8 @@ pub(super) fn backward<B: Backend>(
             continue;
         }
         // G, only these block-rows of it: [g·r, in] read as [g, r·in/r, r].
-        let outer = grad_rows
-            .transpose()
-            .matmul(x.clone())
-            .reshape([g, r * (d_in / r), r]);
+        let outer =
+            product_as(grad_rows.transpose(), x.clone(), w.dtype()).reshape([g, r * (d_in / r), r]);
         if wants.block {
             let w_blocks = w_rows.reshape([g, r * (d_in / r), r]);
             let through_product = w_blocks.transpose().matmul(outer.clone());

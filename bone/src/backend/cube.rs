@@ -1,4 +1,6 @@
-use super::Backend;
+use super::{Backend, BurnBackend};
+use burn::tensor::DType;
+use burn::tensor::backend::DTypeUsage;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use burn_fusion::{Fusion, FusionBackend};
 
@@ -9,7 +11,14 @@ where
     I: IntElement,
     BT: BoolElement,
 {
+    fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
+        <Self as BurnBackend>::dtype_usage(device, dtype).contains(DTypeUsage::Arithmetic)
+    }
 }
 
 // The default body is made of operations that fusion already knows.
-impl<B: FusionBackend + Backend> Backend for Fusion<B> {}
+impl<B: FusionBackend + Backend> Backend for Fusion<B> {
+    fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
+        B::multiplies_in(dtype, device)
+    }
+}

@@ -1,13 +1,12 @@
 //! Reference bodies of the product with a weight, in ordinary tensor operations.
 
-use super::{primitive, tensor};
-use burn::tensor::backend::Backend;
+use super::{Backend, primitive, product_as, tensor};
 use burn::tensor::ops::FloatTensor;
 
 pub(super) fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight));
-    let w = w.cast(x.dtype());
-    primitive(x.matmul(w))
+    let dtype = w.dtype();
+    primitive(product_as(x, w, dtype))
 }
 
 pub(super) fn backward<B: Backend>(
@@ -19,9 +18,10 @@ pub(super) fn backward<B: Backend>(
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight));
     let grad = tensor::<B, 2>(grad);
     let d_weight = wants_weight.then(|| {
-        let product = x.clone().transpose().matmul(grad.clone());
+        let product = product_as(x.transpose(), grad.clone(), w.dtype());
         primitive(product.cast(w.dtype()))
     });
-    let d_input = wants_input.then(|| primitive(grad.matmul(w.cast(x.dtype()).transpose())));
+    let dtype = w.dtype();
+    let d_input = wants_input.then(|| primitive(product_as(grad, w.transpose(), dtype)));
     [d_input, d_weight]
 }

@@ -49,6 +49,12 @@ pub enum CommandError {
     /// A folder or file that is in the way or missing.
     #[error("{}: {reason}", path.display())]
     Path { path: PathBuf, reason: String },
+    /// The device's memory is full, with what takes it and what helps.
+    #[error("{0}")]
+    DeviceMemory(String),
+    /// Devices that do not compute what the processor computes.
+    #[error("{0}")]
+    DeviceTrial(String),
     /// What was asked for is contradictory.
     #[error("{0}")]
     Usage(String),

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 /// What to continue, and how.
 #[derive(Debug, clap::Args)]
 pub struct GenerateArgs {
-    /// The model's folder
-    #[arg(long, value_name = "DIR")]
+    /// The model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
     /// An adapter's folder, or the --out of a training run
     #[arg(long, value_name = "DIR")]
@@ -216,8 +216,8 @@ pub fn answer(
             "the prompt has {longest} tokens and the model was made for {positions}; shorten it"
         )));
     }
-    let precision = precision::choose(DtypeChoice::Auto, &info, device);
-    if device.kind == Kind::Cpu && !precision.mapped {
+    let precision = precision::choose(DtypeChoice::Auto, &info, device.name)?;
+    if device.name.kind == Kind::Cpu && !precision.mapped {
         check_weights((info.shape.parameters * precision.bytes) as u64)?;
     }
     let source = ModelSource {
@@ -227,7 +227,8 @@ pub fn answer(
     };
     let adapter = request.adapter.map(find).transpose()?;
     device::on_device(
-        device,
+        device.name,
+        true,
         GenerateOn {
             source: &source,
             adapter: adapter.as_deref(),

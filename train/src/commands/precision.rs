@@ -1,10 +1,11 @@
 //! In which precision the base weights are held, and why.
 
+use super::CommandError;
 use crate::config::DtypeChoice;
-use crate::device::{DeviceName, Kind};
+use crate::device::{Capabilities, DeviceName, Kind};
 use crate::models::ModelInfo;
 use bone_lm::checkpoint::Dtype;
-use burn::tensor::FloatDType;
+use burn::tensor::{DType, FloatDType};
 
 /// The precision of the base weights.
 pub(super) struct Precision {
@@ -14,6 +15,8 @@ pub(super) struct Precision {
     pub(super) bytes: usize,
     /// Whether the weights stay pages of their file.
     pub(super) mapped: bool,
+    /// Whether gradients pass through products in f16, whose small numbers would be lost.
+    pub(super) scales_loss: bool,
     /// What is printed.
     pub(super) text: String,
 }
@@ -35,34 +38,65 @@ fn stored(info: &ModelInfo) -> Option<FloatDType> {
     }
 }
 
-/// Chooses the precision. Everything is computed in f32 whatever the weights are held in.
-pub(super) fn choose(choice: DtypeChoice, info: &ModelInfo, device: DeviceName) -> Precision {
+fn dtype(held: FloatDType) -> DType {
+    match held {
+        FloatDType::F16 => DType::F16,
+        FloatDType::BF16 => DType::BF16,
+        _ => DType::F32,
+    }
+}
+
+/// Chooses the precision the weights are held in. The products with them are made in it where the
+/// device computes in it, and everything else in f32.
+///
+/// # Errors
+///
+/// The device cannot hold what was asked for.
+pub(super) fn choose(
+    choice: DtypeChoice,
+    info: &ModelInfo,
+    device: DeviceName,
+) -> Result<Precision, CommandError> {
+    let known = Capabilities::of(device)?;
+    let stores = |held: FloatDType| known.stored.contains(&dtype(held));
     let file = stored(info);
-    let (held, reason) = match choice {
-        DtypeChoice::F32 => (FloatDType::F32, "asked for".to_string()),
-        DtypeChoice::Bf16 => (FloatDType::BF16, "asked for".to_string()),
-        DtypeChoice::F16 => (FloatDType::F16, "asked for".to_string()),
-        DtypeChoice::Auto => match (file, device.kind) {
-            (None, _) => (FloatDType::F32, "random weights".to_string()),
-            (Some(FloatDType::F32), _) => (FloatDType::F32, "as in the file".to_string()),
-            (Some(half), Kind::Cpu) => (
-                FloatDType::F32,
-                format!(
-                    "the file has {}, which this CPU backend would convert to f32 for every product; --dtype {} holds it in half the memory, slower",
-                    name(half),
-                    name(half)
-                ),
-            ),
-            (Some(half), _) => (
-                FloatDType::F32,
-                format!(
-                    "the file has {}; products on this device are made in f32, --dtype {} holds it in half the memory",
-                    name(half),
-                    name(half)
-                ),
-            ),
-        },
+    let asked = match choice {
+        DtypeChoice::F32 => Some(FloatDType::F32),
+        DtypeChoice::Bf16 => Some(FloatDType::BF16),
+        DtypeChoice::F16 => Some(FloatDType::F16),
+        DtypeChoice::Auto => None,
     };
+    if let Some(asked) = asked
+        && !stores(asked)
+    {
+        return Err(CommandError::Usage(format!(
+            "--dtype {}: {device} holds {} only; name one of these, or leave dtype out",
+            name(asked),
+            Capabilities::names(&known.stored)
+        )));
+    }
+    let (held, reason) = match (asked, file) {
+        (Some(asked), _) => (asked, "asked for".to_string()),
+        (None, None) => (FloatDType::F32, "random weights".to_string()),
+        (None, Some(FloatDType::F32)) => (FloatDType::F32, "as in the file".to_string()),
+        (None, Some(half)) => {
+            let half_name = name(half);
+            let why = match (device.kind.on_processor(), stores(half)) {
+                (_, false) => format!("the file has {half_name}, which {device} cannot hold"),
+                (true, true) => format!(
+                    "the file has {half_name}, which this CPU backend would convert to f32 for \
+                     every product; --dtype {half_name} holds it in half the memory, slower"
+                ),
+                (false, true) => format!(
+                    "the file has {half_name}; --dtype {half_name} holds it in half the memory"
+                ),
+            };
+            (FloatDType::F32, why)
+        }
+    };
+    let in_half = held != FloatDType::F32
+        && !device.kind.on_processor()
+        && known.computed.contains(&dtype(held));
     let same = file == Some(held);
     let mapped = same && device.kind == Kind::Cpu;
     let how = if mapped {
@@ -70,13 +104,18 @@ pub(super) fn choose(choice: DtypeChoice, info: &ModelInfo, device: DeviceName) 
     } else {
         ""
     };
-    Precision {
+    let computed = match in_half {
+        true => format!("products in {}, the rest computed in f32", name(held)),
+        false => "computed in f32".to_string(),
+    };
+    Ok(Precision {
         convert: (!same).then_some(held),
         bytes: match held {
             FloatDType::F16 | FloatDType::BF16 => 2,
             _ => 4,
         },
         mapped,
-        text: format!("{}, computed in f32 ({reason}{how})", name(held)),
-    }
+        scales_loss: in_half && held == FloatDType::F16,
+        text: format!("{}, {computed} ({reason}{how})", name(held)),
+    })
 }

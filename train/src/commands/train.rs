@@ -4,8 +4,11 @@ use super::{CommandError, precision};
 use crate::config::{self, DtypeChoice, Init, Method, Parts, TrainArgs, TrainConfig};
 use crate::data::{BatchConfig, Batches};
 use crate::dataset::{self, Dataset};
-use crate::device;
-use crate::memory::{Estimate, RunShape, available_memory, human, keep_freed_memory};
+use crate::device::{self, Device, DeviceError, Kind};
+use crate::loss_scale::LossScale;
+use crate::memory::{
+    Estimate, MemoryLimit, MemorySource, RunShape, available_memory, human, keep_freed_memory,
+};
 use crate::models::{self, ModelInfo, ModelSource};
 use crate::report::{self, Event, Reporter};
 use crate::step::Savings;
@@ -58,14 +61,14 @@ pub fn run_config(
         (Method::Full, _) => DtypeChoice::F32,
         (Method::Adapter(_) | Method::State, choice) => choice,
     };
-    let precision = precision::choose(dtype, &info, device);
+    let precision = precision::choose(dtype, &info, device.name)?;
     let chunk = config.head_chunk_for(info.shape.vocab_size);
     let estimate = estimate(config, &info, &precision, chunk)?;
-    let limit = available_memory();
-    if device.kind == device::Kind::Cpu {
+    let limit = limit_on(&device);
+    if let Some(limit) = limit {
         estimate.check(limit)?;
     }
-    if !config.recompute {
+    if device.name.kind == Kind::Cpu && !config.recompute {
         keep_freed_memory();
     }
 
@@ -103,6 +106,8 @@ pub fn run_config(
         save_every: config.save_every,
         eval_batch_size: config.batch_size,
         pad_id,
+        loss_scale: precision.scales_loss.then(LossScale::default),
+        tunes_kernels: !device.name.kind.on_processor(),
     };
     // What depends on the rows or the model is written down as it came out.
     let mut resolved = config.clone();
@@ -118,13 +123,17 @@ pub fn run_config(
             grouped(info.shape.parameters),
             info.shape.num_layers
         ),
-        format!("device: {device} ({device_reason})"),
+        format!(
+            "device: {} ({}; {device_reason})",
+            device.name,
+            device.description()
+        ),
         format!("base weights: {}", precision.text),
         format!("tokenizer: {tokenizer_reason}"),
         format!(
-            "memory: about {} of {}; {estimate}",
+            "memory: about {}{}; {estimate}",
             human(estimate.total()),
-            human(limit.bytes)
+            limit.map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)))
         ),
     ];
     lines.extend(notes);
@@ -143,8 +152,10 @@ pub fn run_config(
         dtype: precision.convert,
         random: random.then_some(config.seed),
     };
-    device::on_device(
-        device,
+    let name = device.name;
+    let outcome = device::on_device(
+        name,
+        config.fusion,
         RunOn {
             source: &source,
             job: Job {
@@ -160,7 +171,25 @@ pub fn run_config(
                 started,
             },
         },
-    )?
+    );
+    match outcome {
+        Err(DeviceError::OutOfMemory { reason, .. }) => Err(CommandError::DeviceMemory(format!(
+            "{name} is out of memory ({reason}): {}",
+            estimate.advice()
+        ))),
+        other => other?,
+    }
+}
+
+/// The memory a run on the device can take, where it is known.
+fn limit_on(device: &Device) -> Option<MemoryLimit> {
+    if device.name.kind.on_processor() || device.software {
+        return Some(available_memory());
+    }
+    device.memory.map(|bytes| MemoryLimit {
+        bytes,
+        source: MemorySource::Device,
+    })
 }
 
 fn console_phase(console: &mut dyn Reporter, what: &str) -> Result<(), CommandError> {

@@ -198,7 +198,7 @@ settings! {
         layers: Layers as "NUMBERS";
         /// Trained whole beside the adapters: time, ln, emb, head, with commas [default: none]
         ///
-        /// time is RWKV's time_* tensors, ln the norms, emb the embedding, head the output layer.
+        /// time is RWKV's time_* tensors but for time_state (method state), ln the norms, emb the embedding, head the output layer.
         train_parts: Parts as "PARTS";
     }
     "Optimization" {
@@ -242,6 +242,8 @@ settings! {
     "Memory and device" {
         /// What to run on; `bone devices` lists it [default: auto]
         device: String as "NAME";
+        /// On a GPU, run neighbouring operations as one: true, false [default: true]
+        fusion: bool as "BOOL";
         /// Precision of the base weights: auto, f32, bf16, f16 [default: auto]
         dtype: DtypeChoice as "NAME";
         /// Keep each block's input only and run the block again in the backward: true, false [default: true]

@@ -92,6 +92,7 @@ impl RawConfig {
             save_every: self.save_every,
             device: self.device.clone().unwrap_or_else(|| "auto".to_owned()),
             dtype: self.dtype.unwrap_or_default(),
+            fusion: self.fusion.unwrap_or(true),
             recompute: self.recompute.unwrap_or(true),
             chunked_head: self.chunked_head.unwrap_or(true),
             head_chunk: self.head_chunk,

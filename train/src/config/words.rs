@@ -133,6 +133,20 @@ impl Word for DtypeChoice {
     }
 }
 
+impl std::str::FromStr for DtypeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::from_word(text)
+    }
+}
+
+impl std::fmt::Display for DtypeChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
 impl Word for ScheduleKind {
     const ALL: &'static [Self] = &ScheduleKind::ALL;
 

@@ -130,6 +130,7 @@ impl TrainConfig {
             "save_every" => or(&self.save_every, "only at the end"),
             "device" => value(&self.device),
             "dtype" => value(&self.dtype),
+            "fusion" => value(&self.fusion),
             "recompute" => value(&self.recompute),
             "chunked_head" => value(&self.chunked_head),
             "head_chunk" if !self.chunked_head => Shown::Meaningless,

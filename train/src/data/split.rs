@@ -41,7 +41,9 @@ pub enum SplitError {
     #[error("held-out share {0}: it must lie above 0 and below 1; a count is a whole number")]
     Share(f64),
     /// Nothing would be left to train on.
-    #[error("{count} of {samples} samples are to be held out: at least one must be left to train")]
+    #[error(
+        "{count} of {samples} samples are to be held out: at least one must be left to train; lower validation"
+    )]
     TooMany {
         /// How many were asked for.
         count: usize,

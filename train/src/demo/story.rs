@@ -6,6 +6,7 @@ use crate::commands::CommandError;
 use crate::commands::generate::{Request, answer};
 use crate::commands::merge::merge;
 use crate::commands::train::{grouped, run_config};
+use crate::config::DtypeChoice;
 use crate::data::Row;
 use crate::models::inspect;
 use crate::report::{self, Event, Reporter};
@@ -99,7 +100,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     println!("exact match after : {score_after}\n");
 
     let merged = out.join("merged");
-    let agreement = merge(&base, &run, &merged, &args.device)?;
+    let agreement = merge(&base, &run, &merged, DtypeChoice::Auto, &args.device)?;
     println!("Merged into a model of its own; merged against adapted: {agreement}");
     let alone = ask(&merged, None, &prompts, args)?;
     let same = alone.iter().zip(&after).filter(|(a, b)| a == b).count();

@@ -152,6 +152,20 @@ impl Estimate {
             .fold(0, |sum, term| sum.saturating_add(term.bytes))
     }
 
+    /// What the run should take, the largest part of it, and what makes that smaller.
+    pub fn advice(&self) -> String {
+        let total = human(self.total());
+        match self.terms.iter().max_by_key(|term| term.bytes) {
+            Some(largest) => format!(
+                "the run should take about {total}, the largest part is {} with {}: {}",
+                largest.name,
+                human(largest.bytes),
+                largest.remedy
+            ),
+            None => format!("the run should take about {total}"),
+        }
+    }
+
     /// Compares the total with what there is.
     ///
     /// Mapped weights count in full: they could be read from the disk again and again, but a step

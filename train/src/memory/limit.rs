@@ -15,6 +15,8 @@ pub enum MemorySource {
     Machine,
     /// The limit of a control group: a container or a job of a scheduler.
     Cgroup,
+    /// The memory of the device that computes.
+    Device,
 }
 
 impl fmt::Display for MemorySource {
@@ -22,6 +24,7 @@ impl fmt::Display for MemorySource {
         f.write_str(match self {
             Self::Machine => "this machine",
             Self::Cgroup => "this container (its cgroup's limit)",
+            Self::Device => "the device",
         })
     }
 }

@@ -95,6 +95,7 @@ pub(super) fn event_lines(event: Event<'_>) -> Vec<String> {
             lines.push(format!("training for {} steps", start.total_steps));
             lines
         }
+        Event::Tuning => vec!["tuning kernels for a new size …".into()],
         Event::Phase(message) => vec![format!("{message} …")],
         Event::Evaluation(report) => vec![evaluation(&report)],
         Event::Saved(path) => vec![format!("saved {}", path.display())],
@@ -123,6 +124,13 @@ fn finish(summary: &Summary) -> Vec<String> {
         summary.tokens_processed,
         human(summary.peak_resident_bytes),
     )];
+    if summary.skipped_steps > 0 {
+        let count = summary.skipped_steps;
+        let plural = if count == 1 { "" } else { "s" };
+        lines.push(format!(
+            "{count} step{plural} skipped: gradients beyond f16"
+        ));
+    }
     match (summary.first_validation_loss, summary.last_validation_loss) {
         (Some(first), Some(last)) if first > 0.0 => lines.push(format!(
             "validation loss {first:.4} → {last:.4} ({:+.1} %)",

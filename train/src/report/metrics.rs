@@ -71,6 +71,7 @@ impl Reporter for Metrics {
                 resident_bytes: None,
             }),
             Event::Start(_)
+            | Event::Tuning
             | Event::Phase(_)
             | Event::Saved(_)
             | Event::Note(_)

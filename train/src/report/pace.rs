@@ -41,8 +41,10 @@ impl Pace {
         if step.loss.is_finite() {
             self.loss.add(step.loss);
         }
-        self.tokens.add(step.tokens_processed as f64);
-        self.seconds.add(step.seconds);
+        if !step.tuning {
+            self.tokens.add(step.tokens_processed as f64);
+            self.seconds.add(step.seconds);
+        }
     }
 
     /// The smoothed loss, or the step's own where it is not finite, so that this is seen.

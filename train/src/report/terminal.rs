@@ -72,6 +72,10 @@ impl Reporter for Terminal {
                 bar.set_message(message);
                 bar.set_position(step.step as u64);
             }
+            Event::Tuning => match &self.bar {
+                Some(bar) => bar.set_message("tuning kernels"),
+                None => self.above(&event_lines(event)),
+            },
             Event::Finish(_) => {
                 if let Some(bar) = self.bar.take() {
                     bar.abandon();

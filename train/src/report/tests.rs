@@ -14,6 +14,7 @@ pub(super) fn step(step: usize, total_steps: usize) -> StepReport {
         tokens: 600,
         tokens_processed: 1000,
         seconds: 2.0,
+        tuning: false,
     }
 }
 
@@ -47,6 +48,7 @@ fn plain_lines_of_a_run() {
         seconds: 200.0,
         first_validation_loss: Some(2.0),
         last_validation_loss: Some(1.5),
+        skipped_steps: 0,
         peak_resident_bytes: 3 << 29,
         out: "out".into(),
     };

@@ -15,7 +15,7 @@ fn what_the_demo_cannot_be_asked() {
         (&["--arch"], &["--arch", "llama2, rwkv6, both"]),
         // The warm-up takes a step and must leave one.
         (&["--steps", "1"], &["--steps", "1"]),
-        (&["--device", "gpu"], &["gpu", "auto, cpu, cuda"]),
+        (&["--device", "gpu"], &["gpu", "auto, cpu, ndarray"]),
     ];
     for (args, wanted) in cases {
         let all = [&["demo", "--out", text(&out)], args].concat();

@@ -161,8 +161,8 @@ fn weights_and_tokenizer_of_another_model() {
     scene.configure(&json!({"intermediate_size": 48}));
     let wanted = [
         "do not fit the model",
-        "\"model.layers.0.mlp.up_proj.weight\" is [44, 32] but config.json implies [48, 32]",
-        "\"model.layers.1.mlp.down_proj.weight\" is [32, 44] but config.json implies [32, 48]",
+        "\"model.layers.0.mlp.up_proj.weight\" is [44, 32] but the other sizes imply [48, 32]",
+        "\"model.layers.1.mlp.down_proj.weight\" is [32, 44] but the other sizes imply [32, 48]",
     ];
     model_fails(&scene, &wanted);
     let scene = Scene::new();

@@ -13,7 +13,7 @@ use super::{Checkpoint, Dtype, TensorInfo, burn_dtype};
 
 /// A tensor whose shape is not the one that the model's configuration implies.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{name:?} is {found:?} but config.json implies {expected:?}")]
+#[error("{name:?} is {found:?} but the other sizes imply {expected:?}")]
 pub struct Misshapen {
     /// The tensor.
     pub name: String,
@@ -76,7 +76,7 @@ impl fmt::Display for LoadError {
         };
         write!(
             f,
-            "the weights in {} do not fit the model; check that config.json and the weights belong together",
+            "the weights in {} do not fit the model; check that its files belong together",
             self.folder.display()
         )?;
         section(f, "missing", &quoted(&self.missing))?;

@@ -146,7 +146,8 @@ impl HfTokenizer {
         match self.named_token(tokenizer_config, "eos_token") {
             Ok(Some(id)) => Ok(vec![id]),
             Ok(None) => Err(vec![
-                "no end-of-sequence token is named; add eos_token_id to config.json".to_owned(),
+                "no end-of-sequence token is named; add eos_token_id to generation_config.json"
+                    .to_owned(),
             ]),
             Err(problem) => Err(vec![problem]),
         }
@@ -180,7 +181,7 @@ impl HfTokenizer {
         match self.named_token(tokenizer_config, "bos_token")? {
             Some(id) => Ok(Some(id)),
             None => Err(format!(
-                "add_bos_token in {TOKENIZER_CONFIG_FILE} is true but no bos_token is named; add bos_token_id to config.json"
+                "add_bos_token in {TOKENIZER_CONFIG_FILE} is true but no bos_token is named; add bos_token_id to generation_config.json"
             )),
         }
     }

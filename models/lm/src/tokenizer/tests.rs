@@ -155,7 +155,7 @@ fn unusable_folders_say_what_to_do() {
     let message = |files: &[(&str, Value)]| folder(files).unwrap_err().to_string();
     let tokenizer_json = || ("tokenizer.json", llama_json(true));
     assert!(message(&[("tokenizer.json", json!({}))]).contains("tokenizer.json is not valid"));
-    assert!(message(&[tokenizer_json()]).contains("add eos_token_id to config.json"));
+    assert!(message(&[tokenizer_json()]).contains("add eos_token_id to generation_config.json"));
     let all = message(&[
         tokenizer_json(),
         ("config.json", json!({"eos_token_id": [2, 999, -1, "x"]})),

@@ -2,6 +2,7 @@
 
 use crate::{Names, Rwkv6Config};
 use bone_lm::checkpoint::Checkpoint;
+use std::collections::BTreeSet;
 
 /// What is found wrong on the way.
 struct Reader<'a> {
@@ -29,6 +30,27 @@ impl Reader<'_> {
             }
         }
     }
+
+    /// How many blocks the tensors name, which have to be numbered one after the other from 0.
+    fn count_layers(&mut self) -> usize {
+        let prefix = self.names.of("blocks.");
+        let numbers: BTreeSet<usize> = self
+            .checkpoint
+            .tensors()
+            .filter_map(|(name, _)| name.strip_prefix(&prefix)?.split('.').next())
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        let mut expected = 0;
+        for &number in &numbers {
+            if number != expected {
+                self.problems.push(format!(
+                    "{prefix}{expected} is missing: the next is {prefix}{number}"
+                ));
+            }
+            expected = number.saturating_add(1);
+        }
+        numbers.len()
+    }
 }
 
 pub(super) fn read(checkpoint: &Checkpoint) -> Result<Rwkv6Config, Vec<String>> {
@@ -43,7 +65,7 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Rwkv6Config, Vec<String>> 
     let shift = reader.shape::<2>("blocks.0.att.time_maa_w1");
     let decay = reader.shape::<2>("blocks.0.att.time_decay_w1");
     let ffn = reader.shape::<2>("blocks.0.ffn.key.weight");
-    let layers = count_layers(checkpoint, names);
+    let layers = reader.count_layers();
     let (
         Some([vocab_size, hidden_size]),
         Some([heads, head_size]),
@@ -84,17 +106,4 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Rwkv6Config, Vec<String>> 
         initial_state,
         names,
     })
-}
-
-/// One more than the largest block number that any tensor names: a gap shows as missing tensors
-/// when the weights are loaded.
-fn count_layers(checkpoint: &Checkpoint, names: Names) -> usize {
-    let prefix = names.of("blocks.");
-    checkpoint
-        .tensors()
-        .filter_map(|(name, _)| name.strip_prefix(&prefix)?.split('.').next())
-        .filter_map(|number| number.parse::<usize>().ok())
-        .max()
-        // More blocks than tensors is a hostile name.
-        .map_or(0, |last| last.min(checkpoint.tensors().count()) + 1)
 }

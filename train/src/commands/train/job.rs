@@ -134,6 +134,7 @@ impl Job<'_> {
                 steps: self.plan.total_steps,
                 tokens: outcome.tokens,
                 tokens_processed: outcome.tokens_processed,
+                skipped_steps: outcome.skipped_steps,
                 seconds: self.started.elapsed().as_secs_f64(),
                 first_validation_loss: outcome.first_validation,
                 last_validation_loss: outcome.last_validation,

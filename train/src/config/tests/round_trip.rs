@@ -112,7 +112,7 @@ prop_compose! {
         betas in prop::array::uniform2(prop::option::of(0.0..0.9999)),
         seed in prop::option::of(0..=i64::MAX as u64),
         kind in prop::option::of(0..3_usize),
-        [recompute, chunked_head] in prop::array::uniform2(any::<bool>()),
+        [fusion, recompute, chunked_head] in prop::array::uniform3(any::<bool>()),
         every in prop::array::uniform3(prop::option::of(1..500_usize)),
         rows in prop::array::uniform2(prop::option::of(1..64_usize)),
     ) -> RawConfig {
@@ -129,6 +129,7 @@ prop_compose! {
             beta2: betas[1],
             seed,
             schedule: kind.map(|kind| ScheduleKind::ALL[kind]),
+            fusion: Some(fusion),
             recompute: Some(recompute),
             chunked_head: Some(chunked_head),
             eval_every: every[0].filter(|_| base.validation != Some(Holdout::Count(0))),

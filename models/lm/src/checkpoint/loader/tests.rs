@@ -113,7 +113,7 @@ fn lists_every_offender() {
     let message = error.to_string();
     for part in [
         "2 missing:\n  - \"c.bias\"\n  - \"d\"",
-        "\"a\" is [2] but config.json implies [3]",
+        "\"a\" is [2] but the other sizes imply [3]",
         "\"b\" is I64",
         "2 not part of the model:\n  - \"left\"\n  - \"over\"",
     ] {

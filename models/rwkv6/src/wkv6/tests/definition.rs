@@ -96,10 +96,14 @@ fn every_gradient_is_the_finite_difference() {
 
 #[test]
 fn gradients_are_finite_differences_at_all_lengths() {
-    for (len, size, state) in [1, 2, 15, 16, 17, 64, 257]
-        .into_iter()
-        .flat_map(|len| [(len, 8, true), (len, 64, true), (len, 8, false)])
-    {
+    for (len, size, state) in [1, 2, 15, 16, 17, 64, 257].into_iter().flat_map(|len| {
+        [
+            (len, 8, true),
+            (len, 64, true),
+            (len, 8, false),
+            (len, 64, false),
+        ]
+    }) {
         let case = Case {
             batch: 1,
             state,

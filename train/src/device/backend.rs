@@ -1,0 +1,95 @@
+//! From a device to its backend's type: the one place that names backends.
+
+#[cfg(feature = "gpu")]
+use super::guard;
+use super::{DeviceError, DeviceName, Kind};
+use crate::models::ModelBackend;
+use burn::backend::Autodiff;
+
+/// Work that runs on whichever backend a device needs.
+pub trait OnDevice {
+    /// What it gives.
+    type Output;
+
+    /// Does the work.
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output;
+}
+
+/// A backend with and without fusion of operations.
+#[cfg(feature = "gpu")]
+trait Fused {
+    type Unfused;
+}
+
+#[cfg(feature = "gpu")]
+impl<B: burn_fusion::FusionBackend> Fused for burn_fusion::Fusion<B> {
+    type Unfused = B;
+}
+
+#[cfg(feature = "gpu")]
+macro_rules! gpu {
+    ($backend:ty, $device:expr, $fusion:expr, $work:expr) => {
+        match $fusion {
+            true => $work.run::<Autodiff<$backend>>($device),
+            false => $work.run::<Autodiff<<$backend as Fused>::Unfused>>($device),
+        }
+    };
+}
+
+/// Runs `work` on the backend of `device`, with operations fused or one by one where it is a GPU's.
+///
+/// # Errors
+///
+/// [`DeviceError`]: the backend is not built in, the device is not there, it failed, or its memory
+/// is full.
+pub fn on_device<W: OnDevice>(
+    device: DeviceName,
+    fusion: bool,
+    work: W,
+) -> Result<W::Output, DeviceError> {
+    if !device.kind.built_in() {
+        return Err(DeviceError::NotBuilt { asked: device.kind });
+    }
+    #[cfg(feature = "gpu")]
+    if !device.kind.on_processor() {
+        super::runtime::configure();
+        return guard::quietly(|| run(device, fusion, work)).unwrap_or_else(|reason| {
+            Err(match guard::says_out_of_memory(&reason) {
+                true => DeviceError::OutOfMemory { device, reason },
+                false => DeviceError::Failed { device, reason },
+            })
+        });
+    }
+    run(device, fusion, work)
+}
+
+fn run<W: OnDevice>(device: DeviceName, fusion: bool, work: W) -> Result<W::Output, DeviceError> {
+    let _ = fusion;
+    #[cfg(feature = "adapters")]
+    let adapter =
+        || super::adapters::open(device).ok_or_else(|| super::absent(device, "no such adapter"));
+    match device.kind {
+        #[cfg(feature = "flex")]
+        Kind::Cpu => Ok(work.run::<Autodiff<burn::backend::Flex>>(Default::default())),
+        #[cfg(feature = "ndarray")]
+        Kind::NdArray => Ok(work.run::<Autodiff<burn::backend::NdArray>>(Default::default())),
+        #[cfg(feature = "cuda")]
+        Kind::Cuda => {
+            let device = burn::backend::cuda::CudaDevice::new(device.index);
+            Ok(gpu!(burn::backend::Cuda, device, fusion, work))
+        }
+        #[cfg(feature = "rocm")]
+        Kind::Rocm => {
+            let device = burn::backend::rocm::RocmDevice::new(device.index);
+            Ok(gpu!(burn::backend::Rocm, device, fusion, work))
+        }
+        #[cfg(feature = "vulkan")]
+        Kind::Vulkan => Ok(gpu!(burn::backend::Vulkan, adapter()?, fusion, work)),
+        #[cfg(feature = "metal")]
+        Kind::Metal => Ok(gpu!(burn::backend::Metal, adapter()?, fusion, work)),
+        #[cfg(feature = "wgpu")]
+        Kind::Wgpu => Ok(gpu!(burn::backend::WebGpu, adapter()?, fusion, work)),
+        #[allow(unreachable_patterns, reason = "the rest is not built in")]
+        kind => Err(DeviceError::NotBuilt { asked: kind }),
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a device cannot be used.
+
+use super::{DeviceName, Kind};
+
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The name is none.
+    #[error(
+        "`{0}` is no device; use auto, cpu, ndarray, or cuda, rocm, metal, vulkan or wgpu, with :N \
+         for the N-th of them"
+    )]
+    Name(String),
+    /// The backend was not compiled in.
+    #[error(
+        "this build has no {} backend, only: {}; build with --features {}",
+        .asked.name(),
+        Kind::of_this_build().map(Kind::name).collect::<Vec<_>>().join(", "),
+        .asked.feature()
+    )]
+    NotBuilt {
+        /// What was asked for.
+        asked: Kind,
+    },
+    /// The backend is there, the device is not.
+    #[error("there is no {device} here: {reason}; this build can use: {available}")]
+    Absent {
+        /// What was asked for.
+        device: DeviceName,
+        /// What its runtime said.
+        reason: String,
+        /// What is there.
+        available: String,
+    },
+    /// The device is there and does not do its work.
+    #[error("{device} does not work: {reason}; check its driver, or use another --device")]
+    Broken {
+        /// The device.
+        device: DeviceName,
+        /// What its runtime said.
+        reason: String,
+    },
+    /// The device gave up in the middle of its work.
+    #[error("{device} failed: {reason}")]
+    Failed {
+        /// The device.
+        device: DeviceName,
+        /// What its runtime said.
+        reason: String,
+    },
+    /// The device's memory is full.
+    #[error("{device} is out of memory: {reason}")]
+    OutOfMemory {
+        /// The device.
+        device: DeviceName,
+        /// What its runtime said.
+        reason: String,
+    },
+}

@@ -1,0 +1,205 @@
+//! A training step of a tiny model on a device, to compare with another's.
+
+use super::{DeviceError, DeviceName, OnDevice, on_device};
+use crate::data::Batch;
+use crate::gradients::Gradients;
+use crate::models::{Architecture, ModelBackend, TINY_VOCAB, WithModel, with_tiny};
+use crate::step::{Savings, TrainBackend, TrainModel, backward};
+use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
+use burn::module::{ModuleVisitor, Param};
+use burn::tensor::{DType, Tensor};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::time::Instant;
+
+/// What a step gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// Summed loss.
+    pub loss: f64,
+    /// Every adapter's gradient, by path.
+    pub gradients: BTreeMap<String, Vec<f64>>,
+    /// Tokens a second of the steps after the first.
+    pub tokens_per_second: f64,
+}
+
+const ROWS: usize = 2;
+const LEN: usize = 17;
+/// Steps that are timed, after one in which kernels are compiled and tuned.
+const STEPS: usize = 3;
+
+impl Trial {
+    /// Makes it: bone on the architecture's own axis, block recompute and chunked head on.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub fn of(
+        architecture: Architecture,
+        device: DeviceName,
+        fusion: bool,
+        dtype: DType,
+    ) -> Result<Self, DeviceError> {
+        let work = Work {
+            architecture,
+            dtype,
+        };
+        on_device(device, fusion, work)
+    }
+
+    /// Largest difference from `other`: of the loss in parts of it, and of a gradient in parts of
+    /// its tensor's largest entry. Not a number where something is not.
+    pub fn difference(&self, other: &Self) -> f64 {
+        let mut worst = (self.loss - other.loss).abs() / other.loss.abs();
+        for (path, expected) in &other.gradients {
+            let largest = expected.iter().fold(1e-12f64, |max, x| max.max(x.abs()));
+            let Some(found) = self.gradients.get(path) else {
+                return f64::NAN;
+            };
+            for (a, e) in found.iter().zip(expected) {
+                let off = (a - e).abs() / largest;
+                // `max` would drop a NaN.
+                worst = if off > worst || off.is_nan() {
+                    off
+                } else {
+                    worst
+                };
+            }
+        }
+        worst
+    }
+}
+
+struct Work {
+    architecture: Architecture,
+    dtype: DType,
+}
+
+impl OnDevice for Work {
+    type Output = Trial;
+
+    fn run<B: ModelBackend>(self, device: B::Device) -> Trial {
+        let step = Step::<B> {
+            axis: match self.architecture {
+                Architecture::Llama2 => BlockAxis::Output,
+                Architecture::Rwkv6 => BlockAxis::Input,
+            },
+            device: device.clone(),
+        };
+        with_tiny::<B, _>(self.architecture, self.dtype, &device, step)
+    }
+}
+
+struct Step<B: TrainBackend> {
+    axis: BlockAxis,
+    device: B::Device,
+}
+
+impl<B: TrainBackend> WithModel<B> for Step<B> {
+    type Output = Trial;
+
+    fn run<M: TrainModel<B>>(self, model: M) -> Trial {
+        let targets = Targets::new(Selection::AllLinear);
+        let adapter = AdapterConfig::new(Variant::Bone(self.axis), 8, targets);
+        let Ok(model) = bone::attach::<B, M>(model, &adapter) else {
+            unreachable!("8 divides every layer of a tiny model")
+        };
+        let model = bone::freeze_base::<B, M>(model);
+        let batch = Batch {
+            rows: ROWS,
+            len: LEN,
+            tokens: (0..ROWS * LEN)
+                .map(|i| (i * 7 % TINY_VOCAB) as u32)
+                .collect(),
+            loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
+            row_ids: (0..ROWS as u64).collect(),
+        };
+        let savings = Savings {
+            recompute: true,
+            head_chunk: Some(24),
+        };
+        let step = || {
+            let mut grads = Gradients::default();
+            let how = (savings, None);
+            let sum = backward(&model, &batch, 1.0, how, (0, 0), &self.device, &mut grads);
+            let loss: f64 = sum.into_data().iter::<f64>().sum();
+            (loss, grads)
+        };
+        let (loss, grads) = step();
+        let mut collect = Collect::<B> {
+            grads: &grads,
+            path: Vec::new(),
+            found: BTreeMap::new(),
+            backend: PhantomData,
+        };
+        model.visit(&mut collect);
+        let started = Instant::now();
+        for _ in 0..STEPS {
+            let (_, grads) = step();
+            // What the optimizer reads: without it the last backward may still be under way.
+            grads.squared_norm::<B, M>(&model).map(Tensor::into_data);
+        }
+        Trial {
+            loss,
+            gradients: collect.found,
+            tokens_per_second: (STEPS * ROWS * LEN) as f64 / started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+struct Collect<'a, B> {
+    grads: &'a Gradients,
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f64>>,
+    backend: PhantomData<B>,
+}
+
+impl<B: TrainBackend> ModuleVisitor<B> for Collect<'_, B> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let grad = self.grads.as_params().get::<B::InnerBackend, D>(param.id);
+        if let Some(grad) = grad {
+            let values = grad.into_data().iter::<f64>().collect();
+            self.found.insert(self.path.join("."), values);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::device::Kind;
+
+    #[test]
+    fn a_step_in_single_is_that_in_double_and_a_wrong_one_is_seen() {
+        let cpu = DeviceName {
+            kind: Kind::Cpu,
+            index: 0,
+        };
+        for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
+            let of = |dtype| Trial::of(architecture, cpu, true, dtype).expect("works");
+            let (single, double) = (of(DType::F32), of(DType::F64));
+            assert!(double.gradients.len() >= 14);
+            for (path, gradient) in &double.gradients {
+                assert!(
+                    gradient.iter().any(|g| g.abs() > 1e-6),
+                    "{path} learns nothing"
+                );
+            }
+            assert!(single.difference(&double) < 1e-4, "{architecture:?}");
+            let mut wrong = single.clone();
+            let gradient = wrong.gradients.values_mut().next_back().expect("some");
+            gradient[0] = f64::NAN;
+            assert!(wrong.difference(&double).is_nan());
+            wrong.gradients.pop_last();
+            assert!(wrong.difference(&double).is_nan());
+        }
+    }
+}
