@@ -20,7 +20,7 @@ const TOLERANCE: Tolerance = Tolerance {
     gradient: 1e-3,
     loss: 1e-3,
     norm: 1e-2,
-    tuned: 1e-2,
+    tuned: 5e-2,
 };
 
 /// Every device but the processor's own, by whether operations are fused.

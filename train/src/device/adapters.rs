@@ -24,7 +24,7 @@ fn adapters(kind: Kind) -> Vec<(WgpuDevice, Adapter)> {
     });
     let found = pollster::block_on(instance.enumerate_adapters(backend.into()));
     let (mut discrete, mut integrated, mut virtual_gpu) = (0, 0, 0);
-    let mut next = |count: &mut usize| {
+    let next = |count: &mut usize| {
         *count += 1;
         *count - 1
     };

@@ -11,6 +11,7 @@ mod generation;
 mod methods;
 mod models;
 mod parts;
+mod precision;
 mod runs;
 mod rwkv6;
 mod settings;

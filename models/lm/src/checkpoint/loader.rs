@@ -38,8 +38,8 @@ pub struct Unsupported {
 /// Everything in which a checkpoint differs from the model it was loaded for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
 pub struct LoadError {
-    /// The folder of the checkpoint.
-    pub folder: PathBuf,
+    /// The checkpoint's only file, or its folder.
+    pub path: PathBuf,
     /// Asked for and not in the files.
     pub missing: Vec<String>,
     /// In the files and neither asked for nor skipped.
@@ -77,7 +77,7 @@ impl fmt::Display for LoadError {
         write!(
             f,
             "the weights in {} do not fit the model; check that its files belong together",
-            self.folder.display()
+            self.path.display()
         )?;
         section(f, "missing", &quoted(&self.missing))?;
         section(f, "of the wrong shape", &self.misshapen)?;
@@ -114,7 +114,10 @@ impl<'a, B: Backend> Loader<'a, B> {
             used: BTreeSet::new(),
             missing: BTreeSet::new(),
             problems: LoadError {
-                folder: checkpoint.folder().to_owned(),
+                path: match checkpoint.files() {
+                    [file] => file.clone(),
+                    _ => checkpoint.folder().to_owned(),
+                },
                 ..LoadError::default()
             },
         }
