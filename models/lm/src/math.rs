@@ -9,7 +9,7 @@ pub fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: what is added to it loses all digits after the point.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first with few digits, so that n times it is exact.
-    const LN_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const LOWEST: f32 = -87.3;
     // Comparisons that let a NaN through.
     let bounded = if x > 89.0 { 89.0 } else { x };
@@ -22,7 +22,7 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
     let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits());
     let power = f32::from_bits(exponent.wrapping_add(127) << 23);

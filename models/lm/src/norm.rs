@@ -70,7 +70,7 @@ pub fn layer_norm<B: Backend, const D: usize>(
     let shape = hidden.dims();
     let size = shape[D - 1];
     assert!(
-        groups > 0 && size % groups == 0,
+        groups > 0 && size.is_multiple_of(groups),
         "{groups} groups do not divide {size}"
     );
     let dtype = hidden.dtype();
