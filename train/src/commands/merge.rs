@@ -78,12 +78,7 @@ pub fn merge(
         Some(Dtype::BF16) => DType::BF16,
         _ => DType::F32,
     };
-    let chosen = match dtype {
-        DtypeChoice::Auto => None,
-        DtypeChoice::F32 => Some(DType::F32),
-        DtypeChoice::Bf16 => Some(DType::BF16),
-        DtypeChoice::F16 => Some(DType::F16),
-    };
+    let chosen = dtype.dtype();
     let stored = chosen.unwrap_or(base);
     let source = ModelSource {
         folder: model.to_path_buf(),

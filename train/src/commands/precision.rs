@@ -5,7 +5,7 @@ use crate::config::DtypeChoice;
 use crate::device::{Capabilities, DeviceName, Kind};
 use crate::models::ModelInfo;
 use bone_lm::checkpoint::Dtype;
-use burn::tensor::{DType, FloatDType};
+use burn::tensor::FloatDType;
 
 /// The precision of the base weights.
 pub(super) struct Precision {
@@ -38,14 +38,6 @@ fn stored(info: &ModelInfo) -> Option<FloatDType> {
     }
 }
 
-fn dtype(held: FloatDType) -> DType {
-    match held {
-        FloatDType::F16 => DType::F16,
-        FloatDType::BF16 => DType::BF16,
-        _ => DType::F32,
-    }
-}
-
 /// Chooses the precision the weights are held in. The products with them are made in it where the
 /// device computes in it, and everything else in f32.
 ///
@@ -58,14 +50,9 @@ pub(super) fn choose(
     device: DeviceName,
 ) -> Result<Precision, CommandError> {
     let known = Capabilities::of(device)?;
-    let stores = |held: FloatDType| known.stored.contains(&dtype(held));
+    let stores = |held: FloatDType| known.stored.contains(&held.into());
     let file = stored(info);
-    let asked = match choice {
-        DtypeChoice::F32 => Some(FloatDType::F32),
-        DtypeChoice::Bf16 => Some(FloatDType::BF16),
-        DtypeChoice::F16 => Some(FloatDType::F16),
-        DtypeChoice::Auto => None,
-    };
+    let asked: Option<FloatDType> = choice.dtype().map(Into::into);
     if let Some(asked) = asked
         && !stores(asked)
     {
@@ -96,7 +83,7 @@ pub(super) fn choose(
     };
     let in_half = held != FloatDType::F32
         && !device.kind.on_processor()
-        && known.computed.contains(&dtype(held));
+        && known.computed.contains(&held.into());
     let same = file == Some(held);
     let mapped = same && device.kind == Kind::Cpu;
     let how = if mapped {

@@ -2,6 +2,7 @@
 
 use bone::BlockAxis;
 use bone_lm::Part;
+use burn::tensor::DType;
 
 use super::suggest::nearest;
 use crate::schedule::ScheduleKind;
@@ -129,6 +130,18 @@ impl Word for DtypeChoice {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
+        }
+    }
+}
+
+impl DtypeChoice {
+    /// The precision that was asked for; `None` for auto.
+    pub fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(DType::F32),
+            Self::Bf16 => Some(DType::BF16),
+            Self::F16 => Some(DType::F16),
         }
     }
 }

@@ -152,10 +152,14 @@ impl Estimate {
             .fold(0, |sum, term| sum.saturating_add(term.bytes))
     }
 
+    fn largest(&self) -> Option<&Term> {
+        self.terms.iter().max_by_key(|term| term.bytes)
+    }
+
     /// What the run should take, the largest part of it, and what makes that smaller.
     pub fn advice(&self) -> String {
         let total = human(self.total());
-        match self.terms.iter().max_by_key(|term| term.bytes) {
+        match self.largest() {
             Some(largest) => format!(
                 "the run should take about {total}, the largest part is {} with {}: {}",
                 largest.name,
@@ -174,8 +178,7 @@ impl Estimate {
     /// # Errors
     /// [`MemoryError`] with every part, the limit, and what makes the largest part smaller.
     pub fn check(&self, limit: MemoryLimit) -> Result<(), MemoryError> {
-        let largest = self.terms.iter().max_by_key(|term| term.bytes);
-        match largest {
+        match self.largest() {
             Some(largest) if self.total() > limit.bytes => Err(MemoryError {
                 estimate: self.clone(),
                 limit,
