@@ -85,7 +85,7 @@ ADAPTERS = {
     "mini-r8-4": {"method": "mini", "r": 8, "mini_r": 4, "init_weights": "mini"},
 }
 OPTIMIZER = {"lr": 0.005, "betas": [0.9, 0.999], "eps": 1e-08, "weight_decay": 0.0}
-STEPS, ROWS, LENGTH = 12, 3, 20
+STEPS, ROWS, LENGTH = 20, 3, 20
 TEXT = (
     "A bone is a block and a block is a weight. Train the small one, keep the large one. "
     "The dog hides 12 bones under 3 trees; how many bones lie under each tree? Four. "

@@ -55,7 +55,7 @@ HEAD12_CONFIG = {
     "vocab_size": VOCAB,
 }
 
-STEPS, ROWS, LENGTH = 8, 2, 18
+STEPS, ROWS, LENGTH = 20, 2, 18
 OPTIMIZER = {"betas": [0.9, 0.99], "eps": 1e-08, "weight_decay": 0.0}
 ADAPTERS = {
     "miss-r8": {"method": "miss", "r": 8, "lr": 0.005},

@@ -223,10 +223,11 @@ impl TrainConfig {
     }
 
     /// Tokens of a chunk of the head over `vocab_size` entries: what was set, else the largest
-    /// power of two whose f32 logits take at most 64 MiB, at least 16.
+    /// power of two whose f32 logits take at most 64 MiB, at least 512: products of fewer rows
+    /// spend their time on reading the head's weight.
     pub fn head_chunk_for(&self, vocab_size: usize) -> usize {
         let fit = CHUNK_BYTES / 4 / vocab_size.max(1);
-        self.head_chunk.unwrap_or(1 << fit.max(16).ilog2())
+        self.head_chunk.unwrap_or(1 << fit.max(512).ilog2())
     }
 }
 

@@ -15,4 +15,5 @@ pub mod optimizer;
 pub mod report;
 pub mod schedule;
 pub mod step;
+pub mod threads;
 pub mod trainer;

@@ -4,6 +4,7 @@ use bone_train::commands::{self, CommandError};
 use bone_train::config::TrainArgs;
 use bone_train::demo;
 use bone_train::report::printable;
+use bone_train::threads::join_workers;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -40,7 +41,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    join_workers();
+    let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Merge(args) => commands::merge::run(&args),

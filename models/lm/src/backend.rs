@@ -95,6 +95,17 @@ pub trait Backend: bone::Backend {
         reference::gated_backward::<Self>(gate, value, grad, function)
     }
 
+    /// `tanh(x)`, element by element.
+    fn tanh(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_tanh(input)
+    }
+
+    /// The backward of [`tanh`](Backend::tanh), whose result was `output`:
+    /// `grad · (1 − output²)`.
+    fn tanh_backward(output: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::tanh_backward::<Self>(output, grad)
+    }
+
     /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.
     fn grouped_norm(
         input: FloatTensor<Self>,

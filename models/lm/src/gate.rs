@@ -2,6 +2,12 @@ use crate::Backend;
 use crate::backend::Gate;
 use burn::tensor::{Tensor, TensorPrimitive};
 
+/// `tanh(x)`, element by element.
+pub fn tanh<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> {
+    let output = B::tanh(input.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(output))
+}
+
 /// `f(gate) · value`, element by element, of tensors of one shape.
 pub fn gated<B: Backend, const D: usize>(
     gate: Tensor<B, D>,

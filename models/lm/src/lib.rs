@@ -20,7 +20,7 @@ pub use backend::Gate;
 pub use bone::weights::named_weights;
 pub use causal_lm::{Block, CausalLm, Part, Span};
 pub use folder::{MAX_JSON_BYTES, read_small};
-pub use gate::gated;
+pub use gate::{gated, tanh};
 pub use loss::cross_entropy;
 pub use norm::{LayerNorm, RmsNorm, layer_norm};
 pub use weights::compute_dtype;

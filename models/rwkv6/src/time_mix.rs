@@ -2,7 +2,7 @@ use crate::state::last;
 use crate::token_mix::token_mix;
 use crate::{Backend, Form, HeadNorm, Rwkv6Context, Rwkv6State, Wkv6, wkv6};
 use bone::BoneLinear;
-use bone_lm::{Gate, gated};
+use bone_lm::{Gate, gated, tanh};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 
@@ -76,10 +76,8 @@ impl<B: Backend> TimeMix<B> {
         let gate = self.gate.forward(xg);
         let low_rank =
             |x: Tensor<B, 3>, w: &Param<Tensor<B, 2>>| x.matmul(w.val().cast(dtype).unsqueeze());
-        let decay = low_rank(
-            low_rank(xw, &self.time_decay_w1).tanh(),
-            &self.time_decay_w2,
-        );
+        let low = tanh(low_rank(xw, &self.time_decay_w1));
+        let decay = low_rank(low, &self.time_decay_w2);
         let decay = decay + self.time_decay.val().cast(dtype);
 
         let batch = receptance.dims()[0];
@@ -107,9 +105,8 @@ impl<B: Backend> TimeMix<B> {
         let [low] = token_mix(x.clone(), before.clone(), [&self.time_maa_x], None);
         let low = low
             .reshape([batch * len, size])
-            .matmul(self.time_maa_w1.val().cast(dtype))
-            .tanh();
-        let fifths = low.reshape([batch * len, 5, rank]).swap_dims(0, 1);
+            .matmul(self.time_maa_w1.val().cast(dtype));
+        let fifths = tanh(low).reshape([batch * len, 5, rank]).swap_dims(0, 1);
         // [5, tokens, hidden_size]
         let by_data = fifths.matmul(self.time_maa_w2.val().cast(dtype));
         let maas = [

@@ -250,7 +250,7 @@ settings! {
         recompute: bool as "BOOL";
         /// Compute logits and loss by chunks of tokens: true, false [default: true]
         chunked_head: bool as "BOOL";
-        /// Tokens of such a chunk [default: what 64 MiB of logits hold]
+        /// Tokens of such a chunk [default: what 64 MiB of logits hold, at least 512]
         head_chunk: usize as "TOKENS";
     }
 }

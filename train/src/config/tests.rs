@@ -309,7 +309,7 @@ fn derived_numbers() {
     assert_eq!(config(&["--eval-every=3"]).eval_interval(105), 3);
 
     assert_eq!(config(&[]).head_chunk_for(32_000), 512);
-    assert_eq!(config(&[]).head_chunk_for(usize::MAX), 16);
+    assert_eq!(config(&[]).head_chunk_for(usize::MAX), 512);
     assert_eq!(config(&["--head-chunk=100"]).head_chunk_for(32_000), 100);
 
     let schedule = config(&["--warmup-ratio=0.03"]).schedule(101);

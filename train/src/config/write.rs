@@ -134,7 +134,7 @@ impl TrainConfig {
             "recompute" => value(&self.recompute),
             "chunked_head" => value(&self.chunked_head),
             "head_chunk" if !self.chunked_head => Shown::Meaningless,
-            "head_chunk" => or(&self.head_chunk, "what 64 MiB of logits hold"),
+            "head_chunk" => or(&self.head_chunk, "what 64 MiB of logits hold, at least 512"),
             _ => self.shown_of_method(key),
         }
     }

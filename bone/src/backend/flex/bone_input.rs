@@ -49,10 +49,15 @@ fn slice<T: Real>(rows: &[T], k: usize, r: usize, d_input: usize) -> Matrix<'_, 
     Matrix::rows(&rows[k * r..], [rows.len() / d_input, r], d_input)
 }
 
+/// A copy, made on all threads: new memory is as much work as the copying.
+fn copied<T: Real>(values: &[T]) -> Vec<T> {
+    values.par_iter().with_min_len(1 << 14).copied().collect()
+}
+
 /// `x + z` `[n, in]` and `Σ_k z_k` `[n, r]`, for `x` row by row.
 fn mixed<T: Real>(x: &[T], blocks: &Blocks<'_, T>, d_input: usize) -> (Vec<T>, Vec<T>) {
     let r = blocks.r;
-    let mut mixed = x.to_vec();
+    let mut mixed = copied(x);
     let mut sum = vec![T::ZERO; x.len() / d_input * r];
     mixed
         .par_chunks_mut(ROWS * d_input)
@@ -148,7 +153,7 @@ pub(super) fn backward<T: Real>(
         .zip(g.par_chunks_exact(d_output))
         .for_each(|(sum, row)| row.chunks_exact(r).for_each(|part| add(sum, part)));
     let mut through_base = matrix_product(g_matrix, matrix(&weight).transposed());
-    let mut d_z = through_base.clone();
+    let mut d_z = copied(&through_base);
     add_tiled(&mut d_z, &through_sum, r);
 
     let d_block = wants.block.then(|| {

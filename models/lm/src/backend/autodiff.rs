@@ -46,6 +46,15 @@ fn gated_backward<B: Backend>(
     [Some(gate), Some(value)]
 }
 
+fn tanh_backward<B: Backend>(
+    output: FloatTensor<B>,
+    grads: [Option<FloatTensor<B>>; 1],
+    _wants: [bool; 1],
+) -> [Option<FloatTensor<B>>; 1] {
+    let [grad] = grads;
+    [grad.map(|grad| B::tanh_backward(output, grad))]
+}
+
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         let (values, place) = take_values::<B, C>(logits);
@@ -64,6 +73,13 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         let output = B::gated(saved.0.clone(), saved.1.clone(), function);
         let inputs = [Some(&gate), Some(&value)];
         let [output] = record::<B, C, _, 2, 1>(inputs, [output], saved, gated_backward::<B>);
+        output
+    }
+
+    fn tanh(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        let output = B::tanh(input.primitive.clone());
+        let (saved, backward) = (output.clone(), tanh_backward::<B>);
+        let [output] = record::<B, C, _, 1, 1>([Some(&input)], [output], saved, backward);
         output
     }
 

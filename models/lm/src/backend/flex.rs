@@ -1,7 +1,7 @@
 //! On the processor: one pass over memory, rows in parallel.
 
 use super::{Backend, Gate, NormGrads, NormParams, reference};
-use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::ops::{FloatTensor, FloatTensorOps, IntTensor};
 use burn::tensor::{DType, Element};
 use burn_flex::{Flex, FlexTensor};
 use bytemuck::Pod;
@@ -11,6 +11,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Sub};
 mod cross_entropy;
 mod gate;
 mod norm;
+mod tanh;
 #[cfg(test)]
 mod tests;
 
@@ -34,10 +35,11 @@ trait Real:
     fn exp(self) -> Self;
     fn ln(self) -> Self;
     fn sqrt(self) -> Self;
+    fn tanh(self) -> Self;
 }
 
 macro_rules! real {
-    ($type:ident, $exp:path) => {
+    ($type:ident, $exp:path, $tanh:path) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
 
@@ -54,12 +56,16 @@ macro_rules! real {
             fn sqrt(self) -> Self {
                 $type::sqrt(self)
             }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
+            }
         }
     };
 }
 
-real!(f32, crate::math::exp);
-real!(f64, f64::exp);
+real!(f32, crate::math::exp, crate::math::tanh);
+real!(f64, f64::exp, f64::tanh);
 
 /// A loop that is compiled for every width of vector and run at the widest the processor has.
 trait Loop {
@@ -157,6 +163,22 @@ impl Backend for Flex {
             DType::F32 => gate::backward::<f32>(&gate, &value, &grad, function),
             DType::F64 => gate::backward::<f64>(&gate, &value, &grad, function),
             _ => reference::gated_backward::<Self>(gate, value, grad, function),
+        }
+    }
+
+    fn tanh(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        match input.dtype() {
+            DType::F32 => tanh::forward::<f32>(&input),
+            DType::F64 => tanh::forward::<f64>(&input),
+            _ => Self::float_tanh(input),
+        }
+    }
+
+    fn tanh_backward(output: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        match output.dtype() {
+            DType::F32 => tanh::backward::<f32>(&output, &grad),
+            DType::F64 => tanh::backward::<f64>(&output, &grad),
+            _ => reference::tanh_backward::<Self>(output, grad),
         }
     }
 

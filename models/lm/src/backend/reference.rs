@@ -74,7 +74,8 @@ fn normalised<B: Backend>(
     let x = grouped(input, groups);
     let centred = x.clone() - x.mean_dim(2);
     let variance = centred.clone().square().mean_dim(2);
-    let factor = variance.add_scalar(epsilon).sqrt().recip();
+    // Not `recip`: burn-ndarray's has 14 bits.
+    let factor = variance.add_scalar(epsilon).powf_scalar(-0.5);
     (centred * factor.clone(), factor)
 }
 
@@ -137,7 +138,16 @@ fn gate<B: Backend>(x: Tensor<B, 1>, function: Gate) -> (Tensor<B, 1>, Tensor<B,
     }
 }
 
-/// As one row, and its shape.
+pub(super) fn tanh_backward<B: Backend>(
+    output: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let shape = output.shape();
+    let slope = flat::<B>(output).square().neg().add_scalar(1.0);
+    B::float_reshape(primitive(flat::<B>(grad) * slope), shape)
+}
+
+/// As one row.
 fn flat<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 1> {
     let count = tensor.shape().num_elements();
     Tensor::from_primitive(TensorPrimitive::Float(B::float_reshape(

@@ -5,6 +5,7 @@ use crate::backend::Gate;
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Elements a thread takes at once: what two inputs and an output hold in a core's second cache.
 const CHUNK: usize = 1 << 14;
@@ -40,7 +41,7 @@ trait WithFunction<T> {
 
 struct Forward<'a, T> {
     inputs: [&'a [T]; 2],
-    output: &'a mut [T],
+    output: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> WithFunction<T> for Forward<'_, T> {
@@ -48,14 +49,14 @@ impl<T: Real> WithFunction<T> for Forward<'_, T> {
     fn run(self, function: impl Fn(T) -> (T, T)) {
         let [x, v] = self.inputs;
         for ((y, &x), &v) in self.output.iter_mut().zip(x).zip(v) {
-            *y = function(x).0 * v;
+            y.write(function(x).0 * v);
         }
     }
 }
 
 struct Backward<'a, T> {
     inputs: [&'a [T]; 3],
-    outputs: [&'a mut [T]; 2],
+    outputs: [&'a mut [MaybeUninit<T>]; 2],
 }
 
 impl<T: Real> WithFunction<T> for Backward<'_, T> {
@@ -66,8 +67,8 @@ impl<T: Real> WithFunction<T> for Backward<'_, T> {
         let outputs = d_gate.iter_mut().zip(d_value);
         for ((d_gate, d_value), ((&x, &v), &g)) in outputs.zip(x.iter().zip(v).zip(g)) {
             let (y, slope) = function(x);
-            *d_gate = g * v * slope;
-            *d_value = g * y;
+            d_gate.write(g * v * slope);
+            d_value.write(g * y);
         }
     }
 }
@@ -103,14 +104,17 @@ pub(super) fn forward<T: Real>(
 ) -> FlexTensor {
     let (gate, value) = (gate.to_contiguous(), value.to_contiguous());
     let (x, v) = (gate.storage::<T>(), value.storage::<T>());
-    let mut output = vec![T::ZERO; x.len()];
-    output
+    assert_eq!(x.len(), v.len(), "a gate and its value");
+    let mut output = Vec::with_capacity(x.len());
+    output.spare_capacity_mut()[..x.len()]
         .par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK).zip(v.par_chunks(CHUNK)))
         .for_each(|(output, (x, v))| {
             let inputs = [x, v];
             wide(Part(function, Forward { inputs, output }));
         });
+    // SAFETY: the three are of one length, so every value was written.
+    unsafe { output.set_len(x.len()) };
     tensor(output, &gate)
 }
 
@@ -122,10 +126,16 @@ pub(super) fn backward<T: Real>(
 ) -> (FlexTensor, FlexTensor) {
     let [gate, value, grad] = [gate, value, grad].map(FlexTensor::to_contiguous);
     let [x, v, g] = [&gate, &value, &grad].map(|tensor| tensor.storage::<T>());
-    let (mut d_gate, mut d_value) = (vec![T::ZERO; x.len()], vec![T::ZERO; x.len()]);
-    let outputs = d_gate
+    assert!(
+        x.len() == v.len() && x.len() == g.len(),
+        "a gate, its value and their gradient"
+    );
+    let [mut d_gate, mut d_value] = [(); 2].map(|()| Vec::with_capacity(x.len()));
+    let [of_gate, of_value] =
+        [&mut d_gate, &mut d_value].map(|grad| &mut grad.spare_capacity_mut()[..x.len()]);
+    let outputs = of_gate
         .par_chunks_mut(CHUNK)
-        .zip(d_value.par_chunks_mut(CHUNK));
+        .zip(of_value.par_chunks_mut(CHUNK));
     let inputs = x
         .par_chunks(CHUNK)
         .zip(v.par_chunks(CHUNK))
@@ -136,5 +146,10 @@ pub(super) fn backward<T: Real>(
             let (inputs, outputs) = ([x, v, g], [d_gate, d_value]);
             wide(Part(function, Backward { inputs, outputs }));
         });
+    // SAFETY: all five are of one length, so every value was written.
+    unsafe {
+        d_gate.set_len(x.len());
+        d_value.set_len(x.len());
+    }
     (tensor(d_gate, &gate), tensor(d_value, &gate))
 }

@@ -271,3 +271,21 @@ fn gates_have_the_gradients_of_autodiff() {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn tanh_is_the_references(rows in 1..9usize, columns in 1..70usize, f64: bool, view: bool) {
+        let tensor = |range| matrix([rows, columns], range, f64, view);
+        let (x, grad) = (tensor(5.0), tensor(2.0));
+        let expected = primitive(Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(x.clone())).tanh());
+        let ours = Flex::tanh(x);
+        assert_same("output", ours.clone(), expected, bound(f64));
+        let expected = reference::tanh_backward::<Flex>(ours.clone(), grad.clone());
+        assert_same("gradient", Flex::tanh_backward(ours, grad), expected, bound(f64));
+    }
+}
+
+#[test]
+fn the_gradient_of_tanh_is_finite_differences() {
+    check::<2>(random([5, 7], 2.0, true), crate::tanh, crate::tanh);
+}

@@ -6,6 +6,7 @@ use crate::backend::{TokenMix, TokenMixGrads, TokenMixWants};
 use burn::tensor::TensorMetadata;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// Rows a thread takes at once.
 const ROWS: usize = 16;
@@ -79,6 +80,25 @@ impl<'a, T: Real> Factors<'a, T> {
             }
         }
     }
+
+    /// Writes `x + (previous − x) · μ` of a token to every entry of `output`.
+    #[inline(always)]
+    fn mix(self, row: usize, x: &[T], previous: &[T], output: &mut [MaybeUninit<T>]) {
+        let size = output.len();
+        let (x, previous, maa) = (&x[..size], &previous[..size], &self.maa[..size]);
+        match self.by_data.map(|own| &own[row * size..][..size]) {
+            None => {
+                for i in 0..size {
+                    output[i].write(x[i] + (previous[i] - x[i]) * maa[i]);
+                }
+            }
+            Some(own) => {
+                for i in 0..size {
+                    output[i].write(x[i] + (previous[i] - x[i]) * (maa[i] + own[i]));
+                }
+            }
+        }
+    }
 }
 
 pub(super) fn forward<T: Real, const K: usize>(inputs: TokenMix<FlexTensor, K>) -> [FlexTensor; K] {
@@ -88,18 +108,17 @@ pub(super) fn forward<T: Real, const K: usize>(inputs: TokenMix<FlexTensor, K>) 
     let shape: [usize; 3] = inputs.x.shape().dims();
     std::array::from_fn(|k| {
         let factors = Factors::<T>::new(&inputs, k, count);
-        let mut output = vec![T::ZERO; count];
-        output
+        let mut output = Vec::with_capacity(count);
+        output.spare_capacity_mut()[..count]
             .par_chunks_exact_mut(size)
             .with_min_len(ROWS)
             .enumerate()
             .for_each(|(row, output)| {
                 let (x, previous) = tokens.pair(row);
-                factors.write(row, output);
-                for ((y, &x), &previous) in output.iter_mut().zip(x).zip(previous) {
-                    *y = x + (previous - x) * *y;
-                }
+                factors.mix(row, x, previous, output);
             });
+        // SAFETY: rows of `size` make up the whole, and each wrote all of its values.
+        unsafe { output.set_len(count) };
         tensor(output, shape)
     })
 }
