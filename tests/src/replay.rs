@@ -11,9 +11,8 @@ use bone_train::schedule::{Schedule, ScheduleKind};
 use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use bone_train::trainer::{Data, Plan, train};
 use burn::backend::{Autodiff, Flex};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor, TensorData};
-use std::marker::PhantomData;
 
 /// What goldens are replayed on, unless another backend is on trial.
 pub type B = Autodiff<Flex>;
@@ -63,33 +62,6 @@ impl Reporter for Curves {
             self.0.push(step);
         }
         Ok(())
-    }
-}
-
-/// The gradients of every parameter that trains, by path.
-struct Collect<'a, B> {
-    grads: &'a Gradients,
-    path: Vec<String>,
-    found: Vec<(String, Option<Vec<f32>>)>,
-    backend: PhantomData<B>,
-}
-
-impl<B: TrainBackend> ModuleVisitor<B> for Collect<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if param.is_require_grad() {
-            let grads = self.grads.as_params();
-            let grad = grads.get::<B::InnerBackend, D>(param.id);
-            let grad = grad.map(|grad| grad.into_data().iter::<f32>().collect());
-            self.found.push((self.path.join("."), grad));
-        }
     }
 }
 
@@ -167,22 +139,17 @@ pub fn replay<B: TrainBackend, M: TrainModel<B>>(
         device,
         &mut grads,
     );
-    let mut collect = Collect::<B> {
-        grads: &grads,
-        path: Vec::new(),
-        found: Vec::new(),
-        backend: PhantomData,
-    };
-    model.visit(&mut collect);
-    for (path, grad) in &collect.found {
+    let found = grads.by_path::<B, M>(&model);
+    for (path, grad) in &found {
         let grad = grad.as_ref().expect("has a gradient");
+        let grad: Vec<f32> = grad.iter().map(|&g| g as f32).collect();
         let expected = run.tensors.floats(&format!("grad0.{}", record_name(path)));
-        let difference = relative_difference(grad, &expected);
+        let difference = relative_difference(&grad, &expected);
         assert!(difference < tolerance.gradient, "{path}: {difference}");
     }
     let names = run.tensors.names();
     let recorded = names.iter().filter(|n| n.starts_with("grad0.")).count();
-    assert_eq!(collect.found.len(), recorded);
+    assert_eq!(found.len(), recorded);
 
     let betas = run.list("betas");
     let optimizer = Optimizer::new(AdamWSettings {

@@ -86,7 +86,7 @@ fn batches() -> Vec<Batch> {
 fn a_power_of_two_changes_no_digit() {
     let (plain, _) = run(batches(), None);
     let (scaled, skipped) = run(batches(), Some(LossScale::default()));
-    assert_eq!((plain.steps.len(), skipped), (12, 0));
+    assert_eq!((plain.steps.len(), skipped), (batches().len(), 0));
     for ((step, loss, norm), (_, scaled_loss, scaled_norm)) in plain.steps.iter().zip(&scaled.steps)
     {
         assert!((loss - scaled_loss).abs() < 1e-6 * loss, "{step}");

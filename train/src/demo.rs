@@ -25,6 +25,9 @@ pub struct DemoArgs {
     /// Optimizer steps for each model
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(2..))]
     pub steps: u32,
+    /// Held-out questions to ask, before, after and of the merged model [default: all]
+    #[arg(long, value_name = "N")]
+    pub questions: Option<std::num::NonZeroUsize>,
     /// What to run on; `bone devices` lists it
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,

@@ -3,6 +3,7 @@
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// Gradients of any number of backward passes, added up.
@@ -63,6 +64,22 @@ impl Gradients {
         self.sum
     }
 
+    /// The gradient of every parameter that trains, by its path; `None` where it got none. For
+    /// comparisons: each is read from the device by itself.
+    pub fn by_path<B: AutodiffBackend, M: AutodiffModule<B>>(
+        &self,
+        module: &M,
+    ) -> BTreeMap<String, Option<Vec<f64>>> {
+        let mut visitor = ByPath::<B> {
+            sum: &self.sum,
+            path: Vec::new(),
+            found: BTreeMap::new(),
+            backend: PhantomData,
+        };
+        module.visit(&mut visitor);
+        visitor.found
+    }
+
     /// The gradients as they are.
     pub fn as_params(&self) -> &GradientsParams {
         &self.sum
@@ -101,6 +118,31 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for SquaredNorm<'_, B> {
                 _ => grad.cast(DType::F32),
             };
             self.parts.push(grad.square().sum());
+        }
+    }
+}
+
+struct ByPath<'a, B> {
+    sum: &'a GradientsParams,
+    path: Vec<String>,
+    found: BTreeMap<String, Option<Vec<f64>>>,
+    backend: PhantomData<B>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for ByPath<'_, B> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if param.is_require_grad() {
+            let grad = self.sum.get::<B::InnerBackend, D>(param.id);
+            let grad = grad.map(|grad| grad.into_data().iter::<f64>().collect());
+            self.found.insert(self.path.join("."), grad);
         }
     }
 }

@@ -42,6 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    quiet_vulkan_loader();
     join_workers();
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
@@ -53,6 +54,15 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+/// Mesa's layer that orders cards by the desktop's choice complains of every session without a
+/// desktop, on our standard error. Without one it has nothing to order by.
+fn quiet_vulkan_loader() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: nothing has started another thread yet, so nobody reads the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     for (name, bytes) in model.files() {
         write(&base.join(name), bytes)?;
     }
-    let (rows, held_out) = task::sums_in_words(HELD_OUT_ROWS);
+    let (rows, mut held_out) = task::sums_in_words(HELD_OUT_ROWS);
     let data = out.join("sums-in-words.jsonl");
     write(&data, task::to_jsonl(&rows).as_bytes())?;
     write(
@@ -75,9 +75,13 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     let known = ["17+25=".to_string(), "42 in words: ".to_string()];
     show("What it can do:", &known, &ask(&base, None, &known, args)?);
 
+    if let Some(questions) = args.questions {
+        held_out.truncate(questions.get());
+    }
+    let shown = SHOWN.min(held_out.len());
     let prompts: Vec<_> = held_out.iter().map(|row| row.instruction.clone()).collect();
     let before = ask(&base, None, &prompts, args)?;
-    show("The new task, before:", &prompts[..SHOWN], &before[..SHOWN]);
+    show("The new task, before:", &prompts[..shown], &before[..shown]);
     let score_before = Score::of(&held_out, &before);
     println!("exact match before: {score_before}\n");
 
@@ -92,8 +96,8 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     let after = ask(&base, Some(&run), &prompts, args)?;
     show(
         "\nThe same questions, after:",
-        &prompts[..SHOWN],
-        &after[..SHOWN],
+        &prompts[..shown],
+        &after[..shown],
     );
     let score_after = Score::of(&held_out, &after);
     println!("exact match before: {score_before}");

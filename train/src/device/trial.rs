@@ -6,10 +6,8 @@ use crate::gradients::Gradients;
 use crate::models::{Architecture, ModelBackend, TINY_VOCAB, WithModel, with_tiny};
 use crate::step::{Savings, TrainBackend, TrainModel, backward};
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
-use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::time::Instant;
 
 /// What a step gave.
@@ -126,13 +124,11 @@ impl<B: TrainBackend> WithModel<B> for Step<B> {
             (loss, grads)
         };
         let (loss, grads) = step();
-        let mut collect = Collect::<B> {
-            grads: &grads,
-            path: Vec::new(),
-            found: BTreeMap::new(),
-            backend: PhantomData,
-        };
-        model.visit(&mut collect);
+        let gradients = grads
+            .by_path::<B, M>(&model)
+            .into_iter()
+            .filter_map(|(path, gradient)| Some((path, gradient?)))
+            .collect();
         let started = Instant::now();
         for _ in 0..STEPS {
             let (_, grads) = step();
@@ -141,33 +137,8 @@ impl<B: TrainBackend> WithModel<B> for Step<B> {
         }
         Trial {
             loss,
-            gradients: collect.found,
+            gradients,
             tokens_per_second: (STEPS * ROWS * LEN) as f64 / started.elapsed().as_secs_f64(),
-        }
-    }
-}
-
-struct Collect<'a, B> {
-    grads: &'a Gradients,
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f64>>,
-    backend: PhantomData<B>,
-}
-
-impl<B: TrainBackend> ModuleVisitor<B> for Collect<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let grad = self.grads.as_params().get::<B::InnerBackend, D>(param.id);
-        if let Some(grad) = grad {
-            let values = grad.into_data().iter::<f64>().collect();
-            self.found.insert(self.path.join("."), values);
         }
     }
 }

@@ -38,7 +38,10 @@ impl Place {
         if data.extension().is_none_or(|extension| extension != "txt") {
             all.extend(["--template", "plain"]);
         }
-        all.extend(["--validation", "8", "--device", "cpu"]);
+        all.extend(["--validation", "8"]);
+        if !args.contains(&"--device") {
+            all.extend(["--device", "cpu"]);
+        }
         if !args.contains(&"--max-steps") {
             all.extend(["--max-steps", "12"]);
         }
