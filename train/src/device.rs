@@ -60,7 +60,7 @@ pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
             Err(error) => passed_over.push(error.to_string()),
         }
     }
-    Err(DeviceError::NotBuilt { asked: Kind::Cpu })
+    Err(DeviceError::NoneWorks(passed_over.join("; ")))
 }
 
 /// The device of this name, which has made a training step.
@@ -90,7 +90,10 @@ fn absent(device: DeviceName, reason: &str) -> DeviceError {
     DeviceError::Absent {
         device,
         reason: reason.to_string(),
-        available: there.join(", "),
+        available: match there.is_empty() {
+            true => "nothing else".into(),
+            false => there.join(", "),
+        },
     }
 }
 

@@ -123,6 +123,9 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         reporter.report(Event::Evaluation(report))?;
         Ok::<_, ReportError>(Some(report.loss))
     };
+    if plan.tunes_kernels && !validation.is_empty() {
+        reporter.report(Event::Tuning)?;
+    }
     outcome.first_validation = evaluate(&model, 0, reporter)?;
     outcome.last_validation = outcome.first_validation;
 
@@ -237,13 +240,18 @@ fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
     plan: &Plan,
     device: &B::Device,
 ) -> (f64, usize) {
-    let mut sum = 0.0;
+    let mut sum: Option<Tensor<B, 1>> = None;
     let mut tokens = 0;
     for batch in evaluation_batches(samples, plan.eval_batch_size, plan.pad_id) {
         let head_chunk = plan.savings.head_chunk;
         let part = loss_sum(model, &batch, head_chunk, plan.chunk_ctx, device);
-        sum += part.into_data().iter::<f64>().sum::<f64>();
+        sum = Some(match sum {
+            Some(sum) => sum + part,
+            None => part,
+        });
         tokens += batch.trained_tokens();
     }
+    // One read of the device, for all batches.
+    let sum: f64 = sum.map_or(0.0, |sum| sum.into_data().iter::<f64>().sum());
     (sum / tokens as f64, tokens)
 }

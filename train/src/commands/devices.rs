@@ -27,6 +27,7 @@ const TOLERANCE: f64 = 1e-3;
 /// A device was asked for that is not there, or one is there and its step is not right.
 pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     let asked = match &args.device {
+        Some(name) if name == "auto" => Some(device::choose(name)?.0.name),
         Some(name) => Some(name.parse::<DeviceName>()?),
         None => None,
     };

@@ -5,7 +5,7 @@ use crate::config::DtypeChoice;
 use crate::device::{Capabilities, DeviceName, Kind};
 use crate::models::ModelInfo;
 use bone_lm::checkpoint::Dtype;
-use burn::tensor::FloatDType;
+use burn::tensor::{DType, FloatDType};
 
 /// The precision of the base weights.
 pub(super) struct Precision {
@@ -38,6 +38,12 @@ fn stored(info: &ModelInfo) -> Option<FloatDType> {
     }
 }
 
+/// Those that a base can be held in: f64 is for our own comparisons.
+fn bases(stored: &[DType]) -> Vec<DType> {
+    let half_or_single = |dtype: &&DType| **dtype != DType::F64;
+    stored.iter().filter(half_or_single).copied().collect()
+}
+
 /// Chooses the precision the weights are held in. The products with them are made in it where the
 /// device computes in it, and everything else in f32.
 ///
@@ -57,9 +63,9 @@ pub(super) fn choose(
         && !stores(asked)
     {
         return Err(CommandError::Usage(format!(
-            "--dtype {}: {device} holds {} only; name one of these, or leave dtype out",
+            "--dtype {}: {device} holds a base in {} only; name that, or leave dtype out",
             name(asked),
-            Capabilities::names(&known.stored)
+            Capabilities::names(&bases(&known.stored))
         )));
     }
     let (held, reason) = match (asked, file) {

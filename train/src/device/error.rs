@@ -32,8 +32,14 @@ pub enum DeviceError {
         /// What is there.
         available: String,
     },
+    /// None of what this build has works.
+    #[error("no device works here: {0}; docs/devices.md says what each needs to run")]
+    NoneWorks(String),
     /// The device is there and does not do its work.
-    #[error("{device} does not work: {reason}; check its driver, or use another --device")]
+    #[error(
+        "{device} does not work: {reason}; check its driver, and what else docs/devices.md says it \
+         needs, or use another --device"
+    )]
     Broken {
         /// The device.
         device: DeviceName,

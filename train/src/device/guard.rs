@@ -39,21 +39,24 @@ fn message(payload: &(dyn Any + Send)) -> String {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("its runtime failed");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.next().unwrap_or("its runtime failed").to_string()
+    let first = lines.next().unwrap_or("its runtime failed");
+    // What is around a runtime's own error says nothing to a user.
+    let first = first.trim_start_matches("called `Result::unwrap()` on an `Err` value: ");
+    first.to_string()
 }
 
 /// Whether a runtime's message says that there was no memory: CUDA's and HIP's error names, what
-/// Vulkan's and wgpu's say, and cubecl's own of a tensor beyond the largest buffer.
+/// Vulkan's and wgpu's say, and cubecl's own, which it has for CUDA's as well as for a tensor beyond
+/// the largest buffer. Of HIP's it says that an unknown error happened: that is not recognised.
 #[cfg(any(feature = "gpu", test))]
 pub(super) fn says_out_of_memory(message: &str) -> bool {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 7] = [
         "out of memory",
         "outofmemory",
         "out_of_memory",
         "out of device memory",
         "out of host memory",
-        "buffertoobig",
-        "buffer too big",
+        "can't allocate buffer",
         "not enough memory",
     ];
     let message = message.to_lowercase();
@@ -69,6 +72,10 @@ mod tests {
         assert_eq!(quietly(|| 7), Ok(7));
         let error = quietly(|| -> u8 { panic!("\n  no adapter\nmore") }).expect_err("a panic");
         assert!(error.starts_with("no adapter (guard.rs:"), "{error}");
+        let unwrapped =
+            || -> u8 { panic!("called `Result::unwrap()` on an `Err` value: can't allocate") };
+        let error = quietly(unwrapped).expect_err("a panic");
+        assert!(error.starts_with("can't allocate (guard.rs:"), "{error}");
         // The cause is what another thread said before.
         let error = quietly(|| {
             let thread = std::thread::spawn(|| panic!("out of memory"));
@@ -81,7 +88,7 @@ mod tests {
     fn full_memory_is_told_from_other_faults() {
         for message in [
             "CUDA_ERROR_OUT_OF_MEMORY",
-            "BufferTooBig(9)",
+            "can't allocate buffer of size: 196608000",
             "Out of Memory",
         ] {
             assert!(says_out_of_memory(message), "{message}");
