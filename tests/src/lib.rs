@@ -6,6 +6,7 @@ use burn::tensor::{DType, TensorData};
 use std::path::{Path, PathBuf};
 
 pub mod replay;
+pub mod training;
 
 /// The fixtures in the repository, made by the scripts in `tests/reference`.
 pub fn fixtures() -> PathBuf {
@@ -81,7 +82,7 @@ pub fn relative_difference(got: &[f32], expected: &[f32]) -> f32 {
 }
 
 /// The larger one, or NaN if either is: a comparison must not lose it.
-fn nan_max(a: f32, b: f32) -> f32 {
+pub fn nan_max(a: f32, b: f32) -> f32 {
     if a.is_nan() || b.is_nan() {
         f32::NAN
     } else {

@@ -1,15 +1,12 @@
 //! Another trainer's run through our loop.
 
+use crate::training::{plan, train_on};
 use crate::{Run, max_difference, relative_difference};
 use bone_lm::CausalLm;
 use bone_lm::generate::token_tensor;
-use bone_train::data::{Cursor, Step};
 use bone_train::gradients::Gradients;
-use bone_train::optimizer::{AdamWSettings, Optimizer};
-use bone_train::report::{Event, ReportError, Reporter, StepReport};
-use bone_train::schedule::{Schedule, ScheduleKind};
+use bone_train::optimizer::AdamWSettings;
 use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
-use bone_train::trainer::{Data, Plan, train};
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor, TensorData};
@@ -51,18 +48,6 @@ pub fn logits<B: bone_lm::Backend, M: CausalLm<B>>(
     let tokens = token_tensor(&batch.tokens, batch.rows, batch.len, device);
     let data = model.forward(tokens).into_data().convert_dtype(DType::F32);
     data.iter::<f32>().collect()
-}
-
-/// What the loop reports of every step.
-struct Curves(Vec<StepReport>);
-
-impl Reporter for Curves {
-    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
-        if let Event::Step(step) = event {
-            self.0.push(step);
-        }
-        Ok(())
-    }
 }
 
 /// Puts recorded values in place of every parameter that trains.
@@ -152,55 +137,19 @@ pub fn replay<B: TrainBackend, M: TrainModel<B>>(
     assert_eq!(found.len(), recorded);
 
     let betas = run.list("betas");
-    let optimizer = Optimizer::new(AdamWSettings {
+    let settings = AdamWSettings {
         beta1: betas[0],
         beta2: betas[1],
         epsilon: run.number("eps"),
         weight_decay: run.number("weight_decay"),
         max_grad_norm: None,
-    });
+    };
     let total_steps = batches.len();
-    let plan = Plan {
-        total_steps,
-        schedule: Schedule {
-            kind: ScheduleKind::Constant,
-            base_lr: run.number("lr"),
-            warmup_steps: 0,
-            total_steps,
-        },
-        savings,
-        chunk_ctx: None,
-        seed: 0,
-        eval_every: total_steps,
-        save_every: None,
-        eval_batch_size: 1,
-        pad_id: 0,
-        loss_scale: None,
-        tunes_kernels: false,
-    };
-    let steps = (0..).zip(batches).map(|(step, batch)| Step {
-        at: Cursor { epoch: 0, step },
-        micro: vec![batch],
-    });
-    let mut data = Data {
-        steps: Box::new(steps),
-        steps_per_epoch: total_steps as u64,
-        validation: Vec::new(),
-    };
-    let mut curves = Curves(Vec::new());
-    let (model, _) = train(
-        model,
-        optimizer,
-        &mut data,
-        &plan,
-        device,
-        &mut curves,
-        |_, _| Ok(()),
-    )
-    .expect("finite");
+    let plan = plan(total_steps, run.number("lr"), savings);
+    let (model, heard, _) = train_on::<B, M>(model, batches, &plan, settings, device);
     let expected = run.list("losses").into_iter().zip(run.list("grad_norms"));
-    assert_eq!(curves.0.len(), total_steps);
-    for (ours, (loss, norm)) in curves.0.iter().zip(expected) {
+    assert_eq!(heard.steps.len(), total_steps);
+    for (ours, (loss, norm)) in heard.steps.iter().zip(expected) {
         let off = (ours.loss - loss).abs();
         assert!(off < tolerance.loss, "loss of {ours:?} is not {loss}");
         let off = (ours.grad_norm - norm).abs() / norm;

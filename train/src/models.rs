@@ -2,6 +2,7 @@
 
 use crate::memory::{ActivationShape, ModelShape};
 use crate::step::{TrainBackend, TrainModel};
+use bone::BlockAxis;
 use bone_llama2::{Llama, LlamaConfig, LlamaError};
 use bone_lm::Part;
 use bone_lm::checkpoint::{Checkpoint, CheckpointError, Dtype, SaveError};
@@ -41,6 +42,14 @@ impl Architecture {
         match self {
             Self::Llama2 => "LLaMA2",
             Self::Rwkv6 => "RWKV6",
+        }
+    }
+
+    /// The block axis of its published Bone.
+    pub fn block_axis(self) -> BlockAxis {
+        match self {
+            Self::Llama2 => BlockAxis::Output,
+            Self::Rwkv6 => BlockAxis::Input,
         }
     }
 }

@@ -1,18 +1,16 @@
 //! Where 20 steps of our own tiny models lead.
 
 use super::{CPU, on_trial};
-use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
-use bone_tests::relative_difference;
-use bone_train::data::{Batch, Cursor, Step};
+use bone::{AdapterConfig, Selection, Targets, Variant};
+use bone_tests::training::{plan, train_on};
+use bone_tests::{max_difference, nan_max, relative_difference};
+use bone_train::data::Batch;
 use bone_train::device::{DeviceError, DeviceName, OnDevice, on_device};
 use bone_train::models::{Architecture, ModelBackend, TINY_VOCAB, WithModel, with_tiny};
-use bone_train::optimizer::{AdamWSettings, Optimizer};
-use bone_train::report::{Event, ReportError, Reporter};
-use bone_train::schedule::{Schedule, ScheduleKind};
-use bone_train::step::{Savings, TrainBackend, TrainModel};
-use bone_train::trainer::{Data, Plan, train};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor};
+use bone_train::optimizer::AdamWSettings;
+use bone_train::schedule::ScheduleKind;
+use bone_train::step::{Savings, TrainModel};
+use burn::tensor::DType;
 
 const ARCHITECTURES: [Architecture; 2] = [Architecture::Llama2, Architecture::Rwkv6];
 const ROWS: usize = 2;
@@ -21,7 +19,7 @@ const STEPS: usize = 20;
 
 /// What a run gave.
 struct Outcome {
-    losses: Vec<f64>,
+    losses: Vec<f32>,
     adapters: Vec<Vec<f32>>,
 }
 
@@ -68,87 +66,29 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
     type Output = Outcome;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Outcome {
-        let axis = match self.steps.architecture {
-            Architecture::Llama2 => BlockAxis::Output,
-            Architecture::Rwkv6 => BlockAxis::Input,
-        };
+        let axis = self.steps.architecture.block_axis();
         let targets = Targets::new(Selection::AllLinear);
         let config = AdapterConfig::new(Variant::Bone(axis), 8, targets);
         let model = bone::attach::<B, _>(model, &config).expect("fits");
         let model = bone::freeze_base::<B, _>(model);
-        let optimizer = Optimizer::new(AdamWSettings::default());
-        let plan = Plan {
-            total_steps: STEPS,
-            schedule: Schedule {
-                kind: ScheduleKind::Cosine,
-                base_lr: 3e-3,
-                warmup_steps: 2,
-                total_steps: STEPS,
-            },
-            savings: Savings {
-                recompute: true,
-                head_chunk: Some(24),
-            },
-            chunk_ctx: None,
-            seed: 0,
-            eval_every: STEPS,
-            save_every: None,
-            eval_batch_size: 1,
-            pad_id: 0,
-            loss_scale: None,
-            tunes_kernels: false,
+        let savings = Savings {
+            recompute: true,
+            head_chunk: Some(24),
         };
-        let steps = (0..STEPS).map(|step| Step {
-            at: Cursor {
-                epoch: 0,
-                step: step as u64,
-            },
-            micro: vec![Steps::batch(step)],
+        let mut plan = plan(STEPS, 3e-3, savings);
+        plan.schedule.kind = ScheduleKind::Cosine;
+        plan.schedule.warmup_steps = 2;
+        let batches = (0..STEPS).map(Steps::batch).collect();
+        let settings = AdamWSettings::default();
+        let (model, heard, _) = train_on::<B, M>(model, batches, &plan, settings, &self.device);
+        let mut adapters = Vec::new();
+        bone::visit_linears::<B, _>(&model, |_, layer| {
+            let data = layer.adapter().map(|adapter| adapter.to_data());
+            adapters.extend(data.map(|data| data.iter::<f32>().collect()));
         });
-        let mut data = Data {
-            steps: Box::new(steps),
-            steps_per_epoch: STEPS as u64,
-            validation: Vec::new(),
-        };
-        let mut curves = Curves(Vec::new());
-        let (model, _) = train(
-            model,
-            optimizer,
-            &mut data,
-            &plan,
-            &self.device,
-            &mut curves,
-            |_, _| Ok(()),
-        )
-        .expect("finite");
-        let mut adapters = Adapters(Vec::new());
-        Module::<B>::visit(&model, &mut adapters);
         Outcome {
-            losses: curves.0,
-            adapters: adapters.0,
-        }
-    }
-}
-
-/// The loss of every step.
-struct Curves(Vec<f64>);
-
-impl Reporter for Curves {
-    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
-        if let Event::Step(step) = event {
-            self.0.push(step.loss);
-        }
-        Ok(())
-    }
-}
-
-/// The values of every parameter that trains.
-struct Adapters(Vec<Vec<f32>>);
-
-impl<B: TrainBackend> ModuleVisitor<B> for Adapters {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if param.is_require_grad() {
-            self.0.push(param.val().into_data().iter::<f32>().collect());
+            losses: heard.steps.iter().map(|step| step.loss as f32).collect(),
+            adapters,
         }
     }
 }
@@ -162,7 +102,7 @@ fn twenty_steps_lead_where_they_lead_on_the_processor() {
     for architecture in ARCHITECTURES {
         let steps = || Steps { architecture };
         let expected = steps().on(CPU, false).expect("works");
-        let show = |device: DeviceName, fusion: &str, outcome: &Outcome, off: [f64; 2]| {
+        let show = |device: DeviceName, fusion: &str, outcome: &Outcome, off: [f32; 2]| {
             let (first, last) = (outcome.losses[0], outcome.losses[STEPS - 1]);
             assert!(
                 last < 0.95 * first,
@@ -178,13 +118,12 @@ fn twenty_steps_lead_where_they_lead_on_the_processor() {
         show(CPU, "", &expected, [0.0; 2]);
         for (device, fusion) in on_trial() {
             let outcome = steps().on(device, fusion).expect("works");
-            let losses = outcome.losses.iter().zip(&expected.losses);
-            let loss = losses.map(|(a, b)| (a - b).abs()).fold(0.0, nan_max);
             assert_eq!(outcome.losses.len(), STEPS);
+            let loss = max_difference(&outcome.losses, &expected.losses);
             assert_eq!(outcome.adapters.len(), expected.adapters.len());
             let adapters = outcome.adapters.iter().zip(&expected.adapters);
             let adapter = adapters
-                .map(|(a, b)| f64::from(relative_difference(a, b)))
+                .map(|(a, b)| relative_difference(a, b))
                 .fold(0.0, nan_max);
             let said = match (device.kind.on_processor(), fusion) {
                 (true, _) => "",
@@ -198,11 +137,4 @@ fn twenty_steps_lead_where_they_lead_on_the_processor() {
         }
     }
     assert!(missed.is_empty(), "{missed:?}");
-}
-
-fn nan_max(a: f64, b: f64) -> f64 {
-    match a.is_nan() || b.is_nan() {
-        true => f64::NAN,
-        false => a.max(b),
-    }
 }

@@ -78,10 +78,7 @@ impl OnDevice for Work {
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Trial {
         let step = Step::<B> {
-            axis: match self.architecture {
-                Architecture::Llama2 => BlockAxis::Output,
-                Architecture::Rwkv6 => BlockAxis::Input,
-            },
+            axis: self.architecture.block_axis(),
             device: device.clone(),
         };
         with_tiny::<B, _>(self.architecture, self.dtype, &device, step)

@@ -126,24 +126,7 @@ fn a_base_in_f16_trains_as_one_in_f32_or_is_refused() {
             [&["--device", &device, "--dtype", dtype][..], &settings].concat()
         };
         let single = place.train_on(&model, &place.rows, "f32", &args("f32"));
-        let out = place.path("f16");
-        let half = [
-            "train",
-            "--model",
-            text(&model),
-            "--data",
-            text(&place.rows),
-        ];
-        let rest = [
-            "--template",
-            "plain",
-            "--validation",
-            "8",
-            "--learning-rate",
-            "0.01",
-        ];
-        let half = [&half[..], &rest, &["--out", text(&out)], &args("f16")].concat();
-        let ran = bone(half);
+        let ran = place.try_on(&model, &place.rows, "f16", &args("f16"));
         if ran.code == Some(2) {
             assert!(
                 ran.stderr.contains("f16") && ran.stderr.contains("f32"),
@@ -156,7 +139,7 @@ fn a_base_in_f16_trains_as_one_in_f32_or_is_refused() {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         // A step whose gradients overflow is left out, so the later steps are not the same ones.
         let skipped = ran.stderr.matches("is skipped").count();
-        let half = runs::Run::read(out);
+        let half = runs::Run::read(place.path("f16"));
         assert_eq!(half.steps.len() + skipped, single.steps.len());
         let first = |run: &runs::Run| number(&run.steps[0], "loss");
         let (single_before, single_after) = single.first_and_last_validation();
@@ -179,30 +162,14 @@ fn what_a_device_cannot_hold_is_refused() {
     }
     let place = Place::new();
     for dtype in ["bf16", "f16"] {
-        let out = place.path(dtype);
-        let model = fixture("llama-tiny");
-        let args = [
-            "train",
-            "--model",
-            text(&model),
-            "--data",
-            text(&place.rows),
-            "--template",
-            "plain",
-            "--out",
-            text(&out),
-            "--device",
-            "ndarray",
-            "--dtype",
-            dtype,
-        ];
-        let ran = bone(args);
+        let args = ["--device", "ndarray", "--dtype", dtype];
+        let ran = place.try_on(&fixture("llama-tiny"), &place.rows, dtype, &args);
         assert_eq!(ran.code, Some(2), "{}", ran.stderr);
         for word in ["ndarray", dtype, "f32"] {
             assert!(ran.stderr.contains(word), "{}", ran.stderr);
         }
         assert_eq!(ran.stderr.matches("error:").count(), 1, "{}", ran.stderr);
-        assert!(!out.exists(), "something was left behind");
+        assert!(!place.path(dtype).exists(), "something was left behind");
     }
 }
 

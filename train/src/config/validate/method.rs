@@ -38,10 +38,7 @@ pub(in crate::config) fn default_learning_rate(method: &Method) -> (f64, &'stati
 /// The block axis of an architecture's published Bone; the output axis where the model is
 /// unreadable, which is a problem of its own.
 fn default_block_axis(architecture: Option<Architecture>) -> BlockAxis {
-    match architecture {
-        Some(Architecture::Rwkv6) => BlockAxis::Input,
-        Some(Architecture::Llama2) | None => BlockAxis::Output,
-    }
+    architecture.map_or(BlockAxis::Output, Architecture::block_axis)
 }
 
 /// Why an axis is the default.

@@ -1,0 +1,75 @@
+//! Given batches through the loop of `bone train`.
+
+use bone_train::data::{Batch, Cursor, Step};
+use bone_train::optimizer::{AdamWSettings, Optimizer};
+use bone_train::report::{Event, ReportError, Reporter, StepReport};
+use bone_train::schedule::{Schedule, ScheduleKind};
+use bone_train::step::{Savings, TrainBackend, TrainModel};
+use bone_train::trainer::{Data, Outcome, Plan, train};
+
+/// What the loop said.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Of every step that was taken.
+    pub steps: Vec<StepReport>,
+    /// Besides.
+    pub notes: Vec<String>,
+}
+
+impl Reporter for Heard {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(step) => self.steps.push(step),
+            Event::Note(note) => self.notes.push(note.to_string()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A plan of `total_steps` at one rate, without evaluation.
+pub fn plan(total_steps: usize, base_lr: f64, savings: Savings) -> Plan {
+    Plan {
+        total_steps,
+        schedule: Schedule {
+            kind: ScheduleKind::Constant,
+            base_lr,
+            warmup_steps: 0,
+            total_steps,
+        },
+        savings,
+        chunk_ctx: None,
+        seed: 0,
+        eval_every: total_steps,
+        save_every: None,
+        eval_batch_size: 1,
+        pad_id: 0,
+        loss_scale: None,
+        tunes_kernels: false,
+    }
+}
+
+/// Trains `model` on the batches, one a step.
+pub fn train_on<B: TrainBackend, M: TrainModel<B>>(
+    model: M,
+    batches: Vec<Batch>,
+    plan: &Plan,
+    settings: AdamWSettings,
+    device: &B::Device,
+) -> (M, Heard, Outcome) {
+    let steps_per_epoch = batches.len() as u64;
+    let steps = (0..).zip(batches).map(|(step, batch)| Step {
+        at: Cursor { epoch: 0, step },
+        micro: vec![batch],
+    });
+    let mut data = Data {
+        steps: Box::new(steps),
+        steps_per_epoch,
+        validation: Vec::new(),
+    };
+    let (optimizer, mut heard) = (Optimizer::new(settings), Heard::default());
+    let save = |_: &M, _| Ok(());
+    let (model, outcome) =
+        train::<B, M>(model, optimizer, &mut data, plan, device, &mut heard, save).expect("finite");
+    (model, heard, outcome)
+}
