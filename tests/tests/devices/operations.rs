@@ -1,12 +1,15 @@
 //! Operations that have bodies of their own on some backend.
 
 use super::{CPU, on_trial};
+use bone::{AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
 use bone_lm::{Gate, cross_entropy, gated, layer_norm, tanh};
-use bone_rwkv6::{Form, Wkv6, wkv6};
+use bone_rwkv6::{Form, TokenMix, Wkv6, wkv6};
 use bone_train::device::{OnDevice, on_device};
 use bone_train::models::ModelBackend;
-use burn::module::Param;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Int, Tensor, TensorData, TensorPrimitive};
+use std::marker::PhantomData;
 
 /// Outputs and gradients of the operations that have bodies of their own on some backend.
 struct Operations;
@@ -18,7 +21,9 @@ impl OnDevice for Operations {
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Named {
         let mut found = Vec::new();
+        layers::<B>(&device, &mut found);
         norms::<B>(&device, &mut found);
+        token_shift::<B>(&device, &mut found);
         recurrence::<B>(&device, &mut found);
         found
     }
@@ -38,6 +43,105 @@ fn wave<B: ModelBackend, const D: usize>(
 
 fn values<B: burn::tensor::backend::Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
+}
+
+/// Gives every parameter of a module values of its own, and asks for their gradients.
+struct Fill<B: ModelBackend> {
+    device: B::Device,
+    frequency: f64,
+}
+
+impl<B: ModelBackend> ModuleMapper<B> for Fill<B> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        self.frequency += 0.3;
+        let shape: [usize; D] = param.val().dims();
+        Param::from_tensor(wave::<B, D>(shape, self.frequency, &self.device))
+    }
+}
+
+/// Reads the gradient of every parameter of a module.
+struct Read<'a, B: ModelBackend> {
+    grads: &'a <B as AutodiffBackend>::Gradients,
+    found: &'a mut Named,
+    name: &'static str,
+    backend: PhantomData<B>,
+}
+
+impl<B: ModelBackend> ModuleVisitor<B> for Read<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let gradient = param.val().grad(self.grads).expect("tracked");
+        self.found.push((self.name, values(gradient)));
+    }
+}
+
+/// A layer without an adapter, and one of each variant: rows that are not a whole tile, more
+/// inputs than outputs and the other way round, and for miss a width that the rank does not divide.
+fn layers<B: ModelBackend>(device: &B::Device, found: &mut Named) {
+    let variants = [
+        ("product", None),
+        (
+            "bone on the output axis",
+            Some((Variant::Bone(BlockAxis::Output), 4)),
+        ),
+        (
+            "bone on the input axis",
+            Some((Variant::Bone(BlockAxis::Input), 4)),
+        ),
+        ("miss", Some((Variant::Miss, 5))),
+        ("miss-mini", Some((Variant::MissMini { width: 4 }, 5))),
+    ];
+    for (name, adapter) in variants {
+        for [d_input, d_output] in [[12, 20], [20, 12]] {
+            let mut layer: BoneLinear<B> = BoneLinearConfig::new(d_input, d_output).init(device);
+            if let Some((variant, rank)) = adapter {
+                let config = AdapterConfig::new(variant, rank, Targets::new(Selection::AllLinear));
+                layer = layer.attach(&config, "layer").expect("fits");
+            }
+            let mut fill = Fill {
+                device: device.clone(),
+                frequency: 0.2,
+            };
+            let layer = Module::<B>::map(layer, &mut fill);
+            let x = wave::<B, 3>([1, 7, d_input], 0.7, device);
+            let y = layer.forward(x.clone());
+            found.push((name, values(y.clone())));
+            let grads = y.powi_scalar(2).sum().backward();
+            found.push((name, values(x.grad(&grads).expect("tracked"))));
+            let mut read = Read::<B> {
+                grads: &grads,
+                found,
+                name,
+                backend: PhantomData,
+            };
+            Module::<B>::visit(&layer, &mut read);
+        }
+    }
+}
+
+/// RWKV6's token shift, with what comes before the first token and with what the data adds.
+fn token_shift<B: ModelBackend>(device: &B::Device, found: &mut Named) {
+    let name = "token shift";
+    let x = wave::<B, 3>([2, 7, 12], 0.7, device);
+    let before = wave::<B, 2>([2, 12], 0.4, device);
+    let maa = [0.9, 1.3].map(|frequency| wave::<B, 3>([1, 1, 12], frequency, device));
+    let by_data = wave::<B, 3>([2, 14, 12], 0.3, device);
+    let mixed = B::token_mix(TokenMix {
+        x: x.clone().into_primitive().tensor(),
+        before: Some(before.clone().into_primitive().tensor()),
+        maa: maa.clone().map(|maa| maa.into_primitive().tensor()),
+        by_data: Some(by_data.clone().into_primitive().tensor()),
+    });
+    let [first, second] =
+        mixed.map(|mixed| Tensor::<B, 3>::from_primitive(TensorPrimitive::Float(mixed)));
+    found.push((name, values(first.clone())));
+    found.push((name, values(second.clone())));
+    let grads = (first.powi_scalar(2) + second.powi_scalar(3))
+        .sum()
+        .backward();
+    for tensor in [&x, &maa[0], &maa[1], &by_data] {
+        found.push((name, values(tensor.grad(&grads).expect("tracked"))));
+    }
+    found.push((name, values(before.grad(&grads).expect("tracked"))));
 }
 
 fn norms<B: ModelBackend>(device: &B::Device, found: &mut Named) {
@@ -98,6 +202,7 @@ fn operations_are_the_processors() {
         let found = on_device(name, fusion, Operations).expect("works");
         assert_eq!(found.len(), expected.len());
         for ((what, found), (_, expected)) in found.iter().zip(&expected) {
+            assert_eq!(found.len(), expected.len(), "{what} on {name}");
             let largest = expected.iter().fold(1e-6f64, |max, x| max.max(x.abs()));
             for (a, e) in found.iter().zip(expected) {
                 let off = (a - e).abs() / largest;
