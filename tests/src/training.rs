@@ -2,7 +2,7 @@
 
 use bone_train::data::{Batch, Cursor, Step};
 use bone_train::optimizer::{AdamWSettings, Optimizer};
-use bone_train::report::{Event, ReportError, Reporter, StepReport};
+use bone_train::report::{Event, ReportError, Reporter, SkipReport, StepReport};
 use bone_train::schedule::{Schedule, ScheduleKind};
 use bone_train::step::{Savings, TrainBackend, TrainModel};
 use bone_train::trainer::{Data, Outcome, Plan, train};
@@ -12,15 +12,15 @@ use bone_train::trainer::{Data, Outcome, Plan, train};
 pub struct Heard {
     /// Of every step that was taken.
     pub steps: Vec<StepReport>,
-    /// Besides.
-    pub notes: Vec<String>,
+    /// Of every step that was left out.
+    pub skipped: Vec<SkipReport>,
 }
 
 impl Reporter for Heard {
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
         match event {
             Event::Step(step) => self.steps.push(step),
-            Event::Note(note) => self.notes.push(note.to_string()),
+            Event::Skipped(skip) => self.skipped.push(skip),
             _ => {}
         }
         Ok(())

@@ -45,7 +45,8 @@ pub struct Outcome {
 /// The loss or a gradient is not a finite number; the model was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "the loss is {loss} and the gradient norm {grad_norm}; lower the learning rate, or look for broken rows or damaged base weights"
+    "the loss is {loss} and the gradient norm {grad_norm}; lower the learning rate, look for broken \
+     rows or damaged base weights, or, with dtype f16, whose values end at 65,504, take bf16 or f32"
 )]
 pub struct NonFinite {
     /// The loss.

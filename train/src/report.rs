@@ -61,6 +61,17 @@ pub struct StepReport {
     pub tuning: bool,
 }
 
+/// An optimizer step that was left out, its gradients beyond f16.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SkipReport {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// What the loss is scaled by from now on.
+    pub loss_scale: f64,
+    /// Steps that were skipped so far.
+    pub skipped: usize,
+}
+
 /// One evaluation on the held-out rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EvalReport {
@@ -106,6 +117,8 @@ pub enum Event<'a> {
     Tuning,
     /// A step is done.
     Step(StepReport),
+    /// A step was left out.
+    Skipped(SkipReport),
     /// An evaluation is done.
     Evaluation(EvalReport),
     /// Something was written there.

@@ -4,7 +4,7 @@ use crate::data::{Sample, Step, evaluation_batches};
 use crate::gradients::Gradients;
 use crate::loss_scale::LossScale;
 use crate::optimizer::{NonFinite, Optimizer};
-use crate::report::{EvalReport, Event, ReportError, Reporter, StepReport};
+use crate::report::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport};
 use crate::schedule::Schedule;
 use crate::step::{Savings, TrainBackend, TrainModel, backward, loss_sum};
 use bone_lm::CausalLm;
@@ -197,12 +197,11 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             }
             (Err(_), Some(scale)) => {
                 outcome.skipped_steps = scale.skipped();
-                reporter.report(Event::Note(&format!(
-                    "step {done} is skipped, its gradients overflowed f16; the loss is now scaled \
-                     by {}, {} skipped so far",
-                    scale.factor(),
-                    scale.skipped()
-                )))?;
+                reporter.report(Event::Skipped(SkipReport {
+                    step: done,
+                    loss_scale: scale.factor(),
+                    skipped: scale.skipped(),
+                }))?;
             }
             (Err(source), None) => return Err(TrainError::NonFinite { step: done, source }),
         }

@@ -17,10 +17,32 @@ pub struct DevicesArgs {
 }
 
 /// Largest difference from the processor's f64 that is no fault: of a gradient's largest entry.
-const TOLERANCE: f64 = 1e-3;
+fn tolerance(dtype: DType) -> f64 {
+    match dtype {
+        // What rounding every weight and every product's input to 8 or 11 bits comes to.
+        DType::BF16 => 1e-1,
+        DType::F16 => 2e-2,
+        _ => 1e-3,
+    }
+}
+
+/// The processor's own step of each architecture in f64, where this build has that backend.
+type References = [(Architecture, Option<Trial>); 2];
+
+fn references() -> References {
+    let cpu = DeviceName {
+        kind: Kind::Cpu,
+        index: 0,
+    };
+    [Architecture::Llama2, Architecture::Rwkv6].map(|architecture| {
+        let trial = Trial::of(architecture, cpu, false, DType::F64);
+        (architecture, trial.ok())
+    })
+}
 
 /// Prints every device of this build with what it can store and compute in, and makes a training
-/// step of a tiny LLaMA2 and a tiny RWKV6 on each, compared with the processor's in f64.
+/// step of a tiny LLaMA2 and a tiny RWKV6 on each, in f32 and in each half precision it computes
+/// in, compared with the processor's in f64.
 ///
 /// # Errors
 ///
@@ -35,6 +57,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
         // With what is there in its message where it is not.
         device::find(name)?;
     }
+    let references = references();
     let mut bad = Vec::new();
     for kind in Kind::ALL {
         if asked.is_some_and(|asked| asked.kind != kind) {
@@ -44,7 +67,8 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
             Err(reason) => println!("{:<10} {reason}", kind.name()),
             Ok(devices) => {
                 for device in devices {
-                    if asked.is_none_or(|asked| asked == device.name) && !look_at(&device, args)? {
+                    let meant = asked.is_none_or(|asked| asked == device.name);
+                    if meant && !look_at(&device, args.fusion, &references) {
                         bad.push(device.name.to_string());
                     }
                 }
@@ -65,66 +89,85 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
 }
 
 /// Prints what a device is and does; whether all of it is right.
-fn look_at(device: &Device, args: &DevicesArgs) -> Result<bool, CommandError> {
+fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
     println!("{:<10} {}", device.name.to_string(), device.description());
+    let mut dtypes = vec![DType::F32];
     match Capabilities::of(device.name) {
-        Ok(known) => println!(
-            "{:<10} stores {}; computes in {}",
-            "",
-            Capabilities::names(&known.stored),
-            Capabilities::names(&known.computed)
-        ),
+        Ok(known) => {
+            println!(
+                "{:<10} stores {}; computes in {}",
+                "",
+                Capabilities::names(&known.stored),
+                Capabilities::names(&known.computed)
+            );
+            if !device.name.kind.on_processor() {
+                let halves = [DType::BF16, DType::F16];
+                dtypes.extend(halves.iter().filter(|half| known.computed.contains(half)));
+            }
+        }
         Err(error) => {
             println!("{:<10} {error}", "");
-            return Ok(false);
+            return false;
         }
     }
     let mut good = true;
-    for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
-        let name = architecture.name();
-        let trial = Trial::of(architecture, device.name, args.fusion, DType::F32);
-        match (trial, reference(architecture)) {
-            (Err(error), _) => {
-                good = false;
-                println!("{:<10} {name:<6} {error}", "");
-            }
-            (Ok(trial), Some(reference)) => {
-                let difference = trial.difference(&reference);
-                let right = difference <= TOLERANCE;
-                good &= right;
-                println!(
-                    "{:<10} {name:<6} training step {}: {difference:.0e} from the processor's in \
-                     f64, {:.0} tokens/s",
-                    "",
-                    if right { "right" } else { "WRONG" },
-                    trial.tokens_per_second
-                );
-            }
-            (Ok(trial), None) => {
-                let finite = trial.loss.is_finite()
-                    && trial.gradients.values().flatten().all(|g| g.is_finite());
-                good &= finite;
-                println!(
-                    "{:<10} {name:<6} training step {}, compared with nothing (this build has no \
-                     processor backend), {:.0} tokens/s",
-                    "",
-                    if finite { "finite" } else { "NOT FINITE" },
-                    trial.tokens_per_second
-                );
-            }
+    for dtype in dtypes {
+        for (architecture, reference) in references {
+            let trial = Trial::of(*architecture, device.name, fusion, dtype);
+            let (right, told) = match trial {
+                Ok(trial) => verdict(&trial, reference.as_ref(), tolerance(dtype)),
+                Err(error) => (false, error.to_string()),
+            };
+            good &= right;
+            let (name, dtype) = (architecture.name(), Capabilities::names(&[dtype]));
+            println!("{:<10} {name:<6} {dtype:<4} {told}", "");
         }
     }
-    println!(
-        "{:<10} {}",
-        "",
-        if good { "works" } else { "DOES NOT WORK" }
-    );
-    Ok(good)
+    let verdict = if good { "works" } else { "DOES NOT WORK" };
+    println!("{:<10} {verdict}", "");
+    good
 }
 
-/// The processor's own step in f64.
-fn reference(architecture: Architecture) -> Option<Trial> {
-    let kind = Kind::Cpu;
-    let name = DeviceName { kind, index: 0 };
-    Trial::of(architecture, name, false, DType::F64).ok()
+/// Whether a step is right, and what to say of it.
+fn verdict(trial: &Trial, reference: Option<&Trial>, tolerance: f64) -> (bool, String) {
+    let (right, found) = match reference {
+        Some(reference) => {
+            let difference = trial.difference(reference);
+            let right = difference <= tolerance;
+            let word = if right { "right" } else { "WRONG" };
+            let found = format!("{word}: {difference:.0e} from the processor's in f64");
+            (right, found)
+        }
+        None => {
+            let finite = |values: &Vec<f64>| values.iter().all(|value| value.is_finite());
+            let right = trial.loss.is_finite() && trial.gradients.values().all(finite);
+            let word = if right { "finite" } else { "NOT FINITE" };
+            let found = "compared with nothing (this build has no processor backend)";
+            (right, format!("{word}, {found}"))
+        }
+    };
+    let speed = trial.tokens_per_second;
+    (right, format!("training step {found}, {speed:.0} tokens/s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_is_off_or_not_finite_is_wrong() {
+        let trial = |loss| Trial {
+            loss,
+            gradients: Default::default(),
+            tokens_per_second: 5.0,
+        };
+        assert!(verdict(&trial(1.0), Some(&trial(1.0005)), 1e-3).0);
+        for loss in [1.1, f64::NAN] {
+            let (right, told) = verdict(&trial(loss), Some(&trial(1.0)), 1e-3);
+            assert!(!right && told.contains("WRONG"), "{told}");
+        }
+        assert!(verdict(&trial(1.0), None, 1e-3).0);
+        let (right, told) = verdict(&trial(f64::INFINITY), None, 1e-3);
+        assert!(!right && told.contains("NOT FINITE"), "{told}");
+    }
 }

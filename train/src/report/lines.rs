@@ -95,6 +95,11 @@ pub(super) fn event_lines(event: Event<'_>) -> Vec<String> {
             lines.push(format!("training for {} steps", start.total_steps));
             lines
         }
+        Event::Skipped(skip) => vec![format!(
+            "note: step {} is skipped, its gradients overflowed f16; the loss is now scaled by {}, \
+             {} skipped so far",
+            skip.step, skip.loss_scale, skip.skipped
+        )],
         Event::Tuning => vec!["tuning kernels for a new size …".into()],
         Event::Phase(message) => vec![format!("{message} …")],
         Event::Evaluation(report) => vec![evaluation(&report)],

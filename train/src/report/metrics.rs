@@ -10,9 +10,9 @@ use crate::memory::resident_bytes;
 /// The file's name in the output folder.
 pub const METRICS_FILE: &str = "metrics.jsonl";
 
-/// Writes `metrics.jsonl`: one JSON object for every step and every evaluation, told apart by
-/// `"type"`, with the fields of [`StepReport`](super::StepReport) and
-/// [`EvalReport`](super::EvalReport). A step has `resident_bytes` besides. A number that is not
+/// Writes `metrics.jsonl`: one JSON object for every step, every one that was skipped and every
+/// evaluation, told apart by `"type"`, with the fields of [`StepReport`](super::StepReport),
+/// [`SkipReport`](super::SkipReport) and [`EvalReport`](super::EvalReport). A step has `resident_bytes` besides. A number that is not
 /// finite is `null`. Every line is written at once, so a run that is killed leaves whole lines.
 #[derive(Debug)]
 pub struct Metrics {
@@ -64,6 +64,11 @@ impl Reporter for Metrics {
                 r#type: "step",
                 report,
                 resident_bytes: Some(resident_bytes()),
+            }),
+            Event::Skipped(report) => self.write(&Line {
+                r#type: "skipped",
+                report,
+                resident_bytes: None,
             }),
             Event::Evaluation(report) => self.write(&Line {
                 r#type: "evaluation",

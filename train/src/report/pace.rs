@@ -122,6 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_tuned_kernels_says_nothing_of_the_speed() {
+        let mut pace = Pace::default();
+        let mut first = step(1, 10);
+        (first.seconds, first.tuning) = (90.0, true);
+        pace.add(&first);
+        assert_eq!(pace.tokens_per_second(), 0.0);
+        let second = step(2, 10);
+        pace.add(&second);
+        assert!((pace.tokens_per_second() - 500.0).abs() < 1e-9);
+        assert_eq!(pace.left(&second), Duration::from_secs(16));
+    }
+
+    #[test]
     fn clocks() {
         for (seconds, text) in [
             (0, "0s"),

@@ -12,6 +12,7 @@ const TEMPLATE: &str = "{bar:20} {pos}/{len}  eta {eta}  {wide_msg}";
 #[derive(Debug)]
 pub struct Terminal {
     bar: Option<ProgressBar>,
+    total_steps: usize,
     pace: Pace,
     target: fn() -> ProgressDrawTarget,
 }
@@ -23,7 +24,7 @@ impl Default for Terminal {
 }
 
 impl Terminal {
-    /// A bar that appears with the first step.
+    /// A bar that appears with the first step, or with the tuning of kernels before it.
     pub fn new() -> Self {
         Self::on(ProgressDrawTarget::stderr)
     }
@@ -31,13 +32,14 @@ impl Terminal {
     fn on(target: fn() -> ProgressDrawTarget) -> Self {
         Self {
             bar: None,
+            total_steps: 0,
             pace: Pace::default(),
             target,
         }
     }
 
-    fn bar(&mut self, total: usize) -> &ProgressBar {
-        let target = self.target;
+    fn bar(&mut self) -> &ProgressBar {
+        let (target, total) = (self.target, self.total_steps);
         self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(total as u64), target());
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -68,14 +70,16 @@ impl Reporter for Terminal {
             Event::Step(step) => {
                 self.pace.add(&step);
                 let message = state(&step, &self.pace);
-                let bar = self.bar(step.total_steps);
+                self.total_steps = step.total_steps;
+                let bar = self.bar();
                 bar.set_message(message);
                 bar.set_position(step.step as u64);
             }
-            Event::Tuning => match &self.bar {
-                Some(bar) => bar.set_message("tuning kernels"),
-                None => self.above(&event_lines(event)),
-            },
+            Event::Start(start) => {
+                self.above(&event_lines(event));
+                self.total_steps = start.total_steps;
+            }
+            Event::Tuning => self.bar().set_message("tuning kernels"),
             Event::Finish(_) => {
                 if let Some(bar) = self.bar.take() {
                     bar.abandon();
@@ -105,6 +109,7 @@ mod tests {
 
     use indicatif::TermLike;
 
+    use super::super::StartReport;
     use super::super::tests::step;
     use super::*;
 
@@ -168,6 +173,22 @@ mod tests {
             last.contains("eta ") && last.contains("loss 2.5"),
             "{last:?}"
         );
+    }
+
+    #[test]
+    fn the_first_kernels_are_tuned_under_a_bar() {
+        let mut terminal = Terminal::on(ProgressDrawTarget::hidden);
+        let start = StartReport {
+            settings: Vec::new(),
+            model: Vec::new(),
+            total_steps: 10,
+        };
+        terminal.report(Event::Start(&start)).unwrap();
+        assert!(terminal.bar.is_none());
+        terminal.report(Event::Tuning).unwrap();
+        let bar = terminal.bar.clone().unwrap();
+        assert_eq!((bar.position(), bar.length()), (0, Some(10)));
+        assert_eq!(bar.message(), "tuning kernels");
     }
 
     #[test]

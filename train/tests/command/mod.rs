@@ -16,8 +16,17 @@ pub(crate) struct Ran {
 
 /// Runs `bone` with `args`.
 pub(crate) fn bone<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ran {
+    bone_with(args, &[])
+}
+
+/// Runs `bone` with `args` and with variables in its environment.
+pub(crate) fn bone_with<A: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = A>,
+    variables: &[(&str, &str)],
+) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_bone"))
         .args(args)
+        .envs(variables.iter().copied())
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("the binary starts");

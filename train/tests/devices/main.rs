@@ -9,9 +9,12 @@ mod command;
 #[path = "../workflow/runs.rs"]
 mod runs;
 
-use bone_train::device::{DeviceName, Kind, all_devices};
+use bone_train::device::{Capabilities, DeviceName, Kind, all_devices, devices};
+use burn::tensor::DType;
 use command::{bone, fixture, text};
 use runs::{Place, number};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 fn gpus() -> Vec<DeviceName> {
     let names = all_devices().into_iter().map(|device| device.name);
@@ -20,18 +23,50 @@ fn gpus() -> Vec<DeviceName> {
 
 #[test]
 fn every_device_is_listed_and_passes() {
-    let told = bone(["devices"]).succeeded().stdout;
+    let cache = tempfile::tempdir().unwrap();
+    let bone = |args: &[&str]| command::bone_with(args, &[("XDG_CACHE_HOME", text(cache.path()))]);
+    let told = bone(&["devices"]).succeeded().stdout;
     let devices = all_devices();
     assert!(!devices.is_empty());
+    let mut steps = 0;
     for device in &devices {
         assert!(told.contains(&device.title), "{told}");
+        let computed = Capabilities::of(device.name).unwrap().computed;
+        let halves = [DType::F16, DType::BF16]
+            .iter()
+            .filter(|half| computed.contains(half));
+        steps += match device.name.kind.on_processor() {
+            true => 2,
+            false => 2 + 2 * halves.count(),
+        };
     }
-    assert_eq!(
-        told.matches("training step right").count(),
-        2 * devices.len(),
-        "{told}"
-    );
+    assert_eq!(told.matches("training step right").count(), steps, "{told}");
     assert!(told.contains("--device auto is "), "{told}");
+    // What was tuned once is not tuned again.
+    for device in gpus() {
+        let tuned = tuning_logs(cache.path());
+        if cfg!(target_os = "linux") {
+            assert!(!tuned.is_empty(), "nothing in {}", cache.path().display());
+        }
+        bone(&["devices", "--device", &device.to_string()]).succeeded();
+        assert_eq!(tuning_logs(cache.path()), tuned);
+    }
+}
+
+/// Every file that autotuning wrote in the user's cache folder, with its contents.
+fn tuning_logs(cache: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![cache.join("bone")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => drop(found.insert(path.clone(), std::fs::read(path).unwrap())),
+            }
+        }
+    }
+    found
 }
 
 #[test]
@@ -113,44 +148,145 @@ fn memory_stays_what_it_is() {
     }
 }
 
-/// Products in f16, where the device has them: a base in f16 learns what one in f32 learns, and
-/// where it has not it says so.
+/// Products in half precision, where the device has them: such a base learns what one in f32
+/// learns, and where it has not it says so.
 #[test]
-fn a_base_in_f16_trains_as_one_in_f32_or_is_refused() {
+fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
     let place = Place::new();
-    let model = fixture("llama-tiny");
-    for device in gpus() {
-        let device = device.to_string();
-        let args = |dtype| {
-            let settings = ["--rank", "4", "--max-steps", "10", "--eval-every", "10"];
-            [&["--device", &device, "--dtype", dtype][..], &settings].concat()
-        };
-        let single = place.train_on(&model, &place.rows, "f32", &args("f32"));
-        let ran = place.try_on(&model, &place.rows, "f16", &args("f16"));
-        if ran.code == Some(2) {
-            assert!(
-                ran.stderr.contains("f16") && ran.stderr.contains("f32"),
-                "{}",
-                ran.stderr
-            );
-            println!("{device} has no f16: {}", ran.stderr.trim());
+    for (model, rank) in [("llama-tiny", "4"), ("rwkv6-tiny-head12", "2")] {
+        for device in gpus() {
+            let train = |dtype: &str| {
+                let device = device.to_string();
+                let settings = ["--rank", rank, "--max-steps", "10", "--eval-every", "10"];
+                let args = [&["--device", &device, "--dtype", dtype][..], &settings].concat();
+                let out = format!("{model}-{}-{dtype}", device.replace(':', "-"));
+                let ran = place.try_on(&fixture(model), &place.rows, &out, &args);
+                (ran, place.path(&out))
+            };
+            let single = train("f32");
+            single.0.succeeded();
+            let single = runs::Run::read(single.1);
+            let stored = Capabilities::of(device).unwrap().stored;
+            for dtype in [DType::F16, DType::BF16] {
+                let name = Capabilities::names(&[dtype]);
+                let (ran, out) = train(&name);
+                if !stored.contains(&dtype) {
+                    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+                    let said = ran.stderr.trim();
+                    assert!(said.contains(&name) && said.contains("f32"), "{said}");
+                    println!("{device} has no {name}: {said}");
+                    continue;
+                }
+                let told = ran.succeeded().stderr;
+                trains_as(
+                    &single,
+                    &runs::Run::read(out),
+                    &told,
+                    &format!("{model} {name} on {device}"),
+                );
+            }
+        }
+    }
+}
+
+/// A step whose gradients overflow is left out, so the later steps are not the same ones.
+fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
+    let skipped = told.matches("is skipped").count();
+    assert_eq!(half.skipped.len(), skipped, "{what}");
+    assert_eq!(half.steps.len() + skipped, single.steps.len(), "{what}");
+    let first = |run: &runs::Run| (number(&run.steps[0], "step"), number(&run.steps[0], "loss"));
+    let (single_before, single_after) = single.first_and_last_validation();
+    let (before, after) = half.first_and_last_validation();
+    println!(
+        "{what}: f32 {single_before:.4} → {single_after:.4}, half {before:.4} → {after:.4}, \
+         {skipped} steps skipped"
+    );
+    let bound = if what.contains("bf16") { 1e-2 } else { 1e-3 };
+    let (single_first, half_first) = (first(single), first(half));
+    if single_first.0 == half_first.0 {
+        assert!(
+            (single_first.1 - half_first.1).abs() < bound * single_first.1,
+            "{what}"
+        );
+    }
+    assert!((single_before - before).abs() < bound * before, "{what}");
+    let learnt = single_before - single_after;
+    assert!(skipped < 3 && before - after > 0.7 * learnt, "{what}");
+}
+
+/// A tensor beyond the largest buffer of an emulated device: what does not fit is named with the
+/// setting that makes it smaller.
+#[test]
+fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (folder.path().join("model"), folder.path().join("out"));
+    std::fs::create_dir(&model).unwrap();
+    let config = r#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 64,
+        "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 560000,
+        "rms_norm_eps": 1e-5, "max_position_embeddings": 64, "tie_word_embeddings": true}"#;
+    std::fs::write(model.join("config.json"), config).unwrap();
+    let rows = command::write_rows(folder.path());
+    for device in all_devices() {
+        if device.name.kind.on_processor() || !device.software {
             continue;
         }
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        // A step whose gradients overflow is left out, so the later steps are not the same ones.
-        let skipped = ran.stderr.matches("is skipped").count();
-        let half = runs::Run::read(place.path("f16"));
-        assert_eq!(half.steps.len() + skipped, single.steps.len());
-        let first = |run: &runs::Run| number(&run.steps[0], "loss");
-        let (single_before, single_after) = single.first_and_last_validation();
-        let (before, after) = half.first_and_last_validation();
-        println!(
-            "{device}: f32 {single_before:.4} → {single_after:.4}, f16 {before:.4} → {after:.4}, \
-             {skipped} steps skipped"
-        );
-        assert!((first(&single) - first(&half)).abs() < 1e-3 * first(&single));
-        assert!((single_before - before).abs() < 1e-3 * before);
-        assert!(skipped < 3 && after < 0.7 * before);
+        let name = device.name.to_string();
+        let args = [
+            "train",
+            "--model",
+            text(&model),
+            "--init",
+            "random",
+            "--tokenizer",
+            "bytes",
+            "--template",
+            "plain",
+            "--data",
+            text(&rows),
+            "--validation",
+            "0",
+            "--rank",
+            "4",
+            "--max-steps",
+            "1",
+            "--max-seq-len",
+            "32",
+            "--dtype",
+            "f32",
+            "--device",
+            &name,
+            "--out",
+            text(&out),
+        ];
+        let ran = bone(args);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        let error = ran.stderr.lines().last().unwrap_or_default();
+        for word in [
+            &format!("error: {name} is out of memory"),
+            "base weights",
+            "--dtype",
+        ] {
+            assert!(error.contains(word), "no '{word}' in {error}");
+        }
+        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+        assert!(!out.join("adapter").exists(), "half an adapter was left");
+    }
+}
+
+/// A card whose driver is not there, in a build that has its backend.
+#[test]
+fn a_driver_that_is_absent_is_named() {
+    for kind in Kind::of_this_build() {
+        let Err(reason) = devices(kind) else { continue };
+        println!("{}: {reason}", kind.name());
+        for command in [&["devices"][..], &["demo", "--out", "nowhere"]] {
+            let ran = bone([command, &["--device", kind.name()]].concat());
+            assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+            assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+            for word in [kind.name(), &reason, "this build can use"] {
+                assert!(ran.stderr.contains(word), "no '{word}' in {}", ran.stderr);
+            }
+        }
     }
 }
 

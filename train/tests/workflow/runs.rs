@@ -66,6 +66,8 @@ pub(crate) struct Run {
     pub(crate) out: PathBuf,
     pub(crate) steps: Vec<Value>,
     pub(crate) evaluations: Vec<Value>,
+    #[allow(dead_code, reason = "a run on the processor skips none")]
+    pub(crate) skipped: Vec<Value>,
 }
 
 impl Run {
@@ -74,12 +76,20 @@ impl Run {
         let lines = metrics.lines().map(|line| {
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{line}: {error}"))
         });
-        let (steps, evaluations) = lines.partition::<Vec<_>, _>(|line| line["type"] == "step");
-        assert!(evaluations.iter().all(|line| line["type"] == "evaluation"));
+        let (mut steps, mut evaluations, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for line in lines {
+            match line["type"].as_str() {
+                Some("step") => steps.push(line),
+                Some("evaluation") => evaluations.push(line),
+                Some("skipped") => skipped.push(line),
+                _ => panic!("{line}"),
+            }
+        }
         Self {
             out,
             steps,
             evaluations,
+            skipped,
         }
     }
 
