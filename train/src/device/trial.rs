@@ -67,6 +67,24 @@ impl Trial {
         }
         worst
     }
+
+    /// Distance of all gradients from `other`'s, `‖g − g'‖ / ‖g'‖`: what tells rounding, which
+    /// hardly turns a gradient, from a fault where the single entries of half precision are coarse.
+    /// Not a number where something is not.
+    pub fn distance(&self, other: &Self) -> f64 {
+        let (mut off, mut norm) = (0.0, 0.0);
+        for (path, expected) in &other.gradients {
+            let found = self.gradients.get(path);
+            let Some(found) = found.filter(|found| found.len() == expected.len()) else {
+                return f64::NAN;
+            };
+            off += std::iter::zip(found, expected)
+                .map(|(a, e)| (a - e).powi(2))
+                .sum::<f64>();
+            norm += expected.iter().map(|e| e.powi(2)).sum::<f64>();
+        }
+        (off / norm).sqrt()
+    }
 }
 
 struct Work {
@@ -163,6 +181,15 @@ mod tests {
                 );
             }
             assert!(single.difference(&double) < 1e-4, "{architecture:?}");
+            for (half, bound) in [(DType::F16, 2e-2), (DType::BF16, 2e-1)] {
+                let half = of(half);
+                let (distance, difference) = (half.distance(&double), half.difference(&double));
+                println!("{architecture:?}: {distance:.1e}, {difference:.1e}");
+                assert!(
+                    distance > 1e-5 && distance < bound,
+                    "{architecture:?} {distance}"
+                );
+            }
             let mut wrong = single.clone();
             let gradient = wrong.gradients.values_mut().next_back().expect("some");
             gradient[0] = f64::NAN;
@@ -172,7 +199,7 @@ mod tests {
             let mut short = single.clone();
             let gradient = short.gradients.values_mut().next_back().expect("some");
             gradient.pop();
-            assert!(short.difference(&double).is_nan());
+            assert!(short.difference(&double).is_nan() && short.distance(&double).is_nan());
         }
     }
 }

@@ -251,6 +251,8 @@ fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
             "1",
             "--max-seq-len",
             "32",
+            "--head-chunk",
+            "16",
             "--dtype",
             "f32",
             "--device",
@@ -264,7 +266,7 @@ fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
         for word in [
             &format!("error: {name} is out of memory"),
             "base weights",
-            "--dtype",
+            "dtype bf16",
         ] {
             assert!(error.contains(word), "no '{word}' in {error}");
         }
