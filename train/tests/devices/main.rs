@@ -14,7 +14,7 @@ use burn::tensor::DType;
 use command::{bone, fixture, text};
 use runs::{Place, number};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn gpus() -> Vec<DeviceName> {
     let names = all_devices().into_iter().map(|device| device.name);
@@ -42,27 +42,41 @@ fn every_device_is_listed_and_passes() {
     }
     assert_eq!(told.matches("training step right").count(), steps, "{told}");
     assert!(told.contains("--device auto is "), "{told}");
-    // What was tuned once is not tuned again.
+    // What was tuned once is not tuned again. A few keys may be new: what is fused with what
+    // depends on how far the device has come.
     for device in gpus() {
-        let tuned = tuning_logs(cache.path());
+        let before = tuned(cache.path());
         if cfg!(target_os = "linux") {
-            assert!(!tuned.is_empty(), "nothing in {}", cache.path().display());
+            assert!(!before.is_empty(), "nothing in {}", cache.path().display());
         }
         bone(&["devices", "--device", &device.to_string()]).succeeded();
-        assert_eq!(tuning_logs(cache.path()), tuned);
+        let after = tuned(cache.path());
+        for (line, count) in &before {
+            assert_eq!(after.get(line), Some(count), "{line}");
+        }
+        let new = after.len() - before.len();
+        println!(
+            "{device}: {} keys tuned, {new} more in a second run",
+            before.len()
+        );
+        assert!(new <= before.len() / 5, "{new} beside {}", before.len());
     }
 }
 
-/// Every file that autotuning wrote in the user's cache folder, with its contents.
-fn tuning_logs(cache: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every line that autotuning wrote in the user's cache folder, with how often it is there.
+fn tuned(cache: &Path) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     let mut folders = vec![cache.join("bone")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => drop(found.insert(path.clone(), std::fs::read(path).unwrap())),
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let log = std::fs::read(path).unwrap();
+            for line in String::from_utf8_lossy(&log).lines() {
+                *found.entry(line.to_string()).or_default() += 1;
             }
         }
     }
