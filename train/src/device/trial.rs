@@ -45,16 +45,24 @@ impl Trial {
         on_device(device, fusion, work)
     }
 
+    /// This one's gradients beside `other`'s; `None` where one is missing or of another length.
+    fn beside<'a>(&'a self, other: &'a Self) -> Option<Vec<(&'a [f64], &'a [f64])>> {
+        let pair = |(path, expected): (&String, &'a Vec<f64>)| {
+            let found = self.gradients.get(path)?;
+            (found.len() == expected.len()).then_some((&found[..], &expected[..]))
+        };
+        other.gradients.iter().map(pair).collect()
+    }
+
     /// Largest difference from `other`: of the loss in parts of it, and of a gradient in parts of
     /// its tensor's largest entry. Not a number where something is not.
     pub fn difference(&self, other: &Self) -> f64 {
+        let Some(pairs) = self.beside(other) else {
+            return f64::NAN;
+        };
         let mut worst = (self.loss - other.loss).abs() / other.loss.abs();
-        for (path, expected) in &other.gradients {
+        for (found, expected) in pairs {
             let largest = expected.iter().fold(1e-12f64, |max, x| max.max(x.abs()));
-            let found = self.gradients.get(path);
-            let Some(found) = found.filter(|found| found.len() == expected.len()) else {
-                return f64::NAN;
-            };
             for (a, e) in found.iter().zip(expected) {
                 let off = (a - e).abs() / largest;
                 // `max` would drop a NaN.
@@ -72,16 +80,13 @@ impl Trial {
     /// hardly turns a gradient, from a fault where the single entries of half precision are coarse.
     /// Not a number where something is not.
     pub fn distance(&self, other: &Self) -> f64 {
+        let Some(pairs) = self.beside(other) else {
+            return f64::NAN;
+        };
         let (mut off, mut norm) = (0.0, 0.0);
-        for (path, expected) in &other.gradients {
-            let found = self.gradients.get(path);
-            let Some(found) = found.filter(|found| found.len() == expected.len()) else {
-                return f64::NAN;
-            };
-            off += std::iter::zip(found, expected)
-                .map(|(a, e)| (a - e).powi(2))
-                .sum::<f64>();
-            norm += expected.iter().map(|e| e.powi(2)).sum::<f64>();
+        for (a, e) in pairs.into_iter().flat_map(|(a, e)| a.iter().zip(e)) {
+            off += (a - e).powi(2);
+            norm += e.powi(2);
         }
         (off / norm).sqrt()
     }

@@ -91,6 +91,25 @@ fn plain_lines_of_a_run() {
 }
 
 #[test]
+fn a_step_that_is_skipped_has_a_line_in_both() {
+    let skip = Event::Skipped(SkipReport {
+        step: 1,
+        loss_scale: 32_768.0,
+        skipped: 1,
+    });
+    let want = "note: step 1 is skipped, its gradients overflowed f16; the loss is now scaled by \
+                32768, 1 skipped so far";
+    assert_eq!(printed(&[skip]), [want]);
+    let dir = tempfile::tempdir().unwrap();
+    Metrics::create(dir.path()).unwrap().report(skip).unwrap();
+    let line = std::fs::read_to_string(dir.path().join(METRICS_FILE)).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let want =
+        serde_json::json!({"type": "skipped", "step": 1, "loss_scale": 32_768.0, "skipped": 1});
+    assert_eq!(line, want);
+}
+
+#[test]
 fn a_summary_without_validation() {
     let lines = printed(&[Event::Finish(&Summary::default())]);
     assert_eq!(lines.len(), 2, "{lines:#?}");
