@@ -1,9 +1,10 @@
-use crate::{AdapterConfig, AttachError, Backend, BlockAxis, BoneLinear, Variant};
+use crate::{AdapterConfig, AttachError, Backend, BoneLinear, Variant};
 use crate::{map_linears, visit_linears};
 use burn::module::Module;
 use std::collections::HashSet;
+use std::{cell::RefCell, rc::Rc};
 
-/// Puts zero adapters on the layers that `config.targets` selects. The module's output does not
+/// Puts new adapters on the layers that `config.targets` selects. The module's output does not
 /// change until they are trained. Nothing is frozen: see [`freeze_base`](crate::freeze_base), which
 /// belongs after burn's `train()` where a module is made on a backend without autodiff.
 ///
@@ -32,13 +33,23 @@ pub fn attach<B: Backend, M: Module<B>>(
         return Err(AttachError::Layers(problems));
     }
     let config = config.clone();
-    Ok(map_linears(module, move |path, layer: BoneLinear<B>| {
+    let refused = Rc::new(RefCell::new(Vec::new()));
+    let collected = refused.clone();
+    let module = map_linears(module, move |path, layer: BoneLinear<B>| {
         if !chosen.contains(path) {
             return layer;
         }
-        // Checked above; a layer that refused all the same would stay as it was.
-        layer.clone().attach(&config, path).unwrap_or(layer)
-    }))
+        let bare = layer.clone();
+        layer.attach(&config, path).unwrap_or_else(|error| {
+            collected.borrow_mut().push(error);
+            bare
+        })
+    });
+    let refused = refused.take();
+    match refused.is_empty() {
+        true => Ok(module),
+        false => Err(AttachError::Layers(refused)),
+    }
 }
 
 /// Takes every adapter off. What is merged stays in the weights.
@@ -53,12 +64,18 @@ fn check_settings(config: &AdapterConfig) -> Result<(), AttachError> {
             config.dropout
         )));
     }
-    if config.dropout > 0.0
-        && let Variant::Bone(BlockAxis::Output | BlockAxis::Input) = config.variant
-    {
+    if config.dropout > 0.0 && !config.variant.has_dropout() {
         return Err(AttachError::Setting(format!(
             "{} has no dropout; set it to 0 or use miss",
             config.variant.name()
+        )));
+    }
+    if let Variant::Lora(lora) = config.variant
+        && !(lora.alpha.is_finite() && lora.alpha > 0.0)
+    {
+        return Err(AttachError::Setting(format!(
+            "alpha is {}, it must be above 0",
+            lora.alpha
         )));
     }
     Ok(())

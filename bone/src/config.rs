@@ -1,5 +1,9 @@
 use crate::{Misfit, Targets};
 
+mod lora;
+
+pub use lora::{LoraConfig, LoraStart, SvdMethod};
+
 /// Which blocks of the weight share one adapter block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlockAxis {
@@ -10,7 +14,7 @@ pub enum BlockAxis {
 }
 
 /// The adapter's mathematics. The [crate documentation](crate) has the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Variant {
     /// Block-affine transformation.
     Bone(BlockAxis),
@@ -21,16 +25,23 @@ pub enum Variant {
         /// Columns of the repeated block, PEFT's `mini_r`.
         width: usize,
     },
+    /// A product of two thin matrices: LoRA, PiSSA, OLoRA.
+    Lora(LoraConfig),
 }
 
 impl Variant {
-    /// The name users type and read: `bone`, `bone-input`, `miss`, `miss-mini`.
+    /// The name users read: `bone`, `bone-input`, `miss`, `miss-mini`, `lora`, `pissa`, `olora`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Bone(BlockAxis::Output) => "bone",
             Self::Bone(BlockAxis::Input) => "bone-input",
             Self::Miss => "miss",
             Self::MissMini { .. } => "miss-mini",
+            Self::Lora(lora) => match lora.start {
+                LoraStart::Random => "lora",
+                LoraStart::Pissa(_) => "pissa",
+                LoraStart::Olora => "olora",
+            },
         }
     }
 
@@ -66,29 +77,81 @@ impl Variant {
                 }
                 Ok(())
             }
+            Self::Lora(lora) => {
+                let directions = d_input.min(d_output);
+                if lora.start != LoraStart::Random && rank > directions {
+                    let name = self.name();
+                    return Err(format!(
+                        "{name} starts from the weight's {directions} directions, and rank {rank} is more"
+                    )
+                    .into());
+                }
+                Ok(())
+            }
         }
     }
 
-    /// The adapter tensor's shape on a layer that passed [`check`](Self::check).
-    pub fn shape(&self, rank: usize, d_input: usize, d_output: usize) -> Vec<usize> {
+    /// The adapter's tensors on a layer that passed [`check`](Self::check): shapes by name.
+    pub fn shapes(
+        &self,
+        rank: usize,
+        d_input: usize,
+        d_output: usize,
+    ) -> Vec<(&'static str, Vec<usize>)> {
+        let block = |shape| vec![(BLOCK, shape)];
         match self {
-            Self::Bone(BlockAxis::Output) => vec![d_output / rank, rank, rank],
-            Self::Bone(BlockAxis::Input) => vec![d_input / rank, rank, rank],
-            Self::Miss => vec![rank, d_output],
-            Self::MissMini { width } => vec![rank, *width],
+            Self::Bone(BlockAxis::Output) => block(vec![d_output / rank, rank, rank]),
+            Self::Bone(BlockAxis::Input) => block(vec![d_input / rank, rank, rank]),
+            Self::Miss => block(vec![rank, d_output]),
+            Self::MissMini { width } => block(vec![rank, *width]),
+            Self::Lora(_) => vec![
+                (LORA_A, vec![rank, d_input]),
+                (LORA_B, vec![d_output, rank]),
+            ],
         }
     }
+
+    /// Names of the adapter's tensors, in the order of [`shapes`](Self::shapes).
+    pub fn tensor_names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Lora(_) => &[LORA_A, LORA_B],
+            Self::Bone(_) | Self::Miss | Self::MissMini { .. } => &[BLOCK],
+        }
+    }
+
+    /// Number of the adapter's parameters on such a layer.
+    pub fn num_params(&self, rank: usize, d_input: usize, d_output: usize) -> usize {
+        let shapes = self.shapes(rank, d_input, d_output).into_iter();
+        shapes
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
+    }
+
+    /// Whether it has dropout.
+    pub fn has_dropout(&self) -> bool {
+        !matches!(self, Self::Bone(_))
+    }
 }
+
+/// Name of the one tensor of an adapter that has one.
+pub(crate) const BLOCK: &str = "block";
+/// Name of LoRA's first factor, `[r, in]`.
+pub(crate) const LORA_A: &str = "lora_A";
+/// Name of LoRA's second factor, `[out, r]`.
+pub(crate) const LORA_B: &str = "lora_B";
 
 /// What to attach, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterConfig {
     /// The adapter's mathematics.
     pub variant: Variant,
-    /// Block size `r` (bone) or number of shared shards' rows `r` (miss).
+    /// Block size `r` (bone), number of shared shards' rows `r` (miss), inner width `r` (LoRA).
     pub rank: usize,
-    /// Dropout probability on the adapter's input, `0 ≤ p < 1`; miss and miss-mini only.
+    /// Dropout probability on the adapter's input, `0 ≤ p < 1`; not for bone.
     pub dropout: f64,
+    /// What a random start is drawn from, with each layer's path: LoRA's `A`, and the directions
+    /// that PiSSA's fast decomposition begins with.
+    pub seed: u64,
     /// Which layers carry an adapter.
     pub targets: Targets,
 }
@@ -100,6 +163,7 @@ impl AdapterConfig {
             variant,
             rank,
             dropout: 0.0,
+            seed: 0,
             targets,
         }
     }
@@ -108,5 +172,27 @@ impl AdapterConfig {
     pub fn with_dropout(mut self, dropout: f64) -> Self {
         self.dropout = dropout;
         self
+    }
+
+    /// Sets what a random start is drawn from.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// What such an adapter is saved as. PiSSA and OLoRA, which belong to a residual, become a LoRA
+    /// of twice the rank on the untouched base; everything else stays as it is.
+    pub fn saved(&self) -> Self {
+        let mut saved = Self {
+            seed: 0,
+            ..self.clone()
+        };
+        if let Variant::Lora(lora) = self.variant
+            && lora.start != LoraStart::Random
+        {
+            saved.variant = Variant::Lora(lora.doubled());
+            saved.rank *= 2;
+        }
+        saved
     }
 }

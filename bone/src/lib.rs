@@ -20,6 +20,7 @@
 pub mod adapter;
 mod attach;
 pub mod backend;
+pub mod bare;
 mod config;
 pub mod dropout;
 mod error;
@@ -27,6 +28,7 @@ pub mod graph;
 mod lifecycle;
 mod linear;
 pub mod peft;
+pub mod saved;
 mod surgery;
 mod target;
 pub mod weights;
@@ -34,10 +36,11 @@ pub mod weights;
 pub use adapter::Adapter;
 pub use attach::{attach, detach};
 pub use backend::Backend;
-pub use config::{AdapterConfig, BlockAxis, Variant};
+pub use config::{AdapterConfig, BlockAxis, LoraConfig, LoraStart, SvdMethod, Variant};
 pub use error::{AttachError, FileError, LayerError, MergeError, Misfit, ValueError};
 pub use lifecycle::{
-    ParamCount, count_params, disable, enable, freeze_base, merge, unfreeze_all, unmerge,
+    ParamCount, count_params, disable, enable, freeze_base, lora_b_ids, merge, unfreeze_all,
+    unmerge, with_dropout,
 };
 pub use linear::{BoneLinear, BoneLinearConfig, BoneLinearRecord, State};
 pub use surgery::{map_linears, visit_linears};

@@ -1,8 +1,8 @@
 //! What is done with a module's adapters as a whole.
 
 use crate::weights::Position;
-use crate::{Backend, BoneLinear, LayerError, MergeError, map_linears, visit_linears};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use crate::{Adapter, Backend, BoneLinear, LayerError, MergeError, map_linears, visit_linears};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use std::{cell::RefCell, rc::Rc};
 
@@ -30,7 +30,11 @@ impl<B: Backend> ModuleMapper<B> for SetTrainable {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        param.set_require_grad(!self.adapters_only || self.position.is_adapter())
+        let trains = match self.position.is_adapter() {
+            true => self.position.is_trainable_adapter(),
+            false => !self.adapters_only,
+        };
+        param.set_require_grad(trains)
     }
 }
 
@@ -80,6 +84,25 @@ pub fn enable<B: Backend, M: Module<B>>(module: M) -> M {
 /// Leaves every adapter out of the forward: the base model's output.
 pub fn disable<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.set_enabled(false))
+}
+
+/// Sets the dropout probability of every adapter that has one.
+pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
+    map_linears(module, move |_, mut layer: BoneLinear<B>| {
+        layer.adapter = layer.adapter.map(|adapter| adapter.with_dropout(dropout));
+        layer
+    })
+}
+
+/// The parameters that LoRA+ gives a learning rate of their own: every LoRA's `B`.
+pub fn lora_b_ids<B: Backend, M: Module<B>>(module: &M) -> Vec<ParamId> {
+    let mut ids = Vec::new();
+    visit_linears::<B, M>(module, |_, layer| {
+        if let Some(Adapter::Lora(lora)) = layer.adapter() {
+            ids.push(lora.factors.lora_b.id);
+        }
+    });
+    ids
 }
 
 /// Adds every adapter to its weight.

@@ -152,17 +152,17 @@ impl<B: Backend> BoneLinear<B> {
             .map_err(|reason| self.error(path, reason))
     }
 
-    /// Puts a zero adapter on this layer: its output does not change yet. `path` names the layer
+    /// Puts a new adapter on this layer: its output does not change yet. `path` names the layer
     /// in errors and seeds its dropout masks; `config.targets` is not looked at.
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check).
+    /// As [`check`](Self::check), or the weight holds nothing to start from.
     pub fn attach(mut self, config: &AdapterConfig, path: &str) -> Result<Self, LayerError> {
         self.check(config, path)?;
         let dtype = adapter_dtype(self.weight.dtype());
-        let device = self.weight.lazy_device();
-        self.adapter = Some(Adapter::zeros(config, path, self.dims(), &device, dtype));
+        let adapter = Adapter::start(config, path, &self.weight, dtype);
+        self.adapter = Some(adapter.map_err(|reason| self.error(path, reason))?);
         self.state = State::Enabled;
         Ok(self)
     }

@@ -1,85 +1,73 @@
 //! Adapter folders as Hugging Face PEFT reads and writes them: `adapter_config.json` and
 //! `adapter_model.safetensors`.
 //!
-//! Bone on the output axis is PEFT's `MISS` with `init_weights = "bat"`, miss its default,
-//! miss-mini its `"mini"`. Bone on the input axis, which PEFT does not have, is marked
-//! `BONE_INPUT`, so that PEFT raises instead of loading it as something else.
+//! | `peft_type` | what it is here |
+//! |---|---|
+//! | `MISS`, and `BONE` as older versions have it | miss; with `init_weights` `"bat"` bone on the output axis, with `"mini"` miss-mini |
+//! | `LORA` | LoRA; PiSSA and OLoRA are written as the LoRA of twice the rank that they come to |
+//! | `BONE_INPUT` | bone on the input axis. PEFT does not have it, and raises instead of loading it as something else |
+//! | `MISS_WITH_PARAMETERS`, `LORA_WITH_PARAMETERS` | beside the adapters single parameters, values and not differences, that PEFT would pass over; it raises |
+//! | `RWKV_STATE` | the initial state of every block and no adapter; tensors are named as RWKV-PEFT names them, `blocks.N.att.time_state` |
 //!
-//! Beside its adapters a folder can hold parameters whole: values, not differences. Where all
-//! parameters of a module are there, they are PEFT's `modules_to_save`. PEFT would pass over the
-//! rest, which are listed as `parameters_to_save` under a `peft_type` of our own, so that it
-//! raises here too. A folder of tuned states holds no adapter: its type is `RWKV_STATE` and its
-//! tensors are named as RWKV-PEFT names them, `blocks.N.att.time_state`.
+//! Parameters held whole that make up all of a module are PEFT's `modules_to_save`; others are
+//! listed as `parameters_to_save`.
 
-use crate::{AdapterConfig, BlockAxis, FileError, Variant};
-use config::Layout;
-use std::collections::BTreeSet;
+#[cfg(doc)]
+use crate::saved::Scan;
+use crate::saved::{Contents, SavedAdapter};
+use crate::{Backend, FileError};
+use burn::module::Module;
 use std::path::Path;
 
 mod config;
-mod load;
-mod save;
-mod whole;
+mod scan;
+mod write;
 
-pub use load::{load, read_contents};
-pub use save::save;
+pub use scan::{open, scan};
+pub use write::write;
+pub(crate) use write::{replace, safetensors};
 
 /// Name of the configuration in an adapter folder.
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// Name of the tensors' file in an adapter folder.
 pub const TENSOR_FILE: &str = "adapter_model.safetensors";
+/// Its name in folders that older versions of PEFT wrote, as `torch.save` does.
+pub const OLD_TENSOR_FILE: &str = "adapter_model.bin";
 
-const PREFIX: &str = "base_model.model.";
-
-/// What an adapter folder holds.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Contents {
-    /// The adapters; `None` for tuned states.
-    pub adapter: Option<AdapterConfig>,
-    /// Names of the parameters held whole, as [`named_weights`](crate::weights::named_weights)
-    /// gives them: beside adapters any, otherwise the initial state of every block.
-    pub full: BTreeSet<String>,
+/// Reads what an adapter folder holds without needing a model.
+///
+/// # Errors
+///
+/// As [`scan`].
+pub fn read_contents(dir: &Path) -> Result<Contents, FileError> {
+    scan(dir).map(|scan| scan.contents())
 }
 
-impl From<&AdapterConfig> for Contents {
-    /// Adapters alone.
-    fn from(config: &AdapterConfig) -> Self {
-        Self {
-            adapter: Some(config.clone()),
-            full: BTreeSet::new(),
-        }
-    }
+/// Puts what the folder `dir` holds on `module` and returns what it is.
+///
+/// # Errors
+///
+/// As [`scan`] and [`Scan::put_on`].
+pub fn load<B: Backend, M: Module<B>>(module: M, dir: &Path) -> Result<(M, Contents), FileError> {
+    scan(dir)?.put_on::<B, M>(module)
 }
 
-impl From<&Contents> for Contents {
-    fn from(contents: &Contents) -> Self {
-        contents.clone()
-    }
-}
-
-/// Whether a parameter is the initial state of a block.
-pub fn is_state(name: &str) -> bool {
-    name.rsplit('.').next() == Some("time_state")
-}
-
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> FileError + '_ {
-    move |source| FileError::Io {
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
-fn suffix(config: &AdapterConfig) -> &'static str {
-    match config.variant {
-        Variant::Bone(BlockAxis::Input) => "bone_input_block",
-        Variant::Bone(BlockAxis::Output) | Variant::Miss | Variant::MissMini { .. } => "miss_block",
-    }
-}
-
-/// A parameter's name in the file.
-fn key(layout: &Layout, name: &str) -> String {
-    match layout {
-        Layout::Adapter { .. } => format!("{PREFIX}{name}"),
-        Layout::States => name.to_string(),
-    }
+/// Writes what `contents` names of `module` to `dir`, which is created if need be: the adapters,
+/// and the parameters held whole. Everything is written in f32. `base_model` is recorded as the
+/// model it belongs to.
+///
+/// # Errors
+///
+/// As [`SavedAdapter::of`] and [`write`].
+pub fn save<B: Backend, M: Module<B>>(
+    module: &M,
+    contents: impl Into<Contents>,
+    base_model: Option<&str>,
+    dir: &Path,
+) -> Result<(), FileError> {
+    write(
+        &SavedAdapter::of::<B, M>(module, contents)?,
+        base_model,
+        dir,
+    )
 }

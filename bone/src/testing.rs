@@ -104,6 +104,13 @@ pub(crate) fn effective(
                 }
                 Variant::Miss => block[i % r * d_output + o],
                 Variant::MissMini { width } => block[i % r * width + o % width],
+                Variant::Lora(lora) => {
+                    let (a, b) = block.split_at(r * d_input);
+                    let product = (0..r)
+                        .map(|j| b[o * r + j] * a[j * d_input + i])
+                        .sum::<f64>();
+                    lora.scale(r) * product
+                }
             };
         }
     }

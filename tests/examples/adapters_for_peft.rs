@@ -4,7 +4,7 @@
 //!
 //! `cargo run -p bone-tests --example adapters_for_peft -- DIR`
 
-use bone::peft::Contents;
+use bone::saved::Contents;
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_llama2::Llama;
 use bone_lm::generate::token_tensor;

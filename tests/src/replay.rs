@@ -143,6 +143,7 @@ pub fn replay<B: TrainBackend, M: TrainModel<B>>(
         epsilon: run.number("eps"),
         weight_decay: run.number("weight_decay"),
         max_grad_norm: None,
+        lora_plus_ratio: 1.0,
     };
     let total_steps = batches.len();
     let plan = plan(total_steps, run.number("lr"), savings);

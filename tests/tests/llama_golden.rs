@@ -127,3 +127,27 @@ fn runs_on_stories260k_are_reproduced() {
         load_and_merge(&model, &run);
     }
 }
+
+/// The record does not hold what A began as, so that its run cannot be repeated: what PEFT trained
+/// is read, computes and merges as it does there, and is written as it was.
+#[test]
+fn pefts_lora_on_stories260k_is_read_and_merged() {
+    let Some(assets) = assets() else { return };
+    let run = Run::open(assets.join("goldens/stories260k-lora-r4"));
+    let model = assets.join("models/stories260k");
+    load_and_merge(&model, &run);
+
+    let saved = bone::peft::scan(&run.folder).and_then(bone::saved::Scan::finish);
+    let saved = saved.expect("whole");
+    let ours = tempfile::tempdir().expect("a folder");
+    bone::peft::write(&saved, Some("base"), ours.path()).expect("writes");
+    let read = |folder: &Path| {
+        let file = Checkpoint::open_file(&folder.join("adapter_model.safetensors")).expect("whole");
+        let tensors = file.tensors().map(|(name, _)| name.to_string());
+        let names: Vec<_> = tensors.collect();
+        let values = names.iter().map(|name| file.data(name).expect("there"));
+        let values: Vec<_> = values.map(|data| data.as_bytes().to_vec()).collect();
+        (names, values)
+    };
+    assert_eq!(read(ours.path()), read(&run.folder));
+}

@@ -38,46 +38,60 @@ impl fmt::Display for Agreement {
 const ROWS: usize = 4;
 const LEN: usize = 32;
 
-/// Compares two models on fixed prompts: token ids that cover the vocabulary.
-pub fn compare<B: Backend, M: CausalLm<B>>(a: &M, b: &M, device: &B::Device) -> Agreement {
-    let vocab = a.vocab_size();
+/// A model's logits on fixed prompts: token ids that cover the vocabulary.
+#[derive(Debug, Clone)]
+pub struct Logits {
+    values: Vec<f32>,
+    vocab: usize,
+}
+
+/// The logits of `model`.
+pub fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> Logits {
+    let vocab = model.vocab_size();
     // Multiples of a number far from 1 visit ids from all over the vocabulary.
     let tokens: Vec<u32> = (0..ROWS * LEN)
         .map(|i| ((i as u64 * 2_654_435_761) % vocab as u64) as u32)
         .collect();
-    let logits = |model: &M| -> Vec<f32> {
-        let logits = model.forward(token_tensor(&tokens, ROWS, LEN, device));
-        let data = logits.into_data().convert_dtype(DType::F32);
-        data.iter::<f32>().collect()
-    };
-    let (a, b) = (logits(a), logits(b));
-    let mut max = 0f64;
-    let mut sum = 0f64;
-    for (a, b) in a.iter().zip(&b) {
-        let off = f64::from((a - b).abs());
-        // NaN must not pass for agreement, and `f64::max` would drop it.
-        if off.is_nan() || max.is_nan() {
-            max = f64::NAN;
-        } else {
-            max = max.max(off);
-        }
-        sum += off;
+    let logits = model.forward(token_tensor(&tokens, ROWS, LEN, device));
+    let data = logits.into_data().convert_dtype(DType::F32);
+    Logits {
+        values: data.iter::<f32>().collect(),
+        vocab,
     }
-    let best = |row: &[f32]| {
-        (0..row.len())
-            .max_by(|x, y| row[*x].total_cmp(&row[*y]))
-            .unwrap_or(0)
-    };
-    let same = a
-        .chunks_exact(vocab)
-        .zip(b.chunks_exact(vocab))
-        .filter(|(a, b)| best(a) == best(b))
-        .count();
-    Agreement {
-        max,
-        mean: sum / a.len() as f64,
-        top1: same as f64 / (ROWS * LEN) as f64,
-        positions: ROWS * LEN,
+}
+
+impl Logits {
+    /// How far they lie from another model's of the same vocabulary.
+    pub fn agreement(&self, other: &Self) -> Agreement {
+        let (a, b) = (&self.values, &other.values);
+        let mut max = 0f64;
+        let mut sum = 0f64;
+        for (a, b) in a.iter().zip(b) {
+            let off = f64::from((a - b).abs());
+            // NaN must not pass for agreement, and `f64::max` would drop it.
+            if off.is_nan() || max.is_nan() {
+                max = f64::NAN;
+            } else {
+                max = max.max(off);
+            }
+            sum += off;
+        }
+        let best = |row: &[f32]| {
+            (0..row.len())
+                .max_by(|x, y| row[*x].total_cmp(&row[*y]))
+                .unwrap_or(0)
+        };
+        let same = a
+            .chunks_exact(self.vocab)
+            .zip(b.chunks_exact(self.vocab))
+            .filter(|(a, b)| best(a) == best(b))
+            .count();
+        Agreement {
+            max,
+            mean: sum / a.len() as f64,
+            top1: same as f64 / (ROWS * LEN) as f64,
+            positions: ROWS * LEN,
+        }
     }
 }
 
@@ -139,7 +153,10 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
         layer
     });
     match weights::overlay::<B, M>(moved, values) {
-        Ok(moved) => compare(model, &moved, device).mean,
+        Ok(moved) => {
+            let moved = logits(&moved, device);
+            logits(model, device).agreement(&moved).mean
+        }
         // Values that are not finite: no merge of them is good.
         Err(_) => f64::NAN,
     }

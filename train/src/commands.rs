@@ -1,13 +1,23 @@
 //! What the binary does.
 
+/// Prints a line, as [`say`] does.
+macro_rules! line {
+    ($($part:tt)*) => {
+        $crate::commands::say(&format!("{}\n", format_args!($($part)*)))
+    };
+}
+
 pub(crate) mod adapter;
+pub mod convert;
 pub mod devices;
 mod error;
 pub mod generate;
+pub mod inspect;
 pub mod merge;
 mod precision;
 pub mod train;
 
+pub use adapter::AxisWord;
 pub use error::CommandError;
 
 /// Prints to stdout, which may be a pipe whose reader has gone: nobody is left to tell then.

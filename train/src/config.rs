@@ -47,7 +47,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// The name users type: `bone`, `miss`, `miss-mini`, `state` or `full`.
+    /// The name users type: `bone`, `miss`, `miss-mini`, `lora`, `pissa`, `olora`, `state` or
+    /// `full`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Adapter(adapter) => match adapter.variant {
@@ -100,6 +101,10 @@ pub struct TrainConfig {
     pub validation: Holdout,
     /// What trains.
     pub method: Method,
+    /// The adapter that training goes on from.
+    pub adapter: Option<PathBuf>,
+    /// Learning rate of LoRA's `B` in units of `A`'s, above 0.
+    pub lora_plus_ratio: f64,
     /// What trains whole beside adapters, in order, each once.
     pub train_parts: Vec<Part>,
     /// Passes over the training rows, above 0. At least one of `epochs` and `max_steps` is there;
@@ -150,7 +155,7 @@ pub struct TrainConfig {
 
 impl TrainConfig {
     /// The adapters that train; `None` for a method without.
-    pub fn adapter(&self) -> Option<AdapterConfig> {
+    pub fn adapter_config(&self) -> Option<AdapterConfig> {
         match &self.method {
             Method::Adapter(adapter) => Some(adapter.clone()),
             Method::State | Method::Full => None,

@@ -34,6 +34,10 @@ enum Command {
     Train(Box<TrainArgs>),
     /// Write base and adapter as one model
     Merge(commands::merge::MergeArgs),
+    /// Make an adapter, or an RWKV6 model, another tool's
+    Convert(commands::convert::ConvertArgs),
+    /// Show what a file or folder is: kind, tensors, what it fits, values that are not finite
+    Inspect(commands::inspect::InspectArgs),
     /// Continue a text
     Generate(commands::generate::GenerateArgs),
     /// Show what this build can run on, and whether a training step is right there
@@ -48,6 +52,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Merge(args) => commands::merge::run(&args),
+        Command::Convert(args) => commands::convert::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Devices(args) => commands::devices::run(&args),
     };

@@ -3,12 +3,13 @@
 use crate::memory::{ActivationShape, ModelShape};
 use crate::step::{TrainBackend, TrainModel};
 use bone::BlockAxis;
+use bone::weights::Info;
 use bone_llama2::{Llama, LlamaConfig, LlamaError};
 use bone_lm::Part;
-use bone_lm::checkpoint::{Checkpoint, CheckpointError, Dtype, SaveError};
+use bone_lm::checkpoint::{Checkpoint, CheckpointError, Dtype, SaveError, burn_dtype};
 use bone_rwkv6::{Rwkv6, Rwkv6Config, Rwkv6Error};
-use burn::tensor::FloatDType;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ mod save;
 mod tiny;
 
 pub use recognise::architecture;
+pub(crate) use save::{MAX_SHARD_BYTES, NewFolder, copy_companions};
 pub use save::{check_free, save_folder};
 pub use tiny::{TINY_VOCAB, with_tiny};
 
@@ -79,6 +81,26 @@ pub enum ModelError {
     Save(#[from] SaveError),
 }
 
+/// The parameters of a model: those of its checkpoint by their paths in its module, and the initial
+/// states, which files need not have.
+pub(crate) fn parameters(info: &ModelInfo, checkpoint: &Checkpoint) -> BTreeMap<String, Info> {
+    let mut parameters: BTreeMap<String, Info> = info.states.iter().cloned().collect();
+    parameters.extend(checkpoint.tensors().map(|(name, tensor)| {
+        let dtype = burn_dtype(tensor.dtype).unwrap_or(DType::F32);
+        let shape = tensor.shape.clone();
+        (own_name(info.architecture, name), Info { shape, dtype })
+    }));
+    parameters
+}
+
+/// The path in its module of the tensor that a checkpoint calls `name`.
+pub(crate) fn own_name(architecture: Architecture, name: &str) -> String {
+    match architecture {
+        Architecture::Llama2 => name.to_string(),
+        Architecture::Rwkv6 => bone_rwkv6::own_name(name),
+    }
+}
+
 /// What can be known of a model before its weights are read.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
@@ -92,6 +114,8 @@ pub struct ModelInfo {
     pub linear_layers: Vec<(String, usize, usize)>,
     /// Parameters of the initial states of all blocks; `None` without a recurrent state.
     pub state_parameters: Option<usize>,
+    /// Those states: name, shape and precision of each; none without one.
+    pub states: Vec<(String, Info)>,
     /// Parameters of each part it has.
     pub parts: BTreeMap<Part, usize>,
     /// The precision most of its file's weights have; `None` without a file.
@@ -123,7 +147,7 @@ pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
         true => Some(Checkpoint::open_path(path)?),
         false => None,
     };
-    let (shape, positions, linear_layers, parts, state_parameters) = match architecture {
+    let (shape, positions, linear_layers, parts, states) = match architecture {
         Architecture::Llama2 => {
             let llama = LlamaConfig::from_folder(path)?;
             check_depth(&path.join("config.json"), llama.num_hidden_layers)?;
@@ -132,7 +156,7 @@ pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
                 Some(llama.max_position_embeddings),
                 llama.linear_layers(),
                 llama.part_params(),
-                None,
+                Vec::new(),
             )
         }
         Architecture::Rwkv6 => {
@@ -141,13 +165,21 @@ pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
                 None => rwkv_sizes(path)?,
             };
             check_depth(path, rwkv.num_hidden_layers)?;
-            let state = rwkv.num_hidden_layers * rwkv.hidden_size * rwkv.head_size;
+            let size = rwkv.head_size;
+            let state = |layer| {
+                let shape = vec![rwkv.hidden_size / size, size, size];
+                let dtype = DType::F32;
+                (
+                    format!("blocks.{layer}.att.time_state"),
+                    Info { shape, dtype },
+                )
+            };
             (
                 rwkv_shape(&rwkv),
                 None,
                 rwkv.linear_layers(),
                 rwkv.part_params(),
-                Some(state),
+                (0..rwkv.num_hidden_layers).map(state).collect(),
             )
         }
     };
@@ -156,7 +188,13 @@ pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
         shape,
         positions,
         linear_layers,
-        state_parameters,
+        state_parameters: (!states.is_empty()).then(|| {
+            let sizes = states
+                .iter()
+                .map(|(_, info)| info.shape.iter().product::<usize>());
+            sizes.sum()
+        }),
+        states,
         parts,
         stored: checkpoint.as_ref().and_then(most_common_dtype),
         stored_bytes: checkpoint.as_ref().map_or(0, Checkpoint::total_bytes),

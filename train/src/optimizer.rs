@@ -2,8 +2,9 @@
 
 use crate::gradients::Gradients;
 use crate::step::{TrainBackend, TrainModel};
+use burn::module::ParamId;
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{AdamW, AdamWConfig, Optimizer as _};
+use burn::optim::{AdamW, AdamWConfig, GradientsParams, Optimizer as _};
 use burn::tensor::{DType, Tensor};
 
 /// Settings of AdamW. Names and defaults are those of PyTorch, but for the decay.
@@ -19,6 +20,9 @@ pub struct AdamWSettings {
     pub weight_decay: f64,
     /// Largest global norm of the gradients; `None` leaves them as they are.
     pub max_grad_norm: Option<f64>,
+    /// Learning rate of LoRA's `B` in units of everything else's, as *LoRA+: Efficient Low Rank
+    /// Adaptation of Large Models* has it.
+    pub lora_plus_ratio: f64,
 }
 
 impl Default for AdamWSettings {
@@ -29,6 +33,7 @@ impl Default for AdamWSettings {
             epsilon: 1e-8,
             weight_decay: 0.0,
             max_grad_norm: None,
+            lora_plus_ratio: 1.0,
         }
     }
 }
@@ -59,6 +64,7 @@ pub struct NonFinite {
 pub struct Optimizer<B: TrainBackend, M: TrainModel<B>> {
     adamw: OptimizerAdaptor<AdamW, M, B>,
     max_grad_norm: Option<f64>,
+    lora_plus_ratio: f64,
 }
 
 impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
@@ -73,6 +79,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         Self {
             adamw,
             max_grad_norm: settings.max_grad_norm,
+            lora_plus_ratio: settings.lora_plus_ratio,
         }
     }
 
@@ -101,10 +108,27 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
             return (model, Err(NonFinite { loss, grad_norm }));
         }
         let factor = clip_factor(grad_norm, self.max_grad_norm) / loss_scale;
-        let grads = grads.scaled::<B, M>(&model, factor);
+        let mut grads = grads.scaled::<B, M>(&model, factor);
+        let mut model = model;
+        if self.lora_plus_ratio != 1.0 {
+            let faster = take::<B>(&mut grads, &bone::lora_b_ids::<B, M>(&model));
+            let rate = learning_rate * self.lora_plus_ratio;
+            model = self.adamw.step(rate, model, faster);
+        }
         let model = self.adamw.step(learning_rate, model, grads);
         (model, Ok(Outcome { loss, grad_norm }))
     }
+}
+
+/// Takes the gradients of some matrices out of `grads`.
+fn take<B: TrainBackend>(grads: &mut GradientsParams, ids: &[ParamId]) -> GradientsParams {
+    let mut taken = GradientsParams::new();
+    for id in ids {
+        if let Some(grad) = grads.remove::<B::InnerBackend, 2>(*id) {
+            taken.register::<B::InnerBackend, 2>(*id, grad);
+        }
+    }
+    taken
 }
 
 /// What gradients of global norm `norm` are multiplied by to have at most `max`, as PyTorch's

@@ -1,6 +1,7 @@
 use super::*;
 use crate::testing::{self, B, config, effective, layer, numbers, relative_error, tensor, values};
-use crate::{BlockAxis, Variant, dropout};
+use crate::{BlockAxis, LoraConfig, LoraStart, SvdMethod, Variant, dropout};
+use burn::tensor::TensorData;
 use proptest::prelude::*;
 
 const BONE: Variant = Variant::Bone(BlockAxis::Output);
@@ -27,6 +28,20 @@ fn cases() -> Vec<(Variant, usize, [usize; 2])> {
             cases.push((variant, r, dims));
         }
     }
+    for start in [
+        LoraStart::Random,
+        LoraStart::Pissa(SvdMethod::Exact),
+        LoraStart::Olora,
+    ] {
+        for (r, dims) in [(3, [6, 6]), (4, [5, 9]), (2, [9, 4])] {
+            let settings = LoraConfig {
+                alpha: 6.0,
+                rslora: r == 4,
+                start,
+            };
+            cases.push((Variant::Lora(settings), r, dims));
+        }
+    }
     cases
 }
 
@@ -35,14 +50,12 @@ fn expected_output(layer: &BoneLinear<B>, x: &[f64], n: usize) -> Vec<f64> {
     let [d_input, d_output] = layer.dims();
     let adapter = layer.adapter().expect("has one");
     let w = values(layer.weight.val().transpose());
-    let block: Vec<f64> = adapter.to_data().convert::<f64>().iter::<f64>().collect();
-    let full = effective(
-        adapter.variant(),
-        adapter.rank(),
-        &w,
-        &block,
-        [d_input, d_output],
-    );
+    let tensors = adapter.saved_tensors().into_iter();
+    let block: Vec<f64> = tensors
+        .flat_map(|data| data.iter::<f64>().collect::<Vec<_>>())
+        .collect();
+    let saved = config(adapter.variant(), adapter.rank()).saved();
+    let full = effective(saved.variant, saved.rank, &w, &block, [d_input, d_output]);
     let bias = values(layer.bias.as_ref().expect("has one").val());
     (0..n * d_output)
         .map(|at| {
@@ -122,33 +135,35 @@ fn gradients_are_finite_differences() {
         assert!(error < 1e-7, "{variant:?} r {r} {dims:?} dW: {error}");
 
         let adapter = layer.adapter().expect("has one");
-        let data = adapter.to_data();
-        let b0: Vec<f64> = data.iter::<f64>().collect();
-        let numeric: Vec<f64> = (0..b0.len())
-            .map(|i| {
-                let at = |delta: f64| {
-                    let mut b = b0.clone();
-                    b[i] += delta;
-                    let mut moved = layer.clone();
-                    moved.adapter = Some(Adapter::from_data(
-                        &config(variant, r),
-                        "layer",
-                        burn::tensor::TensorData::new(b, data.shape.to_vec()),
-                        &Default::default(),
-                        DType::F64,
-                    ));
-                    scalar(weighted(&moved, tensor(x0.clone(), [n, dims[0]])))
-                };
-                (at(h) - at(-h)) / (2.0 * h)
-            })
-            .collect();
-        let analytic = match adapter {
-            Adapter::Bone(bone) => bone.block.grad(&grads).map(|g| g.into_data()),
-            Adapter::BoneInput(bone) => bone.block.grad(&grads).map(|g| g.into_data()),
-            Adapter::Miss(miss) => miss.block.grad(&grads).map(|g| g.into_data()),
-            Adapter::MissMini(mini) => mini.block.grad(&grads).map(|g| g.into_data()),
+        let tensors = adapter.tensors();
+        let initial = match adapter {
+            Adapter::Lora(lora) => lora.initial.as_ref().map(|factors| {
+                [factors.lora_a.val(), factors.lora_b.val()].map(|factor| factor.into_data())
+            }),
+            _ => None,
         };
-        let analytic: Vec<f64> = analytic.expect("tracked").iter::<f64>().collect();
+        let at = |which: usize, i: usize, delta: f64| {
+            let mut tensors = tensors.clone();
+            let mut values: Vec<f64> = tensors[which].iter::<f64>().collect();
+            values[i] += delta;
+            tensors[which] = TensorData::new(values, tensors[which].shape.clone());
+            let mut moved = layer.clone();
+            moved.adapter = Some(Adapter::from_tensors(
+                &config(variant, r),
+                "layer",
+                tensors,
+                initial.clone(),
+                &Default::default(),
+                DType::F64,
+            ));
+            scalar(weighted(&moved, tensor(x0.clone(), [n, dims[0]])))
+        };
+        let (mut numeric, mut analytic) = (Vec::new(), Vec::new());
+        for (which, gradient) in adapter.gradients(&grads).into_iter().enumerate() {
+            analytic.extend(gradient.expect("tracked").iter::<f64>());
+            let size = tensors[which].num_elements();
+            numeric.extend((0..size).map(|i| (at(which, i, h) - at(which, i, -h)) / (2.0 * h)));
+        }
         let error = relative_error(&analytic, &numeric);
         assert!(error < 1e-7, "{variant:?} r {r} {dims:?} dB: {error}");
     }
@@ -226,10 +241,11 @@ fn what_cannot_be_merged_is_refused() {
     // B = −I: I + B has no inverse.
     let singular = layer(&config(BONE, 2), [2, 2], 1);
     let mut singular = singular.detach();
-    singular.adapter = Some(Adapter::from_data(
+    singular.adapter = Some(Adapter::from_tensors(
         &config(BONE, 2),
         "",
-        burn::tensor::TensorData::new(vec![-1.0, 0.0, 0.0, -1.0], [1, 2, 2]),
+        vec![TensorData::new(vec![-1.0, 0.0, 0.0, -1.0], [1, 2, 2])],
+        None,
         &Default::default(),
         DType::F64,
     ));

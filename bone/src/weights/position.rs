@@ -1,5 +1,7 @@
 //! Where in a module a visitor or mapper is.
 
+use crate::adapter::{INITIAL, LORA};
+
 /// The name burn's `Linear` and ours give themselves.
 const LINEAR: &str = "Struct:Linear";
 const ADAPTER: &str = "adapter";
@@ -9,6 +11,7 @@ const ADAPTER: &str = "adapter";
 pub(crate) struct Position {
     path: Vec<String>,
     inside_adapter: usize,
+    inside_initial: usize,
     inside_linear: Vec<bool>,
 }
 
@@ -16,12 +19,14 @@ impl Position {
     pub(crate) fn enter(&mut self, name: &str, container: &str) {
         let linear = container == LINEAR;
         self.inside_adapter += usize::from(linear && name == ADAPTER);
+        self.inside_initial += usize::from(container == LORA && name == INITIAL);
         self.inside_linear.push(linear);
         self.path.push(name.to_string());
     }
 
     pub(crate) fn exit(&mut self, name: &str, container: &str) {
         self.inside_adapter -= usize::from(container == LINEAR && name == ADAPTER);
+        self.inside_initial -= usize::from(container == LORA && name == INITIAL);
         self.inside_linear.pop();
         self.path.pop();
     }
@@ -29,6 +34,11 @@ impl Position {
     /// Whether the tensor is an adapter's.
     pub(crate) fn is_adapter(&self) -> bool {
         self.inside_adapter > 0
+    }
+
+    /// Whether the tensor is an adapter's and trains: a residual's factors never do.
+    pub(crate) fn is_trainable_adapter(&self) -> bool {
+        self.is_adapter() && self.inside_initial == 0
     }
 
     /// The tensor's name in checkpoints, which know no adapters.

@@ -1,6 +1,9 @@
 //! The model of these tests, which is not ours: blocks in a `Vec`, a norm, and a head.
 
-use bone::{AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
+use bone::{
+    AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, LoraConfig, LoraStart, Selection,
+    SvdMethod, Targets, Variant,
+};
 use burn::backend::{Autodiff, Flex};
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig};
@@ -66,6 +69,16 @@ pub(crate) fn rows<B: bone::Backend>() -> Tensor<B, 2> {
 }
 
 pub(crate) const BONE: Variant = Variant::Bone(BlockAxis::Output);
+const FAST: SvdMethod = SvdMethod::Fast { iterations: 4 };
+
+fn lora(start: LoraStart, rslora: bool) -> Variant {
+    Variant::Lora(LoraConfig {
+        alpha: 4.0,
+        rslora,
+        start,
+    })
+}
+
 pub(crate) const BONE_INPUT: Variant = Variant::Bone(BlockAxis::Input);
 
 /// Every variant, on every layer but the head. The ranks of miss do not divide the widths.
@@ -75,6 +88,10 @@ pub(crate) fn configs() -> Vec<AdapterConfig> {
         (BONE_INPUT, 2),
         (Variant::Miss, 3),
         (Variant::MissMini { width: 4 }, 3),
+        (lora(LoraStart::Random, false), 3),
+        (lora(LoraStart::Pissa(SvdMethod::Exact), false), 3),
+        (lora(LoraStart::Pissa(FAST), true), 3),
+        (lora(LoraStart::Olora, false), 3),
     ]
     .map(|(variant, rank)| AdapterConfig::new(variant, rank, Targets::new(Selection::AllLinear)))
     .into()

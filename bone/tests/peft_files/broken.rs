@@ -4,18 +4,26 @@
 use crate::folder::{Folder, Tensors};
 use crate::network::{B, BONE, BONE_INPUT, Network, configs, difference, tuned};
 use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, save};
-use bone::{AdapterConfig, FileError};
+use bone::{AdapterConfig, FileError, Variant};
 use safetensors::Dtype;
 use std::fs;
 
-/// Name of a layer's tensor in the file.
-fn tensor(config: &AdapterConfig, layer: &str) -> String {
-    let kind = if config.variant == BONE_INPUT {
-        "bone_input_block"
-    } else {
-        "miss_block"
+/// Names of a layer's tensors in the file.
+fn all_tensors(config: &AdapterConfig, layer: &str) -> Vec<String> {
+    let kinds: &[&str] = match config.variant {
+        BONE_INPUT => &["bone_input_block"],
+        Variant::Lora(_) => &["lora_A.weight", "lora_B.weight"],
+        _ => &["miss_block"],
     };
-    format!("base_model.model.{layer}.{kind}")
+    let names = kinds
+        .iter()
+        .map(|kind| format!("base_model.model.{layer}.{kind}"));
+    names.collect()
+}
+
+/// Name of the first of them.
+fn tensor(config: &AdapterConfig, layer: &str) -> String {
+    all_tensors(config, layer).remove(0)
 }
 
 fn config_of(variant: bone::Variant) -> AdapterConfig {
@@ -65,10 +73,14 @@ fn tensors_too_many_too_few_and_misshapen_are_listed_together() {
         let stranger = tensor(&config, "blocks.9.up");
         let untargeted = tensor(&config, "lm_head");
         folder.edit_tensors(|tensors| {
-            let (dtype, shape, bytes) = tensors[&up0].clone();
-            tensors.insert(stranger.clone(), (dtype, shape.clone(), bytes.clone()));
-            tensors.insert(untargeted.clone(), (dtype, shape.clone(), bytes.clone()));
-            tensors.insert("lm_head.weight".into(), (dtype, shape, bytes));
+            let first = tensors[&up0].clone();
+            for layer in ["blocks.9.up", "lm_head"] {
+                let from = all_tensors(&config, "blocks.0.up");
+                for (from, to) in from.iter().zip(all_tensors(&config, layer)) {
+                    tensors.insert(to, tensors[from].clone());
+                }
+            }
+            tensors.insert("lm_head.weight".into(), first);
             tensors.remove(&input);
             tensors.remove(&up1);
             // As many values in another shape.
@@ -122,11 +134,11 @@ fn a_configuration_of_something_else() {
     for config in configs() {
         let folder = Folder::new(&config);
         folder.edit_config(|map| {
-            map.insert("peft_type".into(), "LORA".into());
+            map.insert("peft_type".into(), "VERA".into());
             map.insert("r".into(), 0.into());
             map.insert("bias".into(), "all".into());
         });
-        folder.refused(CONFIG_FILE, &["LORA", "r: 0", "bias"]);
+        folder.refused(CONFIG_FILE, &["VERA", "r: 0", "bias"]);
 
         let folder = Folder::new(&config);
         folder.edit_config(|map| {

@@ -1,7 +1,8 @@
 //! An adapter folder as we write it, to be looked into and spoilt.
 
 use crate::network::{B, Network, tuned};
-use bone::peft::{CONFIG_FILE, Contents, TENSOR_FILE, load, save};
+use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, save};
+use bone::saved::Contents;
 use bone::{AdapterConfig, FileError};
 use burn::module::Module;
 use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};

@@ -2,9 +2,10 @@
 
 use crate::folder::Folder;
 use crate::network::{B, BONE_INPUT, Network, configs, difference, rows};
-use bone::peft::{CONFIG_FILE, Contents, TENSOR_FILE, load, read_contents, save};
+use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, read_contents, save};
+use bone::saved::Contents;
 use bone::weights::{cast_to, dtypes, named_weights, overlay, weights_where};
-use bone::{AdapterConfig, AttachError, Targets, attach, freeze_base, merge, train_also};
+use bone::{AdapterConfig, AttachError, Targets, Variant, attach, freeze_base, merge, train_also};
 use burn::module::Module;
 use burn::optim::{GradientsParams, Optimizer, SgdConfig};
 use burn::tensor::{DType, TensorData};
@@ -49,9 +50,9 @@ fn what_trained_whole_comes_back_beside_the_adapters() {
     let base = Network::<B>::new(7);
     for config in configs() {
         let network = tuned(base.clone(), &config, &FULL);
-        let contents = contents(&config, &FULL);
-        let folder = Folder::of::<B, _>(&network, &contents);
+        let folder = Folder::of::<B, _>(&network, contents(&config, &FULL));
         let dir = folder.directory.path();
+        let contents = contents(&config.saved(), &FULL);
         assert_eq!(read_contents(dir).expect("read"), contents);
         let (loaded, read) = load(base.clone(), dir).expect("loaded");
         assert_eq!(read, contents);
@@ -76,6 +77,8 @@ fn modules_are_pefts_and_the_rest_is_marked_so_that_peft_raises() {
         };
         let kind = |more| match config.variant {
             BONE_INPUT => json!("BONE_INPUT"),
+            Variant::Lora(_) if more => json!("LORA_WITH_PARAMETERS"),
+            Variant::Lora(_) => json!("LORA"),
             _ if more => json!("MISS_WITH_PARAMETERS"),
             _ => json!("MISS"),
         };

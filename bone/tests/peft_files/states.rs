@@ -2,7 +2,8 @@
 
 use crate::folder::Folder;
 use crate::network::{B, configs};
-use bone::peft::{CONFIG_FILE, Contents, TENSOR_FILE, is_state, load, read_contents, save};
+use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, read_contents, save};
+use bone::saved::{Contents, is_state};
 use bone::weights::named_weights;
 use bone::{BoneLinear, BoneLinearConfig, attach, count_params, freeze_base, train_also};
 use burn::module::{Module, Param};
@@ -144,7 +145,7 @@ fn states_that_do_not_fit_are_refused() {
         ],
     );
     std::fs::write(folder.file(TENSOR_FILE), [0xff; 20]).expect("written");
-    folder.refused_by(read_contents(dir), TENSOR_FILE, &["not a whole"]);
+    folder.refused_by(read_contents(dir), TENSOR_FILE, &["its header claims"]);
     std::fs::write(folder.file(CONFIG_FILE), "{}").expect("written");
     folder.refused_by(read_contents(dir), CONFIG_FILE, &["peft_type"]);
 }

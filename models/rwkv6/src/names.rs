@@ -30,6 +30,26 @@ impl Names {
     }
 }
 
+/// What RWKV calls the tensor that a checkpoint of either names calls `name`.
+pub fn own_name(name: &str) -> String {
+    let Some(rest) = name.strip_prefix("rwkv.") else {
+        return name.to_string();
+    };
+    if let Some(rest) = rest.strip_prefix("embeddings.") {
+        return format!("emb.{rest}");
+    }
+    let parts: Vec<_> = rest
+        .split('.')
+        .map(|part| match part {
+            "attention" => "att",
+            "feed_forward" => "ffn",
+            "pre_ln" => "ln0",
+            other => other,
+        })
+        .collect();
+    parts.join(".")
+}
+
 fn hugging_face(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("emb.") {
         return format!("rwkv.embeddings.{rest}");
@@ -76,6 +96,8 @@ mod tests {
         ] {
             assert_eq!(Names::HuggingFace.of(own), theirs);
             assert_eq!(Names::Rwkv.of(own), own);
+            assert_eq!(own_name(theirs), own);
+            assert_eq!(own_name(own), own);
         }
     }
 }

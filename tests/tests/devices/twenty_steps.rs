@@ -83,7 +83,7 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
         let (model, heard, _) = train_on::<B, M>(model, batches, &plan, settings, &self.device);
         let mut adapters = Vec::new();
         bone::visit_linears::<B, _>(&model, |_, layer| {
-            let data = layer.adapter().map(|adapter| adapter.to_data());
+            let data = layer.adapter().map(|adapter| adapter.tensors().remove(0));
             adapters.extend(data.map(|data| data.iter::<f32>().collect()));
         });
         Outcome {

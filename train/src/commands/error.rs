@@ -41,6 +41,10 @@ pub enum CommandError {
     #[error(transparent)]
     Values(#[from] bone::ValueError),
     #[error(transparent)]
+    Checkpoint(#[from] bone_lm::checkpoint::CheckpointError),
+    #[error(transparent)]
+    Save(#[from] bone_lm::checkpoint::SaveError),
+    #[error(transparent)]
     Sampling(#[from] SamplingError),
     #[error(transparent)]
     Generate(#[from] GenerateError),

@@ -1,6 +1,6 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
-use super::adapter::{find, load};
+use super::adapter::{open, put_on};
 use super::precision;
 use super::{CommandError, say};
 use crate::config::DtypeChoice;
@@ -10,6 +10,7 @@ use crate::memory::check_weights;
 use crate::models::{self, ModelBackend, ModelSource, WithModel, with_model};
 use crate::report::printable;
 use crate::step::{TrainBackend, TrainModel};
+use bone::saved::Scan;
 use bone_lm::generate::{GenerateConfig, generate};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::tokenizer::{
@@ -225,13 +226,13 @@ pub fn answer(
         dtype: precision.convert,
         random: None,
     };
-    let adapter = request.adapter.map(find).transpose()?;
+    let adapter = request.adapter.map(|path| open(path, None)).transpose()?;
     device::on_device(
         device.name,
         true,
         GenerateOn {
             source: &source,
-            adapter: adapter.as_deref(),
+            adapter: adapter.zip(request.adapter),
             prompts: &prompts,
             tokenizer,
             config: GenerateConfig {
@@ -246,7 +247,7 @@ pub fn answer(
 
 struct GenerateOn<'a, F> {
     source: &'a ModelSource,
-    adapter: Option<&'a Path>,
+    adapter: Option<(Scan, &'a Path)>,
     prompts: &'a [Vec<u32>],
     tokenizer: &'a dyn Tokenizer,
     config: GenerateConfig,
@@ -277,7 +278,7 @@ impl<B: TrainBackend, F: FnMut(&str)> WithModel<B> for GenerateWith<'_, B, F> {
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
         let mut task = self.task;
         let model = match task.adapter {
-            Some(adapter) => load::<B, M>(model, adapter)?.0,
+            Some((scan, path)) => put_on::<B, M>(model, scan, path)?.0,
             None => model,
         };
         let model = model.valid();

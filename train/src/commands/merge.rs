@@ -1,19 +1,23 @@
-//! `bone merge`: adapter and base become a model of their own.
+//! `bone merge`: adapters and base become a model of their own, or are taken apart again.
 
 use super::CommandError;
-use super::adapter::{find, load};
-use crate::agreement::{self, Agreement};
+use super::adapter::{AxisWord, open};
+use crate::agreement::Agreement;
 use crate::config::DtypeChoice;
-use crate::device::{self, Kind, OnDevice};
-use crate::memory::check_weights;
-use crate::models::{
-    ModelBackend, ModelSource, WithModel, check_free, inspect, save_folder, with_model,
-};
-use crate::step::{TrainBackend, TrainModel};
-use bone::weights;
+use crate::device::{self, Kind};
+use crate::memory::{check_weights, human, peak_resident_bytes};
+use crate::models::{self, NewFolder, check_free, inspect};
+use bone::saved::Scan;
 use bone_lm::checkpoint::Dtype;
-use burn::tensor::{DType, FloatDType};
-use std::path::{Path, PathBuf};
+use burn::tensor::DType;
+use std::path::PathBuf;
+
+mod check;
+mod write;
+
+use check::Check;
+pub use write::Reversal;
+use write::Write;
 
 /// What to merge.
 #[derive(Debug, clap::Args)]
@@ -21,35 +25,84 @@ pub struct MergeArgs {
     /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
     #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
-    /// The adapter's folder, or the --out of a training run
-    #[arg(long, value_name = "DIR")]
-    pub adapter: PathBuf,
+    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
+    /// several are merged in the order given
+    #[arg(long, value_name = "DIR|FILE", required = true)]
+    pub adapter: Vec<PathBuf>,
     /// Folder for the merged model; it must be new or empty
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Precision of the merged weights: auto for the base's, f32, bf16, f16
     #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
+    /// Take the adapters out of a model they were merged into, the last one first
+    #[arg(long)]
+    pub unmerge: bool,
+    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
+    /// for miss
+    #[arg(long, value_name = "AXIS")]
+    pub block_axis: Option<AxisWord>,
+    /// Most bytes of a file of the result, like 500MB [default: 5GB]
+    #[arg(long, value_name = "SIZE", value_parser = write::shard_size)]
+    pub max_shard_size: Option<u64>,
     /// What to run on; `bone devices` lists it
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
+}
+
+impl MergeArgs {
+    /// One adapter into one model, everything else as by default.
+    pub fn new(model: PathBuf, adapter: PathBuf, out: PathBuf, device: &str) -> Self {
+        Self {
+            model,
+            adapter: vec![adapter],
+            out,
+            dtype: DtypeChoice::Auto,
+            unmerge: false,
+            block_axis: None,
+            max_shard_size: None,
+            device: device.to_owned(),
+        }
+    }
+}
+
+/// What a merge came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Merged {
+    /// How far the two models' logits lie apart.
+    pub agreement: Agreement,
+    /// Files of weights.
+    pub files: usize,
+    /// Bytes of tensors of the largest of them.
+    pub largest_file: u64,
+    /// The most memory that was resident when all had been written.
+    pub peak_of_write: u64,
+    /// What taking the adapters out lost.
+    pub reversal: Option<Reversal>,
 }
 
 /// Merges, checks that the merged model says what the adapted one says, and writes it.
 ///
 /// # Errors
 ///
-/// [`CommandError`]; nothing is written if the two disagree.
+/// [`CommandError`]; nothing is left behind if the two disagree.
 pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
-    let agreement = merge(
-        &args.model,
-        &args.adapter,
-        &args.out,
-        args.dtype,
-        &args.device,
-    )?;
-    println!("merged against adapted: {agreement}");
-    println!("saved {}", args.out.display());
+    let merged = merge(args)?;
+    line!(
+        "wrote {} file(s), the largest {}; peak memory of the write {}",
+        merged.files,
+        human(merged.largest_file),
+        human(merged.peak_of_write)
+    );
+    if let Some(reversal) = merged.reversal {
+        line!("taken out: {reversal}");
+    }
+    line!(
+        "merged against adapted: {} (the check took up to {})",
+        merged.agreement,
+        human(peak_resident_bytes())
+    );
+    line!("saved {}", args.out.display());
     Ok(())
 }
 
@@ -58,109 +111,70 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
 /// # Errors
 ///
 /// As there.
-pub fn merge(
-    model: &Path,
-    adapter: &Path,
-    out: &Path,
-    dtype: DtypeChoice,
-    device: &str,
-) -> Result<Agreement, CommandError> {
-    let (device, _) = device::choose(device)?;
-    let adapter = find(adapter)?;
-    check_free(out)?;
-    let info = inspect(model, true)?;
-    // The base stays in its file's pages; the merged weights are new.
-    if device.name.kind == Kind::Cpu {
-        check_weights(info.stored_bytes as u64)?;
-    }
+pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
+    let (device, _) = device::choose(&args.device)?;
+    let scans = || -> Result<Vec<Scan>, CommandError> {
+        let kind = args.block_axis.map(AxisWord::kind);
+        args.adapter.iter().map(|path| open(path, kind)).collect()
+    };
+    let adapters = scans()?;
+    check_free(&args.out)?;
+    let info = inspect(&args.model, true)?;
     let base = match info.stored {
         Some(Dtype::F16) => DType::F16,
         Some(Dtype::BF16) => DType::BF16,
         _ => DType::F32,
     };
-    let chosen = dtype.dtype();
+    let chosen = args.dtype.dtype();
     let stored = chosen.unwrap_or(base);
-    let source = ModelSource {
-        folder: model.to_path_buf(),
-        // The sum is rounded once, to what is written.
-        dtype: (stored != base).then_some(FloatDType::F32),
-        random: None,
+
+    let folder = NewFolder::create(&args.out)?;
+    let write = Write::plan(args, &info, adapters, chosen)?;
+    let (files, largest_file) = (write.files(), write.largest_file());
+    let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
+    models::copy_companions(&args.model, folder.path(), Some(stored))?;
+    let peak_of_write = peak_resident_bytes();
+
+    // The base stays in its file's pages; the merged weights are new.
+    if device.name.kind == Kind::Cpu {
+        check_weights(info.stored_bytes as u64)?;
+    }
+    let (with, without) = match args.unmerge {
+        false => (args.model.as_path(), folder.path()),
+        true => (folder.path(), args.model.as_path()),
     };
-    device::on_device(
-        device.name,
-        true,
-        MergeOn {
-            source: &source,
-            adapter: &adapter,
-            out,
-            stored,
-            chosen,
-        },
-    )?
-}
-
-#[derive(Clone, Copy)]
-struct MergeOn<'a> {
-    source: &'a ModelSource,
-    adapter: &'a Path,
-    out: &'a Path,
-    /// What most weights are written in.
-    stored: DType,
-    /// What all of them are, where it was asked for.
-    chosen: Option<DType>,
-}
-
-impl OnDevice for MergeOn<'_> {
-    type Output = Result<Agreement, CommandError>;
-
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let work = MergeModel::<B> {
-            task: self,
-            device: device.clone(),
+    let check = Check {
+        with,
+        adapters: args
+            .adapter
+            .iter()
+            .map(PathBuf::as_path)
+            .zip(scans()?)
+            .collect(),
+        without,
+        base,
+        stored,
+    };
+    let (agreement, good) = device::on_device(device.name, true, check)??;
+    if !good {
+        let fix = match stored {
+            DType::F32 => "",
+            _ => {
+                ". Half precision keeps too few digits of what the adapter changes: merge with \
+                 --dtype f32, or train further"
+            }
         };
-        with_model::<B, _>(self.source, &device, work)?
+        return Err(CommandError::Disagreement(format!(
+            "the merged model does not say what the adapted one says: {agreement}; nothing was \
+             written{fix}"
+        )));
     }
-}
-
-struct MergeModel<'a, B: TrainBackend> {
-    task: MergeOn<'a>,
-    device: B::Device,
-}
-
-impl<B: TrainBackend> WithModel<B> for MergeModel<'_, B> {
-    type Output = Result<Agreement, CommandError>;
-
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let mut dtypes = weights::dtypes::<B, M>(&model);
-        if let Some(chosen) = self.task.chosen {
-            dtypes.values_mut().for_each(|dtype| *dtype = chosen);
-        }
-        let (adapted, contents) = load::<B, M>(model, self.task.adapter)?;
-        let merged = match contents.adapter {
-            Some(_) => bone::merge::<B, M>(adapted.clone())?,
-            None => adapted.clone(),
-        };
-        // Values trained in f32 take the base's precision; a state, which the base has none of,
-        // keeps its own.
-        let merged = weights::cast_to::<B, M>(merged, &dtypes)?;
-        let (adapted, merged) = (adapted.valid(), merged.valid());
-        let agreement = agreement::compare(&adapted, &merged, &self.device);
-        let stored = self.task.stored;
-        let noise = || agreement::rounding_noise(&adapted, &contents.full, stored, &self.device);
-        if !agreement.is_good(stored, noise) {
-            let fix = match stored {
-                DType::F32 => "",
-                _ => {
-                    ". Half precision keeps too few digits of what the adapter changes: merge with \
-                     --dtype f32, or train further"
-                }
-            };
-            return Err(CommandError::Disagreement(format!(
-                "the merged model does not say what the adapted one says: {agreement}; nothing was \
-                 written{fix}"
-            )));
-        }
-        save_folder(&merged, &self.task.source.folder, self.task.out)?;
-        Ok(agreement)
-    }
+    folder.finish()?;
+    Ok(Merged {
+        agreement,
+        files,
+        largest_file,
+        peak_of_write,
+        reversal,
+    })
 }

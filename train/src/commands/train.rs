@@ -285,10 +285,7 @@ fn adapter_parameters(
             continue;
         }
         match adapter.variant.check(adapter.rank, d_input, d_output) {
-            Ok(()) => {
-                let shape = adapter.variant.shape(adapter.rank, d_input, d_output);
-                sum += shape.iter().product::<usize>();
-            }
+            Ok(()) => sum += adapter.variant.num_params(adapter.rank, d_input, d_output),
             Err(reason) => problems.push(LayerError {
                 module: path.clone(),
                 d_input,

@@ -175,17 +175,29 @@ settings! {
         validation: Holdout as "PART";
     }
     "Method" {
-        /// bone, miss, miss-mini, state for RWKV's initial state, or full for every weight [default: bone]
+        /// bone, miss, miss-mini, lora, pissa, olora, state for RWKV's initial state, or full for every weight [default: bone]
         method: MethodName as "NAME";
         /// One block of bone for each block-row of a weight (output) or block-column (input); bone only [default: output for LLaMA2, input for RWKV6]
         block_axis: BlockAxis as "AXIS";
-        /// Block size r of the adapters [default: 64]
+        /// Go on from an adapter: a folder, or a file of RWKV-PEFT's or JL-er's
+        ///
+        /// What it holds trains further. Settings it brings along need not be given, and must agree with it where they are.
+        adapter: PathBuf as "DIR|FILE";
+        /// Block size r of the adapters, inner width of lora, pissa and olora [default: 64]
         ///
         /// bone needs a rank that divides the inputs and the outputs of every layer it is put on.
         rank: usize as "R";
         /// Width of miss-mini's repeated block; miss-mini needs it, nothing else has it
         mini_width: usize as "M";
-        /// Dropout on the adapter's input; miss and miss-mini only [default: 0]
+        /// lora, pissa and olora add their product times alpha / rank [default: the rank]
+        alpha: f64 as "ALPHA";
+        /// Times alpha / √rank instead; lora, pissa and olora only: true, false [default: false]
+        rslora: bool as "BOOL";
+        /// Learning rate of LoRA's B in units of A's (LoRA+); lora, pissa and olora only [default: 1]
+        lora_plus_ratio: f64 as "RATIO";
+        /// Iterations of a fast decomposition; pissa only [default: an exact one]
+        pissa_iterations: usize as "N";
+        /// Dropout on the adapter's input; not for bone [default: 0]
         dropout: f64 as "P";
         /// Layers that get an adapter: all-linear, names with commas, or one regular expression [default: all-linear]
         ///

@@ -103,7 +103,7 @@ fn problems(result: Result<TrainConfig, ConfigError>) -> Vec<String> {
 fn defaults() {
     let place = Place::new();
     let config = place.resolve(&[]).unwrap();
-    let adapter = config.adapter().unwrap();
+    let adapter = config.adapter_config().unwrap();
     assert_eq!(adapter.variant, Variant::Bone(BlockAxis::Output));
     assert_eq!(adapter.rank, 64);
     assert_eq!(adapter.targets, Targets::new(Selection::AllLinear));
@@ -123,7 +123,7 @@ fn defaults() {
     for (method, rate) in [("full", 1e-5), ("state", 1e-2), ("miss", 2e-5)] {
         let config = place.resolve(&[&format!("--method={method}")]).unwrap();
         assert_eq!((config.method.name(), config.learning_rate), (method, rate));
-        assert_eq!(config.adapter().is_some(), method == "miss");
+        assert_eq!(config.adapter_config().is_some(), method == "miss");
     }
 }
 
@@ -142,7 +142,7 @@ fn flags_win_over_set_which_wins_over_the_file() {
             "32",
         ])
         .unwrap();
-    assert_eq!(config.adapter().unwrap().rank, 32);
+    assert_eq!(config.adapter_config().unwrap().rank, 32);
     assert_eq!(config.seed, 3);
     assert_eq!(config.batch_size, 2);
     assert_eq!(config.learning_rate, 1.0);
@@ -178,7 +178,7 @@ fn the_default_block_axis_is_the_architectures() {
     let axis = |place: &Place, args: &[&str]| {
         let config = place.resolve(args).unwrap();
         assert_eq!(config.method.name(), "bone");
-        (config.adapter().unwrap().variant, config.to_string())
+        (config.adapter_config().unwrap().variant, config.to_string())
     };
     for (place, wanted, why) in [
         (Place::llama2(), BlockAxis::Output, "LLaMA2"),
@@ -204,7 +204,7 @@ fn the_default_block_axis_is_the_architectures() {
     let args = needed.iter().skip(1).map(String::as_str);
     let config = resolve_args(args.chain([set.as_str()])).unwrap();
     assert_eq!(
-        config.adapter().unwrap().variant,
+        config.adapter_config().unwrap().variant,
         Variant::Bone(BlockAxis::Input)
     );
 }
@@ -230,7 +230,7 @@ fn values_from_the_command_line() {
             "--overwrite",
         ])
         .unwrap();
-    let adapter = config.adapter().unwrap();
+    let adapter = config.adapter_config().unwrap();
     assert_eq!(adapter.variant, Variant::MissMini { width: 8 });
     assert_eq!(adapter.dropout, 0.1);
     assert_eq!(
@@ -256,7 +256,7 @@ fn values_from_the_command_line() {
         ])
         .unwrap();
     assert_eq!(list.train_parts, [Part::Embedding]);
-    let targets = list.adapter().unwrap().targets;
+    let targets = list.adapter_config().unwrap().targets;
     assert_eq!(targets.modules, Selection::names(["q_proj"]));
     assert_eq!(targets.layers, Some(vec![3]));
 }
@@ -267,7 +267,7 @@ fn overwrite_does_not_take_the_file_for_its_value() {
     let file = place.file("rank = 8\n");
     let config = place.resolve(&["--overwrite", &file]).unwrap();
     assert!(config.overwrite);
-    assert_eq!(config.adapter().unwrap().rank, 8);
+    assert_eq!(config.adapter_config().unwrap().rank, 8);
     assert!(!place.resolve(&["--overwrite=false"]).unwrap().overwrite);
 }
 

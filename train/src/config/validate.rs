@@ -6,6 +6,7 @@ use super::{TrainConfig, Warmup, warmup_fix};
 use crate::data::Holdout;
 use crate::models::{Architecture, architecture};
 
+mod continued;
 mod method;
 mod paths;
 
@@ -47,7 +48,11 @@ impl RawConfig {
         check.paths();
         check.intervals();
         let template = check.template();
-        let method = check.method();
+        let method = match &self.adapter {
+            Some(path) => check.continued(path),
+            None => check.method(),
+        };
+        let lora_plus_ratio = check.lora_plus_ratio(&method);
         let max_seq_len = check.at_least("max_seq_len", self.max_seq_len, 2, MAX_SEQ_LEN);
         let chunk_ctx = check.chunk_ctx(max_seq_len);
         let warmup = check.warmup();
@@ -87,7 +92,7 @@ impl RawConfig {
             eps: check.number("eps", self.eps, 1e-8, Range::Above),
             weight_decay: check.number("weight_decay", self.weight_decay, 0.0, Range::From),
             max_grad_norm: check.number("max_grad_norm", self.max_grad_norm, 1.0, Range::From),
-            seed: self.seed.unwrap_or(42),
+            seed: self.seed.unwrap_or(method::SEED),
             eval_every: self.eval_every,
             save_every: self.save_every,
             device: self.device.clone().unwrap_or_else(|| "auto".to_owned()),
@@ -96,6 +101,8 @@ impl RawConfig {
             recompute: self.recompute.unwrap_or(true),
             chunked_head: self.chunked_head.unwrap_or(true),
             head_chunk: self.head_chunk,
+            adapter: self.adapter.clone(),
+            lora_plus_ratio,
             train_parts: check.train_parts(),
             origins: self.origins_of_given(),
             method,

@@ -27,6 +27,12 @@ pub enum MethodName {
     Miss,
     /// Miss-mini.
     MissMini,
+    /// LoRA.
+    Lora,
+    /// LoRA from the weight's largest singular values.
+    Pissa,
+    /// LoRA from the weight's QR decomposition.
+    Olora,
     /// The initial state of a recurrent model.
     State,
     /// Every weight of the model.
@@ -81,6 +87,9 @@ impl Word for MethodName {
         Self::Bone,
         Self::Miss,
         Self::MissMini,
+        Self::Lora,
+        Self::Pissa,
+        Self::Olora,
         Self::State,
         Self::Full,
     ];
@@ -90,6 +99,9 @@ impl Word for MethodName {
             Self::Bone => "bone",
             Self::Miss => "miss",
             Self::MissMini => "miss-mini",
+            Self::Lora => "lora",
+            Self::Pissa => "pissa",
+            Self::Olora => "olora",
             Self::State => "state",
             Self::Full => "full",
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bone::{AdapterConfig, Variant};
+use bone::{AdapterConfig, LoraStart, SvdMethod, Variant};
 
 use super::settings::{KEYS, Origin};
 use super::validate::{block_axis_reason, default_learning_rate};
@@ -35,6 +35,10 @@ fn when<T: Setting>(known: bool, value: &T) -> Shown {
     } else {
         Shown::Meaningless
     }
+}
+
+fn meant<T: Setting>(value: Option<T>) -> Shown {
+    value.map_or(Shown::Meaningless, |value| Shown::Value(value.literal()))
 }
 
 impl TrainConfig {
@@ -140,13 +144,23 @@ impl TrainConfig {
     }
 
     fn shown_of_method(&self, key: &str) -> Shown {
+        if key == "adapter" {
+            return match &self.adapter {
+                Some(path) => value(path),
+                None if self.method == Method::Full => Shown::Meaningless,
+                None => Shown::Unset("none; what trains starts anew"),
+            };
+        }
         let Method::Adapter(adapter) = &self.method else {
             return match key {
                 "method" => value(&self.method.name().to_owned()),
                 _ => Shown::Meaningless,
             };
         };
-        let is_bone = matches!(adapter.variant, Variant::Bone(_));
+        let lora = match adapter.variant {
+            Variant::Lora(lora) => Some(lora),
+            _ => None,
+        };
         match key {
             "method" => value(&self.method.name().to_owned()),
             "block_axis" => match &adapter.variant {
@@ -158,7 +172,17 @@ impl TrainConfig {
                 Variant::MissMini { width } => value(width),
                 _ => Shown::Meaningless,
             },
-            "dropout" => when(!is_bone, &adapter.dropout),
+            "alpha" => meant(lora.map(|lora| lora.alpha)),
+            "rslora" => meant(lora.map(|lora| lora.rslora)),
+            "lora_plus_ratio" => when(lora.is_some(), &self.lora_plus_ratio),
+            "pissa_iterations" => match lora.map(|lora| lora.start) {
+                Some(LoraStart::Pissa(method)) => match method {
+                    SvdMethod::Exact => Shown::Unset("an exact decomposition"),
+                    SvdMethod::Fast { iterations } => value(&iterations),
+                },
+                _ => Shown::Meaningless,
+            },
+            "dropout" => when(adapter.variant.has_dropout(), &adapter.dropout),
             "targets" => value(&adapter.targets.modules),
             "exclude" => or(&adapter.targets.exclude, "none"),
             "layers" => or(&adapter.targets.layers.clone().map(Layers), "all"),

@@ -4,9 +4,8 @@ use super::models::Bundled;
 use super::{DemoArgs, HELD_OUT_ROWS, task, write};
 use crate::commands::CommandError;
 use crate::commands::generate::{Request, answer};
-use crate::commands::merge::merge;
+use crate::commands::merge::{MergeArgs, merge};
 use crate::commands::train::{grouped, run_config};
-use crate::config::DtypeChoice;
 use crate::data::Row;
 use crate::models::inspect;
 use crate::report::{self, Event, Reporter};
@@ -104,7 +103,8 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     println!("exact match after : {score_after}\n");
 
     let merged = out.join("merged");
-    let agreement = merge(&base, &run, &merged, DtypeChoice::Auto, &args.device)?;
+    let asked = MergeArgs::new(base.clone(), run.clone(), merged.clone(), &args.device);
+    let agreement = merge(&asked)?.agreement;
     println!("Merged into a model of its own; merged against adapted: {agreement}");
     let alone = ask(&merged, None, &prompts, args)?;
     let same = alone.iter().zip(&after).filter(|(a, b)| a == b).count();

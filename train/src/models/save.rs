@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Weights above this go to several files, as Hugging Face does.
-const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+pub(crate) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// Files of a model folder that go along when a changed model is saved.
 const COMPANIONS: [&str; 7] = [
@@ -44,6 +44,69 @@ pub fn check_free(folder: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// A folder that is being filled under another name, and is removed unless it is finished: half a
+/// model never looks like one.
+#[derive(Debug)]
+pub(crate) struct NewFolder {
+    partial: PathBuf,
+    folder: PathBuf,
+}
+
+impl NewFolder {
+    /// Begins `folder`, which must not exist or be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Folder`].
+    pub(crate) fn create(folder: &Path) -> Result<Self, ModelError> {
+        check_free(folder)?;
+        // Collected again from its components, which end without a slash.
+        let mut partial = folder.components().collect::<PathBuf>().into_os_string();
+        partial.push(format!(".partial-{}", std::process::id()));
+        let partial = PathBuf::from(partial);
+        if let Some(parent) = partial.parent() {
+            std::fs::create_dir_all(parent).map_err(io(parent))?;
+        }
+        std::fs::create_dir(&partial).map_err(io(&partial))?;
+        Ok(Self {
+            partial,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Where its files go.
+    pub(crate) fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Folder`]: something else is there by now.
+    pub(crate) fn finish(self) -> Result<(), ModelError> {
+        if self.folder.exists() {
+            std::fs::remove_dir(&self.folder).map_err(io(&self.folder))?;
+        }
+        std::fs::rename(&self.partial, &self.folder).map_err(io(&self.folder))
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name, and an error while cleaning up
+        // after another one has nowhere to go.
+        let _ = std::fs::remove_dir_all(&self.partial);
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError + '_ {
+    move |error| ModelError::Folder {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    }
+}
+
 /// Writes `model` to `folder` as safetensors under the names the model at `from` has,
 /// configuration and tokenizer taken from there. The folder is left as it was if anything fails.
 ///
@@ -55,60 +118,49 @@ pub fn save_folder<B: Backend, M: CausalLm<B>>(
     from: &Path,
     folder: &Path,
 ) -> Result<(), ModelError> {
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error: std::io::Error| ModelError::Folder {
-            path,
-            reason: error.to_string(),
-        }
-    };
-    check_free(folder)?;
+    let folder = NewFolder::create(folder)?;
     let names = names(from)?;
+    let mut stored = None;
+    let weights = named_weights(model)
+        .inspect(|(_, data)| stored = Some(data.dtype))
+        .map(|(name, data)| (names.of(&name), data));
+    checkpoint::save(folder.path(), weights, MAX_SHARD_BYTES, BTreeMap::new())?;
+    copy_companions(from, folder.path(), stored)?;
+    folder.finish()
+}
+
+/// Copies what belongs to the model at `from` beside its weights to `folder`, whose weights are
+/// `stored`.
+///
+/// # Errors
+///
+/// [`ModelError::Folder`].
+pub(crate) fn copy_companions(
+    from: &Path,
+    folder: &Path,
+    stored: Option<DType>,
+) -> Result<(), ModelError> {
     // The files beside a model that is one file.
     let beside = match from.parent() {
         Some(parent) if from.is_file() => parent,
         _ => from,
     };
-    // Written under another name and renamed, so that half a model never looks like one.
-    // Collected again from its components, which end without a slash.
-    let mut partial = folder.components().collect::<PathBuf>().into_os_string();
-    partial.push(format!(".partial-{}", std::process::id()));
-    let partial = PathBuf::from(partial);
-    if let Some(parent) = partial.parent() {
-        std::fs::create_dir_all(parent).map_err(io(parent))?;
-    }
-    std::fs::create_dir(&partial).map_err(io(&partial))?;
-    let outcome = (|| {
-        let mut stored = None;
-        let weights = named_weights(model)
-            .inspect(|(_, data)| stored = Some(data.dtype))
-            .map(|(name, data)| (names.of(&name), data));
-        checkpoint::save(&partial, weights, MAX_SHARD_BYTES, BTreeMap::new())?;
-        let vocabularies = tokenizer::companions(beside);
-        let companions = COMPANIONS.iter().copied();
-        for name in companions.chain(vocabularies.iter().map(String::as_str)) {
-            let source = beside.join(name);
-            if source.is_file() {
-                // Not `copy`, which keeps a read-only file read-only.
-                let bytes = std::fs::read(&source).map_err(io(&source))?;
-                let bytes = match name {
-                    "config.json" => with_dtype(bytes, stored),
-                    _ => bytes,
-                };
-                let target = partial.join(name);
-                std::fs::write(&target, bytes).map_err(io(&target))?;
-            }
+    let vocabularies = tokenizer::companions(beside);
+    let companions = COMPANIONS.iter().copied();
+    for name in companions.chain(vocabularies.iter().map(String::as_str)) {
+        let source = beside.join(name);
+        if source.is_file() {
+            // Not `copy`, which keeps a read-only file read-only.
+            let bytes = std::fs::read(&source).map_err(io(&source))?;
+            let bytes = match name {
+                "config.json" => with_dtype(bytes, stored),
+                _ => bytes,
+            };
+            let target = folder.join(name);
+            std::fs::write(&target, bytes).map_err(io(&target))?;
         }
-        if folder.exists() {
-            std::fs::remove_dir(folder).map_err(io(folder))?;
-        }
-        std::fs::rename(&partial, folder).map_err(io(folder))
-    })();
-    if outcome.is_err() {
-        // The first error is the one to report.
-        let _ = std::fs::remove_dir_all(&partial);
     }
-    outcome
+    Ok(())
 }
 
 /// The configuration naming the precision the weights are written in, where it names one. A file

@@ -73,11 +73,11 @@ fn adapter_files_that_are_broken() {
         let config = serde_json::to_vec(&config).unwrap();
         std::fs::write(folder.join("adapter_config.json"), config).unwrap();
     };
-    changed("peft_type", json!("LORA"));
+    changed("peft_type", json!("VERA"));
     adapter_fails(
         &scene,
         "run",
-        &["adapter_config.json", "\"LORA\" is not supported"],
+        &["adapter_config.json", "\"VERA\" is not supported"],
     );
     changed("r", json!(8));
     adapter_fails(&scene, "run", &["does not fit", "rank 8"]);

@@ -4,6 +4,7 @@
 
 #[path = "../command/mod.rs"]
 mod command;
+mod continued;
 mod data_files;
 mod demo;
 mod equivalence;

@@ -98,6 +98,22 @@ fn miss_mini() {
 }
 
 #[test]
+fn lora_and_its_kin() {
+    adapter_workflow(&["--method", "lora", "--rank", "8", "--lora-plus-ratio", "4"]);
+    let scaled = ["--rank", "6", "--alpha", "4", "--rslora", "true"];
+    adapter_workflow(&[&["--method", "lora", "--dropout", "0.1"], &scaled[..]].concat());
+    adapter_workflow(&["--method", "olora", "--rank", "4"]);
+    adapter_workflow(&["--method", "pissa", "--rank", "4"]);
+    adapter_workflow(
+        &[
+            &["--method", "pissa", "--pissa-iterations", "4"],
+            &scaled[..],
+        ]
+        .concat(),
+    );
+}
+
+#[test]
 fn full_fine_tuning() {
     let place = Place::new();
     let run = trained(&place, &["--method", "full"]);

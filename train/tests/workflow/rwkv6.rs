@@ -140,11 +140,14 @@ fn a_hugging_face_folder_keeps_its_names() {
 fn the_other_methods() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny");
-    let methods: [&[&str]; 4] = [
+    let methods: [&[&str]; 7] = [
         &["--method", "bone", "--block-axis", "output", "--rank", "8"],
         &["--method", "miss", "--rank", "7", "--dropout", "0.1"],
         &["--method", "miss-mini", "--rank", "8", "--mini-width", "4"],
         &["--rank", "8", "--targets", "key,value"],
+        &["--method", "lora", "--rank", "8"],
+        &["--method", "pissa", "--rank", "4"],
+        &["--method", "olora", "--rank", "4"],
     ];
     for args in methods {
         adapter_workflow(&place, &base, args);

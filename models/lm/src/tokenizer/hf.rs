@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::choice::folder_of;
 use super::{Tokenizer, TokenizerError};
-use crate::folder::{MAX_JSON_BYTES, read_small};
+use bone_files::{MAX_JSON_BYTES, read_small};
 
 pub(super) const TOKENIZER_FILE: &str = "tokenizer.json";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";

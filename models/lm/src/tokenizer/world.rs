@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{ByteLevel, Tokenizer, TokenizerError};
-use crate::folder::read_small;
+use bone_files::read_small;
 
 mod literal;
 mod trie;

@@ -1,6 +1,6 @@
 //! The part of a run that happens on a device.
 
-use super::trained::{prepare, save};
+use super::trained::{Prepared, prepare, save};
 use super::{CONFIG_FILE, grouped};
 use crate::commands::CommandError;
 use crate::commands::adapter::{CHECKPOINTS, RESULTS};
@@ -12,7 +12,7 @@ use crate::optimizer::{AdamWSettings, Optimizer};
 use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Data, Outcome, Plan, TrainError, train};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
 pub(super) struct RunOn<'a> {
@@ -41,8 +41,9 @@ impl<B: TrainBackend> WithModel<B> for TrainOn<'_, B> {
     type Output = Result<Outcome, CommandError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let model = prepare::<B, M>(model, self.job.config)?;
-        self.job.run(model, &self.device)
+        let started = Instant::now();
+        let prepared = prepare::<B, M>(model, self.job.config)?;
+        self.job.run(prepared, started.elapsed(), &self.device)
     }
 }
 
@@ -69,17 +70,20 @@ impl Reporter for Both<'_> {
 impl Job<'_> {
     fn run<B: TrainBackend, M: TrainModel<B>>(
         mut self,
-        model: M,
+        prepared: Prepared<M>,
+        set_up: Duration,
         device: &B::Device,
     ) -> Result<Outcome, CommandError> {
         let config = self.config;
+        let Prepared { model, whole } = prepared;
         let count = bone::count_params::<B, M>(&model);
         self.lines.push(format!(
-            "{}: {} of {} parameters train ({:.2} %)",
+            "{}: {} of {} parameters train ({:.2} %); set up in {:.2} s",
             config.method.name(),
             grouped(count.trainable),
             grouped(count.total),
-            100.0 * count.trainable as f64 / count.total as f64
+            100.0 * count.trainable as f64 / count.total as f64,
+            set_up.as_secs_f64()
         ));
         std::fs::create_dir_all(&config.out).map_err(CommandError::io(&config.out))?;
         if config.overwrite {
@@ -111,6 +115,7 @@ impl Job<'_> {
             epsilon: config.eps,
             weight_decay: config.weight_decay,
             max_grad_norm: (config.max_grad_norm > 0.0).then_some(config.max_grad_norm),
+            lora_plus_ratio: config.lora_plus_ratio,
         });
         let (model, outcome) = train(
             model,
@@ -121,12 +126,12 @@ impl Job<'_> {
             &mut reporter,
             |model, step| {
                 let folder = config.out.join(CHECKPOINTS).join(format!("step-{step}"));
-                save::<B, M>(model, config, &folder)
+                save::<B, M>(model, &whole, config, &folder)
                     .map(|_| ())
                     .map_err(|error| error.to_string())
             },
         )?;
-        let saved = save::<B, M>(&model, config, &config.out)?;
+        let saved = save::<B, M>(&model, &whole, config, &config.out)?;
         report(&mut reporter, Event::Saved(&saved))?;
         report(
             &mut reporter,

@@ -2,32 +2,63 @@
 
 use super::no_state;
 use crate::commands::CommandError;
-use crate::commands::adapter::{ADAPTER, MODEL};
+use crate::commands::adapter::{ADAPTER, MODEL, open, put_on};
 use crate::config::{Method, TrainConfig};
 use crate::models::save_folder;
 use crate::step::{TrainBackend, TrainModel};
-use bone::peft::{self, Contents, is_state};
-use bone::{attach, freeze_base, train_also, unfreeze_all, weights};
+use bone::bare::Kind;
+use bone::peft;
+use bone::saved::{Contents, is_state};
+use bone::{Variant, attach, freeze_base, train_also, unfreeze_all, weights, with_dropout};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// A model that is ready to train.
+pub(super) struct Prepared<M> {
+    pub(super) model: M,
+    /// Names of the parameters that train whole, beside adapters or without any.
+    pub(super) whole: BTreeSet<String>,
+}
 
 /// Makes ready what trains, and freezes the rest.
 pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     config: &TrainConfig,
-) -> Result<M, CommandError> {
-    let model = match &config.method {
-        Method::Full => return Ok(unfreeze_all::<B, M>(model)),
-        Method::Adapter(adapter) => attach::<B, M>(model, adapter)?,
-        Method::State => model.with_initial_state().ok_or_else(no_state)?,
+) -> Result<Prepared<M>, CommandError> {
+    let mut whole = BTreeSet::new();
+    let model = match (&config.adapter, &config.method) {
+        (_, Method::Full) => unfreeze_all::<B, M>(model),
+        (Some(path), _) => {
+            let scan = open(path, block_kind(config))?;
+            let (model, contents) = put_on::<B, M>(model, scan, path)?;
+            whole = contents.full;
+            // The settings may have changed the dropout.
+            with_dropout::<B, M>(model, config.adapter_config().map_or(0.0, |a| a.dropout))
+        }
+        (None, Method::Adapter(adapter)) => attach::<B, M>(model, adapter)?,
+        (None, Method::State) => model.with_initial_state().ok_or_else(no_state)?,
     };
-    let model = freeze_base::<B, M>(model);
-    let whole = whole::<B, M>(&model, config);
-    Ok(train_also::<B, M>(model, |name| whole.contains(name))?)
+    whole.extend(chosen::<B, M>(&model, config));
+    let model = match config.method {
+        Method::Full => model,
+        Method::Adapter(_) | Method::State => {
+            let model = freeze_base::<B, M>(model);
+            train_also::<B, M>(model, |name| whole.contains(name))?
+        }
+    };
+    Ok(Prepared { model, whole })
 }
 
-/// Names of the parameters that train whole, beside adapters or without any.
-fn whole<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) -> BTreeSet<String> {
+/// What the settings say of an adapter's file that does not say it.
+fn block_kind(config: &TrainConfig) -> Option<Kind> {
+    match config.adapter_config()?.variant {
+        Variant::Bone(axis) => Some(Kind::Bone(axis)),
+        _ => None,
+    }
+}
+
+/// Names of the parameters that the settings let train whole.
+fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) -> BTreeSet<String> {
     let trains = |name: &String| match config.method {
         Method::Full => true,
         Method::Adapter(_) => model
@@ -42,6 +73,7 @@ fn whole<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) -> 
 /// Writes what trained into `folder`: `adapter/` or `model/`.
 pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
+    whole: &BTreeSet<String>,
     config: &TrainConfig,
     folder: &Path,
 ) -> Result<PathBuf, CommandError> {
@@ -52,8 +84,8 @@ pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
     }
     let folder = folder.join(ADAPTER);
     let contents = Contents {
-        adapter: config.adapter(),
-        full: whole::<B, M>(model, config),
+        adapter: config.adapter_config(),
+        full: whole.clone(),
     };
     let base = config.model.to_string_lossy();
     peft::save::<B, M>(model, contents, Some(&base), &folder)?;

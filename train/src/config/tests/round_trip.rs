@@ -26,10 +26,19 @@ fn parts() -> impl Strategy<Value = Parts> {
     prop::collection::vec(prop::sample::select(all.to_vec()), 1..6).prop_map(Parts)
 }
 
+const METHODS: [MethodName; 6] = [
+    MethodName::Bone,
+    MethodName::Miss,
+    MethodName::MissMini,
+    MethodName::Lora,
+    MethodName::Pissa,
+    MethodName::Olora,
+];
+
 /// Settings of an adapter method, of `state` or of `full`.
 fn method() -> impl Strategy<Value = RawConfig> {
     let adapter = (
-        0..3_usize,
+        0..6_usize,
         prop::option::of(1..300_usize),
         prop::option::of(0.0..0.99),
         prop::option::of(prop_oneof![Just(Selection::AllLinear), selection()]),
@@ -37,11 +46,18 @@ fn method() -> impl Strategy<Value = RawConfig> {
         prop::option::of(prop::collection::vec(0..100_usize, 1..4)),
         prop::option::of(prop_oneof![Just(BlockAxis::Input), Just(BlockAxis::Output)]),
         prop::option::of(parts()),
+        (
+            prop::option::of(1e-3..99.0),
+            prop::option::of(any::<bool>()),
+            prop::option::of(0..9_usize),
+        ),
     )
         .prop_map(
-            |(name, rank, dropout, targets, exclude, layers, axis, parts)| {
-                let name = [MethodName::Bone, MethodName::Miss, MethodName::MissMini][name];
-                let drops = matches!(name, MethodName::Miss | MethodName::MissMini);
+            |(name, rank, dropout, targets, exclude, layers, axis, parts, lora)| {
+                let name = METHODS[name];
+                let drops = name != MethodName::Bone;
+                let is_lora = METHODS[3..].contains(&name);
+                let (alpha, rslora, iterations) = lora;
                 RawConfig {
                     method: Some(name),
                     rank,
@@ -52,6 +68,10 @@ fn method() -> impl Strategy<Value = RawConfig> {
                     layers: layers.map(Layers),
                     block_axis: axis.filter(|_| name == MethodName::Bone),
                     train_parts: parts,
+                    alpha: alpha.filter(|_| is_lora),
+                    lora_plus_ratio: alpha.filter(|_| is_lora),
+                    rslora: rslora.filter(|_| is_lora),
+                    pissa_iterations: iterations.filter(|_| name == MethodName::Pissa),
                     ..RawConfig::default()
                 }
             },
@@ -160,7 +180,7 @@ proptest! {
         prop_assert_eq!(&again, &config);
         // Beside the text, which equality goes by, the values that it is made of.
         prop_assert_eq!(again.method.name(), config.method.name());
-        let variant = |config: &TrainConfig| config.adapter().map(|adapter| adapter.variant);
+        let variant = |config: &TrainConfig| config.adapter_config().map(|adapter| adapter.variant);
         prop_assert_eq!(variant(&again), variant(&config));
         prop_assert_eq!(again.template, config.template);
         prop_assert_eq!(again.field_map, config.field_map);
@@ -189,7 +209,7 @@ fn an_expression_that_looks_like_a_name_stays_an_expression() {
     let file = place.file(&config.to_toml());
     let again = resolve_args([file.as_str()]).unwrap();
     assert_eq!(
-        again.adapter().unwrap().targets.modules,
+        again.adapter_config().unwrap().targets.modules,
         Selection::Regex("(?:q_proj)".into())
     );
 }
@@ -230,7 +250,9 @@ fn every_setting_has_a_line_of_its_own_or_means_nothing() {
             line.starts_with(&format!("{} = ", key.name))
                 || line.starts_with(&format!("# {}: ", key.name))
         });
-        let meaningless = ["block_axis", "warmup_ratio"].contains(&key.name);
+        let of_others = ["block_axis", "warmup_ratio"];
+        let of_lora = ["alpha", "rslora", "lora_plus_ratio", "pissa_iterations"];
+        let meaningless = of_others.contains(&key.name) || of_lora.contains(&key.name);
         let want = usize::from(!meaningless);
         assert_eq!(lines.count(), want, "{} in\n{text}", key.name);
     }

@@ -1,6 +1,9 @@
 //! What trains: the method, and the settings that belong to some methods only.
 
-use bone::{AdapterConfig, AttachError, BlockAxis, Selection, Targets, Variant};
+use bone::{
+    AdapterConfig, AttachError, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets,
+    Variant,
+};
 use bone_lm::Part;
 
 use super::{Check, Range};
@@ -11,16 +14,26 @@ use crate::models::Architecture;
 /// Block size of the seed paper's experiments.
 const RANK: usize = 64;
 
+/// Seed of everything random, where it is not given.
+pub(super) const SEED: u64 = 42;
+
 /// Settings of the adapter methods.
-const OF_ADAPTERS: [&str; 7] = [
+const OF_ADAPTERS: [&str; 11] = [
     "block_axis",
     "rank",
     "mini_width",
+    "alpha",
+    "rslora",
+    "lora_plus_ratio",
+    "pissa_iterations",
     "dropout",
     "targets",
     "exclude",
     "layers",
 ];
+
+/// The methods that multiply two matrices.
+const LORAS: [MethodName; 3] = [MethodName::Lora, MethodName::Pissa, MethodName::Olora];
 
 /// The default learning rate of a method, and the reason for it.
 pub(in crate::config) fn default_learning_rate(method: &Method) -> (f64, &'static str) {
@@ -58,7 +71,12 @@ impl Check<'_> {
         }
         let name = raw.method.unwrap_or_default();
         match name {
-            MethodName::Bone | MethodName::Miss | MethodName::MissMini => self.adapter(name),
+            MethodName::Bone
+            | MethodName::Miss
+            | MethodName::MissMini
+            | MethodName::Lora
+            | MethodName::Pissa
+            | MethodName::Olora => self.adapter(name),
             MethodName::State => {
                 self.refuse_adapters(name);
                 let why = "means nothing with method state, which trains the initial state \
@@ -84,7 +102,7 @@ impl Check<'_> {
         }
     }
 
-    fn refuse_adapters(&mut self, name: MethodName) {
+    pub(super) fn refuse_adapters(&mut self, name: MethodName) {
         let why = format!(
             "means nothing with method {}, which has no adapters; leave it out, or choose an \
              adapter method",
@@ -96,42 +114,84 @@ impl Check<'_> {
     fn adapter(&mut self, name: MethodName) -> Method {
         let raw = self.raw;
         let axis = default_block_axis(self.architecture);
-        let variant = match name {
-            MethodName::Miss => Variant::Miss,
-            MethodName::MissMini => Variant::MissMini {
-                width: self.mini_width(),
-            },
-            _ => Variant::Bone(raw.block_axis.unwrap_or(axis)),
-        };
+        let rank = self.at_least("rank", raw.rank, 1, RANK);
+        let variant =
+            match name {
+                MethodName::Miss => Variant::Miss,
+                MethodName::MissMini => Variant::MissMini {
+                    width: self.mini_width(),
+                },
+                MethodName::Lora => self.lora(LoraStart::Random, rank),
+                MethodName::Olora => self.lora(LoraStart::Olora, rank),
+                MethodName::Pissa => {
+                    let method = raw.pissa_iterations.map_or(SvdMethod::Exact, |iterations| {
+                        SvdMethod::Fast { iterations }
+                    });
+                    self.lora(LoraStart::Pissa(method), rank)
+                }
+                _ => Variant::Bone(raw.block_axis.unwrap_or(axis)),
+            };
         for (key, of) in [
-            ("block_axis", MethodName::Bone),
-            ("mini_width", MethodName::MissMini),
+            ("block_axis", &[MethodName::Bone][..]),
+            ("mini_width", &[MethodName::MissMini]),
+            ("alpha", &LORAS),
+            ("rslora", &LORAS),
+            ("lora_plus_ratio", &LORAS),
+            ("pissa_iterations", &[MethodName::Pissa]),
         ] {
-            if name != of {
+            if !of.contains(&name) {
+                let of: Vec<_> = of.iter().map(|name| name.word()).collect();
                 let why = format!(
                     "means nothing with method {}, only with {}; leave it out",
                     name.word(),
-                    of.word()
+                    of.join(", ")
                 );
                 self.refuse(&[key], &why);
             }
         }
-        let dropout = self.number("dropout", raw.dropout, 0.0, Range::Share);
-        if dropout != 0.0 && matches!(variant, Variant::Bone(_)) {
-            let message = format!(
-                "{} has no dropout; leave it out, or choose miss or miss-mini",
-                name.word()
-            );
-            self.problem("dropout", message);
-        }
+        let dropout = self.check_dropout(variant);
         let targets = Targets {
             modules: raw.targets.clone().unwrap_or(Selection::AllLinear),
             exclude: raw.exclude.clone(),
             layers: raw.layers.clone().map(|layers| layers.0),
         };
         self.selections(&targets);
-        let rank = self.at_least("rank", raw.rank, 1, RANK);
-        Method::Adapter(AdapterConfig::new(variant, rank, targets).with_dropout(dropout))
+        let config = AdapterConfig::new(variant, rank, targets);
+        let seed = raw.seed.unwrap_or(SEED);
+        Method::Adapter(config.with_dropout(dropout).with_seed(seed))
+    }
+
+    fn lora(&mut self, start: LoraStart, rank: usize) -> Variant {
+        let alpha = self.number("alpha", self.raw.alpha, rank.max(1) as f64, Range::Above);
+        Variant::Lora(LoraConfig {
+            alpha,
+            rslora: self.raw.rslora.unwrap_or(false),
+            start,
+        })
+    }
+
+    pub(super) fn lora_plus_ratio(&mut self, method: &Method) -> f64 {
+        let ratio = self.raw.lora_plus_ratio;
+        let is_lora = match method {
+            Method::Adapter(config) => matches!(config.variant, Variant::Lora(_)),
+            Method::State | Method::Full => true,
+        };
+        // Without an adapter to go on from, the method's name has refused it already.
+        if !is_lora && self.raw.adapter.is_some() {
+            let why =
+                "means nothing with the adapter to go on from, which is no LoRA; leave it out";
+            self.refuse(&["lora_plus_ratio"], why);
+        }
+        self.number("lora_plus_ratio", ratio, 1.0, Range::Above)
+    }
+
+    pub(super) fn check_dropout(&mut self, variant: Variant) -> f64 {
+        let dropout = self.number("dropout", self.raw.dropout, 0.0, Range::Share);
+        if dropout != 0.0 && !variant.has_dropout() {
+            let message = "bone has no dropout; leave it out, or choose miss or miss-mini";
+            self.problem("dropout", message);
+        }
+        dropout
     }
 
     fn mini_width(&mut self) -> usize {

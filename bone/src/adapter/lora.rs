@@ -1,0 +1,105 @@
+use super::base_product;
+use crate::{Backend, LoraConfig, dropout};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+mod module;
+pub(super) mod start;
+
+pub use module::LoraRecord;
+pub(crate) use module::{CONTAINER, INITIAL};
+pub(crate) use start::decompose;
+
+/// LoRA: `W' = W + s·(B·A − B₀·A₀)`, where `B₀·A₀` is there for PiSSA and OLoRA alone.
+///
+/// Those two start from factors of the weight and train on the residual `W − s·B₀·A₀`. It is kept
+/// in its two parts, so that the weight stays as its file has it, nothing is rounded away in half
+/// precision, and taking the adapter off leaves the base.
+///
+/// Sources: *LoRA: Low-Rank Adaptation of Large Language Models*; *A Rank Stabilization Scaling
+/// Factor for Fine-Tuning with LoRA* (the scale); *PiSSA: Principal Singular Values and Singular
+/// Vectors Adaptation of Large Language Models*; *OLoRA: Orthonormal Low-Rank Adaptation of Large
+/// Language Models*.
+#[derive(Debug, Clone)]
+pub struct Lora<B: Backend> {
+    /// `A` `[r, in]` and `B` `[out, r]`.
+    pub factors: Factors<B>,
+    /// `A₀` and `B₀`, which never train.
+    pub initial: Option<Factors<B>>,
+    /// Scale and start.
+    pub settings: LoraConfig,
+    /// Dropout probability on the input of `A`.
+    pub dropout: f64,
+    pub(crate) salt: u64,
+}
+
+/// Two matrices of one product.
+#[derive(Module, Debug)]
+pub struct Factors<B: Backend> {
+    /// `[r, in]`.
+    pub lora_a: Param<Tensor<B, 2>>,
+    /// `[out, r]`.
+    pub lora_b: Param<Tensor<B, 2>>,
+}
+
+impl<B: Backend> Factors<B> {
+    fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let inner = x.matmul(self.lora_a.val().transpose());
+        inner.matmul(self.lora_b.val().transpose())
+    }
+
+    /// `(B·A)ᵀ`, `[in, out]`.
+    fn product(&self) -> Tensor<B, 2> {
+        let a = self.lora_a.val().transpose();
+        a.matmul(self.lora_b.val().transpose())
+    }
+}
+
+impl<B: Backend> Lora<B> {
+    /// `r`.
+    pub(crate) fn rank(&self) -> usize {
+        self.factors.lora_a.dims()[0]
+    }
+
+    fn scale(&self) -> f64 {
+        self.settings.scale(self.rank())
+    }
+
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<B, 2>,
+        weight: Tensor<B, 2>,
+        batch: usize,
+    ) -> Tensor<B, 2> {
+        let dropped = dropout::apply(x.clone(), batch, self.dropout, self.salt);
+        let mut term = self.factors.apply(dropped);
+        if let Some(initial) = &self.initial {
+            // Without dropout the two are the same numbers at first: the start is the base exactly.
+            term = term - initial.apply(x.clone());
+        }
+        base_product(x, weight) + term.mul_scalar(self.scale())
+    }
+
+    /// `ΔW`, `[in, out]`.
+    pub(crate) fn delta(&self) -> Tensor<B, 2> {
+        let product = self.factors.product();
+        let change = match &self.initial {
+            None => product,
+            Some(initial) => product - initial.product(),
+        };
+        change.mul_scalar(self.scale())
+    }
+
+    /// The factors that a plain LoRA on the untouched weight has: these, and those of the start
+    /// with `B₀` negated beside them. As `A` and `B` of rank `r` or `2r`.
+    pub(crate) fn plain(&self) -> [Tensor<B, 2>; 2] {
+        let (a, b) = (self.factors.lora_a.val(), self.factors.lora_b.val());
+        match &self.initial {
+            None => [a, b],
+            Some(initial) => [
+                Tensor::cat(vec![a, initial.lora_a.val()], 0),
+                Tensor::cat(vec![b, -initial.lora_b.val()], 1),
+            ],
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What LoRA's factors start as.
+
+use crate::{LoraConfig, LoraStart, SvdMethod};
+use burn::tensor::TensorData;
+use faer::{Mat, MatRef};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+/// Directions beyond the rank that the fast decomposition looks at, so that the last ones asked
+/// for are as good as the first (Halko, Martinsson, Tropp: *Finding structure with randomness*,
+/// section 4.2).
+const OVERSAMPLING: usize = 8;
+
+/// A layer's weight on the host.
+pub(in crate::adapter) struct Weight<'a> {
+    /// Row-major `[in, out]`, as burn holds it.
+    pub(in crate::adapter) values: &'a [f32],
+    pub(in crate::adapter) d_input: usize,
+    pub(in crate::adapter) d_output: usize,
+}
+
+/// `A` `[r, in]` and `B` `[out, r]` of a new adapter.
+///
+/// # Errors
+///
+/// The weight has no such factors: it holds values that are not finite.
+pub(in crate::adapter) fn factors(
+    settings: &LoraConfig,
+    rank: usize,
+    weight: Weight<'_>,
+    seed: u64,
+) -> Result<[TensorData; 2], String> {
+    let Weight {
+        values,
+        d_input,
+        d_output,
+    } = weight;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // faer's matrices lie column by column: the transpose of burn's rows is `[out, in]`.
+    let weight = || MatRef::from_column_major_slice(values, d_output, d_input);
+    match settings.start {
+        LoraStart::Random => {
+            // Kaiming's uniform with a = √5, as `nn.Linear` and LoRA's A have it.
+            let bound = 1.0 / (d_input as f32).sqrt();
+            let a: Vec<f32> = (0..rank * d_input)
+                .map(|_| rng.random_range(-bound..bound))
+                .collect();
+            let b = vec![0f32; d_output * rank];
+            Ok([
+                TensorData::new(a, [rank, d_input]),
+                TensorData::new(b, [d_output, rank]),
+            ])
+        }
+        _ if !values.iter().all(|value| value.is_finite()) => {
+            Err("its weight holds values that are not finite".into())
+        }
+        LoraStart::Olora => Ok(olora(weight(), rank)),
+        LoraStart::Pissa(method) => {
+            let scale = settings.scale(rank) as f32;
+            pissa(weight(), rank, scale, method, &mut rng)
+        }
+    }
+}
+
+/// `W = Q·R`: `A` is the first `r` rows of `R`, `B` the first `r` columns of `Q`, which depend on
+/// the first `r` columns of `W` alone.
+fn olora(weight: MatRef<'_, f32>, rank: usize) -> [TensorData; 2] {
+    let b = weight.subcols(0, rank).qr().compute_thin_Q();
+    let a = b.transpose() * weight;
+    [row_major(a.as_ref()), row_major(b.as_ref())]
+}
+
+/// `W = U·S·Vᵀ`: `A = √(S/s)·Vᵀ` and `B = U·√(S/s)` of the `r` largest singular values.
+fn pissa(
+    weight: MatRef<'_, f32>,
+    rank: usize,
+    scale: f32,
+    method: SvdMethod,
+    rng: &mut ChaCha8Rng,
+) -> Result<[TensorData; 2], String> {
+    let mut parts = match method {
+        SvdMethod::Exact => exact(weight)?,
+        SvdMethod::Fast { iterations } => {
+            let (d_output, d_input) = weight.shape();
+            let width = (rank + OVERSAMPLING).min(d_output.min(d_input));
+            let random = Mat::<f32>::from_fn(d_input, width, |_, _| rng.sample(StandardNormal));
+            let mut q = (weight * random).qr().compute_thin_Q();
+            for _ in 0..iterations {
+                let back = (weight.transpose() * &q).qr().compute_thin_Q();
+                q = (weight * back).qr().compute_thin_Q();
+            }
+            let small = q.transpose() * weight;
+            let parts = exact(small.as_ref())?;
+            Decomposed {
+                u: q * parts.u,
+                ..parts
+            }
+        }
+    };
+    parts.values.iter_mut().for_each(|value| *value /= scale);
+    Ok(parts.factors(rank, rank))
+}
+
+/// Takes a matrix apart, all of it. In f64: where two singular values lie close, their vectors in
+/// f32 are off by far more than rounding.
+fn exact(matrix: MatRef<'_, f32>) -> Result<Decomposed, String> {
+    let (rows, columns) = matrix.shape();
+    let wide = Mat::<f64>::from_fn(rows, columns, |i, j| f64::from(matrix[(i, j)]));
+    let svd = wide
+        .thin_svd()
+        .map_err(|_| "it has no singular value decomposition".to_string())?;
+    let narrow = |m: MatRef<'_, f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] as f32);
+    let values = svd.S().column_vector().iter().map(|value| *value as f32);
+    Ok(Decomposed {
+        u: narrow(svd.U()),
+        v: narrow(svd.V()),
+        values: values.collect(),
+    })
+}
+
+/// A matrix taken apart: `U·S·Vᵀ`, the largest singular value first.
+pub(crate) struct Decomposed {
+    u: Mat<f32>,
+    v: Mat<f32>,
+    /// Singular values.
+    pub(crate) values: Vec<f32>,
+}
+
+impl Decomposed {
+    /// `A` `[rank, in]` and `B` `[out, rank]` of the `kept` largest, at scale 1; the rest is zero.
+    pub(crate) fn factors(&self, kept: usize, rank: usize) -> [TensorData; 2] {
+        let root = |i: usize| {
+            if i < kept {
+                self.values[i].max(0.0).sqrt()
+            } else {
+                0.0
+            }
+        };
+        let at = |matrix: &Mat<f32>, row, i| if i < kept { matrix[(row, i)] } else { 0.0 };
+        let a = Mat::from_fn(rank, self.v.nrows(), |i, j| root(i) * at(&self.v, j, i));
+        let b = Mat::from_fn(self.u.nrows(), rank, |i, j| at(&self.u, i, j) * root(j));
+        [row_major(a.as_ref()), row_major(b.as_ref())]
+    }
+}
+
+/// Takes `matrix` `[out, in]` apart, all of it.
+///
+/// # Errors
+///
+/// It is no matrix of finite numbers.
+pub(crate) fn decompose(matrix: &TensorData) -> Result<Decomposed, String> {
+    let values: Vec<f32> = matrix.iter::<f32>().collect();
+    let [rows, columns] = matrix.shape[..] else {
+        return Err(format!("shape {:?} is no matrix's", &matrix.shape[..]));
+    };
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err("it holds values that are not finite".into());
+    }
+    exact(MatRef::from_row_major_slice(&values, rows, columns))
+}
+
+fn row_major(matrix: MatRef<'_, f32>) -> TensorData {
+    let (rows, columns) = matrix.shape();
+    let values: Vec<f32> = (0..rows)
+        .flat_map(|row| (0..columns).map(move |column| matrix[(row, column)]))
+        .collect();
+    TensorData::new(values, [rows, columns])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::numbers;
+
+    const INPUTS: usize = 60;
+    const OUTPUTS: usize = 24;
+
+    /// `[in, out]`, of singular values that fall as those of trained weights do.
+    fn weight() -> Vec<f32> {
+        let numbers = numbers(3, INPUTS * OUTPUTS).into_iter().enumerate();
+        numbers
+            .map(|(at, value)| value as f32 * 0.8f32.powi((at % OUTPUTS) as i32))
+            .collect()
+    }
+
+    fn start(start: LoraStart, rank: usize) -> [Vec<f32>; 2] {
+        let settings = LoraConfig {
+            alpha: 6.0,
+            rslora: false,
+            start,
+        };
+        let values = weight();
+        let weight = Weight {
+            values: &values,
+            d_input: INPUTS,
+            d_output: OUTPUTS,
+        };
+        let factors = factors(&settings, rank, weight, 5).expect("finite");
+        assert_eq!(factors[0].shape[..], [rank, INPUTS]);
+        assert_eq!(factors[1].shape[..], [OUTPUTS, rank]);
+        factors.map(|factor| factor.iter::<f32>().collect())
+    }
+
+    /// What `s·B·A` lacks of the weight, squared and summed.
+    fn missing([a, b]: &[Vec<f32>; 2], rank: usize) -> f32 {
+        let scale = 6.0 / rank as f32;
+        let weight = weight();
+        let mut sum = 0.0;
+        for (i, row) in weight.chunks_exact(OUTPUTS).enumerate() {
+            for (o, value) in row.iter().enumerate() {
+                let product: f32 = (0..rank).map(|j| b[o * rank + j] * a[j * INPUTS + i]).sum();
+                sum += (value - scale * product).powi(2);
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn pissa_takes_the_largest_part_and_all_of_it_at_full_rank() {
+        let exact = |rank| missing(&start(LoraStart::Pissa(SvdMethod::Exact), rank), rank);
+        let all: f32 = weight().iter().map(|value| value * value).sum();
+        assert!(exact(OUTPUTS) < 1e-9 * all);
+        let parts: Vec<f32> = (1..9).map(exact).collect();
+        assert!(parts.windows(2).all(|pair| pair[1] < pair[0]), "{parts:?}");
+        // Twelve of the 24 directions are looked at.
+        for (iterations, bound) in [(0, 0.2), (4, 1e-4)] {
+            let fast = start(LoraStart::Pissa(SvdMethod::Fast { iterations }), 4);
+            let more = missing(&fast, 4) / parts[3] - 1.0;
+            // Nothing of the same rank lacks less.
+            assert!((-1e-5..bound).contains(&more), "{iterations}: {more}");
+        }
+    }
+
+    #[test]
+    fn olora_has_orthonormal_columns() {
+        let [_, b] = start(LoraStart::Olora, 4);
+        for (first, second) in [(0, 0), (0, 1), (2, 3), (3, 3)] {
+            let dot: f32 = (0..OUTPUTS)
+                .map(|o| b[o * 4 + first] * b[o * 4 + second])
+                .sum();
+            let expected = if first == second { 1.0 } else { 0.0 };
+            assert!((dot - expected).abs() < 1e-6, "{first} {second}: {dot}");
+        }
+    }
+
+    #[test]
+    fn lora_starts_at_nothing_within_kaimings_bound() {
+        let [a, b] = start(LoraStart::Random, 4);
+        let bound = 1.0 / (INPUTS as f32).sqrt();
+        assert!(a.iter().all(|a| a.abs() < bound) && a.iter().any(|a| a.abs() > 0.8 * bound));
+        assert!(b.iter().all(|b| *b == 0.0));
+        assert_eq!(start(LoraStart::Random, 4)[0], a);
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_have_no_factors() {
+        let settings = LoraConfig {
+            alpha: 1.0,
+            rslora: false,
+            start: LoraStart::Olora,
+        };
+        let weight = Weight {
+            values: &[1.0, f32::NAN, 0.0, 2.0],
+            d_input: 2,
+            d_output: 2,
+        };
+        assert!(factors(&settings, 1, weight, 0).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Adapters without settings: one file whose tensors have the layers' names.
+//!
+//! | tensors | what they are |
+//! |---|---|
+//! | `blocks.N.….bone` `[n, r, r]` | bone on the input axis, as RWKV-PEFT trains it |
+//! | `blocks.N.….bone` or `.disha`, `.miss_block` `[r, out]` | miss |
+//! | `blocks.N.….bone` `[out, r]` | bone on the output axis, RWKV-PEFT's oldest form |
+//! | `model.layers.N.….bone` `[n, r, r]` | bone on the output axis, as JL-er's first version has it |
+//!
+//! Everything else in the file is a parameter held whole (`time_*`, `ln*`), or `time_state` alone.
+//! What a file of ours is, its header says as well. A file that could be either of two is refused
+//! until it is told which ([`Kind`]).
+
+use crate::saved::{Layout, Naming, SavedAdapter, Scan, is_state};
+use crate::{AdapterConfig, BlockAxis, FileError, Selection, Targets, Variant};
+use bone_files::Checkpoint;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+mod write;
+
+pub use write::{write_pth, write_safetensors};
+
+/// Key under which a safetensors file of ours says what it is.
+const VARIANT_KEY: &str = "bone_variant";
+
+/// What an adapter is that does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bone on this axis.
+    Bone(BlockAxis),
+    /// Miss.
+    Miss,
+}
+
+/// The forms a file can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `[n, r, r]`.
+    Blocks(BlockAxis),
+    /// `[out, r]`, blocks of the output axis one below the other.
+    Flat,
+    /// `[r, out]`.
+    Miss,
+}
+
+/// Takes apart the file `path`, safetensors or by `torch.save`. `kind` settles what it does not say.
+///
+/// # Errors
+///
+/// [`FileError`] where the file is broken, holds adapters of several forms, or does not say what it
+/// is. What is wrong with single tensors is the scan's to tell.
+pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
+    let format = |reason: String| FileError::Format {
+        path: path.to_path_buf(),
+        reason,
+    };
+    std::fs::metadata(path).map_err(crate::error::io(path))?;
+    let file = Checkpoint::open_file(path).map_err(|error| format(error.reason()))?;
+    let namings = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
+    let of = |naming: &Naming| file.tensors().any(|(key, _)| naming.split(key).is_some());
+    let found: Vec<_> = namings.into_iter().filter(of).collect();
+    let naming = match found[..] {
+        [] => return states(path, &file),
+        [naming] => naming,
+        _ => {
+            let patterns = found.iter().map(Naming::pattern).collect::<Vec<_>>();
+            return Err(format(format!(
+                "holds adapters of several names: {}",
+                patterns.join(", ")
+            )));
+        }
+    };
+    let adapters: Vec<(&str, &[usize])> = file
+        .tensors()
+        .filter_map(|(key, info)| Some((naming.split(key)?.0, &info.shape[..])))
+        .collect();
+    let said = file.metadata().get(VARIANT_KEY).map(String::as_str);
+    let form = form(&adapters, naming, said, kind).map_err(format)?;
+    let (variant, rank) = match form {
+        Form::Blocks(axis) => (Variant::Bone(axis), common(&adapters, 2)),
+        Form::Flat => (Variant::Bone(BlockAxis::Output), common(&adapters, 1)),
+        Form::Miss => (Variant::Miss, common(&adapters, 0)),
+    };
+    let rank = rank.map_err(format)?;
+    let layers = adapters.iter().map(|(layer, _)| layer.to_string());
+    let targets = Targets::new(Selection::Names(layers.collect()));
+    Scan::new(
+        Layout {
+            settings: path.to_path_buf(),
+            config: Some(AdapterConfig::new(variant, rank, targets)),
+            naming,
+            modules: Vec::new(),
+            is_full: &|_| true,
+            is_flat: form == Form::Flat,
+            unknown: String::new(),
+        },
+        &file,
+    )
+}
+
+/// A file without adapters, which can be the initial states.
+fn states(path: &Path, file: &Checkpoint) -> Result<Scan, FileError> {
+    if !file.tensors().any(|(key, _)| is_state(key)) {
+        return Err(FileError::Format {
+            path: path.to_path_buf(),
+            reason: "holds no adapter: no tensor is named LAYER.bone, .disha, .miss_block or \
+                     blocks.N.att.time_state"
+                .into(),
+        });
+    }
+    Scan::new(
+        Layout {
+            settings: path.to_path_buf(),
+            config: None,
+            naming: Naming::BARE_BONE,
+            modules: Vec::new(),
+            is_full: &is_state,
+            is_flat: false,
+            unknown: "states are named blocks.N.att.time_state".into(),
+        },
+        file,
+    )
+}
+
+/// Which form the adapters have.
+fn form(
+    adapters: &[(&str, &[usize])],
+    naming: Naming,
+    said: Option<&str>,
+    kind: Option<Kind>,
+) -> Result<Form, String> {
+    let ranks: BTreeSet<usize> = adapters.iter().map(|(_, shape)| shape.len()).collect();
+    let ask = |what: &str, choices: &str| {
+        Err(format!(
+            "its tensors do not say {what}; if you know, say --block-axis {choices}"
+        ))
+    };
+    let said = match said {
+        Some("bone") => Some(Kind::Bone(BlockAxis::Output)),
+        Some("bone-input") => Some(Kind::Bone(BlockAxis::Input)),
+        Some("miss") => Some(Kind::Miss),
+        _ => None,
+    };
+    match (
+        ranks.iter().copied().collect::<Vec<_>>()[..].as_ref(),
+        kind.or(said),
+    ) {
+        ([3], Some(Kind::Bone(axis))) => Ok(Form::Blocks(axis)),
+        ([3], Some(Kind::Miss)) => {
+            Err("its tensors have three dimensions, which is bone, not miss".into())
+        }
+        ([3], None) => {
+            let all = |prefix: &str| adapters.iter().all(|(layer, _)| layer.starts_with(prefix));
+            match naming == Naming::BARE_BONE {
+                true if all("blocks.") => Ok(Form::Blocks(BlockAxis::Input)),
+                true if all("model.layers.") => Ok(Form::Blocks(BlockAxis::Output)),
+                _ => ask(
+                    "which axis of the weight their blocks lie on",
+                    "output or input",
+                ),
+            }
+        }
+        ([2], Some(Kind::Miss)) => Ok(Form::Miss),
+        ([2], Some(Kind::Bone(BlockAxis::Output))) => Ok(Form::Flat),
+        ([2], Some(Kind::Bone(BlockAxis::Input))) => {
+            Err("its tensors have two dimensions, which bone on the input axis has not".into())
+        }
+        ([2], None) if naming != Naming::BARE_BONE => Ok(Form::Miss),
+        ([2], None) => {
+            // Blocks of the output axis one below the other are taller than wide, and whole.
+            let tall = |shape: &[usize]| shape[0] > shape[1] && shape[0].is_multiple_of(shape[1]);
+            let shapes = || adapters.iter().map(|(_, shape)| *shape);
+            if shapes().all(|shape| shape[1] > 0 && tall(shape)) {
+                Ok(Form::Flat)
+            } else if shapes().any(|shape| shape[0] < shape[1]) {
+                Ok(Form::Miss)
+            } else {
+                ask(
+                    "whether they are miss or bone with its blocks one below the other",
+                    "output for bone, or none for miss",
+                )
+            }
+        }
+        _ => {
+            let shapes = adapters
+                .iter()
+                .map(|(layer, shape)| format!("{layer} {shape:?}"));
+            Err(format!(
+                "its adapters have neither two nor three dimensions all alike: {}",
+                shapes.collect::<Vec<_>>().join(", ")
+            ))
+        }
+    }
+}
+
+/// The size that all shapes have in dimension `dim`.
+fn common(adapters: &[(&str, &[usize])], dim: usize) -> Result<usize, String> {
+    let sizes: BTreeSet<usize> = adapters.iter().map(|(_, shape)| shape[dim]).collect();
+    match sizes.iter().copied().collect::<Vec<_>>()[..] {
+        [0] => Err("its adapters have rank 0".into()),
+        [rank] => Ok(rank),
+        _ => {
+            let shapes = adapters
+                .iter()
+                .map(|(layer, shape)| format!("{layer} {shape:?}"));
+            Err(format!(
+                "its adapters are of several ranks: {}",
+                shapes.collect::<Vec<_>>().join(", ")
+            ))
+        }
+    }
+}
+
+impl SavedAdapter {
+    /// Whether the format holds this: bone on either axis, miss, and tuned states.
+    fn check_bare(&self) -> Result<(), FileError> {
+        match self.config.as_ref().map(|config| config.variant) {
+            None | Some(Variant::Bone(_) | Variant::Miss) => Ok(()),
+            Some(other) => Err(FileError::NotOneAdapter(format!(
+                "RWKV-PEFT's file has no {}; it holds bone, miss and states",
+                other.name()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+use super::VARIANT_KEY;
+use crate::saved::{Naming, SavedAdapter, as_f32};
+use crate::{BlockAxis, FileError, Variant};
+use bone_files::save_pth;
+use burn::tensor::TensorData;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Writes an adapter as `torch.save` does, under RWKV-PEFT's names, in f32.
+///
+/// # Errors
+///
+/// [`FileError::NotOneAdapter`] if the format does not hold it, or would not be read as what it
+/// is: bone on the output axis has the form `[out, r]` there, which tells nothing where `out = r`.
+pub fn write_pth(saved: &SavedAdapter, path: &Path) -> Result<(), FileError> {
+    let tensors = tensors(saved, true)?;
+    save_pth(path, &tensors).map_err(|error| FileError::Format {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    })
+}
+
+/// Writes an adapter as safetensors, under RWKV-PEFT's names, in f32. The header says what it is.
+///
+/// # Errors
+///
+/// [`FileError::NotOneAdapter`] if the names do not hold it.
+pub fn write_safetensors(saved: &SavedAdapter, path: &Path) -> Result<(), FileError> {
+    let tensors = tensors(saved, false)?;
+    let said = saved.config.as_ref().map(|config| {
+        let name = config.variant.name().to_string();
+        (VARIANT_KEY.to_string(), name)
+    });
+    let bytes = crate::peft::safetensors(&tensors, said)?;
+    crate::peft::replace(path, &bytes)
+}
+
+/// The tensors under their names; bone on the output axis `flat`, as the oldest form has it.
+fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorData>, FileError> {
+    saved.check_bare()?;
+    saved.check_finite()?;
+    let variant = saved.config.as_ref().map(|config| config.variant);
+    let naming = match variant {
+        Some(Variant::Miss) => Naming::BARE_DISHA,
+        _ => Naming::BARE_BONE,
+    };
+    let mut tensors = saved.named(naming);
+    let mut unclear = Vec::new();
+    for (name, data) in &mut tensors {
+        let mut values = as_f32(data.clone());
+        if flat && variant == Some(Variant::Bone(BlockAxis::Output)) && naming.split(name).is_some()
+        {
+            let [blocks, rank] = [values.shape[0], values.shape[2]];
+            if blocks == 1 {
+                unclear.push(name.clone());
+            }
+            values.shape = [blocks * rank, rank].into();
+        }
+        *data = values;
+    }
+    match unclear.is_empty() {
+        true => Ok(tensors),
+        false => Err(FileError::NotOneAdapter(format!(
+            "with as many outputs as the rank, [out, r] does not say that it is bone: {}; write \
+             safetensors, or a PEFT folder",
+            unclear.join(", ")
+        ))),
+    }
+}

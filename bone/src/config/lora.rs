@@ -1,0 +1,126 @@
+//! LoRA's own settings.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The scale of LoRA's product, and what its factors start as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoraConfig {
+    /// The product is multiplied by `alpha / r`, or with `rslora` by `alpha / √r`.
+    pub alpha: f64,
+    /// Rank-stabilised: the scale falls with the root of the rank alone.
+    pub rslora: bool,
+    /// What `A` and `B` start as.
+    pub start: LoraStart,
+}
+
+/// What LoRA's `A` and `B` start as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LoraStart {
+    /// `A` random, `B` zero: LoRA itself.
+    #[default]
+    Random,
+    /// The largest singular values and vectors of the weight: PiSSA.
+    Pissa(SvdMethod),
+    /// Columns of `Q` and rows of `R` of the weight's QR decomposition: OLoRA.
+    Olora,
+}
+
+/// How PiSSA finds singular vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SvdMethod {
+    /// All of them, and the largest taken.
+    Exact,
+    /// The largest ones alone, by subspace iteration from a random start.
+    Fast {
+        /// Times the weight and its transpose are applied; 4 is enough for trained weights.
+        iterations: usize,
+    },
+}
+
+impl LoraConfig {
+    /// `s` of an adapter of `rank`.
+    pub fn scale(&self, rank: usize) -> f64 {
+        let rank = rank as f64;
+        match self.rslora {
+            true => self.alpha / rank.sqrt(),
+            false => self.alpha / rank,
+        }
+    }
+
+    /// The settings of a plain LoRA of the same scale and twice the rank.
+    pub(crate) fn doubled(self) -> Self {
+        let factor = match self.rslora {
+            true => 2f64.sqrt(),
+            false => 2.0,
+        };
+        Self {
+            alpha: self.alpha * factor,
+            start: LoraStart::Random,
+            ..self
+        }
+    }
+}
+
+/// PEFT's words, as its `init_lora_weights` has them.
+impl fmt::Display for LoraStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random => f.write_str("random"),
+            Self::Pissa(SvdMethod::Exact) => f.write_str("pissa"),
+            Self::Pissa(SvdMethod::Fast { iterations }) => write!(f, "pissa_niter_{iterations}"),
+            Self::Olora => f.write_str("olora"),
+        }
+    }
+}
+
+impl FromStr for LoraStart {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "random" => Ok(Self::Random),
+            "pissa" => Ok(Self::Pissa(SvdMethod::Exact)),
+            "olora" => Ok(Self::Olora),
+            _ => {
+                let iterations = text.strip_prefix("pissa_niter_").ok_or(())?;
+                let iterations = iterations.parse().map_err(|_| ())?;
+                Ok(Self::Pissa(SvdMethod::Fast { iterations }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_its_words() {
+        for start in [
+            LoraStart::Random,
+            LoraStart::Olora,
+            LoraStart::Pissa(SvdMethod::Exact),
+            LoraStart::Pissa(SvdMethod::Fast { iterations: 4 }),
+        ] {
+            assert_eq!(start.to_string().parse(), Ok(start));
+        }
+        for other in ["gaussian", "pissa_niter_", "pissa_niter_-1", "PiSSA"] {
+            assert_eq!(other.parse::<LoraStart>(), Err(()));
+        }
+    }
+
+    #[test]
+    fn twice_the_rank_has_the_same_scale() {
+        for rslora in [false, true] {
+            let config = LoraConfig {
+                alpha: 12.0,
+                rslora,
+                start: LoraStart::Olora,
+            };
+            let doubled = config.doubled();
+            assert!((doubled.scale(12) - config.scale(6)).abs() < 1e-12);
+            assert_eq!(doubled.start, LoraStart::Random);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+use super::{BONE, BONE_INPUT, LORA, Layout, MISS, STATES, WITH_PARAMETERS};
+use crate::saved::Naming;
+use crate::{AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, Targets, Variant};
+use serde_json::{Map, Value, json};
+
+/// Keys that say nothing of what the adapter computes.
+const SILENT: [&str; 12] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "corda_config",
+    "eva_config",
+    "inference_mode",
+    "loftq_config",
+    "lora_ga_config",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "task_type",
+];
+/// Keys that are read.
+const READ: [&str; 17] = [
+    "bias",
+    "bone_dropout",
+    "exclude_modules",
+    "init_lora_weights",
+    "init_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_dropout",
+    "mini_r",
+    "miss_dropout",
+    "modules_to_save",
+    "parameters_to_save",
+    "peft_type",
+    "r",
+    "target_modules",
+    "use_rslora",
+];
+
+/// Collects every problem of one file.
+struct Reader {
+    map: Map<String, Value>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    /// A value that is there and not null.
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn count(&mut self, key: &str) -> Option<usize> {
+        let value = self.get(key)?.clone();
+        let count = value.as_u64().and_then(|n| usize::try_from(n).ok());
+        if count.is_none_or(|n| n == 0) {
+            self.problems
+                .push(format!("{key}: {value} is not a whole number above 0"));
+            return None;
+        }
+        count
+    }
+
+    fn selection(&mut self, key: &str) -> Option<Selection> {
+        match self.get(key)?.clone() {
+            Value::String(all) if all == "all-linear" => Some(Selection::AllLinear),
+            Value::String(pattern) => Some(Selection::Regex(pattern)),
+            Value::Array(names) if names.iter().all(Value::is_string) => {
+                Some(Selection::names(names.iter().filter_map(Value::as_str)))
+            }
+            other => {
+                self.problems.push(format!(
+                    "{key}: {other} is neither a list of names nor an expression"
+                ));
+                None
+            }
+        }
+    }
+
+    /// A list of names; none where the key is missing.
+    fn names(&mut self, key: &str) -> Vec<String> {
+        match self.get(key).cloned() {
+            None => Vec::new(),
+            Some(Value::Array(names))
+                if names
+                    .iter()
+                    .all(|n| n.as_str().is_some_and(|n| !n.is_empty())) =>
+            {
+                let names = names.iter().filter_map(Value::as_str);
+                names.map(str::to_owned).collect()
+            }
+            Some(other) => {
+                self.problems
+                    .push(format!("{key}: {other} is not a list of names"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn layers(&mut self) -> Option<Vec<usize>> {
+        let value = self.get("layers_to_transform")?.clone();
+        let list = match &value {
+            Value::Array(list) => list.clone(),
+            one => vec![one.clone()],
+        };
+        let layers: Option<Vec<_>> = list
+            .iter()
+            .map(|n| n.as_u64().and_then(|n| usize::try_from(n).ok()))
+            .collect();
+        if layers.is_none() {
+            self.problems.push(format!(
+                "layers_to_transform: {value} is not a list of layer numbers"
+            ));
+        }
+        layers
+    }
+
+    /// A setting whose only value we can honour is `allowed` (or none at all).
+    fn refuse(&mut self, key: &str, allowed: &[Value]) {
+        if let Some(value) = self.get(key)
+            && !allowed.contains(value)
+        {
+            self.problems
+                .push(format!("{key}: {value} is not supported"));
+        }
+    }
+
+    /// Settings we have no meaning for. What is switched off cannot change anything; the rest may
+    /// make the adapter another one than we would take it for.
+    fn refuse_the_rest(&mut self) {
+        let is_off = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        let unknown = self.map.iter().filter(|(key, value)| {
+            let key = key.as_str();
+            !SILENT.contains(&key) && !READ.contains(&key) && !is_off(value)
+        });
+        let unknown = unknown.map(|(key, value)| format!("{key}: {value} is not supported"));
+        let unknown: Vec<_> = unknown.collect();
+        self.problems.extend(unknown);
+    }
+
+    /// The parameters held whole, which a folder that says it is PEFT's own cannot have.
+    fn parameters(&mut self, with_parameters: Option<bool>) -> Vec<String> {
+        let names = self.names("parameters_to_save");
+        match (with_parameters, names.is_empty()) {
+            (Some(false), false) => self.problems.push(format!(
+                "parameters_to_save: PEFT would ignore it with this peft_type; one that ends in {WITH_PARAMETERS} has it"
+            )),
+            (Some(true), true) => self
+                .problems
+                .push("parameters_to_save: missing or empty".into()),
+            _ => {}
+        }
+        names
+    }
+
+    /// The type, and whether it says that there are single parameters beside the adapters; `None`
+    /// where it does not matter.
+    fn kind(&mut self) -> Option<(&'static str, Option<bool>)> {
+        let kind = self.get("peft_type").cloned().unwrap_or(Value::Null);
+        let text = kind.as_str().unwrap_or_default();
+        let (plain, more) = match text.strip_suffix(WITH_PARAMETERS) {
+            Some(plain) => (plain, true),
+            None => (text, false),
+        };
+        let found = [MISS, BONE, LORA].into_iter().find(|known| *known == plain);
+        match found {
+            Some(known) => Some((known, Some(more))),
+            None if text == BONE_INPUT => Some((BONE_INPUT, None)),
+            None => {
+                self.problems.push(format!(
+                    "peft_type: {kind} is not supported; {MISS}, {BONE}, {LORA}, each also with {WITH_PARAMETERS}, {BONE_INPUT} and {STATES} are"
+                ));
+                None
+            }
+        }
+    }
+
+    /// The variant, and how its tensors are named.
+    fn variant(&mut self, kind: &str) -> Option<(Variant, Naming)> {
+        let naming = match kind {
+            LORA => return self.lora().map(|lora| (Variant::Lora(lora), Naming::LORA)),
+            BONE => Naming::BONE,
+            BONE_INPUT => Naming::BONE_INPUT,
+            _ => Naming::MISS,
+        };
+        let init = self.get("init_weights").cloned().unwrap_or(json!(true));
+        let variant = match (kind, &init) {
+            (BONE_INPUT, Value::Bool(_)) => Variant::Bone(BlockAxis::Input),
+            (MISS | BONE, Value::Bool(_)) => Variant::Miss,
+            (MISS | BONE, Value::String(bat)) if bat == "bat" => Variant::Bone(BlockAxis::Output),
+            (MISS, Value::String(mini)) if mini == "mini" => {
+                let width = self.count("mini_r");
+                if width.is_none() && self.get("mini_r").is_none() {
+                    self.problems.push("mini_r: missing".into());
+                }
+                Variant::MissMini { width: width? }
+            }
+            (_, other) => {
+                let known = match kind {
+                    MISS => "true, \"bat\" or \"mini\"",
+                    BONE => "true or \"bat\"",
+                    _ => "true",
+                };
+                self.problems
+                    .push(format!("init_weights: {other} is not {known}"));
+                return None;
+            }
+        };
+        Some((variant, naming))
+    }
+
+    fn lora(&mut self) -> Option<LoraConfig> {
+        let alpha = match self.get("lora_alpha") {
+            // PEFT's own default.
+            None => Some(8.0),
+            Some(value) => value.as_f64().filter(|alpha| *alpha > 0.0),
+        };
+        if alpha.is_none() {
+            self.problems
+                .push("lora_alpha: not a number above 0".into());
+        }
+        let rslora = match self.get("use_rslora") {
+            None => Some(false),
+            Some(value) => value.as_bool(),
+        };
+        if rslora.is_none() {
+            self.problems.push("use_rslora: not true or false".into());
+        }
+        let start = self.lora_start();
+        Some(LoraConfig {
+            alpha: alpha?,
+            rslora: rslora?,
+            start: start?,
+        })
+    }
+
+    /// Which weights the factors belong to: the base's, or what an initialisation left of them.
+    fn lora_start(&mut self) -> Option<LoraStart> {
+        let init = self.get("init_lora_weights").cloned();
+        let init = init.unwrap_or(json!(true));
+        match &init {
+            Value::Bool(_) => return Some(LoraStart::Random),
+            // These leave the weights alone.
+            Value::String(word) if ["gaussian", "orthogonal", "eva"].contains(&word.as_str()) => {
+                return Some(LoraStart::Random);
+            }
+            // These leave a residual that can be found again.
+            Value::String(word) if ["pissa", "olora"].contains(&word.as_str()) => {
+                return word.parse().ok();
+            }
+            _ => {}
+        }
+        self.problems.push(format!(
+            "init_lora_weights: {init} leaves a base of its own, which cannot be found again from the model; save the adapter with PEFT's path_initial_model_for_weight_conversion, which makes it one of the untouched base"
+        ));
+        None
+    }
+
+    /// The dropout of the variants that have one.
+    fn dropout(&mut self, kind: &str) -> f64 {
+        let key = match kind {
+            LORA => "lora_dropout",
+            BONE => "bone_dropout",
+            _ => "miss_dropout",
+        };
+        let dropout = match self.get(key) {
+            None => 0.0,
+            Some(value) => value.as_f64().unwrap_or(f64::NAN),
+        };
+        if !(0.0..1.0).contains(&dropout) {
+            self.problems
+                .push(format!("{key}: not a number from 0 to below 1"));
+        }
+        dropout
+    }
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+///
+/// Every field that is missing, malformed or asks for something not supported.
+pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let Value::Object(map) = value else {
+        return Err("not a JSON object".into());
+    };
+    let mut reader = Reader {
+        map,
+        problems: Vec::new(),
+    };
+    if reader.get("peft_type").and_then(Value::as_str) == Some(STATES) {
+        return Ok(Layout::States);
+    }
+    let (kind, with_parameters) = reader.kind().unzip();
+    let variant = kind.and_then(|kind| reader.variant(kind));
+    let rank = reader.count("r");
+    if reader.get("r").is_none() {
+        reader.problems.push("r: missing".into());
+    }
+    let targeted = reader.selection("target_modules");
+    if reader.get("target_modules").is_none() {
+        reader.problems.push("target_modules: missing".into());
+    }
+    let exclude = reader.selection("exclude_modules");
+    let layers = reader.layers();
+    let dropout = reader.dropout(kind.unwrap_or_default());
+    reader.refuse("bias", &[json!("none")]);
+    reader.refuse("layers_pattern", &[json!([])]);
+    reader.refuse_the_rest();
+    let modules = reader.names("modules_to_save");
+    let parameters = reader.parameters(with_parameters.flatten());
+    match (variant, rank, targeted, reader.problems.is_empty()) {
+        (Some((variant, naming)), Some(rank), Some(targeted), true) => Ok(Layout::Adapter {
+            config: AdapterConfig {
+                variant,
+                rank,
+                // PEFT keeps the number for bat too, and does nothing with it.
+                dropout: match variant.has_dropout() {
+                    true => dropout,
+                    false => 0.0,
+                },
+                seed: 0,
+                targets: Targets {
+                    modules: targeted,
+                    exclude,
+                    layers,
+                },
+            },
+            naming,
+            modules,
+            parameters,
+        }),
+        _ => Err(reader.problems.join("; ")),
+    }
+}

@@ -1,0 +1,106 @@
+use super::{BONE_INPUT, LORA, MISS, STATES, Selection, WITH_PARAMETERS};
+use crate::saved::{SavedAdapter, lies_in};
+use crate::{AdapterConfig, BlockAxis, LoraConfig, Targets, Variant};
+use serde_json::{Map, Value, json};
+
+fn selection_json(selection: &Selection) -> Value {
+    match selection {
+        Selection::AllLinear => json!("all-linear"),
+        Selection::Names(names) => json!(names),
+        Selection::Regex(pattern) => json!(pattern),
+    }
+}
+
+/// The configuration as PEFT writes it.
+pub(in crate::peft) fn to_json(saved: &SavedAdapter, base_model: Option<&str>) -> String {
+    let value = match &saved.config {
+        Some(config) => adapter_json(saved, config, base_model),
+        None => json!({
+            "base_model_name_or_path": base_model,
+            "peft_type": STATES,
+            "task_type": "CAUSAL_LM",
+        }),
+    };
+    format!("{value:#}\n")
+}
+
+fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option<&str>) -> Value {
+    let (mut peft_type, settings) = match config.variant {
+        Variant::Bone(BlockAxis::Output) => (MISS.into(), blocks(json!("bat"), 1, config)),
+        Variant::Bone(BlockAxis::Input) => (BONE_INPUT.into(), blocks(json!(true), 1, config)),
+        Variant::Miss => (MISS.into(), blocks(json!(true), 1, config)),
+        Variant::MissMini { width } => (MISS.into(), blocks(json!("mini"), width, config)),
+        Variant::Lora(lora) => (LORA.to_string(), factors(lora, config)),
+    };
+    // PEFT takes numbers of layers beside a list of names alone: all names serve as well.
+    let targets = match (&config.targets.layers, &config.targets.modules) {
+        (Some(_), Selection::AllLinear | Selection::Regex(_)) => {
+            &Targets::new(Selection::names(saved.layers.keys()))
+        }
+        _ => &config.targets,
+    };
+    let modules = &saved.modules;
+    let single = |name: &&String| !modules.iter().any(|entry| lies_in(name, entry));
+    let parameters: Vec<_> = saved.full.keys().filter(single).collect();
+    if !parameters.is_empty() && peft_type != BONE_INPUT {
+        // So that PEFT raises instead of loading the rest alone.
+        peft_type.push_str(WITH_PARAMETERS);
+    }
+    let mut value = json!({
+        "auto_mapping": null,
+        "base_model_name_or_path": base_model,
+        "bias": "none",
+        "exclude_modules": targets.exclude.as_ref().map(selection_json),
+        "inference_mode": true,
+        "layers_pattern": null,
+        "layers_to_transform": targets.layers,
+        "modules_to_save": (!modules.is_empty()).then_some(modules),
+        "peft_type": peft_type,
+        "r": config.rank,
+        "revision": null,
+        "target_modules": selection_json(&targets.modules),
+        "task_type": "CAUSAL_LM",
+    });
+    if let Value::Object(map) = &mut value {
+        map.extend(settings);
+        if !parameters.is_empty() {
+            map.insert("parameters_to_save".into(), json!(parameters));
+        }
+        map.sort_keys();
+    }
+    value
+}
+
+fn object<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
+    entries
+        .map(|(key, value)| (key.to_string(), value))
+        .into_iter()
+        .collect()
+}
+
+fn blocks(init_weights: Value, mini_r: usize, config: &AdapterConfig) -> Map<String, Value> {
+    object([
+        ("init_weights", init_weights),
+        ("mini_r", json!(mini_r)),
+        ("miss_dropout", json!(config.dropout)),
+    ])
+}
+
+fn factors(lora: LoraConfig, config: &AdapterConfig) -> Map<String, Value> {
+    // PEFT's own are whole numbers.
+    let alpha = match lora.alpha.fract() == 0.0 && lora.alpha < 1e15 {
+        true => json!(lora.alpha as u64),
+        false => json!(lora.alpha),
+    };
+    object([
+        ("alpha_pattern", json!({})),
+        ("fan_in_fan_out", json!(false)),
+        ("init_lora_weights", json!(true)),
+        ("lora_alpha", alpha),
+        ("lora_bias", json!(false)),
+        ("lora_dropout", json!(config.dropout)),
+        ("rank_pattern", json!({})),
+        ("use_dora", json!(false)),
+        ("use_rslora", json!(lora.rslora)),
+    ])
+}

@@ -1,0 +1,93 @@
+use super::config::{Layout, from_json};
+use super::{CONFIG_FILE, OLD_TENSOR_FILE, TENSOR_FILE};
+use crate::FileError;
+use crate::error::io;
+use crate::saved::{self, Naming, Scan, is_state, lies_in};
+use bone_files::{Checkpoint, read_small};
+use std::path::Path;
+
+/// Longest configuration read: PEFT's are about 1 kB, and list every module at worst.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// Takes the folder `dir` apart: [`Scan::finish`] gives what it holds, [`Scan::put_on`] puts that
+/// on a module.
+///
+/// # Errors
+///
+/// [`FileError`] where the configuration is not one we know, with everything that is wrong with
+/// it, or the tensors' file is broken. What is wrong with single tensors is the scan's to tell.
+pub fn scan(dir: &Path) -> Result<Scan, FileError> {
+    let settings = dir.join(CONFIG_FILE);
+    let format = |reason| FileError::Format {
+        path: settings.clone(),
+        reason,
+    };
+    let bytes = read_small(&settings, MAX_CONFIG_BYTES).map_err(io(&settings))?;
+    let bytes = bytes.ok_or_else(|| io(&settings)(std::io::ErrorKind::NotFound.into()))?;
+    let text = String::from_utf8(bytes).map_err(|_| format("not UTF-8".into()))?;
+    let layout = from_json(&text).map_err(format)?;
+    let file = open(dir)?;
+    Ok(match layout {
+        Layout::States => Scan::new(
+            saved::Layout {
+                settings,
+                config: None,
+                naming: Naming::BARE_BONE,
+                modules: Vec::new(),
+                is_full: &is_state,
+                is_flat: false,
+                unknown: "states are named blocks.N.att.time_state".into(),
+            },
+            &file,
+        )?,
+        Layout::Adapter {
+            config,
+            naming,
+            modules,
+            parameters,
+        } => {
+            let unknown = format!(
+                "{} adapters are named {}, and {CONFIG_FILE} lists no module or parameter of that name",
+                config.variant.name(),
+                naming.pattern()
+            );
+            let listed = modules.clone();
+            let is_full = |name: &str| {
+                parameters.iter().any(|parameter| parameter == name)
+                    || listed.iter().any(|entry| lies_in(name, entry))
+            };
+            let layout = saved::Layout {
+                settings,
+                config: Some(config),
+                naming,
+                modules,
+                is_full: &is_full,
+                is_flat: false,
+                unknown,
+            };
+            let mut scan = Scan::new(layout, &file)?;
+            for name in &parameters {
+                scan.require_full(name);
+            }
+            scan
+        }
+    })
+}
+
+/// The tensors' file of a folder.
+///
+/// # Errors
+///
+/// There is none, or it is broken.
+pub fn open(dir: &Path) -> Result<Checkpoint, FileError> {
+    let new = dir.join(TENSOR_FILE);
+    let name = match new.symlink_metadata() {
+        Err(_) if dir.join(OLD_TENSOR_FILE).is_file() => OLD_TENSOR_FILE,
+        Err(error) => return Err(io(&new)(error)),
+        Ok(_) => TENSOR_FILE,
+    };
+    Checkpoint::open_in(dir, name).map_err(|error| FileError::Format {
+        path: dir.join(name),
+        reason: error.reason(),
+    })
+}

@@ -1,0 +1,60 @@
+use super::config::to_json;
+use super::{CONFIG_FILE, TENSOR_FILE};
+use crate::FileError;
+use crate::error::io;
+use crate::saved::{Naming, SavedAdapter, as_f32};
+use burn::tensor::TensorData;
+use safetensors::{Dtype, tensor::TensorView};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Writes an adapter as the folder `dir`, which is created if need be. Everything is written in
+/// f32. `base_model` is recorded as the model it belongs to.
+///
+/// Each file is written beside its final name and renamed, so a folder never holds half a file.
+///
+/// # Errors
+///
+/// [`FileError::NotOneAdapter`] if a value is not finite or a residual's adapter has not been made
+/// one of the untouched base; [`FileError::Io`] from the file system.
+pub fn write(saved: &SavedAdapter, base_model: Option<&str>, dir: &Path) -> Result<(), FileError> {
+    saved.check_finite()?;
+    saved.check_no_residual()?;
+    let naming = Naming::peft(saved.config.as_ref());
+    let mut tensors = saved.named(naming);
+    for data in tensors.values_mut() {
+        *data = as_f32(data.clone());
+    }
+    let bytes = safetensors(&tensors, None)?;
+    std::fs::create_dir_all(dir).map_err(io(dir))?;
+    replace(&dir.join(TENSOR_FILE), &bytes)?;
+    let config = to_json(saved, base_model);
+    replace(&dir.join(CONFIG_FILE), config.as_bytes())
+}
+
+/// A safetensors file of f32 tensors, with one more entry in its header's metadata.
+pub(crate) fn safetensors(
+    tensors: &BTreeMap<String, TensorData>,
+    said: Option<(String, String)>,
+) -> Result<Vec<u8>, FileError> {
+    let refused = |reason: String| FileError::NotOneAdapter(reason);
+    let views = tensors
+        .iter()
+        .map(|(name, data)| {
+            TensorView::new(Dtype::F32, data.shape.to_vec(), &data.bytes)
+                .map(|view| (name.clone(), view))
+                .map_err(|error| refused(format!("{name}: {error}")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let format = ("format".to_string(), "pt".to_string());
+    let metadata: HashMap<_, _> = [format].into_iter().chain(said).collect();
+    safetensors::serialize(views, Some(metadata))
+        .map_err(|error| refused(format!("the tensors cannot be written: {error}")))
+}
+
+/// Writes a file beside its name and renames it.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes).map_err(io(&partial))?;
+    std::fs::rename(&partial, path).map_err(io(path))
+}

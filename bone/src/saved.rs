@@ -1,0 +1,154 @@
+//! Adapters apart from any model: what a file of any tool holds.
+//!
+//! A reader of a format gives a [`Scan`], a writer takes a [`SavedAdapter`]. Between a file and a
+//! module stand [`Scan::put_on`] and [`SavedAdapter::of`].
+
+use crate::weights::is_finite;
+use crate::{AdapterConfig, FileError, LoraStart, Variant};
+use burn::tensor::{DType, TensorData};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+mod merge;
+mod naming;
+mod of_module;
+mod put_on;
+mod scan;
+mod to_lora;
+mod whole;
+
+pub(crate) use naming::Naming;
+pub(crate) use scan::Layout;
+pub use scan::Scan;
+pub use to_lora::{Keep, Lost};
+pub(crate) use whole::{lies_in, split};
+
+/// What a file of an adapter holds, apart from the tensors.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contents {
+    /// The adapters; `None` for tuned states.
+    pub adapter: Option<AdapterConfig>,
+    /// Names of the parameters held whole, as [`named_weights`](crate::weights::named_weights)
+    /// gives them: beside adapters any, otherwise the initial state of every block.
+    pub full: BTreeSet<String>,
+}
+
+impl From<&AdapterConfig> for Contents {
+    /// Adapters alone.
+    fn from(config: &AdapterConfig) -> Self {
+        Self {
+            adapter: Some(config.clone()),
+            full: BTreeSet::new(),
+        }
+    }
+}
+
+impl From<&Contents> for Contents {
+    fn from(contents: &Contents) -> Self {
+        contents.clone()
+    }
+}
+
+/// Whether a parameter is the initial state of a block.
+pub fn is_state(name: &str) -> bool {
+    name.rsplit('.').next() == Some("time_state")
+}
+
+/// An adapter and what was trained beside it, as values.
+#[derive(Debug, Clone)]
+pub struct SavedAdapter {
+    /// The file its tensors are from; messages name it.
+    pub path: PathBuf,
+    /// The file its settings are from.
+    pub settings: PathBuf,
+    /// The adapters' settings; `None` for tuned states.
+    pub config: Option<AdapterConfig>,
+    /// Each adapted layer's tensors in f32, as [`Variant::shapes`](crate::Variant::shapes) lists
+    /// them.
+    pub layers: BTreeMap<String, Vec<TensorData>>,
+    /// Parameters held whole, values and not differences, in the file's precision.
+    pub full: BTreeMap<String, TensorData>,
+    /// Ends of paths of modules all of whose parameters are in [`full`](Self::full).
+    pub(crate) modules: Vec<String>,
+    pub(crate) naming: Naming,
+}
+
+impl SavedAdapter {
+    /// What it is, without the values.
+    pub fn contents(&self) -> Contents {
+        Contents {
+            adapter: self.config.clone(),
+            full: self.full.keys().cloned().collect(),
+        }
+    }
+
+    /// Number of values.
+    pub fn num_params(&self) -> usize {
+        let layers = self.layers.values().flatten();
+        let sizes = layers
+            .chain(self.full.values())
+            .map(TensorData::num_elements);
+        sizes.sum()
+    }
+
+    /// Every tensor under its name in a format.
+    pub(crate) fn named(&self, naming: Naming) -> BTreeMap<String, TensorData> {
+        let names = self
+            .config
+            .as_ref()
+            .map(|config| config.variant.tensor_names());
+        let layers = self.layers.iter().flat_map(|(layer, tensors)| {
+            let names = names.unwrap_or_default().iter();
+            names
+                .zip(tensors)
+                .map(|(name, data)| (naming.key(layer, name), data.clone()))
+        });
+        let full = self.full.iter();
+        let full = full.map(|(name, data)| (naming.full_key(name), data.clone()));
+        layers.chain(full).collect()
+    }
+
+    /// Whether its factors belong to what PiSSA or OLoRA left of the model's weights, and not to the
+    /// weights themselves.
+    pub fn stands_on_residual(&self) -> bool {
+        match self.config.as_ref().map(|config| config.variant) {
+            Some(Variant::Lora(lora)) => lora.start != LoraStart::Random,
+            _ => false,
+        }
+    }
+
+    /// # Errors
+    ///
+    /// It stands on a residual of the model's weights.
+    pub(crate) fn check_no_residual(&self) -> Result<(), FileError> {
+        match self.stands_on_residual() {
+            true => Err(FileError::NotOneAdapter(
+                "its factors belong to a residual of the model's weights; the model is needed to \
+                 make it one of the weights themselves"
+                    .into(),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Lists every tensor that holds a value that is not finite.
+    pub(crate) fn check_finite(&self) -> Result<(), FileError> {
+        let layers = self.layers.iter().flat_map(|(layer, tensors)| {
+            let bad = tensors.iter().any(|data| !is_finite(data));
+            bad.then(|| format!("the adapter of {layer} holds values that are not finite"))
+        });
+        let full = self.full.iter().filter(|(_, data)| !is_finite(data));
+        let full = full.map(|(name, _)| format!("{name} holds values that are not finite"));
+        let problems: Vec<_> = layers.chain(full).collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(FileError::NotOneAdapter(problems.join("; "))),
+        }
+    }
+}
+
+pub(crate) fn as_f32(data: TensorData) -> TensorData {
+    data.convert_dtype(DType::F32)
+}

@@ -1,0 +1,107 @@
+//! Merging single weights, for models that are never loaded whole.
+
+use super::SavedAdapter;
+use super::put_on::with_tensors;
+use crate::{AdapterConfig, Backend, BoneLinear, FileError, LayerError, State};
+use burn::module::{Param, ParamId};
+use burn::tensor::{DType, Tensor, TensorData};
+
+impl SavedAdapter {
+    /// Whether it changes the weight of a layer.
+    pub fn adapts(&self, layer: &str) -> bool {
+        self.layers.contains_key(layer)
+    }
+
+    /// The `weight` `[out, in]` of `layer` with its adapter in it, in f32. The shapes must have been
+    /// checked ([`Scan::fit`](super::Scan::fit)); a layer without an adapter stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// The merged weight would not be finite.
+    pub fn merge<B: Backend>(
+        &self,
+        layer: &str,
+        weight: TensorData,
+        device: &B::Device,
+    ) -> Result<TensorData, LayerError> {
+        match self.on_layer::<B>(layer, weight.clone(), device)? {
+            Some(adapted) => Ok(weight_of(adapted.merge(layer)?)),
+            None => Ok(weight),
+        }
+    }
+
+    /// The opposite of [`merge`](Self::merge).
+    ///
+    /// # Errors
+    ///
+    /// `I + B` has no inverse, or what comes out is not finite.
+    pub fn unmerge<B: Backend>(
+        &self,
+        layer: &str,
+        weight: TensorData,
+        device: &B::Device,
+    ) -> Result<TensorData, LayerError> {
+        match self.on_layer::<B>(layer, weight.clone(), device)? {
+            Some(mut merged) => {
+                merged.state = State::Merged;
+                Ok(weight_of(merged.unmerge(layer)?))
+            }
+            None => Ok(weight),
+        }
+    }
+
+    /// What stands on a residual as a LoRA of the weights themselves ([`AdapterConfig::saved`]);
+    /// `weight` gives a layer's, `[out, in]`.
+    ///
+    /// # Errors
+    ///
+    /// From `weight`, or a weight has no factors.
+    pub fn on_untouched<B: Backend, E: From<FileError>>(
+        &self,
+        device: &B::Device,
+        mut weight: impl FnMut(&str) -> Result<TensorData, E>,
+    ) -> Result<Self, E> {
+        let mut untouched = self.clone();
+        untouched.config = self.config.as_ref().map(AdapterConfig::saved);
+        for (layer, tensors) in &mut untouched.layers {
+            let adapted = self.on_layer::<B>(layer, weight(layer)?, device);
+            let adapted = adapted.map_err(|e| FileError::NotOneAdapter(e.to_string()))?;
+            if let Some(adapter) = adapted.as_ref().and_then(BoneLinear::adapter) {
+                *tensors = adapter.saved_tensors();
+            }
+        }
+        Ok(untouched)
+    }
+
+    fn on_layer<B: Backend>(
+        &self,
+        layer: &str,
+        weight: TensorData,
+        device: &B::Device,
+    ) -> Result<Option<BoneLinear<B>>, LayerError> {
+        let (Some(config), Some(tensors)) = (&self.config, self.layers.get(layer)) else {
+            return Ok(None);
+        };
+        let weight = weight.convert_dtype(DType::F32);
+        let weight = Tensor::<B, 2>::from_data(weight, (device, DType::F32)).transpose();
+        let bare = BoneLinear {
+            weight: Param::initialized(ParamId::new(), weight),
+            bias: None,
+            adapter: None,
+            state: State::Enabled,
+        };
+        let [d_input, d_output] = bare.dims();
+        let adapted = with_tensors(bare, config, layer, tensors.clone());
+        adapted.map(Some).map_err(|reason| LayerError {
+            module: layer.to_string(),
+            d_input,
+            d_output,
+            reason: reason.into(),
+        })
+    }
+}
+
+/// As checkpoints have it.
+fn weight_of<B: Backend>(layer: BoneLinear<B>) -> TensorData {
+    layer.weight.val().transpose().into_data()
+}

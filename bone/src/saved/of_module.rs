@@ -1,0 +1,141 @@
+//! Taking a module's adapters off as values.
+
+use super::{Contents, Naming, SavedAdapter, as_f32, is_state, split};
+use crate::weights::{adapted_weights, infos, weights_where};
+use crate::{AdapterConfig, Backend, FileError, visit_linears};
+use burn::module::Module;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+impl SavedAdapter {
+    /// What `contents` names of `module`: the adapters, and the parameters held whole, in f32.
+    /// PiSSA and OLoRA become what [`AdapterConfig::saved`] says.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::NotOneAdapter`] if the module carries no adapter or adapters other than
+    /// `contents` describes, lacks a parameter, or holds values that are not finite.
+    pub fn of<B: Backend, M: Module<B>>(
+        module: &M,
+        contents: impl Into<Contents>,
+    ) -> Result<Self, FileError> {
+        let contents = contents.into();
+        let mut problems = Vec::new();
+        let mut saved = Self {
+            path: PathBuf::new(),
+            settings: PathBuf::new(),
+            config: contents.adapter.as_ref().map(AdapterConfig::saved),
+            layers: BTreeMap::new(),
+            full: BTreeMap::new(),
+            modules: Vec::new(),
+            naming: Naming::peft(contents.adapter.as_ref()),
+        };
+        match &contents.adapter {
+            Some(config) => {
+                saved.layers = adapters::<B, M>(module, config, &mut problems)?;
+                saved.modules = split::<B, M>(module, &contents.full).0;
+            }
+            None => check_states::<B, M>(module, &contents, &mut problems),
+        }
+        for name in adapted_weights::<B, M>(module).intersection(&contents.full) {
+            problems.push(format!(
+                "{name} would be held whole, and its layer carries an adapter"
+            ));
+        }
+        let mut absent = contents.full.clone();
+        for (name, data) in weights_where::<B, M>(module, |name| contents.full.contains(name)) {
+            absent.remove(&name);
+            saved.full.insert(name, as_f32(data));
+        }
+        problems.extend(
+            absent
+                .iter()
+                .map(|name| format!("there is no parameter {name}")),
+        );
+        match problems.is_empty() {
+            true => saved.check_finite().map(|()| saved),
+            false => Err(FileError::NotOneAdapter(problems.join("; "))),
+        }
+    }
+}
+
+/// Every adapter's values.
+fn adapters<B: Backend, M: Module<B>>(
+    module: &M,
+    config: &AdapterConfig,
+    problems: &mut Vec<String>,
+) -> Result<BTreeMap<String, Vec<burn::tensor::TensorData>>, FileError> {
+    let (mut order, mut found) = (Vec::new(), BTreeMap::new());
+    visit_linears::<B, M>(module, |path, layer| {
+        order.push(path.to_string());
+        let Some(adapter) = layer.adapter() else {
+            return;
+        };
+        if adapter.variant() != config.variant || adapter.rank() != config.rank {
+            problems.push(format!(
+                "{path} carries {} of rank {}, not {} of rank {}",
+                adapter.variant().name(),
+                adapter.rank(),
+                config.variant.name(),
+                config.rank
+            ));
+        }
+        let tensors = adapter.saved_tensors().into_iter().map(as_f32);
+        found.insert(path.to_string(), tensors.collect());
+    });
+    if found.is_empty() {
+        return Err(FileError::NotOneAdapter(
+            "no layer carries an adapter".into(),
+        ));
+    }
+    // What is written must load again, and loading goes by the targets.
+    let targeted = config
+        .targets
+        .resolve(&order)
+        .map_err(|error| FileError::NotOneAdapter(error.to_string()))?;
+    let adapted = order.iter().filter(|path| found.contains_key(*path));
+    problems.extend(
+        adapted
+            .filter(|path| !targeted.contains(path))
+            .map(|path| format!("{path} carries an adapter and is not among the targets")),
+    );
+    problems.extend(
+        targeted
+            .iter()
+            .filter(|path| !found.contains_key(*path))
+            .map(|path| format!("{path} is among the targets and carries no adapter")),
+    );
+    Ok(found)
+}
+
+/// Without adapters there is the state of every block and nothing else.
+fn check_states<B: Backend, M: Module<B>>(
+    module: &M,
+    contents: &Contents,
+    problems: &mut Vec<String>,
+) {
+    if contents.full.is_empty() {
+        problems.push("there is nothing to save".into());
+    }
+    problems.extend(
+        contents
+            .full
+            .iter()
+            .filter(|name| !is_state(name))
+            .map(|name| format!("{name} is no initial state, and there is no adapter beside it")),
+    );
+    let infos = infos::<B, M>(module);
+    let states = infos.keys().filter(|name| is_state(name));
+    problems.extend(
+        states
+            .filter(|name| !contents.full.contains(*name))
+            .map(|name| format!("{name} is left out")),
+    );
+    visit_linears::<B, M>(module, |path, layer| {
+        if layer.adapter().is_some() {
+            problems.push(format!(
+                "{path} carries an adapter, which tuned states leave no room for"
+            ));
+        }
+    });
+}

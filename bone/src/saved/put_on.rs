@@ -1,0 +1,270 @@
+//! Putting what a file holds on a module.
+
+use super::{Contents, SavedAdapter, Scan, is_state, whole};
+use crate::adapter::{Adapter, adapter_dtype};
+use crate::weights::{Info, infos, misfit, overlay};
+use crate::{
+    AdapterConfig, Backend, BoneLinear, FileError, LoraStart, Misfit, State, Variant, map_linears,
+    visit_linears,
+};
+use burn::module::Module;
+use burn::tensor::TensorData;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// A linear layer that an adapter may be put on.
+struct Place {
+    path: String,
+    d_input: usize,
+    d_output: usize,
+    /// Why it takes none.
+    refused: Option<Misfit>,
+}
+
+impl Scan {
+    /// Puts it on `module` and says what it was. Parameters held whole keep the file's precision:
+    /// [`cast_to`](crate::weights::cast_to) rounds them.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Mismatch`] lists everything that is wrong with the file, every tensor the
+    /// model has no place for, every targeted layer and listed parameter without a tensor, and
+    /// every wrong shape. Nothing is put on in part.
+    pub fn put_on<B: Backend, M: Module<B>>(
+        mut self,
+        module: M,
+    ) -> Result<(M, Contents), FileError> {
+        let mut layers = Vec::new();
+        let config = self.saved.config.clone();
+        visit_linears::<B, M>(&module, |path, layer| {
+            let checked = config.as_ref().map(|config| layer.check(config, path));
+            let refused = checked.and_then(|checked| checked.err().map(|error| error.reason));
+            let [d_input, d_output] = layer.dims();
+            layers.push(Place {
+                path: path.to_string(),
+                d_input,
+                d_output,
+                refused,
+            });
+        });
+        self.check(&layers, &infos::<B, M>(&module))?;
+        self.saved.onto::<B, M>(module)
+    }
+
+    /// The adapter, once it is known to fit a model of these linear layers (path, inputs, outputs)
+    /// and parameters.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_on`](Self::put_on).
+    pub fn fit(
+        mut self,
+        layers: &[(String, usize, usize)],
+        parameters: &BTreeMap<String, Info>,
+    ) -> Result<SavedAdapter, FileError> {
+        let config = self.saved.config.clone();
+        let places: Vec<_> = layers
+            .iter()
+            .map(|(path, d_input, d_output)| {
+                let checked = config.as_ref().map(|config| {
+                    let variant = config.variant;
+                    variant.check(config.rank, *d_input, *d_output)
+                });
+                Place {
+                    path: path.clone(),
+                    d_input: *d_input,
+                    d_output: *d_output,
+                    refused: checked.and_then(Result::err),
+                }
+            })
+            .collect();
+        self.check(&places, parameters)?;
+        Ok(self.saved)
+    }
+
+    /// # Errors
+    ///
+    /// Everything that is wrong with the file, or does not fit these layers and parameters.
+    fn check(
+        &mut self,
+        layers: &[Place],
+        parameters: &BTreeMap<String, Info>,
+    ) -> Result<(), FileError> {
+        if let Some(config) = self.saved.config.clone() {
+            self.check_layers(layers, &config)?;
+        }
+        self.check_full(parameters);
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        // The file lists its tensors in no order.
+        self.problems.sort();
+        Err(FileError::Mismatch {
+            path: self.saved.path.clone(),
+            problems: std::mem::take(&mut self.problems),
+        })
+    }
+
+    /// Whether the adapters fit the layers that are targeted.
+    fn check_layers(&mut self, places: &[Place], config: &AdapterConfig) -> Result<(), FileError> {
+        let order: Vec<_> = places.iter().map(|place| place.path.clone()).collect();
+        let layers: BTreeMap<_, _> = places.iter().map(|place| (&place.path, place)).collect();
+        let targeted = config
+            .targets
+            .resolve(&order)
+            .map_err(|source| FileError::Attach {
+                path: self.saved.settings.clone(),
+                source,
+            })?;
+        let naming = self.saved.naming;
+        let first = config.variant.tensor_names()[0];
+        let mut problems = Vec::new();
+        let known = self.saved.layers.keys().chain(&self.spoilt);
+        for path in known {
+            let key = naming.key(path, first);
+            let Some(place) = layers.get(path) else {
+                // A spoilt parameter is no layer.
+                if self.saved.layers.contains_key(path) {
+                    problems.push(format!("{key}: the model has no layer {path}"));
+                }
+                continue;
+            };
+            if !targeted.contains(path) {
+                problems.push(format!("{key}: {path} is not among the targets"));
+                continue;
+            }
+            if let Some(reason) = &place.refused {
+                problems.push(format!("{key}: {reason}"));
+                continue;
+            }
+            let wanted = config
+                .variant
+                .shapes(config.rank, place.d_input, place.d_output);
+            let tensors = self.saved.layers.get(path).into_iter().flatten();
+            for (data, (name, shape)) in tensors.zip(wanted) {
+                if data.shape[..] != shape {
+                    problems.push(format!(
+                        "{}: shape {:?}, this layer's adapter of rank {} has {shape:?}",
+                        naming.key(path, name),
+                        &data.shape[..],
+                        config.rank
+                    ));
+                }
+            }
+        }
+        let there =
+            |path: &String| self.saved.layers.contains_key(path) || self.spoilt.contains(path);
+        for target in targeted.iter().filter(|path| !there(path)) {
+            for name in config.variant.tensor_names() {
+                problems.push(format!("{}: missing", naming.key(target, name)));
+            }
+        }
+        // Merging would go by the order in which the two are done.
+        let twice = self
+            .saved
+            .layers
+            .keys()
+            .map(|path| format!("{path}.weight"));
+        let twice = twice.filter(|name| self.saved.full.contains_key(name));
+        problems.extend(twice.map(|name| {
+            let (key, kind) = (naming.full_key(&name), config.variant.name());
+            format!("{key}: held whole, and the layer carries {kind} as well")
+        }));
+        self.problems.extend(problems);
+        Ok(())
+    }
+
+    /// Whether the parameters held whole are the model's, and all that must be there are.
+    fn check_full(&mut self, infos: &BTreeMap<String, Info>) {
+        let naming = self.saved.naming;
+        let mut problems = Vec::new();
+        for (name, data) in &self.saved.full {
+            if let Some(problem) = misfit(infos.get(name), data) {
+                problems.push(format!("{}: {problem}", naming.full_key(name)));
+            }
+        }
+        let mut wanted = BTreeSet::new();
+        if self.saved.config.is_none() {
+            wanted.extend(infos.keys().filter(|name| is_state(name)));
+            if wanted.is_empty() {
+                problems.push("the model has no initial states (time_state) to replace".into());
+            }
+        }
+        for entry in &self.saved.modules {
+            let mut inside = infos
+                .keys()
+                .filter(|name| whole::lies_in(name, entry))
+                .peekable();
+            if inside.peek().is_none() {
+                problems.push(format!("modules_to_save: the model has no module {entry}"));
+            }
+            wanted.extend(inside);
+        }
+        let missing = wanted
+            .into_iter()
+            .filter(|name| !self.saved.full.contains_key(*name) && !self.spoilt.contains(*name));
+        problems.extend(missing.map(|name| format!("{}: missing", naming.full_key(name))));
+        self.problems.extend(problems);
+    }
+}
+
+impl SavedAdapter {
+    /// Puts what was checked on the module.
+    fn onto<B: Backend, M: Module<B>>(self, module: M) -> Result<(M, Contents), FileError> {
+        let contents = self.contents();
+        let (path, naming) = (self.path, self.naming);
+        let module = overlay::<B, M>(module, self.full).map_err(|error| FileError::Mismatch {
+            path: path.clone(),
+            problems: error.problems,
+        })?;
+        let Some(config) = self.config else {
+            return Ok((module, contents));
+        };
+        let mut layers = self.layers;
+        let refused = Rc::new(RefCell::new(Vec::new()));
+        let collected = refused.clone();
+        let module = map_linears(module, move |layer_path, layer: BoneLinear<B>| {
+            let Some(tensors) = layers.remove(layer_path) else {
+                return layer;
+            };
+            let bare = layer.clone();
+            with_tensors(layer, &config, layer_path, tensors).unwrap_or_else(|reason| {
+                let key = naming.key(layer_path, config.variant.tensor_names()[0]);
+                collected.borrow_mut().push(format!("{key}: {reason}"));
+                bare
+            })
+        });
+        let problems = refused.take();
+        match problems.is_empty() {
+            true => Ok((module, contents)),
+            false => Err(FileError::Mismatch { path, problems }),
+        }
+    }
+}
+
+/// The layer with an adapter of these tensors, whose shapes were checked.
+///
+/// # Errors
+///
+/// The adapter stands on a residual of the weight, and the weight has none.
+pub(crate) fn with_tensors<B: Backend>(
+    mut layer: BoneLinear<B>,
+    config: &AdapterConfig,
+    path: &str,
+    tensors: Vec<TensorData>,
+) -> Result<BoneLinear<B>, String> {
+    let initial = match config.variant {
+        Variant::Lora(lora) if lora.start != LoraStart::Random => {
+            Some(Adapter::factors(config, path, &layer.weight)?)
+        }
+        _ => None,
+    };
+    let dtype = adapter_dtype(layer.weight.dtype());
+    let device = layer.weight.lazy_device();
+    layer.adapter = Some(Adapter::from_tensors(
+        config, path, tensors, initial, &device, dtype,
+    ));
+    layer.state = State::Enabled;
+    Ok(layer)
+}

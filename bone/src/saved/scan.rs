@@ -1,0 +1,226 @@
+//! Taking the tensors of a file apart.
+
+use super::{Contents, Naming, SavedAdapter, as_f32};
+use crate::weights::is_finite;
+use crate::{AdapterConfig, BlockAxis, FileError, Variant};
+use bone_files::Checkpoint;
+use burn::tensor::{DType, TensorData};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What a file was found to hold, with everything that is wrong with it: put on a module, what does
+/// not fit there is listed together with that.
+#[derive(Debug)]
+pub struct Scan {
+    pub(super) saved: SavedAdapter,
+    pub(super) problems: Vec<String>,
+    /// Layers and parameters that are among the problems already.
+    pub(super) spoilt: BTreeSet<String>,
+}
+
+/// How to take a file apart.
+pub(crate) struct Layout<'a> {
+    /// The file its settings are from.
+    pub(crate) settings: PathBuf,
+    /// The adapters; `None` for tuned states.
+    pub(crate) config: Option<AdapterConfig>,
+    pub(crate) naming: Naming,
+    /// Ends of paths of modules that must be there whole.
+    pub(crate) modules: Vec<String>,
+    /// Whether a tensor that is no adapter's, by its name without a prefix, is a parameter held
+    /// whole.
+    pub(crate) is_full: &'a dyn Fn(&str) -> bool,
+    /// Whether blocks lie one below the other, `[n·r, r]`.
+    pub(crate) is_flat: bool,
+    /// What to say of a tensor of no kind.
+    pub(crate) unknown: String,
+}
+
+impl Scan {
+    /// Takes apart the tensors of `file`.
+    ///
+    /// # Errors
+    ///
+    /// A tensor that cannot be read at all.
+    pub(crate) fn new(layout: Layout<'_>, file: &Checkpoint) -> Result<Self, FileError> {
+        let Layout {
+            settings,
+            config,
+            naming,
+            modules,
+            is_full,
+            is_flat,
+            unknown,
+        } = layout;
+        let path = file.files().first().cloned().unwrap_or_default();
+        let mut scan = Self {
+            saved: SavedAdapter {
+                path,
+                settings,
+                config,
+                layers: BTreeMap::new(),
+                full: BTreeMap::new(),
+                modules,
+                naming,
+            },
+            problems: Vec::new(),
+            spoilt: BTreeSet::new(),
+        };
+        let mut layers = BTreeMap::<String, BTreeMap<&str, TensorData>>::new();
+        for (key, info) in file.tensors() {
+            let adapter = match scan.saved.config {
+                Some(_) => naming.split(key),
+                None => None,
+            };
+            let full = naming.split_full(key).filter(|name| is_full(name));
+            let name = match (adapter, full) {
+                (Some((layer, _)), _) => layer,
+                (None, Some(name)) => name,
+                (None, None) => {
+                    scan.problems
+                        .push(format!("{key}: unknown tensor; {unknown}"));
+                    continue;
+                }
+            };
+            let data = match bone_files::burn_dtype(info.dtype) {
+                Some(DType::F32 | DType::F16 | DType::BF16) => {
+                    file.data(key).map_err(|error| FileError::Format {
+                        path: scan.saved.path.clone(),
+                        reason: error.to_string(),
+                    })?
+                }
+                _ => {
+                    let found = info.dtype;
+                    scan.problem(
+                        key,
+                        name,
+                        format!("type {found}, it must be F32, F16 or BF16"),
+                    );
+                    continue;
+                }
+            };
+            if !is_finite(&data) {
+                scan.problem(key, name, "it holds values that are not finite".into());
+                continue;
+            }
+            match adapter {
+                Some((layer, tensor)) => {
+                    let mut data = as_f32(data);
+                    if is_flat && let [rows, rank] = data.shape[..] {
+                        data.shape = [rows / rank, rank, rank].into();
+                    }
+                    let tensors = layers.entry(layer.to_string()).or_default();
+                    tensors.insert(tensor, data);
+                }
+                None => {
+                    scan.saved.full.insert(name.to_string(), data);
+                }
+            }
+        }
+        scan.take_layers(layers);
+        Ok(scan)
+    }
+
+    fn problem(&mut self, key: &str, name: &str, problem: String) {
+        self.problems.push(format!("{key}: {problem}"));
+        self.spoilt.insert(name.to_string());
+    }
+
+    /// Puts each layer's tensors in order.
+    fn take_layers(&mut self, layers: BTreeMap<String, BTreeMap<&str, TensorData>>) {
+        let Some(config) = self.saved.config.clone() else {
+            return;
+        };
+        for (layer, mut tensors) in layers {
+            let mut taken = Vec::new();
+            for (name, wanted) in pattern(&config) {
+                let key = self.saved.naming.key(&layer, name);
+                match tensors.remove(name) {
+                    None if self.spoilt.contains(&layer) => {}
+                    None => self.problem(&key, &layer, "missing".into()),
+                    Some(data) if !wanted.is(&data.shape) => {
+                        let (found, rank) = (&data.shape[..], config.rank);
+                        let kind = config.variant.name();
+                        let problem =
+                            format!("shape {found:?}, {kind} of rank {rank} has {wanted}");
+                        self.problem(&key, &layer, problem);
+                    }
+                    Some(data) => taken.push(data),
+                }
+            }
+            if !self.spoilt.contains(&layer) {
+                self.saved.layers.insert(layer, taken);
+            }
+        }
+    }
+
+    /// Lists a parameter as missing unless it is there.
+    pub(crate) fn require_full(&mut self, name: &str) {
+        if !self.saved.full.contains_key(name) && !self.spoilt.contains(name) {
+            let key = self.saved.naming.full_key(name);
+            self.problem(&key, name, "missing".into());
+        }
+    }
+
+    /// What it holds, without the values.
+    pub fn contents(&self) -> Contents {
+        self.saved.contents()
+    }
+
+    /// The adapter, apart from any model.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Mismatch`] lists everything that is wrong with it.
+    pub fn finish(self) -> Result<SavedAdapter, FileError> {
+        let Self {
+            saved,
+            mut problems,
+            ..
+        } = self;
+        if saved.layers.is_empty() && saved.full.is_empty() && problems.is_empty() {
+            problems.push("it holds no tensors".into());
+        }
+        match problems.is_empty() {
+            true => Ok(saved),
+            false => Err(FileError::Mismatch {
+                path: saved.path,
+                problems,
+            }),
+        }
+    }
+}
+
+/// A shape whose sizes are known as far as the rank goes: `None` is any.
+struct Pattern(Vec<Option<usize>>);
+
+impl Pattern {
+    fn is(&self, shape: &[usize]) -> bool {
+        let same = |(wanted, found): (&Option<usize>, &usize)| wanted.is_none_or(|w| w == *found);
+        self.0.len() == shape.len() && self.0.iter().zip(shape).all(same)
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let size = |size: &Option<usize>| size.map_or("n".to_string(), |size| size.to_string());
+        write!(
+            f,
+            "[{}]",
+            self.0.iter().map(size).collect::<Vec<_>>().join(", ")
+        )
+    }
+}
+
+/// The shapes of an adapter's tensors on a layer of any width, in [`Variant::shapes`]' order.
+fn pattern(config: &AdapterConfig) -> Vec<(&'static str, Pattern)> {
+    let rank = Some(config.rank);
+    let sizes = match config.variant {
+        Variant::Bone(BlockAxis::Output | BlockAxis::Input) => vec![vec![None, rank, rank]],
+        Variant::Miss => vec![vec![rank, None]],
+        Variant::MissMini { width } => vec![vec![rank, Some(width)]],
+        Variant::Lora(_) => vec![vec![rank, None], vec![None, rank]],
+    };
+    let names = config.variant.tensor_names().iter().copied();
+    names.zip(sizes.into_iter().map(Pattern)).collect()
+}

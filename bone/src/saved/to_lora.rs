@@ -1,0 +1,165 @@
+//! Adapters as the LoRA that every tool serves.
+
+use super::{Naming, SavedAdapter};
+use crate::adapter::decompose;
+use crate::{AdapterConfig, FileError, LoraConfig, LoraStart, Variant};
+use burn::tensor::{DType, TensorData};
+use std::collections::BTreeMap;
+
+/// How much of a change a LoRA keeps, where it cannot keep all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Keep {
+    /// So many directions of every layer.
+    Rank(usize),
+    /// So many that every layer keeps this share of the squares of its change's entries, above 0
+    /// and at most 1.
+    Energy(f64),
+}
+
+/// What a LoRA lacks of the adapter it was made of, as norms over the norm of the change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lost {
+    /// All layers together.
+    pub overall: f64,
+    /// The layer that lacks most, and how much.
+    pub worst: Option<(String, f64)>,
+}
+
+impl SavedAdapter {
+    /// Miss and miss-mini as the LoRA they are, exactly: `A[j,i] = 1` where `i mod r = j`, `B = Dᵀ`,
+    /// at scale 1. What is a LoRA stays as it is. `layers` are the model's linear layers: path,
+    /// inputs, outputs.
+    ///
+    /// # Errors
+    ///
+    /// It is neither, or adapts a layer that the model does not have.
+    pub fn to_lora(&self, layers: &[(String, usize, usize)]) -> Result<Self, FileError> {
+        let refuse = |reason: String| FileError::NotOneAdapter(reason);
+        let Some(config) = &self.config else {
+            return Err(refuse("tuned states are no change of a weight".into()));
+        };
+        let width = match config.variant {
+            Variant::Lora(_) => return Ok(self.clone()),
+            Variant::Miss => None,
+            Variant::MissMini { width } => Some(width),
+            Variant::Bone(_) => {
+                return Err(refuse(
+                    "bone is no product of two thin matrices; say how much of it to keep".into(),
+                ));
+            }
+        };
+        let rank = config.rank;
+        let mut factors = BTreeMap::new();
+        let mut unknown = Vec::new();
+        for (layer, tensors) in &self.layers {
+            let sizes = layers.iter().find(|(path, ..)| path == layer);
+            let (Some((_, d_input, d_output)), Some(block)) = (sizes, tensors.first()) else {
+                unknown.push(format!("the model has no layer {layer}"));
+                continue;
+            };
+            let values: Vec<f32> = block.iter::<f32>().collect();
+            let columns = width.unwrap_or(*d_output);
+            let mut a = vec![0f32; rank * d_input];
+            (0..*d_input).for_each(|i| a[i % rank * d_input + i] = 1.0);
+            let b: Vec<f32> = (0..*d_output)
+                .flat_map(|o| (0..rank).map(move |j| (j, o)))
+                .map(|(j, o)| values[j * columns + o % columns])
+                .collect();
+            let a = TensorData::new(a, [rank, *d_input]);
+            let b = TensorData::new(b, [*d_output, rank]);
+            factors.insert(layer.clone(), vec![a, b]);
+        }
+        match unknown.is_empty() {
+            true => Ok(self.with_factors(config, rank, factors)),
+            false => Err(refuse(unknown.join("; "))),
+        }
+    }
+
+    /// Any adapter as the LoRA that is nearest to its change of every weight, by the change's
+    /// singular value decomposition. `change` gives a layer's, `[out, in]`.
+    ///
+    /// # Errors
+    ///
+    /// From `change`, or a change is not finite.
+    pub fn to_nearest_lora<E: From<FileError>>(
+        &self,
+        keep: Keep,
+        mut change: impl FnMut(&str) -> Result<TensorData, E>,
+    ) -> Result<(Self, Lost), E> {
+        let refuse = |reason: String| E::from(FileError::NotOneAdapter(reason));
+        let Some(config) = &self.config else {
+            return Err(refuse("tuned states are no change of a weight".into()));
+        };
+        let mut found = BTreeMap::new();
+        let (mut rank, mut lost, mut all) = (1, 0.0, 0.0);
+        let mut worst: Option<(String, f64)> = None;
+        for layer in self.layers.keys() {
+            let change = change(layer)?.convert_dtype(DType::F32);
+            let parts = decompose(&change).map_err(|why| refuse(format!("{layer}: {why}")))?;
+            let squares: Vec<f64> = parts.values.iter().map(|s| f64::from(*s).powi(2)).collect();
+            let total: f64 = squares.iter().sum();
+            let kept = match keep {
+                Keep::Rank(rank) => rank.min(squares.len()),
+                Keep::Energy(share) => {
+                    let mut sum = 0.0;
+                    let enough = |s: &f64| {
+                        sum += s;
+                        // Rounding must not ask for one direction more.
+                        sum >= share * total * (1.0 - 1e-9)
+                    };
+                    squares
+                        .iter()
+                        .position(enough)
+                        .map_or(squares.len(), |at| at + 1)
+                }
+            };
+            let missing: f64 = squares[kept..].iter().sum();
+            (lost, all) = (lost + missing, all + total);
+            let of_layer = if total > 0.0 {
+                (missing / total).sqrt()
+            } else {
+                0.0
+            };
+            if worst.as_ref().is_none_or(|(_, most)| of_layer > *most) {
+                worst = Some((layer.clone(), of_layer));
+            }
+            rank = rank.max(match keep {
+                Keep::Rank(rank) => rank,
+                Keep::Energy(_) => kept,
+            });
+            found.insert(layer.clone(), (parts, kept));
+        }
+        // One folder has one rank: what needs less is filled up with zeros.
+        let factors = found.into_iter().map(|(layer, (parts, kept))| {
+            let factors = parts.factors(kept, rank);
+            (layer, factors.to_vec())
+        });
+        let lora = self.with_factors(config, rank, factors.collect());
+        let overall = if all > 0.0 { (lost / all).sqrt() } else { 0.0 };
+        Ok((lora, Lost { overall, worst }))
+    }
+
+    /// This with a LoRA's factors at scale 1 in place of the adapters.
+    fn with_factors(
+        &self,
+        config: &AdapterConfig,
+        rank: usize,
+        layers: BTreeMap<String, Vec<TensorData>>,
+    ) -> Self {
+        let variant = Variant::Lora(LoraConfig {
+            alpha: rank as f64,
+            rslora: false,
+            start: LoraStart::Random,
+        });
+        Self {
+            config: Some(AdapterConfig {
+                variant,
+                rank,
+                ..config.clone()
+            }),
+            layers,
+            naming: Naming::LORA,
+            ..self.clone()
+        }
+    }
+}

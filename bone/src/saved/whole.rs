@@ -1,0 +1,77 @@
+//! Which of the parameters held whole PEFT can hold too, as `modules_to_save`.
+
+use crate::target::HEADS;
+use crate::weights::infos;
+use crate::{Backend, visit_linears};
+use burn::module::Module;
+use std::collections::BTreeSet;
+
+/// Paths of the modules a parameter lies in, the outermost first.
+fn modules_of(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.').map(|(end, _)| &name[..end])
+}
+
+/// Whether a parameter lies in a module that `modules_to_save` names by `entry`. PEFT compares the
+/// ends of paths, even in the midst of a name.
+pub(crate) fn lies_in(name: &str, entry: &str) -> bool {
+    modules_of(name).any(|module| module.ends_with(entry))
+}
+
+/// Splits the parameters `full` into modules, by path, and single parameters.
+///
+/// PEFT takes whole modules, and every module whose path ends in an entry. It does not tie what it
+/// holds whole: an embedding that may be the head as well, where a model has no head layer, is
+/// nothing it could load right.
+pub(crate) fn split<B: Backend, M: Module<B>>(
+    module: &M,
+    full: &BTreeSet<String>,
+) -> (Vec<String>, Vec<String>) {
+    let all: BTreeSet<_> = infos::<B, M>(module)
+        .into_iter()
+        .map(|(name, info)| (name, info.shape.len()))
+        .collect();
+    let mut linears = BTreeSet::new();
+    visit_linears::<B, M>(module, |path, _| {
+        linears.insert(path.to_string());
+    });
+    let has_head = HEADS.iter().any(|head| linears.contains(*head));
+    let can_be_the_head = |path: &str| {
+        let inside = |name: &str| name.rsplit_once('.').is_some_and(|(of, _)| of == path);
+        let matrix = all.iter().any(|(name, rank)| *rank == 2 && inside(name));
+        !has_head && matrix && !linears.contains(path)
+    };
+    let is_module = |path: &str| {
+        !can_be_the_head(path)
+            && all.iter().all(|(name, _)| {
+                let inside = modules_of(name).any(|of| of == path);
+                // Whatever the entry reaches is what it was written for.
+                (inside && full.contains(name)) || !lies_in(name, path)
+            })
+    };
+    let (mut modules, mut parameters) = (BTreeSet::new(), Vec::new());
+    for name in full {
+        match name.rsplit_once('.') {
+            Some((path, "weight" | "bias")) if modules.contains(path) || is_module(path) => {
+                modules.insert(path.to_string());
+            }
+            _ => parameters.push(name.clone()),
+        }
+    }
+    (modules.into_iter().collect(), parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_reaches_every_path_that_ends_in_it() {
+        let name = "model.layers.0.input_norm.weight";
+        for entry in ["norm", "input_norm", "0.input_norm", "model", "layers"] {
+            assert!(lies_in(name, entry), "{entry}");
+        }
+        for entry in ["weight", "input", "post_norm", "layers.1"] {
+            assert!(!lies_in(name, entry), "{entry}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Every variant through every format: what a format holds comes back as it was, and what it does
+//! not hold is refused by name.
+
+mod network;
+
+use bone::saved::{Keep, SavedAdapter, Scan};
+use bone::{AdapterConfig, BlockAxis, Variant, bare, peft, visit_linears};
+use burn::backend::Flex;
+use burn::tensor::TensorData;
+use network::{B, Network, configs, difference, tuned};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn base() -> Network<B> {
+    Network::new(7)
+}
+
+fn saved(network: &Network<B>, config: &AdapterConfig) -> SavedAdapter {
+    SavedAdapter::of::<B, _>(network, config).expect("finite")
+}
+
+/// Path, inputs, outputs.
+fn layers(network: &Network<B>) -> Vec<(String, usize, usize)> {
+    let mut layers = Vec::new();
+    visit_linears::<B, _>(network, |path, layer| {
+        let [d_input, d_output] = layer.dims();
+        layers.push((path.to_string(), d_input, d_output));
+    });
+    layers
+}
+
+/// Every layer's weight, `[out, in]`.
+fn weights(network: &Network<B>) -> BTreeMap<String, TensorData> {
+    let mut weights = BTreeMap::new();
+    visit_linears::<B, _>(network, |path, layer| {
+        let weight = layer.weight.val().transpose().into_data();
+        weights.insert(path.to_string(), weight);
+    });
+    weights
+}
+
+fn through_folder(adapter: &SavedAdapter) -> Network<B> {
+    let folder = tempfile::tempdir().expect("a folder");
+    peft::write(adapter, None, folder.path()).expect("written");
+    peft::load(base(), folder.path()).expect("fits").0
+}
+
+/// A file is read with what the format leaves open.
+fn through_file(path: &Path, config: &AdapterConfig) -> Network<B> {
+    // Layers here are named as no tool's.
+    let kind = match config.variant {
+        Variant::Bone(axis) => bare::Kind::Bone(axis),
+        _ => bare::Kind::Miss,
+    };
+    let scan = bare::scan(path, Some(kind)).expect("whole");
+    scan.put_on::<B, _>(base()).expect("fits").0
+}
+
+#[test]
+fn files_of_bare_names_hold_bone_and_miss() {
+    for config in configs() {
+        let network = tuned(base(), &config);
+        let adapter = saved(&network, &config);
+        let folder = tempfile::tempdir().expect("a folder");
+        let pth = folder.path().join("adapter.pth");
+        let named = folder.path().join("adapter.safetensors");
+        let written = [
+            bare::write_pth(&adapter, &pth),
+            bare::write_safetensors(&adapter, &named),
+        ];
+        if !matches!(config.variant, Variant::Bone(_) | Variant::Miss) {
+            for refused in written {
+                let error = refused.expect_err("there is no such form").to_string();
+                let name = config.saved().variant.name();
+                assert!(error.contains(name), "{error}");
+            }
+            assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0);
+            continue;
+        }
+        for outcome in written {
+            outcome.expect("held");
+        }
+        for path in [&pth, &named] {
+            let read = through_file(path, &config);
+            assert_eq!(read.output(), network.output(), "{:?}", config.variant);
+        }
+        // Safetensors of ours say what they are.
+        let read = bare::scan(&named, None)
+            .and_then(Scan::finish)
+            .expect("read");
+        let variant = read.config.expect("an adapter").variant;
+        assert_eq!(variant, config.variant);
+    }
+}
+
+#[test]
+fn miss_is_a_lora_exactly() {
+    for config in configs() {
+        let network = tuned(base(), &config);
+        let adapter = saved(&network, &config);
+        match adapter.to_lora(&layers(&network)) {
+            Ok(lora) => {
+                let contents = lora.contents().adapter.expect("an adapter");
+                assert!(matches!(contents.variant, Variant::Lora(_)));
+                let error = difference(&through_folder(&lora).output(), &network.output());
+                assert!(error < 1e-6, "{:?}: {error}", config.variant);
+            }
+            Err(error) => {
+                assert!(matches!(config.variant, Variant::Bone(_)), "{error}");
+                assert!(error.to_string().contains("bone"), "{error}");
+            }
+        }
+    }
+    let miss = &configs()[2];
+    let error = saved(&tuned(base(), miss), miss)
+        .to_lora(&[])
+        .expect_err("no layers");
+    for layer in ["input", "blocks.0.up", "blocks.1.down"] {
+        assert!(error.to_string().contains(layer), "{error}");
+    }
+}
+
+#[test]
+fn bone_is_a_lora_as_nearly_as_asked() {
+    let weights = weights(&base());
+    for config in &configs()[..2] {
+        assert!(matches!(
+            config.variant,
+            Variant::Bone(BlockAxis::Output | BlockAxis::Input)
+        ));
+        let network = tuned(base(), config);
+        let adapter = saved(&network, config);
+        let change = |layer: &str| -> Result<TensorData, bone::FileError> {
+            let weight = &weights[layer];
+            let merged = adapter.merge::<Flex>(layer, weight.clone(), &Default::default());
+            let merged = merged.expect("finite");
+            let values = merged.iter::<f32>().zip(weight.iter::<f32>());
+            let values: Vec<f32> = values.map(|(merged, weight)| merged - weight).collect();
+            Ok(TensorData::new(values, weight.shape.clone()))
+        };
+        let as_lora = |keep| adapter.to_nearest_lora(keep, change).expect("finite");
+        let off =
+            |lora: &SavedAdapter| difference(&through_folder(lora).output(), &network.output());
+
+        let (whole, lost) = as_lora(Keep::Rank(8));
+        assert!(lost.overall < 1e-5 && off(&whole) < 1e-5, "{lost:?}");
+        let (thin, lost) = as_lora(Keep::Rank(1));
+        let (layer, most) = lost.worst.expect("a layer");
+        assert!(weights.contains_key(&layer));
+        assert!(0.01 < lost.overall && lost.overall <= most, "{most}");
+        assert!(off(&thin) > off(&whole));
+
+        // What is lost is what the definition says.
+        let (mut missing, mut all) = (0.0, 0.0);
+        for layer in thin.layers.keys() {
+            let kept = thin
+                .merge::<Flex>(layer, weights[layer].clone(), &Default::default())
+                .expect("finite");
+            let change = change(layer).expect("finite");
+            let pairs = kept.iter::<f32>().zip(weights[layer].iter::<f32>());
+            for ((kept, weight), change) in pairs.zip(change.iter::<f32>()) {
+                missing += f64::from(change - (kept - weight)).powi(2);
+                all += f64::from(change).powi(2);
+            }
+        }
+        let expected = f64::sqrt(missing / all);
+        assert!((lost.overall - expected).abs() < 1e-4, "{expected}");
+
+        let (most, lost) = as_lora(Keep::Energy(0.9));
+        assert!(lost.worst.expect("a layer").1 <= f64::sqrt(0.1) + 1e-6);
+        let rank = |lora: &SavedAdapter| lora.contents().adapter.expect("an adapter").rank;
+        assert!(
+            rank(&most) > 1 && rank(&most) < rank(&whole),
+            "{}",
+            rank(&most)
+        );
+        assert_eq!(rank(&as_lora(Keep::Energy(1.0)).0), 8);
+    }
+}
+
+#[test]
+fn single_weights_are_merged_and_taken_apart_again() {
+    let weights = weights(&base());
+    let device = Default::default();
+    for config in configs() {
+        let network = tuned(base(), &config);
+        let adapter = saved(&network, &config);
+        let merged: Network<B> = bone::merge(network).expect("finite");
+        let expected = self::weights(&merged);
+        for (layer, weight) in &weights {
+            let found = adapter.merge::<Flex>(layer, weight.clone(), &device);
+            let found = found.expect("finite");
+            let values = |data: &TensorData| data.iter::<f32>().collect::<Vec<_>>();
+            assert!(difference(&values(&found), &values(&expected[layer])) < 1e-6);
+            assert_eq!(
+                adapter.adapts(layer),
+                values(&found) != values(weight),
+                "{layer}"
+            );
+            let back = adapter.unmerge::<Flex>(layer, found, &device);
+            let back = back.expect("invertible");
+            assert!(difference(&values(&back), &values(weight)) < 1e-5);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::{Dtype, PthProblem};
+
+/// Why a model folder could not be read.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// The path does not exist or is not a folder.
+    #[error("{} is not a folder: give the folder that holds the model's weights", path.display())]
+    NotAFolder {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The folder has no file of weights.
+    #[error(
+        "{} holds neither model.safetensors nor model.safetensors.index.json, nor one file of \
+         RWKV's: {hint}",
+        folder.display()
+    )]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// What to do, judged by what the folder holds instead.
+        hint: String,
+    },
+    /// The folder has several files of weights, and nothing says which is meant.
+    #[error(
+        "{} holds several models: {}; name one of these files instead of the folder",
+        folder.display(), files.join(", ")
+    )]
+    Several {
+        /// The folder.
+        folder: PathBuf,
+        /// The files.
+        files: Vec<String>,
+    },
+    /// A file could not be read.
+    #[error("{} could not be read: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// One or more files are broken; every problem found is listed.
+    #[error("the checkpoint in {} is broken:{}", folder.display(), FileProblems(problems))]
+    Broken {
+        /// The folder.
+        folder: PathBuf,
+        /// Everything wrong with its files.
+        problems: Vec<FileProblem>,
+    },
+    /// A tensor was asked for that no file holds.
+    #[error("the checkpoint in {} has no tensor {name:?}", folder.display())]
+    NoTensor {
+        /// The folder.
+        folder: PathBuf,
+        /// The name asked for.
+        name: String,
+    },
+    /// A tensor's element type has no counterpart in burn.
+    #[error(
+        "tensor {name:?} in {} is stored as {dtype}, which can't be read: convert it to F32, F16 or BF16",
+        folder.display()
+    )]
+    UnreadableDtype {
+        /// The folder.
+        folder: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its type in the file.
+        dtype: Dtype,
+    },
+}
+
+impl CheckpointError {
+    /// What is wrong, without the file's name, for a message that names it: of a checkpoint of one
+    /// file.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => source.to_string(),
+            Self::Broken { problems, .. } => {
+                let problems = problems.iter().map(|item| item.problem.to_string());
+                problems.collect::<Vec<_>>().join("; ")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Something wrong with one file of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{file:?}: {problem}")]
+pub struct FileProblem {
+    /// File name within the folder, as the index or the folder has it.
+    pub file: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong with a file of weights or an index of shards.
+///
+/// Names come from untrusted files and are printed escaped.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The file can't hold even the length of its header.
+    #[error(
+        "only {len} bytes long, neither safetensors nor a file by torch.save: download it again"
+    )]
+    TooShort {
+        /// Length of the file in bytes.
+        len: u64,
+    },
+    /// The header is longer than any real one.
+    #[error(
+        "its header claims {len} bytes, more than the {max} allowed: this is neither \
+         safetensors nor a file by torch.save"
+    )]
+    HeaderTooLong {
+        /// Length the file claims, in bytes.
+        len: u64,
+        /// Length allowed, in bytes.
+        max: u64,
+    },
+    /// The header runs past the end of the file.
+    #[error(
+        "its header needs {needed} bytes but the file has {len}: it is cut off (download it \
+         again), or neither safetensors nor a file by torch.save"
+    )]
+    HeaderPastEnd {
+        /// Bytes up to the end of the header.
+        needed: u64,
+        /// Length of the file in bytes.
+        len: u64,
+    },
+    /// The header or the index is not the JSON it should be.
+    #[error("its JSON is not valid: {reason}")]
+    Json {
+        /// The parser's reason.
+        reason: String,
+    },
+    /// Two entries have the same name.
+    #[error("names tensor {name:?} more than once")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// An element type that safetensors doesn't have.
+    #[error("tensor {name:?} has the unknown dtype {dtype:?}")]
+    UnknownDtype {
+        /// The tensor.
+        name: String,
+        /// Its type as written.
+        dtype: String,
+    },
+    /// `begin > end`.
+    #[error("tensor {name:?} ends at byte {end}, before it begins at {begin}")]
+    Reversed {
+        /// The tensor.
+        name: String,
+        /// First byte.
+        begin: u64,
+        /// Byte after the last.
+        end: u64,
+    },
+    /// A tensor lies past the end of the data.
+    #[error(
+        "tensor {name:?} ends at byte {end} of the data, which has only {len}: the file is cut off, copy or download it again"
+    )]
+    PastEnd {
+        /// The tensor.
+        name: String,
+        /// Byte after its last.
+        end: u64,
+        /// Bytes of data in the file.
+        len: u64,
+    },
+    /// The shape's size overflows.
+    #[error("tensor {name:?} has an impossible shape {shape:?}")]
+    ShapeOverflow {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<u64>,
+    },
+    /// Shape and dtype need another number of bytes than the tensor has.
+    #[error(
+        "tensor {name:?} of shape {shape:?} and {dtype} needs {needed} bits but has {bytes} bytes"
+    )]
+    WrongSize {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<u64>,
+        /// Its type.
+        dtype: Dtype,
+        /// Bits that shape and type need.
+        needed: u64,
+        /// Bytes that the offsets give it.
+        bytes: u64,
+    },
+    /// Two tensors share bytes.
+    #[error("tensors {first:?} and {second:?} overlap")]
+    Overlap {
+        /// The tensor that begins first.
+        first: String,
+        /// The tensor that begins within it.
+        second: String,
+    },
+    /// Bytes that belong to no tensor, which the format forbids.
+    #[error("bytes {begin} to {end} of the data belong to no tensor")]
+    Hole {
+        /// First byte of the hole.
+        begin: u64,
+        /// Byte after its last.
+        end: u64,
+    },
+    /// The index names a shard that is not a plain `.safetensors` file name.
+    #[error("names the shard {shard:?}, which is no plain .safetensors file name in this folder")]
+    ShardName {
+        /// The shard as written.
+        shard: String,
+    },
+    /// The file is a link to somewhere outside the folder.
+    #[error("is a link that leaves the folder: copy the file into the folder")]
+    LeavesFolder,
+    /// The file is not there.
+    #[error("is missing: download it into the folder")]
+    Missing,
+    /// The file is a folder, a device or a pipe.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// The index says that a shard holds a tensor that it doesn't.
+    #[error("does not hold tensor {name:?}, which the index places there")]
+    NotInShard {
+        /// The tensor.
+        name: String,
+    },
+    /// A shard holds a tensor that the index doesn't place there.
+    #[error("holds tensor {name:?}, which the index does not place there")]
+    NotInIndex {
+        /// The tensor.
+        name: String,
+    },
+    /// What only a file by `torch.save` can have wrong with it.
+    #[error(transparent)]
+    Pth(#[from] PthProblem),
+    /// Two shards hold a tensor of the same name.
+    #[error("holds tensor {name:?}, which {other:?} holds too")]
+    InTwoShards {
+        /// The tensor.
+        name: String,
+        /// The other shard.
+        other: String,
+    },
+}
+
+/// One problem a line, indented; the tensors that a file is too short for together.
+struct FileProblems<'a>(&'a [FileProblem]);
+
+impl fmt::Display for FileProblems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cut_off = BTreeMap::<&str, Vec<_>>::new();
+        for FileProblem { file, problem } in self.0 {
+            if let Problem::PastEnd { name, end, len } = problem {
+                cut_off.entry(file).or_default().push((end, name, len));
+            }
+        }
+        for item in self.0 {
+            if !matches!(item.problem, Problem::PastEnd { .. }) {
+                write!(f, "\n  - {item}")?;
+                continue;
+            }
+            // The file's line stands where its first tensor does.
+            let past = cut_off.remove(item.file.as_str()).unwrap_or_default();
+            match (past.len(), past.iter().min()) {
+                (_, None) => {}
+                (1, _) => write!(f, "\n  - {item}")?,
+                (count, Some((end, name, len))) => write!(
+                    f,
+                    "\n  - {:?}: {count} tensors end beyond the {len} bytes of data that the file \
+                     has, first {name:?} at byte {end}: the file is cut off, copy or download it \
+                     again",
+                    item.file
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One problem a line, indented.
+pub struct Lines<'a, T>(pub &'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|item| write!(f, "\n  - {item}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_off_takes_one_line() {
+        let problem = |file: &str, problem| FileProblem {
+            file: file.to_owned(),
+            problem,
+        };
+        let past = |file, name: &str, end| {
+            let name = name.to_owned();
+            problem(file, Problem::PastEnd { name, end, len: 8 })
+        };
+        let error = CheckpointError::Broken {
+            folder: "m".into(),
+            problems: vec![
+                past("a", "late", 900),
+                past("b", "only", 10),
+                past("a", "early", 12),
+                problem("a", Problem::Missing),
+            ],
+        };
+        assert_eq!(
+            error.to_string(),
+            "the checkpoint in m is broken:\
+             \n  - \"a\": 2 tensors end beyond the 8 bytes of data that the file has, first \
+             \"early\" at byte 12: the file is cut off, copy or download it again\
+             \n  - \"b\": tensor \"only\" ends at byte 10 of the data, which has only 8: the file \
+             is cut off, copy or download it again\
+             \n  - \"a\": is missing: download it into the folder"
+        );
+    }
+}

@@ -1,0 +1,253 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use burn::module::{Param, ParamId};
+use burn::nn::Linear;
+use burn::tensor::backend::{Backend, DTypeUsage};
+use burn::tensor::{DType, FloatDType, Shape, Tensor};
+use thiserror::Error;
+
+use bone_files::{Checkpoint, Dtype, Lines, TensorInfo, burn_dtype};
+
+/// A tensor whose shape is not the one that the model's configuration implies.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name:?} is {found:?} but the other sizes imply {expected:?}")]
+pub struct Misshapen {
+    /// The tensor.
+    pub name: String,
+    /// The shape asked for, as the file should have it.
+    pub expected: Vec<usize>,
+    /// The shape in the file.
+    pub found: Vec<usize>,
+}
+
+/// A tensor whose element type can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name:?} is {dtype}, {reason}")]
+pub struct Unsupported {
+    /// The tensor.
+    pub name: String,
+    /// Its type in the file.
+    pub dtype: Dtype,
+    /// Why it can't be used, and what to do.
+    pub reason: String,
+}
+
+/// Everything in which a checkpoint differs from the model it was loaded for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
+pub struct LoadError {
+    /// The checkpoint's only file, or its folder.
+    pub path: PathBuf,
+    /// Asked for and not in the files.
+    pub missing: Vec<String>,
+    /// In the files and neither asked for nor skipped.
+    pub extra: Vec<String>,
+    /// Of another shape.
+    pub misshapen: Vec<Misshapen>,
+    /// Of an element type that can't be used.
+    pub unsupported: Vec<Unsupported>,
+}
+
+impl LoadError {
+    fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+            && self.extra.is_empty()
+            && self.misshapen.is_empty()
+            && self.unsupported.is_empty()
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn section<T: fmt::Display>(
+            f: &mut fmt::Formatter<'_>,
+            what: &str,
+            items: &[T],
+        ) -> fmt::Result {
+            if items.is_empty() {
+                return Ok(());
+            }
+            write!(f, "\n{} {what}:{}", items.len(), Lines(items))
+        }
+        let quoted = |names: &[String]| -> Vec<String> {
+            names.iter().map(|name| format!("{name:?}")).collect()
+        };
+        write!(
+            f,
+            "the weights in {} do not fit the model; check that its files belong together",
+            self.path.display()
+        )?;
+        section(f, "missing", &quoted(&self.missing))?;
+        section(f, "of the wrong shape", &self.misshapen)?;
+        section(f, "of an unusable type", &self.unsupported)?;
+        section(f, "not part of the model", &quoted(&self.extra))
+    }
+}
+
+/// Turns the tensors of a [`Checkpoint`] into a model's parameters.
+///
+/// A problem does not stop it: a placeholder is returned, and [`Loader::finish`] reports all of
+/// them together. A model built by a loader must not be used before `finish` has succeeded.
+///
+/// Parameters come without gradients. On a CPU backend they are views of the mapped files unless
+/// their type has to be converted.
+#[derive(Debug)]
+pub struct Loader<'a, B: Backend> {
+    checkpoint: &'a Checkpoint,
+    device: B::Device,
+    dtype: Option<FloatDType>,
+    used: BTreeSet<String>,
+    // As sets, because a tied tensor is asked for twice.
+    missing: BTreeSet<String>,
+    problems: LoadError,
+}
+
+impl<'a, B: Backend> Loader<'a, B> {
+    /// Loads to `device`, converting to `dtype`, or keeping the type of the file when `None`.
+    pub fn new(checkpoint: &'a Checkpoint, device: B::Device, dtype: Option<FloatDType>) -> Self {
+        Self {
+            checkpoint,
+            device,
+            dtype,
+            used: BTreeSet::new(),
+            missing: BTreeSet::new(),
+            problems: LoadError {
+                path: match checkpoint.files() {
+                    [file] => file.clone(),
+                    _ => checkpoint.folder().to_owned(),
+                },
+                ..LoadError::default()
+            },
+        }
+    }
+
+    /// The tensor `name`, which should have the shape `shape`.
+    pub fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Param<Tensor<B, D>> {
+        match self.read(name, shape) {
+            Some(tensor) => Param::initialized(ParamId::new(), tensor),
+            None => self.placeholder(shape),
+        }
+    }
+
+    /// A linear layer: `{path}.weight`, stored `[d_output, d_input]`, as burn's
+    /// `[d_input, d_output]` by a transposed view, and `{path}.bias` `[d_output]` if `bias`.
+    pub fn linear(&mut self, path: &str, d_input: usize, d_output: usize, bias: bool) -> Linear<B> {
+        let weight = match self.read(&format!("{path}.weight"), [d_output, d_input]) {
+            Some(tensor) => Param::initialized(ParamId::new(), tensor.transpose()),
+            None => self.placeholder([d_input, d_output]),
+        };
+        let bias = bias.then(|| self.tensor(&format!("{path}.bias"), [d_output]));
+        Linear { weight, bias }
+    }
+
+    /// Marks a tensor as known and not needed. It need not be there.
+    pub fn skip(&mut self, name: &str) {
+        self.used.insert(name.to_owned());
+    }
+
+    /// Marks the tensors whose name satisfies `known` as known and not needed.
+    pub fn skip_matching(&mut self, known: impl Fn(&str) -> bool) {
+        let names = self.checkpoint.tensors().map(|(name, _)| name);
+        self.used
+            .extend(names.filter(|name| known(name)).map(str::to_owned));
+    }
+
+    /// A tensor's shape, type and size, without using it.
+    pub fn peek(&self, name: &str) -> Option<&'a TensorInfo> {
+        self.checkpoint.get(name)
+    }
+
+    /// Checks that everything asked for was there and that nothing was left over.
+    ///
+    /// # Errors
+    /// Lists all tensors that are missing, left over, of another shape or of an unusable type.
+    pub fn finish(self) -> Result<(), LoadError> {
+        let mut problems = self.problems;
+        problems.missing = self.missing.into_iter().collect();
+        problems.extra = self
+            .checkpoint
+            .tensors()
+            .map(|(name, _)| name)
+            .filter(|name| !self.used.contains(*name))
+            .map(str::to_owned)
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn read<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Option<Tensor<B, D>> {
+        let asked_again = !self.used.insert(name.to_owned());
+        let Some(info) = self.checkpoint.get(name) else {
+            self.missing.insert(name.to_owned());
+            return None;
+        };
+        if info.shape != shape {
+            let misshapen = Misshapen {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                found: info.shape.clone(),
+            };
+            if !self.problems.misshapen.contains(&misshapen) {
+                self.problems.misshapen.push(misshapen);
+            }
+            return None;
+        }
+        let unsupported = |reason| Unsupported {
+            name: name.to_owned(),
+            dtype: info.dtype,
+            reason,
+        };
+        let result = self.usable_dtype(info.dtype).and_then(|dtype| {
+            let data = self
+                .checkpoint
+                .data(name)
+                .map_err(|error| error.to_string())?;
+            Ok(Tensor::from_data(data, (&self.device, dtype)))
+        });
+        match result {
+            Ok(tensor) => Some(tensor),
+            Err(reason) => {
+                if !asked_again {
+                    self.problems.unsupported.push(unsupported(reason));
+                }
+                None
+            }
+        }
+    }
+
+    /// The type to load a tensor of type `stored` as.
+    fn usable_dtype(&self, stored: Dtype) -> Result<DType, String> {
+        let stored = match burn_dtype(stored) {
+            Some(stored) if stored.is_float() => stored,
+            _ => return Err("which is no weight: convert it to F32, F16 or BF16".to_owned()),
+        };
+        let dtype = self.dtype.map_or(stored, DType::from);
+        if B::dtype_usage(&self.device, dtype).contains(DTypeUsage::Storage) {
+            Ok(dtype)
+        } else {
+            Err(format!(
+                "to be held as {}, which device {:?} does not have: choose float32 for the weights",
+                dtype.name(),
+                self.device
+            ))
+        }
+    }
+
+    /// A parameter that costs nothing until it is used, which it never is.
+    fn placeholder<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<B, D>> {
+        Param::uninitialized(
+            ParamId::new(),
+            move |device, _| Tensor::zeros(shape, device),
+            self.device.clone(),
+            false,
+            Shape::from(shape),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

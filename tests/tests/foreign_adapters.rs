@@ -1,0 +1,215 @@
+//! Adapters that other tools wrote (`tests/reference/adapter_fixtures.py`): read, computed, merged,
+//! trained on from the same start.
+
+use bone::saved::Scan;
+use bone::{
+    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, bare,
+    peft,
+};
+use bone_llama2::Llama;
+use bone_lm::CausalLm;
+use bone_lm::generate::token_tensor;
+use bone_rwkv6::Rwkv6;
+use bone_tests::replay::{B, PLAIN, logits};
+use bone_tests::training::{plan, train_on};
+use bone_tests::{Record, Run, fixtures, max_difference};
+use bone_train::commands::merge::{MergeArgs, merge};
+use bone_train::optimizer::AdamWSettings;
+use burn::backend::Flex;
+use burn::module::AutodiffModule;
+use burn::tensor::DType;
+use std::path::{Path, PathBuf};
+
+/// An adapter of another tool's.
+struct Case {
+    name: String,
+    folder: PathBuf,
+    settings: serde_json::Value,
+}
+
+impl Case {
+    /// All of them.
+    fn all() -> Vec<Self> {
+        let entries = std::fs::read_dir(fixtures().join("foreign")).expect("made by a script");
+        let mut cases: Vec<_> = entries
+            .map(|entry| entry.expect("listed").path())
+            .filter_map(|folder| {
+                let text = std::fs::read_to_string(folder.join("case.json")).ok()?;
+                Some(Self {
+                    name: folder.file_name()?.to_string_lossy().into_owned(),
+                    settings: serde_json::from_str(&text).expect("JSON"),
+                    folder,
+                })
+            })
+            .collect();
+        cases.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(cases.len(), 18, "a case is missing");
+        cases
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.settings[key].as_str().unwrap_or_default()
+    }
+
+    fn adapter(&self) -> PathBuf {
+        self.folder.join(self.text("adapter"))
+    }
+
+    fn model(&self) -> PathBuf {
+        fixtures().join(self.text("model"))
+    }
+
+    fn scan(&self) -> Scan {
+        let path = self.adapter();
+        let kind = match self.text("block_axis") {
+            "input" => Some(bare::Kind::Bone(BlockAxis::Input)),
+            _ => None,
+        };
+        let scan = match path.join(peft::CONFIG_FILE).is_file() {
+            true => peft::scan(&path),
+            false if path.is_dir() => bare::scan(&path.join("model.safetensors"), kind),
+            false => bare::scan(&path, kind),
+        };
+        scan.unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// The logits are those that the other tool's adapter has.
+    #[track_caller]
+    fn agrees<M: CausalLm<Flex>>(&self, model: &M, what: &str) {
+        let record = Record::open(&self.folder.join("logits.safetensors"));
+        let tokens = record.tokens("tokens");
+        let shape = record.shape("tokens");
+        let device = Default::default();
+        let input = token_tensor(&tokens, shape[0], shape[1], &device);
+        let found = model.forward(input).into_data().convert_dtype(DType::F32);
+        let found: Vec<f32> = found.iter::<f32>().collect();
+        let off = max_difference(&found, &record.floats("logits"));
+        println!("{} {what}: {off:.1e}", self.name);
+        assert!(off < 1e-4, "{} {what}: {off}", self.name);
+    }
+
+    /// The model at `folder`, with the adapter if it is asked for.
+    fn check(&self, folder: &Path, adapted: bool, what: &str) {
+        let device = Default::default();
+        let put_on = |scan: Scan| (scan.contents(), scan);
+        match self.text("model") {
+            "llama-tiny" => {
+                let mut model = Llama::<Flex>::from_folder(folder, &device, None).expect("loads");
+                if adapted {
+                    let (_, scan) = put_on(self.scan());
+                    model = scan.put_on::<Flex, _>(model).expect("fits").0;
+                }
+                self.agrees(&model, what);
+            }
+            _ => {
+                let mut model = Rwkv6::<Flex>::from_path(folder, &device, None).expect("loads");
+                if adapted {
+                    let (contents, scan) = put_on(self.scan());
+                    if contents.adapter.is_none() {
+                        model = model.with_initial_state().expect("recurrent");
+                    }
+                    model = scan.put_on::<Flex, _>(model).expect("fits").0;
+                }
+                self.agrees(&model, what);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_is_read_as_what_it_is() {
+    for case in Case::all() {
+        let contents = case.scan().contents();
+        let found = contents
+            .adapter
+            .as_ref()
+            .map(|config| config.variant.name());
+        assert_eq!(
+            found.unwrap_or("state"),
+            case.text("method"),
+            "{}",
+            case.name
+        );
+        if let Some(config) = contents.adapter {
+            assert_eq!(config.rank as u64, case.settings["rank"], "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn each_computes_what_it_does_there() {
+    for case in Case::all() {
+        case.check(&case.model(), true, "adapted");
+    }
+}
+
+#[test]
+fn each_merges_into_what_it_does_there() {
+    for case in Case::all() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("merged");
+        let mut args = MergeArgs::new(case.model(), case.adapter(), out.clone(), "cpu");
+        args.block_axis = match case.text("block_axis") {
+            "input" => Some(bone_train::commands::AxisWord::Input),
+            _ => None,
+        };
+        merge(&args).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        case.check(&out, false, "merged");
+    }
+}
+
+/// PEFT's own run with a LoRA of its own, from its own start.
+#[test]
+fn pefts_runs_are_reproduced() {
+    let device = Default::default();
+    for (name, start) in [
+        ("lora", LoraStart::Random),
+        ("pissa", LoraStart::Pissa(SvdMethod::Exact)),
+        ("olora", LoraStart::Olora),
+    ] {
+        let run = Run::open(fixtures().join(format!("foreign/peft-{name}-run")));
+        let base = Llama::<B>::from_folder(&fixtures().join("llama-tiny"), &device, None);
+        let base = base.expect("loads");
+        let model = match start {
+            // What A began as was drawn there.
+            LoraStart::Random => peft::load(base, &run.folder.join("start")).expect("fits").0,
+            _ => {
+                let settings = LoraConfig {
+                    alpha: run.number("alpha"),
+                    rslora: false,
+                    start,
+                };
+                let targets = Targets::new(Selection::AllLinear);
+                let rank = run.number("r") as usize;
+                let config = AdapterConfig::new(Variant::Lora(settings), rank, targets);
+                bone::attach(base, &config).expect("fits")
+            }
+        };
+        let model = bone::freeze_base::<B, _>(model);
+        let betas = run.list("betas");
+        let settings = AdamWSettings {
+            beta1: betas[0],
+            beta2: betas[1],
+            epsilon: run.number("eps"),
+            weight_decay: run.number("weight_decay"),
+            ..AdamWSettings::default()
+        };
+        let batches = run.batches();
+        let plan = plan(batches.len(), run.number("lr"), PLAIN);
+        let (model, heard, _) = train_on::<B, _>(model, batches, &plan, settings, &device);
+        let recorded = run.list("losses").into_iter().zip(run.list("grad_norms"));
+        for (ours, (loss, norm)) in heard.steps.iter().zip(recorded) {
+            let off = (ours.loss - loss).abs();
+            assert!(off < 2e-5, "{name}: loss of {ours:?} is not {loss}");
+            // Singular vectors may have either sign, which changes neither.
+            let off = (ours.grad_norm - norm).abs() / norm;
+            assert!(off < 2e-4, "{name}: norm of {ours:?} is not {norm}");
+        }
+        let off = max_difference(
+            &logits(&model.valid(), &run, &device),
+            &run.tensors.floats("tuned_logits"),
+        );
+        println!("{name}: tuned logits {off:.1e}");
+        assert!(off < 1e-3, "{name}: tuned logits: {off}");
+    }
+}
