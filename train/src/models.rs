@@ -3,11 +3,12 @@
 use crate::memory::{ActivationShape, ModelShape};
 use crate::step::{TrainBackend, TrainModel};
 use bone::BlockAxis;
-use bone::weights::Info;
+use bone::weights::{self, Info};
 use bone_llama2::{Llama, LlamaConfig, LlamaError};
 use bone_lm::Part;
 use bone_lm::checkpoint::{Checkpoint, CheckpointError, Dtype, SaveError, burn_dtype};
 use bone_rwkv6::{Rwkv6, Rwkv6Config, Rwkv6Error};
+use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeMap;
@@ -296,7 +297,7 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
             let model = match source.random {
                 Some(seed) => {
                     let config = rwkv_sizes(&source.folder)?;
-                    Rwkv6::<B>::random(config, seed, device)
+                    held::<B, _>(Rwkv6::<B>::random(config, seed, device), source)?
                 }
                 None => Rwkv6::<B>::from_path(&source.folder, device, source.dtype)?,
             };
@@ -306,13 +307,26 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
             let model = match source.random {
                 Some(seed) => {
                     let config = LlamaConfig::from_folder(&source.folder)?;
-                    Llama::<B>::random(config, seed, device)
+                    held::<B, _>(Llama::<B>::random(config, seed, device), source)?
                 }
                 None => Llama::<B>::from_folder(&source.folder, device, source.dtype)?,
             };
             Ok(work.run(model))
         }
     }
+}
+
+/// Random weights in the precision that `source` asks for.
+fn held<B: ModelBackend, M: Module<B>>(model: M, source: &ModelSource) -> Result<M, ModelError> {
+    let Some(dtype) = source.dtype else {
+        return Ok(model);
+    };
+    let mut dtypes = weights::dtypes::<B, M>(&model);
+    dtypes.values_mut().for_each(|held| *held = dtype.into());
+    weights::cast_to::<B, M>(model, &dtypes).map_err(|error| ModelError::Folder {
+        path: source.folder.clone(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]

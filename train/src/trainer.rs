@@ -68,6 +68,15 @@ pub enum TrainError {
         /// The numbers.
         source: NonFinite,
     },
+    /// Every step's gradients overflowed f16.
+    #[error(
+        "the gradients of all {skipped} steps overflowed f16 and nothing was trained; take dtype \
+         bf16 or f32, or more steps: the loss is scaled down at each"
+    )]
+    NothingTrained {
+        /// Steps of the run.
+        skipped: usize,
+    },
     /// The report could not be written.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -213,6 +222,10 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         if !last && plan.save_every.is_some_and(|every| done % every == 0) {
             save(&model, done).map_err(TrainError::Save)?;
         }
+    }
+    if outcome.skipped_steps > 0 && outcome.tokens == 0 {
+        let skipped = outcome.skipped_steps;
+        return Err(TrainError::NothingTrained { skipped });
     }
     Ok((model, outcome))
 }

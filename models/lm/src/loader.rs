@@ -230,9 +230,8 @@ impl<'a, B: Backend> Loader<'a, B> {
             Ok(dtype)
         } else {
             Err(format!(
-                "to be held as {}, which device {:?} does not have: choose float32 for the weights",
-                dtype.name(),
-                self.device
+                "to be held as {}, which the device cannot: choose f32 for the weights",
+                dtype.name()
             ))
         }
     }

@@ -91,16 +91,16 @@ fn print_shape(saved: &SavedAdapter) {
     let names: BTreeSet<_> = saved.layers.keys().chain(saved.full.keys()).collect();
     let begins = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
     let family = match () {
-        () if begins("model.layers.") => "LLaMA",
-        () if begins("blocks.") => "RWKV",
-        () => "of another family",
+        () if begins("model.layers.") => "a LLaMA",
+        () if begins("blocks.") => "an RWKV",
+        () => "a model of another family",
     };
     let blocks: BTreeSet<usize> = names
         .iter()
         .filter_map(|name| name.split('.').find_map(|part| part.parse().ok()))
         .collect();
     line!(
-        "made for: a model {family}, {} layers adapted in {} blocks, {} values",
+        "made for: {family}, {} layers adapted in {} blocks, {} values",
         saved.layers.len(),
         blocks.len(),
         grouped(saved.num_params())

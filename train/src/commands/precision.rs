@@ -15,6 +15,8 @@ pub(super) struct Precision {
     pub(super) bytes: usize,
     /// Whether the weights stay pages of their file.
     pub(super) mapped: bool,
+    /// The half precision that the device can hold a base in.
+    pub(super) half: Option<&'static str>,
     /// Whether gradients pass through products in f16, whose small numbers would be lost.
     pub(super) scales_loss: bool,
     /// What is printed.
@@ -108,6 +110,10 @@ pub(super) fn choose(
             _ => 4,
         },
         mapped,
+        half: [FloatDType::BF16, FloatDType::F16]
+            .into_iter()
+            .find(|half| stores(*half))
+            .map(name),
         scales_loss: in_half && held == FloatDType::F16,
         text: format!("{}, {computed} ({reason}{how})", name(held)),
     })

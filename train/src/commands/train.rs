@@ -234,6 +234,7 @@ fn estimate(
             trainable_parameters,
             trains_base,
             base_bytes_per_parameter: precision.bytes,
+            half_precision: precision.half,
             base_mapped: precision.mapped,
             batch_size: config.batch_size,
             max_seq_len: config.max_seq_len,

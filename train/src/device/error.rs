@@ -13,9 +13,10 @@ pub enum DeviceError {
     Name(String),
     /// The backend was not compiled in.
     #[error(
-        "this build has no {} backend, only: {}; build with --features {}",
+        "this build has no {} backend, only: {}; {}build with --features {}",
         .asked.name(),
         Kind::of_this_build().map(Kind::name).collect::<Vec<_>>().join(", "),
+        if *.asked == Kind::Metal { "on macOS, " } else { "" },
         .asked.feature()
     )]
     NotBuilt {
@@ -23,7 +24,9 @@ pub enum DeviceError {
         asked: Kind,
     },
     /// The backend is there, the device is not.
-    #[error("there is no {device} here: {reason}; this build can use: {available}")]
+    #[error(
+        "there is no {device} here: {reason}; this build can use: {available}; name one of them"
+    )]
     Absent {
         /// What was asked for.
         device: DeviceName,

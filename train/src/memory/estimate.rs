@@ -82,10 +82,14 @@ impl Estimate {
                     "base weights"
                 },
                 bytes: bytes(sizes.base()),
-                remedy: if run.base_bytes_per_parameter > 2 && !run.trains_base {
-                    "set dtype bf16, or take a smaller model or a larger machine"
-                } else {
-                    "take a smaller model or a larger machine"
+                remedy: match run.half_precision {
+                    Some("bf16") if run.base_bytes_per_parameter > 2 && !run.trains_base => {
+                        "set dtype bf16, or take a smaller model or a larger machine"
+                    }
+                    Some(_) if run.base_bytes_per_parameter > 2 && !run.trains_base => {
+                        "set dtype f16, or take a smaller model or a larger machine"
+                    }
+                    _ => "take a smaller model or a larger machine",
                 },
             },
             Term {

@@ -101,6 +101,8 @@ pub struct RunShape {
     pub trains_base: bool,
     /// Bytes of a base parameter as it is held.
     pub base_bytes_per_parameter: usize,
+    /// The half precision that the device can hold a base in, by the name users type.
+    pub half_precision: Option<&'static str>,
     /// Whether the base weights are pages of their file rather than memory of their own.
     pub base_mapped: bool,
     /// Rows of a micro batch.

@@ -68,11 +68,15 @@ fn step_line(step: &StepReport, pace: &Pace) -> String {
 
 /// What both the bar and the lines tell of a step.
 pub(super) fn state(step: &StepReport, pace: &Pace) -> String {
+    // Nothing is known while every step so far has tuned kernels.
+    let speed = match pace.tokens_per_second() {
+        0.0 => "- tok/s".to_owned(),
+        speed => format!("{speed:.0} tok/s"),
+    };
     format!(
-        "loss {:.4}  lr {:.2e}  {:.0} tok/s  mem {}",
+        "loss {:.4}  lr {:.2e}  {speed}  mem {}",
         pace.loss(step),
         step.learning_rate,
-        pace.tokens_per_second(),
         human(resident_bytes()),
     )
 }

@@ -80,6 +80,12 @@ impl Reporter for Terminal {
                 self.total_steps = start.total_steps;
             }
             Event::Tuning => self.bar().set_message("tuning kernels"),
+            Event::Skipped(skip) => {
+                self.above(&event_lines(event));
+                let bar = self.bar();
+                bar.set_message("step skipped");
+                bar.set_position(skip.step as u64);
+            }
             Event::Finish(_) => {
                 if let Some(bar) = self.bar.take() {
                     bar.abandon();

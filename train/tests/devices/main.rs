@@ -208,7 +208,7 @@ fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
     let skipped = told.matches("is skipped").count();
     assert_eq!(half.skipped.len(), skipped, "{what}");
     assert_eq!(half.steps.len() + skipped, single.steps.len(), "{what}");
-    let first = |run: &runs::Run| number(&run.steps[0], "loss");
+    let first = |run: &runs::Run| (number(&run.steps[0], "step"), number(&run.steps[0], "loss"));
     let (single_before, single_after) = single.first_and_last_validation();
     let (before, after) = half.first_and_last_validation();
     println!(
@@ -216,9 +216,11 @@ fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
          {skipped} steps skipped"
     );
     let bound = if what.contains("bf16") { 1e-2 } else { 1e-3 };
-    let (single_first, half_first) = (first(single), first(half));
+    let ((single_step, single_first), (half_step, half_first)) = (first(single), first(half));
+    // Where the very first step is left out, the next one sees other rows than f32's first.
+    let same_rows = half_step == single_step;
     assert!(
-        (single_first - half_first).abs() < bound * single_first,
+        !same_rows || (single_first - half_first).abs() < bound * single_first,
         "{what}"
     );
     assert!((single_before - before).abs() < bound * before, "{what}");
@@ -278,7 +280,8 @@ fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
         for word in [
             &format!("error: {name} is out of memory"),
             "base weights",
-            "dtype bf16",
+            // What this device holds.
+            "set dtype f16",
         ] {
             assert!(error.contains(word), "no '{word}' in {error}");
         }

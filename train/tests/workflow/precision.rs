@@ -2,26 +2,44 @@
 
 use crate::command::fixture;
 use crate::runs::Place;
+use crate::rwkv6::model as copied;
 
-const STEPS: [&str; 4] = ["--max-steps", "50", "--learning-rate", "0.003"];
+/// At three times the rate a rounding's difference grows by itself in the tiny RWKV6.
+const STEPS: [&str; 4] = ["--max-steps", "50", "--learning-rate", "0.001"];
 
 #[test]
 fn bases_in_bf16_and_f16_train_as_one_in_f32() {
     let place = Place::new();
-    // Both hold their weights in bf16.
-    for (model, rank) in [("llama-tiny-tied", "4"), ("rwkv6-tiny-head12", "2")] {
+    // Weights that have been trained are no bf16 numbers, as those of our RWKV6 in f32 are.
+    let rwkv6 = copied(&place, "rwkv6-tiny");
+    let args = ["--method", "full", "--learning-rate", "0.0003"];
+    let trained = place.train_on(&rwkv6, &place.rows, "trained", &args);
+    for (model, folder, rank, rounds) in [
+        ("llama-tiny", fixture("llama-tiny"), "4", true),
+        ("rwkv6-tiny", trained.out.join("model"), "8", true),
+        // Both hold their weights in bf16.
+        ("llama-tiny-tied", fixture("llama-tiny-tied"), "4", false),
+        (
+            "rwkv6-tiny-head12",
+            fixture("rwkv6-tiny-head12"),
+            "2",
+            false,
+        ),
+    ] {
         let losses = |dtype: &str| {
             let args = [&STEPS[..], &["--rank", rank, "--dtype", dtype]].concat();
             let out = format!("{model}-{dtype}");
-            place
-                .train_on(&fixture(model), &place.rows, &out, &args)
-                .losses()
+            place.train_on(&folder, &place.rows, &out, &args).losses()
         };
         let single = losses("f32");
-        assert!(single[49] < 0.8 * single[0], "{model}: {single:?}");
+        assert!(single[49] < 0.9 * single[0], "{model}: {single:?}");
         for dtype in ["bf16", "f16"] {
             let half = losses(dtype);
             assert_eq!(half.len(), single.len());
+            assert!(
+                !rounds || half != single,
+                "{model} {dtype}: nothing was rounded"
+            );
             for (step, (single, half)) in single.iter().zip(&half).enumerate() {
                 let off = (single - half).abs() / single;
                 assert!(off < 0.01, "{model} {dtype} {step}: {half}, not {single}");

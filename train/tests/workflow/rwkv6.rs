@@ -11,7 +11,7 @@ use crate::runs::{Place, Run, generate, merge, tensors};
 const PROMPT: [&str; 2] = ["--prompt", "say ab 4"];
 
 /// A copy of a fixture with a tokenizer and the end-of-sequence token beside the weights.
-fn model(place: &Place, name: &str) -> PathBuf {
+pub(crate) fn model(place: &Place, name: &str) -> PathBuf {
     let to = copy_fixture(name, &place.path(name));
     if !to.join("config.json").exists() {
         let tokenizer = fixture("rwkv6-tiny/tokenizer.json");

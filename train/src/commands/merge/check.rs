@@ -7,6 +7,7 @@ use crate::device::OnDevice;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
 use crate::step::{TrainBackend, TrainModel};
 use bone::saved::Scan;
+use burn::tensor::backend::DTypeUsage;
 use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -35,8 +36,14 @@ impl OnDevice for Check<'_> {
         };
         // The sum is rounded once, to what is written.
         let exact = self.stored != self.base || self.adapters.len() > 1;
-        let dtype = exact.then_some(FloatDType::F32);
-        let (stored, without) = (self.stored, source(self.without, None));
+        // A device that does not hold a precision computes with the same numbers in f32.
+        let single = |dtype: DType| {
+            let usage = B::dtype_usage(&device, dtype);
+            let held = usage.contains(DTypeUsage::Storage);
+            (!held).then_some(FloatDType::F32)
+        };
+        let dtype = exact.then_some(FloatDType::F32).or(single(self.base));
+        let (stored, without) = (self.stored, source(self.without, single(self.stored)));
         let with = source(self.with, dtype);
         let adapted = Adapted::<B> {
             adapters: self.adapters,

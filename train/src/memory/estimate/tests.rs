@@ -17,6 +17,7 @@ const RUN: RunShape = RunShape {
     trainable_parameters: 12 * 64 * (5 * 768 + 2 * 2048),
     trains_base: false,
     base_bytes_per_parameter: 4,
+    half_precision: Some("bf16"),
     base_mapped: true,
     batch_size: 4,
     max_seq_len: 256,
