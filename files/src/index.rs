@@ -80,10 +80,10 @@ fn is_shard_name(name: &str) -> bool {
 ///
 /// A folder in the Hugging Face cache holds links to `../../blobs`, which is the only way out
 /// that is followed.
-pub(super) fn resolve(
-    folder: &Path,
-    name: &str,
-) -> Result<Result<PathBuf, Problem>, std::io::Error> {
+///
+/// # Errors
+/// From the file system; inside, that the file is not there, is none, or is a link elsewhere.
+pub fn resolve(folder: &Path, name: &str) -> Result<Result<PathBuf, Problem>, std::io::Error> {
     let path = folder.join(name);
     let real = match path.canonicalize() {
         Ok(real) => real,

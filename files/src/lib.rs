@@ -27,6 +27,7 @@ pub use safetensors::Dtype;
 
 pub use error::{CheckpointError, FileProblem, Lines, Problem};
 pub use folder::{MAX_JSON_BYTES, read_small};
+pub use index::resolve;
 pub use pth::{PthProblem, save_pth};
 pub use writer::{Planned, SaveError, Writer, file_dtype, save, save_streamed};
 

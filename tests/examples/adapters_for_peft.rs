@@ -1,11 +1,15 @@
 //! Writes adapters of every variant on the fixture model, and adapters with parameters trained
-//! whole beside them, trained a few steps by us, with the logits they give and the merged model: what `tests/reference/check_adapters.py` holds against
+//! whole beside them, trained a few steps by us, with the logits they give, the merged model, and
+//! the other forms they can have: what `tests/reference/check_adapters.py` holds against torch,
 //! PEFT and transformers.
 //!
 //! `cargo run -p bone-tests --example adapters_for_peft -- DIR`
 
-use bone::saved::Contents;
-use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
+use bone::saved::{Contents, SavedAdapter};
+use bone::{
+    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, bare,
+    peft, visit_linears,
+};
 use bone_llama2::Llama;
 use bone_lm::generate::token_tensor;
 use bone_lm::{CausalLm, Part, checkpoint};
@@ -30,12 +34,23 @@ fn main() {
         std::process::exit(2);
     };
     let bone = Variant::Bone(BlockAxis::Output);
+    let pissa = LoraStart::Pissa(SvdMethod::Exact);
     let ends = [Part::Norm, Part::Embedding, Part::Head];
     for (name, base, variant, rank, parts) in [
         ("bone", BASE, bone, 4, &[][..]),
         ("bone-input", BASE, Variant::Bone(BlockAxis::Input), 4, &[]),
         ("miss", BASE, Variant::Miss, 8, &[]),
         ("miss-mini", BASE, Variant::MissMini { width: 4 }, 8, &[]),
+        ("lora", BASE, lora(LoraStart::Random, false), 4, &[]),
+        (
+            "lora-rslora",
+            BASE,
+            lora(LoraStart::Random, true),
+            4,
+            &[Part::Head],
+        ),
+        ("pissa", BASE, lora(pissa, false), 4, &[]),
+        ("olora", BASE, lora(LoraStart::Olora, true), 4, &[]),
         (
             "miss-norms-head",
             BASE,
@@ -49,6 +64,34 @@ fn main() {
     ] {
         write(&folder.join(name), base, variant, rank, parts);
         println!("{}", folder.join(name).display());
+    }
+}
+
+fn lora(start: LoraStart, rslora: bool) -> Variant {
+    Variant::Lora(LoraConfig {
+        alpha: 6.0,
+        rslora,
+        start,
+    })
+}
+
+/// The adapter in the other forms it can have: a LoRA, and a file by torch.
+fn write_forms(folder: &Path, model: &Llama<B>, contents: &Contents) {
+    let mut layers = Vec::new();
+    visit_linears::<B, _>(model, |path, layer| {
+        let [d_input, d_output] = layer.dims();
+        layers.push((path.to_string(), d_input, d_output));
+    });
+    let saved = SavedAdapter::of::<B, _>(model, contents).expect("finite");
+    let variant = contents.adapter.as_ref().map(|config| config.variant);
+    if let (Some(Variant::Miss | Variant::MissMini { .. }), true) =
+        (variant, contents.full.is_empty())
+    {
+        let lora = saved.to_lora(&layers).expect("miss is one");
+        peft::write(&lora, Some(BASE), &folder.join("lora")).expect("written");
+    }
+    if let Some(Variant::Bone(_) | Variant::Miss) = variant {
+        bare::write_pth(&saved, &folder.join("adapter.pth")).expect("held");
     }
 }
 
@@ -115,7 +158,8 @@ fn write(folder: &Path, base: &str, variant: Variant, rank: usize, parts: &[Part
         full,
     };
     let adapter = folder.join("adapter");
-    bone::peft::save::<B, _>(&model, contents, Some(base_name), &adapter).expect("saves");
+    peft::save::<B, _>(&model, &contents, Some(base_name), &adapter).expect("saves");
+    write_forms(folder, &model, &contents);
     let merged = bone::merge(model).expect("finite").valid();
     save_folder(&merged, &base, &folder.join("merged")).expect("saves");
     let plain = Llama::<Flex>::from_folder(&base, &device, f32).expect("loads");

@@ -8,6 +8,8 @@ Each DIR holds
     expected.safetensors   `tokens` [batch, length] (any integer type) and `bone`'s `logits` on
                            them with the adapter; optionally `merged_logits`
     merged/                optional: the HF folder that `bone merge` wrote
+    lora/                  optional: the adapter as a LoRA
+    adapter.pth            optional: the adapter under RWKV-PEFT's names
 
 and passes if
   - PEFT finds in the adapter file exactly the tensors it expects, f32, in its shapes, and
@@ -15,7 +17,9 @@ and passes if
   - for an adapter of a peft_type that PEFT does not have (BONE_INPUT, MISS_WITH_PARAMETERS):
     PEFT raises and names the type;
   - merged/ loads with nothing missing and nothing left over, and its logits are within 1e-4
-    of `merged_logits`, or of `logits` where there are none.
+    of `merged_logits`, or of `logits` where there are none;
+  - lora/ is a LoRA for PEFT, with the adapter's logits within 1e-4;
+  - torch.load(weights_only=True) finds in adapter.pth the tensors of adapter/.
 
 All models are computed in f32. One line a check; the exit code is 1 if any failed.
 """
@@ -41,7 +45,7 @@ TOLERANCE = 1e-4
 
 
 # Types of our own, for what PEFT would load as something else or in part.
-REFUSED = {"BONE_INPUT", "MISS_WITH_PARAMETERS", "RWKV_STATE"}
+REFUSED = {"BONE_INPUT", "MISS_WITH_PARAMETERS", "LORA_WITH_PARAMETERS", "RWKV_STATE"}
 
 
 class Failed(Exception):
@@ -94,11 +98,11 @@ def check_tensors(file, model):
     return len(found)
 
 
-def check_adapter(folder, tokens, expected):
-    adapter = folder / "adapter"
-    for name in ["adapter_config.json", "adapter_model.safetensors"]:
-        if not (adapter / name).is_file():
-            raise Failed(f"{adapter} holds no {name}")
+def check_adapter(folder, tokens, expected, name="adapter"):
+    adapter = folder / name
+    for file in ["adapter_config.json", "adapter_model.safetensors"]:
+        if not (adapter / file).is_file():
+            raise Failed(f"{adapter} holds no {file}")
     kind = json.loads((adapter / "adapter_config.json").read_text()).get("peft_type")
     base = load(folder / "model")
     if kind in REFUSED:
@@ -114,6 +118,31 @@ def check_adapter(folder, tokens, expected):
     return f"{kind}, {count} tensors, {compare(model, tokens, expected)}"
 
 
+def check_lora(folder, tokens, expected):
+    return check_adapter(folder, tokens, expected, "lora")
+
+
+def check_pth(folder, _tokens, _expected):
+    found = torch.load(folder / "adapter.pth", weights_only=True)
+    endings = {"miss_block": {"bone", "disha"}, "bone_input_block": {"bone"}}
+    wanted = load_file(folder / "adapter/adapter_model.safetensors")
+    problems = []
+    for key, value in wanted.items():
+        layer, _, ending = key.removeprefix("base_model.model.").rpartition(".")
+        names = {f"{layer}.{other}" for other in endings.get(ending, {ending})} & found.keys()
+        if len(names) != 1:
+            problems.append(f"{layer} is there {len(names)} times")
+            continue
+        other = found.pop(names.pop())
+        # Blocks of the output axis lie one below the other.
+        if not torch.equal(other.reshape(value.shape), value) or other.dtype != torch.float32:
+            problems.append(f"{layer} has other values")
+    problems += [f"unknown: {key}" for key in sorted(found)]
+    if problems:
+        raise Failed("adapter.pth: " + "; ".join(problems))
+    return f"{len(wanted)} tensors"
+
+
 def check_merged(folder, tokens, expected):
     return compare(load(folder / "merged"), tokens, expected)
 
@@ -125,6 +154,10 @@ def check(folder):
     checks = [("adapter", check_adapter, logits)]
     if (folder / "merged").is_dir():
         checks.append(("merged", check_merged, record.get("merged_logits", logits)))
+    if (folder / "lora").is_dir():
+        checks.append(("lora", check_lora, logits))
+    if (folder / "adapter.pth").is_file():
+        checks.append(("adapter.pth", check_pth, logits))
     failed = 0
     for name, run, expected in checks:
         try:

@@ -3,7 +3,7 @@ use super::{CONFIG_FILE, OLD_TENSOR_FILE, TENSOR_FILE};
 use crate::FileError;
 use crate::error::io;
 use crate::saved::{self, Naming, Scan, is_state, lies_in};
-use bone_files::{Checkpoint, read_small};
+use bone_files::{Checkpoint, Problem, read_small};
 use std::path::Path;
 
 /// Longest configuration read: PEFT's are about 1 kB, and list every module at worst.
@@ -22,7 +22,13 @@ pub fn scan(dir: &Path) -> Result<Scan, FileError> {
         path: settings.clone(),
         reason,
     };
-    let bytes = read_small(&settings, MAX_CONFIG_BYTES).map_err(io(&settings))?;
+    // A link may lead to any file of the person who reads it.
+    let real = match bone_files::resolve(dir, CONFIG_FILE).map_err(io(&settings))? {
+        Ok(real) => real,
+        Err(Problem::Missing) => return Err(io(&settings)(std::io::ErrorKind::NotFound.into())),
+        Err(problem) => return Err(format(problem.to_string())),
+    };
+    let bytes = read_small(&real, MAX_CONFIG_BYTES).map_err(io(&settings))?;
     let bytes = bytes.ok_or_else(|| io(&settings)(std::io::ErrorKind::NotFound.into()))?;
     let text = String::from_utf8(bytes).map_err(|_| format("not UTF-8".into()))?;
     let layout = from_json(&text).map_err(format)?;

@@ -1,0 +1,402 @@
+//! Broken and hostile files: each gives an error, and none a panic. A case is a file that was whole
+//! and what was done to it.
+
+use bone::saved::{SavedAdapter, Scan};
+use bone::{bare, peft};
+use bone_lm::checkpoint::Checkpoint;
+use bone_tests::fixtures;
+use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// A folder that is whole.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn copy(from: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for entry in std::fs::read_dir(from).expect("there") {
+            let path = entry.expect("listed").path();
+            let name = path.file_name().expect("a name");
+            std::fs::write(
+                folder.path().join(name),
+                std::fs::read(&path).expect("read"),
+            )
+            .expect("written");
+        }
+        Self(folder)
+    }
+
+    fn adapter() -> Self {
+        Self::copy(&fixtures().join("foreign/peft-lora/adapter"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).expect("read")
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("written");
+    }
+}
+
+/// Counts cases, and holds that each is an error of a person's length.
+#[derive(Default)]
+struct Corpus {
+    cases: usize,
+    wrong: Vec<String>,
+}
+
+impl Corpus {
+    fn check<T>(&mut self, what: &str, read: impl FnOnce() -> Result<T, String>) {
+        self.cases += 1;
+        match catch_unwind(AssertUnwindSafe(read)) {
+            Err(_) => self.wrong.push(format!("{what}: it panics")),
+            Ok(Ok(_)) => self.wrong.push(format!("{what}: it is taken")),
+            Ok(Err(message)) if message.is_empty() || message.len() > 20_000 => {
+                self.wrong.push(format!("{what}: {} bytes", message.len()));
+            }
+            Ok(Err(_)) => {}
+        }
+    }
+
+    /// At least `cases` of them, and each an error.
+    #[track_caller]
+    fn all(self, cases: usize) {
+        println!("{} broken files", self.cases);
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+        assert!(self.cases >= cases, "{} cases", self.cases);
+    }
+}
+
+fn adapter(folder: &Path) -> Result<SavedAdapter, String> {
+    peft::scan(folder)
+        .and_then(Scan::finish)
+        .map_err(|error| error.to_string())
+}
+
+fn file(path: &Path) -> Result<SavedAdapter, String> {
+    bare::scan(path, None)
+        .and_then(Scan::finish)
+        .map_err(|error| error.to_string())
+}
+
+fn model(path: &Path) -> Result<Checkpoint, String> {
+    Checkpoint::open_path(path).map_err(|error| error.to_string())
+}
+
+/// A header and data as a file.
+fn safetensors(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+fn deep(levels: usize) -> String {
+    "[".repeat(levels) + &"]".repeat(levels)
+}
+
+/// Headers of files that no reader may take.
+fn headers() -> Vec<(String, Vec<u8>)> {
+    let tensor = |dtype: &str, shape: &str, offsets: &str| {
+        format!(r#"{{"a.bone":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    };
+    let entry = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    let other = r#"{"dtype":"F32","shape":[1],"data_offsets":[2,6]}"#;
+    let mut cases: Vec<(String, Vec<u8>)> = [
+        ("no object", "[]".into(), 0),
+        ("text", "\"a\"".into(), 0),
+        ("nothing", String::new(), 0),
+        ("cut JSON", r#"{"a.bone":{"dtype":"F32""#.into(), 4),
+        ("deep JSON", deep(100_000), 0),
+        (
+            "a deep tensor",
+            format!(r#"{{"a.bone":{}}}"#, deep(100_000)),
+            4,
+        ),
+        ("a number for a tensor", r#"{"a.bone":1}"#.into(), 4),
+        (
+            "no shape",
+            r#"{"a.bone":{"dtype":"F32","data_offsets":[0,4]}}"#.into(),
+            4,
+        ),
+        ("an unknown type", tensor("F33", "[1]", "[0,4]"), 4),
+        (
+            "no type",
+            r#"{"a.bone":{"shape":[1],"data_offsets":[0,4]}}"#.into(),
+            4,
+        ),
+        ("a negative size", tensor("F32", "[-1]", "[0,4]"), 4),
+        ("half a size", tensor("F32", "[0.5]", "[0,4]"), 4),
+        (
+            "a size beyond all",
+            tensor("F32", "[18446744073709551616]", "[0,4]"),
+            4,
+        ),
+        (
+            "a product beyond all",
+            tensor("F32", "[4294967296,4294967296,4]", "[0,4]"),
+            4,
+        ),
+        (
+            "a product beyond all behind a zero",
+            tensor("F32", "[0,9223372036854775807,4]", "[0,4]"),
+            4,
+        ),
+        ("too few bytes", tensor("F32", "[2]", "[0,4]"), 4),
+        ("too many bytes", tensor("F16", "[1]", "[0,4]"), 4),
+        ("offsets the wrong way", tensor("F32", "[1]", "[4,0]"), 4),
+        ("offsets past the end", tensor("F32", "[1]", "[4,8]"), 4),
+        (
+            "offsets past all",
+            tensor("F32", "[1]", "[18446744073709551612,18446744073709551615]"),
+            4,
+        ),
+        ("one offset", tensor("F32", "[1]", "[0]"), 4),
+        ("a hole before", tensor("F32", "[1]", "[4,8]"), 8),
+        ("bytes after the last", tensor("F32", "[1]", "[0,4]"), 12),
+        (
+            "one name twice",
+            format!(r#"{{"a.bone":{entry},"a.bone":{entry}}}"#),
+            4,
+        ),
+        (
+            "two tensors overlap",
+            format!(r#"{{"a.bone":{entry},"b.bone":{other}}}"#),
+            6,
+        ),
+        (
+            "two tensors in one place",
+            format!(r#"{{"a.bone":{entry},"b.bone":{entry}}}"#),
+            4,
+        ),
+        (
+            "metadata of numbers",
+            format!(r#"{{"__metadata__":{{"a":1}},"a.bone":{entry}}}"#),
+            4,
+        ),
+    ]
+    .into_iter()
+    .map(|(what, header, data): (&str, String, usize)| (what.into(), safetensors(&header, data)))
+    .collect();
+    for len in [0, 1, 7, 8] {
+        cases.push((format!("{len} bytes of nothing"), vec![0; len]));
+    }
+    for claimed in [100_000_001u64, u64::MAX, 1 << 40] {
+        let mut bytes = claimed.to_le_bytes().to_vec();
+        bytes.extend([b'{'; 100]);
+        cases.push((format!("a header of {claimed} bytes"), bytes));
+    }
+    cases
+}
+
+#[test]
+fn safetensors_that_are_broken() {
+    let mut corpus = Corpus::default();
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("adapter.safetensors");
+    for (what, bytes) in headers() {
+        std::fs::write(&path, &bytes).expect("written");
+        corpus.check(&format!("{what}, as a file"), || file(&path));
+        corpus.check(&format!("{what}, as a model"), || model(&path));
+        let folder = Folder::adapter();
+        folder.write(peft::TENSOR_FILE, &bytes);
+        corpus.check(&format!("{what}, as a folder"), || adapter(folder.0.path()));
+    }
+    let folder = Folder::adapter();
+    let whole = folder.read(peft::TENSOR_FILE);
+    for percent in [1, 10, 50, 90, 99] {
+        folder.write(peft::TENSOR_FILE, &whole[..whole.len() * percent / 100]);
+        corpus.check(&format!("{percent} %"), || adapter(folder.0.path()));
+    }
+    for (what, bits) in [("NaN", 0x7fc0_0000u32), ("infinity", 0x7f80_0000)] {
+        let mut bytes = whole.clone();
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&bits.to_le_bytes());
+        folder.write(peft::TENSOR_FILE, &bytes);
+        corpus.check(what, || adapter(folder.0.path()));
+    }
+    corpus.all(100);
+}
+
+#[test]
+fn configurations_that_are_broken() {
+    let mut corpus = Corpus::default();
+    let folder = Folder::adapter();
+    let config: Value = serde_json::from_slice(&folder.read(peft::CONFIG_FILE)).expect("JSON");
+    let mut texts: Vec<(String, Vec<u8>)> = [
+        ("nothing", String::new()),
+        ("no JSON", "{".into()),
+        ("a list", "[]".into()),
+        ("a number", "1".into()),
+        ("deep JSON", deep(100_000)),
+        ("nothing said", "{}".into()),
+        ("20 MB", format!("{{\"a\": \"{}\"}}", "x".repeat(20 << 20))),
+    ]
+    .into_iter()
+    .map(|(what, text): (&str, String)| (what.into(), text.into_bytes()))
+    .collect();
+    texts.push(("no UTF-8".into(), b"{\"r\": \"\xff\"}".to_vec()));
+    for (key, value) in [
+        ("peft_type", json!("VERA")),
+        ("peft_type", json!(7)),
+        ("peft_type", json!("LORA_WITH_PARAMETERS")),
+        ("peft_type", json!("MISS")),
+        ("peft_type", json!("BONE_INPUT")),
+        ("r", json!(0)),
+        ("r", json!(-1)),
+        ("r", json!(1.5)),
+        ("r", json!("8")),
+        ("r", json!(1e30)),
+        ("r", json!(u64::MAX)),
+        ("r", json!(5)),
+        ("target_modules", json!(3)),
+        ("target_modules", json!([1])),
+        ("target_modules", json!({"a": 1})),
+        ("target_modules", json!(null)),
+        ("exclude_modules", json!(3)),
+        ("layers_to_transform", json!([-1])),
+        ("layers_to_transform", json!("all")),
+        ("layers_pattern", json!("h")),
+        ("lora_alpha", json!("8")),
+        ("lora_alpha", json!(0)),
+        ("lora_alpha", json!(-4)),
+        ("use_rslora", json!("yes")),
+        ("lora_dropout", json!(1)),
+        ("lora_dropout", json!("much")),
+        ("init_lora_weights", json!("loftq")),
+        ("init_lora_weights", json!(3)),
+        ("bias", json!("all")),
+        ("modules_to_save", json!("lm_head")),
+        ("modules_to_save", json!([""])),
+        ("parameters_to_save", json!(["norm.weight"])),
+        ("use_dora", json!(true)),
+        ("fan_in_fan_out", json!(true)),
+        ("rank_pattern", json!({"q_proj": 2})),
+        ("alpha_pattern", json!({"q_proj": 2})),
+        ("made_up", json!(1)),
+    ] {
+        let mut changed = config.clone();
+        changed[key] = value.clone();
+        texts.push((format!("{key}: {value}"), changed.to_string().into_bytes()));
+    }
+    for (what, bytes) in texts {
+        folder.write(peft::CONFIG_FILE, &bytes);
+        corpus.check(&what, || adapter(folder.0.path()));
+    }
+    corpus.all(40);
+}
+
+#[test]
+fn files_by_torch_that_are_broken() {
+    let mut corpus = Corpus::default();
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("adapter.pth");
+    let whole = std::fs::read(fixtures().join("foreign/rwkv-peft-disha/adapter.pth"));
+    let whole = whole.expect("read");
+    for percent in [0, 1, 5, 20, 50, 80, 95, 99] {
+        std::fs::write(&path, &whole[..whole.len() * percent / 100]).expect("written");
+        corpus.check(&format!("{percent} %"), || file(&path));
+    }
+    // What pickles can do beside holding data, and what torch writes that is no dict of tensors.
+    for entry in std::fs::read_dir(fixtures().join("pth")).expect("there") {
+        let path = entry.expect("listed").path();
+        let twin = path.with_extension("safetensors");
+        if path.extension().is_some_and(|ending| ending == "pth") && !twin.exists() {
+            corpus.check(&path.display().to_string(), || model(&path));
+        }
+    }
+    corpus.all(15);
+
+    // A flipped bit may do no harm; it never does worse than an error.
+    let mut wrong = Vec::new();
+    let mut state = 9u64;
+    for _ in 0..400 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let mut bytes = whole.clone();
+        let bit = (state >> 20) as usize % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, &bytes).expect("written");
+        if catch_unwind(|| drop(file(&path))).is_err() {
+            wrong.push(bit);
+        }
+    }
+    assert!(wrong.is_empty(), "bits {wrong:?} make it panic");
+}
+
+#[test]
+fn indices_and_folders_that_lead_elsewhere() {
+    let mut corpus = Corpus::default();
+    let index = "model.safetensors.index.json";
+    let shard = "model-00001-of-00002.safetensors";
+    let outside = tempfile::tempdir().expect("a folder");
+    let stranger = outside.path().join("stranger.safetensors");
+    std::fs::write(&stranger, safetensors("{}", 0)).expect("written");
+    for name in [
+        "../stranger.safetensors",
+        "/etc/passwd",
+        "..\\stranger.safetensors",
+        "C:stranger.safetensors",
+        "C:\\stranger.safetensors",
+        "sub/stranger.safetensors",
+        "./model-00001-of-00002.safetensors",
+        "..",
+        "",
+        "nul\u{0}.safetensors",
+        "absent.safetensors",
+        "config.json",
+    ] {
+        let folder = Folder::copy(&fixtures().join("llama-tiny-tied"));
+        let text = String::from_utf8(folder.read(index)).expect("UTF-8");
+        let name = serde_json::to_string(name).expect("JSON");
+        folder.write(
+            index,
+            text.replace(&format!("\"{shard}\""), &name).as_bytes(),
+        );
+        corpus.check(&name, || model(folder.0.path()));
+    }
+    for (what, text) in [
+        ("no JSON", "{".to_string()),
+        ("a list", "[]".into()),
+        ("no map", "{}".into()),
+        ("a list for a map", r#"{"weight_map": []}"#.into()),
+        ("a number for a file", r#"{"weight_map": {"a": 1}}"#.into()),
+        ("an empty map", r#"{"weight_map": {}}"#.into()),
+        (
+            "deep JSON",
+            format!(r#"{{"weight_map": {}}}"#, deep(100_000)),
+        ),
+        (
+            "a name twice",
+            format!(r#"{{"weight_map": {{"a": "{shard}", "a": "{shard}"}}}}"#),
+        ),
+        (
+            "a tensor that is not there",
+            format!(r#"{{"weight_map": {{"a": "{shard}"}}}}"#),
+        ),
+    ] {
+        let folder = Folder::copy(&fixtures().join("llama-tiny-tied"));
+        folder.write(index, text.as_bytes());
+        corpus.check(what, || model(folder.0.path()));
+    }
+    #[cfg(unix)]
+    for name in [peft::TENSOR_FILE, peft::CONFIG_FILE] {
+        let folder = Folder::adapter();
+        let elsewhere = outside.path().join(name);
+        std::fs::write(&elsewhere, folder.read(name)).expect("written");
+        std::fs::remove_file(folder.path(name)).expect("removed");
+        std::os::unix::fs::symlink(&elsewhere, folder.path(name)).expect("linked");
+        corpus.check(&format!("{name} is a link"), || adapter(folder.0.path()));
+        std::fs::remove_file(folder.path(name)).expect("removed");
+        std::fs::create_dir(folder.path(name)).expect("made");
+        corpus.check(&format!("{name} is a folder"), || adapter(folder.0.path()));
+    }
+    corpus.all(20);
+}
