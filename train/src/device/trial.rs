@@ -76,7 +76,8 @@ impl Trial {
         worst
     }
 
-    /// Distance of all gradients from `other`'s, `‖g − g'‖ / ‖g'‖`: what tells rounding, which
+    /// Distance of all gradients from `other`'s, `‖g − g'‖ / ‖g'‖`, or of the loss in parts of it
+    /// where that is larger: what tells rounding, which
     /// hardly turns a gradient, from a fault where the single entries of half precision are coarse.
     /// Not a number where something is not.
     pub fn distance(&self, other: &Self) -> f64 {
@@ -88,7 +89,13 @@ impl Trial {
             off += (a - e).powi(2);
             norm += e.powi(2);
         }
-        (off / norm).sqrt()
+        let loss = ((self.loss - other.loss) / other.loss).abs();
+        let off = (off / norm).sqrt();
+        // `max` would drop a NaN.
+        match off.is_nan() || loss.is_nan() {
+            true => f64::NAN,
+            false => off.max(loss),
+        }
     }
 }
 
