@@ -58,7 +58,7 @@ pub fn load<B: Backend, M: Module<B>>(module: M, dir: &Path) -> Result<(M, Conte
 ///
 /// # Errors
 ///
-/// As [`SavedAdapter::of`] and [`write`].
+/// As [`SavedAdapter::of`] and [`write()`].
 pub fn save<B: Backend, M: Module<B>>(
     module: &M,
     contents: impl Into<Contents>,
