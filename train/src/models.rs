@@ -318,7 +318,8 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
 
 /// Random weights in the precision that `source` asks for.
 fn held<B: ModelBackend, M: Module<B>>(model: M, source: &ModelSource) -> Result<M, ModelError> {
-    let Some(dtype) = source.dtype else {
+    // They are drawn in f32, and left alone then: reading them here would make them before their turn.
+    let Some(dtype) = source.dtype.filter(|dtype| *dtype != FloatDType::F32) else {
         return Ok(model);
     };
     let mut dtypes = weights::dtypes::<B, M>(&model);
