@@ -14,7 +14,7 @@ pub use lora::{Factors, FactorsRecord, Lora, LoraRecord};
 pub use miss::{Miss, MissRecord};
 pub use miss_mini::{MissMini, MissMiniRecord};
 
-use crate::{AdapterConfig, Backend, BlockAxis, LoraStart, Variant};
+use crate::{AdapterConfig, Backend, BlockAxis, Variant};
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
@@ -143,7 +143,7 @@ impl<B: Backend> Adapter<B> {
         let (tensors, initial) = match config.variant {
             Variant::Lora(settings) => {
                 let factors = Self::factors(config, path, weight)?;
-                let initial = (settings.start != LoraStart::Random).then(|| factors.clone());
+                let initial = settings.has_residual().then(|| factors.clone());
                 (factors.to_vec(), initial)
             }
             _ => {
@@ -174,11 +174,9 @@ impl<B: Backend> Adapter<B> {
             unreachable!("only LoRA has factors");
         };
         let [d_input, d_output] = weight.lazy_shape().dims();
-        let values: Vec<f32> = match settings.start {
-            LoraStart::Random => Vec::new(),
-            LoraStart::Pissa(_) | LoraStart::Olora => {
-                weight.val().into_data().iter::<f32>().collect()
-            }
+        let values: Vec<f32> = match settings.has_residual() {
+            true => weight.val().into_data().iter::<f32>().collect(),
+            false => Vec::new(),
         };
         let weight = lora::start::Weight {
             values: &values,

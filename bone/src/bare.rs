@@ -109,18 +109,7 @@ fn states(path: &Path, file: &Checkpoint) -> Result<Scan, FileError> {
                 .into(),
         });
     }
-    Scan::new(
-        Layout {
-            settings: path.to_path_buf(),
-            config: None,
-            naming: Naming::BARE_BONE,
-            modules: Vec::new(),
-            is_full: &is_state,
-            is_flat: false,
-            unknown: "states are named blocks.N.att.time_state".into(),
-        },
-        file,
-    )
+    Scan::new(Layout::states(path.to_path_buf()), file)
 }
 
 /// Which form the adapters have.
@@ -182,16 +171,19 @@ fn form(
                 )
             }
         }
-        _ => {
-            let shapes = adapters
-                .iter()
-                .map(|(layer, shape)| format!("{layer} {shape:?}"));
-            Err(format!(
-                "its adapters have neither two nor three dimensions all alike: {}",
-                shapes.collect::<Vec<_>>().join(", ")
-            ))
-        }
+        _ => Err(format!(
+            "its adapters have neither two nor three dimensions all alike: {}",
+            listed(adapters)
+        )),
     }
+}
+
+/// Every layer with its tensor's shape.
+fn listed(adapters: &[(&str, &[usize])]) -> String {
+    let shapes = adapters
+        .iter()
+        .map(|(layer, shape)| format!("{layer} {shape:?}"));
+    shapes.collect::<Vec<_>>().join(", ")
 }
 
 /// The size that all shapes have in dimension `dim`.
@@ -200,15 +192,10 @@ fn common(adapters: &[(&str, &[usize])], dim: usize) -> Result<usize, String> {
     match sizes.iter().copied().collect::<Vec<_>>()[..] {
         [0] => Err("its adapters have rank 0".into()),
         [rank] => Ok(rank),
-        _ => {
-            let shapes = adapters
-                .iter()
-                .map(|(layer, shape)| format!("{layer} {shape:?}"));
-            Err(format!(
-                "its adapters are of several ranks: {}",
-                shapes.collect::<Vec<_>>().join(", ")
-            ))
-        }
+        _ => Err(format!(
+            "its adapters are of several ranks: {}",
+            listed(adapters)
+        )),
     }
 }
 

@@ -79,7 +79,7 @@ impl Variant {
             }
             Self::Lora(lora) => {
                 let directions = d_input.min(d_output);
-                if lora.start != LoraStart::Random && rank > directions {
+                if lora.has_residual() && rank > directions {
                     let name = self.name();
                     return Err(format!(
                         "{name} starts from the weight's {directions} directions, and rank {rank} is more"
@@ -188,7 +188,7 @@ impl AdapterConfig {
             ..self.clone()
         };
         if let Variant::Lora(lora) = self.variant
-            && lora.start != LoraStart::Random
+            && lora.has_residual()
         {
             saved.variant = Variant::Lora(lora.doubled());
             saved.rank *= 2;

@@ -44,7 +44,7 @@ pub use lifecycle::{
 };
 pub use linear::{BoneLinear, BoneLinearConfig, BoneLinearRecord, State};
 pub use surgery::{map_linears, visit_linears};
-pub use target::{Selection, Targets};
+pub use target::{Selection, Targets, without_numbers};
 pub use weights::train_also;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! module stand [`Scan::put_on`] and [`SavedAdapter::of`].
 
 use crate::weights::is_finite;
-use crate::{AdapterConfig, FileError, LoraStart, Variant};
+use crate::{AdapterConfig, FileError, Variant};
 use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ impl SavedAdapter {
         sizes.sum()
     }
 
-    /// Every tensor under its name in a format.
+    /// Every tensor in f32, as files hold them, under its name in a format.
     pub(crate) fn named(&self, naming: Naming) -> BTreeMap<String, TensorData> {
         let names = self
             .config
@@ -101,10 +101,10 @@ impl SavedAdapter {
             let names = names.unwrap_or_default().iter();
             names
                 .zip(tensors)
-                .map(|(name, data)| (naming.key(layer, name), data.clone()))
+                .map(|(name, data)| (naming.key(layer, name), as_f32(data.clone())))
         });
         let full = self.full.iter();
-        let full = full.map(|(name, data)| (naming.full_key(name), data.clone()));
+        let full = full.map(|(name, data)| (naming.full_key(name), as_f32(data.clone())));
         layers.chain(full).collect()
     }
 
@@ -112,7 +112,7 @@ impl SavedAdapter {
     /// weights themselves.
     pub fn stands_on_residual(&self) -> bool {
         match self.config.as_ref().map(|config| config.variant) {
-            Some(Variant::Lora(lora)) => lora.start != LoraStart::Random,
+            Some(Variant::Lora(lora)) => lora.has_residual(),
             _ => false,
         }
     }

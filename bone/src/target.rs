@@ -104,7 +104,7 @@ fn layer_number(path: &str) -> Option<usize> {
 }
 
 /// A path with its numbers replaced by `N`.
-pub(crate) fn without_numbers(path: &str) -> String {
+pub fn without_numbers(path: &str) -> String {
     let part = |part| match str::parse::<usize>(part) {
         Ok(_) => "N",
         Err(_) => part,

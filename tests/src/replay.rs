@@ -136,6 +136,19 @@ pub fn replay<B: TrainBackend, M: TrainModel<B>>(
     let recorded = names.iter().filter(|n| n.starts_with("grad0.")).count();
     assert_eq!(found.len(), recorded);
 
+    retrain(model, run, savings, tolerance, device)
+}
+
+/// Runs `model`, which is ready to train, through the recorded batches and compares losses, norms and
+/// final logits.
+pub fn retrain<B: TrainBackend, M: TrainModel<B>>(
+    model: M,
+    run: &Run,
+    savings: Savings,
+    tolerance: Tolerance,
+    device: &B::Device,
+) -> M {
+    let batches = run.batches();
     let betas = run.list("betas");
     let settings = AdamWSettings {
         beta1: betas[0],

@@ -47,25 +47,19 @@ pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
         }
     }
     candidates.sort_by_key(|device| (device.software, device.name));
-    let emulated: Vec<_> = candidates.iter().filter(|device| device.software).collect();
-    let emulated: Vec<_> = emulated
-        .iter()
-        .map(|device| device.name.to_string())
-        .collect();
+    let emulated = candidates.iter().filter(|device| device.software);
+    let emulated: Vec<_> = emulated.map(|device| device.name.to_string()).collect();
     for device in candidates {
         match check(device.name) {
-            Ok(()) if !device.software && !emulated.is_empty() && passed_over.is_empty() => {
-                let reason = format!(
-                    "faster than what the processor emulates, {}",
-                    emulated.join(", ")
-                );
-                return Ok((device, reason));
-            }
             Ok(()) => {
-                let reason = match (passed_over.is_empty(), Kind::of_this_build().count()) {
-                    (true, 1) => "the only kind of this build".to_string(),
-                    (true, _) => "the best of this build".to_string(),
-                    (false, _) => format!("the best that works; {}", passed_over.join("; ")),
+                let reason = match (&passed_over[..], Kind::of_this_build().count()) {
+                    ([], _) if !device.software && !emulated.is_empty() => format!(
+                        "faster than what the processor emulates, {}",
+                        emulated.join(", ")
+                    ),
+                    ([], 1) => "the only kind of this build".to_string(),
+                    ([], _) => "the best of this build".to_string(),
+                    (others, _) => format!("the best that works; {}", others.join("; ")),
                 };
                 return Ok((device, reason));
             }

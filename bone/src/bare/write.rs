@@ -1,5 +1,5 @@
 use super::VARIANT_KEY;
-use crate::saved::{Naming, SavedAdapter, as_f32};
+use crate::saved::{Naming, SavedAdapter};
 use crate::{BlockAxis, FileError, Variant};
 use bone_files::save_pth;
 use burn::tensor::TensorData;
@@ -46,17 +46,15 @@ fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorDa
     };
     let mut tensors = saved.named(naming);
     let mut unclear = Vec::new();
-    for (name, data) in &mut tensors {
-        let mut values = as_f32(data.clone());
-        if flat && variant == Some(Variant::Bone(BlockAxis::Output)) && naming.split(name).is_some()
-        {
-            let [blocks, rank] = [values.shape[0], values.shape[2]];
+    if flat && variant == Some(Variant::Bone(BlockAxis::Output)) {
+        let adapters = tensors.iter_mut();
+        for (name, data) in adapters.filter(|(name, _)| naming.split(name).is_some()) {
+            let [blocks, rank] = [data.shape[0], data.shape[2]];
             if blocks == 1 {
                 unclear.push(name.clone());
             }
-            values.shape = [blocks * rank, rank].into();
+            data.shape = [blocks * rank, rank].into();
         }
-        *data = values;
     }
     match unclear.is_empty() {
         true => Ok(tensors),

@@ -48,6 +48,11 @@ impl LoraConfig {
         }
     }
 
+    /// Whether the factors belong to what the start left of the weight, and not to the weight itself.
+    pub fn has_residual(&self) -> bool {
+        self.start != LoraStart::Random
+    }
+
     /// The settings of a plain LoRA of the same scale and twice the rank.
     pub(crate) fn doubled(self) -> Self {
         let factor = match self.rslora {

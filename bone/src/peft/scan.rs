@@ -2,7 +2,7 @@ use super::config::{Layout, from_json};
 use super::{CONFIG_FILE, OLD_TENSOR_FILE, TENSOR_FILE};
 use crate::FileError;
 use crate::error::io;
-use crate::saved::{self, Naming, Scan, is_state, lies_in};
+use crate::saved::{self, Scan, lies_in};
 use bone_files::{Checkpoint, Problem, read_small};
 use std::path::Path;
 
@@ -34,18 +34,7 @@ pub fn scan(dir: &Path) -> Result<Scan, FileError> {
     let layout = from_json(&text).map_err(format)?;
     let file = open(dir)?;
     Ok(match layout {
-        Layout::States => Scan::new(
-            saved::Layout {
-                settings,
-                config: None,
-                naming: Naming::BARE_BONE,
-                modules: Vec::new(),
-                is_full: &is_state,
-                is_flat: false,
-                unknown: "states are named blocks.N.att.time_state".into(),
-            },
-            &file,
-        )?,
+        Layout::States => Scan::new(saved::Layout::states(settings), &file)?,
         Layout::Adapter {
             config,
             naming,

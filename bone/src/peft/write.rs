@@ -2,7 +2,7 @@ use super::config::to_json;
 use super::{CONFIG_FILE, TENSOR_FILE};
 use crate::FileError;
 use crate::error::io;
-use crate::saved::{Naming, SavedAdapter, as_f32};
+use crate::saved::{Naming, SavedAdapter};
 use burn::tensor::TensorData;
 use safetensors::{Dtype, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -21,11 +21,7 @@ pub fn write(saved: &SavedAdapter, base_model: Option<&str>, dir: &Path) -> Resu
     saved.check_finite()?;
     saved.check_no_residual()?;
     let naming = Naming::peft(saved.config.as_ref());
-    let mut tensors = saved.named(naming);
-    for data in tensors.values_mut() {
-        *data = as_f32(data.clone());
-    }
-    let bytes = safetensors(&tensors, None)?;
+    let bytes = safetensors(&saved.named(naming), None)?;
     std::fs::create_dir_all(dir).map_err(io(dir))?;
     replace(&dir.join(TENSOR_FILE), &bytes)?;
     let config = to_json(saved, base_model);

@@ -24,10 +24,7 @@ impl SavedAdapter {
         weight: TensorData,
         device: &B::Device,
     ) -> Result<TensorData, LayerError> {
-        match self.on_layer::<B>(layer, weight.clone(), device)? {
-            Some(adapted) => Ok(weight_of(adapted.merge(layer)?)),
-            None => Ok(weight),
-        }
+        self.change::<B>(layer, weight, device, |adapted| adapted.merge(layer))
     }
 
     /// The opposite of [`merge`](Self::merge).
@@ -41,10 +38,24 @@ impl SavedAdapter {
         weight: TensorData,
         device: &B::Device,
     ) -> Result<TensorData, LayerError> {
+        self.change::<B>(layer, weight, device, |mut merged| {
+            merged.state = State::Merged;
+            merged.unmerge(layer)
+        })
+    }
+
+    fn change<B: Backend>(
+        &self,
+        layer: &str,
+        weight: TensorData,
+        device: &B::Device,
+        change: impl FnOnce(BoneLinear<B>) -> Result<BoneLinear<B>, LayerError>,
+    ) -> Result<TensorData, LayerError> {
         match self.on_layer::<B>(layer, weight.clone(), device)? {
-            Some(mut merged) => {
-                merged.state = State::Merged;
-                Ok(weight_of(merged.unmerge(layer)?))
+            Some(adapted) => {
+                // As checkpoints have it.
+                let weight = change(adapted)?.weight.val().transpose();
+                Ok(weight.into_data())
             }
             None => Ok(weight),
         }
@@ -99,9 +110,4 @@ impl SavedAdapter {
             reason: reason.into(),
         })
     }
-}
-
-/// As checkpoints have it.
-fn weight_of<B: Backend>(layer: BoneLinear<B>) -> TensorData {
-    layer.weight.val().transpose().into_data()
 }

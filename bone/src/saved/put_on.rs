@@ -4,7 +4,7 @@ use super::{Contents, SavedAdapter, Scan, is_state, whole};
 use crate::adapter::{Adapter, adapter_dtype};
 use crate::weights::{Info, infos, misfit, overlay};
 use crate::{
-    AdapterConfig, Backend, BoneLinear, FileError, LoraStart, Misfit, State, Variant, map_linears,
+    AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, Variant, map_linears,
     visit_linears,
 };
 use burn::module::Module;
@@ -255,7 +255,7 @@ pub(crate) fn with_tensors<B: Backend>(
     tensors: Vec<TensorData>,
 ) -> Result<BoneLinear<B>, String> {
     let initial = match config.variant {
-        Variant::Lora(lora) if lora.start != LoraStart::Random => {
+        Variant::Lora(lora) if lora.has_residual() => {
             Some(Adapter::factors(config, path, &layer.weight)?)
         }
         _ => None,

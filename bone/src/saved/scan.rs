@@ -1,6 +1,6 @@
 //! Taking the tensors of a file apart.
 
-use super::{Contents, Naming, SavedAdapter, as_f32};
+use super::{Contents, Naming, SavedAdapter, as_f32, is_state};
 use crate::weights::is_finite;
 use crate::{AdapterConfig, BlockAxis, FileError, Variant};
 use bone_files::Checkpoint;
@@ -34,6 +34,21 @@ pub(crate) struct Layout<'a> {
     pub(crate) is_flat: bool,
     /// What to say of a tensor of no kind.
     pub(crate) unknown: String,
+}
+
+impl Layout<'_> {
+    /// The initial states of a recurrent model's blocks, and nothing else.
+    pub(crate) fn states(settings: PathBuf) -> Self {
+        Self {
+            settings,
+            config: None,
+            naming: Naming::peft(None),
+            modules: Vec::new(),
+            is_full: &is_state,
+            is_flat: false,
+            unknown: "states are named blocks.N.att.time_state".into(),
+        }
+    }
 }
 
 impl Scan {

@@ -1,14 +1,16 @@
 //! The adapter in a folder a person names: finding it, and putting it on a model.
 
 use super::CommandError;
-use crate::models::{ModelInfo, parameters};
+use crate::models::ModelInfo;
 use crate::step::{TrainBackend, TrainModel};
 use bone::BlockAxis;
 use bone::bare::{self, Kind};
 use bone::peft::{self, CONFIG_FILE};
 use bone::saved::{Contents, SavedAdapter, Scan, is_state};
+use bone::weights::Info;
 use bone_lm::checkpoint::{Checkpoint, SINGLE_FILE};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// The folder `train` puts the adapter into, inside its output folder.
 pub(super) const ADAPTER: &str = "adapter";
@@ -41,6 +43,29 @@ impl AxisWord {
     }
 }
 
+/// Where an adapter lies.
+enum At {
+    /// A folder of PEFT's or ours.
+    Folder(PathBuf),
+    /// One file without settings.
+    File(PathBuf),
+    /// A file of the name that models have, as JL-er's folders hold theirs; it may be a model.
+    PerhapsModel(PathBuf),
+}
+
+/// Finds the adapter at `path`: a folder, the output folder of a run, or a file.
+fn locate(path: &Path) -> Option<At> {
+    if path.is_file() {
+        return Some(At::File(path.to_path_buf()));
+    }
+    let mut folders = [path.to_path_buf(), path.join(ADAPTER)].into_iter();
+    let single = path.join(SINGLE_FILE);
+    match folders.find(|folder| folder.join(CONFIG_FILE).is_file()) {
+        Some(folder) => Some(At::Folder(folder)),
+        None => single.is_file().then_some(At::PerhapsModel(single)),
+    }
+}
+
 /// Takes apart the adapter at `path`: a folder of PEFT's or ours, the output folder of a run, or one
 /// file of RWKV-PEFT's or JL-er's. `kind` settles what such a file does not say.
 ///
@@ -48,37 +73,45 @@ impl AxisWord {
 ///
 /// There is no adapter, or none that can be read.
 pub(crate) fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, CommandError> {
-    if path.is_file() {
-        return Ok(bare::scan(path, kind)?);
-    }
-    let inside = path.join(ADAPTER);
-    for folder in [path, &inside] {
-        if folder.join(CONFIG_FILE).is_file() {
-            return Ok(peft::scan(folder)?);
+    match locate(path) {
+        Some(At::File(file)) => return Ok(bare::scan(&file, kind)?),
+        Some(At::Folder(folder)) => return Ok(peft::scan(&folder)?),
+        Some(At::PerhapsModel(file)) => {
+            if let Ok(scan) = bare::scan(&file, kind) {
+                return Ok(scan);
+            }
         }
+        None => {}
     }
-    // JL-er's folders hold their one file under the name that models have.
-    let single = path.join(SINGLE_FILE);
-    if single.is_file()
-        && let Ok(scan) = bare::scan(&single, kind)
-    {
-        return Ok(scan);
+    Err(no_adapter(path))
+}
+
+/// The tensors of the adapter at `path` as they lie in its file.
+///
+/// # Errors
+///
+/// There is none, or it is broken.
+pub(super) fn tensors(path: &Path) -> Result<Checkpoint, CommandError> {
+    match locate(path) {
+        Some(At::File(file) | At::PerhapsModel(file)) => Ok(Checkpoint::open_file(&file)?),
+        Some(At::Folder(folder)) => Ok(peft::open(&folder)?),
+        None => Err(no_adapter(path)),
     }
-    Err(CommandError::Path {
+}
+
+fn no_adapter(path: &Path) -> CommandError {
+    CommandError::Path {
         path: path.to_path_buf(),
         reason: format!(
             "holds no adapter: there is no {CONFIG_FILE}; give an adapter's folder, the --out of a \
              training run, or a file of RWKV-PEFT's or JL-er's"
         ),
-    })
+    }
 }
 
-/// Refuses tuned states for a model without any.
-fn check_states(scan: &Scan, path: &Path, has_states: bool) -> Result<(), CommandError> {
-    if has_states || !scan.contents().full.iter().any(|name| is_state(name)) {
-        return Ok(());
-    }
-    Err(no_states(path))
+/// Whether it holds the tuned states of a recurrent model.
+fn holds_states(scan: &Scan) -> bool {
+    scan.contents().full.iter().any(|name| is_state(name))
 }
 
 fn no_states(path: &Path) -> CommandError {
@@ -91,15 +124,18 @@ fn no_states(path: &Path) -> CommandError {
     }
 }
 
-/// What was found at `path`, once it is known to fit a model that is not loaded.
+/// What was found at `path`, once it is known to fit a model of these parameters that is not
+/// loaded.
 pub(super) fn fit(
     scan: Scan,
     path: &Path,
     info: &ModelInfo,
-    checkpoint: &Checkpoint,
+    parameters: &BTreeMap<String, Info>,
 ) -> Result<SavedAdapter, CommandError> {
-    check_states(&scan, path, !info.states.is_empty())?;
-    Ok(scan.fit(&info.linear_layers, &parameters(info, checkpoint))?)
+    if info.states.is_empty() && holds_states(&scan) {
+        return Err(no_states(path));
+    }
+    Ok(scan.fit(&info.linear_layers, parameters)?)
 }
 
 /// Puts what was found on `model`: adapters, parameters whole, or the blocks' initial states.
@@ -108,11 +144,8 @@ pub(super) fn put_on<B: TrainBackend, M: TrainModel<B>>(
     scan: Scan,
     path: &Path,
 ) -> Result<(M, Contents), CommandError> {
-    let model = match scan.contents().full.iter().any(|name| is_state(name)) {
-        true => {
-            let with_states = model.with_initial_state();
-            with_states.ok_or_else(|| no_states(path))?
-        }
+    let model = match holds_states(&scan) {
+        true => model.with_initial_state().ok_or_else(|| no_states(path))?,
         false => model,
     };
     Ok(scan.put_on::<B, M>(model)?)

@@ -5,12 +5,12 @@ use super::adapter::{AxisWord, fit, open};
 use crate::device::{self, Kind, OnDevice};
 use crate::models::{
     self, Architecture, ModelBackend, NewFolder, architecture, check_free, copy_companions,
-    inspect, own_name,
+    inspect, own_name, parameters,
 };
 use bone::bare::{write_pth, write_safetensors};
 use bone::peft;
 use bone::saved::{Keep, Lost, SavedAdapter, Scan};
-use bone_lm::checkpoint::{Checkpoint, SaveError, save, save_pth};
+use bone_lm::checkpoint::{Checkpoint, save, save_pth};
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ impl Base {
     fn open(path: &Path, adapter: &Path, scan: Scan) -> Result<(Self, SavedAdapter), CommandError> {
         let info = inspect(path, true)?;
         let checkpoint = Checkpoint::open_path(path)?;
-        let saved = fit(scan, adapter, &info, &checkpoint)?;
+        let saved = fit(scan, adapter, &info, &parameters(&info, &checkpoint))?;
         let names = checkpoint.tensors().map(|(name, _)| name.to_owned());
         let weights = names.filter_map(|name| {
             let own = own_name(info.architecture, &name);
@@ -196,8 +196,10 @@ fn convert_adapter<B: bone::Backend>(
                 }
             });
         }
-        Format::RwkvPth => write_pth(&saved, &file(&args.out, "pth"))?,
-        Format::RwkvSafetensors => write_safetensors(&saved, &file(&args.out, "safetensors"))?,
+        Format::RwkvPth => write_pth(&saved, &file(&args.out, "adapter.pth"))?,
+        Format::RwkvSafetensors => {
+            write_safetensors(&saved, &file(&args.out, "adapter.safetensors"))?
+        }
     }
     Ok(format!(
         "{kind}: {} values",
@@ -205,10 +207,10 @@ fn convert_adapter<B: bone::Backend>(
     ))
 }
 
-/// A file for an adapter: as it is named, or inside a folder.
-fn file(out: &Path, extension: &str) -> PathBuf {
+/// A file as it is named, or of `name` inside a folder.
+fn file(out: &Path, name: &str) -> PathBuf {
     match out.is_dir() {
-        true => out.join("adapter").with_extension(extension),
+        true => out.join(name),
         false => out.to_path_buf(),
     }
 }
@@ -289,7 +291,7 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
         }
         Format::RwkvPth => {
             let tensors: BTreeMap<_, _> = tensors().collect::<Result<_, CommandError>>()?;
-            save_pth(&model_file(&args.out), &tensors).map_err(from_save)?;
+            save_pth(&file(&args.out, "model.pth"), &tensors)?;
         }
         Format::RwkvSafetensors => {
             let folder = NewFolder::create(&args.out)?;
@@ -299,8 +301,7 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
                 tensors,
                 models::MAX_SHARD_BYTES,
                 BTreeMap::new(),
-            )
-            .map_err(from_save)?;
+            )?;
             copy_companions(&args.path, folder.path(), None)?;
             folder.finish()?;
         }
@@ -308,15 +309,4 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
     line!("RWKV6 under RWKV's own names");
     line!("saved {}", args.out.display());
     Ok(())
-}
-
-fn from_save(error: SaveError) -> CommandError {
-    error.into()
-}
-
-fn model_file(out: &Path) -> PathBuf {
-    match out.is_dir() {
-        true => out.join("model.pth"),
-        false => out.to_path_buf(),
-    }
 }

@@ -1,15 +1,14 @@
 //! `bone inspect`: what a file or folder is, before anything is done with it.
 
 use super::CommandError;
-use super::adapter::{AxisWord, fit, open};
+use super::adapter::{AxisWord, fit, open, tensors};
 use super::train::grouped;
-use crate::models::{self, architecture};
-use bone::peft;
+use crate::models::{self, architecture, parameters};
 use bone::saved::{SavedAdapter, Scan};
-use bone::{Selection, Variant};
-use bone_lm::checkpoint::{Checkpoint, SINGLE_FILE, TensorInfo};
+use bone::{Selection, Variant, without_numbers};
+use bone_lm::checkpoint::{Checkpoint, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
@@ -46,7 +45,7 @@ pub fn run(args: &InspectArgs) -> Result<(), CommandError> {
 }
 
 fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
-    let file = tensors_of(&args.path)?;
+    let file = tensors(&args.path)?;
     let contents = scan.contents();
     let trained = contents.full.len();
     match &contents.adapter {
@@ -77,7 +76,7 @@ fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
         Some(path) => {
             let info = models::inspect(path, true)?;
             let checkpoint = Checkpoint::open_path(path)?;
-            let saved = fit(scan, &args.path, &info, &checkpoint)?;
+            let saved = fit(scan, &args.path, &info, &parameters(&info, &checkpoint))?;
             line!("fits {}: yes", path.display());
             print_shape(&saved);
         }
@@ -180,20 +179,6 @@ fn model(args: &InspectArgs) -> Result<(), CommandError> {
     print_tensors(&checkpoint, args.tensors)?
 }
 
-/// The file of an adapter's tensors.
-fn tensors_of(path: &Path) -> Result<Checkpoint, CommandError> {
-    if path.is_file() {
-        return Ok(Checkpoint::open_file(path)?);
-    }
-    let inside = path.join(super::adapter::ADAPTER);
-    for folder in [path, &inside] {
-        if folder.join(peft::CONFIG_FILE).is_file() {
-            return Ok(peft::open(folder)?);
-        }
-    }
-    Ok(Checkpoint::open_file(&path.join(SINGLE_FILE))?)
-}
-
 /// Prints the tensors, alike ones together; an error names those with values that are not finite.
 fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandError>, CommandError> {
     let (mut groups, mut broken) = (BTreeMap::<String, usize>::new(), Vec::new());
@@ -243,13 +228,4 @@ fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandErro
 
 fn type_of(info: &TensorInfo) -> String {
     format!("{} {:?}", info.dtype, info.shape)
-}
-
-/// A name with its numbers replaced by `N`.
-fn without_numbers(name: &str) -> String {
-    let part = |part: &str| match part.parse::<usize>() {
-        Ok(_) => "N".to_owned(),
-        Err(_) => part.to_owned(),
-    };
-    name.split('.').map(part).collect::<Vec<_>>().join(".")
 }

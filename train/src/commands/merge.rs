@@ -128,8 +128,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let chosen = args.dtype.dtype();
     let stored = chosen.unwrap_or(base);
 
-    let folder = NewFolder::create(&args.out)?;
     let write = Write::plan(args, &info, adapters, chosen)?;
+    let folder = NewFolder::create(&args.out)?;
     let (files, largest_file) = (write.files(), write.largest_file());
     let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
     models::copy_companions(&args.model, folder.path(), Some(stored))?;

@@ -74,6 +74,8 @@ impl Estimate {
             (false, None) => "lower max_seq_len, or set chunk_ctx",
             (false, Some(_)) => "lower chunk_ctx",
         };
+        let can_halve = run.base_bytes_per_parameter > 2 && !run.trains_base;
+        let half = run.half_precision.filter(|_| can_halve);
         let terms = vec![
             Term {
                 name: if run.base_mapped {
@@ -82,14 +84,10 @@ impl Estimate {
                     "base weights"
                 },
                 bytes: bytes(sizes.base()),
-                remedy: match run.half_precision {
-                    Some("bf16") if run.base_bytes_per_parameter > 2 && !run.trains_base => {
-                        "set dtype bf16, or take a smaller model or a larger machine"
-                    }
-                    Some(_) if run.base_bytes_per_parameter > 2 && !run.trains_base => {
-                        "set dtype f16, or take a smaller model or a larger machine"
-                    }
-                    _ => "take a smaller model or a larger machine",
+                remedy: match half {
+                    Some("bf16") => "set dtype bf16, or take a smaller model or a larger machine",
+                    Some(_) => "set dtype f16, or take a smaller model or a larger machine",
+                    None => "take a smaller model or a larger machine",
                 },
             },
             Term {

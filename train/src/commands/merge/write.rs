@@ -20,6 +20,7 @@ pub(super) struct Write {
     adapters: Vec<SavedAdapter>,
     unmerge: bool,
     architecture: Architecture,
+    metadata: BTreeMap<String, String>,
     shards: Vec<Vec<Planned>>,
 }
 
@@ -95,7 +96,7 @@ impl Write {
         let adapters = scans
             .into_iter()
             .zip(&args.adapter)
-            .map(|(scan, path)| fit(scan, path, info, &checkpoint))
+            .map(|(scan, path)| fit(scan, path, info, &parameters))
             .collect::<Result<Vec<_>, _>>()?;
         let full = adapters.iter().filter(|saved| !saved.full.is_empty());
         if let (true, Some(saved)) = (args.unmerge, full.clone().next()) {
@@ -149,6 +150,7 @@ impl Write {
             adapters,
             unmerge: args.unmerge,
             architecture: info.architecture,
+            metadata: checkpoint.metadata().clone(),
             shards: shards(planned, args.max_shard_size.unwrap_or(MAX_SHARD_BYTES)),
         })
     }
@@ -238,7 +240,6 @@ impl OnDevice for WriteOn<'_> {
             .flatten()
             .map(|planned| (planned.name.clone(), planned.dtype))
             .collect();
-        let metadata = Checkpoint::open_path(&write.model)?.metadata().clone();
         let mut source = Source {
             path: write.model.clone(),
             open: None,
@@ -252,7 +253,7 @@ impl OnDevice for WriteOn<'_> {
             let given = source.tensor(name)?;
             write.tensor::<B>(name, given, stored, &device, &mut reversal, &mut problems)
         };
-        save_streamed::<CommandError>(folder, shards, &metadata, data)?;
+        save_streamed::<CommandError>(folder, shards, &write.metadata, data)?;
         match problems.is_empty() {
             true => Ok(reversal),
             false => Err(MergeError::Layers(problems).into()),
