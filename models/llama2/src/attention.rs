@@ -1,9 +1,8 @@
 use crate::{LlamaConfig, LlamaContext};
 use bone::BoneLinear;
-use bone_lm::Backend;
+use bone_lm::{Backend, attention};
 use burn::module::Module;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Tensor, module::attention};
+use burn::tensor::Tensor;
 
 /// Grouped-query self-attention with rotary positions.
 #[derive(Module, Debug)]
@@ -93,18 +92,11 @@ impl<B: Backend> Attention<B> {
             .mask
             .clone()
             .map(|mask| mask.expand([batch, self.heads, len, keys]));
-        let options = AttentionModuleOptions {
-            // A mask says all there is to say, and from a single token nothing is hidden.
-            is_causal: mask.is_none() && len > 1,
-            ..Default::default()
-        };
         let mixed = attention(
             query,
             self.to_query_heads(key),
             self.to_query_heads(value),
             mask,
-            None,
-            options,
         );
         let mixed = mixed
             .swap_dims(1, 2)

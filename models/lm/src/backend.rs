@@ -106,6 +106,20 @@ pub trait Backend: bone::Backend {
         reference::tanh_backward::<Self>(output, grad)
     }
 
+    /// `softmax(x)` over the last dimension.
+    fn softmax_last(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::softmax_last::<Self>(input)
+    }
+
+    /// The backward of [`softmax_last`](Backend::softmax_last), whose result was `output`:
+    /// `output · (grad − Σ grad · output)`.
+    fn softmax_last_backward(
+        output: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::softmax_last_backward::<Self>(output, grad)
+    }
+
     /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.
     fn grouped_norm(
         input: FloatTensor<Self>,

@@ -1,6 +1,7 @@
 //! What every language model of the workspace shares: the [`CausalLm`] trait that the training
 //! loop and generation are written against, checkpoints, tokenizers and sampling.
 
+mod attention;
 pub mod backend;
 mod causal_lm;
 pub mod checkpoint;
@@ -15,6 +16,7 @@ pub mod sampling;
 pub mod tokenizer;
 mod weights;
 
+pub use attention::{attention, softmax};
 pub use backend::Backend;
 pub use backend::Gate;
 pub use bone::weights::named_weights;

@@ -22,7 +22,7 @@ impl<B: Backend> RmsNorm<B> {
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
         let weight = self.weight.val().cast(hidden.dtype());
         let mean = hidden.clone().square().mean_dim(D - 1);
-        // Not `recip`: burn-ndarray's has 14 bits.
+        // Not `recip`: burn-ndarray's has 12 bits.
         hidden * mean.add_scalar(self.epsilon).powf_scalar(-0.5) * weight.unsqueeze()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{CPU, on_trial};
 use bone::{AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
-use bone_lm::{Gate, cross_entropy, gated, layer_norm, tanh};
+use bone_lm::{Gate, attention, cross_entropy, gated, layer_norm, tanh};
 use bone_rwkv6::{Form, TokenMix, Wkv6, wkv6};
 use bone_train::device::{OnDevice, on_device};
 use bone_train::models::ModelBackend;
@@ -23,6 +23,7 @@ impl OnDevice for Operations {
         let mut found = Vec::new();
         layers::<B>(&device, &mut found);
         norms::<B>(&device, &mut found);
+        attended::<B>(&device, &mut found);
         token_shift::<B>(&device, &mut found);
         recurrence::<B>(&device, &mut found);
         found
@@ -162,6 +163,18 @@ fn norms<B: ModelBackend>(device: &B::Device, found: &mut Named) {
     }
     for (name, param) in [("weight", &weight), ("bias", &bias)] {
         found.push((name, values(param.val().grad(&grads).expect("tracked"))));
+    }
+}
+
+fn attended<B: ModelBackend>(device: &B::Device, found: &mut Named) {
+    let heads = |frequency| wave::<B, 4>([2, 3, 17, 8], frequency, device);
+    let inputs = [heads(0.3), heads(0.5), heads(0.8)];
+    let [query, key, value] = inputs.clone();
+    let output = attention(query * 4.0, key, value, None);
+    found.push(("attention", values(output.clone())));
+    let grads = output.powi_scalar(3).sum().backward();
+    for tensor in &inputs {
+        found.push(("attention", values(tensor.grad(&grads).expect("tracked"))));
     }
 }
 

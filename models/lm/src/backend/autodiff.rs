@@ -55,6 +55,15 @@ fn tanh_backward<B: Backend>(
     [grad.map(|grad| B::tanh_backward(output, grad))]
 }
 
+fn softmax_last_backward<B: Backend>(
+    output: FloatTensor<B>,
+    grads: [Option<FloatTensor<B>>; 1],
+    _wants: [bool; 1],
+) -> [Option<FloatTensor<B>>; 1] {
+    let [grad] = grads;
+    [grad.map(|grad| B::softmax_last_backward(output, grad))]
+}
+
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         let (values, place) = take_values::<B, C>(logits);
@@ -79,6 +88,13 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn tanh(input: FloatTensor<Self>) -> FloatTensor<Self> {
         let output = B::tanh(input.primitive.clone());
         let (saved, backward) = (output.clone(), tanh_backward::<B>);
+        let [output] = record::<B, C, _, 1, 1>([Some(&input)], [output], saved, backward);
+        output
+    }
+
+    fn softmax_last(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        let output = B::softmax_last(input.primitive.clone());
+        let (saved, backward) = (output.clone(), softmax_last_backward::<B>);
         let [output] = record::<B, C, _, 1, 1>([Some(&input)], [output], saved, backward);
         output
     }

@@ -74,7 +74,7 @@ fn normalised<B: Backend>(
     let x = grouped(input, groups);
     let centred = x.clone() - x.mean_dim(2);
     let variance = centred.clone().square().mean_dim(2);
-    // Not `recip`: burn-ndarray's has 14 bits.
+    // Not `recip`: burn-ndarray's has 12 bits.
     let factor = variance.add_scalar(epsilon).powf_scalar(-0.5);
     (centred * factor.clone(), factor)
 }
@@ -145,6 +145,20 @@ pub(super) fn tanh_backward<B: Backend>(
     let shape = output.shape();
     let slope = flat::<B>(output).square().neg().add_scalar(1.0);
     B::float_reshape(primitive(flat::<B>(grad) * slope), shape)
+}
+
+pub(super) fn softmax_last<B: Backend>(input: FloatTensor<B>) -> FloatTensor<B> {
+    let last = input.shape().num_dims() - 1;
+    B::softmax(input, last)
+}
+
+pub(super) fn softmax_last_backward<B: Backend>(
+    output: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let last = output.shape().num_dims() - 1;
+    let along = B::float_sum_dim(B::float_mul(grad.clone(), output.clone()), last);
+    B::float_mul(output, B::float_sub(grad, along))
 }
 
 /// As one row.
