@@ -1,0 +1,47 @@
+//! What the fuzz targets share: bytes go through files, as a user's do.
+
+use bone::saved::Scan;
+use bone::{BlockAxis, bare};
+use bone_files::Checkpoint;
+use std::path::Path;
+
+/// Longest message that a file may cause, in bytes.
+const LONGEST: usize = 1 << 20;
+
+/// Reads every tensor of a checkpoint that opens.
+pub fn read_all(opened: Result<Checkpoint, impl std::fmt::Display>) {
+    let checkpoint = match opened {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => return bounded(error),
+    };
+    let names: Vec<String> = checkpoint.tensors().map(|(name, _)| name.into()).collect();
+    for name in names {
+        let info = checkpoint.get(&name).expect("listed");
+        let elements: usize = info.shape.iter().product();
+        // A type that burn does not have is an error.
+        if let Ok(data) = checkpoint.data(&name) {
+            assert_eq!(data.num_elements(), elements, "{name}");
+        }
+    }
+}
+
+/// Reads a file as an adapter in one file, as it stands and told what it is.
+pub fn read_bare(path: &Path) {
+    let kinds = [
+        None,
+        Some(bare::Kind::Miss),
+        Some(bare::Kind::Bone(BlockAxis::Input)),
+        Some(bare::Kind::Bone(BlockAxis::Output)),
+    ];
+    for kind in kinds {
+        if let Err(error) = bare::scan(path, kind).and_then(Scan::finish) {
+            bounded(error);
+        }
+    }
+}
+
+/// An error a person can read.
+pub fn bounded(error: impl std::fmt::Display) {
+    let message = error.to_string();
+    assert!(!message.is_empty() && message.len() < LONGEST);
+}

@@ -1,0 +1,282 @@
+//! Every method on every architecture goes through the same: it starts as the base, only it trains,
+//! what is saved comes back, merged is adapted, and each format holds it or refuses it by name.
+
+use bone::saved::{Keep, SavedAdapter, Scan};
+use bone::{
+    AdapterConfig, BlockAxis, FileError, LoraConfig, LoraStart, Selection, SvdMethod, Targets,
+    Variant, bare, peft, visit_linears,
+};
+use bone_llama2::Llama;
+use bone_lm::CausalLm;
+use bone_lm::generate::token_tensor;
+use bone_rwkv6::Rwkv6;
+use bone_tests::replay::B;
+use bone_tests::{fixtures, max_difference};
+use burn::backend::Flex;
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const RANK: usize = 4;
+
+fn methods() -> Vec<Variant> {
+    let lora = |start| {
+        Variant::Lora(LoraConfig {
+            alpha: 8.0,
+            rslora: false,
+            start,
+        })
+    };
+    vec![
+        Variant::Bone(BlockAxis::Output),
+        Variant::Bone(BlockAxis::Input),
+        Variant::Miss,
+        Variant::MissMini { width: 4 },
+        lora(LoraStart::Random),
+        lora(LoraStart::Pissa(SvdMethod::Exact)),
+        lora(LoraStart::Olora),
+    ]
+}
+
+/// A model without an adapter, and what a test asks of one.
+struct Base<M> {
+    model: M,
+    /// Path, inputs, outputs of every linear layer.
+    layers: Vec<(String, usize, usize)>,
+    /// Every linear layer's weight, `[out, in]`.
+    weights: BTreeMap<String, TensorData>,
+}
+
+impl<M: CausalLm<B>> Base<M> {
+    fn new(model: M) -> Self {
+        let (mut layers, mut weights) = (Vec::new(), BTreeMap::new());
+        visit_linears::<B, _>(&model, |path, layer| {
+            let [d_input, d_output] = layer.dims();
+            layers.push((path.to_string(), d_input, d_output));
+            weights.insert(path.to_string(), layer.weight.val().transpose().into_data());
+        });
+        Self {
+            model,
+            layers,
+            weights,
+        }
+    }
+
+    fn fresh(&self, config: &AdapterConfig) -> M {
+        let model = bone::attach::<B, _>(self.model.clone(), config).expect("fits");
+        bone::freeze_base::<B, _>(model)
+    }
+
+    fn read(&self, scan: Result<Scan, FileError>) -> M {
+        let scan = scan.expect("whole");
+        scan.put_on::<B, _>(self.model.clone()).expect("fits").0
+    }
+}
+
+fn logits<M: CausalLm<B>>(model: &M) -> Vec<f32> {
+    let tokens: Vec<u32> = (0..24).map(|i| (i * 37 + 5) % 97).collect();
+    let tokens = token_tensor(&tokens, 2, 12, &Default::default());
+    let data = model.forward(tokens).into_data();
+    data.iter::<f32>().collect()
+}
+
+/// Moves every parameter that trains.
+struct Train(usize);
+
+impl ModuleMapper<B> for Train {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        if !param.is_require_grad() {
+            return param;
+        }
+        self.0 += 1;
+        let first = self.0;
+        param.map(|tensor| {
+            let count = tensor.shape().num_elements();
+            let step = (0..count).map(|i| 0.05 * ((i + 7 * first) as f32 * 0.9).sin());
+            let step = TensorData::new(step.collect::<Vec<_>>(), tensor.shape());
+            let step = Tensor::from_data(step, &tensor.device());
+            (tensor + step).detach().require_grad()
+        })
+    }
+}
+
+/// Which parameters got a gradient.
+struct Gradients<'a> {
+    gradients: &'a <B as AutodiffBackend>::Gradients,
+    path: Vec<String>,
+    adapters: usize,
+}
+
+impl ModuleVisitor<B> for Gradients<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let path = self.path.join(".");
+        let grad = param.val().grad(self.gradients);
+        assert_eq!(grad.is_some(), param.is_require_grad(), "{path}");
+        let Some(grad) = grad else { return };
+        assert!(path.contains(".adapter."), "{path}");
+        let grad: Vec<f32> = grad.into_data().iter::<f32>().collect();
+        assert!(grad.iter().all(|g| g.is_finite()), "{path}");
+        // LoRA's A has none while B is zero.
+        self.adapters += usize::from(grad.iter().any(|g| *g != 0.0));
+    }
+}
+
+/// The name, for messages.
+fn name(variant: Variant) -> String {
+    format!("{variant:?}")
+}
+
+/// Every format with what comes of it: whether the method is held exactly.
+fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, variant: Variant) {
+    let (expected, what) = (logits(tuned), name(variant));
+    let folder = tempfile::tempdir().expect("a folder");
+    let same = |format: &str, model: &M, bound: f32| {
+        let off = max_difference(&logits(model), &expected);
+        assert!(off < bound, "{what} as {format}: {off}");
+    };
+    let refused = |format: &str, error: FileError| {
+        let error = error.to_string();
+        let saved = adapter.config.as_ref().expect("an adapter").variant;
+        let name = saved.name().trim_end_matches("-input");
+        assert!(error.contains(name), "{what} as {format}: {error}");
+    };
+
+    // PEFT's folder holds everything.
+    let path = folder.path().join("peft");
+    peft::write(adapter, None, &path).expect("held");
+    same("PEFT", &base.read(peft::scan(&path)), 1e-4);
+
+    // RWKV-PEFT's names, in either kind of file.
+    let bare_names = matches!(variant, Variant::Bone(_) | Variant::Miss);
+    let kind = match variant {
+        Variant::Bone(axis) => bare::Kind::Bone(axis),
+        _ => bare::Kind::Miss,
+    };
+    type Write = fn(&SavedAdapter, &Path) -> Result<(), FileError>;
+    let writers: [(&str, Write); 2] = [
+        ("adapter.pth", bare::write_pth),
+        ("adapter.safetensors", bare::write_safetensors),
+    ];
+    for (file, write) in writers {
+        let path = folder.path().join(file);
+        match write(adapter, &path) {
+            Ok(()) => {
+                assert!(bare_names, "{what}: written as {file}");
+                same(file, &base.read(bare::scan(&path, Some(kind))), 1e-6);
+            }
+            Err(error) => {
+                assert!(!bare_names, "{what}: {error}");
+                assert!(!path.exists(), "{what}");
+                refused(file, error);
+            }
+        }
+    }
+
+    // The LoRA that every tool serves.
+    let path = folder.path().join("lora");
+    match adapter.to_lora(&base.layers) {
+        Ok(lora) => {
+            peft::write(&lora, None, &path).expect("held");
+            same("LoRA", &base.read(peft::scan(&path)), 1e-4);
+        }
+        Err(error) => {
+            assert!(matches!(variant, Variant::Bone(_)), "{what}: {error}");
+            refused("LoRA", error);
+            let change = |layer: &str| -> Result<TensorData, FileError> {
+                let weight = &base.weights[layer];
+                let merged = adapter.merge::<Flex>(layer, weight.clone(), &Default::default());
+                let merged = merged.expect("finite");
+                let values = merged.iter::<f32>().zip(weight.iter::<f32>());
+                let values: Vec<f32> = values.map(|(merged, weight)| merged - weight).collect();
+                Ok(TensorData::new(values, weight.shape.clone()))
+            };
+            let (lora, lost) = adapter
+                .to_nearest_lora(Keep::Energy(1.0), change)
+                .expect("finite");
+            assert!(lost.overall < 1e-5, "{what}: {lost:?}");
+            peft::write(&lora, None, &path).expect("held");
+            same("nearest LoRA", &base.read(peft::scan(&path)), 1e-3);
+        }
+    }
+}
+
+fn lifecycle<M: CausalLm<B>>(base: &Base<M>, variant: Variant) {
+    let what = name(variant);
+    let targets = Targets::new(Selection::AllLinear);
+    let config = AdapterConfig::new(variant, RANK, targets);
+    let untouched = logits(&base.model);
+
+    let model = base.fresh(&config);
+    let off = max_difference(&logits(&model), &untouched);
+    assert!(off < 1e-5, "{what} does not start as the base: {off}");
+
+    // After a step, so that every factor of a product has a gradient.
+    let tuned = model.map(&mut Train(0));
+    let expected = logits(&tuned);
+    let off = max_difference(&expected, &untouched);
+    assert!(off > 1e-2, "{what} changes nothing: {off}");
+
+    let tokens = token_tensor(&[1, 2, 3, 4, 5, 6], 1, 6, &Default::default());
+    let gradients = tuned.forward(tokens).powi_scalar(2).mean().backward();
+    let mut seen = Gradients {
+        gradients: &gradients,
+        path: Vec::new(),
+        adapters: 0,
+    };
+    tuned.visit(&mut seen);
+    let tensors = config.variant.tensor_names().len();
+    let adapted = base.layers.len() - 1;
+    assert_eq!(seen.adapters, adapted * tensors, "{what}");
+
+    let adapter = SavedAdapter::of::<B, _>(&tuned, &config).expect("finite");
+    formats(base, &tuned, &adapter, variant);
+
+    let merged: M = bone::merge::<B, _>(tuned).expect("finite");
+    let off = max_difference(&logits(&merged), &expected);
+    assert!(off < 1e-4, "{what} merged: {off}");
+    visit_linears::<B, _>(&merged, |path, layer| {
+        let weight = base.weights[path].clone();
+        let alone = adapter.merge::<Flex>(path, weight, &Default::default());
+        let values = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
+        let alone = values(alone.expect("finite"));
+        let module = values(layer.weight.val().transpose().into_data());
+        let off = max_difference(&alone, &module);
+        assert!(off < 1e-6, "{what} {path}: {off}");
+    });
+    let back: M = bone::unmerge::<B, _>(merged).expect("invertible");
+    let off = max_difference(&logits(&back), &expected);
+    assert!(off < 1e-3, "{what} unmerged: {off}");
+    let detached: M = bone::detach::<B, _>(back);
+    let off = max_difference(&logits(&detached), &untouched);
+    assert!(off < 1e-3, "{what} taken off: {off}");
+}
+
+#[test]
+fn every_method_on_llama2() {
+    let folder = fixtures().join("llama-tiny");
+    let model = Llama::<B>::from_folder(&folder, &Default::default(), None).expect("loads");
+    let base = Base::new(model);
+    for variant in methods() {
+        lifecycle(&base, variant);
+    }
+}
+
+#[test]
+fn every_method_on_rwkv6() {
+    let folder = fixtures().join("rwkv6-tiny");
+    let model = Rwkv6::<B>::from_path(&folder, &Default::default(), None).expect("loads");
+    let base = Base::new(model);
+    for variant in methods() {
+        lifecycle(&base, variant);
+    }
+}
