@@ -13,7 +13,7 @@ use burn::backend::autodiff::{
 };
 use burn::tensor::backend::{AutodiffBackend, Backend as BurnBackend};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Shape, TensorMetadata};
+use burn::tensor::{Shape, Tensor, TensorMetadata};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -162,4 +162,20 @@ where
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     })
+}
+
+/// `Tensor::cat`, of tensors that may be on a graph which another thread's backward could tidy up.
+///
+/// burn-autodiff lets go of what is put together before the result is on the graph. Where nothing
+/// else refers to that graph, a backward that ends on another thread meanwhile takes it for unused
+/// and drops its first operations, and their gradients are lost without a word.
+///
+/// # Panics
+///
+/// As `Tensor::cat`.
+pub fn cat<B: BurnBackend, const D: usize>(tensors: Vec<Tensor<B, D>>, dim: usize) -> Tensor<B, D> {
+    let held = tensors.clone();
+    let whole = Tensor::cat(tensors, dim);
+    drop(held);
+    whole
 }

@@ -1,4 +1,5 @@
 use super::base_product;
+use crate::graph::cat;
 use crate::{Backend, LoraConfig, dropout};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -97,8 +98,8 @@ impl<B: Backend> Lora<B> {
         match &self.initial {
             None => [a, b],
             Some(initial) => [
-                Tensor::cat(vec![a, initial.lora_a.val()], 0),
-                Tensor::cat(vec![b, -initial.lora_b.val()], 1),
+                cat(vec![a, initial.lora_a.val()], 0),
+                cat(vec![b, -initial.lora_b.val()], 1),
             ],
         }
     }

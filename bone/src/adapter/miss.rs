@@ -1,4 +1,5 @@
 use super::base_product;
+use crate::graph::cat;
 use crate::{Backend, dropout};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -43,7 +44,7 @@ pub(super) fn shard_sum<B: Backend>(x: Tensor<B, 2>, r: usize) -> Tensor<B, 2> {
         // Not `pad`, which makes its zeros in the backend's default precision.
         let missing = [n, shards * r - d_input];
         let zeros = Tensor::zeros(missing, (&x.device(), x.dtype()));
-        Tensor::cat(vec![x, zeros], 1)
+        cat(vec![x, zeros], 1)
     };
     x.reshape([n, shards, r]).sum_dim(1).reshape([n, r])
 }

@@ -1,4 +1,5 @@
 use crate::LlamaConfig;
+use bone::graph::cat;
 use bone_lm::{Backend, Span};
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
@@ -63,7 +64,7 @@ impl<B: Backend> LlamaContext<B> {
         let second = x.narrow(3, half, half);
         let turned_first = first.clone() * self.cos.clone() - second.clone() * self.sin.clone();
         let turned_second = second * self.cos.clone() + first * self.sin.clone();
-        Tensor::cat(vec![turned_first, turned_second], 3)
+        cat(vec![turned_first, turned_second], 3)
     }
 }
 

@@ -8,6 +8,7 @@
 
 use super::{Wkv6, unbind};
 use crate::Backend;
+use bone::graph::cat;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// Tokens of a block: the pairs within one are formed for every channel.
@@ -45,7 +46,7 @@ impl Sizes {
         } else {
             let options = (&rows.device(), rows.dtype());
             let zeros = Tensor::zeros([batch, missing, width], options);
-            Tensor::cat(vec![rows, zeros], 1)
+            cat(vec![rows, zeros], 1)
         };
         rows.reshape([batch, blocks, block, heads, size])
             .permute([2, 0, 3, 1, 4])
@@ -134,7 +135,7 @@ pub(super) fn wkv6<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) 
         states.push(state.clone());
         state = left * state + added;
     }
-    let states = Tensor::cat(states, 1).reshape([all, size, size]);
+    let states = cat(states, 1).reshape([all, size, size]);
 
     let queries = by_block(r * decays(earlier).reshape([block, all, size]));
     let output = attention.permute([2, 0, 1]).matmul(values) + queries.matmul(states);

@@ -1,5 +1,6 @@
 use super::{LARGEST_DECAY, Wkv6, unbind};
 use crate::Backend;
+use bone::graph::cat;
 use burn::tensor::Tensor;
 
 /// The definition, token by token.
@@ -23,5 +24,5 @@ pub(super) fn wkv6<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) 
         output.push(y.reshape([batch, 1, width]));
         state = column(d) * state + kv;
     }
-    (Tensor::cat(output, 1), state)
+    (cat(output, 1), state)
 }
