@@ -5,13 +5,13 @@
 //! | `blocks.N.….bone` `[n, r, r]` | bone on the input axis, as RWKV-PEFT trains it |
 //! | `blocks.N.….bone` or `.disha`, `.miss_block` `[r, out]` | miss |
 //! | `blocks.N.….bone` `[out, r]` | bone on the output axis, RWKV-PEFT's oldest form |
-//! | `model.layers.N.….bone` `[n, r, r]` | bone on the output axis, as JL-er's first version has it |
+//! | `model.layers.N.….bone` `[n, r, r]` in safetensors | bone on the output axis, as JL-er's first version has it |
 //!
 //! Everything else in the file is a parameter held whole (`time_*`, `ln*`), or `time_state` alone.
 //! What a file of ours is, its header says as well. A file that could be either of two is refused
 //! until it is told which ([`Kind`]).
 
-use crate::saved::{Layout, Naming, SavedAdapter, Scan, is_state};
+use crate::saved::{Layout, Naming, SavedAdapter, Scan, is_state, uneven};
 use crate::{AdapterConfig, BlockAxis, FileError, Selection, Targets, Variant};
 use bone_files::Checkpoint;
 use std::collections::BTreeSet;
@@ -31,6 +31,26 @@ pub enum Kind {
     Bone(BlockAxis),
     /// Miss.
     Miss,
+}
+
+impl Kind {
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bone(BlockAxis::Output) => "bone on the output axis",
+            Self::Bone(BlockAxis::Input) => "bone on the input axis",
+            Self::Miss => "miss",
+        }
+    }
+
+    /// What an adapter of `variant` is; `None` where it is neither of these.
+    pub fn of(variant: Variant) -> Option<Self> {
+        match variant {
+            Variant::Bone(axis) => Some(Self::Bone(axis)),
+            Variant::Miss => Some(Self::Miss),
+            Variant::MissMini { .. } | Variant::Lora(_) => None,
+        }
+    }
 }
 
 /// The forms a file can have.
@@ -58,6 +78,9 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
     std::fs::metadata(path).map_err(crate::error::io(path))?;
     let file = Checkpoint::open_file(path).map_err(|error| format(error.reason()))?;
     let namings = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
+    if file.tensors().any(|(key, _)| Naming::is_pefts(key)) {
+        return Err(of_peft(path));
+    }
     let of = |naming: &Naming| file.tensors().any(|(key, _)| naming.split(key).is_some());
     let found: Vec<_> = namings.into_iter().filter(of).collect();
     let naming = match found[..] {
@@ -76,7 +99,7 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
         .filter_map(|(key, info)| Some((naming.split(key)?.0, &info.shape[..])))
         .collect();
     let said = file.metadata().get(VARIANT_KEY).map(String::as_str);
-    let form = form(&adapters, naming, said, kind).map_err(format)?;
+    let form = form(&adapters, naming, said, kind, file.is_pickled()).map_err(format)?;
     let (variant, rank) = match form {
         Form::Blocks(axis) => (Variant::Bone(axis), common(&adapters, 2)),
         Form::Flat => (Variant::Bone(BlockAxis::Output), common(&adapters, 1)),
@@ -84,7 +107,10 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
     };
     let rank = rank.map_err(format)?;
     let layers = adapters.iter().map(|(layer, _)| layer.to_string());
-    let targets = Targets::new(Selection::Names(layers.collect()));
+    let layers: Vec<String> = layers.collect();
+    let missing = uneven(layers.iter().map(String::as_str));
+    // Nothing but the other blocks says what should be there.
+    let targets = Targets::new(Selection::Names([&layers[..], &missing[..]].concat()));
     Scan::new(
         Layout {
             settings: path.to_path_buf(),
@@ -97,6 +123,24 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
         },
         &file,
     )
+}
+
+fn of_peft(path: &Path) -> FileError {
+    FileError::Format {
+        path: path.to_path_buf(),
+        reason: format!(
+            "its tensors are named as in a folder of PEFT's; name the folder, whose {} says what \
+             they are",
+            crate::peft::CONFIG_FILE
+        ),
+    }
+}
+
+/// Whether tensors of a file are named as an adapter's, whatever else is wrong with it.
+pub fn holds_adapter(file: &Checkpoint) -> bool {
+    let namings = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
+    file.tensors()
+        .any(|(key, _)| is_state(key) || namings.iter().any(|of| of.split(key).is_some()))
 }
 
 /// A file without adapters, which can be the initial states.
@@ -118,6 +162,7 @@ fn form(
     naming: Naming,
     said: Option<&str>,
     kind: Option<Kind>,
+    is_pickled: bool,
 ) -> Result<Form, String> {
     let ranks: BTreeSet<usize> = adapters.iter().map(|(_, shape)| shape.len()).collect();
     let ask = |what: &str, choices: &str| {
@@ -131,6 +176,14 @@ fn form(
         Some("miss") => Some(Kind::Miss),
         _ => None,
     };
+    if let (Some(said), Some(kind)) = (said, kind)
+        && said != kind
+    {
+        return Err(format!(
+            "it says itself that it holds {}; leave --block-axis out",
+            said.name()
+        ));
+    }
     match (
         ranks.iter().copied().collect::<Vec<_>>()[..].as_ref(),
         kind.or(said),
@@ -143,7 +196,8 @@ fn form(
             let all = |prefix: &str| adapters.iter().all(|(layer, _)| layer.starts_with(prefix));
             match naming == Naming::BARE_BONE {
                 true if all("blocks.") => Ok(Form::Blocks(BlockAxis::Input)),
-                true if all("model.layers.") => Ok(Form::Blocks(BlockAxis::Output)),
+                // JL-er's are safetensors; a `.pth` under these names is no tool's.
+                true if all("model.layers.") && !is_pickled => Ok(Form::Blocks(BlockAxis::Output)),
                 _ => ask(
                     "which axis of the weight their blocks lie on",
                     "output or input",

@@ -138,7 +138,7 @@ pub enum FileError {
         problems: Vec<String>,
     },
     /// The module has nothing to save, or several kinds of adapter that one folder cannot hold.
-    #[error("cannot be saved as one adapter folder: {0}")]
+    #[error("this adapter cannot be held so: {0}")]
     NotOneAdapter(String),
     /// The adapter in the file cannot be attached.
     #[error("{path}: {source}")]

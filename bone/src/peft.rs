@@ -23,6 +23,7 @@ mod config;
 mod scan;
 mod write;
 
+pub use config::own_type;
 pub use scan::{open, scan};
 pub use write::write;
 pub(crate) use write::{replace, safetensors};

@@ -9,6 +9,7 @@ use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+mod complete;
 mod merge;
 mod naming;
 mod of_module;
@@ -17,6 +18,7 @@ mod scan;
 mod to_lora;
 mod whole;
 
+pub(crate) use complete::uneven;
 pub(crate) use naming::Naming;
 pub(crate) use scan::Layout;
 pub use scan::Scan;

@@ -40,6 +40,30 @@ impl Entry for String {
     }
 }
 
+impl Entry for serde_json::Value {
+    fn read<'de, A: MapAccess<'de>>(_name: &str, map: &mut A) -> Result<Self, A::Error> {
+        map.next_value()
+    }
+}
+
+/// Reads a JSON object that holds no name twice, which others might read another way.
+///
+/// # Errors
+///
+/// It is no such object; all names that occur twice are listed.
+pub fn json_object(json: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    let entries: Entries<serde_json::Value> =
+        serde_json::from_slice(json).map_err(|error| format!("not a JSON object: {error}"))?;
+    let twice = entries.duplicates();
+    match twice.is_empty() {
+        true => Ok(entries.0.into_iter().collect()),
+        false => {
+            let twice: Vec<_> = twice.iter().map(ToString::to_string).collect();
+            Err(twice.join("; "))
+        }
+    }
+}
+
 /// A JSON object in the order written, with names that occur twice kept.
 pub(super) struct Entries<T>(pub(super) Vec<(String, T)>);
 

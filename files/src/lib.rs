@@ -27,6 +27,7 @@ pub use safetensors::Dtype;
 
 pub use error::{CheckpointError, FileProblem, Lines, Problem};
 pub use folder::{MAX_JSON_BYTES, read_small};
+pub use header::json_object;
 pub use index::resolve;
 pub use pth::{PthProblem, save_pth};
 pub use writer::{Planned, SaveError, Writer, file_dtype, save, save_streamed};
@@ -71,6 +72,7 @@ pub struct Checkpoint {
     maps: Vec<bytes::Bytes>,
     tensors: BTreeMap<String, TensorInfo>,
     metadata: BTreeMap<String, String>,
+    pickled: bool,
 }
 
 impl Checkpoint {
@@ -208,6 +210,7 @@ impl Checkpoint {
             maps: Vec::new(),
             tensors: BTreeMap::new(),
             metadata: BTreeMap::new(),
+            pickled: false,
         }
     }
 
@@ -241,7 +244,10 @@ impl Checkpoint {
         })?;
         let index = self.files.len();
         let parsed = match pth::is_pth(&map) {
-            Ok(true) => pth::parse(&map, index),
+            Ok(true) => {
+                self.pickled = true;
+                pth::parse(&map, index)
+            }
             Ok(false) => header::parse(&map, index),
             Err(problem) => Err(vec![problem.into()]),
         };
@@ -279,6 +285,11 @@ impl Checkpoint {
     /// The files the tensors are in.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// Whether a file of it is `torch.save`'s, and not safetensors.
+    pub fn is_pickled(&self) -> bool {
+        self.pickled
     }
 
     /// The free-form strings in the files' headers.

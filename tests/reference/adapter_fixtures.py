@@ -80,6 +80,7 @@ def stir(model, seed):
 @torch.no_grad()
 def peft_case(out, name, config, seed, case, converted=False):
     folder = out / name
+    torch.manual_seed(seed)
     model = peft.get_peft_model(llama.load(LLAMA), config).eval()
     start = out / "start"
     if converted:

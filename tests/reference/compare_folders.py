@@ -17,9 +17,8 @@ def differences(made, committed):
     """One line for each file of `made` that `committed` lacks or has otherwise, and for extra files."""
     found = []
     for folder in sorted(p for p in made.iterdir() if p.is_dir()):
-        here = {p.name for p in folder.iterdir()}
         other = committed / folder.name
-        there = {p.name for p in other.iterdir()} if other.is_dir() else set()
+        here, there = files(folder), files(other)
         found += [f"{folder.name}/{name}: not in {committed}" for name in sorted(here - there)]
         found += [f"{folder.name}/{name}: not made by the script" for name in sorted(there - here)]
         for name in sorted(here & there):
@@ -27,6 +26,11 @@ def differences(made, committed):
             if a.read_bytes() != b.read_bytes():
                 found += [f"{folder.name}/{name}: {line}" for line in file_differences(a, b)]
     return found
+
+
+def files(folder):
+    """Paths in `folder` of the files in it, at any depth; none where there is no folder."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
 def file_differences(a, b):

@@ -147,7 +147,7 @@ fn each_merges_into_what_it_does_there() {
         let out = place.path().join("merged");
         let mut args = MergeArgs::new(case.model(), case.adapter(), out.clone(), "cpu");
         args.block_axis = match case.text("block_axis") {
-            "input" => Some(bone_train::commands::AxisWord::Input),
+            "input" => Some(bone_train::config::AxisWord::Input),
             _ => None,
         };
         merge(&args).unwrap_or_else(|error| panic!("{}: {error}", case.name));
@@ -195,4 +195,37 @@ fn pefts_runs_are_reproduced() {
         // Singular vectors may have either sign, which changes neither losses nor norms.
         retrain::<B, _>(model, &run, PLAIN, TOLERANCE, &device);
     }
+}
+
+/// PEFT trains an embedding apart from the head that it is in the base; no model of ours holds both.
+#[test]
+fn an_embedding_that_peft_untied_is_refused() {
+    let tied = fixtures().join("llama-tiny-tied");
+    let model = Llama::<Flex>::from_folder(&tied, &Default::default(), None).expect("loads");
+    let targets = Targets::new(Selection::names(["q_proj"]));
+    let config = AdapterConfig::new(Variant::Miss, 4, targets);
+    let model = bone::attach::<Flex, _>(model, &config).expect("fits");
+    let contents = bone::saved::Contents {
+        adapter: Some(config),
+        full: ["model.embed_tokens.weight".to_owned()].into(),
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    peft::save::<Flex, _>(&model, contents, None, folder.path()).expect("written");
+    let base = bone::detach::<Flex, _>(model);
+    // As one of ours it belongs to both.
+    peft::load::<Flex, _>(base.clone(), folder.path()).expect("fits");
+    let path = folder.path().join(peft::CONFIG_FILE);
+    let text = std::fs::read_to_string(&path).expect("read");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["peft_type"] = "MISS".into();
+    config["modules_to_save"] = serde_json::json!(["embed_tokens"]);
+    let fields = config.as_object_mut().expect("an object");
+    fields.remove("parameters_to_save").expect("ours");
+    std::fs::write(&path, config.to_string()).expect("written");
+    let error = peft::load::<Flex, _>(base, folder.path()).expect_err("untied");
+    let error = error.to_string();
+    assert!(
+        error.contains("embed_tokens.weight: this model's head"),
+        "{error}"
+    );
 }

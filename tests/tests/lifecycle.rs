@@ -173,6 +173,11 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
             Ok(()) => {
                 assert!(bare_names, "{what}: written as {file}");
                 same(file, &base.read(bare::scan(&path, Some(kind))), 1e-6);
+                // Or it asks; it is never taken for something else.
+                match bare::scan(&path, None) {
+                    Ok(scan) => same(file, &base.read(Ok(scan)), 1e-6),
+                    Err(error) => assert!(error.to_string().contains("--block-axis"), "{error}"),
+                }
             }
             Err(error) => {
                 assert!(!bare_names, "{what}: {error}");

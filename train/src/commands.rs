@@ -17,7 +17,6 @@ pub mod merge;
 mod precision;
 pub mod train;
 
-pub use adapter::AxisWord;
 pub use error::CommandError;
 
 /// Prints to stdout, which may be a pipe whose reader has gone: nobody is left to tell then.

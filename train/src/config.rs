@@ -30,7 +30,7 @@ pub use error::{ConfigError, Problem};
 pub use read::resolve;
 pub use settings::{Flags, Origin, RawConfig, TrainArgs};
 pub use value::{Layers, Parts};
-pub use words::{DtypeChoice, Init, MethodName};
+pub use words::{AxisWord, DtypeChoice, Init, MethodName};
 
 /// Memory that a chunk of logits takes, where `head_chunk` is not given.
 const CHUNK_BYTES: usize = 64 << 20;

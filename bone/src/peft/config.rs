@@ -9,6 +9,7 @@ mod tests;
 mod write;
 
 pub(super) use read::from_json;
+pub use write::own_type;
 pub(super) use write::to_json;
 
 /// Ending of the types that hold values which PEFT's configuration has no place for and would

@@ -51,6 +51,11 @@ impl Naming {
         }
     }
 
+    /// Whether a tensor is named as PEFT names those of its folders.
+    pub(crate) fn is_pefts(key: &str) -> bool {
+        key.starts_with(PEFT)
+    }
+
     /// A tensor of a layer's adapter.
     pub(crate) fn key(&self, layer: &str, tensor: &str) -> String {
         let known = self.endings.iter().find(|(ours, _)| *ours == tensor);

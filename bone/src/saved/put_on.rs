@@ -94,7 +94,7 @@ impl Scan {
         if let Some(config) = self.saved.config.clone() {
             self.check_layers(layers, &config)?;
         }
-        self.check_full(parameters);
+        self.check_full(layers, parameters);
         if self.problems.is_empty() {
             return Ok(());
         }
@@ -176,7 +176,7 @@ impl Scan {
     }
 
     /// Whether the parameters held whole are the model's, and all that must be there are.
-    fn check_full(&mut self, infos: &BTreeMap<String, Info>) {
+    fn check_full(&mut self, places: &[Place], infos: &BTreeMap<String, Info>) {
         let naming = self.saved.naming;
         let mut problems = Vec::new();
         for (name, data) in &self.saved.full {
@@ -199,6 +199,19 @@ impl Scan {
             if inside.peek().is_none() {
                 problems.push(format!("modules_to_save: the model has no module {entry}"));
             }
+            let inside: Vec<_> = inside.collect();
+            let linears: BTreeSet<_> = places.iter().map(|place| place.path.as_str()).collect();
+            let shared = inside.iter().filter(|name| {
+                let is_matrix = infos[**name].shape.len() == 2;
+                is_matrix && whole::may_be_the_head(name, &linears)
+            });
+            problems.extend(shared.map(|name| {
+                format!(
+                    "{}: this model's head is its embedding, and PEFT trained the two apart; \
+                     nothing holds that",
+                    naming.full_key(name)
+                )
+            }));
             wanted.extend(inside);
         }
         let missing = wanted

@@ -2,7 +2,7 @@
 
 use super::{Contents, Naming, SavedAdapter, as_f32, is_state};
 use crate::weights::is_finite;
-use crate::{AdapterConfig, BlockAxis, FileError, Variant};
+use crate::{AdapterConfig, BlockAxis, FileError, Selection, Variant};
 use bone_files::Checkpoint;
 use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +91,13 @@ impl Scan {
             let name = match (adapter, full) {
                 (Some((layer, _)), _) => layer,
                 (None, Some(name)) => name,
+                (None, None) if is_of_base(key) => {
+                    scan.problems.push(format!(
+                        "{key}: a weight of the base, which PEFT saves along unless told \
+                         save_embedding_layers=False; save it anew, or take it out"
+                    ));
+                    continue;
+                }
                 (None, None) => {
                     scan.problems
                         .push(format!("{key}: unknown tensor; {unknown}"));
@@ -177,6 +184,55 @@ impl Scan {
         }
     }
 
+    /// Whether a layer or parameter has a name like this.
+    pub fn any_name(&self, is: impl Fn(&str) -> bool) -> bool {
+        let saved = &self.saved;
+        let names = saved.layers.keys().chain(saved.full.keys());
+        names.chain(&self.spoilt).any(|name| is(name))
+    }
+
+    /// With every layer, parameter and target called what `name` makes of it, for a model whose
+    /// modules another tool calls otherwise. A pattern of targets becomes the layers there are.
+    pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
+        fn keys<V>(
+            map: BTreeMap<String, V>,
+            name: &impl Fn(&str) -> String,
+        ) -> BTreeMap<String, V> {
+            let renamed = map.into_iter();
+            renamed.map(|(key, value)| (name(&key), value)).collect()
+        }
+        let saved = &mut self.saved;
+        saved.layers = keys(std::mem::take(&mut saved.layers), &name);
+        saved.full = keys(std::mem::take(&mut saved.full), &name);
+        saved.modules = saved.modules.iter().map(|end| name(end)).collect();
+        self.spoilt = self.spoilt.iter().map(|path| name(path)).collect();
+        if let Some(config) = &mut saved.config {
+            let selection = |selection: &Selection| match selection {
+                Selection::AllLinear => Selection::AllLinear,
+                Selection::Names(names) => {
+                    Selection::Names(names.iter().map(|end| name(end)).collect())
+                }
+                Selection::Regex(_) => Selection::Names(saved.layers.keys().cloned().collect()),
+            };
+            let targets = &mut config.targets;
+            // What a pattern excludes is not among the layers there are.
+            targets.exclude = match &targets.exclude {
+                Some(Selection::Regex(_)) => {
+                    targets.modules = Selection::Names(saved.layers.keys().cloned().collect());
+                    None
+                }
+                exclude => exclude.as_ref().map(selection),
+            };
+            targets.modules = selection(&targets.modules);
+        }
+        self
+    }
+
+    /// As [`SavedAdapter::stands_on_residual`].
+    pub fn stands_on_residual(&self) -> bool {
+        self.saved.stands_on_residual()
+    }
+
     /// What it holds, without the values.
     pub fn contents(&self) -> Contents {
         self.saved.contents()
@@ -196,6 +252,10 @@ impl Scan {
         if saved.layers.is_empty() && saved.full.is_empty() && problems.is_empty() {
             problems.push("it holds no tensors".into());
         }
+        // What is spoilt is not missing.
+        if problems.is_empty() {
+            problems = saved.incomplete();
+        }
         match problems.is_empty() {
             true => Ok(saved),
             false => Err(FileError::Mismatch {
@@ -204,6 +264,17 @@ impl Scan {
             }),
         }
     }
+}
+
+/// Whether PEFT puts such a tensor beside adapters without being asked: those of the layers that
+/// tokens go in and out by.
+fn is_of_base(key: &str) -> bool {
+    let ends = [
+        "embed_tokens.weight",
+        "lm_head.weight",
+        ".base_layer.weight",
+    ];
+    Naming::is_pefts(key) && ends.iter().any(|end| key.ends_with(end))
 }
 
 /// A shape whose sizes are known as far as the rank goes: `None` is any.

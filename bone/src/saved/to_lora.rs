@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// How much of a change a LoRA keeps, where it cannot keep all.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Keep {
-    /// So many directions of every layer.
+    /// So many directions of every layer, or all it has.
     Rank(usize),
     /// So many that every layer keeps this share of the squares of its change's entries, above 0
     /// and at most 1.
@@ -123,10 +123,7 @@ impl SavedAdapter {
             if worst.as_ref().is_none_or(|(_, most)| of_layer > *most) {
                 worst = Some((layer.clone(), of_layer));
             }
-            rank = rank.max(match keep {
-                Keep::Rank(rank) => rank,
-                Keep::Energy(_) => kept,
-            });
+            rank = rank.max(kept);
             found.insert(layer.clone(), (parts, kept));
         }
         // One folder has one rank: what needs less is filled up with zeros.

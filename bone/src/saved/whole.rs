@@ -17,6 +17,13 @@ pub(crate) fn lies_in(name: &str, entry: &str) -> bool {
     modules_of(name).any(|module| module.ends_with(entry))
 }
 
+/// Whether the matrix `name` may be an embedding that is the head as well: it is no linear layer's,
+/// and none of the linear layers is a head.
+pub(crate) fn may_be_the_head(name: &str, linears: &BTreeSet<&str>) -> bool {
+    let module = name.rsplit_once('.').map_or("", |(module, _)| module);
+    !linears.contains(module) && !HEADS.iter().any(|head| linears.contains(head))
+}
+
 /// Splits the parameters `full` into modules, by path, and single parameters.
 ///
 /// PEFT takes whole modules, and every module whose path ends in an entry. It does not tie what it
@@ -34,11 +41,11 @@ pub(crate) fn split<B: Backend, M: Module<B>>(
     visit_linears::<B, M>(module, |path, _| {
         linears.insert(path.to_string());
     });
-    let has_head = HEADS.iter().any(|head| linears.contains(*head));
+    let linears: BTreeSet<_> = linears.iter().map(String::as_str).collect();
     let can_be_the_head = |path: &str| {
         let inside = |name: &str| name.rsplit_once('.').is_some_and(|(of, _)| of == path);
-        let matrix = all.iter().any(|(name, rank)| *rank == 2 && inside(name));
-        !has_head && matrix && !linears.contains(path)
+        let mut matrices = all.iter().filter(|(name, rank)| *rank == 2 && inside(name));
+        matrices.any(|(name, _)| may_be_the_head(name, &linears))
     };
     let is_module = |path: &str| {
         !can_be_the_head(path)

@@ -3,6 +3,7 @@ use bone_lm::Part;
 use bone_lm::checkpoint::Checkpoint;
 use std::collections::BTreeMap;
 
+mod agreement;
 mod file;
 mod shapes;
 

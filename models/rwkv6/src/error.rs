@@ -28,6 +28,14 @@ pub enum Rwkv6Error {
         /// One line a tensor.
         problems: Vec<String>,
     },
+    /// `config.json` tells of another model than the tensors beside it; all of it is listed.
+    #[error("{} contradicts the tensors beside it:{}", path.display(), list(problems))]
+    Contradicted {
+        /// The file.
+        path: PathBuf,
+        /// One line a field.
+        problems: Vec<String>,
+    },
     /// The weights' files are unusable.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -45,13 +45,17 @@ impl<B: Backend> Rwkv6<B> {
     ///
     /// # Errors
     ///
-    /// [`Rwkv6Error`]; all tensors that are missing, left over or misshapen in one.
+    /// [`Rwkv6Error`]; all tensors that are missing, left over or misshapen in one, all fields of a
+    /// folder's `config.json` that contradict them in another.
     pub fn from_path(
         path: &Path,
         device: &B::Device,
         dtype: Option<FloatDType>,
     ) -> Result<Self, Rwkv6Error> {
         let checkpoint = Checkpoint::open_path(path)?;
+        if path.is_dir() {
+            Rwkv6Config::from_checkpoint(&checkpoint)?.agrees_with(path)?;
+        }
         Self::from_checkpoint(&checkpoint, device, dtype)
     }
 

@@ -1,9 +1,8 @@
 //! The adapter in a folder a person names: finding it, and putting it on a model.
 
 use super::CommandError;
-use crate::models::ModelInfo;
+use crate::models::{ModelInfo, is_hugging_face, path_of};
 use crate::step::{TrainBackend, TrainModel};
-use bone::BlockAxis;
 use bone::bare::{self, Kind};
 use bone::peft::{self, CONFIG_FILE};
 use bone::saved::{Contents, SavedAdapter, Scan, is_state};
@@ -21,27 +20,6 @@ pub(super) const MODEL: &str = "model";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// All of these.
 pub(crate) const RESULTS: [&str; 3] = [ADAPTER, MODEL, CHECKPOINTS];
-
-/// What an adapter's file that does not say it may be told to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum AxisWord {
-    /// Bone on the output axis.
-    Output,
-    /// Bone on the input axis.
-    Input,
-    /// Miss, which has no blocks.
-    None,
-}
-
-impl AxisWord {
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Self::Output => Kind::Bone(BlockAxis::Output),
-            Self::Input => Kind::Bone(BlockAxis::Input),
-            Self::None => Kind::Miss,
-        }
-    }
-}
 
 /// Where an adapter lies.
 enum At {
@@ -73,17 +51,43 @@ fn locate(path: &Path) -> Option<At> {
 ///
 /// There is no adapter, or none that can be read.
 pub(crate) fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, CommandError> {
-    match locate(path) {
-        Some(At::File(file)) => return Ok(bare::scan(&file, kind)?),
-        Some(At::Folder(folder)) => return Ok(peft::scan(&folder)?),
-        Some(At::PerhapsModel(file)) => {
-            if let Ok(scan) = bare::scan(&file, kind) {
-                return Ok(scan);
-            }
+    let scan = match locate(path) {
+        Some(At::File(file)) => bare::scan(&file, kind)?,
+        Some(At::Folder(folder)) => {
+            let scan = peft::scan(&folder)?;
+            agrees(&scan, &folder, kind)?;
+            scan
         }
-        None => {}
+        Some(At::PerhapsModel(file)) => bare::scan(&file, kind).map_err(|error| {
+            let opened = Checkpoint::open_file(&file);
+            match opened.is_ok_and(|opened| bare::holds_adapter(&opened)) {
+                true => error.into(),
+                false => no_adapter(path),
+            }
+        })?,
+        None => return Err(no_adapter(path)),
+    };
+    Ok(match scan.any_name(is_hugging_face) {
+        true => scan.renamed(path_of),
+        false => scan,
+    })
+}
+
+/// # Errors
+///
+/// A folder says itself what it holds, and was said to hold something else.
+fn agrees(scan: &Scan, folder: &Path, kind: Option<Kind>) -> Result<(), CommandError> {
+    let own = scan.contents().adapter.map(|config| config.variant);
+    match (own, kind) {
+        (Some(own), Some(kind)) if Kind::of(own) != Some(kind) => Err(CommandError::Path {
+            path: folder.join(CONFIG_FILE),
+            reason: format!(
+                "says itself that the adapter is {}; leave --block-axis out",
+                own.name()
+            ),
+        }),
+        _ => Ok(()),
     }
-    Err(no_adapter(path))
 }
 
 /// The tensors of the adapter at `path` as they lie in its file.
@@ -100,8 +104,13 @@ pub(super) fn tensors(path: &Path) -> Result<Checkpoint, CommandError> {
 }
 
 fn no_adapter(path: &Path) -> CommandError {
+    let path = path.to_path_buf();
+    if !path.exists() {
+        let reason = "there is no such file or folder".into();
+        return CommandError::Path { path, reason };
+    }
     CommandError::Path {
-        path: path.to_path_buf(),
+        path,
         reason: format!(
             "holds no adapter: there is no {CONFIG_FILE}; give an adapter's folder, the --out of a \
              training run, or a file of RWKV-PEFT's or JL-er's"

@@ -1,7 +1,8 @@
 //! `bone convert`: an adapter, or an RWKV6 model, in another tool's form.
 
 use super::CommandError;
-use super::adapter::{AxisWord, fit, open};
+use super::adapter::{fit, open};
+use crate::config::AxisWord;
 use crate::device::{self, Kind, OnDevice};
 use crate::models::{
     self, Architecture, ModelBackend, NewFolder, architecture, check_free, copy_companions,
@@ -24,7 +25,7 @@ pub struct ConvertArgs {
     /// What to make of it
     #[arg(long, value_name = "FORMAT")]
     pub to: Format,
-    /// The new folder or file
+    /// What to make: a new folder for peft and lora, and for a model's safetensors; else a new file
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
     /// The base model, where the conversion needs its sizes or weights
@@ -44,9 +45,9 @@ pub struct ConvertArgs {
 /// What something can be converted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A folder that PEFT reads
+    /// A folder that PEFT reads; of what PEFT does not have, a folder that it refuses by name
     Peft,
-    /// A folder that everything reads that serves LoRA
+    /// A folder that everything reads that serves LoRA, if nothing was trained whole beside it
     Lora,
     /// A file by torch.save, with RWKV's names
     RwkvPth,
@@ -87,13 +88,13 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
 fn check_new(out: &Path, to: Format) -> Result<(), CommandError> {
     match to {
         Format::Peft | Format::Lora => Ok(check_free(out)?),
-        Format::RwkvPth | Format::RwkvSafetensors if out.exists() && !out.is_dir() => {
-            Err(CommandError::Path {
+        Format::RwkvPth | Format::RwkvSafetensors => match out.exists() {
+            true => Err(CommandError::Path {
                 path: out.to_path_buf(),
                 reason: "is there already; name a new file".into(),
-            })
-        }
-        Format::RwkvPth | Format::RwkvSafetensors => Ok(()),
+            }),
+            false => Ok(()),
+        },
     }
 }
 
@@ -177,29 +178,27 @@ fn convert_adapter<B: bone::Backend>(
         .as_ref()
         .map(|base| base.path.to_string_lossy().into_owned());
     match args.to {
-        Format::Peft => peft::write(&saved, name.as_deref(), &args.out)?,
+        Format::Peft => write_folder(&saved, name.as_deref(), &args.out)?,
         Format::Lora => {
             let (lora, lost) = to_lora::<B>(args, &saved, base.as_ref(), device)?;
-            peft::write(&lora, name.as_deref(), &args.out)?;
+            write_folder(&lora, name.as_deref(), &args.out)?;
             let rank = lora.contents().adapter.map_or(0, |config| config.rank);
             return Ok(match lost {
                 None => format!("{kind} as a LoRA of rank {rank}, exactly"),
                 Some(Lost { overall, worst }) => {
                     let worst = worst.map_or(String::new(), |(layer, lost)| {
-                        format!(", {:.2} % at worst ({layer})", 100.0 * lost)
+                        format!(", {:.2} % at worst ({layer})", percent(lost))
                     });
                     format!(
                         "{kind} as a LoRA of rank {rank}: {:.2} % of the change's norm is \
                          lost{worst}",
-                        100.0 * overall
+                        percent(overall)
                     )
                 }
             });
         }
-        Format::RwkvPth => write_pth(&saved, &file(&args.out, "adapter.pth"))?,
-        Format::RwkvSafetensors => {
-            write_safetensors(&saved, &file(&args.out, "adapter.safetensors"))?
-        }
+        Format::RwkvPth => write_pth(&saved, &args.out)?,
+        Format::RwkvSafetensors => write_safetensors(&saved, &args.out)?,
     }
     Ok(format!(
         "{kind}: {} values",
@@ -207,12 +206,18 @@ fn convert_adapter<B: bone::Backend>(
     ))
 }
 
-/// A file as it is named, or of `name` inside a folder.
-fn file(out: &Path, name: &str) -> PathBuf {
-    match out.is_dir() {
-        true => out.join(name),
-        false => out.to_path_buf(),
+/// Writes PEFT's folder, and says so where PEFT will not read it.
+fn write_folder(saved: &SavedAdapter, base: Option<&str>, out: &Path) -> Result<(), CommandError> {
+    peft::write(saved, base, out)?;
+    if let Some(kind) = peft::own_type(saved) {
+        line!("its peft_type is {kind}: PEFT has no room for this, and refuses the folder");
     }
+    Ok(())
+}
+
+/// A share in percent, without a sign where rounding left one.
+fn percent(share: f64) -> f64 {
+    100.0 * share.max(0.0)
 }
 
 fn need<'a>(base: Option<&'a Base>, why: &str) -> Result<&'a Base, CommandError> {
@@ -291,7 +296,13 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
         }
         Format::RwkvPth => {
             let tensors: BTreeMap<_, _> = tensors().collect::<Result<_, CommandError>>()?;
-            save_pth(&file(&args.out, "model.pth"), &tensors)?;
+            save_pth(&args.out, &tensors)?;
+        }
+        Format::RwkvSafetensors if args.out.extension().is_some_and(|e| e == "safetensors") => {
+            return Err(CommandError::Usage(format!(
+                "--out: {} is to be a folder, of weights and tokenizer; name it without .safetensors",
+                args.out.display()
+            )));
         }
         Format::RwkvSafetensors => {
             let folder = NewFolder::create(&args.out)?;

@@ -3,7 +3,7 @@
 use super::adapter::{open, put_on};
 use super::precision;
 use super::{CommandError, say};
-use crate::config::DtypeChoice;
+use crate::config::{AxisWord, DtypeChoice};
 use crate::data::{Row, Template};
 use crate::device::{self, Kind, OnDevice};
 use crate::memory::check_weights;
@@ -24,15 +24,22 @@ pub struct GenerateArgs {
     /// The model: a Hugging Face folder, or RWKV's .pth or .safetensors
     #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
-    /// An adapter's folder, or the --out of a training run
-    #[arg(long, value_name = "DIR")]
+    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's
+    #[arg(long, value_name = "DIR|FILE")]
     pub adapter: Option<PathBuf>,
+    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none for
+    /// miss
+    #[arg(long, value_name = "AXIS", requires = "adapter")]
+    pub block_axis: Option<AxisWord>,
     /// auto, bytes, or a file: tokenizer.json, RWKV's vocabulary
     #[arg(long, value_name = "auto|bytes|FILE", default_value_t = TokenizerChoice::Auto)]
     pub tokenizer: TokenizerChoice,
     /// Text to continue; repeat it for several, which run as one batch
-    #[arg(long, value_name = "TEXT", required = true)]
+    #[arg(long, value_name = "TEXT", required_unless_present = "prompt_file")]
     pub prompt: Vec<String>,
+    /// A file whose whole text is a prompt; may be repeated, and come beside --prompt
+    #[arg(long, value_name = "FILE")]
+    pub prompt_file: Vec<PathBuf>,
     /// Put each prompt into a template as its instruction: alpaca, plain, or a file
     /// [default: the prompt as it is]
     #[arg(long, value_name = "NAME|FILE")]
@@ -130,13 +137,20 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
         }
     }
     let template = args.template.as_deref().map(Template::load).transpose()?;
-    let prompts: Vec<String> = args
-        .prompt
-        .iter()
+    let mut given = args.prompt.clone();
+    for path in &args.prompt_file {
+        let text = std::fs::read_to_string(path).map_err(|error| CommandError::Path {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        given.push(text);
+    }
+    let prompts: Vec<String> = given
+        .into_iter()
         .map(|prompt| match &template {
-            None => prompt.clone(),
+            None => prompt,
             Some(template) => template.prompt(&Row {
-                instruction: prompt.clone(),
+                instruction: prompt,
                 input: String::new(),
                 response: String::new(),
                 index: 0,
@@ -146,6 +160,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
     let request = Request {
         model: &args.model,
         adapter: args.adapter.as_deref(),
+        kind: args.block_axis.map(AxisWord::kind),
         tokenizer: &args.tokenizer,
         prompts: &prompts,
         sampling: args.sampling(),
@@ -177,6 +192,8 @@ pub struct Request<'a> {
     pub model: &'a Path,
     /// The adapter's folder.
     pub adapter: Option<&'a Path>,
+    /// What the adapter is, where its file does not say it.
+    pub kind: Option<bone::bare::Kind>,
     /// Which tokenizer.
     pub tokenizer: &'a TokenizerChoice,
     /// The texts to continue.
@@ -226,7 +243,10 @@ pub fn answer(
         dtype: precision.convert,
         random: None,
     };
-    let adapter = request.adapter.map(|path| open(path, None)).transpose()?;
+    let adapter = request
+        .adapter
+        .map(|path| open(path, request.kind))
+        .transpose()?;
     device::on_device(
         device.name,
         true,

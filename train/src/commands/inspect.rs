@@ -1,8 +1,9 @@
 //! `bone inspect`: what a file or folder is, before anything is done with it.
 
 use super::CommandError;
-use super::adapter::{AxisWord, fit, open, tensors};
+use super::adapter::{fit, open, tensors};
 use super::train::grouped;
+use crate::config::AxisWord;
 use crate::models::{self, architecture, parameters};
 use bone::saved::{SavedAdapter, Scan};
 use bone::{Selection, Variant, without_numbers};
@@ -176,7 +177,20 @@ fn model(args: &InspectArgs) -> Result<(), CommandError> {
     );
     let checkpoint = Checkpoint::open_path(&args.path)?;
     line!("files: {}", checkpoint.files().len());
-    print_tensors(&checkpoint, args.tensors)?
+    let finite = print_tensors(&checkpoint, args.tensors)?;
+    let parameters = parameters(&info, &checkpoint);
+    let weights = info.linear_layers.iter();
+    let weights = weights.map(|(path, ..)| format!("{path}.weight"));
+    let missing: Vec<_> = weights
+        .filter(|name| !parameters.contains_key(name))
+        .collect();
+    if !missing.is_empty() {
+        return Err(CommandError::Path {
+            path: args.path.clone(),
+            reason: format!("is not whole: {} missing", missing.join(", ")),
+        });
+    }
+    finite
 }
 
 /// Prints the tensors, alike ones together; an error names those with values that are not finite.

@@ -1,9 +1,9 @@
 //! `bone merge`: adapters and base become a model of their own, or are taken apart again.
 
 use super::CommandError;
-use super::adapter::{AxisWord, open};
+use super::adapter::open;
 use crate::agreement::Agreement;
-use crate::config::DtypeChoice;
+use crate::config::{AxisWord, DtypeChoice};
 use crate::device::{self, Kind};
 use crate::memory::{check_weights, human, peak_resident_bytes};
 use crate::models::{self, NewFolder, check_free, inspect};
@@ -115,10 +115,36 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
     let scans = || -> Result<Vec<Scan>, CommandError> {
         let kind = args.block_axis.map(AxisWord::kind);
-        args.adapter.iter().map(|path| open(path, kind)).collect()
+        let several = args.adapter.len() > 1;
+        let scans = args.adapter.iter().map(|path| match open(path, None) {
+            // The flag is for those among several that need it.
+            Ok(scan) if several => Ok(scan),
+            _ => open(path, kind),
+        });
+        scans.collect()
     };
     let adapters = scans()?;
+    if args.unmerge {
+        let stands = |(path, scan): (&PathBuf, &Scan)| {
+            scan.stands_on_residual()
+                .then(|| path.display().to_string())
+        };
+        let residual: Vec<_> = args
+            .adapter
+            .iter()
+            .zip(&adapters)
+            .filter_map(stands)
+            .collect();
+        if !residual.is_empty() {
+            return Err(CommandError::Usage(format!(
+                "--unmerge: the factors of {} belong to a residual of the base, which the merged \
+                 model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
+                residual.join(", ")
+            )));
+        }
+    }
     check_free(&args.out)?;
+    models::companions(&args.model)?;
     let info = inspect(&args.model, true)?;
     let base = match info.stored {
         Some(Dtype::F16) => DType::F16,

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bone::{BlockAxis, Selection};
+use bone::Selection;
 use bone_lm::tokenizer::TokenizerChoice;
 use clap::Args;
 
 use super::value::{Given, Layers, Parts, Setting};
-use super::words::{DtypeChoice, Init, MethodName};
+use super::words::{AxisWord, DtypeChoice, Init, MethodName};
 use crate::data::{FieldMap, Holdout};
 use crate::schedule::ScheduleKind;
 
@@ -178,7 +178,7 @@ settings! {
         /// bone, miss, miss-mini, lora, pissa, olora, state for RWKV's initial state, or full for every weight [default: bone]
         method: MethodName as "NAME";
         /// One block of bone for each block-row of a weight (output) or block-column (input); bone only [default: output for LLaMA2, input for RWKV6]
-        block_axis: BlockAxis as "AXIS";
+        block_axis: AxisWord as "AXIS";
         /// Go on from an adapter: a folder, or a file of RWKV-PEFT's or JL-er's
         ///
         /// What it holds trains further. Settings it brings along need not be given, and must agree with it where they are.

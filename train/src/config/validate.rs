@@ -10,7 +10,7 @@ mod continued;
 mod method;
 mod paths;
 
-pub(super) use method::{block_axis_reason, default_learning_rate};
+pub(super) use method::{block_axis_reason, comes_with_adapter, default_learning_rate};
 
 /// Longest sequence in tokens, where it is not given.
 const MAX_SEQ_LEN: usize = 512;

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use bone::BlockAxis;
 use toml::Value;
 
-use super::words::{DtypeChoice, Init, MethodName, Word};
+use super::words::{AxisWord, DtypeChoice, Init, MethodName, Word};
 use crate::data::{FieldMap, Holdout};
 use crate::schedule::ScheduleKind;
 
@@ -222,7 +221,7 @@ macro_rules! word_settings {
     )+};
 }
 
-word_settings!(Init, MethodName, BlockAxis, DtypeChoice, ScheduleKind);
+word_settings!(Init, MethodName, AxisWord, DtypeChoice, ScheduleKind);
 
 fn toml_value(text: &str) -> Option<Value> {
     let mut table: toml::Table = format!("value = {text}").parse().ok()?;

@@ -1,6 +1,7 @@
 //! Settings whose value is one of a few words.
 
 use bone::BlockAxis;
+use bone::bare::Kind;
 use bone_lm::Part;
 use burn::tensor::DType;
 
@@ -108,13 +109,45 @@ impl Word for MethodName {
     }
 }
 
-impl Word for BlockAxis {
-    const ALL: &'static [Self] = &[Self::Output, Self::Input];
+/// The axis of bone's blocks, or of what a file holds that does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AxisWord {
+    /// Bone on the output axis.
+    Output,
+    /// Bone on the input axis.
+    Input,
+    /// Miss, which has no blocks.
+    None,
+}
+
+impl AxisWord {
+    /// What an adapter is that is said to have it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Output => Kind::Bone(BlockAxis::Output),
+            Self::Input => Kind::Bone(BlockAxis::Input),
+            Self::None => Kind::Miss,
+        }
+    }
+}
+
+impl From<BlockAxis> for AxisWord {
+    fn from(axis: BlockAxis) -> Self {
+        match axis {
+            BlockAxis::Output => Self::Output,
+            BlockAxis::Input => Self::Input,
+        }
+    }
+}
+
+impl Word for AxisWord {
+    const ALL: &'static [Self] = &[Self::Output, Self::Input, Self::None];
 
     fn word(self) -> &'static str {
         match self {
             Self::Output => "output",
             Self::Input => "input",
+            Self::None => "none",
         }
     }
 }

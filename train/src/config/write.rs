@@ -5,8 +5,9 @@ use std::fmt;
 use bone::{AdapterConfig, LoraStart, SvdMethod, Variant};
 
 use super::settings::{KEYS, Origin};
-use super::validate::{block_axis_reason, default_learning_rate};
+use super::validate::{block_axis_reason, comes_with_adapter, default_learning_rate};
 use super::value::{Layers, Parts, Setting};
+use super::words::AxisWord;
 use super::{Method, TrainConfig, Warmup};
 
 /// What stands behind a key.
@@ -74,7 +75,8 @@ impl TrainConfig {
                     ("learning_rate", Origin::Default) => {
                         format!(": {}", default_learning_rate(&self.method).1)
                     }
-                    ("block_axis", Origin::Default) => match &self.method {
+                    ("block_axis", Origin::Default) if self.adapter.is_none() => match &self.method
+                    {
                         Method::Adapter(AdapterConfig {
                             variant: Variant::Bone(axis),
                             ..
@@ -83,11 +85,14 @@ impl TrainConfig {
                     },
                     _ => String::new(),
                 };
+                let origin = match (origin, &self.adapter) {
+                    (Origin::Default, Some(_)) if comes_with_adapter(name) => "the adapter's",
+                    _ => origin.name(),
+                };
                 match self.shown(name) {
-                    Shown::Value(literal) => Some(format!(
-                        "{name:width$}  {literal}  ({}{reason})",
-                        origin.name()
-                    )),
+                    Shown::Value(literal) => {
+                        Some(format!("{name:width$}  {literal}  ({origin}{reason})"))
+                    }
                     Shown::Unset(note) => Some(format!("{name:width$}  {note}  (default)")),
                     Shown::Meaningless => None,
                 }
@@ -164,7 +169,7 @@ impl TrainConfig {
         match key {
             "method" => value(&self.method.name().to_owned()),
             "block_axis" => match &adapter.variant {
-                Variant::Bone(axis) => value(axis),
+                Variant::Bone(axis) => value(&AxisWord::from(*axis)),
                 _ => Shown::Meaningless,
             },
             "rank" => value(&adapter.rank),

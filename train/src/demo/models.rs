@@ -130,6 +130,7 @@ mod tests {
                 &Request {
                     model: dir.path(),
                     adapter: None,
+                    kind: None,
                     tokenizer: &TokenizerChoice::Auto,
                     prompts: &prompts,
                     sampling: SamplingConfig::default(),

@@ -148,6 +148,7 @@ fn ask(
         &Request {
             model,
             adapter,
+            kind: None,
             tokenizer: &TokenizerChoice::Auto,
             prompts,
             sampling: SamplingConfig::default(),

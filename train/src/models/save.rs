@@ -1,7 +1,7 @@
 //! Writing a model as a folder of its own.
 
 use super::{Architecture, ModelError, architecture};
-use bone_lm::checkpoint::{self, Checkpoint};
+use bone_lm::checkpoint::{self, Checkpoint, Problem};
 use bone_lm::{Backend, CausalLm, named_weights, tokenizer};
 use bone_rwkv6::Names;
 use burn::tensor::DType;
@@ -129,36 +129,59 @@ pub fn save_folder<B: Backend, M: CausalLm<B>>(
     folder.finish()
 }
 
+/// The files that belong to the model at `from` beside its weights: name, and where it really lies.
+///
+/// # Errors
+///
+/// [`ModelError::Folder`] lists all that are links to somewhere else.
+pub(crate) fn companions(from: &Path) -> Result<Vec<(String, PathBuf)>, ModelError> {
+    // The files beside a model that is one file.
+    let beside = match from.parent() {
+        Some(parent) if from.is_file() => match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        },
+        _ => from,
+    };
+    let (mut found, mut elsewhere) = (Vec::new(), Vec::new());
+    let vocabularies = tokenizer::companions(beside).into_iter();
+    let names = COMPANIONS.iter().map(ToString::to_string);
+    for name in names.chain(vocabularies) {
+        match checkpoint::resolve(beside, &name).map_err(io(&beside.join(&name)))? {
+            Ok(real) => found.push((name, real)),
+            Err(Problem::Missing) => {}
+            Err(problem) => elsewhere.push(format!("{name} {problem}")),
+        }
+    }
+    match elsewhere.is_empty() {
+        true => Ok(found),
+        false => Err(ModelError::Folder {
+            path: beside.to_path_buf(),
+            reason: elsewhere.join("; "),
+        }),
+    }
+}
+
 /// Copies what belongs to the model at `from` beside its weights to `folder`, whose weights are
 /// `stored`.
 ///
 /// # Errors
 ///
-/// [`ModelError::Folder`].
+/// As [`companions`], or from the file system.
 pub(crate) fn copy_companions(
     from: &Path,
     folder: &Path,
     stored: Option<DType>,
 ) -> Result<(), ModelError> {
-    // The files beside a model that is one file.
-    let beside = match from.parent() {
-        Some(parent) if from.is_file() => parent,
-        _ => from,
-    };
-    let vocabularies = tokenizer::companions(beside);
-    let companions = COMPANIONS.iter().copied();
-    for name in companions.chain(vocabularies.iter().map(String::as_str)) {
-        let source = beside.join(name);
-        if source.is_file() {
-            // Not `copy`, which keeps a read-only file read-only.
-            let bytes = std::fs::read(&source).map_err(io(&source))?;
-            let bytes = match name {
-                "config.json" => with_dtype(bytes, stored),
-                _ => bytes,
-            };
-            let target = folder.join(name);
-            std::fs::write(&target, bytes).map_err(io(&target))?;
-        }
+    for (name, source) in companions(from)? {
+        // Not `copy`, which keeps a read-only file read-only.
+        let bytes = std::fs::read(&source).map_err(io(&source))?;
+        let bytes = match name.as_str() {
+            "config.json" => with_dtype(bytes, stored),
+            _ => bytes,
+        };
+        let target = folder.join(name);
+        std::fs::write(&target, bytes).map_err(io(&target))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::command::{bone, copy_fixture, fixture, text};
-use crate::runs::generate;
+use crate::runs::{Place, generate};
 
 #[test]
 fn several_prompts_at_once_are_as_one_at_a_time() {
@@ -110,4 +110,33 @@ fn a_reader_that_goes_away_is_no_panic() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
+}
+
+#[test]
+fn a_prompt_may_come_from_a_file() {
+    let place = Place::new();
+    let file = place.path("prompt.txt");
+    std::fs::write(&file, "say ab\nsay 4").unwrap();
+    let base = fixture("llama-tiny");
+    let from_file = generate(&base, &["--prompt-file", text(&file)]);
+    assert_eq!(from_file, generate(&base, &["--prompt", "say ab\nsay 4"]));
+    let args = ["generate", "--model", text(&base), "--prompt-file", "none"];
+    let ran = bone(args);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("none: "), "{}", ran.stderr);
+}
+
+/// The file holds square blocks, which either axis could have.
+#[test]
+fn what_an_adapters_file_does_not_say_is_said_by_a_flag() {
+    let place = Place::new();
+    let base = crate::rwkv6::model(&place, "rwkv6-tiny");
+    let adapter = fixture("foreign/rwkv-peft-unclear/adapter.pth");
+    let args = ["generate", "--model", text(&base), "--prompt", "say ab"];
+    let args = [&args[..], &["--adapter", text(&adapter)]].concat();
+    let ran = bone(&args);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("--block-axis"), "{}", ran.stderr);
+    let settled = bone([&args[..], &["--block-axis", "input"]].concat());
+    settled.succeeded();
 }

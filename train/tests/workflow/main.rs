@@ -5,12 +5,14 @@
 #[path = "../command/mod.rs"]
 mod command;
 mod continued;
+mod conversions;
 mod data_files;
 mod demo;
 mod equivalence;
 mod generation;
 mod methods;
 mod models;
+mod names;
 mod parts;
 mod precision;
 mod runs;

@@ -287,10 +287,7 @@ impl Reader {
 ///
 /// Every field that is missing, malformed or asks for something not supported.
 pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    let Value::Object(map) = value else {
-        return Err("not a JSON object".into());
-    };
+    let map = bone_files::json_object(text.as_bytes())?;
     let mut reader = Reader {
         map,
         problems: Vec::new(),
@@ -312,7 +309,12 @@ pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
     let layers = reader.layers();
     let dropout = reader.dropout(kind.unwrap_or_default());
     reader.refuse("bias", &[json!("none")]);
-    reader.refuse("layers_pattern", &[json!([])]);
+    // The names that lists of blocks have; the number behind them is the first of a path.
+    let lists = ["layers", "blocks"].map(|list| [json!(list), json!([list])]);
+    reader.refuse(
+        "layers_pattern",
+        &[&[json!([])], lists.as_flattened()].concat(),
+    );
     reader.refuse_the_rest();
     let modules = reader.names("modules_to_save");
     let parameters = reader.parameters(with_parameters.flatten());

@@ -11,13 +11,42 @@ fn selection_json(selection: &Selection) -> Value {
     }
 }
 
+/// Parameters held whole that are no whole module.
+fn parameters(saved: &SavedAdapter) -> Vec<&String> {
+    let of_module = |name: &String| saved.modules.iter().any(|entry| lies_in(name, entry));
+    saved.full.keys().filter(|name| !of_module(name)).collect()
+}
+
+/// The `peft_type` of a folder.
+fn peft_type(saved: &SavedAdapter) -> String {
+    let Some(config) = &saved.config else {
+        return STATES.into();
+    };
+    let plain = match config.variant {
+        Variant::Bone(BlockAxis::Input) => return BONE_INPUT.into(),
+        Variant::Lora(_) => LORA,
+        _ => MISS,
+    };
+    // So that PEFT raises instead of loading the rest alone.
+    match parameters(saved).is_empty() {
+        true => plain.into(),
+        false => format!("{plain}{WITH_PARAMETERS}"),
+    }
+}
+
+/// The `peft_type` that [`write`](crate::peft::write()) gives a folder, if PEFT has none such and refuses it.
+pub fn own_type(saved: &SavedAdapter) -> Option<String> {
+    let kind = peft_type(saved);
+    (kind != LORA && kind != MISS).then_some(kind)
+}
+
 /// The configuration as PEFT writes it.
 pub(in crate::peft) fn to_json(saved: &SavedAdapter, base_model: Option<&str>) -> String {
     let value = match &saved.config {
         Some(config) => adapter_json(saved, config, base_model),
         None => json!({
             "base_model_name_or_path": base_model,
-            "peft_type": STATES,
+            "peft_type": peft_type(saved),
             "task_type": "CAUSAL_LM",
         }),
     };
@@ -25,12 +54,11 @@ pub(in crate::peft) fn to_json(saved: &SavedAdapter, base_model: Option<&str>) -
 }
 
 fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option<&str>) -> Value {
-    let (mut peft_type, settings) = match config.variant {
-        Variant::Bone(BlockAxis::Output) => (MISS.into(), blocks(json!("bat"), 1, config)),
-        Variant::Bone(BlockAxis::Input) => (BONE_INPUT.into(), blocks(json!(true), 1, config)),
-        Variant::Miss => (MISS.into(), blocks(json!(true), 1, config)),
-        Variant::MissMini { width } => (MISS.into(), blocks(json!("mini"), width, config)),
-        Variant::Lora(lora) => (LORA.to_string(), factors(lora, config)),
+    let settings = match config.variant {
+        Variant::Bone(BlockAxis::Output) => blocks(json!("bat"), 1, config),
+        Variant::Bone(BlockAxis::Input) | Variant::Miss => blocks(json!(true), 1, config),
+        Variant::MissMini { width } => blocks(json!("mini"), width, config),
+        Variant::Lora(lora) => factors(lora, config),
     };
     // PEFT takes numbers of layers beside a list of names alone: all names serve as well.
     let targets = match (&config.targets.layers, &config.targets.modules) {
@@ -40,12 +68,7 @@ fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option
         _ => &config.targets,
     };
     let modules = &saved.modules;
-    let single = |name: &&String| !modules.iter().any(|entry| lies_in(name, entry));
-    let parameters: Vec<_> = saved.full.keys().filter(single).collect();
-    if !parameters.is_empty() && peft_type != BONE_INPUT {
-        // So that PEFT raises instead of loading the rest alone.
-        peft_type.push_str(WITH_PARAMETERS);
-    }
+    let parameters = parameters(saved);
     let mut value = json!({
         "auto_mapping": null,
         "base_model_name_or_path": base_model,
@@ -55,7 +78,7 @@ fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option
         "layers_pattern": null,
         "layers_to_transform": targets.layers,
         "modules_to_save": (!modules.is_empty()).then_some(modules),
-        "peft_type": peft_type,
+        "peft_type": peft_type(saved),
         "r": config.rank,
         "revision": null,
         "target_modules": selection_json(&targets.modules),

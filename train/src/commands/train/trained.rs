@@ -9,7 +9,7 @@ use crate::step::{TrainBackend, TrainModel};
 use bone::bare::Kind;
 use bone::peft;
 use bone::saved::{Contents, is_state};
-use bone::{Variant, attach, freeze_base, train_also, unfreeze_all, weights, with_dropout};
+use bone::{attach, freeze_base, train_also, unfreeze_all, weights, with_dropout};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -51,10 +51,7 @@ pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
 
 /// What the settings say of an adapter's file that does not say it.
 fn block_kind(config: &TrainConfig) -> Option<Kind> {
-    match config.adapter_config()?.variant {
-        Variant::Bone(axis) => Some(Kind::Bone(axis)),
-        _ => None,
-    }
+    Kind::of(config.adapter_config()?.variant)
 }
 
 /// Names of the parameters that the settings let train whole.

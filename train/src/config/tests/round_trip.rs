@@ -44,7 +44,7 @@ fn method() -> impl Strategy<Value = RawConfig> {
         prop::option::of(prop_oneof![Just(Selection::AllLinear), selection()]),
         prop::option::of(selection()),
         prop::option::of(prop::collection::vec(0..100_usize, 1..4)),
-        prop::option::of(prop_oneof![Just(BlockAxis::Input), Just(BlockAxis::Output)]),
+        prop::option::of(prop_oneof![Just(AxisWord::Input), Just(AxisWord::Output)]),
         prop::option::of(parts()),
         (
             prop::option::of(1e-3..99.0),

@@ -2,18 +2,26 @@
 
 use std::path::Path;
 
-use bone::{AdapterConfig, BlockAxis, LoraConfig, LoraStart, Variant};
+use bone::bare::Kind;
+use bone::{AdapterConfig, LoraConfig, LoraStart, Variant};
 
 use super::Check;
 use crate::commands::adapter;
 use crate::config::Method;
 use crate::config::value::{Layers, Setting};
-use crate::config::words::MethodName;
+use crate::config::words::{AxisWord, MethodName};
 
 impl Check<'_> {
     /// The method of the adapter at `path`, with which the settings that are given must agree.
     pub(super) fn continued(&mut self, path: &Path) -> Method {
-        let opened = adapter::open(path, self.raw.block_axis.map(bone::bare::Kind::Bone));
+        let kind = self.raw.block_axis.map(AxisWord::kind);
+        let opened = match (adapter::open(path, kind), self.raw.method) {
+            // The settings of a run that went on from a file that does not say it.
+            (Err(error), Some(MethodName::Miss)) if kind.is_none() => {
+                adapter::open(path, Some(Kind::Miss)).map_err(|_| error)
+            }
+            (opened, _) => opened,
+        };
         let saved = opened.and_then(|scan| Ok(scan.finish()?));
         let contents = match saved {
             Ok(saved) => saved.contents(),
@@ -43,7 +51,8 @@ impl Check<'_> {
     fn adapter_must_agree(&mut self, config: &AdapterConfig) {
         let raw = self.raw;
         let axis = match config.variant {
-            Variant::Bone(axis) => Some(axis),
+            Variant::Bone(axis) => Some(axis.into()),
+            Variant::Miss => Some(AxisWord::None),
             _ => None,
         };
         let width = match config.variant {
@@ -54,7 +63,7 @@ impl Check<'_> {
             Variant::Lora(lora) => Some(lora),
             _ => None,
         };
-        self.must_agree::<BlockAxis>("block_axis", raw.block_axis, axis);
+        self.must_agree::<AxisWord>("block_axis", raw.block_axis, axis);
         self.must_agree("rank", raw.rank, Some(config.rank));
         self.must_agree("mini_width", raw.mini_width, width);
         self.must_agree("alpha", raw.alpha, lora.map(|lora| lora.alpha));

@@ -1,5 +1,6 @@
 //! What trains: the method, and the settings that belong to some methods only.
 
+use bone::bare::Kind;
 use bone::{
     AdapterConfig, AttachError, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets,
     Variant,
@@ -8,7 +9,7 @@ use bone_lm::Part;
 
 use super::{Check, Range};
 use crate::config::Method;
-use crate::config::words::{MethodName, Word};
+use crate::config::words::{AxisWord, MethodName, Word};
 use crate::models::Architecture;
 
 /// Block size of the seed paper's experiments.
@@ -31,6 +32,11 @@ const OF_ADAPTERS: [&str; 11] = [
     "exclude",
     "layers",
 ];
+
+/// Whether a setting is the adapter's own where a run goes on from one.
+pub(in crate::config) fn comes_with_adapter(key: &str) -> bool {
+    key == "method" || (OF_ADAPTERS.contains(&key) && key != "lora_plus_ratio")
+}
 
 /// The methods that multiply two matrices.
 const LORAS: [MethodName; 3] = [MethodName::Lora, MethodName::Pissa, MethodName::Olora];
@@ -113,7 +119,6 @@ impl Check<'_> {
 
     fn adapter(&mut self, name: MethodName) -> Method {
         let raw = self.raw;
-        let axis = default_block_axis(self.architecture);
         let rank = self.at_least("rank", raw.rank, 1, RANK);
         let variant =
             match name {
@@ -129,7 +134,7 @@ impl Check<'_> {
                     });
                     self.lora(LoraStart::Pissa(method), rank)
                 }
-                _ => Variant::Bone(raw.block_axis.unwrap_or(axis)),
+                _ => Variant::Bone(self.block_axis()),
             };
         for (key, of) in [
             ("block_axis", &[MethodName::Bone][..]),
@@ -159,6 +164,19 @@ impl Check<'_> {
         let config = AdapterConfig::new(variant, rank, targets);
         let seed = raw.seed.unwrap_or(SEED);
         Method::Adapter(config.with_dropout(dropout).with_seed(seed))
+    }
+
+    fn block_axis(&mut self) -> BlockAxis {
+        match self.raw.block_axis.map(AxisWord::kind) {
+            Some(Kind::Bone(axis)) => return axis,
+            Some(Kind::Miss) => self.problem(
+                "block_axis",
+                "is \"none\", which tells of an adapter to go on from that it is miss, and bone has \
+                 blocks; say output or input",
+            ),
+            None => {}
+        }
+        default_block_axis(self.architecture)
     }
 
     fn lora(&mut self, start: LoraStart, rank: usize) -> Variant {

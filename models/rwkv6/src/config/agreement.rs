@@ -1,0 +1,104 @@
+//! Whether a `config.json` tells of the model that its folder holds.
+
+use crate::{Rwkv6Config, Rwkv6Error};
+use bone_lm::{MAX_JSON_BYTES, read_small};
+use serde_json::Value;
+use std::path::Path;
+
+impl Rwkv6Config {
+    /// Holds what the tensors say against the `config.json` beside them, if there is an RWKV6's. What
+    /// it does not say, or says of nothing that is computed, is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or lists every field that says otherwise.
+    pub fn agrees_with(&self, folder: &Path) -> Result<(), Rwkv6Error> {
+        let path = folder.join("config.json");
+        let file_error = |reason: String| Rwkv6Error::ConfigFile {
+            path: path.clone(),
+            reason,
+        };
+        let Some(bytes) =
+            read_small(&path, MAX_JSON_BYTES).map_err(|e| file_error(e.to_string()))?
+        else {
+            return Ok(());
+        };
+        let fields: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| file_error(format!("not JSON: {error}")))?;
+        if fields["model_type"] != "rwkv6" {
+            return Ok(());
+        }
+        let problems = self.contradictions(&fields);
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Rwkv6Error::Contradicted { path, problems }),
+        }
+    }
+
+    fn contradictions(&self, fields: &Value) -> Vec<String> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("attention_hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("head_size", self.head_size),
+            ("intermediate_size", self.intermediate_size),
+            ("time_mix_extra_dim", self.shift_rank),
+            ("time_decay_extra_dim", self.decay_rank),
+        ];
+        let sizes = sizes.map(|(key, size)| (key, "the tensors have", size as f64));
+        let fixed = [
+            ("head_size_divisor", "RWKV6 has", 8.0),
+            ("layer_norm_epsilon", "RWKV6 has", 1e-5),
+        ];
+        sizes
+            .into_iter()
+            .chain(fixed)
+            .filter(|(key, _, own)| !fields[key].is_null() && fields[key].as_f64() != Some(*own))
+            .map(|(key, whose, own)| format!("{key} is {}, {whose} {own}", fields[key]))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Names;
+
+    #[test]
+    fn every_field_that_says_otherwise_is_listed() {
+        let config = Rwkv6Config {
+            vocab_size: 96,
+            hidden_size: 24,
+            num_hidden_layers: 2,
+            head_size: 12,
+            intermediate_size: 50,
+            shift_rank: 5,
+            decay_rank: 7,
+            initial_state: false,
+            names: Names::HuggingFace,
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        config.agrees_with(folder.path()).expect("says nothing");
+        let write = |text: &str| std::fs::write(folder.path().join("config.json"), text);
+        let same = r#"{"model_type": "rwkv6", "vocab_size": 96, "hidden_size": 24, "head_size": 12,
+                       "intermediate_size": null, "layer_norm_epsilon": 1e-05, "anything": 3}"#;
+        write(same).expect("written");
+        config.agrees_with(folder.path()).expect("agrees");
+        let otherwise = r#"{"model_type": "rwkv6", "vocab_size": 97, "hidden_size": "24",
+                            "num_hidden_layers": 2, "layer_norm_epsilon": 1e-3}"#;
+        write(otherwise).expect("written");
+        let error = config.agrees_with(folder.path()).expect_err("contradicts");
+        let error = error.to_string();
+        for line in [
+            "vocab_size is 97, the tensors have 96",
+            "hidden_size is \"24\", the tensors have 24",
+            "layer_norm_epsilon is 0.001, RWKV6 has 0.00001",
+        ] {
+            assert!(error.contains(line), "{error}");
+        }
+        assert_eq!(error.lines().count(), 4, "{error}");
+        write(r#"{"model_type": "llama", "vocab_size": 97}"#).expect("written");
+        config.agrees_with(folder.path()).expect("another's");
+    }
+}

@@ -1,0 +1,280 @@
+//! `convert`, `inspect`, and what `merge` does beside merging one adapter.
+
+use std::path::{Path, PathBuf};
+
+use crate::command::{Ran, bone, copy_fixture, fixture, text};
+use crate::runs::{Place, generate, merge, tensors};
+use crate::rwkv6::model;
+
+const PROMPT: [&str; 2] = ["--prompt", "say ab 4"];
+
+fn adapted(base: &Path, adapter: &Path) -> String {
+    generate(base, &[&PROMPT[..], &["--adapter", text(adapter)]].concat())
+}
+
+fn refused(ran: &Ran, why: &str) {
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains(why), "no {why:?} in {}", ran.stderr);
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
+fn convert(from: &Path, to: &str, out: &Path, more: &[&str]) -> Ran {
+    let args = ["convert", text(from), "--to", to, "--out", text(out)];
+    bone(args.iter().chain(more))
+}
+
+/// The values of a safetensors file of f32, tensor by tensor.
+fn values(file: &Path) -> Vec<f32> {
+    let tensors = tensors(file).into_values();
+    tensors
+        .flat_map(|(dtype, bytes)| {
+            assert_eq!(dtype, "F32");
+            let (numbers, _) = bytes.as_chunks::<4>();
+            let numbers = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            numbers.collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn largest_difference(a: &Path, b: &Path) -> f32 {
+    let (a, b) = (values(a), values(b));
+    assert_eq!(a.len(), b.len());
+    let off = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+    off.fold(0.0, f32::max)
+}
+
+/// Through every form that holds it, back and forth, and refused by those that do not.
+fn through_every_form(place: &Place, base: &Path, method: &[&str], holds: &[&str], says: &str) {
+    let out = method.concat();
+    let run = place.train_on(base, &place.rows, &out, method).out;
+    let expected = adapted(base, &run);
+    assert_ne!(expected, generate(base, &PROMPT), "{out} changes nothing");
+    for to in ["peft", "lora", "rwkv-pth", "rwkv-safetensors"] {
+        let path = place.path(&format!("{out}-{to}"));
+        let ran = convert(&run, to, &path, &["--model", text(base)]);
+        if !holds.contains(&to) {
+            refused(&ran, says);
+            assert!(!path.exists(), "{out} as {to}");
+            continue;
+        }
+        ran.succeeded();
+        let flag = match (to, says) {
+            ("rwkv-pth", "bone") if text(base).contains("llama") => &["--block-axis", "output"][..],
+            _ => &[],
+        };
+        let args = [&PROMPT[..], &["--adapter", text(&path)], flag].concat();
+        assert_eq!(generate(base, &args), expected, "{out} as {to}");
+        let args = ["inspect", text(&path), "--model", text(base)];
+        let seen = bone(args.iter().chain(flag)).succeeded().stdout;
+        let kind = if to == "lora" { "lora" } else { says };
+        assert!(seen.contains(&format!("adapter: {kind}")), "{seen}");
+        assert!(
+            seen.contains(": yes") && seen.contains("every value is finite"),
+            "{seen}"
+        );
+        // What is there stays as it is.
+        let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+        refused(
+            &convert(&run, to, &path, &["--model", text(base)]),
+            "already",
+        );
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().modified().unwrap(),
+            before
+        );
+        // And back.
+        let back = place.path(&format!("{out}-{to}-back"));
+        convert(&path, "peft", &back, flag).succeeded();
+        assert_eq!(adapted(base, &back), expected, "{out} from {to}");
+    }
+}
+
+#[test]
+fn adapters_of_a_llama_go_through_every_form_that_holds_them() {
+    let place = Place::new();
+    let base = fixture("llama-tiny");
+    let files = ["peft", "rwkv-pth", "rwkv-safetensors"];
+    through_every_form(&place, &base, &["--rank", "4"], &files, "bone");
+    let all = ["peft", "lora", "rwkv-pth", "rwkv-safetensors"];
+    let miss = ["--method", "miss", "--rank", "8"];
+    through_every_form(&place, &base, &miss, &all, "miss");
+    let mini = ["--method", "miss-mini", "--rank", "8", "--mini-width", "4"];
+    through_every_form(&place, &base, &mini, &["peft", "lora"], "miss-mini");
+    let lora = ["--method", "pissa", "--rank", "2"];
+    through_every_form(&place, &base, &lora, &["peft", "lora"], "lora");
+}
+
+#[test]
+fn adapters_of_an_rwkv6_go_through_every_form_that_holds_them() {
+    let place = Place::new();
+    let base = model(&place, "rwkv6-tiny");
+    let files = ["peft", "rwkv-pth", "rwkv-safetensors"];
+    through_every_form(&place, &base, &["--rank", "8"], &files, "bone");
+    let all = ["peft", "lora", "rwkv-pth", "rwkv-safetensors"];
+    let miss = ["--method", "miss", "--rank", "5"];
+    through_every_form(&place, &base, &miss, &all, "miss");
+}
+
+#[test]
+fn bone_becomes_the_lora_that_is_asked_for() {
+    let place = Place::new();
+    let base = fixture("llama-tiny");
+    let run = place.train("run", &["--rank", "4"]).out;
+    let lora = |out: &str, how: &[&str]| {
+        let path = place.path(out);
+        let args = [&["--model", text(&base)], how].concat();
+        (convert(&run, "lora", &path, &args), path)
+    };
+    refused(&lora("none", &[]).0, "--rank or --energy");
+    let (ran, path) = lora("whole", &["--rank", "999"]);
+    let said = ran.succeeded().stdout;
+    assert!(
+        said.contains(" 0.00 % of the change's norm is lost"),
+        "{said}"
+    );
+    assert!(!said.contains("-0.00"), "{said}");
+    assert_eq!(adapted(&base, &path), adapted(&base, &run));
+    let (ran, _) = lora("thin", &["--energy", "0.5"]);
+    let said = ran.succeeded().stdout;
+    assert!(said.contains("% at worst"), "{said}");
+}
+
+/// Merges in order, and takes out again.
+#[test]
+fn several_adapters_go_in_in_order_and_come_out_again() {
+    let place = Place::new();
+    let base = fixture("llama-tiny");
+    let bone_run = place.train("bone", &["--rank", "4"]).out;
+    let miss_run = place
+        .train("miss", &["--method", "miss", "--rank", "8"])
+        .out;
+    let run = |model: &Path, order: [&PathBuf; 2], out: &str, more: &[&str]| {
+        let out = place.path(out);
+        let mut args = vec!["merge", "--model", text(model), "--out", text(&out)];
+        order
+            .iter()
+            .for_each(|adapter| args.extend(["--adapter", text(adapter)]));
+        let said = bone(args.iter().chain(more)).succeeded().stdout;
+        (out.join("model.safetensors"), said)
+    };
+    let order = [&bone_run, &miss_run];
+    let (first, said) = run(&base, order, "first", &[]);
+    assert!(said.contains("merged against adapted"), "{said}");
+    let (second, _) = run(&base, [&miss_run, &bone_run], "second", &[]);
+    assert!(
+        largest_difference(&first, &second) > 1e-4,
+        "bone does not commute"
+    );
+
+    let merged = place.path("first");
+    let (back, said) = run(&merged, order, "back", &["--unmerge"]);
+    assert!(said.contains("taken out"), "{said}");
+    let off = largest_difference(&back, &base.join("model.safetensors"));
+    assert!(off < 1e-5, "{off}");
+}
+
+#[test]
+fn a_residuals_factors_cannot_be_taken_out_of_what_they_were_merged_into() {
+    let place = Place::new();
+    let base = fixture("llama-tiny");
+    let adapter = fixture("foreign/peft-pissa/adapter");
+    let merged = merge(&base, &adapter, place.path("merged"));
+    let unmerge = |adapter: &Path, out: &Path| {
+        let args = ["merge", "--unmerge", "--model", text(&merged)];
+        bone(
+            args.iter()
+                .chain(&["--adapter", text(adapter), "--out", text(out)]),
+        )
+    };
+    let out = place.path("base-again");
+    refused(&unmerge(&adapter, &out), "convert --to lora");
+    assert!(!out.exists());
+    let lora = place.path("lora");
+    convert(&adapter, "lora", &lora, &["--model", text(&base)]).succeeded();
+    unmerge(&lora, &out).succeeded();
+    let (out, base) = (
+        out.join("model.safetensors"),
+        base.join("model.safetensors"),
+    );
+    let off = largest_difference(&out, &base);
+    assert!(off < 1e-5, "{off}");
+}
+
+#[test]
+fn a_merged_model_goes_to_files_of_the_size_asked_for() {
+    let place = Place::new();
+    let base = fixture("llama-tiny");
+    let run = place.train("run", &["--rank", "4"]).out;
+    let one = merge(&base, &run, place.path("one"));
+    let several = place.path("several");
+    let args = ["merge", "--model", text(&base), "--adapter", text(&run)];
+    let more = ["--max-shard-size", "20KB", "--out", text(&several)];
+    bone(args.iter().chain(&more)).succeeded();
+    assert!(several.join("model.safetensors.index.json").is_file());
+    let files = std::fs::read_dir(&several).unwrap().flatten();
+    let sizes: Vec<_> = files
+        .filter(|file| file.path().extension().is_some_and(|e| e == "safetensors"))
+        .map(|file| file.metadata().unwrap().len())
+        .collect();
+    assert!(sizes.len() > 2, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size < 25_000), "{sizes:?}");
+    assert_eq!(generate(&several, &PROMPT), generate(&one, &PROMPT));
+}
+
+/// An adapter so large that rounding decides what attention sees.
+#[test]
+fn a_merge_that_is_not_the_adapted_model_leaves_nothing_behind() {
+    let place = Place::new();
+    let run = place.train("run", &["--method", "miss", "--rank", "8"]).out;
+    let file = run.join("adapter/adapter_model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let (values, _) = bytes[8 + header..].as_chunks_mut::<4>();
+    for value in values {
+        *value = (f32::from_le_bytes(*value) * 1e6).to_le_bytes();
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let out = place.path("merged");
+    let base = fixture("llama-tiny");
+    let args = ["merge", "--model", text(&base), "--adapter", text(&run)];
+    let ran = bone(args.iter().chain(&["--out", text(&out)]));
+    refused(&ran, "does not say what the adapted one says");
+    let left = std::fs::read_dir(out.parent().unwrap()).unwrap().flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    let merged = |name: &&std::ffi::OsString| name.to_string_lossy().starts_with("merged");
+    assert!(!left.iter().any(|name| merged(&name)), "{left:?}");
+}
+
+#[test]
+fn what_lies_outside_the_model_is_not_copied_into_another() {
+    let place = Place::new();
+    let run = place.train("run", &["--rank", "4"]).out;
+    let base = copy_fixture("llama-tiny", &place.path("base"));
+    std::fs::write(place.path("secret.json"), "{}").unwrap();
+    for name in ["generation_config.json", "special_tokens_map.json"] {
+        let link = base.join(name);
+        let _ = std::fs::remove_file(&link);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("../secret.json", &link).unwrap();
+    }
+    let out = place.path("merged");
+    let args = ["merge", "--model", text(&base), "--adapter", text(&run)];
+    let ran = bone(args.iter().chain(&["--out", text(&out)]));
+    refused(&ran, "generation_config.json is a link");
+    refused(&ran, "special_tokens_map.json is a link");
+    assert!(!out.exists());
+}
+
+#[test]
+fn what_is_no_adapter_is_said_to_be_what_it_is() {
+    let place = Place::new();
+    let gone = place.path("gone");
+    refused(&bone(["inspect", text(&gone)]), "no such file");
+    let run = place.train("run", &["--rank", "4"]).out;
+    let file = run.join("adapter/adapter_model.safetensors");
+    refused(&bone(["inspect", text(&file)]), "name the folder");
+    let said = bone(["inspect", text(&fixture("llama-tiny"))])
+        .succeeded()
+        .stdout;
+    assert!(said.starts_with("model: LLaMA2 of "), "{said}");
+}

@@ -1,0 +1,70 @@
+//! Adapters whose layers are called as RWKV6's Hugging Face code calls them.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::command::text;
+use crate::runs::{Place, generate, merge};
+use crate::rwkv6::model;
+
+const PROMPT: [&str; 2] = ["--prompt", "say ab 4"];
+
+/// The adapter folder `from`, as PEFT writes it for a model under those names.
+fn under_their_names(from: &Path, to: &Path, targets: Value) {
+    std::fs::create_dir(to).unwrap();
+    let file = std::fs::read(from.join("adapter_model.safetensors")).unwrap();
+    let (size, rest) = file.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*size) as usize);
+    let header = std::str::from_utf8(header).unwrap().trim_end();
+    let mut header = header
+        .replace("model.blocks.", "model.rwkv.blocks.")
+        .replace(".att.", ".attention.")
+        .replace(".ffn.", ".feed_forward.");
+    while !header.len().is_multiple_of(8) {
+        header.push(' ');
+    }
+    let size = (header.len() as u64).to_le_bytes();
+    let bytes = [&size[..], header.as_bytes(), data].concat();
+    std::fs::write(to.join("adapter_model.safetensors"), bytes).unwrap();
+
+    let config = std::fs::read(from.join("adapter_config.json")).unwrap();
+    let mut config: Value = serde_json::from_slice(&config).unwrap();
+    config["target_modules"] = targets;
+    std::fs::write(to.join("adapter_config.json"), config.to_string()).unwrap();
+}
+
+#[test]
+fn an_adapter_on_the_hugging_face_model_serves_every_file_of_its_weights() {
+    let place = Place::new();
+    let bases = [
+        model(&place, "rwkv6-tiny-head12"),
+        model(&place, "rwkv6-tiny"),
+    ];
+    for base in bases {
+        let name = base.file_name().unwrap().to_string_lossy().into_owned();
+        let args = ["--method", "miss", "--rank", "5"];
+        let args = [&args[..], &["--targets", "att.key,ffn.value"]].concat();
+        let run = place.train_on(&base, &place.rows, &format!("{name}-run"), &args);
+        let ours = generate(
+            &base,
+            &[&PROMPT[..], &["--adapter", text(&run.out)]].concat(),
+        );
+        let targets = [
+            json!(["attention.key", "feed_forward.value"]),
+            json!(r"rwkv\.blocks\.\d+\.(attention\.key|feed_forward\.value)"),
+        ];
+        for (index, targets) in targets.into_iter().enumerate() {
+            let theirs = place.path(&format!("{name}-{index}"));
+            under_their_names(&run.out.join("adapter"), &theirs, targets);
+            let args = [&PROMPT[..], &["--adapter", text(&theirs)]].concat();
+            assert_eq!(generate(&base, &args), ours);
+            let merged = merge(
+                &base,
+                &theirs,
+                place.path(&format!("{name}-{index}-merged")),
+            );
+            assert_eq!(generate(&merged, &PROMPT), ours);
+        }
+    }
+}
