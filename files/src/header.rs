@@ -53,7 +53,10 @@ impl Entry for serde_json::Value {
 /// It is no such object; all names that occur twice are listed.
 pub fn json_object(json: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     let entries: Entries<serde_json::Value> =
-        serde_json::from_slice(json).map_err(|error| format!("not a JSON object: {error}"))?;
+        serde_json::from_slice(json).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => format!("not a JSON object: {error}"),
+            _ => format!("not JSON: {error}"),
+        })?;
     let twice = entries.duplicates();
     match twice.is_empty() {
         true => Ok(entries.0.into_iter().collect()),

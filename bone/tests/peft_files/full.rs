@@ -181,7 +181,10 @@ fn full_values_that_are_not_listed_are_not_passed_over() {
         });
         folder.refused(
             TENSOR_FILE,
-            &["lm_head.bias: unknown", "lm_head.weight: unknown"],
+            &[
+                "lm_head.bias: unknown",
+                "lm_head.weight: a weight of the base",
+            ],
         );
 
         // PEFT's own folders name modules by the ends of their paths.

@@ -43,7 +43,7 @@ fn a_folder_that_is_no_adapter() {
         "--out of a training run",
     ];
     adapter_fails(&scene, "model", &wanted);
-    adapter_fails(&scene, "nowhere", &wanted);
+    adapter_fails(&scene, "nowhere", &["nowhere: there is no such file"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn adapted(base: &Path, adapter: &Path) -> String {
 }
 
 fn refused(ran: &Ran, why: &str) {
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(matches!(ran.code, Some(1 | 2)), "{ran:?}");
     assert!(ran.stderr.contains(why), "no {why:?} in {}", ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
@@ -221,11 +221,12 @@ fn a_merged_model_goes_to_files_of_the_size_asked_for() {
     assert_eq!(generate(&several, &PROMPT), generate(&one, &PROMPT));
 }
 
-/// An adapter so large that rounding decides what attention sees.
+/// Logits so large that f32 rounds them further than a merge may be off.
 #[test]
 fn a_merge_that_is_not_the_adapted_model_leaves_nothing_behind() {
     let place = Place::new();
-    let run = place.train("run", &["--method", "miss", "--rank", "8"]).out;
+    let miss = ["--method", "miss", "--rank", "8", "--targets", "lm_head"];
+    let run = place.train("run", &miss).out;
     let file = run.join("adapter/adapter_model.safetensors");
     let mut bytes = std::fs::read(&file).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
