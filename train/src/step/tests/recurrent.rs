@@ -1,6 +1,7 @@
 //! A model whose blocks carry tensors of different ranks and have a trainable initial state.
 
 use super::*;
+use bone::graph::cat;
 use bone_lm::{Part, Span};
 
 /// The last token's hidden state and a decaying sum over all tokens.
@@ -52,7 +53,7 @@ impl<B: Backend> Block<B> for RecurrentBlock<B> {
             (None, Some(initial)) => zeros + initial.val().reshape([1, 1, size]),
             (None, None) => zeros,
         };
-        let moved = Tensor::cat(vec![before, hidden.clone()], 1).narrow(1, 0, len);
+        let moved = cat(vec![before, hidden.clone()], 1).narrow(1, 0, len);
         let seen = hidden.clone() + moved.mul_scalar(0.5);
         let mixed = burn::tensor::module::linear(seen, self.mix.val(), None);
         let mut outputs = Vec::new();
@@ -63,7 +64,7 @@ impl<B: Backend> Block<B> for RecurrentBlock<B> {
         let last = hidden.clone().narrow(1, len - 1, 1);
         state.shift = Some(last.reshape([batch, size]));
         state.memory = Some(memory);
-        hidden + Tensor::cat(outputs, 1)
+        hidden + cat(outputs, 1)
     }
 }
 
