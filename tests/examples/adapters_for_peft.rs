@@ -5,15 +5,16 @@
 //!
 //! `cargo run -p bone-tests --example adapters_for_peft -- DIR`
 
-use bone::saved::{Contents, SavedAdapter};
+use bone::saved::Contents;
 use bone::{
-    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, bare,
-    peft, visit_linears,
+    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, peft,
 };
 use bone_llama2::Llama;
 use bone_lm::generate::token_tensor;
 use bone_lm::{CausalLm, Part, checkpoint};
 use bone_tests::{Run, fixtures};
+use bone_train::commands::convert::{self, ConvertArgs, Format};
+use bone_train::commands::merge::{MergeArgs, merge};
 use bone_train::gradients::Gradients;
 use bone_train::models::save_folder;
 use bone_train::optimizer::{AdamWSettings, Optimizer};
@@ -75,23 +76,33 @@ fn lora(start: LoraStart, rslora: bool) -> Variant {
     })
 }
 
-/// The adapter in the other forms it can have: a LoRA, and a file by torch.
-fn write_forms(folder: &Path, model: &Llama<B>, contents: &Contents) {
-    let mut layers = Vec::new();
-    visit_linears::<B, _>(model, |path, layer| {
-        let [d_input, d_output] = layer.dims();
-        layers.push((path.to_string(), d_input, d_output));
-    });
-    let saved = SavedAdapter::of::<B, _>(model, contents).expect("finite");
+/// What the commands make of the adapter: a merged model, a LoRA, a file by torch.
+fn write_forms(folder: &Path, contents: &Contents) {
+    let (base, adapter) = (folder.join("model"), folder.join("adapter"));
+    let args = MergeArgs::new(base.clone(), adapter.clone(), folder.join("merged"), "cpu");
+    merge(&args).expect("agrees");
+    let convert = |to, energy, out: &str| {
+        let args = ConvertArgs {
+            path: adapter.clone(),
+            to,
+            out: folder.join(out),
+            model: Some(base.clone()),
+            rank: None,
+            energy,
+            block_axis: None,
+        };
+        convert::run(&args).expect("held");
+    };
     let variant = contents.adapter.as_ref().map(|config| config.variant);
-    if let (Some(Variant::Miss | Variant::MissMini { .. }), true) =
-        (variant, contents.full.is_empty())
-    {
-        let lora = saved.to_lora(&layers).expect("miss is one");
-        peft::write(&lora, Some(BASE), &folder.join("lora")).expect("written");
+    match (variant, contents.full.is_empty()) {
+        (Some(Variant::Miss | Variant::MissMini { .. }), true) => {
+            convert(Format::Lora, None, "lora");
+        }
+        (Some(Variant::Bone(_)), true) => convert(Format::Lora, Some(1.0), "lora"),
+        _ => {}
     }
     if let Some(Variant::Bone(_) | Variant::Miss) = variant {
-        bare::write_pth(&saved, &folder.join("adapter.pth")).expect("held");
+        convert(Format::RwkvPth, None, "adapter.pth");
     }
 }
 
@@ -159,9 +170,7 @@ fn write(folder: &Path, base: &str, variant: Variant, rank: usize, parts: &[Part
     };
     let adapter = folder.join("adapter");
     peft::save::<B, _>(&model, &contents, Some(base_name), &adapter).expect("saves");
-    write_forms(folder, &model, &contents);
-    let merged = bone::merge(model).expect("finite").valid();
-    save_folder(&merged, &base, &folder.join("merged")).expect("saves");
     let plain = Llama::<Flex>::from_folder(&base, &device, f32).expect("loads");
     save_folder(&plain, &base, &folder.join("model")).expect("saves");
+    write_forms(folder, &contents);
 }
