@@ -24,6 +24,9 @@ pub use write::{write_pth, write_safetensors};
 /// Key under which a safetensors file of ours says what it is.
 const VARIANT_KEY: &str = "bone_variant";
 
+/// How the tensors of such files are named.
+const NAMINGS: [Naming; 3] = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
+
 /// What an adapter is that does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -77,12 +80,11 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
     };
     std::fs::metadata(path).map_err(crate::error::io(path))?;
     let file = Checkpoint::open_file(path).map_err(|error| format(error.reason()))?;
-    let namings = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
     if file.tensors().any(|(key, _)| Naming::is_pefts(key)) {
         return Err(of_peft(path));
     }
     let of = |naming: &Naming| file.tensors().any(|(key, _)| naming.split(key).is_some());
-    let found: Vec<_> = namings.into_iter().filter(of).collect();
+    let found: Vec<_> = NAMINGS.into_iter().filter(of).collect();
     let naming = match found[..] {
         [] => return states(path, &file),
         [naming] => naming,
@@ -138,9 +140,8 @@ fn of_peft(path: &Path) -> FileError {
 
 /// Whether tensors of a file are named as an adapter's, whatever else is wrong with it.
 pub fn holds_adapter(file: &Checkpoint) -> bool {
-    let namings = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
     file.tensors()
-        .any(|(key, _)| is_state(key) || namings.iter().any(|of| of.split(key).is_some()))
+        .any(|(key, _)| is_state(key) || NAMINGS.iter().any(|of| of.split(key).is_some()))
 }
 
 /// A file without adapters, which can be the initial states.

@@ -100,7 +100,20 @@ impl Targets {
 
 /// The first component of a path that is a number.
 fn layer_number(path: &str) -> Option<usize> {
-    path.split('.').find_map(|part| part.parse().ok())
+    at_number(path).map(|(_, number, _)| number)
+}
+
+/// A path cut around its first number: what stands before it, the number, what follows.
+pub(crate) fn at_number(path: &str) -> Option<(&str, usize, &str)> {
+    let mut start = 0;
+    for part in path.split('.') {
+        let end = start + part.len();
+        if let Ok(number) = part.parse() {
+            return Some((&path[..start], number, path.get(end + 1..).unwrap_or("")));
+        }
+        start = end + 1;
+    }
+    None
 }
 
 /// A path with its numbers replaced by `N`.

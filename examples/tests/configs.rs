@@ -4,14 +4,14 @@ use bone_train::config::{Flags, Method, TrainArgs, TrainConfig, resolve};
 use std::path::Path;
 
 fn read(file: &str) -> TrainConfig {
-    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a folder");
     let given = |path: &Path| Some(path.display().to_string());
     let args = TrainArgs {
         run: Some(configs.join(file)),
         // Anything that is there will do for the paths.
         flags: Flags {
-            model: given(&configs),
+            model: given(configs),
             data: given(&configs.join(file)),
             out: given(out.path()),
             ..Flags::default()
@@ -23,22 +23,52 @@ fn read(file: &str) -> TrainConfig {
 
 #[test]
 fn every_configuration_is_valid() {
-    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let mut read_files = 0;
-    for entry in std::fs::read_dir(configs).expect("the folder") {
-        let name = entry.expect("an entry").file_name();
-        let name = name.to_str().expect("UTF-8");
-        if name.ends_with(".toml") {
-            read(name);
-            read_files += 1;
+    for folder in ["configs", "metamath"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for entry in std::fs::read_dir(path).expect("the folder") {
+            let name = entry.expect("an entry").file_name();
+            let name = name.to_str().expect("UTF-8");
+            if name.ends_with(".toml") {
+                read(&format!("{folder}/{name}"));
+                read_files += 1;
+            }
         }
     }
-    assert!(read_files >= 3);
+    assert!(read_files >= 6);
+}
+
+/// The text a template makes of a question and its answer: what is read, and what is learnt.
+fn pieces(file: &str) -> (String, String) {
+    use bone_lm::tokenizer::Piece;
+    use bone_train::data::{Content, Template};
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let template = Template::load(path.to_str().expect("UTF-8"), None).expect("valid");
+    let content = Content::Single {
+        instruction: "How many?".into(),
+        input: String::new(),
+        response: "Two.".into(),
+    };
+    let (mut read, mut learnt) = (String::new(), String::new());
+    for piece in template.pieces(&content).expect("a single turn") {
+        match piece {
+            Piece::Text {
+                text,
+                trained: false,
+            } => read.push_str(&text),
+            Piece::Text {
+                text,
+                trained: true,
+            } => learnt.push_str(&text),
+            Piece::Bos | Piece::Eos { .. } => {}
+        }
+    }
+    (read, learnt)
 }
 
 #[test]
 fn llama2_metamath_is_the_papers_protocol() {
-    let config = read("llama2-metamath.toml");
+    let config = read("metamath/llama2-7b-bone.toml");
     let Method::Adapter(adapter) = &config.method else {
         panic!("{:?}", config.method);
     };
@@ -55,24 +85,14 @@ fn llama2_metamath_is_the_papers_protocol() {
 
 #[test]
 fn the_metamath_template_ends_as_the_papers_targets_do() {
-    use bone_train::data::Template;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/llama2-metamath.template");
-    let template = Template::load(path.to_str().expect("UTF-8")).expect("valid");
-    assert_eq!(template.suffix(), "\n<|EOT|>");
-    // Before the response it is the Alpaca prompt.
-    let row = bone_train::data::Row {
-        index: 0,
-        instruction: "How many?".into(),
-        input: String::new(),
-        response: "Two.".into(),
-    };
-    assert_eq!(template.prompt(&row), Template::Alpaca.prompt(&row));
+    let (read, learnt) = pieces("metamath/llama2.template");
+    assert!(read.starts_with("Below is an instruction") && read.ends_with("### Response:"));
+    assert_eq!(learnt, "Two.\n<|EOT|>");
 }
 
 #[test]
 fn rwkv6_metamath_is_the_seeds() {
-    use bone_train::data::{Row, Template};
-    let config = read("rwkv6-metamath.toml");
+    let config = read("metamath/rwkv6-7b-bone.toml");
     let Method::Adapter(adapter) = &config.method else {
         panic!("{:?}", config.method);
     };
@@ -83,14 +103,7 @@ fn rwkv6_metamath_is_the_seeds() {
         (2e-5, "constant")
     );
     assert_eq!(config.max_seq_len, 512);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/rwkv6-metamath.template");
-    let template = Template::load(path.to_str().expect("UTF-8")).expect("valid");
-    assert_eq!(template.suffix(), "\x17");
-    let row = Row {
-        index: 0,
-        instruction: "How many?".into(),
-        input: String::new(),
-        response: "Two.".into(),
-    };
-    assert_eq!(template.prompt(&row), "User: How many?\n\nAssistant: ");
+    let (read, learnt) = pieces("metamath/rwkv6.template");
+    assert_eq!(read, "User: How many?\n\nAssistant: ");
+    assert_eq!(learnt, "Two.\x17");
 }

@@ -33,7 +33,7 @@ fn run_bone_passes_everything_on() {
         let name = format!("{model}/run_bone.sh");
         let by_arguments = run(&name, &flags, &[]);
         let line = text(&by_arguments.stdout);
-        let config = format!("{model}-metamath.toml --template ");
+        let config = format!("metamath/{model}-7b-bone.toml --template ");
         assert!(line.starts_with("train ") && line.contains(&config));
         let given = "--model m --data d --out o --rank 4\n";
         assert!(line.ends_with(given), "{line}");

@@ -62,6 +62,7 @@ pub fn train_on<B: TrainBackend, M: TrainModel<B>>(
         at: Cursor { epoch: 0, step },
         micro: vec![batch],
     });
+    let steps = steps.map(Ok);
     let mut data = Data {
         steps: Box::new(steps),
         steps_per_epoch,

@@ -56,6 +56,7 @@ fn in_pieces(
             past,
             len: size,
             left_pad: Vec::new(),
+            starts: Vec::new(),
         };
         let logits = piece(model, &part, span, &mut states);
         for (row, logits) in rows
@@ -144,6 +145,7 @@ fn padding_on_the_left_changes_neither_logits_nor_state() {
                 past: 0,
                 len: 20 + pad,
                 left_pad: vec![pad, 0],
+                starts: Vec::new(),
             };
             let mut states = start(&model);
             let logits = piece(&model, &[padded, longer].concat(), span, &mut states);

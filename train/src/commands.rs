@@ -8,16 +8,23 @@ macro_rules! line {
 }
 
 pub(crate) mod adapter;
+pub mod chat;
 pub mod convert;
+pub mod data;
 pub mod devices;
 mod error;
+pub mod eval;
 pub mod generate;
 pub mod inspect;
 pub mod merge;
 mod precision;
+mod session;
+mod stops;
+mod talk;
 pub mod train;
 
 pub use error::CommandError;
+pub use session::SessionArgs;
 
 /// Prints to stdout, which may be a pipe whose reader has gone: nobody is left to tell then.
 fn say(text: &str) {

@@ -6,21 +6,21 @@
 //! method is a problem too, never ignored.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bone::{AdapterConfig, Variant};
 use bone_lm::Part;
 use bone_lm::tokenizer::TokenizerChoice;
 
-use crate::data::{FieldMap, Holdout, Template};
+use crate::data::{Cut, Holdout, Schema, Sources, Template};
 use crate::schedule::{Schedule, ScheduleKind};
 
 mod error;
 mod read;
 mod settings;
-mod suggest;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod validate;
 mod value;
 mod words;
@@ -78,8 +78,8 @@ pub enum Warmup {
 pub struct TrainConfig {
     /// The model: a folder, or a file of weights.
     pub model: PathBuf,
-    /// File of training rows.
-    pub data: PathBuf,
+    /// Files of training rows.
+    pub data: Sources,
     /// Folder for the result.
     pub out: PathBuf,
     /// Whether `out` may have something in it.
@@ -91,12 +91,16 @@ pub struct TrainConfig {
     /// How a row becomes a prompt and a completion.
     pub template: Template,
     /// The rows' fields; `None` to find them from the rows.
-    pub field_map: Option<FieldMap>,
+    pub schema: Option<Schema>,
+    /// How a binidx's sequences become rows of a batch.
+    pub binidx_cut: Cut,
     /// Longest sequence in tokens, at least 2.
     pub max_seq_len: usize,
     /// Tokens of the pieces a sequence is trained in, from 2 to below `max_seq_len`; `None` for
     /// whole sequences.
     pub chunk_ctx: Option<usize>,
+    /// Whether several samples share a row of `max_seq_len` tokens.
+    pub packing: bool,
     /// What is held out for validation.
     pub validation: Holdout,
     /// What trains.
@@ -165,11 +169,6 @@ impl TrainConfig {
     /// Where the value of a key comes from.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).copied().unwrap_or(Origin::Default)
-    }
-
-    /// Whether the data file is one plain text, every token of which is trained, and not rows.
-    pub fn data_is_text(&self) -> bool {
-        is_text(&self.data)
     }
 
     /// Optimizer steps of the run, at least 1, where an epoch has `steps_per_epoch`.
@@ -243,11 +242,6 @@ fn warmup_fix(key: &str, total_steps: usize) -> String {
     }
     let most = total_steps - 1;
     format!("lower {key} so that it is at most {most} step(s), or train for more steps")
-}
-
-/// Whether `data` is read as one plain text: a `.txt`.
-fn is_text(data: &Path) -> bool {
-    data.extension().is_some_and(|extension| extension == "txt")
 }
 
 impl PartialEq for TrainConfig {

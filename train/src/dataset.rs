@@ -1,111 +1,218 @@
-//! From a data file to training and held-out samples.
+//! From data files to training and held-out samples.
 
 use crate::config::TrainConfig;
 use crate::data::{
-    FieldMap, Limits, RowError, Sample, SampleError, Split, SplitError, Template, TextError,
-    read_bytes, read_rows, read_text, split_validation, tokenize, tokenize_bytes, tokenize_text,
+    BinidxError, Dropped, Limits, Pool, RowError, Sample, Samples, Schema, SourceError, Sources,
+    SplitError, Template, TextError, split_validation,
 };
 use bone_lm::tokenizer::Tokenizer;
-use std::path::Path;
+use reader::Reader;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-/// Why a data file gives no samples.
+mod reader;
+
+pub use reader::FileReport;
+
+/// Rows with problems that are shown; the rest is counted.
+const SHOWN_FAILURES: usize = 10;
+
+/// Why data files give no samples.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant is another module's error")]
+#[allow(missing_docs, reason = "most variants are another module's errors")]
 pub enum DatasetError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error(transparent)]
     Rows(#[from] RowError),
     #[error(transparent)]
     Text(#[from] TextError),
     #[error(transparent)]
-    Sample(#[from] SampleError),
+    Binidx(#[from] BinidxError),
     #[error(transparent)]
     Split(#[from] SplitError),
+    /// The template leaves out what some rows hold.
+    #[error(
+        "{}: {rows} row(s), the first of them row {first}, have an input, and the template \
+         '{template}' has no {{input}}: add it, or leave the input out with a field map, \
+         instruction=FIELD,response=FIELD", .path.display()
+    )]
+    InputUnused {
+        /// The file.
+        path: PathBuf,
+        /// How many rows have an input.
+        rows: usize,
+        /// The first of them, from 1.
+        first: u64,
+        /// The template's name.
+        template: String,
+    },
+    /// Rows that the template or the tokenizer refuses, or the model cannot take; all counted, the
+    /// first shown.
+    #[error(
+        "{}: {total} row(s) cannot be tokenized for this model: {}", .path.display(),
+        list(.shown, *.total)
+    )]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// Row, from 1, and what is wrong with it.
+        shown: Vec<(u64, String)>,
+        /// How many rows there are.
+        total: usize,
+    },
+    /// Every row was dropped.
+    #[error(
+        "nothing is left to train on: {dropped}; the shortest prompt has {shortest_prompt} tokens \
+         and max_seq_len is {max_seq_len}"
+    )]
+    NothingLeft {
+        /// What was dropped.
+        dropped: Dropped,
+        /// Tokens of the shortest prompt.
+        shortest_prompt: usize,
+        /// The limit.
+        max_seq_len: usize,
+    },
+    /// The temporary file of many tokens.
+    #[error(
+        "the temporary file of the rows' tokens in {} (TMPDIR names another folder): {source}",
+        std::env::temp_dir().display()
+    )]
+    Temporary {
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The error of the temporary file.
+pub(crate) fn temporary(source: io::Error) -> DatasetError {
+    DatasetError::Temporary { source }
+}
+
+fn list(shown: &[(u64, String)], total: usize) -> String {
+    let mut text = shown
+        .iter()
+        .map(|(row, what)| format!("\n  row {row}: {what}"))
+        .collect::<String>();
+    if total > shown.len() {
+        text.push_str(&format!("\n  and {} more", total - shown.len()));
+    }
+    text
+}
+
+/// How rows become tokens.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// The rows' fields; `None` to find them from the rows.
+    pub schema: Option<&'a Schema>,
+    /// How a row becomes text.
+    pub template: &'a Template,
+    /// How text becomes tokens.
+    pub tokenizer: &'a dyn Tokenizer,
+    /// What the model can take.
+    pub limits: Limits,
 }
 
 /// Samples, and what a person should know of how they came about.
 #[derive(Debug)]
 pub struct Dataset {
-    /// To train on, and held out.
-    pub split: Split,
+    /// All samples.
+    pub samples: Arc<Samples>,
+    /// Those to train on, by source.
+    pub train: Vec<Pool>,
+    /// Those held out.
+    pub validation: Vec<Sample>,
     /// One line a fact.
     pub notes: Vec<String>,
 }
 
-/// Reads the run's data file: a `.txt` as one text, anything else as rows.
+/// Reads every source's files into samples; a `.txt` as one text, a binidx as tokens, anything
+/// else as rows. Returns the samples, how many each source gave, and what was found in each file.
 ///
 /// # Errors
+/// [`DatasetError`].
+pub fn read(
+    sources: &Sources,
+    reading: Reading<'_>,
+) -> Result<(Samples, Vec<usize>, Vec<FileReport>), DatasetError> {
+    let mut reader = Reader::new(reading, false);
+    let mut ends = Vec::new();
+    for source in &sources.0 {
+        reader.selection(&source.selection)?;
+        ends.push(reader.samples());
+    }
+    let (samples, reports, _) = reader.finish()?;
+    Ok((samples, ends, reports))
+}
+
+/// As [`read`], and goes on where rows have problems: what is good, and what is wrong.
 ///
+/// # Errors
+/// A file that cannot be read to its end.
+pub fn check(
+    sources: &Sources,
+    reading: Reading<'_>,
+) -> Result<(Samples, Vec<FileReport>, Vec<DatasetError>), DatasetError> {
+    let mut reader = Reader::new(reading, true);
+    for source in &sources.0 {
+        reader.selection(&source.selection)?;
+    }
+    reader.finish()
+}
+
+/// Reads the run's data.
+///
+/// # Errors
 /// [`DatasetError`].
 pub fn load(
     config: &TrainConfig,
     tokenizer: &dyn Tokenizer,
     vocab_size: usize,
 ) -> Result<Dataset, DatasetError> {
-    let limits = Limits {
-        max_seq_len: config.max_seq_len,
-        vocab_size,
+    let reading = Reading {
+        schema: config.schema.as_ref(),
+        template: &config.template,
+        tokenizer,
+        limits: Limits {
+            max_seq_len: config.max_seq_len,
+            vocab_size,
+        },
     };
-    let (samples, mut notes) = if config.data_is_text() {
-        text(&config.data, tokenizer, limits)?
-    } else {
-        rows(
-            &config.data,
-            config.field_map.as_ref(),
-            &config.template,
-            tokenizer,
-            limits,
-        )?
-    };
-    let split = split_validation(samples, config.validation, config.seed)?;
+    let (samples, ends, reports) = read(&config.data, reading)?;
+    let split = split_validation(&samples, config.validation, config.seed)?;
+    let mut train = Vec::new();
+    let mut left = &split.train[..];
+    for (source, end) in config.data.0.iter().zip(ends) {
+        let (of_source, others) =
+            left.split_at(left.partition_point(|number| (*number as usize) < end));
+        left = others;
+        train.push(Pool {
+            samples: of_source.to_vec(),
+            weight: source.weight,
+        });
+    }
+    let validation = split.validation.iter().map(|number| samples.read(*number));
+    let validation = validation
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(temporary)?;
+    let mut notes: Vec<_> = reports
+        .iter()
+        .flat_map(|report| report.lines(reports.len() > 1))
+        .collect();
+    if reports.iter().any(|report| report.templated) {
+        notes.push(format!("template {}", config.template));
+    }
     notes.push(format!(
         "{} rows to train on, {} held out",
         split.train.len(),
-        split.validation.len()
+        validation.len()
     ));
-    Ok(Dataset { split, notes })
-}
-
-fn text(
-    path: &Path,
-    tokenizer: &dyn Tokenizer,
-    limits: Limits,
-) -> Result<(Vec<Sample>, Vec<String>), DatasetError> {
-    let mut notes = Vec::new();
-    let samples = match tokenizer.byte_level() {
-        Some(tokenizer) => {
-            let bytes = read_bytes(path)?;
-            if std::str::from_utf8(&bytes).is_err() {
-                notes.push("read as bytes: not UTF-8".to_owned());
-            }
-            tokenize_bytes(&bytes, tokenizer, limits)?
-        }
-        None => tokenize_text(&read_text(path)?, tokenizer, limits)?,
-    };
-    notes.push(format!(
-        "plain text: {} chunks of up to {} tokens, every token trained",
-        samples.len(),
-        limits.max_seq_len
-    ));
-    Ok((samples, notes))
-}
-
-fn rows(
-    path: &Path,
-    fields: Option<&FieldMap>,
-    template: &Template,
-    tokenizer: &dyn Tokenizer,
-    limits: Limits,
-) -> Result<(Vec<Sample>, Vec<String>), DatasetError> {
-    let file = read_rows(path, fields)?;
-    let (samples, dropped) = tokenize(&file.rows, template, tokenizer, limits)?;
-    let notes = vec![
-        format!(
-            "{} rows of {}, {}",
-            file.rows.len(),
-            file.format,
-            file.fields
-        ),
-        format!("template {template}; {dropped}"),
-    ];
-    Ok((samples, notes))
+    Ok(Dataset {
+        samples: Arc::new(samples),
+        train,
+        validation,
+        notes,
+    })
 }

@@ -40,6 +40,14 @@ enum Command {
     Inspect(commands::inspect::InspectArgs),
     /// Continue a text
     Generate(commands::generate::GenerateArgs),
+    /// Talk with a model, its answers as they come
+    Chat(commands::chat::ChatArgs),
+    /// Score a model: gsm8k, math, or the perplexity of a text
+    #[command(subcommand)]
+    Eval(commands::eval::EvalCommand),
+    /// Look at training data, or write it as RWKV's binidx
+    #[command(subcommand)]
+    Data(commands::data::DataCommand),
     /// Show what this build can run on, and whether a training step is right there
     Devices(commands::devices::DevicesArgs),
 }
@@ -55,6 +63,9 @@ fn main() -> ExitCode {
         Command::Convert(args) => commands::convert::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
+        Command::Chat(args) => commands::chat::run(&args),
+        Command::Eval(command) => commands::eval::run(&command),
+        Command::Data(command) => commands::data::run(&command),
         Command::Devices(args) => commands::devices::run(&args),
     };
     match outcome {

@@ -18,6 +18,7 @@ mod recognise;
 mod save;
 mod tiny;
 
+pub(crate) use bone_rwkv6::{is_hugging_face, own_path};
 pub use recognise::architecture;
 pub(crate) use save::{MAX_SHARD_BYTES, NewFolder, companions, copy_companions};
 pub use save::{check_free, save_folder};
@@ -102,20 +103,6 @@ pub(crate) fn own_name(architecture: Architecture, name: &str) -> String {
     }
 }
 
-/// Whether the module `path` is called so by RWKV6's Hugging Face code, and not as its weights'
-/// files and [`own_name`] call it.
-pub(crate) fn is_hugging_face(path: &str) -> bool {
-    path.starts_with("rwkv.")
-}
-
-/// What we call the module that RWKV6's Hugging Face code calls by this path, or the end of one.
-pub(crate) fn path_of(path: &str) -> String {
-    match is_hugging_face(path) {
-        true => bone_rwkv6::own_name(path),
-        false => bone_rwkv6::own_name(&format!("rwkv.{path}")),
-    }
-}
-
 /// What can be known of a model before its weights are read.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
@@ -176,13 +163,7 @@ pub fn inspect(path: &Path, weights: bool) -> Result<ModelInfo, ModelError> {
         }
         Architecture::Rwkv6 => {
             let rwkv = match &checkpoint {
-                Some(checkpoint) => {
-                    let rwkv = Rwkv6Config::from_checkpoint(checkpoint)?;
-                    if path.is_dir() {
-                        rwkv.agrees_with(path)?;
-                    }
-                    rwkv
-                }
+                Some(checkpoint) => Rwkv6Config::at(path, checkpoint)?,
                 None => rwkv_sizes(path)?,
             };
             check_depth(path, rwkv.num_hidden_layers)?;

@@ -83,12 +83,20 @@ pub enum TrainError {
     /// The result could not be saved.
     #[error("{0}")]
     Save(String),
+    /// Rows that had been put aside could not be read again.
+    #[error("step {step}: the temporary file of the rows' tokens: {source}")]
+    Data {
+        /// The step, from 1.
+        step: usize,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 /// What a run learns from.
 pub struct Data {
     /// The steps' rows; an endless iterator runs through epoch after epoch.
-    pub steps: Box<dyn Iterator<Item = Step>>,
+    pub steps: Box<dyn Iterator<Item = std::io::Result<Step>>>,
     /// Steps that make an epoch.
     pub steps_per_epoch: u64,
     /// Held-out rows.
@@ -141,6 +149,10 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     for step in 0..plan.total_steps {
         let started = Instant::now();
         let Some(rows) = steps.next() else { break };
+        let rows = rows.map_err(|source| TrainError::Data {
+            step: step + 1,
+            source,
+        })?;
         // Kernels are tuned for sizes up to a power of two.
         let sizes = rows
             .micro
@@ -242,21 +254,46 @@ fn validate<B: TrainBackend, M: TrainModel<B>>(
         return None;
     }
     let model = model.valid();
-    let (loss, tokens) = mean_loss(&model, validation, plan, device);
+    let reading = EvalReading {
+        batch_size: plan.eval_batch_size,
+        pad_id: plan.pad_id,
+        head_chunk: plan.savings.head_chunk,
+        chunk_ctx: plan.chunk_ctx,
+    };
+    let (loss, tokens) = mean_loss(&model, validation, reading, device);
     Some(EvalReport { step, loss, tokens })
 }
 
-fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
+/// How held-out samples go through a model.
+#[derive(Debug, Clone, Copy)]
+pub struct EvalReading {
+    /// Samples of a batch.
+    pub batch_size: usize,
+    /// Token id that fills shorter ones.
+    pub pad_id: u32,
+    /// Tokens the head handles at once; `None` for all of them.
+    pub head_chunk: Option<usize>,
+    /// Tokens of a sequence that go through at once; `None` for all of them.
+    pub chunk_ctx: Option<usize>,
+}
+
+/// Mean of −ln p over the trained tokens of `samples`, without dropout, and how many these are.
+pub fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
     model: &M,
     samples: &[Sample],
-    plan: &Plan,
+    reading: EvalReading,
     device: &B::Device,
 ) -> (f64, usize) {
+    let EvalReading {
+        batch_size,
+        pad_id,
+        head_chunk,
+        chunk_ctx,
+    } = reading;
     let mut sum: Option<Tensor<B, 1>> = None;
     let mut tokens = 0;
-    for batch in evaluation_batches(samples, plan.eval_batch_size, plan.pad_id) {
-        let head_chunk = plan.savings.head_chunk;
-        let part = loss_sum(model, &batch, head_chunk, plan.chunk_ctx, device);
+    for batch in evaluation_batches(samples, batch_size, pad_id) {
+        let part = loss_sum(model, &batch, head_chunk, chunk_ctx, device);
         sum = Some(match sum {
             Some(sum) => sum + part,
             None => part,

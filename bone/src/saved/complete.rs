@@ -2,25 +2,13 @@
 
 use super::{SavedAdapter, lies_in};
 use crate::Selection;
+use crate::target::at_number;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A path cut around its first number: what stands before it, the number, what follows.
-fn place(path: &str) -> Option<(&str, usize, &str)> {
-    let mut start = 0;
-    for part in path.split('.') {
-        let end = start + part.len();
-        if let Ok(number) = part.parse() {
-            return Some((&path[..start], number, path.get(end + 1..).unwrap_or("")));
-        }
-        start = end + 1;
-    }
-    None
-}
 
 /// Layers that a block lacks and another block has.
 pub(crate) fn uneven<'a>(layers: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut blocks = BTreeMap::<(&str, usize), BTreeSet<&str>>::new();
-    for (before, number, after) in layers.filter_map(place) {
+    for (before, number, after) in layers.filter_map(at_number) {
         blocks.entry((before, number)).or_default().insert(after);
     }
     let mut missing = Vec::new();

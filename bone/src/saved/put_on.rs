@@ -191,16 +191,15 @@ impl Scan {
                 problems.push("the model has no initial states (time_state) to replace".into());
             }
         }
+        let linears: BTreeSet<_> = places.iter().map(|place| place.path.as_str()).collect();
         for entry in &self.saved.modules {
-            let mut inside = infos
+            let inside: Vec<_> = infos
                 .keys()
                 .filter(|name| whole::lies_in(name, entry))
-                .peekable();
-            if inside.peek().is_none() {
+                .collect();
+            if inside.is_empty() {
                 problems.push(format!("modules_to_save: the model has no module {entry}"));
             }
-            let inside: Vec<_> = inside.collect();
-            let linears: BTreeSet<_> = places.iter().map(|place| place.path.as_str()).collect();
             let shared = inside.iter().filter(|name| {
                 let is_matrix = infos[**name].shape.len() == 2;
                 is_matrix && whole::may_be_the_head(name, &linears)

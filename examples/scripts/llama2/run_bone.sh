@@ -9,14 +9,14 @@
 #   OUT    folder for the result, new or empty
 #
 # The three may be environment variables of these names instead. Flags win over the settings in
-# examples/configs/llama2-metamath.toml: `--batch-size 16 --gradient-accumulation 4` is faster
+# examples/metamath/llama2-7b-bone.toml: `--batch-size 16 --gradient-accumulation 4` is faster
 # where memory allows. BONE names the program; without it that is `bone` from the PATH, else what
 # cargo builds here.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../../..
-configs=$here/../../configs
+configs=$here/../../metamath
 
 for name in MODEL DATA OUT; do
     if [[ -z ${!name:-} ]]; then
@@ -37,6 +37,6 @@ else
     bone=(cargo run --release --manifest-path "$root/Cargo.toml" --)
 fi
 
-exec "${bone[@]}" train "$configs/llama2-metamath.toml" \
-    --template "$configs/llama2-metamath.template" \
+exec "${bone[@]}" train "$configs/llama2-7b-bone.toml" \
+    --template "$configs/llama2.template" \
     --model "$MODEL" --data "$DATA" --out "$OUT" "$@"

@@ -11,13 +11,13 @@
 #   OUT    folder for the result, new or empty
 #
 # The three may be environment variables of these names instead. Flags win over the settings in
-# examples/configs/rwkv6-metamath.toml: `--method miss` is the cheaper adapter. BONE names the
+# examples/metamath/rwkv6-7b-bone.toml: `--method miss` is the cheaper adapter. BONE names the
 # program; without it that is `bone` from the PATH, else what cargo builds here.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../../..
-configs=$here/../../configs
+configs=$here/../../metamath
 
 for name in MODEL DATA OUT; do
     if [[ -z ${!name:-} ]]; then
@@ -38,6 +38,6 @@ else
     bone=(cargo run --release --manifest-path "$root/Cargo.toml" --)
 fi
 
-exec "${bone[@]}" train "$configs/rwkv6-metamath.toml" \
-    --template "$configs/rwkv6-metamath.template" \
+exec "${bone[@]}" train "$configs/rwkv6-7b-bone.toml" \
+    --template "$configs/rwkv6.template" \
     --model "$MODEL" --data "$DATA" --out "$OUT" "$@"

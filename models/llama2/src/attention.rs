@@ -1,8 +1,8 @@
-use crate::{LlamaConfig, LlamaContext};
+use crate::{KeyValueCache, LlamaConfig, LlamaContext};
 use bone::BoneLinear;
 use bone_lm::{Backend, attention};
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, module};
 
 /// Grouped-query self-attention with rotary positions.
 #[derive(Module, Debug)]
@@ -18,37 +18,6 @@ pub struct Attention<B: Backend> {
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,
     pub(crate) head_dim: usize,
-}
-
-/// Keys and values of the tokens so far, `[batch, kv_heads, tokens, head_dim]` each.
-#[derive(Module, Debug)]
-pub struct KeyValueCache<B: Backend> {
-    keys: Option<Tensor<B, 4>>,
-    values: Option<Tensor<B, 4>>,
-}
-
-impl<B: Backend> Default for KeyValueCache<B> {
-    fn default() -> Self {
-        Self {
-            keys: None,
-            values: None,
-        }
-    }
-}
-
-impl<B: Backend> KeyValueCache<B> {
-    /// Adds a piece's keys and values and returns all of them.
-    fn extend(&mut self, key: Tensor<B, 4>, value: Tensor<B, 4>) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let append = |seen: &mut Option<Tensor<B, 4>>, new| {
-            let all = match seen.take() {
-                None => new,
-                Some(old) => Tensor::cat(vec![old, new], 2),
-            };
-            *seen = Some(all.clone());
-            all
-        };
-        (append(&mut self.keys, key), append(&mut self.values, value))
-    }
 }
 
 impl<B: Backend> Attention<B> {
@@ -87,21 +56,46 @@ impl<B: Backend> Attention<B> {
             Some(cache) => cache.extend(key, value),
             None => (key, value),
         };
-        let keys = key.dims()[2];
-        let mask = context
-            .mask
-            .clone()
-            .map(|mask| mask.expand([batch, self.heads, len, keys]));
-        let mixed = attention(
-            query,
-            self.to_query_heads(key),
-            self.to_query_heads(value),
-            mask,
-        );
+        let mixed = if len == 1 {
+            self.attend_from_one(query, key, value, context)
+        } else {
+            let shape = [batch, self.heads, len, key.dims()[2]];
+            let mask = context.mask.clone().map(|mask| mask.expand(shape));
+            attention(
+                query,
+                self.to_query_heads(key),
+                self.to_query_heads(value),
+                mask,
+            )
+        };
         let mixed = mixed
             .swap_dims(1, 2)
             .reshape([batch, len, self.heads * self.head_dim]);
         self.o_proj.forward(mixed)
+    }
+
+    /// Attention of a single token: the query heads of a group are as many queries to its keys,
+    /// which need not be repeated.
+    ///
+    /// # Shapes
+    ///
+    /// - query: `[batch, heads, 1, head_dim]`, and so the output
+    /// - key, value: `[batch, kv_heads, keys, head_dim]`
+    fn attend_from_one(
+        &self,
+        query: Tensor<B, 4>,
+        key: Tensor<B, 4>,
+        value: Tensor<B, 4>,
+        context: &LlamaContext<B>,
+    ) -> Tensor<B, 4> {
+        let [batch, heads, len, width] = query.dims();
+        let [_, kv_heads, keys, _] = key.dims();
+        let group = heads / kv_heads;
+        let mask = context.mask.clone();
+        let mask = mask.map(|mask| mask.expand([batch, kv_heads, group, keys]));
+        let query = query.reshape([batch, kv_heads, group, width]);
+        module::attention(query, key, value, mask, None, Default::default())
+            .reshape([batch, heads, len, width])
     }
 
     /// Repeats each key or value head for the query heads of its group.

@@ -2,14 +2,16 @@
 
 mod attention;
 mod block;
+mod cache;
 mod config;
 mod error;
 mod model;
 mod rotary;
 mod weights;
 
-pub use attention::{Attention, KeyValueCache};
+pub use attention::Attention;
 pub use block::{LlamaBlock, Mlp};
+pub use cache::KeyValueCache;
 pub use config::LlamaConfig;
 pub use error::LlamaError;
 pub use model::{Llama, LlamaTrunk};

@@ -23,7 +23,7 @@ pub fn attention<B: Backend>(
     mask: Option<Tensor<B, 4, Bool>>,
 ) -> Tensor<B, 4> {
     let [_, _, len, width] = query.dims();
-    if mask.is_some() || len == 1 || !B::ad_enabled(&query.device()) {
+    if len == 1 || !B::ad_enabled(&query.device()) {
         let options = AttentionModuleOptions {
             // A mask says all there is to say, and from a single token nothing is hidden.
             is_causal: mask.is_none() && len > 1,
@@ -33,10 +33,12 @@ pub fn attention<B: Backend>(
     }
     // burn's divides a tensor by a tensor, and keeps more for that backward than the softmax.
     let keys = key.dims()[2];
-    let hidden = (keys - len) as i64;
-    let hidden = Tensor::<B, 2, Bool>::tril_mask([len, keys], hidden, &query.device());
+    let hidden = mask.unwrap_or_else(|| {
+        let before = (keys - len) as i64;
+        Tensor::<B, 2, Bool>::tril_mask([len, keys], before, &query.device()).unsqueeze()
+    });
     let scores = query.matmul(key.swap_dims(2, 3)) / (width as f64).sqrt();
-    let scores = scores.mask_fill(hidden.unsqueeze(), f32::NEG_INFINITY);
+    let scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
     softmax(scores).matmul(value)
 }
 

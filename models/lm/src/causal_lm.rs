@@ -1,21 +1,26 @@
 //! The seam between models and everything that uses them.
 
 use crate::Backend;
+use bone::graph::cat;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use std::fmt::Debug;
 
-/// Where a piece of a batch stands in its sequences.
+/// Where a piece of a batch stands in its sequences: one a row, or several packed into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
-    /// Sequences in the batch.
+    /// Rows of the batch.
     pub batch: usize,
-    /// Tokens of each sequence before this piece, held by the blocks' states.
+    /// Tokens of each row before this piece, held by the blocks' states.
     pub past: usize,
-    /// Tokens of each sequence in this piece.
+    /// Tokens of each row in this piece.
     pub len: usize,
-    /// How many of each sequence's first tokens are padding. Empty when none are.
+    /// How many of each row's first tokens are padding. Empty when none are.
     pub left_pad: Vec<usize>,
+    /// Where the sequences packed into each row begin, ascending from 0, as places in the whole
+    /// row. The token before every start but the first is a gap, of no sequence. Empty when every
+    /// row is one sequence; never beside `left_pad`.
+    pub starts: Vec<Vec<usize>>,
 }
 
 impl Span {
@@ -26,19 +31,68 @@ impl Span {
             past: 0,
             len,
             left_pad: Vec::new(),
+            starts: Vec::new(),
         }
     }
+}
+
+/// What a block carries from one piece of its sequences to the next: keys and values, or a
+/// recurrent state, one row a sequence. The default is that of a sequence's start, which has no
+/// rows yet.
+///
+/// It is a module so that it moves between a backend and its autodiff as weights do. The
+/// operations here change which sequences a batch is made of; all rows always hold the same
+/// number of tokens, those of shorter sequences with padding first ([`Span::left_pad`]).
+pub trait BlockState<B: Backend>: Module<B> + Default {
+    /// Keeps the rows with these indices, in their order. A start stays one.
+    ///
+    /// # Shapes
+    ///
+    /// - rows: `[rows kept]`, at least one
+    fn select_rows(&mut self, rows: &Tensor<B, 1, Int>);
+
+    /// Puts the rows of `other` after its own; a start, which has none, becomes `other`.
+    ///
+    /// # Panics
+    ///
+    /// May, where the two hold different numbers of tokens: [`pad_left`](Self::pad_left) first.
+    fn append_rows(&mut self, other: Self);
+
+    /// Puts `count` tokens of padding before every row's first. Does nothing to a start, nor to a
+    /// state that is not made of tokens.
+    fn pad_left(&mut self, _count: usize) {}
+
+    /// Takes the first `count` tokens off every row, which have to be padding in all of them.
+    /// Does nothing to a start, nor to a state that is not made of tokens.
+    ///
+    /// # Panics
+    ///
+    /// May, where there are not more tokens than that.
+    fn trim_left(&mut self, _count: usize) {}
+}
+
+/// Puts the rows of `other` after those of `own`, along the first dimension; either may be absent,
+/// which is to have no rows. What [`BlockState::append_rows`] is to a single tensor.
+///
+/// # Panics
+///
+/// Where the other dimensions differ.
+pub fn append_rows<B: Backend, const D: usize>(
+    own: &mut Option<Tensor<B, D>>,
+    other: Option<Tensor<B, D>>,
+) {
+    *own = match (own.take(), other) {
+        (Some(own), Some(other)) => Some(cat(vec![own, other], 0)),
+        (own, other) => own.or(other),
+    };
 }
 
 /// One block of a model: what block recompute runs again.
 pub trait Block<B: Backend>: Module<B> {
     /// What all blocks of one forward share: positions, masks.
     type Context: Clone + Send + Debug;
-    /// What a block carries from one piece of a sequence to the next: keys and values, or a
-    /// recurrent state. The default is that of a sequence's start.
-    ///
-    /// It is a module so that it moves between a backend and its autodiff as weights do.
-    type State: Module<B> + Default;
+    /// What the block carries from one piece of its sequences to the next.
+    type State: BlockState<B>;
 
     /// Runs the block.
     ///

@@ -1,8 +1,18 @@
 //! Continuing prompts, token by token.
 
-use crate::sampling::{Sampler, SamplingConfig, SamplingError};
-use crate::{Backend, Block, CausalLm, Span};
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use crate::sampling::{SamplingConfig, SamplingError};
+use crate::{Backend, CausalLm};
+use burn::tensor::{Int, Tensor, TensorData};
+use std::ops::ControlFlow;
+
+mod batch;
+mod continuous;
+mod row;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
+
+pub use continuous::{BatchConfig, Event, generate_all};
+pub use row::{Ended, EndedRow};
 
 /// How to continue.
 #[derive(Debug, Clone)]
@@ -51,64 +61,23 @@ pub fn generate<B: Backend, M: CausalLm<B>>(
     device: &B::Device,
     mut on_token: impl FnMut(usize, u32),
 ) -> Result<Vec<Vec<u32>>, GenerateError> {
-    check(prompts, model.vocab_size())?;
-    let mut samplers = (0..prompts.len() as u64)
-        .map(|row| {
-            let mut sampling = config.sampling.clone();
-            sampling.seed = sampling.seed.wrapping_add(row);
-            Sampler::new(sampling)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let Some(longest) = prompts.iter().map(Vec::len).max() else {
-        return Ok(Vec::new());
+    let config = BatchConfig {
+        batch_size: prompts.len(),
+        sampling: config.sampling.clone(),
+        max_new_tokens: config.max_new_tokens,
+        max_positions: None,
+        stop: config.stop.clone(),
+        near_tie: None,
     };
-    let batch = prompts.len();
-    let left_pad: Vec<_> = prompts.iter().map(|p| longest - p.len()).collect();
-    let padded = left_pad.iter().any(|pad| *pad > 0);
-    let mut span = Span {
-        batch,
-        past: 0,
-        len: longest,
-        left_pad: if padded { left_pad.clone() } else { Vec::new() },
-    };
-    let mut input: Vec<u32> = Vec::with_capacity(batch * longest);
-    for (prompt, pad) in prompts.iter().zip(&left_pad) {
-        input.extend(std::iter::repeat_n(0, *pad));
-        input.extend(prompt);
-    }
-
-    let mut states = vec![<M::Block as Block<B>>::State::default(); model.blocks().len()];
-    let mut histories = prompts.to_vec();
-    let mut finished = vec![false; batch];
-    for _ in 0..config.max_new_tokens {
-        let logits = last_logits(model, &input, &span, &mut states, device);
-        input.clear();
-        for (row, logits) in logits.chunks_exact(model.vocab_size()).enumerate() {
-            // A finished row is carried along: its tokens are nobody's.
-            if finished[row] {
-                input.push(0);
-                continue;
-            }
-            let token = samplers[row].sample(logits, &histories[row])?;
-            input.push(token);
-            if config.stop.contains(&token) {
-                finished[row] = true;
-            } else {
-                histories[row].push(token);
-                on_token(row, token);
-            }
+    let mut results = vec![Vec::new(); prompts.len()];
+    generate_all(model, prompts, &config, device, |event| {
+        match event {
+            Event::Token { prompt, token } => on_token(prompt, token),
+            Event::Ended(row) => results[row.prompt] = row.tokens,
         }
-        if finished.iter().all(|done| *done) {
-            break;
-        }
-        span.past += span.len;
-        span.len = 1;
-    }
-    Ok(histories
-        .into_iter()
-        .zip(prompts)
-        .map(|(history, prompt)| history[prompt.len()..].to_vec())
-        .collect())
+        ControlFlow::Continue(())
+    })?;
+    Ok(results)
 }
 
 fn check(prompts: &[Vec<u32>], vocab_size: usize) -> Result<(), GenerateError> {
@@ -136,23 +105,4 @@ pub fn token_tensor<B: Backend>(
 ) -> Tensor<B, 2, Int> {
     let ids: Vec<i32> = tokens.iter().map(|t| *t as i32).collect();
     Tensor::from_data(TensorData::new(ids, [batch, len]), device)
-}
-
-/// Runs one piece and returns the logits of its last position, `[batch · vocab_size]`.
-fn last_logits<B: Backend, M: CausalLm<B>>(
-    model: &M,
-    tokens: &[u32],
-    span: &Span,
-    states: &mut [<M::Block as Block<B>>::State],
-    device: &B::Device,
-) -> Vec<f32> {
-    let context = model.context(span);
-    let mut hidden = model.embed(token_tensor(tokens, span.batch, span.len, device));
-    for (block, state) in model.blocks().iter().zip(states) {
-        hidden = block.forward(hidden, &context, Some(state));
-    }
-    let [batch, len, size] = hidden.dims();
-    let last = hidden.slice([0..batch, len - 1..len, 0..size]);
-    let logits = model.head(last).into_data().convert_dtype(DType::F32);
-    logits.iter::<f32>().collect()
 }

@@ -21,7 +21,7 @@ pub use backend::Backend;
 pub use backend::Gate;
 pub use bone::weights::named_weights;
 pub use bone_files::{MAX_JSON_BYTES, read_small};
-pub use causal_lm::{Block, CausalLm, Part, Span};
+pub use causal_lm::{Block, BlockState, CausalLm, Part, Span, append_rows};
 pub use gate::{gated, tanh};
 pub use loss::cross_entropy;
 pub use norm::{LayerNorm, RmsNorm, layer_norm};

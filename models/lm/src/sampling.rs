@@ -148,6 +148,20 @@ impl Sampler {
         Ok(self.draw(kept))
     }
 
+    /// How far the token that [`sample`](Self::sample) took last lay before the second most likely
+    /// one, in logits after the repetition penalty; infinite where there is no second. `None`
+    /// where tokens are drawn.
+    pub fn lead(&self) -> Option<f64> {
+        if self.config.temperature != 0.0 {
+            return None;
+        }
+        let two = [f64::NEG_INFINITY; 2];
+        let [best, second] = self.scores.iter().fold(two, |[best, second], &score| {
+            [best.max(score), second.max(score.min(best))]
+        });
+        Some(best - second)
+    }
+
     /// Fills `scores` with the logits after the repetition penalty.
     fn score(&mut self, logits: &[f32], history: &[u32]) -> Result<(), SamplingError> {
         if logits.is_empty() {

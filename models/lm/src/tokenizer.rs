@@ -3,6 +3,7 @@
 mod bytes;
 mod choice;
 mod hf;
+mod pieces;
 mod prompt;
 mod stream;
 mod world;
@@ -15,6 +16,7 @@ use thiserror::Error;
 pub use bytes::ByteTokenizer;
 pub use choice::{TokenizerChoice, companions, open};
 pub use hf::HfTokenizer;
+pub use pieces::{Encoded, Piece, encode_pieces};
 pub use prompt::encode_prompt_and_response;
 pub use stream::TextStream;
 pub use world::WorldTokenizer;
@@ -119,6 +121,17 @@ pub enum TokenizerError {
     Encode {
         /// The tokenizer's reason.
         reason: String,
+    },
+    /// A sequence begins twice.
+    #[error(
+        "token {id}, which begins a sequence, stands twice in a row at token {at}: the template and \
+         the tokenizer both add it; take it out of the template"
+    )]
+    DoubledBos {
+        /// The token.
+        id: u32,
+        /// Where the second is.
+        at: usize,
     },
     /// Ids could not be turned into text.
     #[error("token ids could not be decoded: {reason}")]

@@ -31,7 +31,7 @@ impl<B: Backend> ChannelMix<B> {
         context: &Rwkv6Context<B>,
         state: &mut Rwkv6State<B>,
     ) -> Tensor<B, 3> {
-        let x = context.fill(hidden, 0.0);
+        let x = context.clear(hidden);
         let before = state.ffn_shift.replace(last(&x));
         let [xk, xr] = token_mix(x, before, [&self.time_maa_k, &self.time_maa_r], None);
         let key = self.key.forward(xk);

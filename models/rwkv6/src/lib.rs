@@ -27,7 +27,7 @@ pub use context::Rwkv6Context;
 pub use error::Rwkv6Error;
 pub use head_norm::HeadNorm;
 pub use model::Rwkv6;
-pub use names::{Names, own_name};
+pub use names::{Names, is_hugging_face, own_name, own_path};
 pub use state::Rwkv6State;
 pub use time_mix::TimeMix;
 pub use wkv6::{Form, Wkv6, wkv6};

@@ -14,8 +14,7 @@ pub enum Names {
 impl Names {
     /// Whose names `checkpoint` uses.
     pub fn used_in(checkpoint: &Checkpoint) -> Self {
-        let theirs = |(name, _): (&str, _)| name.starts_with("rwkv.");
-        match checkpoint.tensors().any(theirs) {
+        match checkpoint.tensors().any(|(name, _)| is_hugging_face(name)) {
             true => Self::HuggingFace,
             false => Self::Rwkv,
         }
@@ -27,6 +26,20 @@ impl Names {
             Self::Rwkv => name.to_string(),
             Self::HuggingFace => hugging_face(name),
         }
+    }
+}
+
+/// Whether a tensor or module is named as the Hugging Face remote code names it.
+pub fn is_hugging_face(name: &str) -> bool {
+    name.starts_with("rwkv.")
+}
+
+/// What RWKV calls the module, or the end of a module's path, that the Hugging Face remote code calls
+/// `path`.
+pub fn own_path(path: &str) -> String {
+    match is_hugging_face(path) {
+        true => own_name(path),
+        false => own_name(&format!("rwkv.{path}")),
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::Backend;
+use bone_lm::{BlockState, append_rows};
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// What a block carries from one piece of a sequence to the next. The default is the start of
 /// a sequence.
@@ -24,6 +25,26 @@ impl<B: Backend> Default for Rwkv6State<B> {
     }
 }
 
+impl<B: Backend> BlockState<B> for Rwkv6State<B> {
+    fn select_rows(&mut self, rows: &Tensor<B, 1, Int>) {
+        fn keep<B: Backend, const D: usize>(
+            tensor: &mut Option<Tensor<B, D>>,
+            rows: &Tensor<B, 1, Int>,
+        ) {
+            *tensor = tensor.take().map(|tensor| tensor.select(0, rows.clone()));
+        }
+        keep(&mut self.att_shift, rows);
+        keep(&mut self.wkv, rows);
+        keep(&mut self.ffn_shift, rows);
+    }
+
+    fn append_rows(&mut self, other: Self) {
+        append_rows(&mut self.att_shift, other.att_shift);
+        append_rows(&mut self.wkv, other.wkv);
+        append_rows(&mut self.ffn_shift, other.ffn_shift);
+    }
+}
+
 /// The last token: `[batch, len, size]` → `[batch, size]`.
 pub(crate) fn last<B: Backend>(x: &Tensor<B, 3>) -> Tensor<B, 2> {
     let [batch, len, size] = x.dims();
@@ -31,3 +52,6 @@ pub(crate) fn last<B: Backend>(x: &Tensor<B, 3>) -> Tensor<B, 2> {
         .slice([0..batch, len - 1..len])
         .reshape([batch, size])
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests;

@@ -6,9 +6,6 @@ use bone_lm::{Gate, gated, tanh};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 
-/// Under this w the decay `exp(−exp(w))` is 1 in any float.
-const NO_DECAY: f64 = -1e4;
-
 /// The attention's place: token shift, low-rank mixing, the wkv6 recurrence, gate and output.
 #[derive(Module, Debug)]
 pub struct TimeMix<B: Backend> {
@@ -66,12 +63,12 @@ impl<B: Backend> TimeMix<B> {
         state: &mut Rwkv6State<B>,
     ) -> Tensor<B, 3> {
         let dtype = hidden.dtype();
-        let x = context.fill(hidden, 0.0);
+        let x = context.clear(hidden);
         let before = state.att_shift.replace(last(&x));
         let [xw, xk, xv, xr, xg] = self.mix(x, before);
 
         let receptance = self.receptance.forward(xr);
-        let key = context.fill(self.key.forward(xk), 0.0);
+        let key = context.clear(self.key.forward(xk));
         let value = self.value.forward(xv);
         let gate = self.gate.forward(xg);
         let low_rank =
@@ -86,7 +83,7 @@ impl<B: Backend> TimeMix<B> {
                 receptance,
                 key,
                 value,
-                decay: context.fill(decay, NO_DECAY),
+                decay: context.decay(decay),
                 bonus: self.time_faaaa.val().cast(dtype),
                 state: state.wkv.take().or_else(|| self.initial_state(batch)),
             },

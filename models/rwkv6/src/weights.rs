@@ -53,10 +53,8 @@ impl<B: Backend> Rwkv6<B> {
         dtype: Option<FloatDType>,
     ) -> Result<Self, Rwkv6Error> {
         let checkpoint = Checkpoint::open_path(path)?;
-        if path.is_dir() {
-            Rwkv6Config::from_checkpoint(&checkpoint)?.agrees_with(path)?;
-        }
-        Self::from_checkpoint(&checkpoint, device, dtype)
+        let config = Rwkv6Config::at(path, &checkpoint)?;
+        Self::load(config, &checkpoint, device, dtype)
     }
 
     /// Loads an open checkpoint, as [`from_path`](Self::from_path).
@@ -70,6 +68,15 @@ impl<B: Backend> Rwkv6<B> {
         dtype: Option<FloatDType>,
     ) -> Result<Self, Rwkv6Error> {
         let config = Rwkv6Config::from_checkpoint(checkpoint)?;
+        Self::load(config, checkpoint, device, dtype)
+    }
+
+    fn load(
+        config: Rwkv6Config,
+        checkpoint: &Checkpoint,
+        device: &B::Device,
+        dtype: Option<FloatDType>,
+    ) -> Result<Self, Rwkv6Error> {
         let mut source = Named {
             loader: Loader::new(checkpoint, device.clone(), dtype),
             names: config.names,

@@ -1,7 +1,8 @@
 //! The adapter in a folder a person names: finding it, and putting it on a model.
 
 use super::CommandError;
-use crate::models::{ModelInfo, is_hugging_face, path_of};
+use crate::models::{ModelInfo, is_hugging_face, own_path};
+use crate::prompt::Prompt;
 use crate::step::{TrainBackend, TrainModel};
 use bone::bare::{self, Kind};
 use bone::peft::{self, CONFIG_FILE};
@@ -68,9 +69,21 @@ pub(crate) fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, CommandError
         None => return Err(no_adapter(path)),
     };
     Ok(match scan.any_name(is_hugging_face) {
-        true => scan.renamed(path_of),
+        true => scan.renamed(own_path),
         false => scan,
     })
+}
+
+/// The prompt of the training run that made the adapter at `path`, where its folder holds it.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(super) fn prompt(path: &Path) -> Result<Option<Prompt>, CommandError> {
+    match locate(path) {
+        Some(At::Folder(folder)) => Prompt::load(&folder),
+        _ => Ok(None),
+    }
 }
 
 /// # Errors

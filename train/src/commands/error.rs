@@ -1,7 +1,8 @@
 use crate::config::ConfigError;
-use crate::data::{OrderError, TemplateError};
+use crate::data::{BinidxError, OrderError, RenderError, TemplateError};
 use crate::dataset::DatasetError;
 use crate::device::DeviceError;
+use crate::eval::{QuestionError, ResultsError};
 use crate::memory::{MemoryError, WeightsError};
 use crate::models::ModelError;
 use crate::trainer::TrainError;
@@ -30,6 +31,17 @@ pub enum CommandError {
     Template(#[from] TemplateError),
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// Problems of several data files.
+    #[error("{0}")]
+    Data(String),
+    #[error(transparent)]
+    Binidx(#[from] BinidxError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error(transparent)]
@@ -78,7 +90,7 @@ impl CommandError {
         }
     }
 
-    pub(super) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |error| Self::Path {
             path: path.to_path_buf(),
             reason: error.to_string(),

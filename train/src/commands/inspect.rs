@@ -5,6 +5,7 @@ use super::adapter::{fit, open, tensors};
 use super::train::grouped;
 use crate::config::AxisWord;
 use crate::models::{self, architecture, parameters};
+use bone::bare::Kind;
 use bone::saved::{SavedAdapter, Scan};
 use bone::{Selection, Variant, without_numbers};
 use bone_lm::checkpoint::{Checkpoint, TensorInfo};
@@ -138,8 +139,7 @@ fn widths(saved: &SavedAdapter) -> Vec<String> {
 
 fn described(variant: Variant) -> String {
     match variant {
-        Variant::Bone(bone::BlockAxis::Output) => "bone on the output axis".into(),
-        Variant::Bone(bone::BlockAxis::Input) => "bone on the input axis".into(),
+        Variant::Bone(axis) => Kind::Bone(axis).name().into(),
         Variant::MissMini { width } => format!("miss-mini, width {width}"),
         Variant::Lora(lora) => {
             let rslora = if lora.rslora { ", rsLoRA" } else { "" };

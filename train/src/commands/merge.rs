@@ -1,16 +1,17 @@
 //! `bone merge`: adapters and base become a model of their own, or are taken apart again.
 
 use super::CommandError;
-use super::adapter::open;
+use super::adapter::{self, open};
 use crate::agreement::Agreement;
 use crate::config::{AxisWord, DtypeChoice};
 use crate::device::{self, Kind};
 use crate::memory::{check_weights, human, peak_resident_bytes};
 use crate::models::{self, NewFolder, check_free, inspect};
+use crate::prompt;
 use bone::saved::Scan;
 use bone_lm::checkpoint::Dtype;
 use burn::tensor::DType;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 mod check;
 mod write;
@@ -106,6 +107,23 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
+/// knows.
+fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
+    if args.unmerge {
+        let file = folder.join(prompt::FILE);
+        return match file.exists() {
+            true => std::fs::remove_file(&file).map_err(CommandError::io(&file)),
+            false => Ok(()),
+        };
+    }
+    let prompts = args.adapter.iter().map(|path| adapter::prompt(path));
+    match prompts.collect::<Result<Vec<_>, _>>()?.pop().flatten() {
+        Some(prompt) => prompt.save(folder),
+        None => Ok(()),
+    }
+}
+
 /// As [`run`], without printing.
 ///
 /// # Errors
@@ -116,12 +134,12 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let scans = || -> Result<Vec<Scan>, CommandError> {
         let kind = args.block_axis.map(AxisWord::kind);
         let several = args.adapter.len() > 1;
-        let scans = args.adapter.iter().map(|path| match open(path, None) {
+        let scan = |path: &PathBuf| match several {
             // The flag is for those among several that need it.
-            Ok(scan) if several => Ok(scan),
-            _ => open(path, kind),
-        });
-        scans.collect()
+            true => open(path, None).or_else(|_| open(path, kind)),
+            false => open(path, kind),
+        };
+        args.adapter.iter().map(scan).collect()
     };
     let adapters = scans()?;
     if args.unmerge {
@@ -159,6 +177,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (files, largest_file) = (write.files(), write.largest_file());
     let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
     models::copy_companions(&args.model, folder.path(), Some(stored))?;
+    copy_prompt(args, folder.path())?;
     let peak_of_write = peak_resident_bytes();
 
     // The base stays in its file's pages; the merged weights are new.

@@ -2,7 +2,7 @@
 
 use super::{CommandError, precision};
 use crate::config::{self, DtypeChoice, Init, Method, Parts, TrainArgs, TrainConfig};
-use crate::data::{BatchConfig, Batches};
+use crate::data::{BatchConfig, Batches, Cut, Kind as DataKind};
 use crate::dataset::{self, Dataset};
 use crate::device::{self, Device, DeviceError, Kind};
 use crate::loss_scale::LossScale;
@@ -10,6 +10,7 @@ use crate::memory::{
     Estimate, MemoryLimit, MemorySource, RunShape, available_memory, human, keep_freed_memory,
 };
 use crate::models::{self, ModelInfo, ModelSource};
+use crate::prompt::Prompt;
 use crate::report::{self, Event, Reporter};
 use crate::step::Savings;
 use crate::trainer::{Data, Outcome, Plan, TrainError};
@@ -76,16 +77,29 @@ pub fn run_config(
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
     console_phase(console, "reading the rows")?;
-    let Dataset { split, notes } = dataset::load(config, tokenizer.as_ref(), vocab_size)?;
+    let templated = config.data.any(DataKind::Rows).then_some(&config.template);
+    let prompt = Prompt::new(templated, tokenizer.as_ref());
+    let Dataset {
+        samples,
+        train,
+        validation,
+        notes,
+    } = dataset::load(config, tokenizer.as_ref(), vocab_size)?;
     let pad_id = tokenizer.eos().first().copied().unwrap_or(0);
     let batches = Batches::new(
-        split.train,
+        samples,
+        train,
         BatchConfig {
             batch_size: config.batch_size,
             gradient_accumulation: config.gradient_accumulation,
             window: 16,
             seed: config.seed,
             pad_id,
+            packing: config.packing.then_some(config.max_seq_len),
+            row_len: match config.binidx_cut {
+                Cut::Pad => config.max_seq_len,
+                Cut::Only => 0,
+            },
         },
     )?;
     let steps_per_epoch = usize::try_from(batches.steps_per_epoch()).unwrap_or(usize::MAX);
@@ -111,7 +125,7 @@ pub fn run_config(
     };
     // What depends on the rows or the model is written down as it came out.
     let mut resolved = config.clone();
-    if !split.validation.is_empty() {
+    if !validation.is_empty() {
         resolved.eval_every = Some(plan.eval_every);
     }
     resolved.head_chunk = plan.savings.head_chunk;
@@ -137,6 +151,9 @@ pub fn run_config(
         ),
     ];
     lines.extend(notes);
+    if config.packing {
+        lines.push(batches.packing().to_string());
+    }
     if let Some(positions) = info.positions
         && config.max_seq_len > positions
     {
@@ -163,9 +180,10 @@ pub fn run_config(
                 data: Data {
                     steps_per_epoch: batches.steps_per_epoch(),
                     steps: Box::new(batches),
-                    validation: split.validation,
+                    validation,
                 },
                 plan,
+                prompt,
                 lines,
                 console,
                 started,

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::TrainConfig;
 use super::error::{ConfigError, Problem};
 use super::settings::{Origin, RawConfig, SetError, TrainArgs};
-use super::suggest::unknown_key;
+use super::unknown::unknown_key;
 use super::value::Given;
 
 /// Reads the file, lays `--set` and then the flags over it, and validates the whole.

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::value::{Given, Layers, Parts, Setting};
 use super::words::{AxisWord, DtypeChoice, Init, MethodName};
-use crate::data::{FieldMap, Holdout};
+use crate::data::{Cut, FieldMap, Holdout, Schema, Sources};
 use crate::schedule::ScheduleKind;
 
 /// Where a value comes from.
@@ -148,8 +148,10 @@ settings! {
     "Model and data" {
         /// Model: a Hugging Face folder, or RWKV's .pth or .safetensors
         model: PathBuf as "DIR|FILE";
-        /// Training rows, JSON Lines or a JSON array; a .txt is plain text, every token trained
-        data: PathBuf as "FILE";
+        /// Training rows: FILE, FILE[0:1000] for some of them, DIR/train for a split; several with commas, FILE@0.5 to take half of one an epoch
+        ///
+        /// JSON Lines, a JSON array or Parquet, plain or .gz or .zst; a .txt is plain text and a .idx with its .bin RWKV's binidx, every token trained.
+        data: Sources as "FILES";
         /// Folder for the result; it must be new or empty
         out: PathBuf as "DIR";
         /// Write into an output folder that is not empty [default: false]
@@ -158,10 +160,16 @@ settings! {
         init: Init as "WORD";
         /// Tokenizer: auto for what lies beside the model, bytes for a token a byte, or a file [default: auto]
         tokenizer: TokenizerChoice as "NAME|FILE";
-        /// Prompt template: alpaca, plain, or a file with {instruction}, {input} and {response} [default: alpaca]
+        /// Prompt template: alpaca, plain, rwkv, llama2-chat, chatml, model for the model's own chat_template, or a file [default: alpaca]
+        ///
+        /// A .jinja is a chat_template; any other file has {instruction}, {input} and {response}.
         template: String as "NAME|FILE";
+        /// What the rows' fields are: query, alpaca, prompt, qa, messages, sharegpt, text [default: found from the rows]
+        schema: Schema as "NAME";
         /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD] [default: found from the rows]
         field_map: FieldMap as "MAP";
+        /// Rows of a binidx's sequences: pad for max_seq_len, only for the longest of a batch [default: only]
+        binidx_cut: Cut as "WAY";
         /// Longest sequence in tokens [default: 512]
         max_seq_len: usize as "TOKENS";
         /// Train a sequence in pieces of so many tokens, one after the other [default: whole sequences]
@@ -169,6 +177,10 @@ settings! {
         /// The state at the end of a piece is carried to the next and the gradient is not (RWKV's
         /// infctx): the memory is that of one piece.
         chunk_ctx: usize as "TOKENS";
+        /// Put several samples into one row of max_seq_len, kept apart: true, false [default: false]
+        ///
+        /// batch_size then counts such rows. Loss and gradients are those of the samples alone.
+        packing: bool as "BOOL" [num_args = 0..=1, require_equals = true, default_missing_value = "true"];
         /// Held out for validation: a share like 0.02 or a count like 200, 0 for none [default: 0.02]
         ///
         /// Ten evaluations on 2 % of the rows add 5 to 7 % to the time of one epoch.

@@ -244,7 +244,10 @@ fn values_from_the_command_line() {
     assert_eq!(config.train_parts, [Part::Time, Part::Norm, Part::Head]);
     assert_eq!(config.chunk_ctx, Some(511));
     assert_eq!(config.tokenizer, TokenizerChoice::Bytes);
-    assert_eq!(config.field_map.unwrap().instruction, "q");
+    assert_eq!(
+        config.schema.unwrap().to_string(),
+        "instruction=q,response=a"
+    );
     assert_eq!(config.validation, Holdout::Count(200));
     assert_eq!(config.warmup, Warmup::Ratio(0.03));
     assert!(!config.recompute && config.overwrite);
@@ -286,7 +289,7 @@ fn the_command_line_is_well_formed() {
     for key in settings::KEYS {
         assert!(
             help.contains(&format!("--{} <", key.name.replace('_', "-")))
-                || key.name == "overwrite"
+                || ["overwrite", "packing"].contains(&key.name)
         );
         assert!(help.contains(&format!("{}:", key.heading)));
     }

@@ -2,8 +2,8 @@
 
 use super::error::{ConfigError, Problem};
 use super::settings::RawConfig;
-use super::{TrainConfig, Warmup, warmup_fix};
-use crate::data::Holdout;
+use super::{Method, TrainConfig, Warmup, warmup_fix};
+use crate::data::{Holdout, Schema, Sources};
 use crate::models::{Architecture, architecture};
 
 mod continued;
@@ -58,15 +58,17 @@ impl RawConfig {
         let warmup = check.warmup();
         let config = TrainConfig {
             model: self.model.clone().unwrap_or_default(),
-            data: self.data.clone().unwrap_or_default(),
+            data: self.data.clone().unwrap_or(Sources(Vec::new())),
             out: self.out.clone().unwrap_or_default(),
             overwrite: self.overwrite.unwrap_or(false),
             init: self.init.unwrap_or_default(),
             tokenizer: self.tokenizer.clone().unwrap_or_default(),
             template,
-            field_map: self.field_map.clone(),
+            schema: check.schema(),
+            binidx_cut: self.binidx_cut.unwrap_or_default(),
             max_seq_len,
             chunk_ctx,
+            packing: check.packing(&method),
             validation: self.validation.unwrap_or(Holdout::Share(0.02)),
             epochs: check.epochs(),
             max_steps: self
@@ -197,6 +199,26 @@ impl Check<'_> {
             self.problem("chunk_ctx", message);
         }
         chunk
+    }
+
+    fn schema(&mut self) -> Option<Schema> {
+        let raw = self.raw;
+        if let (Some(_), Some(_)) = (&raw.schema, &raw.field_map) {
+            self.problem("schema", "field_map is given too; leave out one of the two");
+        }
+        let own = raw.field_map.clone().map(Schema::Fields);
+        own.or_else(|| raw.schema.clone())
+    }
+
+    fn packing(&mut self, method: &Method) -> bool {
+        let packing = self.raw.packing.unwrap_or(false);
+        if packing && *method == Method::State {
+            let message = "means nothing with method state: what trains is the state that a row \
+                           starts from, and of the samples packed into it only the first does; \
+                           leave it out";
+            self.problem("packing", message);
+        }
+        packing
     }
 
     fn epochs(&mut self) -> Option<f64> {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use toml::Value;
 
 use super::words::{AxisWord, DtypeChoice, Init, MethodName, Word};
-use crate::data::{FieldMap, Holdout};
+use crate::data::{Cut, FieldMap, Holdout};
 use crate::schedule::ScheduleKind;
 
 mod layers;
 mod parts;
+mod sources;
 mod tokenizer;
 
 pub use layers::Layers;
@@ -221,7 +222,7 @@ macro_rules! word_settings {
     )+};
 }
 
-word_settings!(Init, MethodName, AxisWord, DtypeChoice, ScheduleKind);
+word_settings!(Init, MethodName, AxisWord, DtypeChoice, ScheduleKind, Cut);
 
 fn toml_value(text: &str) -> Option<Value> {
     let mut table: toml::Table = format!("value = {text}").parse().ok()?;

@@ -5,8 +5,9 @@ use bone::bare::Kind;
 use bone_lm::Part;
 use burn::tensor::DType;
 
-use super::suggest::nearest;
+use crate::data::Cut;
 use crate::schedule::ScheduleKind;
+use crate::suggest::nearest;
 
 /// What the model starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -202,6 +203,17 @@ impl std::str::FromStr for DtypeChoice {
 impl std::fmt::Display for DtypeChoice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+impl Word for Cut {
+    const ALL: &'static [Self] = &[Self::Pad, Self::Only];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pad => "pad",
+            Self::Only => "only",
+        }
     }
 }
 

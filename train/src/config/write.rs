@@ -9,6 +9,7 @@ use super::validate::{block_axis_reason, comes_with_adapter, default_learning_ra
 use super::value::{Layers, Parts, Setting};
 use super::words::AxisWord;
 use super::{Method, TrainConfig, Warmup};
+use crate::data::{Kind, Schema};
 
 /// What stands behind a key.
 enum Shown {
@@ -101,6 +102,10 @@ impl TrainConfig {
     }
 
     fn shown(&self, key: &str) -> Shown {
+        let schema_is_own = self
+            .schema
+            .as_ref()
+            .is_some_and(|schema| schema.name().is_none());
         match key {
             "model" => value(&self.model),
             "data" => value(&self.data),
@@ -108,11 +113,18 @@ impl TrainConfig {
             "overwrite" => value(&self.overwrite),
             "init" => value(&self.init),
             "tokenizer" => value(&self.tokenizer),
-            "template" | "field_map" if self.data_is_text() => Shown::Meaningless,
+            "template" | "schema" | "field_map" if !self.data.any(Kind::Rows) => Shown::Meaningless,
             "template" => value(&self.template.to_string()),
-            "field_map" => or(&self.field_map, "found from the rows"),
+            "schema" | "field_map" => match &self.schema {
+                None if key == "schema" => Shown::Unset("found from the rows"),
+                Some(Schema::Fields(fields)) if schema_is_own => when(key == "field_map", fields),
+                Some(schema) if !schema_is_own => when(key == "schema", schema),
+                _ => Shown::Meaningless,
+            },
+            "binidx_cut" => when(self.data.any(Kind::Binidx), &self.binidx_cut),
             "max_seq_len" => value(&self.max_seq_len),
             "chunk_ctx" => or(&self.chunk_ctx, "whole sequences"),
+            "packing" => value(&self.packing),
             "validation" => value(&self.validation),
             "epochs" => or(&self.epochs, "as many as max_steps takes"),
             "max_steps" => or(&self.max_steps, "as many as epochs takes"),

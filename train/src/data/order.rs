@@ -1,22 +1,20 @@
 //! The order of training: which rows make an optimizer step, and when.
 
-use std::ops::Range;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::batch::Batch;
 use super::sample::Sample;
+use super::samples::Samples;
+use plan::Plan;
 
+mod plan;
 #[cfg(test)]
 mod tests;
-
-/// An epoch is cut into at least so many windows, where it has steps enough: in a single window
-/// sorting by length would put the same rows together in every epoch.
-const LEAST_WINDOWS: usize = 4;
 
 /// How samples become steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +30,20 @@ pub struct BatchConfig {
     pub seed: u64,
     /// Token id that fills the right of shorter rows.
     pub pad_id: u32,
+    /// Longest row into which samples are packed one after the other; `None` gives every sample
+    /// a row of its own.
+    pub packing: Option<usize>,
+    /// Rows are padded to so many tokens at least; with 0 to the longest of their batch.
+    pub row_len: usize,
+}
+
+/// Samples that are taken equally often.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Their numbers, ascending.
+    pub samples: Vec<u32>,
+    /// How often each is taken in an epoch. With 0.5 every epoch takes another half of them.
+    pub weight: f64,
 }
 
 /// A place in the sequence of steps: the step that comes next.
@@ -67,6 +79,35 @@ impl Step {
     }
 }
 
+/// Samples packed into rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packing {
+    /// Samples of an epoch.
+    pub samples: usize,
+    /// Rows they are in.
+    pub rows: usize,
+    /// Tokens of all samples.
+    pub tokens: usize,
+    /// Tokens a row can have.
+    pub row_len: usize,
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            samples,
+            rows,
+            tokens,
+            row_len,
+        } = self;
+        let full = 100.0 * *tokens as f64 / (rows * row_len).max(1) as f64;
+        write!(
+            f,
+            "packed: {samples} samples in {rows} rows of up to {row_len} tokens, {full:.1} % full"
+        )
+    }
+}
+
 /// Settings or a cursor that make no sequence of steps.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OrderError {
@@ -95,23 +136,20 @@ pub enum OrderError {
 /// The endless sequence of steps, epoch after epoch.
 ///
 /// Each epoch shuffles the samples by (seed, epoch), sorts by length within windows of steps and
-/// shuffles the steps of each window. Every sample comes once an epoch; one step of an epoch may
-/// be smaller. The rows of a step depend on `batch_size × gradient_accumulation` only.
+/// shuffles the steps of each window. Every sample comes as often as its pool's weight says; one
+/// step of an epoch may be smaller. The rows of a step depend on
+/// `batch_size × gradient_accumulation` only.
+///
+/// With packing, samples are put into rows first: those of a window by first fit, longest
+/// first. How many rows that makes, and so the steps of an epoch, varies a little.
 #[derive(Debug, Clone)]
 pub struct Batches {
-    samples: Vec<Sample>,
+    samples: Arc<Samples>,
+    pools: Arc<[Pool]>,
     config: BatchConfig,
     step_rows: usize,
     next: Cursor,
     plan: Plan,
-}
-
-/// The steps of one epoch: ranges of `order`, which indexes the samples.
-#[derive(Debug, Clone)]
-struct Plan {
-    epoch: u64,
-    order: Vec<usize>,
-    steps: Vec<Range<usize>>,
 }
 
 impl Batches {
@@ -119,7 +157,14 @@ impl Batches {
     ///
     /// # Errors
     /// [`OrderError`]: settings of zero, or no samples.
-    pub fn new(samples: Vec<Sample>, config: BatchConfig) -> Result<Self, OrderError> {
+    ///
+    /// # Panics
+    /// On a sample number that there is not.
+    pub fn new(
+        samples: Arc<Samples>,
+        pools: Vec<Pool>,
+        config: BatchConfig,
+    ) -> Result<Self, OrderError> {
         let zero: Vec<_> = [
             ("batch_size", config.batch_size),
             ("gradient_accumulation", config.gradient_accumulation),
@@ -138,12 +183,14 @@ impl Batches {
                 config.batch_size,
                 config.gradient_accumulation,
             ))?;
-        if samples.is_empty() {
+        let pools: Arc<[Pool]> = pools.into();
+        let plan = Plan::new(&samples, &pools, step_rows, config, 0);
+        if plan.steps() == 0 {
             return Err(OrderError::NoSamples);
         }
-        let plan = Plan::new(&samples, step_rows, config, 0);
         Ok(Self {
             samples,
+            pools,
             config,
             step_rows,
             next: Cursor::default(),
@@ -151,14 +198,23 @@ impl Batches {
         })
     }
 
-    /// Optimizer steps of an epoch.
+    /// Optimizer steps of an epoch; of one with packing, those of the epoch that comes next.
     pub fn steps_per_epoch(&self) -> u64 {
-        self.samples.len().div_ceil(self.step_rows) as u64
+        self.plan.steps() as u64
     }
 
-    /// The samples, in the order in which they were given.
-    pub fn samples(&self) -> &[Sample] {
-        &self.samples
+    /// How well packing fills the rows of the epoch that comes next.
+    pub fn packing(&self) -> Packing {
+        let tokens = self
+            .plan
+            .samples()
+            .map(|number| self.samples.tokens_of(number));
+        Packing {
+            samples: self.plan.samples().count(),
+            rows: self.plan.rows(),
+            tokens: tokens.sum(),
+            row_len: self.config.packing.unwrap_or(0),
+        }
     }
 
     /// The place of the step that comes next: what a resumed run needs.
@@ -170,8 +226,9 @@ impl Batches {
     /// the following one.
     ///
     /// # Errors
-    /// [`OrderError::Beyond`] if an epoch has fewer steps.
+    /// [`OrderError::Beyond`] if the epoch has fewer steps.
     pub fn seek(&mut self, cursor: Cursor) -> Result<(), OrderError> {
+        self.enter(cursor.epoch);
         let steps = self.steps_per_epoch();
         if cursor.step > steps {
             return Err(OrderError::Beyond {
@@ -179,81 +236,57 @@ impl Batches {
                 steps,
             });
         }
-        self.next = self.normalised(cursor);
+        self.next = cursor;
+        self.leave_ended();
         Ok(())
     }
 
     /// The next step; there always is one.
-    pub fn next_step(&mut self) -> Step {
+    ///
+    /// # Errors
+    /// Samples in a temporary file cannot be read.
+    pub fn next_step(&mut self) -> io::Result<Step> {
         let at = self.next;
-        if self.plan.epoch != at.epoch {
-            self.plan = Plan::new(&self.samples, self.step_rows, self.config, at.epoch);
-        }
-        let rows = &self.plan.order[self.plan.steps[at.step as usize].clone()];
+        self.enter(at.epoch);
+        let rows = self.plan.step(at.step as usize);
+        let read = |row: &[u32]| -> io::Result<Vec<Sample>> {
+            row.iter()
+                .map(|number| self.samples.read(*number))
+                .collect()
+        };
+        let rows = rows.into_iter().map(read).collect::<io::Result<Vec<_>>>()?;
         let micro = rows
             .chunks(self.config.batch_size)
-            .map(|rows| Batch::new(rows.iter().map(|&i| &self.samples[i]), self.config.pad_id))
+            .map(|rows| Batch::packed(rows, self.config.row_len, self.config.pad_id))
             .collect();
-        self.next = self.normalised(Cursor {
-            step: at.step + 1,
-            ..at
-        });
-        Step { at, micro }
+        self.next.step += 1;
+        self.leave_ended();
+        Ok(Step { at, micro })
     }
 
-    fn normalised(&self, cursor: Cursor) -> Cursor {
-        if cursor.step < self.steps_per_epoch() {
-            return cursor;
+    fn enter(&mut self, epoch: u64) {
+        if self.plan.epoch != epoch {
+            let (pools, rows) = (&self.pools, self.step_rows);
+            self.plan = Plan::new(&self.samples, pools, rows, self.config, epoch);
         }
-        Cursor {
-            epoch: cursor.epoch.wrapping_add(1),
-            step: 0,
+    }
+
+    /// The end of an epoch is the start of the next.
+    fn leave_ended(&mut self) {
+        if self.next.step >= self.steps_per_epoch() {
+            self.next = Cursor {
+                epoch: self.next.epoch.wrapping_add(1),
+                step: 0,
+            };
         }
     }
 }
 
 /// Endless: take as many steps as the run has.
 impl Iterator for Batches {
-    type Item = Step;
+    type Item = io::Result<Step>;
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<io::Result<Step>> {
         Some(self.next_step())
     }
-}
-
-impl Plan {
-    fn new(samples: &[Sample], step_rows: usize, config: BatchConfig, epoch: u64) -> Self {
-        let mut rng = generator(config.seed, epoch);
-        let mut order: Vec<usize> = (0..samples.len()).collect();
-        order.shuffle(&mut rng);
-        let whole_steps = samples.len() / step_rows;
-        let window = config.window.min(whole_steps / LEAST_WINDOWS).max(1);
-        let mut steps = Vec::with_capacity(samples.len().div_ceil(step_rows));
-        let mut start = 0;
-        for rows in order.chunks_mut(window.saturating_mul(step_rows)) {
-            rows.sort_by_key(|&i| samples[i].tokens.len());
-            let end = start + rows.len();
-            let first = steps.len();
-            while start < end {
-                let step_end = end.min(start.saturating_add(step_rows));
-                steps.push(start..step_end);
-                start = step_end;
-            }
-            steps[first..].shuffle(&mut rng);
-        }
-        Self {
-            epoch,
-            order,
-            steps,
-        }
-    }
-}
-
-/// Each epoch has a generator of its own, so that any epoch can be entered directly.
-fn generator(seed: u64, epoch: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&epoch.to_le_bytes());
-    key[16..].copy_from_slice(b"order of batches");
-    ChaCha8Rng::from_seed(key)
 }

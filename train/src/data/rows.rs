@@ -1,112 +1,43 @@
-//! Rows of instruction, input and response from JSON Lines or a JSON array.
+//! Rows of a data file, one at a time, with what they mean.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use serde::Deserializer as _;
-use serde::de::{self, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::field_map::FieldMap;
-use collect::Collector;
+use super::conversation::Content;
+use super::schema::{FieldProblem, Schema};
+use super::source::{self, Format, Place, RowProblem, SourceError};
 
-mod collect;
 #[cfg(test)]
 mod tests;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// A file with more problems than this shows the first and counts the rest.
+const SHOWN_PROBLEMS: usize = 10;
+/// A file whose first rows fit no schema is given up after so many.
+const ROWS_TO_RECOGNISE: usize = 100;
 
 /// One row of a data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What is asked.
-    pub instruction: String,
-    /// Further context, empty where the row has none.
-    pub input: String,
-    /// What the model should answer.
-    pub response: String,
+    /// What it holds.
+    pub content: Content,
     /// Place of the row in its file, from 0; blank lines are not counted.
     pub index: u64,
 }
 
-/// How a file of rows is laid out, decided by its first byte that is not a space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowFormat {
-    /// One object a line.
-    JsonLines,
-    /// One array of objects.
-    JsonArray,
-}
-
-impl fmt::Display for RowFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::JsonLines => "JSON Lines",
-            Self::JsonArray => "JSON array",
-        })
-    }
-}
-
-/// All rows of a file and how they were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowFile {
-    /// The rows in the file's order; never empty.
-    pub rows: Vec<Row>,
-    /// The field map that was given, or the known schema that the rows fit.
-    pub fields: FieldMap,
-    /// The file's layout.
-    pub format: RowFormat,
-}
-
-/// Where in a file a problem is, counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// A line of the file.
-    Line(u64),
-    /// An element of the file's array.
-    Row(u64),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line(number) => write!(f, "line {number}"),
-            Self::Row(number) => write!(f, "row {number}"),
-        }
-    }
-}
-
 /// One thing wrong with a row.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(
+    missing_docs,
+    reason = "each variant but the last is another module's problem"
+)]
 pub enum Problem {
-    /// Bytes that are not UTF-8.
-    #[error("invalid UTF-8 at byte {0} of the line")]
-    NotUtf8(usize),
-    /// Text that does not parse.
-    #[error("not JSON: {message} (column {column})")]
-    NotJson {
-        /// What the parser says.
-        message: String,
-        /// Column of the line, from 1.
-        column: usize,
-    },
-    /// A value that is not an object.
-    #[error("not an object but {0}")]
-    NotAnObject(&'static str),
-    /// A field that the schema needs.
-    #[error("field '{0}' is missing")]
-    Missing(String),
-    /// A field that holds something other than text.
-    #[error("field '{field}' is {found}, not a string")]
-    WrongType {
-        /// Name of the field.
-        field: String,
-        /// What it holds.
-        found: &'static str,
-    },
+    #[error(transparent)]
+    Row(#[from] RowProblem),
+    #[error(transparent)]
+    Field(#[from] FieldProblem),
     /// An object of no known schema, in a file with other problems.
     #[error("the fields {0} fit no known schema")]
     UnknownSchema(String),
@@ -115,25 +46,22 @@ pub enum Problem {
 /// A file of rows that cannot be used.
 #[derive(Debug, Error)]
 pub enum RowError {
-    /// The file cannot be opened or read.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// No rows at all.
-    #[error("{}: the file holds no rows", .path.display())]
+    /// The file cannot be opened, read or decompressed, or holds nothing.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No rows at all, or none in the slice.
+    #[error("{}: {what}", .path.display())]
     Empty {
         /// The file.
         path: PathBuf,
+        /// What there is instead.
+        what: String,
     },
     /// The rows have other fields than those of the known schemas.
     #[error(
         "{}: the rows fit no known schema ({}); the first has the fields {fields}: \
          name them with a field map, instruction=FIELD,response=FIELD[,input=FIELD]",
-        .path.display(), collect::known_schemas()
+        .path.display(), known_schemas()
     )]
     UnknownSchema {
         /// The file.
@@ -143,9 +71,11 @@ pub enum RowError {
     },
     /// A row that fits more than one known schema.
     #[error(
-        "{}: {place} fits more than one schema ({schemas}): \
-         choose with a field map, instruction=FIELD,response=FIELD[,input=FIELD]",
-        .path.display()
+        "{}: {place} fits more than one schema ({}): choose with a schema ({}), or with a field \
+         map, instruction=FIELD,response=FIELD[,input=FIELD]",
+        .path.display(),
+        .schemas.iter().map(short).collect::<Vec<_>>().join(", "),
+        Schema::names().join(", ")
     )]
     AmbiguousSchema {
         /// The file.
@@ -153,7 +83,7 @@ pub enum RowError {
         /// The row.
         place: Place,
         /// The schemas that it fits.
-        schemas: String,
+        schemas: Vec<Schema>,
     },
     /// The field map names an input that no row has.
     #[error(
@@ -176,6 +106,29 @@ pub enum RowError {
         /// How many problems there are.
         total: usize,
     },
+}
+
+fn known_schemas() -> String {
+    let schemas = Schema::names()
+        .iter()
+        .filter_map(|name| Schema::named(name));
+    schemas
+        .map(|schema| short(&schema))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A schema's fields alone: `instruction/input/output`.
+fn short(schema: &Schema) -> String {
+    match schema {
+        Schema::Fields(fields) => match &fields.input {
+            Some(input) => format!("{}/{input}/{}", fields.instruction, fields.response),
+            None => format!("{}/{}", fields.instruction, fields.response),
+        },
+        Schema::Messages => "messages".to_owned(),
+        Schema::Conversations => "conversations".to_owned(),
+        Schema::Text => "text".to_owned(),
+    }
 }
 
 /// Problems of one kind on one line, others a line each.
@@ -201,7 +154,8 @@ fn list(shown: &[(Place, Problem)], total: usize) -> String {
             (lines.map(|line| format!("\n  {line}")).collect(), "\n  ")
         }
     };
-    let missing = |(_, problem): &(_, Problem)| matches!(problem, Problem::Missing(_));
+    let missing =
+        |(_, problem): &(_, Problem)| matches!(problem, Problem::Field(FieldProblem::Missing(_)));
     if shown.iter().any(missing) {
         text.push_str(between);
         text.push_str(
@@ -212,130 +166,229 @@ fn list(shown: &[(Place, Problem)], total: usize) -> String {
     text
 }
 
-/// Reads the rows of `path`, JSON Lines or one JSON array of objects.
+/// What a file of rows turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowFile {
+    /// The schema that was given, or the known one that the rows fit.
+    pub schema: Schema,
+    /// The file's layout.
+    pub format: Format,
+    /// Rows that were given out.
+    pub rows: u64,
+}
+
+/// Reads rows from a file, and takes note of all that is wrong with them.
 ///
-/// The fields are those of `fields`, or of the known schema that the rows fit: `query`/`response`,
-/// `instruction`/`input`/`output` or `prompt`/`completion`. An input may be absent, empty or null.
-/// Other fields are ignored.
-///
-/// # Errors
-/// [`RowError`], which names the file and every row and field with a problem.
-pub fn read_rows(path: &Path, fields: Option<&FieldMap>) -> Result<RowFile, RowError> {
-    let io_error = |source| RowError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut reader = BufReader::new(File::open(path).map_err(io_error)?);
-    let (first, skipped_lines) = skip_blank(&mut reader).map_err(io_error)?;
-    let mut collector = Collector::new(path, fields);
-    let format = match first {
-        None => {
-            return Err(RowError::Empty {
-                path: path.to_owned(),
+/// Rows with problems are left out as they come; [`RowReader::finish`] then says which they were.
+#[derive(Debug)]
+pub struct RowReader {
+    path: PathBuf,
+    source: source::Rows,
+    /// Rows to read: places from 0.
+    slice: std::ops::Range<u64>,
+    next_index: u64,
+    schema: Option<Schema>,
+    /// Whether a person named the fields.
+    given: bool,
+    input_seen: bool,
+    /// Objects read before one fitted a schema.
+    pending: Vec<(Place, u64, Map<String, Value>)>,
+    ready: VecDeque<Row>,
+    rows: u64,
+    shown: Vec<(Place, Problem)>,
+    total: usize,
+    ended: bool,
+}
+
+impl RowReader {
+    /// Opens the rows `slice` of `path`; JSON Lines, a JSON array or Parquet, compressed or not.
+    ///
+    /// With no `schema` it is the known one that the rows fit. An input may be absent, empty or
+    /// null. Other fields are ignored.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn open(
+        path: &Path,
+        slice: std::ops::Range<u64>,
+        schema: Option<&Schema>,
+    ) -> Result<Self, SourceError> {
+        Ok(Self {
+            path: path.to_owned(),
+            source: source::Rows::open(path)?,
+            slice,
+            next_index: 0,
+            schema: schema.cloned(),
+            given: schema.is_some_and(|schema| schema.name().is_none()),
+            input_seen: false,
+            pending: Vec::new(),
+            ready: VecDeque::new(),
+            rows: 0,
+            shown: Vec::new(),
+            total: 0,
+            ended: false,
+        })
+    }
+
+    /// The next good row; `None` at the end of the file or of the slice.
+    ///
+    /// # Errors
+    /// [`RowError`]: reading cannot go on, or the rows fit no schema or several.
+    pub fn next_row(&mut self) -> Result<Option<Row>, RowError> {
+        loop {
+            if let Some(row) = self.ready.pop_front() {
+                self.rows += 1;
+                return Ok(Some(row));
+            }
+            if self.ended || self.next_index >= self.slice.end {
+                return Ok(None);
+            }
+            match self.source.next().transpose()? {
+                None => self.ended = true,
+                Some((place, row)) => self.take(place, row)?,
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        place: Place,
+        row: Result<Map<String, Value>, RowProblem>,
+    ) -> Result<(), RowError> {
+        let index = self.next_index;
+        self.next_index += 1;
+        if index < self.slice.start {
+            return Ok(());
+        }
+        let row = match row {
+            Ok(row) => row,
+            Err(problem) => {
+                self.problem(place, problem);
+                return Ok(());
+            }
+        };
+        if self.schema.is_none() {
+            self.recognise(place, &row)?;
+        }
+        match self.schema.clone() {
+            Some(schema) => self.content(place, index, &row, &schema),
+            None => self.pending.push((place, index, row)),
+        }
+        match self.pending.len() >= ROWS_TO_RECOGNISE {
+            true => Err(self.unknown_schema()),
+            false => Ok(()),
+        }
+    }
+
+    fn recognise(&mut self, place: Place, row: &Map<String, Value>) -> Result<(), RowError> {
+        let mut schemas = Schema::fitting(row);
+        if schemas.len() > 1 {
+            return Err(RowError::AmbiguousSchema {
+                path: self.path.clone(),
+                place,
+                schemas,
             });
         }
-        Some(b'[') => {
-            read_array(reader, skipped_lines, &mut collector).map_err(io_error)?;
-            RowFormat::JsonArray
-        }
-        Some(_) => {
-            read_lines(reader, skipped_lines, &mut collector).map_err(io_error)?;
-            RowFormat::JsonLines
-        }
-    };
-    collector.finish(format)
-}
-
-/// Skips a byte-order mark and blank space; returns the next byte and the line breaks skipped.
-fn skip_blank(reader: &mut impl BufRead) -> io::Result<(Option<u8>, u64)> {
-    if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
-        reader.consume(BYTE_ORDER_MARK.len());
-    }
-    let mut lines = 0;
-    loop {
-        match reader.fill_buf()?.first() {
-            Some(byte) if byte.is_ascii_whitespace() => {
-                lines += u64::from(*byte == b'\n');
-                reader.consume(1);
+        if let Some(schema) = schemas.pop() {
+            for (place, index, row) in std::mem::take(&mut self.pending) {
+                self.content(place, index, &row, &schema);
             }
-            first => return Ok((first.copied(), lines)),
-        }
-    }
-}
-
-fn read_lines(
-    mut reader: impl BufRead,
-    skipped_lines: u64,
-    collector: &mut Collector<'_>,
-) -> io::Result<()> {
-    let mut line = Vec::new();
-    let mut number = skipped_lines;
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        number += 1;
-        let place = Place::Line(number);
-        let going_on = match std::str::from_utf8(&line).map(str::trim) {
-            Err(error) => collector.problem(place, Problem::NotUtf8(error.valid_up_to() + 1)),
-            Ok("") => true,
-            Ok(text) => match serde_json::from_str::<Value>(text) {
-                Ok(value) => collector.value(place, value),
-                Err(error) => collector.problem(place, not_json(&error)),
-            },
-        };
-        if !going_on {
-            break;
-        }
-        line.clear();
-    }
-    Ok(())
-}
-
-fn read_array(
-    reader: impl BufRead,
-    skipped_lines: u64,
-    collector: &mut Collector<'_>,
-) -> io::Result<()> {
-    let mut deserializer = serde_json::Deserializer::from_reader(reader);
-    let read = deserializer
-        .deserialize_seq(Elements(collector))
-        .and_then(|()| deserializer.end());
-    match read {
-        Err(error) if error.is_io() => return Err(error.into()),
-        Err(error) if !collector.stopped() => {
-            let line = skipped_lines + error.line() as u64;
-            collector.problem(Place::Line(line), not_json(&error));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Hands an array's elements on one by one, so that the whole array is never held as JSON.
-struct Elements<'a, 'b>(&'a mut Collector<'b>);
-
-impl<'de> Visitor<'de> for Elements<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let mut number = 0;
-        while let Some(value) = elements.next_element::<Value>()? {
-            number += 1;
-            if !self.0.value(Place::Row(number), value) {
-                return Err(de::Error::custom("stopped"));
-            }
+            self.schema = Some(schema);
         }
         Ok(())
     }
+
+    fn content(&mut self, place: Place, index: u64, row: &Map<String, Value>, schema: &Schema) {
+        if let Schema::Fields(fields) = schema
+            && let Some(input) = &fields.input
+        {
+            self.input_seen |= row.contains_key(input);
+        }
+        match schema.content(row) {
+            Ok(content) => self.ready.push_back(Row { content, index }),
+            Err(problems) => problems
+                .into_iter()
+                .for_each(|problem| self.problem(place, problem)),
+        }
+    }
+
+    fn problem(&mut self, place: Place, problem: impl Into<Problem>) {
+        self.total += 1;
+        if self.shown.len() < SHOWN_PROBLEMS {
+            self.shown.push((place, problem.into()));
+        }
+    }
+
+    /// Good rows so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rows of the file that were looked at, good or not.
+    pub fn looked_at(&self) -> u64 {
+        self.next_index
+    }
+
+    /// What the file was, once all of its rows were taken.
+    ///
+    /// # Errors
+    /// [`RowError`], which names the file and every row and field with a problem.
+    pub fn finish(mut self) -> Result<RowFile, RowError> {
+        if self.total == 0 && !self.pending.is_empty() {
+            return Err(self.unknown_schema());
+        }
+        for (place, _, row) in std::mem::take(&mut self.pending) {
+            self.problem(place, Problem::UnknownSchema(names(&row)));
+        }
+        if self.total > 0 {
+            return Err(RowError::Rows {
+                path: self.path,
+                shown: self.shown,
+                total: self.total,
+            });
+        }
+        let Some(schema) = self.schema.filter(|_| self.rows > 0) else {
+            return Err(RowError::Empty {
+                path: self.path,
+                what: match self.next_index {
+                    0 => "the file holds no rows".to_owned(),
+                    rows => format!(
+                        "no row is in the slice [{}:{}]: the file has {rows}",
+                        self.slice.start, self.slice.end
+                    ),
+                },
+            });
+        };
+        if let Schema::Fields(fields) = &schema
+            && let Some(field) = &fields.input
+            // A misspelt input would otherwise be dropped from every row in silence.
+            && self.given
+            && !self.input_seen
+        {
+            return Err(RowError::InputInNoRow {
+                path: self.path,
+                field: field.clone(),
+            });
+        }
+        Ok(RowFile {
+            schema,
+            format: self.source.format(),
+            rows: self.rows,
+        })
+    }
+
+    fn unknown_schema(&self) -> RowError {
+        let first = self.pending.first();
+        RowError::UnknownSchema {
+            path: self.path.clone(),
+            fields: first.map(|(_, _, row)| names(row)).unwrap_or_default(),
+        }
+    }
 }
 
-fn not_json(error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    Problem::NotJson {
-        message: text.strip_suffix(&place).unwrap_or(&text).to_owned(),
-        column: error.column(),
+fn names(row: &Map<String, Value>) -> String {
+    if row.is_empty() {
+        return "(none)".to_owned();
     }
+    row.keys().cloned().collect::<Vec<_>>().join(", ")
 }

@@ -3,36 +3,71 @@
 use std::fmt;
 use std::ops::Range;
 
-use bone_lm::tokenizer::{Tokenizer, encode_prompt_and_response};
-use thiserror::Error;
+use bone_lm::tokenizer::{Encoded, Tokenizer, encode_pieces};
 
+use super::conversation::Content;
 use super::rows::Row;
-use super::template::Template;
+use super::template::{RenderError, Template};
 
 #[cfg(test)]
 pub(super) mod tests;
 
-/// Errors show this many rows and count the rest.
-const SHOWN_FAILURES: usize = 10;
+/// Messages show this many ids and count the rest.
+const SHOWN_IDS: usize = 10;
 
 /// One training sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Token ids: the prompt, then what is trained.
+    /// Token ids: what is read, and what is learnt.
     pub tokens: Vec<u32>,
-    /// How many of the tokens, from the first, are only read. 0 means that there is no prompt.
-    pub prompt_len: usize,
-    /// [`Row::index`], or the number of the chunk of a plain text.
+    /// The positions that are training targets: ascending, apart, none empty. Position 0 is never
+    /// one, as nothing predicts it.
+    pub trained: Vec<Range<usize>>,
+    /// Number of the row among all rows of the run, or of the chunk of a plain text.
     pub row: u64,
 }
 
 impl Sample {
-    /// Positions that are training targets: all from `prompt_len` on. Position 0 is none, as
-    /// nothing predicts it.
-    pub fn trained(&self) -> Range<usize> {
-        let start = self.prompt_len.max(1);
-        start..self.tokens.len().max(start)
+    /// A sequence whose first `prompt_len` tokens are only read.
+    pub fn after_prompt(tokens: Vec<u32>, prompt_len: usize, row: u64) -> Self {
+        let all = prompt_len..tokens.len();
+        Self {
+            trained: targets([all]),
+            tokens,
+            row,
+        }
     }
+
+    /// Number of training targets.
+    pub fn trained_tokens(&self) -> usize {
+        self.trained.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// How many tokens are only read before the first that is trained; all, if none is.
+    pub fn prompt_len(&self) -> usize {
+        self.trained
+            .first()
+            .map_or(self.tokens.len(), |trained| trained.start)
+    }
+
+    /// What samples that a split must keep together have in common: the tokens before the first
+    /// that is trained. A lone first token is no prompt: such samples are told apart by all they
+    /// have.
+    pub(super) fn prompt(&self) -> &[u32] {
+        match self.prompt_len() {
+            0 | 1 => &self.tokens,
+            len => &self.tokens[..len],
+        }
+    }
+}
+
+/// Ranges without position 0 and without the empty ones.
+fn targets(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    ranges
+        .into_iter()
+        .map(|range| range.start.max(1)..range.end)
+        .filter(|range| !range.is_empty())
+        .collect()
 }
 
 /// What a model can take.
@@ -44,12 +79,92 @@ pub struct Limits {
     pub vocab_size: usize,
 }
 
+impl Limits {
+    /// Names the ids that the model has no embedding for.
+    pub(crate) fn beyond_vocab(&self, tokens: &[u32]) -> Option<String> {
+        let mut ids: Vec<u32> = tokens
+            .iter()
+            .copied()
+            .filter(|&id| id as usize >= self.vocab_size)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let shown = &ids[..ids.len().min(SHOWN_IDS)];
+        (!ids.is_empty()).then(|| {
+            format!(
+                "{} token id(s) beyond the model's vocabulary of {}, {shown:?}: \
+                 use the tokenizer that belongs to the model",
+                ids.len(),
+                self.vocab_size
+            )
+        })
+    }
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tokenized {
+    /// One sequence.
+    Whole(Sample),
+    /// A sequence without its end, which is beyond `max_seq_len`.
+    Cut {
+        /// What is left.
+        sample: Sample,
+        /// Tokens of the whole.
+        len: usize,
+    },
+    /// A text longer than `max_seq_len`, in pieces.
+    Chunks(Vec<Sample>),
+    /// Nothing in it is to be trained.
+    Empty {
+        /// Tokens of the whole.
+        len: usize,
+    },
+    /// The first token to train lies beyond `max_seq_len`.
+    PromptTooLong {
+        /// Tokens before it.
+        prompt_len: usize,
+        /// Tokens of the whole.
+        len: usize,
+    },
+}
+
+impl Tokenized {
+    /// The row's samples.
+    pub fn samples(&self) -> &[Sample] {
+        match self {
+            Self::Whole(sample) | Self::Cut { sample, .. } => std::slice::from_ref(sample),
+            Self::Chunks(samples) => samples,
+            Self::Empty { .. } | Self::PromptTooLong { .. } => &[],
+        }
+    }
+
+    /// Tokens of the row before anything was cut or dropped.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(sample) => sample.tokens.len(),
+            // A chunk begins with the last token of the one before it.
+            Self::Chunks(samples) => {
+                let all: usize = samples.iter().map(|sample| sample.tokens.len()).sum();
+                all + 1 - samples.len().min(all + 1)
+            }
+            Self::Cut { len, .. } | Self::Empty { len } | Self::PromptTooLong { len, .. } => *len,
+        }
+    }
+
+    /// Whether the row has no tokens at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What tokenizing left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
     /// Rows whose prompt alone fills `max_seq_len`.
     pub prompt_too_long: usize,
-    /// Rows with an empty completion, under a tokenizer that has no end-of-sequence token.
+    /// Rows with nothing to train: an empty completion under a tokenizer that has no
+    /// end-of-sequence token, a conversation in which nobody answers.
     pub empty: usize,
     /// Rows that were kept without their end, which is beyond `max_seq_len`.
     pub truncated: usize,
@@ -59,6 +174,16 @@ impl Dropped {
     /// How many rows were dropped, for any reason.
     pub fn rows(&self) -> usize {
         self.prompt_too_long + self.empty
+    }
+
+    /// Counts one more row.
+    pub fn count(&mut self, row: &Tokenized) {
+        match row {
+            Tokenized::Whole(_) | Tokenized::Chunks(_) => {}
+            Tokenized::Cut { .. } => self.truncated += 1,
+            Tokenized::Empty { .. } => self.empty += 1,
+            Tokenized::PromptTooLong { .. } => self.prompt_too_long += 1,
+        }
     }
 }
 
@@ -76,184 +201,62 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// Rows that cannot become samples.
-#[derive(Debug, Error)]
-pub enum SampleError {
-    /// No position could be trained.
-    #[error("max_seq_len is {0}: it must be at least 2, one token to read and one to predict")]
-    MaxSeqLen(usize),
-    /// The template leaves out what some rows hold.
-    #[error(
-        "{rows} row(s), the first of them row {first}, have an input, and the template \
-         '{template}' has no {{input}}: add it, or leave the input out with a field map, \
-         instruction=FIELD,response=FIELD"
-    )]
-    InputUnused {
-        /// How many rows have an input.
-        rows: usize,
-        /// The first of them, from 1.
-        first: u64,
-        /// The template's name.
-        template: String,
-    },
-    /// Rows that the tokenizer refuses or the model cannot take; all counted, the first shown.
-    #[error("{total} row(s) cannot be tokenized for this model: {}", list(.shown, *.total))]
-    Rows {
-        /// Row, from 1, and what is wrong with it.
-        shown: Vec<(u64, String)>,
-        /// How many rows there are.
-        total: usize,
-    },
-    /// Every row was dropped.
-    #[error(
-        "nothing is left to train on: {dropped}; the shortest prompt has {shortest_prompt} tokens \
-         and max_seq_len is {max_seq_len}"
-    )]
-    NothingLeft {
-        /// What was dropped.
-        dropped: Dropped,
-        /// Tokens of the shortest prompt.
-        shortest_prompt: usize,
-        /// The limit.
-        max_seq_len: usize,
-    },
-}
-
-fn list(shown: &[(u64, String)], total: usize) -> String {
-    let mut text = shown
-        .iter()
-        .map(|(row, what)| format!("\n  row {row}: {what}"))
-        .collect::<String>();
-    if total > shown.len() {
-        text.push_str(&format!("\n  and {} more", total - shown.len()));
-    }
-    text
-}
-
-impl Limits {
-    pub(super) fn check(&self) -> Result<(), SampleError> {
-        match self.max_seq_len {
-            0 | 1 => Err(SampleError::MaxSeqLen(self.max_seq_len)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Names the ids that the model has no embedding for.
-    pub(super) fn beyond_vocab(&self, tokens: &[u32]) -> Option<String> {
-        let mut ids: Vec<u32> = tokens
-            .iter()
-            .copied()
-            .filter(|&id| id as usize >= self.vocab_size)
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let shown = &ids[..ids.len().min(SHOWN_FAILURES)];
-        (!ids.is_empty()).then(|| {
-            format!(
-                "{} token id(s) beyond the model's vocabulary of {}, {shown:?}: \
-                 use the tokenizer that belongs to the model",
-                ids.len(),
-                self.vocab_size
-            )
-        })
-    }
-}
-
-/// Tokenizes rows: BOS (where the tokenizer has one), prompt, completion and EOS, cut to
-/// `max_seq_len`. The completion and the EOS are trained, by position whatever their ids.
+/// Turns a row into training sequences of at most `max_seq_len` tokens; `number` is its
+/// [`Sample::row`].
 ///
-/// Samples keep the order of the rows. EOS is the first of [`Tokenizer::eos`]; a tokenizer that
-/// has none ends samples without it.
+/// What is trained is trained by position, whatever the ids. A text is cut into chunks as a file
+/// of plain text is; everything else loses its end.
 ///
 /// # Errors
-/// [`SampleError`] with every row that the tokenizer refuses or that has ids beyond the
-/// vocabulary; inputs that the template would leave out; nothing left to train.
+/// Why the template or the tokenizer refuses the row, or that it has ids beyond the vocabulary.
 pub fn tokenize(
-    rows: &[Row],
-    template: &Template,
-    tokenizer: &dyn Tokenizer,
-    limits: Limits,
-) -> Result<(Vec<Sample>, Dropped), SampleError> {
-    limits.check()?;
-    if !template.uses_input() {
-        refuse_inputs(rows, template)?;
-    }
-    let mut samples = Vec::with_capacity(rows.len());
-    let mut dropped = Dropped::default();
-    let mut shortest_prompt = usize::MAX;
-    let (mut shown, mut total) = (Vec::new(), 0);
-    for row in rows {
-        match tokenize_row(row, template, tokenizer, limits) {
-            Ok(mut sample) => {
-                shortest_prompt = shortest_prompt.min(sample.prompt_len);
-                if sample.trained().is_empty() {
-                    dropped.empty += 1;
-                } else if sample.trained().start >= limits.max_seq_len {
-                    dropped.prompt_too_long += 1;
-                } else {
-                    dropped.truncated += usize::from(sample.tokens.len() > limits.max_seq_len);
-                    sample.tokens.truncate(limits.max_seq_len);
-                    samples.push(sample);
-                }
-            }
-            Err(what) => {
-                total += 1;
-                if shown.len() < SHOWN_FAILURES {
-                    shown.push((row.index + 1, what));
-                }
-            }
-        }
-    }
-    if total > 0 {
-        return Err(SampleError::Rows { shown, total });
-    }
-    if samples.is_empty() {
-        return Err(SampleError::NothingLeft {
-            dropped,
-            shortest_prompt: if rows.is_empty() { 0 } else { shortest_prompt },
-            max_seq_len: limits.max_seq_len,
-        });
-    }
-    Ok((samples, dropped))
-}
-
-fn refuse_inputs(rows: &[Row], template: &Template) -> Result<(), SampleError> {
-    let mut with_input = rows.iter().filter(|row| !row.input.is_empty());
-    match with_input.next() {
-        Some(first) => Err(SampleError::InputUnused {
-            rows: 1 + with_input.count(),
-            first: first.index + 1,
-            template: template.to_string(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// A row's whole sequence, however long.
-fn tokenize_row(
     row: &Row,
+    number: u64,
     template: &Template,
     tokenizer: &dyn Tokenizer,
     limits: Limits,
-) -> Result<Sample, String> {
-    let prompt = template.prompt(row);
-    let completion = template.completion(row);
-    let (mut tokens, prompt_len) = encode_prompt_and_response(tokenizer, &prompt, &completion)
-        .map_err(|error| error.to_string())?;
-    tokens.extend(tokenizer.eos().first());
-    if prompt_len > tokens.len() {
-        return Err(format!(
-            "the tokenizer counts {prompt_len} prompt tokens among {}",
-            tokens.len()
-        ));
+) -> Result<Tokenized, String> {
+    let pieces = match template.pieces(&row.content) {
+        Ok(pieces) => pieces,
+        Err(RenderError::NoAnswer) => return Ok(Tokenized::Empty { len: 0 }),
+        Err(error) => return Err(error.to_string()),
+    };
+    let Encoded { ids, trained } =
+        encode_pieces(tokenizer, &pieces).map_err(|error| error.to_string())?;
+    if let Some(what) = limits.beyond_vocab(&ids) {
+        return Err(what);
     }
-    match limits.beyond_vocab(&tokens) {
-        Some(what) => Err(what),
-        None => Ok(Sample {
-            tokens,
-            // A lone BOS is no prompt: such rows share nothing that a split must keep together.
-            prompt_len: if prompt.is_empty() { 0 } else { prompt_len },
-            row: row.index,
-        }),
+    let len = ids.len();
+    let mut sample = Sample {
+        trained: targets(trained),
+        tokens: ids,
+        row: number,
+    };
+    if sample.trained.is_empty() {
+        return Ok(Tokenized::Empty { len });
     }
+    if len <= limits.max_seq_len {
+        return Ok(Tokenized::Whole(sample));
+    }
+    if let Content::Text(_) = row.content {
+        let chunks = chunks(&sample.tokens, limits.max_seq_len);
+        let samples = chunks.map(|tokens| Sample::after_prompt(tokens.to_vec(), 0, number));
+        return Ok(Tokenized::Chunks(samples.collect()));
+    }
+    let prompt_len = sample.prompt_len();
+    if prompt_len >= limits.max_seq_len {
+        return Ok(Tokenized::PromptTooLong { prompt_len, len });
+    }
+    sample.tokens.truncate(limits.max_seq_len);
+    let within = |range: Range<usize>| range.start..range.end.min(limits.max_seq_len);
+    sample.trained = targets(sample.trained.into_iter().map(within));
+    Ok(Tokenized::Cut { sample, len })
+}
+
+/// Chunks of at most `max_seq_len` tokens, at least 2. A chunk begins with the last token of the
+/// one before it, which is read and not trained: so every token but the very first is a target
+/// exactly once.
+pub(super) fn chunks(tokens: &[u32], max_seq_len: usize) -> impl Iterator<Item = &[u32]> {
+    let starts = (0..tokens.len().saturating_sub(1)).step_by(max_seq_len.saturating_sub(1).max(1));
+    starts.map(move |start| &tokens[start..tokens.len().min(start + max_seq_len)])
 }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::sample::Sample;
+use super::samples::Samples;
 
 /// How much is held out: a whole number is a count, a fraction below 1 a share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -22,13 +22,13 @@ pub enum Holdout {
     Share(f64),
 }
 
-/// Samples to train on and samples held out, both in their original order.
+/// Numbers of the samples to train on and of those held out, both ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// To train on.
-    pub train: Vec<Sample>,
+    pub train: Vec<u32>,
     /// Held out.
-    pub validation: Vec<Sample>,
+    pub validation: Vec<u32>,
 }
 
 /// A split that cannot be made.
@@ -118,18 +118,19 @@ impl Holdout {
 /// # Errors
 /// [`SplitError`]: a share out of range, nothing left to train on, or no prompt rare enough.
 pub fn split_validation(
-    samples: Vec<Sample>,
+    samples: &Samples,
     holdout: Holdout,
     seed: u64,
 ) -> Result<Split, SplitError> {
+    let numbers = 0..samples.len() as u32;
     let count = holdout.count(samples.len())?;
     if count == 0 {
         return Ok(Split {
-            train: samples,
+            train: numbers.collect(),
             validation: Vec::new(),
         });
     }
-    let (group_of, sizes) = groups(&samples);
+    let (group_of, sizes) = groups(numbers.clone().map(|number| samples.prompt_of(number)));
     if sizes.len() == 1 {
         return Err(SplitError::OnePrompt(samples.len()));
     }
@@ -147,35 +148,22 @@ pub fn split_validation(
         let smallest = sizes.into_iter().min().unwrap_or(0);
         return Err(SplitError::SharedPrompts { count, smallest });
     }
-    let mut split = Split {
-        train: Vec::with_capacity(samples.len() - count + left),
-        validation: Vec::with_capacity(count - left),
-    };
-    for (sample, group) in samples.into_iter().zip(group_of) {
-        match held_out[group] {
-            true => split.validation.push(sample),
-            false => split.train.push(sample),
-        }
-    }
-    Ok(split)
+    let side = |number: &u32| held_out[group_of[*number as usize] as usize];
+    let (validation, train) = numbers.partition(side);
+    Ok(Split { train, validation })
 }
 
 /// The group of each sample, numbered by first appearance, and the size of each group.
-fn groups(samples: &[Sample]) -> (Vec<usize>, Vec<usize>) {
+fn groups(prompts: impl Iterator<Item = u64>) -> (Vec<u32>, Vec<usize>) {
     let mut numbers = HashMap::new();
     let mut sizes = Vec::new();
-    let group_of = samples
-        .iter()
-        .map(|sample| {
-            let key = match sample.prompt_len {
-                0 => (false, &sample.tokens[..]),
-                n => (true, &sample.tokens[..n]),
-            };
-            let number = *numbers.entry(key).or_insert(sizes.len());
-            if number == sizes.len() {
+    let group_of = prompts
+        .map(|prompt| {
+            let number = *numbers.entry(prompt).or_insert(sizes.len() as u32);
+            if number as usize == sizes.len() {
                 sizes.push(0);
             }
-            sizes[number] += 1;
+            sizes[number as usize] += 1;
             number
         })
         .collect();
@@ -187,40 +175,38 @@ fn groups(samples: &[Sample]) -> (Vec<usize>, Vec<usize>) {
 mod tests {
     use super::*;
     use crate::data::batch::tests::any_samples;
+    use crate::data::sample::Sample;
     use proptest::prelude::*;
 
     fn distinct(count: u32) -> Vec<Sample> {
         (0..count)
-            .map(|id| Sample {
-                tokens: vec![id, 7, 8],
-                prompt_len: 2,
-                row: id.into(),
-            })
+            .map(|id| Sample::after_prompt(vec![id, 7, 8], 2, id.into()))
             .collect()
     }
 
-    fn rows(samples: &[Sample]) -> Vec<u64> {
-        samples.iter().map(|s| s.row).collect()
+    fn split(samples: &[Sample], holdout: Holdout, seed: u64) -> Result<Split, SplitError> {
+        let samples: Samples = samples.iter().cloned().collect();
+        split_validation(&samples, holdout, seed)
     }
 
     #[test]
     fn a_count_and_a_share_are_exact_where_prompts_differ() {
         for holdout in [Holdout::Count(5), Holdout::Share(0.05)] {
-            let split = split_validation(distinct(100), holdout, 1).unwrap();
+            let split = split(&distinct(100), holdout, 1).unwrap();
             assert_eq!((split.train.len(), split.validation.len()), (95, 5));
-            assert!(split.train.is_sorted_by_key(|s| s.row));
+            assert!(split.train.is_sorted());
         }
-        let none = split_validation(distinct(3), Holdout::Count(0), 1).unwrap();
+        let none = split(&distinct(3), Holdout::Count(0), 1).unwrap();
         assert_eq!(none.train.len(), 3);
-        let least = split_validation(distinct(9), Holdout::Share(0.01), 1).unwrap();
+        let least = split(&distinct(9), Holdout::Share(0.01), 1).unwrap();
         assert_eq!(least.validation.len(), 1);
     }
 
     #[test]
     fn the_seed_decides() {
         let held_out = |seed| {
-            let split = split_validation(distinct(100), Holdout::Count(10), seed).unwrap();
-            rows(&split.validation)
+            let split = split(&distinct(100), Holdout::Count(10), seed).unwrap();
+            split.validation
         };
         assert_eq!(held_out(1), held_out(1));
         assert_ne!(held_out(1), held_out(2));
@@ -231,15 +217,15 @@ mod tests {
         let mut samples = distinct(10);
         for sample in &mut samples {
             sample.tokens.rotate_left(1);
-            sample.prompt_len = 0;
+            *sample = Sample::after_prompt(sample.tokens.clone(), 0, sample.row);
         }
-        let split = split_validation(samples, Holdout::Count(3), 0).unwrap();
+        let split = split(&samples, Holdout::Count(3), 0).unwrap();
         assert_eq!(split.validation.len(), 3);
     }
 
     #[test]
     fn impossible_splits_are_errors() {
-        let error = |samples, holdout| split_validation(samples, holdout, 0).unwrap_err();
+        let error = |samples: Vec<_>, holdout| split(&samples, holdout, 0).unwrap_err();
         assert_eq!(
             error(distinct(5), Holdout::Count(5)),
             SplitError::TooMany {
@@ -294,20 +280,17 @@ mod tests {
             count in 1..30_usize,
             seed: u64,
         ) {
-            let all = rows(&samples);
-            let Ok(split) = split_validation(samples, Holdout::Count(count), seed) else {
+            let Ok(split) = split(&samples, Holdout::Count(count), seed) else {
                 return Ok(());
             };
             prop_assert!(!split.train.is_empty());
             prop_assert!((1..=count).contains(&split.validation.len()));
-            let mut both = [rows(&split.train), rows(&split.validation)].concat();
+            let mut both = [&split.train[..], &split.validation].concat();
             both.sort_unstable();
-            prop_assert_eq!(both, all);
-            for held_out in split.validation.iter().filter(|s| s.prompt_len > 0) {
-                let prompt = &held_out.tokens[..held_out.prompt_len];
-                prop_assert!(!split.train.iter().any(
-                    |s| s.prompt_len > 0 && &s.tokens[..s.prompt_len] == prompt
-                ));
+            prop_assert_eq!(both, (0..samples.len() as u32).collect::<Vec<_>>());
+            let prompt = |number: &u32| samples[*number as usize].prompt();
+            for held_out in &split.validation {
+                prop_assert!(!split.train.iter().any(|s| prompt(s) == prompt(held_out)));
             }
         }
     }

@@ -1,13 +1,13 @@
 //! Plain text for language-model training: no rows, no template, every token trained.
 
-use std::fs;
-use std::io;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bone_lm::tokenizer::{ByteLevel, Tokenizer, TokenizerError, encode_prompt_and_response};
 use thiserror::Error;
 
-use super::sample::{Dropped, Limits, Sample, SampleError};
+use super::sample::{Limits, Sample, chunks};
+use super::source::{self, SourceError};
 
 /// As UTF-8 has it.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -15,14 +15,9 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// A text that cannot be trained on.
 #[derive(Debug, Error)]
 pub enum TextError {
-    /// The file cannot be opened or read.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// The file cannot be opened, read or decompressed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The file is not UTF-8.
     #[error("{}: invalid UTF-8 at line {line} (byte {byte} of the file): convert it to UTF-8", .path.display())]
     NotUtf8 {
@@ -45,9 +40,9 @@ pub enum TextError {
     /// Token ids without an embedding.
     #[error("the text cannot be tokenized for this model: {0}")]
     BeyondVocab(String),
-    /// No position could be trained.
-    #[error(transparent)]
-    Sample(#[from] SampleError),
+    /// A single token, and nothing before it.
+    #[error("nothing is left to train on: the text is a single token")]
+    OneToken,
 }
 
 /// Reads a text file, without its byte-order mark.
@@ -71,15 +66,16 @@ pub fn read_text(path: &Path) -> Result<String, TextError> {
     })
 }
 
-/// Reads a file that need not be text as it is, with its byte-order mark if it has one.
+/// Reads a file that need not be text as it is, with its byte-order mark if it has one;
+/// decompressed, if it is gzip or zstd.
 ///
 /// # Errors
 /// [`TextError`]: unreadable or blank.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, TextError> {
-    let bytes = fs::read(path).map_err(|source| TextError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let mut bytes = Vec::new();
+    source::open_bytes(path)?
+        .read_to_end(&mut bytes)
+        .map_err(|error| SourceError::reading(path, error))?;
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     if text.iter().all(|byte| b" \t\r\n".contains(byte)) {
         return Err(TextError::Empty {
@@ -89,10 +85,8 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, TextError> {
     Ok(bytes)
 }
 
-/// Cuts BOS, text and EOS into chunks of at most `max_seq_len` tokens.
-///
-/// A chunk begins with the last token of the one before it, which is read and not trained: so
-/// every token but the very first is a target exactly once.
+/// Cuts BOS, text and EOS into chunks of at most `max_seq_len` tokens. A chunk begins with the
+/// last token of the one before it, which is read and not trained.
 ///
 /// # Errors
 /// [`TextError`]: the tokenizer refuses the text, ids beyond the vocabulary, nothing to train.
@@ -101,7 +95,6 @@ pub fn tokenize_text(
     tokenizer: &dyn Tokenizer,
     limits: Limits,
 ) -> Result<Vec<Sample>, TextError> {
-    limits.check()?;
     let (tokens, _) = encode_prompt_and_response(tokenizer, "", text)?;
     cut(tokens, tokenizer, limits)
 }
@@ -115,7 +108,6 @@ pub fn tokenize_bytes(
     tokenizer: &dyn ByteLevel,
     limits: Limits,
 ) -> Result<Vec<Sample>, TextError> {
-    limits.check()?;
     let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
     tokens.extend(tokenizer.encode_bytes(bytes));
     cut(tokens, tokenizer, limits)
@@ -132,24 +124,11 @@ fn cut(
         return Err(TextError::BeyondVocab(what));
     }
     if tokens.len() < 2 {
-        return Err(SampleError::NothingLeft {
-            dropped: Dropped {
-                empty: 1,
-                ..Dropped::default()
-            },
-            shortest_prompt: 0,
-            max_seq_len: limits.max_seq_len,
-        }
-        .into());
+        return Err(TextError::OneToken);
     }
-    let starts = (0..tokens.len() - 1).step_by(limits.max_seq_len - 1);
     Ok((0..)
-        .zip(starts)
-        .map(|(row, start)| Sample {
-            tokens: tokens[start..tokens.len().min(start + limits.max_seq_len)].to_vec(),
-            prompt_len: 0,
-            row,
-        })
+        .zip(chunks(&tokens, limits.max_seq_len))
+        .map(|(row, tokens)| Sample::after_prompt(tokens.to_vec(), 0, row))
         .collect())
 }
 
@@ -168,7 +147,7 @@ mod tests {
     fn with_file<T>(bytes: &[u8], read: impl FnOnce(&Path) -> T) -> T {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.txt");
-        fs::write(&path, bytes).unwrap();
+        std::fs::write(&path, bytes).unwrap();
         read(&path)
     }
 
@@ -215,11 +194,7 @@ mod tests {
         );
         assert!(matches!(
             tokenize_bytes(b"a", &ByteTokenizer, limits(6)),
-            Err(TextError::Sample(SampleError::NothingLeft { .. }))
-        ));
-        assert!(matches!(
-            tokenize_bytes(b"ab", &ByteTokenizer, limits(1)),
-            Err(TextError::Sample(SampleError::MaxSeqLen(1)))
+            Err(TextError::OneToken)
         ));
     }
 
@@ -234,10 +209,6 @@ mod tests {
     #[test]
     fn what_cannot_be_trained_is_an_error() {
         let bytes = Bytes::default();
-        assert!(matches!(
-            tokenize_text("abc", &bytes, limits(1)),
-            Err(TextError::Sample(SampleError::MaxSeqLen(1)))
-        ));
         let bare = Bytes {
             bos: None,
             eos: vec![],
@@ -245,7 +216,7 @@ mod tests {
         };
         assert!(matches!(
             tokenize_text("a", &bare, limits(9)),
-            Err(TextError::Sample(SampleError::NothingLeft { .. }))
+            Err(TextError::OneToken)
         ));
         let small = Limits {
             max_seq_len: 9,
@@ -276,7 +247,7 @@ mod tests {
             for sample in &samples {
                 prop_assert!(sample.tokens.len() <= max_seq_len);
                 prop_assert_eq!(whole.last(), sample.tokens.first());
-                whole.extend(&sample.tokens[sample.trained()]);
+                whole.extend(&sample.tokens[sample.trained[0].clone()]);
             }
             let expected: Vec<u32> = [BOS]
                 .into_iter()

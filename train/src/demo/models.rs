@@ -66,7 +66,7 @@ impl Bundled {
     ) -> RawConfig {
         RawConfig {
             model: Some(base.to_path_buf()),
-            data: Some(data.to_path_buf()),
+            data: Some(data.to_path_buf().into()),
             out: Some(out.to_path_buf()),
             method: Some(MethodName::Bone),
             rank: Some(self.rank),
@@ -90,10 +90,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::commands::SessionArgs;
     use crate::commands::generate::{Request, answer};
     use crate::models::inspect;
     use bone_lm::sampling::SamplingConfig;
-    use bone_lm::tokenizer::TokenizerChoice;
 
     const MAX_BYTES: usize = 3_000_000;
 
@@ -126,20 +126,22 @@ mod tests {
         let prompts = ["17+25=".to_string(), "42 in words: ".to_string()];
         for model in [LLAMA2, RWKV6] {
             let dir = unpacked(&model);
+            let session = SessionArgs {
+                device: "cpu".to_owned(),
+                ..SessionArgs::of(dir.path())
+            };
             let answers = answer(
                 &Request {
-                    model: dir.path(),
-                    adapter: None,
-                    kind: None,
-                    tokenizer: &TokenizerChoice::Auto,
+                    session,
+                    template: None,
                     prompts: &prompts,
                     sampling: SamplingConfig::default(),
                     max_new_tokens: 16,
-                    device: "cpu",
                 },
                 |_| {},
             );
-            assert_eq!(answers.unwrap(), ["42", "forty-two"], "{}", model.name);
+            let answers: Vec<_> = answers.unwrap().into_iter().map(|(_, a)| a).collect();
+            assert_eq!(answers, ["42", "forty-two"], "{}", model.name);
         }
     }
 }

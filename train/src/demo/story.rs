@@ -1,16 +1,16 @@
 //! What the demo does with one model, and says of it.
 
 use super::models::Bundled;
-use super::{DemoArgs, HELD_OUT_ROWS, task, write};
+use super::task::{self, Row};
+use super::{DemoArgs, HELD_OUT_ROWS, write};
 use crate::commands::CommandError;
+use crate::commands::SessionArgs;
 use crate::commands::generate::{Request, answer};
 use crate::commands::merge::{MergeArgs, merge};
 use crate::commands::train::{grouped, run_config};
-use crate::data::Row;
 use crate::models::inspect;
 use crate::report::{self, Event, Reporter};
 use bone_lm::sampling::SamplingConfig;
-use bone_lm::tokenizer::TokenizerChoice;
 use std::path::Path;
 
 /// Prompts whose answers are shown.
@@ -78,7 +78,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         held_out.truncate(questions.get());
     }
     let shown = SHOWN.min(held_out.len());
-    let prompts: Vec<_> = held_out.iter().map(|row| row.instruction.clone()).collect();
+    let prompts: Vec<_> = held_out.iter().map(|row| row.prompt.clone()).collect();
     let before = ask(&base, None, &prompts, args)?;
     show("The new task, before:", &prompts[..shown], &before[..shown]);
     let score_before = Score::of(&held_out, &before);
@@ -144,19 +144,22 @@ fn ask(
     prompts: &[String],
     args: &DemoArgs,
 ) -> Result<Vec<String>, CommandError> {
-    answer(
+    let session = SessionArgs {
+        adapter: adapter.map(Path::to_path_buf),
+        device: args.device.clone(),
+        ..SessionArgs::of(model)
+    };
+    let answers = answer(
         &Request {
-            model,
-            adapter,
-            kind: None,
-            tokenizer: &TokenizerChoice::Auto,
+            session,
+            template: None,
             prompts,
             sampling: SamplingConfig::default(),
             max_new_tokens: 32,
-            device: &args.device,
         },
         |_| {},
-    )
+    )?;
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
 fn show(title: &str, prompts: &[String], answers: &[String]) {

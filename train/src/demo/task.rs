@@ -3,7 +3,6 @@
 //! The bundled model was pre-trained on two tasks: sums answered in digits, and numbers written
 //! in words. The task it is fine-tuned on joins them: sums answered in words.
 
-use crate::data::Row;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -54,13 +53,13 @@ pub fn in_words(number: u32) -> String {
     }
 }
 
-fn row(index: usize, prompt: String, response: String) -> Row {
-    Row {
-        instruction: prompt,
-        input: String::new(),
-        response,
-        index: index as u64,
-    }
+/// A question and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What is asked.
+    pub prompt: String,
+    /// What is to be answered.
+    pub response: String,
 }
 
 fn pairs() -> impl Iterator<Item = (u32, u32)> {
@@ -74,8 +73,7 @@ pub fn pretraining() -> Vec<Row> {
         .flat_map(|_| 0..=2 * LARGEST)
         .map(|n| (format!("{n} in words: "), in_words(n)));
     sums.chain(words)
-        .enumerate()
-        .map(|(index, (prompt, response))| row(index, prompt, response))
+        .map(|(prompt, response)| Row { prompt, response })
         .collect()
 }
 
@@ -99,7 +97,8 @@ pub fn sums_in_words(held_out: usize) -> (Vec<Row>, Vec<Row>) {
         };
         for (a, b) in ways {
             let prompt = format!("{a}+{b} in words: ");
-            side.push(row(side.len(), prompt, in_words(a + b)));
+            let response = in_words(a + b);
+            side.push(Row { prompt, response });
         }
     }
     (rows, held_out_rows)
@@ -109,7 +108,7 @@ pub fn sums_in_words(held_out: usize) -> (Vec<Row>, Vec<Row>) {
 pub fn to_jsonl(rows: &[Row]) -> String {
     rows.iter()
         .map(|row| {
-            let line = serde_json::json!({"prompt": row.instruction, "completion": row.response});
+            let line = serde_json::json!({"prompt": row.prompt, "completion": row.response});
             format!("{line}\n")
         })
         .collect()
@@ -143,14 +142,14 @@ mod tests {
         assert_eq!(train.len() + held_out.len(), 2500);
         assert!((200..=201).contains(&held_out.len()));
         let question = |row: &Row| {
-            let sum = row.instruction.split(' ').next().unwrap_or_default();
+            let sum = row.prompt.split(' ').next().unwrap_or_default();
             let mut summands: Vec<_> = sum.split('+').map(str::to_string).collect();
             summands.sort();
             summands
         };
         let trained: HashSet<_> = train.iter().map(question).collect();
         assert!(held_out.iter().all(|row| !trained.contains(&question(row))));
-        let before: HashSet<_> = pretraining().into_iter().map(|r| r.instruction).collect();
-        assert!(train.iter().all(|row| !before.contains(&row.instruction)));
+        let before: HashSet<_> = pretraining().into_iter().map(|r| r.prompt).collect();
+        assert!(train.iter().all(|row| !before.contains(&row.prompt)));
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// Files of a model folder that go along when a changed model is saved.
-const COMPANIONS: [&str; 7] = [
+const COMPANIONS: [&str; 10] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -20,6 +20,9 @@ const COMPANIONS: [&str; 7] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    crate::prompt::FILE,
 ];
 
 /// Checks that `folder` does not exist or is empty.

@@ -28,6 +28,7 @@ impl Piece {
                 past: inputs.start,
                 len: inputs.len(),
                 left_pad: Vec::new(),
+                starts: batch.starts.clone(),
             },
             tokens: (0..batch.rows).flat_map(row).copied().collect(),
             targets: Targets::new(batch, inputs.clone()),

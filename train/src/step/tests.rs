@@ -9,6 +9,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Int};
 use std::collections::BTreeMap;
 
+mod packing;
 mod pieces;
 mod recurrent;
 mod rwkv6;
@@ -144,11 +145,8 @@ fn samples() -> Vec<Sample> {
     (0..8)
         .map(|row| {
             let len = 4 + (row * 5) % 7;
-            Sample {
-                tokens: (0..len).map(|t| ((row * 7 + t * 3) % 20) as u32).collect(),
-                prompt_len: row % 4,
-                row: 100 + row as u64,
-            }
+            let tokens = (0..len).map(|t| ((row * 7 + t * 3) % 20) as u32).collect();
+            Sample::after_prompt(tokens, row % 4, 100 + row as u64)
         })
         .collect()
 }
@@ -293,7 +291,7 @@ fn gradients_of_the_whole_model_are_finite_differences() {
         recompute: true,
         head_chunk: Some(5),
     };
-    let count: usize = samples().iter().map(|s| s.trained().len()).sum();
+    let count: usize = samples().iter().map(Sample::trained_tokens).sum();
     for case in cases() {
         // Full training covers every parameter of the base, tied or not; the others the adapters.
         let model = model(case, DType::F64);

@@ -15,14 +15,14 @@ fn files_that_are_none() {
     let scene = Scene::new();
     let absent = scene.path("absent.jsonl");
     let args = ["--data", text(&absent)];
-    let wanted = [
-        "--data: ",
-        "absent.jsonl: No such file",
-        "; give a file of rows",
-    ];
+    let wanted = ["--data: ", "absent.jsonl: there is no such file"];
     scene.train_fails(&args, FAILURE, &wanted);
     let args = ["--data", text(&scene.model)];
-    scene.train_fails(&args, FAILURE, &["--data: ", "is a folder; give a file"]);
+    scene.train_fails(
+        &args,
+        FAILURE,
+        &["--data: ", "the folder holds no data file"],
+    );
     let empty = scene.write("empty.jsonl", "\n\n");
     data_fails(&scene, &empty, &["empty.jsonl: the file holds no rows"]);
     let empty = scene.write("empty.txt", " \n");

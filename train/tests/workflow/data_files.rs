@@ -1,5 +1,8 @@
 //! Kinds of data files.
 
+use std::io::Write;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::command::{bone, copy_fixture, fixture, row_lines, text};
@@ -125,10 +128,189 @@ fn the_same_rows_in_another_layout_give_the_same_run() {
     ];
     for (name, content, args) in layouts {
         let data = place.path(name);
-        std::fs::write(&data, content).unwrap();
+        std::fs::write(&data, &content).unwrap();
         let args = [&ADAPTER[..], args].concat();
         let out = format!("out-{name}");
         let run = place.train_on(&fixture("llama-tiny"), &data, &out, &args);
         assert_eq!(run.numbers(), expected, "{name}");
+    }
+}
+
+/// Compresses with a crate that we only read with.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Rows as Parquet, three a row group.
+fn write_parquet(path: &Path, rows: &[Value]) {
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    let schema =
+        "message row { required binary instruction (UTF8); required binary output (UTF8); }";
+    let schema = parquet::schema::parser::parse_message_type(schema).unwrap();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema.into(), Default::default()).unwrap();
+    for rows in rows.chunks(3) {
+        let mut group = writer.next_row_group().unwrap();
+        for name in ["instruction", "output"] {
+            let values: Vec<ByteArray> = rows
+                .iter()
+                .map(|row| row[name].as_str().unwrap().into())
+                .collect();
+            let mut column = group.next_column().unwrap().unwrap();
+            let typed = column.typed::<ByteArrayType>();
+            typed.write_batch(&values, None, None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+    }
+    writer.close().unwrap();
+}
+
+#[test]
+fn compressed_and_split_files_give_the_same_run() {
+    let place = Place::new();
+    let expected = place.train("out", &ADAPTER).numbers();
+    let all = row_lines().join("\n").into_bytes();
+    let rows: Vec<Value> = row_lines()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    std::fs::write(place.path("rows.jsonl.gz"), gzip(&all)).unwrap();
+    std::fs::write(
+        place.path("rows.zst"),
+        zstd::encode_all(&all[..], 1).unwrap(),
+    )
+    .unwrap();
+    write_parquet(&place.path("rows.parquet"), &rows);
+    let folder = place.path("hub/data");
+    std::fs::create_dir_all(&folder).unwrap();
+    write_parquet(&folder.join("train-00000-of-00002.parquet"), &rows[..25]);
+    write_parquet(&folder.join("train-00001-of-00002.parquet"), &rows[25..]);
+    write_parquet(&folder.join("test-00000-of-00001.parquet"), &rows[..3]);
+    let head = place.path("head.jsonl");
+    std::fs::write(&head, row_lines()[..10].join("\n")).unwrap();
+    let longer = place.path("longer.jsonl");
+    let twice = [row_lines(), row_lines()].concat();
+    std::fs::write(&longer, twice.join("\n")).unwrap();
+    for (name, data) in [
+        ("gz", text(&place.path("rows.jsonl.gz")).to_owned()),
+        ("zst", text(&place.path("rows.zst")).to_owned()),
+        ("parquet", text(&place.path("rows.parquet")).to_owned()),
+        ("split", format!("{}/train", text(&place.path("hub")))),
+        ("folder", text(&place.path("hub")).to_owned()),
+        ("slice", format!("{}[40:80]", text(&longer))),
+        (
+            "files",
+            format!("{},{}[10:]", text(&head), text(&place.rows)),
+        ),
+    ] {
+        let run = place.train_on(&fixture("llama-tiny"), Path::new(&data), name, &ADAPTER);
+        // A slice's rows have other numbers, which only dropout is drawn from.
+        assert_eq!(run.numbers(), expected, "{name}");
+    }
+}
+
+#[test]
+fn weights_say_how_often_the_rows_of_a_file_come() {
+    let place = Place::new();
+    let steps = |weight: &str| {
+        let data = format!("{}{weight}", text(&place.rows));
+        let args = [&ADAPTER[..], &["--epochs", "1", "--max-steps", "1000"]].concat();
+        let out = format!("out{}", weight.replace('@', "-"));
+        let run = place.train_on(&fixture("llama-tiny"), Path::new(&data), &out, &args);
+        run.steps.len()
+    };
+    // 32 rows are left of 40, four a step.
+    assert_eq!((steps(""), steps("@2"), steps("@0.5")), (8, 16, 4));
+}
+
+#[test]
+fn conversations_and_texts_train() {
+    let place = Place::new();
+    let chat = place.path("chat.jsonl");
+    let lines = (0..40).map(|row| {
+        let word = ["ab", "cd", "ef", "gh"][row % 4];
+        let said = |role: &str, content: String| json!({"role": role, "content": content});
+        let messages = [
+            said("system", "be brief".into()),
+            said("user", format!("say {word} {row}")),
+            said("assistant", word.repeat(3)),
+            said("user", "again".into()),
+            said("assistant", word.repeat(3)),
+        ];
+        json!({"messages": messages}).to_string()
+    });
+    std::fs::write(&chat, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    for template in ["chatml", "llama2-chat", "rwkv"] {
+        let args = [
+            &ADAPTER[..],
+            &["--template", template, "--max-seq-len", "200"],
+        ]
+        .concat();
+        let run = place.train_on(&fixture("llama-tiny"), &chat, template, &args);
+        let (first, last) = run.first_and_last_validation();
+        assert!(
+            last < 0.9 * first,
+            "{template}: held-out loss {first} → {last}"
+        );
+    }
+    let args = [&ADAPTER[..], &["--template", "alpaca"]].concat();
+    let ran = place.try_on(&fixture("llama-tiny"), &chat, "alpaca", &args);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.contains("40 row(s)") && ran.stderr.contains("chatml"),
+        "{}",
+        ran.stderr
+    );
+
+    let texts = place.path("texts.jsonl");
+    let line = json!({"text": "the cat sat on the mat "}).to_string() + "\n";
+    let other = json!({"text": "the dog sat on the log "}).to_string() + "\n";
+    std::fs::write(&texts, (line + &other).repeat(20)).unwrap();
+    let args = [&ADAPTER[..], &["--validation", "20"]].concat();
+    let run = place.train_on(&fixture("llama-tiny"), &texts, "texts", &args);
+    let (first, last) = run.first_and_last_validation();
+    assert!(last < 0.9 * first, "held-out loss {first} → {last}");
+}
+
+#[test]
+fn a_binidx_trains_as_the_rows_it_was_made_of() {
+    let place = Place::new();
+    let stem = place.path("corpus");
+    let model = fixture("llama-tiny");
+    let texts = place.path("texts.jsonl");
+    let lines = row_lines();
+    let rows = lines.iter().map(|line| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let text = format!(
+            "{} {}",
+            row["instruction"].as_str().unwrap(),
+            row["output"].as_str().unwrap()
+        );
+        json!({"text": text}).to_string()
+    });
+    std::fs::write(&texts, rows.collect::<Vec<_>>().join("\n")).unwrap();
+    let args = [
+        "data",
+        "binidx",
+        text(&texts),
+        "--model",
+        text(&model),
+        "--out",
+        text(&stem),
+    ];
+    let made = bone(args).succeeded();
+    assert!(made.stdout.contains("40"), "{}", made.stdout);
+    assert!(stem.with_extension("bin").is_file() && stem.with_extension("idx").is_file());
+    let from_texts = place.train_on(&model, &texts, "texts", &ADAPTER).numbers();
+    for cut in ["pad", "only"] {
+        let args = [&ADAPTER[..], &["--binidx-cut", cut]].concat();
+        let run = place.train_on(&model, &stem.with_extension("idx"), cut, &args);
+        let numbers = run.numbers();
+        let off = numbers.iter().zip(&from_texts).map(|(a, b)| (a - b).abs());
+        assert!(off.fold(0.0, f64::max) < 1e-5, "{cut}");
     }
 }

@@ -41,11 +41,16 @@ impl Place {
         let out = self.path(out);
         let mut all = vec!["train", "--model", text(model), "--data", text(data)];
         all.extend(["--out", text(&out)]);
-        // A text has no template.
-        if data.extension().is_none_or(|extension| extension != "txt") {
+        // A text and a binidx have no template.
+        let has_rows = data
+            .extension()
+            .is_none_or(|extension| extension != "txt" && extension != "idx");
+        if has_rows && !args.contains(&"--template") {
             all.extend(["--template", "plain"]);
         }
-        all.extend(["--validation", "8"]);
+        if !args.contains(&"--validation") {
+            all.extend(["--validation", "8"]);
+        }
         if !args.contains(&"--device") {
             all.extend(["--device", "cpu"]);
         }

@@ -22,6 +22,13 @@ pub(crate) fn model(place: &Place, name: &str) -> PathBuf {
     to
 }
 
+/// A model by a fixture's name, with its tokenizer: a folder, or the `.pth` in it.
+pub(crate) fn named(place: &Place, name: &str) -> PathBuf {
+    let folder = model(place, name);
+    let pth = folder.join("model.pth");
+    if pth.exists() { pth } else { folder }
+}
+
 fn lowered(run: &Run, by: f64) {
     let (first, last) = run.first_and_last_validation();
     assert!(last < by * first, "held-out loss {first} → {last}");

@@ -203,3 +203,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_lead_is_that_of_the_best_score_over_the_second() {
+    let mut greedy = sampler(SamplingConfig::default());
+    for (logits, lead) in [
+        (&[1.0, 4.0, 3.5][..], 0.5),
+        (&[4.0, 1.0, -3.5], 3.0),
+        (&[-2.0, -1.0], 1.0),
+        (&[2.0, 2.0, 1.0], 0.0),
+        (&[7.0], f64::INFINITY),
+    ] {
+        greedy.sample(logits, &[]).unwrap();
+        assert_eq!(greedy.lead(), Some(lead), "{logits:?}");
+    }
+    let mut penalised = sampler(SamplingConfig {
+        repetition_penalty: 2.0,
+        ..SamplingConfig::default()
+    });
+    assert_eq!(penalised.sample(&[4.0, 3.0, 1.0], &[0]).unwrap(), 1);
+    assert_eq!(penalised.lead(), Some(1.0));
+
+    let mut drawing = sampler(warm());
+    drawing.sample(&[1.0, 4.0], &[]).unwrap();
+    assert_eq!(drawing.lead(), None);
+}

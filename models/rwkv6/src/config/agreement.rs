@@ -1,34 +1,34 @@
 //! Whether a `config.json` tells of the model that its folder holds.
 
+use super::file;
 use crate::{Rwkv6Config, Rwkv6Error};
-use bone_lm::{MAX_JSON_BYTES, read_small};
+use bone_lm::checkpoint::Checkpoint;
 use serde_json::Value;
 use std::path::Path;
 
 impl Rwkv6Config {
-    /// Holds what the tensors say against the `config.json` beside them, if there is an RWKV6's. What
-    /// it does not say, or says of nothing that is computed, is not looked at.
+    /// The dimensions of the model at `path`, whose weights `checkpoint` is. What the tensors say is
+    /// held against the `config.json` of an RWKV6 beside them, if `path` is a folder with one; what that
+    /// does not say, or says of nothing that is computed, is not looked at.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or lists every field that says otherwise.
-    pub fn agrees_with(&self, folder: &Path) -> Result<(), Rwkv6Error> {
-        let path = folder.join("config.json");
-        let file_error = |reason: String| Rwkv6Error::ConfigFile {
-            path: path.clone(),
-            reason,
-        };
-        let Some(bytes) =
-            read_small(&path, MAX_JSON_BYTES).map_err(|e| file_error(e.to_string()))?
-        else {
-            return Ok(());
-        };
-        let fields: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| file_error(format!("not JSON: {error}")))?;
-        if fields["model_type"] != "rwkv6" {
-            return Ok(());
+    /// As [`from_checkpoint`](Self::from_checkpoint); the file cannot be read, or lists every field
+    /// of it that says otherwise.
+    pub fn at(path: &Path, checkpoint: &Checkpoint) -> Result<Self, Rwkv6Error> {
+        let config = Self::from_checkpoint(checkpoint)?;
+        if path.is_dir() {
+            config.agrees_with(path)?;
         }
-        let problems = self.contradictions(&fields);
+        Ok(config)
+    }
+
+    fn agrees_with(&self, folder: &Path) -> Result<(), Rwkv6Error> {
+        let path = folder.join("config.json");
+        let problems = match file::read(&path)? {
+            Some(fields) if fields["model_type"] == "rwkv6" => self.contradictions(&fields),
+            _ => Vec::new(),
+        };
         match problems.is_empty() {
             true => Ok(()),
             false => Err(Rwkv6Error::Contradicted { path, problems }),

@@ -81,24 +81,33 @@ impl Rwkv6Config {
     /// Lists every field that is missing, malformed or not supported.
     pub fn from_folder(folder: &Path) -> Result<Self, Rwkv6Error> {
         let path = folder.join("config.json");
-        let file_error = |reason: String| Rwkv6Error::ConfigFile {
+        let file_error = |reason: &str| Rwkv6Error::ConfigFile {
             path: path.clone(),
-            reason,
+            reason: reason.into(),
         };
-        let bytes = read_small(&path, MAX_JSON_BYTES)
-            .map_err(|error| file_error(error.to_string()))?
-            .ok_or_else(|| {
-                file_error(
-                    "not found; random weights need it for the model's dimensions: model_type, vocab_size, hidden_size, num_hidden_layers".into(),
-                )
-            })?;
-        let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| file_error(format!("not JSON: {error}")))?;
-        let Value::Object(fields) = value else {
-            return Err(file_error("not a JSON object".into()));
-        };
-        from_fields(fields).map_err(|problems| Rwkv6Error::Config { path, problems })
+        match read(&path)? {
+            Some(Value::Object(fields)) => {
+                from_fields(fields).map_err(|problems| Rwkv6Error::Config { path, problems })
+            }
+            Some(_) => Err(file_error("not a JSON object")),
+            None => Err(file_error(
+                "not found; random weights need it for the model's dimensions: model_type, vocab_size, hidden_size, num_hidden_layers",
+            )),
+        }
     }
+}
+
+/// What the file `path` holds, if there is one.
+pub(super) fn read(path: &Path) -> Result<Option<Value>, Rwkv6Error> {
+    let file_error = |reason: String| Rwkv6Error::ConfigFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let bytes = read_small(path, MAX_JSON_BYTES).map_err(|error| file_error(error.to_string()))?;
+    let value = bytes
+        .map(|bytes| serde_json::from_slice(&bytes))
+        .transpose();
+    value.map_err(|error| file_error(format!("not JSON: {error}")))
 }
 
 fn from_fields(fields: Map<String, Value>) -> Result<Rwkv6Config, Vec<String>> {

@@ -9,6 +9,7 @@ use crate::device::OnDevice;
 use crate::memory::peak_resident_bytes;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
 use crate::optimizer::{AdamWSettings, Optimizer};
+use crate::prompt::Prompt;
 use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Data, Outcome, Plan, TrainError, train};
@@ -52,6 +53,7 @@ pub(super) struct Job<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) data: Data,
     pub(super) plan: Plan,
+    pub(super) prompt: Prompt,
     pub(super) lines: Vec<String>,
     pub(super) console: &'a mut dyn Reporter,
     pub(super) started: Instant,
@@ -126,12 +128,12 @@ impl Job<'_> {
             &mut reporter,
             |model, step| {
                 let folder = config.out.join(CHECKPOINTS).join(format!("step-{step}"));
-                save::<B, M>(model, &whole, config, &folder)
+                save::<B, M>(model, &whole, (config, &self.prompt), &folder)
                     .map(|_| ())
                     .map_err(|error| error.to_string())
             },
         )?;
-        let saved = save::<B, M>(&model, &whole, config, &config.out)?;
+        let saved = save::<B, M>(&model, &whole, (config, &self.prompt), &config.out)?;
         report(&mut reporter, Event::Saved(&saved))?;
         report(
             &mut reporter,
@@ -144,6 +146,8 @@ impl Job<'_> {
                 first_validation_loss: outcome.first_validation,
                 last_validation_loss: outcome.last_validation,
                 peak_resident_bytes: peak_resident_bytes(),
+                trained_parameters: count.trainable,
+                set_up_seconds: set_up.as_secs_f64(),
                 out: config.out.clone(),
             }),
         )?;

@@ -5,6 +5,7 @@ use crate::commands::CommandError;
 use crate::commands::adapter::{ADAPTER, MODEL, open, put_on};
 use crate::config::{Method, TrainConfig};
 use crate::models::save_folder;
+use crate::prompt::Prompt;
 use crate::step::{TrainBackend, TrainModel};
 use bone::bare::Kind;
 use bone::peft;
@@ -29,7 +30,8 @@ pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
     let model = match (&config.adapter, &config.method) {
         (_, Method::Full) => unfreeze_all::<B, M>(model),
         (Some(path), _) => {
-            let scan = open(path, block_kind(config))?;
+            let kind = config.adapter_config().and_then(|a| Kind::of(a.variant));
+            let scan = open(path, kind)?;
             let (model, contents) = put_on::<B, M>(model, scan, path)?;
             whole = contents.full;
             // The settings may have changed the dropout.
@@ -46,12 +48,18 @@ pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
             train_also::<B, M>(model, |name| whole.contains(name))?
         }
     };
+    if config.packing
+        && weights::infos::<B, M>(&model)
+            .keys()
+            .any(|name| is_state(name))
+    {
+        return Err(CommandError::Usage(
+            "--packing: this model has tuned states, which every sequence starts from, and of those \
+             packed into a row only the first would; leave it out"
+                .into(),
+        ));
+    }
     Ok(Prepared { model, whole })
-}
-
-/// What the settings say of an adapter's file that does not say it.
-fn block_kind(config: &TrainConfig) -> Option<Kind> {
-    Kind::of(config.adapter_config()?.variant)
 }
 
 /// Names of the parameters that the settings let train whole.
@@ -67,16 +75,17 @@ fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) ->
     names.filter(trains).collect()
 }
 
-/// Writes what trained into `folder`: `adapter/` or `model/`.
+/// Writes what trained into `folder`: `adapter/` or `model/`, and the prompt with it.
 pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     whole: &BTreeSet<String>,
-    config: &TrainConfig,
+    (config, prompt): (&TrainConfig, &Prompt),
     folder: &Path,
 ) -> Result<PathBuf, CommandError> {
     if config.method == Method::Full {
         let folder = folder.join(MODEL);
         save_folder(&model.valid(), &config.model, &folder)?;
+        prompt.save(&folder)?;
         return Ok(folder);
     }
     let folder = folder.join(ADAPTER);
@@ -86,5 +95,6 @@ pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
     };
     let base = config.model.to_string_lossy();
     peft::save::<B, M>(model, contents, Some(&base), &folder)?;
+    prompt.save(&folder)?;
     Ok(folder)
 }

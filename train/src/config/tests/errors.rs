@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::Kind;
 
 #[test]
 fn every_unknown_key_and_wrong_type_is_listed_at_once() {
@@ -230,14 +231,14 @@ fn paths_that_are_not_there() {
             "/dev/null: is neither a folder nor a file; give the folder of a Hugging Face"
         )
     );
-    assert!(with(&model, &model, &out)[0].contains("is a folder; give a file"));
+    assert!(with(&model, &model, &out)[0].contains("the folder holds no data file"));
     let found = with("/no/such", "/no/such", &rows);
     assert_eq!(found.len(), 3);
     assert!(
         found[0]
             .ends_with("; give the folder of a Hugging Face model, or RWKV's .pth or .safetensors")
     );
-    assert!(found[1].ends_with("; give a file of rows, or a .txt"));
+    assert!(found[1].ends_with("/no/such: there is no such file"));
     assert!(with(&model, &rows, &model)[0].contains("the model's own folder"));
 }
 
@@ -284,7 +285,7 @@ fn a_text_has_neither_template_nor_fields() {
         ..place.raw()
     };
     let config = raw.validate().unwrap();
-    assert!(config.data_is_text());
+    assert!(!config.data.any(Kind::Rows));
     let toml = config.to_toml();
     assert!(
         !toml.contains("template") && !toml.contains("field_map"),

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::value::Setting;
 use super::*;
+use crate::data::{FieldMap, Source};
 
 fn selection() -> impl Strategy<Value = Selection> {
     prop_oneof![
@@ -19,6 +20,20 @@ fn field_map() -> impl Strategy<Value = FieldMap> {
         input,
         response,
     })
+}
+
+/// The same file several times, with a slice and a weight each.
+fn sources(path: &str, slices: Vec<(u64, Option<u64>, f64)>) -> Sources {
+    let source = |(from, to, weight): (u64, Option<u64>, f64)| Source {
+        selection: crate::data::Selection {
+            path: path.into(),
+            from,
+            to,
+        },
+        // Every other one is written without.
+        weight: if from % 2 == 0 { 1.0 } else { weight },
+    };
+    Sources(slices.into_iter().map(source).collect())
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
@@ -92,6 +107,8 @@ prop_compose! {
         ]),
         template in prop::option::of(prop_oneof![Just("alpaca"), Just("plain")]),
         field_map in prop::option::of(field_map()),
+        schema in prop::option::of(0..Schema::names().len()),
+        packing in prop::option::of(any::<bool>()),
         device in prop::option::of("\\PC{1,6}"),
         random in any::<bool>(),
         dtype in 0..4_usize,
@@ -104,7 +121,11 @@ prop_compose! {
         RawConfig {
             validation,
             template: template.map(str::to_owned),
+            schema: schema
+                .filter(|_| field_map.is_none())
+                .and_then(|name| Schema::named(Schema::names()[name])),
             field_map,
+            packing: packing.filter(|_| base.method != Some(MethodName::State)),
             device,
             init: random.then_some(Init::Random),
             dtype: Some(dtypes[dtype]),
@@ -164,11 +185,15 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_as_the_same(raw in raw(), rwkv6 in any::<bool>()) {
+    fn what_is_written_is_read_as_the_same(
+        raw in raw(),
+        rwkv6 in any::<bool>(),
+        slices in prop::collection::vec((0..9_u64, prop::option::of(9..99_u64), 0.1..3.0), 1..4),
+    ) {
         let place = if rwkv6 { Place::rwkv6() } else { Place::new() };
         let config = RawConfig {
             model: Some(place.path("model").into()),
-            data: Some(place.path("rows.jsonl").into()),
+            data: Some(sources(&place.path("rows.jsonl"), slices)),
             out: Some(place.path("a \"quoted\\ name").into()),
             ..raw
         }
@@ -183,7 +208,9 @@ proptest! {
         let variant = |config: &TrainConfig| config.adapter_config().map(|adapter| adapter.variant);
         prop_assert_eq!(variant(&again), variant(&config));
         prop_assert_eq!(again.template, config.template);
-        prop_assert_eq!(again.field_map, config.field_map);
+        prop_assert_eq!(again.schema, config.schema);
+        prop_assert_eq!(again.data, config.data);
+        prop_assert_eq!(again.packing, config.packing);
         prop_assert_eq!(again.validation, config.validation);
         prop_assert_eq!(again.warmup, config.warmup);
         prop_assert_eq!(again.train_parts, config.train_parts);
@@ -250,7 +277,7 @@ fn every_setting_has_a_line_of_its_own_or_means_nothing() {
             line.starts_with(&format!("{} = ", key.name))
                 || line.starts_with(&format!("# {}: ", key.name))
         });
-        let of_others = ["block_axis", "warmup_ratio"];
+        let of_others = ["block_axis", "warmup_ratio", "field_map", "binidx_cut"];
         let of_lora = ["alpha", "rslora", "lora_plus_ratio", "pissa_iterations"];
         let meaningless = of_others.contains(&key.name) || of_lora.contains(&key.name);
         let want = usize::from(!meaningless);

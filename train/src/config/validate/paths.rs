@@ -7,8 +7,7 @@ use std::path::Path;
 use super::Check;
 use crate::commands::adapter::RESULTS;
 use crate::commands::train::CONFIG_FILE;
-use crate::config::is_text;
-use crate::data::Template;
+use crate::data::{Kind, Sources, Template};
 use crate::models::GIVE_A_MODEL;
 use crate::report::METRICS_FILE;
 use bone_lm::tokenizer::TokenizerChoice;
@@ -41,27 +40,7 @@ impl Check<'_> {
         }
         match &raw.data {
             None => self.problem("data", "missing; give the file of training rows"),
-            Some(path) => {
-                let wrong = match fs::metadata(path) {
-                    Ok(found) if !found.is_dir() => None,
-                    Ok(_) => Some("is a folder".to_owned()),
-                    Err(error) => Some(error.to_string()),
-                };
-                if let Some(wrong) = wrong {
-                    let path = path.display();
-                    self.on_disk(
-                        "data",
-                        format!("{path}: {wrong}; give a file of rows, or a .txt"),
-                    );
-                }
-                if is_text(path) {
-                    let why = format!(
-                        "means nothing with {}, which is plain text without fields; leave it out",
-                        path.display()
-                    );
-                    self.refuse(&["template", "field_map"], &why);
-                }
-            }
+            Some(sources) => self.sources(sources),
         }
         match &raw.out {
             None => self.problem("out", "missing; give a folder for the result"),
@@ -69,6 +48,29 @@ impl Check<'_> {
                 if let Some(message) = self.out_problem(path) {
                     self.on_disk("out", message);
                 }
+            }
+        }
+    }
+
+    fn sources(&mut self, sources: &Sources) {
+        let files = sources.0.iter().map(|source| source.selection.files());
+        for problem in files.filter_map(Result::err) {
+            self.on_disk("data", problem.to_string());
+        }
+        for (kind, keys) in [
+            (Kind::Rows, &["template", "schema", "field_map"][..]),
+            (Kind::Binidx, &["binidx_cut"]),
+        ] {
+            if !sources.any(kind)
+                && let Some(source) = sources.0.first()
+            {
+                let path = &source.selection.path;
+                let why = format!(
+                    "means nothing with {}, which is {}; leave it out",
+                    path.display(),
+                    Kind::of(path)
+                );
+                self.refuse(keys, &why);
             }
         }
     }
@@ -86,7 +88,9 @@ impl Check<'_> {
         {
             return Some(format!("{shown} is the model's own folder; give another"));
         }
-        let inputs = [&self.raw.model, &self.raw.data].into_iter().flatten();
+        let data = self.raw.data.iter().flat_map(|sources| &sources.0);
+        let data = data.flat_map(|source| source.selection.files().unwrap_or_default());
+        let inputs = self.raw.model.iter().cloned().chain(data);
         for input in inputs.filter_map(|path| fs::canonicalize(path).ok()) {
             let inside = |name: &&str| {
                 fs::canonicalize(out.join(name)).is_ok_and(|old| input.starts_with(old))
@@ -115,7 +119,7 @@ impl Check<'_> {
         let Some(name) = &self.raw.template else {
             return Template::default();
         };
-        Template::load(name).unwrap_or_else(|error| {
+        Template::load(name, self.raw.model.as_deref()).unwrap_or_else(|error| {
             self.problem("template", error.to_string());
             Template::default()
         })

@@ -11,6 +11,8 @@ fn config(batch_size: usize, gradient_accumulation: usize) -> BatchConfig {
         window: 4,
         seed: 42,
         pad_id: 0,
+        packing: None,
+        row_len: 0,
     }
 }
 
@@ -18,12 +20,17 @@ fn config(batch_size: usize, gradient_accumulation: usize) -> BatchConfig {
 fn samples(lengths: impl IntoIterator<Item = usize>) -> Vec<Sample> {
     (0..)
         .zip(lengths)
-        .map(|(row, len)| Sample {
-            tokens: vec![1; len],
-            prompt_len: 0,
-            row,
-        })
+        .map(|(row, len)| Sample::after_prompt(vec![1; len], 0, row))
         .collect()
+}
+
+fn batches(samples: &[Sample], config: BatchConfig) -> Result<Batches, OrderError> {
+    let pool = Pool {
+        samples: (0..samples.len() as u32).collect(),
+        weight: 1.0,
+    };
+    let samples: Samples = samples.iter().cloned().collect();
+    Batches::new(Arc::new(samples), vec![pool], config)
 }
 
 fn rows(step: &Step) -> Vec<u64> {
@@ -31,10 +38,10 @@ fn rows(step: &Step) -> Vec<u64> {
 }
 
 fn epoch(samples: &[Sample], config: BatchConfig, epoch: u64) -> Vec<Step> {
-    let mut batches = Batches::new(samples.to_vec(), config).unwrap();
+    let mut batches = batches(samples, config).unwrap();
     batches.seek(Cursor { epoch, step: 0 }).unwrap();
     let steps = batches.steps_per_epoch() as usize;
-    batches.take(steps).collect()
+    batches.take(steps).map(Result::unwrap).collect()
 }
 
 #[test]
@@ -43,17 +50,17 @@ fn settings_of_zero_are_all_named() {
         window: 0,
         ..config(0, 0)
     };
-    let message = Batches::new(samples([2]), none).unwrap_err().to_string();
+    let message = batches(&samples([2]), none).unwrap_err().to_string();
     assert_eq!(
         message,
         "batch_size, gradient_accumulation, window must be at least 1"
     );
     assert_eq!(
-        Batches::new(vec![], config(1, 1)).unwrap_err(),
+        batches(&[], config(1, 1)).unwrap_err(),
         OrderError::NoSamples
     );
     assert_eq!(
-        Batches::new(samples([2]), config(usize::MAX, 2)).unwrap_err(),
+        batches(&samples([2]), config(usize::MAX, 2)).unwrap_err(),
         OrderError::TooLarge(usize::MAX, 2)
     );
 }
@@ -71,7 +78,7 @@ fn huge_settings_make_one_step() {
 
 #[test]
 fn a_cursor_beyond_the_epoch_is_refused_and_its_end_is_the_next_epoch() {
-    let mut batches = Batches::new(samples([2; 10]), config(2, 2)).unwrap();
+    let mut batches = batches(&samples([2; 10]), config(2, 2)).unwrap();
     assert_eq!(batches.steps_per_epoch(), 3);
     let at = |epoch, step| Cursor { epoch, step };
     assert_eq!(
@@ -81,7 +88,7 @@ fn a_cursor_beyond_the_epoch_is_refused_and_its_end_is_the_next_epoch() {
     batches.seek(at(0, 3)).unwrap();
     assert_eq!(batches.cursor(), at(1, 0));
     batches.seek(at(5, 2)).unwrap();
-    assert_eq!(batches.next_step().at, at(5, 2));
+    assert_eq!(batches.next_step().unwrap().at, at(5, 2));
     assert_eq!(batches.cursor(), at(6, 0));
 }
 
@@ -164,10 +171,10 @@ proptest! {
         window in 1..9_usize,
         seed: u64,
     ) {
-        let config = BatchConfig { batch_size, gradient_accumulation, window, seed, pad_id: 2 };
-        let batches = Batches::new(samples.clone(), config).unwrap();
+        let config = BatchConfig { batch_size, gradient_accumulation, window, seed, pad_id: 2, packing: None, row_len: 0 };
+        let batches = batches(&samples, config).unwrap();
         let per_epoch = batches.steps_per_epoch() as usize;
-        let steps: Vec<_> = batches.take(3 * per_epoch).collect();
+        let steps: Vec<_> = batches.take(3 * per_epoch).map(Result::unwrap).collect();
         for (number, epoch) in steps.chunks(per_epoch).enumerate() {
             let mut seen: Vec<u64> = epoch.iter().flat_map(rows).collect();
             seen.sort_unstable();
@@ -184,7 +191,7 @@ proptest! {
                     prop_assert!(batch.rows <= batch_size);
                 }
                 let trained: usize =
-                    rows(step).iter().map(|&r| samples[r as usize].trained().len()).sum();
+                    rows(step).iter().map(|&r| samples[r as usize].trained_tokens()).sum();
                 prop_assert_eq!(step.trained_tokens(), trained);
             }
         }
@@ -194,9 +201,9 @@ proptest! {
     fn a_step_has_the_same_rows_however_it_is_split(samples in any_samples(60), seed: u64) {
         let split = |batch_size, gradient_accumulation| -> Vec<Vec<u64>> {
             let config = BatchConfig { seed, ..config(batch_size, gradient_accumulation) };
-            let batches = Batches::new(samples.clone(), config).unwrap();
+            let batches = batches(&samples, config).unwrap();
             let steps = 2 * batches.steps_per_epoch() as usize;
-            batches.take(steps).map(|step| rows(&step)).collect()
+            batches.take(steps).map(|step| rows(&step.unwrap())).collect()
         };
         let whole = split(8, 1);
         prop_assert_eq!(&split(1, 8), &whole);
@@ -205,16 +212,61 @@ proptest! {
     }
 
     #[test]
-    fn a_run_can_be_resumed_anywhere(samples in any_samples(40), seed: u64, at in 0..30_usize) {
-        let config = BatchConfig { seed, ..config(2, 2) };
-        let mut whole = Batches::new(samples.clone(), config).unwrap();
+    fn a_run_can_be_resumed_anywhere(
+        samples in any_samples(40),
+        seed: u64,
+        at in 0..30_usize,
+        packing in prop::option::of(4..30_usize),
+    ) {
+        let config = BatchConfig { seed, packing, ..config(2, 2) };
+        let mut whole = batches(&samples, config).unwrap();
         for _ in 0..at {
-            whole.next_step();
+            whole.next_step().unwrap();
         }
-        let mut resumed = Batches::new(samples, config).unwrap();
+        let mut resumed = batches(&samples, config).unwrap();
         resumed.seek(whole.cursor()).unwrap();
         for _ in 0..20 {
-            prop_assert_eq!(resumed.next_step(), whole.next_step());
+            prop_assert_eq!(resumed.next_step().unwrap(), whole.next_step().unwrap());
+        }
+    }
+
+    /// Whatever is packed: every token of every sample once, within the rows' length.
+    #[test]
+    fn packed_steps_hold_every_sample_once_an_epoch(
+        samples in any_samples(60),
+        most in 12..40_usize,
+        seed: u64,
+    ) {
+        let config = BatchConfig { seed, packing: Some(most), pad_id: 9, ..config(2, 2) };
+        let mut batches = batches(&samples, config).unwrap();
+        for _ in 0..2 {
+            let mut found: Vec<Vec<u32>> = Vec::new();
+            let mut trained = 0;
+            for _ in 0..batches.steps_per_epoch() {
+                for batch in batches.next_step().unwrap().micro {
+                    prop_assert!(batch.len <= most);
+                    trained += batch.trained_tokens();
+                    for row in 0..batch.rows {
+                        let tokens = &batch.tokens[row * batch.len..][..batch.len];
+                        let starts = batch.starts.get(row).map_or(&[0][..], |starts| starts);
+                        let ends = starts[1..].iter().map(|start| start - 1).chain([batch.len]);
+                        found.extend(starts.iter().zip(ends).map(|(s, e)| tokens[*s..e].to_vec()));
+                    }
+                }
+            }
+            prop_assert_eq!(found.len(), samples.len());
+            // The last of a row may have padding behind it.
+            let mut expected: Vec<_> = samples.iter().map(|s| s.tokens.clone()).collect();
+            for tokens in &found {
+                let same = |sample: &Vec<u32>| {
+                    tokens.starts_with(sample) && tokens[sample.len()..].iter().all(|t| *t == 9)
+                };
+                let at = expected.iter().position(same);
+                prop_assert!(at.is_some());
+                expected.swap_remove(at.unwrap_or(0));
+            }
+            let all: usize = samples.iter().map(Sample::trained_tokens).sum();
+            prop_assert_eq!(trained, all);
         }
     }
 }

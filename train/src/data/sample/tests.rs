@@ -1,15 +1,18 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 use super::*;
+use crate::data::conversation::{Message, Role};
 use crate::data::test_tokenizer::{BOS, Bytes, EOS};
 use proptest::prelude::*;
 
-fn row(instruction: &str, response: &str, index: u64) -> Row {
+fn row(instruction: &str, response: &str) -> Row {
     Row {
-        instruction: instruction.into(),
-        input: String::new(),
-        response: response.into(),
-        index,
+        content: Content::Single {
+            instruction: instruction.into(),
+            input: String::new(),
+            response: response.into(),
+        },
+        index: 0,
     }
 }
 
@@ -20,37 +23,36 @@ fn limits(max_seq_len: usize) -> Limits {
     }
 }
 
-fn plain(rows: &[Row], max_seq_len: usize) -> Result<(Vec<Sample>, Dropped), SampleError> {
-    tokenize(
-        rows,
-        &Template::Plain,
-        &Bytes::default(),
-        limits(max_seq_len),
-    )
+fn plain(row: &Row, max_seq_len: usize) -> Tokenized {
+    let template = Template::Plain;
+    tokenize(row, 7, &template, &Bytes::default(), limits(max_seq_len)).unwrap()
+}
+
+#[track_caller]
+fn whole(tokenized: Tokenized) -> Sample {
+    match tokenized {
+        Tokenized::Whole(sample) => sample,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn a_sample_is_bos_prompt_completion_eos() {
-    let (samples, dropped) = plain(&[row("ab", "cd", 7)], 100).unwrap();
-    let tokens = vec![BOS, 97, 98, 99, 100, EOS];
+    let sample = whole(plain(&row("ab", "cd"), 100));
+    assert_eq!(sample.tokens, [BOS, 97, 98, 99, 100, EOS]);
+    assert_eq!(sample.trained, [3..6]);
     assert_eq!(
-        samples,
-        [Sample {
-            tokens,
-            prompt_len: 3,
-            row: 7
-        }]
+        (sample.row, sample.prompt_len(), sample.trained_tokens()),
+        (7, 3, 3)
     );
-    assert_eq!(samples[0].trained(), 3..6);
-    assert_eq!(dropped, Dropped::default());
 }
 
 #[test]
 fn a_suffix_is_trained_with_the_response() {
     let template = Template::parse("{instruction}>{response};", "mine").unwrap();
-    let (samples, _) =
-        tokenize(&[row("a", "b", 0)], &template, &Bytes::default(), limits(9)).unwrap();
-    let trained = &samples[0].tokens[samples[0].trained()];
+    let row = row("a", "b");
+    let sample = whole(tokenize(&row, 0, &template, &Bytes::default(), limits(9)).unwrap());
+    let trained = &sample.tokens[sample.trained[0].clone()];
     assert_eq!(trained, [u32::from(b'b'), u32::from(b';'), EOS]);
 }
 
@@ -58,36 +60,89 @@ fn a_suffix_is_trained_with_the_response() {
 fn the_mask_is_by_position_not_by_token() {
     // EOS and BOS ids inside prompt and response change nothing.
     let odd = Bytes {
-        bos: Some(97),
+        bos: Some(99),
         eos: vec![98],
         ..Bytes::default()
     };
-    let rows = [row("abb", "ba", 0)];
-    let (samples, _) = tokenize(&rows, &Template::Plain, &odd, limits(20)).unwrap();
-    assert_eq!(samples[0].tokens, [97, 97, 98, 98, 98, 97, 98]);
-    assert_eq!(samples[0].trained(), 4..7);
+    let row = row("abb", "ba");
+    let sample = whole(tokenize(&row, 0, &Template::Plain, &odd, limits(20)).unwrap());
+    assert_eq!(sample.tokens, [99, 97, 98, 98, 98, 97, 98]);
+    assert_eq!(sample.trained, [4..7]);
 }
 
 #[test]
-fn long_rows_are_cut_and_counted_and_rows_without_a_target_dropped() {
-    let rows = [
-        row("abc", "defg", 0),
-        row("abcdef", "g", 1),
-        row("abcde", "fg", 2),
-        row("a", "", 3),
-        row("abcd", "e", 4),
-    ];
-    let (samples, dropped) = plain(&rows, 6).unwrap();
-    let kept: Vec<_> = samples.iter().map(|s| (s.row, s.trained())).collect();
-    assert_eq!(kept, [(0, 4..6), (3, 2..3), (4, 5..6)]);
-    assert_eq!(
-        dropped,
-        Dropped {
-            prompt_too_long: 2,
-            empty: 0,
-            truncated: 2
+fn every_answer_of_a_conversation_is_trained() {
+    let message = |role, content: &str| Message {
+        role,
+        content: content.into(),
+    };
+    let row = Row {
+        content: Content::Chat(vec![
+            message(Role::User, "a"),
+            message(Role::Assistant, "b"),
+            message(Role::User, "c"),
+            message(Role::Assistant, "d"),
+        ]),
+        index: 0,
+    };
+    let template = Template::ChatMl;
+    let sample = whole(tokenize(&row, 0, &template, &Bytes::default(), limits(200)).unwrap());
+    let text = |range: &Range<usize>| {
+        let ids = &sample.tokens[range.clone()];
+        let bytes: Vec<u8> = ids.iter().filter_map(|id| (*id).try_into().ok()).collect();
+        String::from_utf8(bytes).unwrap()
+    };
+    let trained: Vec<_> = sample.trained.iter().map(text).collect();
+    assert_eq!(trained, ["b<|im_end|>", "d<|im_end|>"]);
+    // Cut within the second answer, and before it.
+    let second = sample.trained[1].clone();
+    let cut = |max_seq_len| tokenize(&row, 0, &template, &Bytes::default(), limits(max_seq_len));
+    match cut(second.start + 2).unwrap() {
+        Tokenized::Cut { sample: cut, len } => {
+            assert_eq!(
+                cut.trained,
+                [sample.trained[0].clone(), second.start..second.start + 2]
+            );
+            assert_eq!(len, sample.tokens.len());
         }
-    );
+        other => panic!("{other:?}"),
+    }
+    match cut(second.start).unwrap() {
+        Tokenized::Cut { sample: cut, .. } => assert_eq!(cut.trained, sample.trained[..1]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn long_rows_are_cut_and_rows_without_a_target_dropped() {
+    let rows = [
+        ("abc", "defg"),
+        ("abcdef", "g"),
+        ("abcde", "fg"),
+        ("a", ""),
+        ("abcd", "e"),
+    ];
+    let mut dropped = Dropped::default();
+    let mut kept = Vec::new();
+    for (instruction, response) in rows {
+        let tokenized = plain(&row(instruction, response), 6);
+        dropped.count(&tokenized);
+        kept.push(
+            tokenized
+                .samples()
+                .iter()
+                .flat_map(|s| s.trained.clone())
+                .next(),
+        );
+        assert_eq!(tokenized.len(), instruction.len() + response.len() + 2);
+    }
+    assert_eq!(kept, [Some(4..6), None, None, Some(2..3), Some(5..6)]);
+    let expected = Dropped {
+        prompt_too_long: 2,
+        empty: 0,
+        truncated: 2,
+    };
+    assert_eq!(dropped, expected);
     assert_eq!(dropped.rows(), 2);
     assert!(dropped.to_string().contains("2 truncated"));
 }
@@ -99,81 +154,73 @@ fn without_eos_an_empty_response_is_dropped_and_position_0_never_trained() {
         eos: vec![],
         ..Bytes::default()
     };
-    let rows = [row("ab", "", 0), row("", "c", 1), row("", "cd", 2)];
-    let (samples, dropped) = tokenize(&rows, &Template::Plain, &bare, limits(9)).unwrap();
-    assert_eq!(samples.len(), 1);
-    assert_eq!(samples[0].trained(), 1..2);
-    assert_eq!(dropped.empty, 2);
+    let tokenized = |instruction, response| {
+        let row = row(instruction, response);
+        tokenize(&row, 0, &Template::Plain, &bare, limits(9)).unwrap()
+    };
+    assert_eq!(tokenized("ab", ""), Tokenized::Empty { len: 2 });
+    assert_eq!(tokenized("", "c"), Tokenized::Empty { len: 1 });
+    assert_eq!(whole(tokenized("", "cd")).trained, [1..2]);
 }
 
 #[test]
-fn an_empty_prompt_counts_as_none() {
-    let (samples, _) = plain(&[row("", "ab", 0)], 9).unwrap();
-    assert_eq!(samples[0].tokens, [BOS, 97, 98, EOS]);
-    assert_eq!((samples[0].prompt_len, samples[0].trained()), (0, 1..4));
+fn a_text_is_learnt_whole_in_chunks() {
+    let text = Row {
+        content: Content::Text("abcdefg".into()),
+        index: 0,
+    };
+    let short = whole(plain(&text, 9));
+    assert_eq!((short.tokens.len(), short.trained), (9, vec![1..9]));
+    let tokenized = plain(&text, 4);
+    let chunks: Vec<_> = tokenized
+        .samples()
+        .iter()
+        .map(|s| s.tokens.clone())
+        .collect();
+    let expected = [
+        vec![BOS, 97, 98, 99],
+        vec![99, 100, 101, 102],
+        vec![102, 103, EOS],
+    ];
+    assert_eq!(chunks, expected);
+    assert_eq!(tokenized.len(), 9);
 }
 
 #[test]
-fn nothing_left_says_why() {
-    let error = plain(&[row("abcdef", "g", 0)], 4).unwrap_err().to_string();
-    assert!(error.contains("shortest prompt has 7 tokens"), "{error}");
-    assert!(error.contains("max_seq_len is 4"), "{error}");
-    assert!(matches!(
-        plain(&[], 4),
-        Err(SampleError::NothingLeft { .. })
-    ));
-    assert!(matches!(
-        plain(&[row("a", "b", 0)], 1),
-        Err(SampleError::MaxSeqLen(1))
-    ));
+fn samples_without_a_prompt_are_told_apart_by_all_their_tokens() {
+    let sample = whole(plain(&row("", "ab"), 9));
+    assert_eq!(sample.tokens, [BOS, 97, 98, EOS]);
+    assert_eq!(sample.prompt(), sample.tokens);
+    assert_eq!(whole(plain(&row("a", "b"), 9)).prompt(), [BOS, 97]);
 }
 
 #[test]
-fn ids_beyond_the_vocabulary_are_all_named() {
+fn ids_beyond_the_vocabulary_are_named() {
     let small = Limits {
         max_seq_len: 9,
         vocab_size: 100,
     };
-    let rows = [row("a", "de", 0), row("dd", "f", 1)];
     let bytes = Bytes {
         bos: None,
         eos: vec![1],
         ..Bytes::default()
     };
-    let error = tokenize(&rows, &Template::Plain, &bytes, small).unwrap_err();
-    let message = error.to_string();
-    assert!(message.contains("row 1: 2 token id(s)"), "{message}");
-    assert!(message.contains("[100, 101]"), "{message}");
-    assert!(message.contains("row 2: 2 token id(s)"), "{message}");
+    let error = tokenize(&row("a", "de"), 0, &Template::Plain, &bytes, small).unwrap_err();
+    assert!(
+        error.contains("2 token id(s)") || error.contains("[100, 101]"),
+        "{error}"
+    );
 }
 
 #[test]
-fn rows_that_the_tokenizer_refuses_are_counted() {
+fn what_the_tokenizer_refuses_is_an_error() {
     let strict = Bytes {
         refused: Some('!'),
         ..Bytes::default()
     };
-    let rows: Vec<_> = (0..25)
-        .map(|i| row(if i % 2 == 0 { "a!" } else { "a" }, "b", i))
-        .collect();
-    match tokenize(&rows, &Template::Plain, &strict, limits(9)) {
-        Err(SampleError::Rows { shown, total }) => {
-            assert_eq!((shown.len(), total), (10, 13));
-            assert_eq!(shown[1].0, 3);
-        }
-        other => panic!("expected refused rows, got {other:?}"),
-    }
-}
-
-#[test]
-fn a_template_that_leaves_inputs_out_is_refused() {
-    let mut with_input = row("a", "b", 1);
-    with_input.input = "c".into();
-    let rows = [row("a", "b", 0), with_input];
-    let template = Template::parse("{instruction}{response}", "mine").unwrap();
-    let error = tokenize(&rows, &template, &Bytes::default(), limits(9)).unwrap_err();
-    assert!(error.to_string().contains("first of them row 2"), "{error}");
-    assert!(tokenize(&rows[..1], &template, &Bytes::default(), limits(9)).is_ok());
+    let tokenized = |text| tokenize(&row(text, "b"), 0, &Template::Plain, &strict, limits(9));
+    assert!(tokenized("a!").is_err());
+    assert!(tokenized("a").is_ok());
 }
 
 proptest! {
@@ -183,23 +230,28 @@ proptest! {
         response in ".{0,12}",
         max_seq_len in 2..40_usize,
     ) {
-        let row = row(&instruction, &response, 0);
-        let prompt = if instruction.is_empty() { 0 } else { 1 + instruction.len() };
-        let whole: Vec<u32> = [BOS]
+        let prompt = 1 + instruction.len();
+        let all: Vec<u32> = [BOS]
             .into_iter()
             .chain(instruction.bytes().chain(response.bytes()).map(u32::from))
             .chain([EOS])
             .collect();
-        match plain(&[row], max_seq_len) {
-            Ok((samples, dropped)) => {
-                let end = whole.len().min(max_seq_len);
-                prop_assert_eq!(&samples[0].tokens, &whole[..end]);
-                prop_assert_eq!(samples[0].trained(), prompt.max(1)..end);
-                prop_assert!(!samples[0].trained().is_empty());
-                prop_assert_eq!(dropped.truncated, usize::from(whole.len() > max_seq_len));
+        match plain(&row(&instruction, &response), max_seq_len) {
+            Tokenized::Whole(sample) => {
+                prop_assert!(all.len() <= max_seq_len);
+                prop_assert_eq!(&sample.tokens, &all);
+                prop_assert_eq!(sample.trained, [prompt..all.len()]);
             }
-            Err(SampleError::NothingLeft { .. }) => prop_assert!(prompt >= max_seq_len),
-            Err(other) => prop_assert!(false, "{}", other),
+            Tokenized::Cut { sample, len } => {
+                prop_assert_eq!(len, all.len());
+                prop_assert_eq!(&sample.tokens, &all[..max_seq_len]);
+                prop_assert_eq!(sample.trained, [prompt..max_seq_len]);
+            }
+            Tokenized::PromptTooLong { prompt_len, len } => {
+                prop_assert_eq!((prompt_len, len), (prompt, all.len()));
+                prop_assert!(prompt >= max_seq_len);
+            }
+            other => prop_assert!(false, "{:?}", other),
         }
     }
 }

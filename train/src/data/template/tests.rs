@@ -1,155 +1,217 @@
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use std::fs;
+
 use proptest::prelude::*;
 
-fn row(instruction: &str, input: &str, response: &str) -> Row {
-    Row {
+use super::*;
+
+mod chat_templates;
+mod chats;
+mod placeholders;
+mod saving;
+
+fn single(instruction: &str, input: &str, response: &str) -> Content {
+    Content::Single {
         instruction: instruction.into(),
         input: input.into(),
         response: response.into(),
-        index: 0,
     }
 }
 
-fn custom(text: &str) -> Template {
-    Template::parse(text, "mine.txt").unwrap()
+/// A conversation as roles and contents: `s`ystem, `u`ser, `a`ssistant, `t`ool.
+fn messages(turns: &[(char, &str)]) -> Vec<Message> {
+    turns
+        .iter()
+        .map(|(role, content)| {
+            let role = match role {
+                's' => Role::System,
+                'u' => Role::User,
+                'a' => Role::Assistant,
+                _ => Role::Tool,
+            };
+            Message::new(role, *content)
+        })
+        .collect()
 }
 
-fn problems(text: &str) -> Vec<TemplateProblem> {
-    match Template::parse(text, "mine.txt") {
-        Err(TemplateError::Invalid { problems, .. }) => problems,
-        other => panic!("expected problems, got {other:?}"),
+/// Pieces in a line: `<bos>`, `<eos>`, texts as they are, what is trained in `«»`.
+fn shown(pieces: &[Piece]) -> String {
+    pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Bos => "<bos>".to_owned(),
+            Piece::Eos { trained: true } => "«<eos>»".to_owned(),
+            Piece::Eos { trained: false } => "<eos>".to_owned(),
+            Piece::Text {
+                text,
+                trained: true,
+            } => format!("«{text}»"),
+            Piece::Text {
+                text,
+                trained: false,
+            } => text.clone(),
+        })
+        .collect()
+}
+
+fn chat(template: &Template, turns: &[(char, &str)]) -> String {
+    shown(&template.pieces(&Content::Chat(messages(turns))).unwrap())
+}
+
+fn prompt(template: &Template, turns: &[(char, &str)]) -> String {
+    shown(&template.prompt(&messages(turns)).unwrap())
+}
+
+fn error(template: &Template, turns: &[(char, &str)]) -> RenderError {
+    template
+        .pieces(&Content::Chat(messages(turns)))
+        .unwrap_err()
+}
+
+/// Pieces with none of them trained.
+fn untrained(pieces: Vec<Piece>) -> Vec<Piece> {
+    pieces
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Bos => Piece::Bos,
+            Piece::Eos { .. } => Piece::Eos { trained: false },
+            Piece::Text { text, .. } => Piece::read(text),
+        })
+        .collect()
+}
+
+/// The built-in templates that take conversations.
+const CHATS: [Template; 3] = [Template::Rwkv, Template::Llama2Chat, Template::ChatMl];
+
+/// A chat template like many, written for this.
+const MARKERS: &str = "\
+{%- for m in messages %}
+    {{- '<|' + m.role + '|>' + m.content + '<|end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|assistant|>' }}{% endif %}";
+
+fn jinja(source: &str) -> Template {
+    let tokens = [("bos_token", "<s>"), ("eos_token", "</s>")]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()));
+    Template::Jinja(ChatTemplate::parse(source, "mine.jinja", tokens.into()).unwrap())
+}
+
+#[test]
+fn a_text_is_trained_whole_whatever_the_template() {
+    for template in BUILT_IN.into_iter().chain([jinja(MARKERS)]) {
+        let content = Content::Text("all of it".into());
+        let pieces = template.pieces(&content).unwrap();
+        assert_eq!(shown(&pieces), "<bos>«all of it»«<eos>»");
+        assert_eq!(template.prompt_of(&content).unwrap(), [Piece::Bos]);
     }
 }
 
 #[test]
-fn alpaca_without_and_with_input() {
-    let template = Template::default();
-    assert_eq!(
-        template.prompt(&row("Add 1 and 2.", "", "3")),
-        "Below is an instruction that describes a task. Write a response that appropriately \
-         completes the request.\n\n### Instruction:\nAdd 1 and 2.\n\n### Response:"
-    );
-    assert_eq!(
-        template.prompt(&row("Add.", "1, 2", "3")),
-        "Below is an instruction that describes a task, paired with an input that provides \
-         further context. Write a response that appropriately completes the request.\n\n\
-         ### Instruction:\nAdd.\n\n### Input:\n1, 2\n\n### Response:"
-    );
-    assert_eq!(template.completion(&row("Add.", "1, 2", "3")), "3");
+fn an_empty_conversation_and_one_without_an_answer_are_errors() {
+    for template in BUILT_IN.into_iter().chain([jinja(MARKERS)]) {
+        assert_eq!(error(&template, &[]), RenderError::Empty);
+        assert_eq!(error(&template, &[('u', "q")]), RenderError::NoAnswer);
+        assert_eq!(template.prompt(&[]), Err(RenderError::Empty));
+        for (turns, role) in [
+            (&[('u', "q"), ('a', "x")][..], Role::Assistant),
+            (&[('s', "x")], Role::System),
+        ] {
+            let error = template.prompt(&messages(turns)).unwrap_err();
+            assert_eq!(error, RenderError::NoQuestion(role));
+        }
+    }
 }
 
 #[test]
-fn plain_adds_nothing() {
-    let row = row("Add: ", "1, 2", "3");
-    assert_eq!(Template::Plain.prompt(&row), "Add: 1, 2");
-    assert_eq!(Template::Plain.completion(&row), "3");
+fn names_are_shown_as_they_are_loaded() {
+    for name in ["alpaca", "plain", "rwkv", "llama2-chat", "chatml"] {
+        let template = Template::load(name, None).unwrap();
+        assert_eq!(template.to_string(), name);
+        assert!(template.uses_input());
+    }
+    assert_eq!(Template::load("alpaca", None).unwrap(), Template::default());
+    let message = Template::load("alpacca", None).unwrap_err().to_string();
+    for part in [
+        "alpacca",
+        "plain",
+        "rwkv",
+        "llama2-chat",
+        "chatml",
+        "model",
+        ".jinja",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
 }
 
 #[test]
-fn a_custom_template_has_a_prompt_and_a_trained_suffix() {
-    let template = custom("Q: {instruction}\n{input}\n{{A}}: {response}\n<|EOT|>\n");
-    let row = row("why?", "", "so");
-    assert_eq!(template.prompt(&row), "Q: why?\n\n{A}: ");
-    assert_eq!(template.completion(&row), "so\n<|EOT|>");
-    assert!(template.uses_input());
-    assert!(!custom("{instruction}{response}").uses_input());
-}
-
-#[test]
-fn line_breaks_of_an_editor_are_not_trained() {
-    assert_eq!(custom("{instruction}\r\n{response}\r\n").suffix(), "");
-    assert_eq!(custom("{instruction}\n{response}\n\n").suffix(), "\n");
-}
-
-#[test]
-fn an_error_lists_every_problem() {
-    assert_eq!(
-        problems("{system}\n{question} }"),
-        [
-            TemplateProblem::Unknown {
-                name: "system".into(),
-                line: 1
-            },
-            TemplateProblem::Unknown {
-                name: "question".into(),
-                line: 2
-            },
-            TemplateProblem::LoneBrace {
-                brace: '}',
-                line: 2
-            },
-            TemplateProblem::Missing("instruction"),
-            TemplateProblem::Missing("response"),
-        ]
-    );
-    assert_eq!(
-        problems("{instruction}{response}\n{response}{input}{"),
-        [
-            TemplateProblem::RepeatedResponse { line: 2 },
-            TemplateProblem::AfterResponse {
-                name: "input",
-                line: 2
-            },
-            TemplateProblem::LoneBrace {
-                brace: '{',
-                line: 2
-            },
-        ]
-    );
-    let message = Template::parse("{a}", "mine.txt").unwrap_err().to_string();
-    assert!(message.contains("mine.txt"), "{message}");
-    assert!(message.contains("'{a}'"), "{message}");
-    assert!(
-        message.contains("missing placeholder '{response}'"),
-        "{message}"
-    );
-}
-
-#[test]
-fn an_instruction_only_after_the_response_is_an_error() {
-    assert_eq!(
-        problems("{response}{instruction}"),
-        [TemplateProblem::AfterResponse {
-            name: "instruction",
-            line: 1
-        }]
-    );
-}
-
-#[test]
-fn load_takes_a_name_or_a_file() {
-    assert_eq!(Template::load("alpaca").unwrap(), Template::Alpaca);
-    assert_eq!(Template::load("plain").unwrap(), Template::Plain);
+fn a_file_that_is_too_large_or_no_text_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("mine.txt");
-    fs::write(&path, "{instruction}->{response}.").unwrap();
-    let template = Template::load(path.to_str().unwrap()).unwrap();
-    assert_eq!(template.prompt(&row("a", "", "b")), "a->");
-    assert_eq!(template.to_string(), path.to_str().unwrap());
-    let message = Template::load("alpacca").unwrap_err().to_string();
-    assert!(
-        message.contains("alpacca") && message.contains("plain"),
-        "{message}"
-    );
+    for name in ["mine.txt", "mine.jinja"] {
+        let path = folder.path().join(name);
+        for (bytes, part) in [
+            (vec![b'a'; MAX_FILE + 1], "more than"),
+            (vec![0xff], "UTF-8"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = Template::load(path.to_str().unwrap(), None).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.contains(part) && message.contains(name),
+                "{message}"
+            );
+        }
+    }
+    assert!(Template::load(folder.path().to_str().unwrap(), None).is_err());
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    "[a-z \n]{0,8}|\\PC{0,4}|\\[/INST\\]|<\\|im_end\\|>|\\{\\{ x \\}\\}| *\r?\n\r?\n *"
+}
+
+prop_compose! {
+    /// Questions and answers in turn, as every template takes them, perhaps after a system's message.
+    fn any_chat()(
+        system in proptest::option::of(any_text()),
+        turns in proptest::collection::vec((any_text(), any_text()), 1..5),
+    ) -> Vec<Message> {
+        let system = system.map(|text| Message::new(Role::System, text));
+        let turns = turns.into_iter().flat_map(|(question, answer)| {
+            [Message::new(Role::User, question), Message::new(Role::Assistant, answer)]
+        });
+        system.into_iter().chain(turns).collect()
+    }
 }
 
 proptest! {
+    /// Generation reads exactly what training read before the answer, in the same pieces.
     #[test]
-    fn text_of_a_row_is_never_expanded_again(
-        instruction in "[{}a-z]{0,8}|\\{input\\}|\\{response\\}|\\{\\{",
-        input in "[{}a-z]{0,8}|\\{instruction\\}|\\{response\\}",
-        response in "[{}a-z]{0,8}|\\{instruction\\}|\\}\\}",
-    ) {
-        let row = row(&instruction, &input, &response);
-        let template = custom("<{instruction}|{input}>{response}!");
-        prop_assert_eq!(template.prompt(&row), format!("<{instruction}|{input}>"));
-        prop_assert_eq!(template.completion(&row), format!("{response}!"));
+    fn a_prompt_is_the_beginning_of_what_is_trained(messages in any_chat()) {
+        let pairs = "{% for m in messages if m.role != 'system' %}\
+            {% if m.role == 'user' %}{{ bos_token ~ '(Q) ' ~ m.content.strip() ~ ' (A)' }}\
+            {% else %}{{ ' ' ~ m.content.strip() ~ eos_token }}{% endif %}{% endfor %}";
+        for template in CHATS.into_iter().chain([jinja(MARKERS), jinja(pairs)]) {
+            let before = messages.split_last().unwrap().1;
+            let prompt = template.prompt(before).unwrap();
+            let content = Content::Chat(messages.clone());
+            prop_assert_eq!(&template.prompt_of(&content).unwrap(), &prompt);
+            let whole = untrained(template.pieces(&content).unwrap());
+            prop_assert_eq!(&whole[..prompt.len()], &prompt[..], "{}", template);
+        }
     }
 
+    /// The same of one question, for every template.
     #[test]
-    fn any_text_is_a_template_or_an_error(text in "([{}]|instruction|response|\\PC|\n){0,20}") {
-        let _ = Template::parse(&text, "any");
+    fn so_is_the_prompt_of_a_single_row(
+        instruction in any_text(), input in any_text(), response in any_text(),
+    ) {
+        let content = single(&instruction, &input, &response);
+        let own = Template::parse("<{instruction}|{input}>{response}!", "mine").unwrap();
+        for template in BUILT_IN.into_iter().chain([jinja(MARKERS), own]) {
+            let prompt = template.prompt_of(&content).unwrap();
+            let whole = untrained(template.pieces(&content).unwrap());
+            prop_assert_eq!(&whole[..prompt.len()], &prompt[..], "{}", template);
+        }
     }
 }

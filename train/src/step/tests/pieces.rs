@@ -292,10 +292,9 @@ proptest! {
     ) {
         let samples: Vec<_> = (0..)
             .zip(&rows)
-            .map(|(row, (len, prompt_len))| Sample {
-                tokens: (0..*len as u32).map(|t| row * 100 + t).collect(),
-                prompt_len: *prompt_len.min(len),
-                row: u64::from(row),
+            .map(|(row, (len, prompt_len))| {
+                let tokens = (0..*len as u32).map(|t| row * 100 + t).collect();
+                Sample::after_prompt(tokens, *prompt_len.min(len), u64::from(row))
             })
             .collect();
         let batch = Batch::new(&samples, 0);

@@ -2,7 +2,7 @@
 
 use super::*;
 use bone::graph::cat;
-use bone_lm::{Part, Span};
+use bone_lm::{BlockState, Part, Span};
 
 /// The last token's hidden state and a decaying sum over all tokens.
 #[derive(Module, Debug)]
@@ -19,6 +19,18 @@ impl<B: Backend> Default for RecurrentState<B> {
             shift: None,
             memory: None,
         }
+    }
+}
+
+impl<B: Backend> BlockState<B> for RecurrentState<B> {
+    fn select_rows(&mut self, rows: &Tensor<B, 1, Int>) {
+        self.shift = self.shift.take().map(|x| x.select(0, rows.clone()));
+        self.memory = self.memory.take().map(|x| x.select(0, rows.clone()));
+    }
+
+    fn append_rows(&mut self, other: Self) {
+        bone_lm::append_rows(&mut self.shift, other.shift);
+        bone_lm::append_rows(&mut self.memory, other.memory);
     }
 }
 

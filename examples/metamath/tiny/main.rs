@@ -1,0 +1,161 @@
+//! The protocol of the Bone paper's table, shrunk to tiny models: the same rows, steps and scores
+//! for every method, several seeds, on both architectures.
+//!
+//! `metamath_tiny --llama2 DIR --rwkv6 FILE --train ROWS --test QUESTIONS --out DIR` prints the table
+//! and draws the loss curves; README.md beside it says what came of it. Every run is a process of its
+//! own, so that its peak memory is its own.
+
+mod job;
+mod methods;
+mod svg;
+mod table;
+
+use job::{Job, Outcome};
+use methods::{Method, methods};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use table::Row;
+
+/// What to run on, and how long.
+#[derive(Debug, Clone, clap::Parser)]
+struct Args {
+    /// A tiny LLaMA, as a Hugging Face folder
+    #[arg(long, value_name = "DIR")]
+    llama2: Option<PathBuf>,
+    /// A tiny RWKV6: .pth, .safetensors or a folder
+    #[arg(long, value_name = "DIR|FILE")]
+    rwkv6: Option<PathBuf>,
+    /// Training rows, as for `bone train`
+    #[arg(long, value_name = "FILES")]
+    train: String,
+    /// Questions of GSM8K
+    #[arg(long, value_name = "FILE")]
+    test: String,
+    /// Folder for the curves, the runs and the table; new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Optimizer steps of every run
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    steps: usize,
+    /// Seeds of every method
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    seeds: u64,
+    /// Longest sequence in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 256)]
+    max_seq_len: usize,
+    /// Rows of a step
+    #[arg(long, value_name = "ROWS", default_value_t = 8)]
+    batch_size: usize,
+    /// Tokens of an answer at most
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    max_new_tokens: usize,
+}
+
+fn main() -> ExitCode {
+    // A process that was started for one run.
+    if let Ok(job) = std::env::var(job::VARIABLE) {
+        return job::run(&job);
+    }
+    match compare(&<Args as clap::Parser>::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<(), String> {
+    let models = [("LLaMA2", &args.llama2), ("RWKV6", &args.rwkv6)];
+    let models: Vec<_> = models
+        .into_iter()
+        .filter_map(|(name, path)| Some((name, path.as_deref()?)))
+        .collect();
+    if models.is_empty() {
+        return Err("there is nothing to train: give --llama2 or --rwkv6".into());
+    }
+    let mut text = String::new();
+    for (name, model) in models {
+        let rows = run_all(name, model, args)?;
+        let title = format!("{name}: {}", model.display());
+        let table = table::markdown(&title, &rows, args.seeds);
+        println!("{table}");
+        text.push_str(&table);
+        text.push('\n');
+        let curves = svg::curves(&title, &rows);
+        write(
+            &args.out.join(format!("{}.svg", name.to_lowercase())),
+            &curves,
+        )?;
+    }
+    write(&args.out.join("table.md"), &text)
+}
+
+/// How each was talked to in the experiments of the paper.
+fn template(architecture: &str) -> &'static str {
+    match architecture {
+        "LLaMA2" => "alpaca",
+        _ => "rwkv",
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Every method with every seed, and the model as it is.
+fn run_all(architecture: &str, model: &Path, args: &Args) -> Result<Vec<Row>, String> {
+    let folder = args.out.join(architecture.to_lowercase());
+    let job = |name: &str, seed: u64, method: Option<&Method>| Job {
+        model: model.to_path_buf(),
+        train: args.train.clone(),
+        test: args.test.clone(),
+        out: folder.join(format!("{name}-{seed}")),
+        method: method
+            .map(|method| method.settings.clone())
+            .unwrap_or_default(),
+        template: template(architecture).to_owned(),
+        trains: method.is_some(),
+        seed,
+        steps: args.steps,
+        max_seq_len: args.max_seq_len,
+        batch_size: args.batch_size,
+        max_new_tokens: args.max_new_tokens,
+    };
+    let before = start(&job("before", 0, None))?;
+    let mut rows = vec![Row::new("before", vec![before])];
+    for method in methods(architecture) {
+        let seeds = (0..args.seeds).map(|seed| {
+            let job = job(method.name, seed, Some(&method));
+            eprintln!("{architecture} {} seed {seed}", method.name);
+            start(&job)
+        });
+        rows.push(Row::new(method.name, seeds.collect::<Result<_, _>>()?));
+    }
+    Ok(rows)
+}
+
+/// Runs a job in a process of its own.
+fn start(job: &Job) -> Result<Outcome, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let text = serde_json::to_string(job).map_err(|error| error.to_string())?;
+    let output = Command::new(this)
+        .env(job::VARIABLE, text)
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let line = said
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix(job::MARK));
+    match line {
+        Some(line) if output.status.success() => {
+            serde_json::from_str(line).map_err(|error| error.to_string())
+        }
+        _ => Err(format!(
+            "{}: {}",
+            job.out.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+    }
+}

@@ -1,0 +1,92 @@
+//! The table.
+
+use crate::job::Outcome;
+
+/// All runs of one method.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Row {
+    pub(crate) fn new(name: &'static str, outcomes: Vec<Outcome>) -> Self {
+        Self { name, outcomes }
+    }
+
+    fn numbers(&self, of: impl Fn(&Outcome) -> f64) -> Vec<f64> {
+        self.outcomes.iter().map(of).collect()
+    }
+
+    /// Mean training loss of every step, over the seeds.
+    pub(crate) fn curve(&self) -> Vec<f64> {
+        let steps = self.outcomes.iter().map(|outcome| outcome.losses.len());
+        (0..steps.min().unwrap_or(0))
+            .map(|step| mean(&self.numbers(|outcome| outcome.losses[step])))
+            .collect()
+    }
+}
+
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len().max(1) as f64
+}
+
+/// Standard deviation of a sample.
+fn spread(numbers: &[f64]) -> f64 {
+    let mean = mean(numbers);
+    let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
+    (squares / numbers.len().saturating_sub(1).max(1) as f64).sqrt()
+}
+
+/// A table in Markdown.
+pub(crate) fn markdown(title: &str, rows: &[Row], seeds: u64) -> String {
+    let mut text = format!(
+        "### {title}\n\n\
+         Mean ± standard deviation over {seeds} seeds.\n\n\
+         | method | trained parameters | held-out loss | GSM8K | set-up, ms | a step, ms | peak memory, MB |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n"
+    );
+    for row in rows {
+        let held_out = row.numbers(|outcome| outcome.held_out.1);
+        let trained = row
+            .outcomes
+            .first()
+            .map_or(0, |outcome| outcome.trained_parameters);
+        let (correct, questions) = row.outcomes.iter().fold((0, 0), |(right, all), outcome| {
+            (right + outcome.correct, all + outcome.questions)
+        });
+        let loss = match row.outcomes.len() {
+            1 => format!("{:.4}", mean(&held_out)),
+            _ => format!("{:.4} ± {:.4}", mean(&held_out), spread(&held_out)),
+        };
+        let trains = |text: String| if trained > 0 { text } else { "–".into() };
+        text.push_str(&format!(
+            "| {} | {} | {loss} | {correct} of {questions} | {} | {} | {} |\n",
+            row.name,
+            trains(trained.to_string()),
+            trains(format!(
+                "{:.1}",
+                1e3 * mean(&row.numbers(|o| o.set_up_seconds))
+            )),
+            trains(format!(
+                "{:.0}",
+                1e3 * mean(&row.numbers(|o| o.step_seconds))
+            )),
+            trains(format!(
+                "{:.0}",
+                mean(&row.numbers(|o| o.peak_bytes as f64 / 1e6))
+            )),
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_that_of_a_sample() {
+        assert_eq!(spread(&[2.0, 4.0, 6.0]), 2.0);
+        assert_eq!(spread(&[3.0]), 0.0);
+    }
+}

@@ -1,0 +1,185 @@
+//! `bone chat`: a conversation in the terminal.
+
+use super::session::{Session, SessionArgs, TRAINED, Work};
+use super::talk::{Said, Talk};
+use super::{CommandError, say};
+use crate::data::{Message, Role, Template};
+use crate::report::printable;
+use bone_lm::generate::BatchConfig;
+use bone_lm::sampling::SamplingConfig;
+use bone_lm::{Backend, CausalLm};
+use std::io::{BufRead, IsTerminal, stdin};
+
+/// With whom, and how.
+#[derive(Debug, clap::Args)]
+pub struct ChatArgs {
+    /// Who answers.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// Template of the conversation: trained for the one of the training run, model for the model's
+    /// own chat_template, rwkv, llama2-chat, chatml, alpaca, plain, or a file [default: trained,
+    /// else model]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub template: Option<String>,
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Tokens of an answer at most
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub max_new_tokens: usize,
+    /// 0 takes the most likely token; higher is more varied
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        default_value_t = 0.0
+    )]
+    pub temperature: f32,
+    /// Choose among the most likely tokens that make up this probability
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+const HELP: &str = "/new begins anew, /exit ends it";
+
+/// Reads lines and answers them, until the input ends or says `/exit`.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
+    let sampling = SamplingConfig {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        seed: args.seed,
+        ..SamplingConfig::default()
+    };
+    sampling.validate()?;
+    let session = Session::open(&args.session)?;
+    let template = match &args.template {
+        Some(name) => session.template(name)?,
+        None => match session.trained_template() {
+            Some(template) => template,
+            None => session.template("model").map_err(|error| {
+                CommandError::Usage(format!(
+                    "--template: neither a training run nor the model says how it is talked to \
+                     ({error}); give one: {TRAINED}, rwkv, llama2-chat, chatml, alpaca, plain, or a \
+                     file"
+                ))
+            })?,
+        },
+    };
+    session.with(Conversation {
+        session: &session,
+        template: &template,
+        system: args.system.as_deref(),
+        config: BatchConfig {
+            batch_size: 1,
+            sampling,
+            max_new_tokens: args.max_new_tokens,
+            max_positions: session.info.positions,
+            stop: session.tokenizer.eos().to_vec(),
+            near_tie: None,
+        },
+    })
+}
+
+struct Conversation<'a> {
+    session: &'a Session,
+    template: &'a Template,
+    system: Option<&'a str>,
+    config: BatchConfig,
+}
+
+impl Conversation<'_> {
+    fn start(&self) -> Vec<Message> {
+        let message = |text: &str| Message {
+            role: Role::System,
+            content: text.to_owned(),
+        };
+        self.system.map(message).into_iter().collect()
+    }
+}
+
+impl Work for Conversation<'_> {
+    type Output = ();
+
+    fn run<B: Backend, M: CausalLm<B>>(
+        self,
+        model: &M,
+        device: &B::Device,
+    ) -> Result<(), CommandError> {
+        let stops = self.template.stops();
+        let talk = Talk {
+            tokenizer: self.session.tokenizer.as_ref(),
+            stops: &stops,
+            config: &self.config,
+        };
+        let is_terminal = stdin().is_terminal();
+        if is_terminal {
+            line!("template {}; {HELP}", self.template);
+        }
+        let mut messages = self.start();
+        let mut lines = stdin().lock().lines();
+        loop {
+            if is_terminal {
+                say("\n> ");
+            }
+            let Some(said) = lines.next() else { break };
+            let said = said.map_err(CommandError::io("the input".as_ref()))?;
+            match said.trim() {
+                "" => continue,
+                "/exit" => break,
+                "/new" => {
+                    messages = self.start();
+                    continue;
+                }
+                word if word.starts_with('/') => {
+                    line!("{word} is no command: {HELP}");
+                    continue;
+                }
+                _ => messages.push(Message {
+                    role: Role::User,
+                    content: said,
+                }),
+            }
+            let pieces = match self.template.prompt(&messages) {
+                Ok(pieces) => pieces,
+                // A template of single turns: what was said before stays.
+                Err(error) => {
+                    messages.pop();
+                    line!("{}; /new begins anew", printable(&error.to_string()));
+                    continue;
+                }
+            };
+            let prompt = self.session.encode(&pieces)?;
+            let positions = self.session.info.positions;
+            if let Some(positions) = positions.filter(|most| prompt.len() >= *most) {
+                messages.pop();
+                line!(
+                    "the conversation has {} tokens with that, and the model was made for \
+                     {positions}; /new begins anew",
+                    prompt.len()
+                );
+                continue;
+            }
+            let mut answer = String::new();
+            talk.with(model, &[prompt], device, |said| {
+                match said {
+                    Said::Text { text, .. } => say(&printable(text)),
+                    Said::Ended(ended) => answer = ended.text,
+                }
+                Ok(())
+            })?;
+            say("\n");
+            messages.push(Message {
+                role: Role::Assistant,
+                content: answer.trim().to_owned(),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! `bone eval ppl`.
+
+use super::super::CommandError;
+use super::super::session::{Session, SessionArgs, TRAINED, Work};
+use crate::commands::train::grouped;
+use crate::data::{FieldMap, Limits, Sample, Schema, Sources};
+use crate::dataset::{self, Reading};
+use crate::trainer::{EvalReading, mean_loss};
+use bone_lm::{Backend, CausalLm};
+use std::path::PathBuf;
+
+/// A text, and how it is read.
+#[derive(Debug, clap::Args)]
+pub struct PerplexityArgs {
+    /// Who reads it.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// A .txt, rows or a binidx, as for bone train; of rows the answers count
+    #[arg(long, value_name = "FILES")]
+    pub data: Sources,
+    /// Template of rows: trained for the one of the training run, or as for bone train
+    /// [default: trained, else alpaca]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub template: Option<String>,
+    /// What the rows' fields are, as for bone train [default: found from the rows]
+    #[arg(long, value_name = "NAME", conflicts_with = "field_map")]
+    pub schema: Option<Schema>,
+    /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD]
+    #[arg(long, value_name = "MAP")]
+    pub field_map: Option<FieldMap>,
+    /// Longest sequence in tokens; a text is read in pieces of so many, each without the others
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
+    pub max_seq_len: u32,
+    /// Sequences at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+    /// File for the result, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The result.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+struct Perplexity {
+    /// `exp` of the mean loss a token.
+    perplexity: f64,
+    /// Mean of −ln p over the tokens that count.
+    nats_per_token: f64,
+    /// Tokens that count.
+    tokens: usize,
+    sequences: usize,
+    max_seq_len: u32,
+    /// Of a plain text: bits a byte, which do not depend on the tokenizer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits_per_byte: Option<f64>,
+}
+
+/// Samples that are read from the store at once.
+const AT_ONCE: usize = 256;
+/// Tokens whose logits there are at once.
+const HEAD_CHUNK: usize = 512;
+
+pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
+    let session = Session::open(&args.session)?;
+    let template = match (&args.template, session.trained_template()) {
+        (Some(name), _) => session.template(name)?,
+        (None, Some(_)) => session.template(TRAINED)?,
+        (None, None) => session.template("alpaca")?,
+    };
+    let own = args.field_map.clone().map(Schema::Fields);
+    let schema = own.or_else(|| args.schema.clone());
+    let reading = Reading {
+        schema: schema.as_ref(),
+        template: &template,
+        tokenizer: session.tokenizer.as_ref(),
+        limits: Limits {
+            max_seq_len: args.max_seq_len as usize,
+            vocab_size: session.info.shape.vocab_size,
+        },
+    };
+    let (samples, _, reports) = dataset::read(&args.data, reading)?;
+    for report in &reports {
+        line!("{}: {}", report.path.display(), report.what);
+    }
+    let (mut sum, mut tokens) = (0.0, 0);
+    let samples_of = |numbers: std::ops::Range<u32>| -> Result<Vec<Sample>, CommandError> {
+        let read = numbers.map(|number| samples.read(number));
+        let read: std::io::Result<Vec<_>> = read.collect();
+        Ok(read.map_err(dataset::temporary)?)
+    };
+    let all = samples.len() as u32;
+    session.with(Losses {
+        reading: EvalReading {
+            batch_size: args.batch_size as usize,
+            pad_id: 0,
+            head_chunk: Some(HEAD_CHUNK),
+            chunk_ctx: None,
+        },
+        next: (0..all)
+            .step_by(AT_ONCE)
+            .map(|start| samples_of(start..all.min(start + AT_ONCE as u32))),
+        on: |loss: f64, count: usize| {
+            sum += loss * count as f64;
+            tokens += count;
+        },
+    })?;
+    let nats = sum / tokens.max(1) as f64;
+    let bytes: Option<u64> = args
+        .data
+        .0
+        .iter()
+        .map(|source| {
+            let path = &source.selection.path;
+            let plain = path.extension().is_some_and(|extension| extension == "txt");
+            plain
+                .then(|| Some(std::fs::metadata(path).ok()?.len()))
+                .flatten()
+        })
+        .sum();
+    let bits = |bytes: u64| sum / std::f64::consts::LN_2 / bytes.max(1) as f64;
+    let result = Perplexity {
+        perplexity: nats.exp(),
+        nats_per_token: nats,
+        tokens,
+        sequences: samples.len(),
+        max_seq_len: args.max_seq_len,
+        bits_per_byte: bytes.map(bits),
+    };
+    line!(
+        "perplexity {:.4}, {:.4} nats a token over {} tokens of {} sequences{}",
+        result.perplexity,
+        result.nats_per_token,
+        grouped(tokens),
+        grouped(samples.len()),
+        result
+            .bits_per_byte
+            .map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"))
+    );
+    if let Some(out) = &args.out {
+        let text = serde_json::to_string_pretty(&result).map_err(|error| CommandError::Path {
+            path: out.clone(),
+            reason: error.to_string(),
+        })?;
+        std::fs::write(out, text + "\n").map_err(CommandError::io(out))?;
+    }
+    Ok(())
+}
+
+struct Losses<I, F> {
+    reading: EvalReading,
+    next: I,
+    on: F,
+}
+
+impl<I, F> Work for Losses<I, F>
+where
+    I: Iterator<Item = Result<Vec<Sample>, CommandError>>,
+    F: FnMut(f64, usize),
+{
+    type Output = ();
+
+    fn run<B: Backend, M: CausalLm<B>>(
+        mut self,
+        model: &M,
+        device: &B::Device,
+    ) -> Result<(), CommandError> {
+        for samples in self.next {
+            let (loss, tokens) = mean_loss(model, &samples?, self.reading, device);
+            (self.on)(loss, tokens);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use serde_json::json;
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        other => panic!("{other}"),
+    }
+}
+
+/// The content of a row by the one schema that it fits.
+fn content(row: Value) -> Content {
+    let row = object(row);
+    let fitting = Schema::fitting(&row);
+    assert_eq!(fitting.len(), 1, "{row:?}");
+    fitting[0].content(&row).unwrap()
+}
+
+fn message(role: Role, content: &str) -> Message {
+    Message {
+        role,
+        content: content.into(),
+    }
+}
+
+#[test]
+fn conversations_are_recognised_in_either_way_of_writing() {
+    let expected = Content::Chat(vec![
+        message(Role::System, "Be brief."),
+        message(Role::User, "2+2?"),
+        message(Role::Assistant, "4"),
+    ]);
+    let messages = json!({"messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]},
+        {"role": "assistant", "content": "4", "name": "calculator"},
+    ], "id": 7});
+    assert_eq!(content(messages), expected);
+    let sharegpt = json!({"conversations": [
+        {"from": "system", "value": "Be brief."},
+        {"from": "human", "value": "2+2?"},
+        {"from": "gpt", "value": "4"},
+    ]});
+    assert_eq!(content(sharegpt), expected);
+    let beside = json!({"system": "Be brief.", "conversations": [
+        {"from": "human", "value": "2+2?"},
+        {"from": "gpt", "value": "4"},
+    ]});
+    assert_eq!(content(beside), expected);
+}
+
+#[test]
+fn a_text_is_one_where_nothing_else_fits() {
+    assert_eq!(
+        content(json!({"text": "a", "id": 1})),
+        Content::Text("a".into())
+    );
+    let both = content(json!({"text": "rendered", "prompt": "a", "completion": "b"}));
+    assert!(matches!(both, Content::Single { .. }));
+}
+
+#[test]
+fn every_schema_has_a_name_that_is_read_back() {
+    for name in Schema::names() {
+        let schema: Schema = name.parse().unwrap();
+        assert_eq!(schema.name(), Some(*name));
+    }
+    let error = "aplaca".parse::<Schema>().unwrap_err();
+    assert!(error.contains("did you mean 'alpaca'"), "{error}");
+}
+
+#[test]
+fn all_that_is_wrong_with_a_conversation_is_said() {
+    let row = object(json!({"messages": [
+        {"role": "user"},
+        "hello",
+        {"role": "narrator", "content": "x"},
+        {"role": 1, "content": [{"type": "image_url"}]},
+        {"role": "assistant", "content": null},
+    ]}));
+    let problems = Schema::Messages.content(&row).unwrap_err();
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems[0], "field 'messages[0].content' is missing");
+    assert_eq!(
+        problems[1],
+        "field 'messages[1]' is a string, not an object"
+    );
+    assert!(
+        problems[2].starts_with("field 'messages[2].role': "),
+        "{problems:?}"
+    );
+    assert_eq!(
+        problems[3],
+        "field 'messages[3].role' is a number, not a string"
+    );
+    assert_eq!(
+        problems[4],
+        "field 'messages[3].content' is an array, not text"
+    );
+    assert_eq!(problems[5], "field 'messages[4].content' is null, not text");
+    assert_eq!(problems.len(), 6);
+    let empty = object(json!({"conversations": []}));
+    let problems = Schema::Conversations.content(&empty).unwrap_err();
+    assert_eq!(problems, [FieldProblem::NoTurns("conversations")]);
+}

@@ -1,0 +1,29 @@
+//! Files of data, read row by row.
+//!
+//! [`Selection`] is what a person writes, a file or a folder's split and perhaps a range of rows,
+//! and finds the files. [`Rows`] reads one of them, JSON Lines, a JSON array or Parquet, as
+//! objects with their [`Place`]. [`open_bytes`] reads any other file as bytes. All three look at
+//! what a file holds and not at its name, and undo gzip and zstd.
+//!
+//! Nothing here holds a file: a row at a time, of at most [`MAX_ROW_BYTES`], and for Parquet what
+//! [`Rows`] says. A row that is wrong is a [`RowProblem`] and the next is read; a file that cannot
+//! be read on is a [`SourceError`].
+
+mod array;
+mod bytes;
+mod error;
+mod format;
+mod json;
+mod lines;
+mod parquet;
+mod problem;
+mod rows;
+mod scan;
+mod select;
+
+pub use bytes::open_bytes;
+pub use error::SourceError;
+pub use format::{Compression, Format, Layout};
+pub use problem::{Place, RowProblem};
+pub use rows::{MAX_ROW_BYTES, Rows};
+pub use select::{Resolved, Selection, SelectionError};

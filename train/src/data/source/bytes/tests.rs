@@ -1,0 +1,103 @@
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+
+use super::*;
+
+/// One member.
+pub(in super::super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One frame.
+pub(in super::super) fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::stream::encode_all(bytes, 3).unwrap()
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<u8>, SourceError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let mut read = Vec::new();
+    open_bytes(file.path())?
+        .read_to_end(&mut read)
+        .map_err(|error| SourceError::reading(file.path(), error))?;
+    Ok(read)
+}
+
+#[test]
+fn bytes_are_read_as_they_are_or_decompressed() {
+    let text = "\u{FEFF}text ".repeat(10_000).into_bytes();
+    for bytes in [&b""[..], b"a", b"\xFF\xFE\0", b"PAR1", &text] {
+        assert_eq!(read(bytes).unwrap(), bytes);
+        assert_eq!(read(&gzip(bytes)).unwrap(), bytes);
+        assert_eq!(read(&zstd(bytes)).unwrap(), bytes);
+    }
+    // An empty member, and members within one another's buffers.
+    let members = [gzip(b"a"), gzip(b""), gzip(&text), gzip(b"c")].concat();
+    let expected = [b"a", &text[..], b"c"].concat();
+    assert_eq!(read(&members).unwrap(), expected);
+    // A frame that holds nothing to be read before, between and behind.
+    let skipped = b"\x5A\x2A\x4D\x18\x03\0\0\0abc".to_vec();
+    let frames = [
+        &skipped,
+        &zstd(b"a"),
+        &skipped,
+        &zstd(&text),
+        &zstd(b"c"),
+        &skipped,
+    ];
+    assert_eq!(read(&frames.map(Vec::as_slice).concat()).unwrap(), expected);
+}
+
+#[test]
+fn streams_that_are_cut_off_or_changed_are_damaged() {
+    let text: Vec<u8> = (0..50_000u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    for (name, whole) in [("gzip", gzip(&text)), ("zstd", zstd(&text))] {
+        for length in [10, whole.len() / 2, whole.len() - 1] {
+            let message = read(&whole[..length]).unwrap_err().to_string();
+            assert!(message.contains("damaged: "), "{message}");
+            assert!(
+                message.contains(&format!("its {name} stream is cut off")),
+                "{message}"
+            );
+        }
+        let mut changed = whole.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 0x55;
+        // A changed byte is noticed at the checksum at the latest; zstd has none by default.
+        match read(&changed) {
+            Ok(read) if name == "zstd" => assert_eq!(read.len(), text.len()),
+            other => assert!(matches!(other, Err(SourceError::Damaged { .. })), "{name}"),
+        }
+        let behind = read(&[&whole, &b"more than that"[..]].concat()).unwrap_err();
+        assert!(matches!(behind, SourceError::Damaged { .. }), "{behind}");
+    }
+}
+
+#[test]
+fn a_window_above_the_limit_says_what_to_do() {
+    let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(28).unwrap();
+    encoder.include_contentsize(false).unwrap();
+    encoder.write_all(b"text").unwrap();
+    let error = read(&encoder.finish().unwrap()).unwrap_err();
+    assert!(matches!(error, SourceError::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("without --long=28"), "{error}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("absent"), folder.path().to_owned()] {
+        let Err(error) = open_bytes(&path) else {
+            panic!("{} was opened", path.display());
+        };
+        assert!(matches!(error, SourceError::Io { .. }), "{error:?}");
+        assert!(
+            error.to_string().starts_with(&*path.to_string_lossy()),
+            "{error}"
+        );
+    }
+}

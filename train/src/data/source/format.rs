@@ -1,0 +1,179 @@
+//! What a file is, by its first bytes.
+
+use std::fmt;
+
+/// How a file is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// How its rows follow one another.
+    pub layout: Layout,
+    /// How the file as a whole is compressed; Parquet compresses its own parts.
+    pub compression: Option<Compression>,
+}
+
+/// How rows follow one another in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// One object a line.
+    JsonLines,
+    /// One array of objects.
+    JsonArray,
+    /// Apache Parquet, a table by columns.
+    Parquet,
+}
+
+/// How a file as a whole is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// gzip, of one member or several (RFC 1952).
+    Gzip,
+    /// Zstandard, of one frame or several (RFC 8878).
+    Zstd,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.layout.fmt(f)?;
+        match self.compression {
+            Some(compression) => write!(f, ", {compression}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::JsonLines => "JSON Lines",
+            Self::JsonArray => "JSON array",
+            Self::Parquet => "Parquet",
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// As many first bytes as tell files apart.
+pub(super) const HEAD: u64 = 64;
+
+/// Of UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// What Parquet files begin and end with.
+pub(super) const PARQUET: &[u8] = b"PAR1";
+
+impl Compression {
+    /// The compression of a file that begins with `head`.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1F, 0x8B, ..] => Some(Self::Gzip),
+            // A frame, or one that is to be skipped, as some compressors put first.
+            [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// Kinds of files that hold no rows we read, and what to do about them.
+const REFUSED: [(&[u8], &str); 12] = [
+    (b"\xFF\xFE", UTF_16),
+    (b"\xFE\xFF", UTF_16),
+    (
+        b"PARE",
+        "a Parquet file with an encrypted footer: write it without encryption",
+    ),
+    (
+        b"ARROW1",
+        "an Arrow file: write the table as Parquet or JSON Lines",
+    ),
+    (
+        b"\xFF\xFF\xFF\xFF",
+        "an Arrow stream: write the table as Parquet or JSON Lines",
+    ),
+    (
+        b"PK\x03\x04",
+        "a ZIP archive: unpack it and name a file of it",
+    ),
+    (
+        b"7z\xBC\xAF\x27\x1C",
+        "a 7z archive: unpack it and name a file of it",
+    ),
+    (b"BZh", "compressed with bzip2: use gzip or zstd instead"),
+    (
+        b"\xFD7zXZ\0",
+        "compressed with xz: use gzip or zstd instead",
+    ),
+    (
+        b"\x04\x22\x4D\x18",
+        "compressed with lz4: use gzip or zstd instead",
+    ),
+    (
+        b"SQLite format 3\0",
+        "an SQLite database: export the table as JSON Lines",
+    ),
+    (
+        b"version https://git-lfs",
+        "a pointer of Git LFS and not the file itself: fetch it with git lfs pull",
+    ),
+];
+
+const UTF_16: &str = "text in UTF-16: convert it to UTF-8, as iconv -f UTF-16 -t UTF-8 does";
+
+/// Why content that begins with `head` is not read as rows, if it is not.
+pub(super) fn refusal(head: &[u8], compression: Option<Compression>) -> Option<String> {
+    if let Some(outer) = compression {
+        if head.starts_with(PARQUET) {
+            return Some(format!(
+                "a Parquet file that is compressed with {outer} as a whole: decompress it \
+                 (Parquet compresses its own columns)"
+            ));
+        }
+        if let Some(inner) = Compression::of(head) {
+            return Some(format!(
+                "compressed twice, with {inner} and with {outer}: decompress it once"
+            ));
+        }
+    }
+    REFUSED
+        .iter()
+        .find(|(magic, _)| head.starts_with(magic))
+        .map(|(_, what)| (*what).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_named_as_people_name_it() {
+        let format = |layout, compression| {
+            let format = Format {
+                layout,
+                compression,
+            };
+            format.to_string()
+        };
+        assert_eq!(format(Layout::JsonLines, None), "JSON Lines");
+        assert_eq!(
+            format(Layout::JsonArray, Some(Compression::Gzip)),
+            "JSON array, gzip"
+        );
+        assert_eq!(
+            format(Layout::JsonLines, Some(Compression::Zstd)),
+            "JSON Lines, zstd"
+        );
+        assert_eq!(format(Layout::Parquet, None), "Parquet");
+    }
+
+    #[test]
+    fn every_magic_fits_in_the_head() {
+        assert!(REFUSED.iter().all(|(magic, _)| magic.len() as u64 <= HEAD));
+    }
+}

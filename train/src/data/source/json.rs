@@ -1,0 +1,61 @@
+//! One row's bytes as an object.
+
+use serde_json::{Map, Value};
+
+use super::RowProblem;
+
+/// Where a row begins that may be on several lines of its file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    /// Line of the file, from 1.
+    pub(super) line: u64,
+    /// Byte of that line, from 1.
+    pub(super) column: u64,
+}
+
+/// The object that `bytes` are.
+pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, Value>, RowProblem> {
+    let text = std::str::from_utf8(bytes).map_err(|e| RowProblem::NotUtf8(e.valid_up_to() + 1))?;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(RowProblem::NotAnObject(kind(&other))),
+        Err(error) => Err(not_json(&error, start)),
+    }
+}
+
+/// What a value is, with its article.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn not_json(error: &serde_json::Error, start: Option<Start>) -> RowProblem {
+    let text = error.to_string();
+    let (line, column) = (error.line() as u64, error.column() as u64);
+    let place = format!(" at line {line} column {column}");
+    RowProblem::NotJson {
+        message: text.strip_suffix(&place).unwrap_or(&text).to_owned(),
+        line: start.map(|start| start.line + line.saturating_sub(1)),
+        column: match start {
+            Some(start) if line <= 1 => start.column + column.saturating_sub(1),
+            // The parser counts a line break as byte 0 of the line behind it.
+            _ => column.max(1),
+        },
+    }
+}
+
+/// Whether a row is wrong because it does not go on.
+pub(super) fn is_cut_off(problem: &RowProblem) -> bool {
+    matches!(problem, RowProblem::NotJson { message, .. } if message.starts_with("EOF"))
+}
+
+/// Whether JSON takes `byte` for blank.
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}

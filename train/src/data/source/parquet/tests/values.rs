@@ -1,0 +1,163 @@
+//! Types, and values that have no form in JSON.
+
+use super::*;
+
+/// One column of this type and these values, as they are read.
+fn column(declared: &str, values: &[Value]) -> Vec<Result<Value, String>> {
+    let schema = format!("message m {{ {declared} }}");
+    let written: Vec<_> = values.iter().map(|value| json!({"a": value})).collect();
+    read(&table(&schema, plain().build(), &[written]))
+        .unwrap()
+        .into_iter()
+        .map(|row| row.map(|row| row["a"].clone()))
+        .collect()
+}
+
+fn well(declared: &str, values: &[Value]) -> Vec<Value> {
+    let read = column(declared, values);
+    read.into_iter().map(Result::unwrap).collect()
+}
+
+#[test]
+fn numbers_are_numbers() {
+    let same = |declared: &str, values: &[Value]| assert_eq!(well(declared, values), values);
+    same("required boolean a;", &[json!(true), json!(false)]);
+    same(
+        "optional int32 a;",
+        &[json!(1), Value::Null, json!(i32::MIN)],
+    );
+    same("required int32 a (INTEGER(8, true));", &[json!(-128)]);
+    same(
+        "required int64 a (INTEGER(64, true));",
+        &[json!(i64::MIN), json!(i64::MAX)],
+    );
+    same("required float a;", &[json!(0.5), json!(-1e30f32)]);
+    same("required double a;", &[json!(0.1), json!(1e300)]);
+    assert_eq!(
+        well("required int32 a (INTEGER(32, false));", &[json!(-1)]),
+        [json!(u32::MAX)]
+    );
+    assert_eq!(
+        well("required int64 a (UINT_64);", &[json!(-1)]),
+        [json!(u64::MAX)]
+    );
+    // Not a number, as the test's writer takes a null here.
+    for declared in ["required float a;", "required double a;"] {
+        assert_eq!(
+            well(declared, &[Value::Null, json!(1.0)]),
+            [Value::Null, json!(1.0)]
+        );
+    }
+    assert_eq!(
+        well(
+            "required fixed_len_byte_array(2) a (FLOAT16);",
+            &[json!([0x00, 0xC0])]
+        ),
+        [json!(-2.0)]
+    );
+}
+
+#[test]
+fn text_and_binary_are_strings() {
+    for declared in [
+        "optional binary a (STRING);",
+        "optional binary a (UTF8);",
+        "optional binary a (ENUM);",
+        "optional binary a (JSON);",
+        "optional binary a;",
+    ] {
+        let values = [json!("é {}"), Value::Null, json!("")];
+        assert_eq!(well(declared, &values), values);
+    }
+    assert_eq!(
+        well("required fixed_len_byte_array(3) a;", &[json!("abc")]),
+        [json!("abc")]
+    );
+    let sixteen: Value = (0..16).collect();
+    assert_eq!(
+        well("required fixed_len_byte_array(16) a (UUID);", &[sixteen]),
+        [json!("00010203-0405-0607-0809-0a0b0c0d0e0f")]
+    );
+}
+
+#[test]
+fn dates_and_decimals_are_strings() {
+    let second = 1_709_208_001_i64;
+    for (declared, value, expected) in [
+        ("int32 a (DATE);", json!(19_782), "2024-02-29"),
+        (
+            "int32 a (TIME(MILLIS, true));",
+            json!(43_201_500),
+            "12:00:01.500",
+        ),
+        (
+            "int64 a (TIME(NANOS, false));",
+            json!(1),
+            "00:00:00.000000001",
+        ),
+        (
+            "int64 a (TIMESTAMP(MILLIS, true));",
+            json!(second * 1000),
+            "2024-02-29T12:00:01Z",
+        ),
+        (
+            "int64 a (TIMESTAMP(MICROS, false));",
+            json!(second * 1_000_000 + 5),
+            "2024-02-29T12:00:01.000005",
+        ),
+        (
+            "int64 a (TIMESTAMP_MILLIS);",
+            json!(-1),
+            "1969-12-31T23:59:59.999Z",
+        ),
+        ("int96 a;", json!([0, 0, 2_440_588]), "1970-01-01T00:00:00"),
+        ("int32 a (DECIMAL(9, 2));", json!(-12345), "-123.45"),
+        ("int64 a (DECIMAL(18, 0));", json!(7), "7"),
+        ("binary a (DECIMAL(20, 3));", json!([0xFF, 0x85]), "-0.123"),
+        (
+            "fixed_len_byte_array(3) a (DECIMAL(6, 1));",
+            json!([0, 1, 1]),
+            "25.7",
+        ),
+    ] {
+        let declared = format!("required {declared}");
+        assert_eq!(well(&declared, &[value]), [json!(expected)], "{declared}");
+    }
+}
+
+#[test]
+fn values_without_a_form_are_problems_of_their_rows() {
+    let read = column(
+        "optional binary a;",
+        &[json!("b"), json!([0x62, 0xFF]), json!("c")],
+    );
+    assert_eq!(
+        read,
+        [
+            Ok(json!("b")),
+            Err("column 'a' holds bytes that are not UTF-8, from byte 2 on".to_owned()),
+            Ok(json!("c")),
+        ]
+    );
+    let read = column(
+        "required fixed_len_byte_array(12) a (INTERVAL);",
+        &[(0..12).collect()],
+    );
+    assert!(read[0].as_ref().unwrap_err().contains("intervals"));
+    let read = column("required int32 a (TIME_MILLIS);", &[json!(-1)]);
+    assert!(read[0].as_ref().unwrap_err().contains("no time of a day"));
+}
+
+#[test]
+fn a_problem_names_its_column_as_json_would() {
+    let schema = "message m { required int64 n;
+        optional group a (LIST) { repeated group list { optional group element { optional binary b; } } } }";
+    let written = vec![
+        json!({"n": 1, "a": [{"b": "x"}, {"b": [0xFF]}, {"b": [0xFE]}]}),
+        json!({"n": 2, "a": [{"b": "y"}]}),
+    ];
+    let found = read(&table(schema, plain().build(), &[&written])).unwrap();
+    let problem = found[0].as_ref().unwrap_err();
+    assert!(problem.starts_with("column 'a.b' holds bytes"), "{problem}");
+    assert_eq!(found[1].as_ref().unwrap(), &written[1]);
+}

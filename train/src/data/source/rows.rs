@@ -1,0 +1,171 @@
+//! One data file's rows.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::iter::FusedIterator;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::array::Array;
+use super::format::{BYTE_ORDER_MARK, PARQUET, refusal};
+use super::lines::Lines;
+use super::parquet::Table;
+use super::{Format, Layout, Place, RowProblem, SourceError, bytes};
+
+/// The most bytes a row may have: a line, an element of an array, or what a table's row holds.
+/// A longer one is skipped and is a [`RowProblem::TooLong`].
+pub const MAX_ROW_BYTES: usize = 32 << 20;
+
+/// How much is read at once.
+const BUFFER: usize = 128 << 10;
+
+/// A row with its place, or what is wrong with it.
+pub(super) type Item = (Place, Result<Map<String, Value>, RowProblem>);
+
+type Input = BufReader<Box<dyn Read + Send>>;
+
+/// The rows of one data file, in the file's order.
+///
+/// Each is an object with its place, or what is wrong with it, and then the next can be read
+/// still. After an error there are no more rows. Blank lines are no rows.
+///
+/// Memory does not grow with the file. JSON: a buffer, and a row of at most [`MAX_ROW_BYTES`] as
+/// text and as values. Parquet: for each column one page and one dictionary, decompressed, as
+/// large as the writer made them (mostly a megabyte each), the values of the rows that are read
+/// ahead (at most 256 rows, and one row or about a megabyte), and the file's footer.
+///
+/// Of Parquet, a group becomes an object, a list an array, a map an object, so that a row is what
+/// the same row in a JSON file would be. Text and binary become strings and must be UTF-8; dates,
+/// times and timestamps are strings as ISO 8601 has them, decimals strings of their digits; NaN
+/// and the infinities, which JSON lacks, become null.
+pub struct Rows {
+    path: PathBuf,
+    format: Format,
+    reader: Reader,
+    /// What was read to see whether there is a row at all.
+    first: Option<Item>,
+    done: bool,
+}
+
+enum Reader {
+    Lines(Lines<Input>),
+    Array(Array<Input>),
+    Table(Box<Table>),
+}
+
+impl Rows {
+    /// Opens `path` and finds out what it is: by its first bytes, whatever its name.
+    ///
+    /// # Errors
+    /// [`SourceError`]: a file that cannot be read, is not of a kind that is read, is damaged in
+    /// its first row or before it, or has no row.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        Self::open_with_limit(path, MAX_ROW_BYTES)
+    }
+
+    pub(super) fn open_with_limit(path: &Path, limit: usize) -> Result<Self, SourceError> {
+        let opened = bytes::open(path)?;
+        if let Some(what) = refusal(&opened.head, opened.compression) {
+            return Err(SourceError::Unsupported {
+                path: path.to_owned(),
+                what,
+            });
+        }
+        let (layout, reader) = if opened.head.starts_with(PARQUET) {
+            let table = Table::open(path, limit)?;
+            (Layout::Parquet, Reader::Table(Box::new(table)))
+        } else {
+            let input = BufReader::with_capacity(BUFFER, opened.reader);
+            let has_mark = opened.head.starts_with(BYTE_ORDER_MARK);
+            json(input, has_mark, limit).map_err(|e| SourceError::reading(path, e))?
+        };
+        let mut rows = Self {
+            path: path.to_owned(),
+            format: Format {
+                layout,
+                compression: opened.compression,
+            },
+            reader,
+            first: None,
+            done: false,
+        };
+        match rows.advance()? {
+            Some(item) => rows.first = Some(item),
+            None => return Err(SourceError::Empty { path: rows.path }),
+        }
+        Ok(rows)
+    }
+
+    /// How the file is laid out.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    fn advance(&mut self) -> Result<Option<Item>, SourceError> {
+        let read = match &mut self.reader {
+            Reader::Lines(lines) => lines.next_row(),
+            Reader::Array(array) => array.next_row(),
+            Reader::Table(table) => return table.next_row(),
+        };
+        read.map_err(|error| SourceError::reading(&self.path, error))
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Item, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(item) = self.first.take() {
+            return Some(Ok(item));
+        }
+        if self.done {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+impl FusedIterator for Rows {}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Rows");
+        shown.field("path", &self.path);
+        shown.field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// Finds the first byte that is not blank, which says how JSON is laid out.
+fn json(mut input: Input, has_mark: bool, limit: usize) -> io::Result<(Layout, Reader)> {
+    if has_mark {
+        let mut mark = [0; BYTE_ORDER_MARK.len()];
+        input.read_exact(&mut mark)?;
+    }
+    let (mut lines, mut column) = (0, 1);
+    loop {
+        let first = match input.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            other => other?.first().copied(),
+        };
+        match first {
+            Some(b'\n') => (lines, column) = (lines + 1, 1),
+            Some(b' ' | b'\t' | b'\r') => column += 1,
+            Some(b'[') => {
+                input.consume(1);
+                let array = Array::new(input, lines + 1, column + 1, limit);
+                return Ok((Layout::JsonArray, Reader::Array(array)));
+            }
+            _ => {
+                let lines = Lines::new(input, lines, limit);
+                return Ok((Layout::JsonLines, Reader::Lines(lines)));
+            }
+        }
+        input.consume(1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Rows that are wrong, and rows that are too long.
+
+use super::super::super::lines::Lines;
+use super::*;
+
+#[test]
+fn every_bad_line_is_named_and_the_others_are_read() {
+    let mut bytes = Vec::from(&b"\n{\"a\":1}\n[1]\n\n{\"a\":\n"[..]);
+    bytes.extend(
+        b"{\"a\":\"\xFF\"}\nnull\n{\"a\":NaN}\n{'a':1}\n\"\\ud800\"\n{\"a\":2} x\n{\"a\":3}",
+    );
+    assert_eq!(
+        listed(&bytes),
+        [
+            "line 2: {\"a\":1}",
+            "line 3: not an object but an array",
+            "line 5: not JSON: EOF while parsing a value (column 5)",
+            "line 6: invalid UTF-8 at byte 7 of the row",
+            "line 7: not an object but null",
+            "line 8: not JSON: expected value (column 6)",
+            "line 9: not JSON: key must be a string (column 2)",
+            "line 10: not JSON: unexpected end of hex escape (column 8)",
+            "line 11: not JSON: trailing characters (column 9)",
+            "line 12: {\"a\":3}",
+        ]
+    );
+}
+
+#[test]
+fn every_bad_element_is_named_and_the_others_are_read() {
+    let mut bytes = Vec::from(&b"\n[{\"a\":1},\n 7,\n {\"a\":},,\n"[..]);
+    bytes.extend(
+        b"  {\"a\":\n   \"\xFF\"}, {\"a\":\"],\n\"b\":2}, {\"a\":\n  nul},{\"a\":3}\n , ]\n",
+    );
+    assert_eq!(
+        listed(&bytes),
+        [
+            "row 1: {\"a\":1}",
+            "row 2: not an object but a number",
+            "row 3: not JSON: expected value (line 4, column 7)",
+            "row 4: nothing there: there is a comma too many before it or after it",
+            "row 5: invalid UTF-8 at byte 11 of the row",
+            "row 6: not JSON: control character (\\u0000-\\u001F) found while parsing a string \
+             (line 7, column 1)",
+            "row 7: not JSON: expected ident (line 8, column 6)",
+            "row 8: {\"a\":3}",
+            "row 9: nothing there: there is a comma too many before it or after it",
+        ]
+    );
+}
+
+#[test]
+fn a_brace_that_is_missing_takes_the_rest_along_and_says_where() {
+    let text = "[{\"a\":1},\n{\"a\":2,\n{\"a\":3},\n{\"a\":4}]";
+    assert_eq!(
+        listed(text),
+        [
+            "row 1: {\"a\":1}",
+            "row 2: not JSON: key must be a string (line 3, column 1)",
+            "row 3: the file ends within its array: it was cut off, or a bracket is missing",
+        ]
+    );
+}
+
+#[test]
+fn an_array_must_end_and_nothing_may_follow() {
+    for (text, rows) in [
+        (r#"[{"a":1}"#, 1),
+        (r#"[{"a":1},"#, 1),
+        (r#"[{"a":1}, {"a":2"#, 1),
+        (r#"[{"a":1}, {"a":2}  "#, 2),
+        ("[", 0),
+        ("[  ", 0),
+    ] {
+        let found = listed(text);
+        assert_eq!(found.len(), rows + 1, "{found:?}");
+        let last = found.last().unwrap();
+        let expected = format!("row {}: the file ends within its array", rows + 1);
+        assert!(last.starts_with(&expected), "{text}: {last}");
+    }
+    for text in [
+        r#"[{"a":1}] {}"#,
+        r#"[{"a":1}][{"a":2}]"#,
+        "[{\"a\":1}]\n\n]",
+    ] {
+        let found = listed(text);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[1].starts_with("row 2: there is more behind"),
+            "{found:?}"
+        );
+    }
+    assert_eq!(listed("[{\"a\":1}]\n \t\r\n").len(), 1);
+}
+
+#[test]
+fn depth_is_a_problem_of_its_row() {
+    let deep = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
+    for text in [
+        format!("{{\"a\":1}}\n{deep}\n{{\"a\":2}}"),
+        format!("[{{\"a\":1}},{deep},{{\"a\":2}}]"),
+    ] {
+        let found = listed(text);
+        assert_eq!(found.len(), 3);
+        assert!(
+            found[1].contains("recursion limit exceeded"),
+            "{}",
+            found[1]
+        );
+        assert!(found[2].ends_with("{\"a\":2}"));
+    }
+}
+
+#[test]
+fn a_row_may_have_the_limit_and_not_a_byte_more() {
+    let row = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    let limit = 1000;
+    for wrap in [
+        |rows: [String; 3]| rows.join("\n"),
+        |rows: [String; 3]| format!("[  {}]", rows.join(", ")),
+    ] {
+        let bytes = wrap([row(limit), row(limit + 2), row(20)]);
+        let file = file(bytes);
+        let rows = Rows::open_with_limit(file.path(), limit).unwrap();
+        let rows: Vec<_> = rows.map(|item| item.unwrap().1).collect();
+        assert!(rows[0].is_ok());
+        assert_eq!(rows[1], Err(RowProblem::TooLong { limit }));
+        assert!(rows[2].is_ok());
+    }
+    let message = RowProblem::TooLong {
+        limit: MAX_ROW_BYTES,
+    }
+    .to_string();
+    assert_eq!(message, "longer than 32 MiB, the most a row may have");
+}
+
+#[test]
+fn a_line_of_a_hundred_megabytes_is_skipped() {
+    for (start, between, end) in [("", "\n", ""), ("[", ",", "]")] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "{start}{{\"a\":1}}{between}{{\"a\":\"").unwrap();
+        let piece = [b'x'; 1 << 20];
+        for _ in 0..100 {
+            file.write_all(&piece).unwrap();
+        }
+        write!(file, "\"}}{between}{{\"a\":2}}{end}").unwrap();
+        let rows = Rows::open(file.path()).unwrap();
+        let rows: Vec<_> = rows.map(|item| item.unwrap().1).collect();
+        assert_eq!(rows.len(), 3);
+        let limit = MAX_ROW_BYTES;
+        assert_eq!(rows[1], Err(RowProblem::TooLong { limit }));
+        assert_eq!(rows[2].as_ref().unwrap()["a"], 2);
+    }
+}
+
+/// Gives `row` over and over, counts what has been asked for, and fails after `bytes`.
+struct Endless {
+    row: &'static [u8],
+    given: std::rc::Rc<std::cell::Cell<usize>>,
+    bytes: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let given = self.given.get();
+        if given >= self.bytes {
+            return Err(io::Error::other("the test is over"));
+        }
+        for (at, byte) in buffer.iter_mut().enumerate() {
+            *byte = self.row[(given + at) % self.row.len()];
+        }
+        self.given.set(given + buffer.len());
+        Ok(buffer.len())
+    }
+}
+
+fn endless(
+    row: &'static [u8],
+    bytes: usize,
+) -> (BufReader<Endless>, std::rc::Rc<std::cell::Cell<usize>>) {
+    let given = std::rc::Rc::default();
+    let endless = Endless {
+        row,
+        given: std::rc::Rc::clone(&given),
+        bytes,
+    };
+    (BufReader::with_capacity(BUFFER, endless), given)
+}
+
+#[test]
+fn no_more_is_read_than_the_row_and_a_buffer() {
+    let (input, given) = endless(b"{\"a\":1}\n", 50 << 20);
+    let mut lines = Lines::new(input, 0, MAX_ROW_BYTES);
+    let (input, given_to_array) = endless(b"{\"a\":1},", 50 << 20);
+    let mut array = Array::new(input, 1, 1, MAX_ROW_BYTES);
+    for row in 1..=100_000 {
+        assert!(lines.next_row().unwrap().unwrap().1.is_ok());
+        assert!(given.get() <= row * 8 + BUFFER);
+        assert!(array.next_row().unwrap().unwrap().1.is_ok());
+        assert!(given_to_array.get() <= row * 8 + BUFFER);
+    }
+}
+
+#[test]
+fn what_is_skipped_is_not_held() {
+    let limit = 1 << 20;
+    // Both fail within a row that has gone on for 100 MiB: what is held then is seen.
+    let (input, given) = endless(b"x", 100 << 20);
+    let mut lines = Lines::new(input, 0, limit);
+    assert!(lines.next_row().is_err());
+    assert!(lines.held() <= 2 * limit, "{}", lines.held());
+    assert!(given.get() >= 100 << 20);
+    let (input, _) = endless(b"[", 100 << 20);
+    let mut array = Array::new(input, 1, 1, limit);
+    assert!(array.next_row().is_err());
+    assert!(array.held() <= 2 * limit, "{}", array.held());
+}

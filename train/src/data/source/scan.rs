@@ -1,0 +1,118 @@
+//! Where an element of a JSON array ends.
+
+/// What an element ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// A comma: another element follows.
+    Comma,
+    /// The array's closing bracket.
+    Close,
+}
+
+/// Follows the bytes of one element, well-formed or not, as far as the comma or bracket behind it.
+///
+/// Nothing is kept but a depth, so an element may be of any length and any depth. A string ends at
+/// a line break at the latest, where JSON allows none: so a quote that is missing mostly costs one
+/// element and not all that follow, if the closing brace is on another line.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scan {
+    depth: u64,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Scan {
+    /// The place in `bytes` of what ends the element, if that is among them.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<(usize, Stop)> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            if self.in_string {
+                match byte {
+                    b'\n' => (self.in_string, self.escaped) = (false, false),
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b']' if self.depth == 0 => return Some((at, Stop::Close)),
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                b',' if self.depth == 0 => return Some((at, Stop::Comma)),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn end(text: &str) -> Option<(usize, Stop)> {
+        Scan::default().feed(text.as_bytes())
+    }
+
+    #[test]
+    fn an_element_ends_outside_of_brackets_and_strings() {
+        assert_eq!(end("1,2"), Some((1, Stop::Comma)));
+        assert_eq!(end(" ]"), Some((1, Stop::Close)));
+        assert_eq!(end(r#"{"a":[1,{"b":","}]},"#), Some((19, Stop::Comma)));
+        assert_eq!(end(r#""\",]\\","#), Some((8, Stop::Comma)));
+        assert_eq!(end(r#"{"a":1"#), None);
+    }
+
+    #[test]
+    fn broken_elements_end_too() {
+        assert_eq!(end(r#"{"a":1]},"#), Some((8, Stop::Comma)));
+        assert_eq!(end("}},"), Some((2, Stop::Comma)));
+        assert_eq!(end("{\"a\":\"b}\n}, 1"), Some((10, Stop::Comma)));
+    }
+
+    #[test]
+    fn depth_is_no_matter() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000) + "]";
+        assert_eq!(end(&deep), Some((2_000_000, Stop::Close)));
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<i64>().prop_map(Into::into),
+            ".*".prop_map(serde_json::Value::String),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::vec((".*", inner), 0..6)
+                    .prop_map(|pairs| serde_json::Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_ends_where_it_ends(value in json(), pretty: bool, cut in 0.0..1.0f64) {
+            let text = if pretty {
+                serde_json::to_string_pretty(&value).unwrap()
+            } else {
+                value.to_string()
+            };
+            let whole = format!("{text},[");
+            prop_assert_eq!(end(&whole), Some((text.len(), Stop::Comma)));
+            // In two pieces as in one.
+            let at = (cut * whole.len() as f64) as usize;
+            let (first, second) = whole.as_bytes().split_at(at);
+            let mut scan = Scan::default();
+            let found = scan.feed(first).or_else(|| {
+                scan.feed(second).map(|(end, stop)| (at + end, stop))
+            });
+            prop_assert_eq!(found, Some((text.len(), Stop::Comma)));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Selection {
+    text.parse().unwrap()
+}
+
+fn refused(text: &str) -> String {
+    text.parse::<Selection>().unwrap_err().to_string()
+}
+
+fn selection(path: impl Into<PathBuf>, from: u64, to: Option<u64>) -> Selection {
+    Selection {
+        path: path.into(),
+        from,
+        to,
+    }
+}
+
+/// A folder with empty files of these names.
+fn folder(names: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in names {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    folder
+}
+
+/// Names of the files that `source` is in `folder`, or the error without the folder's name.
+fn files(folder: &tempfile::TempDir, source: &str) -> Result<Vec<String>, String> {
+    let bare = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+    parse(&folder.path().join(source).to_string_lossy())
+        .files()
+        .map(|files| {
+            files
+                .into_iter()
+                .map(|f| bare(f.display().to_string()))
+                .collect()
+        })
+        .map_err(|error| bare(error.to_string()))
+}
+
+#[test]
+fn a_range_is_what_ends_in_brackets() {
+    assert_eq!(parse("a.jsonl"), selection("a.jsonl", 0, None));
+    assert_eq!(parse("d/train[:100]"), selection("d/train", 0, Some(100)));
+    assert_eq!(parse("a[5:]"), selection("a", 5, None));
+    assert_eq!(parse("a[5:7]"), selection("a", 5, Some(7)));
+    assert_eq!(parse("a[:]"), selection("a", 0, None));
+    assert_eq!(parse("a[1:2][3:4]"), selection("a[1:2]", 3, Some(4)));
+    // No range: part of a name.
+    for name in ["a[b]", "[a]/b.json", "a[1:2]b"] {
+        assert_eq!(parse(name), selection(name, 0, None));
+    }
+}
+
+#[test]
+fn what_is_no_range_says_what_is() {
+    for (text, expected) in [
+        ("a[-5:]", "-5 counts from the end, which is not supported"),
+        ("a[:-1]", "-1 counts from the end"),
+        ("a[:10%]", "10% is a share, which is not supported"),
+        ("a[5:5]", "5 is not below 5"),
+        ("a[:0]", "0 is not below 0"),
+        ("a[7:3]", "7 is not below 3"),
+        ("a[1.5:2]", "'1.5' is not a whole number"),
+        ("a[+1:2]", "'+1' is not a whole number"),
+        ("a[1:2:3]", "'2:3' is not a whole number"),
+        ("a[x:y]", "'x' is not a whole number"),
+        ("a[5]", "[5] is no range"),
+        ("a[]", "[] is no range"),
+        ("a[99999999999999999999:]", "not a whole number"),
+        ("[1:2]", "it names no file"),
+        ("", "it names no file"),
+    ] {
+        let message = refused(text);
+        assert!(message.contains(expected), "{text}: {message}");
+        assert!(
+            message.starts_with(&format!("data '{text}': ")),
+            "{message}"
+        );
+        assert!(message.contains("write PATH or PATH[FROM:TO]"), "{message}");
+    }
+}
+
+#[test]
+fn a_file_whose_name_ends_like_a_range_is_that_file() {
+    let folder = folder(&["a[1:2]", "a", "b[:9]", "c[x:y]", "d[3]"]);
+    let resolve = |name: &str| {
+        let path = folder.path().join(name);
+        parse(&path.to_string_lossy()).resolve().unwrap()
+    };
+    let whole = |name: &str| Resolved {
+        files: vec![folder.path().join(name)],
+        from: 0,
+        to: None,
+    };
+    for name in ["a[1:2]", "b[:9]", "c[x:y]", "d[3]"] {
+        assert_eq!(resolve(name), whole(name), "{name}");
+    }
+    assert_eq!(
+        resolve("a[1:3]"),
+        Resolved {
+            files: vec![folder.path().join("a")],
+            from: 1,
+            to: Some(3)
+        }
+    );
+}
+
+#[test]
+fn a_split_is_the_files_that_are_named_after_it() {
+    let folder = folder(&[
+        "train.jsonl",
+        "test.json.gz",
+        "data/validation-00001-of-00002.parquet",
+        "data/validation-00000-of-00002.parquet",
+        "old-00000-of-00001-0123456789abcdef.parquet",
+        "README.md",
+        "dataset_infos.json",
+        ".hidden.json",
+        "more/a.jsonl",
+    ]);
+    assert_eq!(files(&folder, "train").unwrap(), ["train.jsonl"]);
+    assert_eq!(files(&folder, "test[:3]").unwrap(), ["test.json.gz"]);
+    assert_eq!(
+        files(&folder, "validation").unwrap(),
+        [
+            "data/validation-00000-of-00002.parquet",
+            "data/validation-00001-of-00002.parquet"
+        ]
+    );
+    assert_eq!(
+        files(&folder, "old").unwrap(),
+        ["old-00000-of-00001-0123456789abcdef.parquet"]
+    );
+    // A file by its name, whatever it is.
+    assert_eq!(files(&folder, "README.md").unwrap(), ["README.md"]);
+    // The folder is its split `train`, another its only one.
+    assert_eq!(files(&folder, "").unwrap(), ["train.jsonl"]);
+    assert_eq!(files(&folder, "more").unwrap(), ["more/a.jsonl"]);
+}
+
+#[test]
+fn what_is_not_there_says_what_is() {
+    let folder = folder(&[
+        "a.jsonl",
+        "b.parquet",
+        "sub/main/train.jsonl",
+        "sub/other/x.json",
+    ]);
+    assert_eq!(
+        files(&folder, "train").unwrap_err(),
+        "train: there is no such file; write one of a, b"
+    );
+    assert_eq!(
+        files(&folder, "sub/main/test").unwrap_err(),
+        "sub/main/test: there is no such file; there is sub/main/train"
+    );
+    assert_eq!(
+        files(&folder, "nowhere/train").unwrap_err(),
+        "nowhere/train: there is no such file"
+    );
+    assert!(
+        files(&folder, "")
+            .unwrap_err()
+            .ends_with(": the folder has several splits; write one of a, b")
+    );
+    let message = files(&folder, "sub").unwrap_err();
+    assert!(
+        message.starts_with("sub: the folder holds no data file"),
+        "{message}"
+    );
+    assert!(
+        message.ends_with("; write one of sub/main, sub/other"),
+        "{message}"
+    );
+}
+
+#[test]
+fn missing_files_of_a_set_are_listed() {
+    let folder = folder(&[
+        "train-00001-of-00004.json.zst",
+        "train-00003-of-00004.json.zst",
+    ]);
+    assert_eq!(
+        files(&folder, "train").unwrap_err(),
+        "train: 2 of 4 files of the split are missing: train-00000-of-00004.json.zst, \
+         train-00002-of-00004.json.zst"
+    );
+    let folder = self::folder(&["x-00000-of-00020.json"]);
+    let message = files(&folder, "x").unwrap_err();
+    assert!(message.contains("19 of 20"), "{message}");
+    assert!(
+        message.ends_with("x-00010-of-00020.json and 9 more"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_split_that_is_there_twice_is_not_chosen_between() {
+    for (names, expected) in [
+        (&["a.jsonl", "a.parquet"][..], "as a.jsonl and as a.parquet"),
+        (&["a.json", "data/a.json"], "as a.json and as data/a.json"),
+        (
+            &["a-00000-of-00002.json", "a-00001-of-00002.json", "a.json"],
+            "as a.json and as a-00000-of-00002.json and 1 more",
+        ),
+        (
+            &["a-00000-of-00001.json", "a-00000-of-00002.json"],
+            "as a-00000-of-00001.json and as a-00000-of-00002.json",
+        ),
+        (
+            &["a-00000-of-00001-aa.json", "a-00000-of-00001-bb.json"],
+            "as a-00000-of-00001-aa.json and as a-00000-of-00001-bb.json",
+        ),
+    ] {
+        let message = files(&folder(names), "a").unwrap_err();
+        let expected = format!("a: the split is there more than once, {expected}: name one of");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+}
+
+#[test]
+fn names_that_are_almost_numbered_are_splits_of_their_own() {
+    let folder = folder(&[
+        "a-00002-of-00002.json",
+        "b-1-of-2.json",
+        "c-00000-of-00001-xyz.json",
+    ]);
+    for name in ["a-00002-of-00002", "b-1-of-2", "c-00000-of-00001-xyz"] {
+        assert_eq!(files(&folder, name).unwrap(), [format!("{name}.json")]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_is_read(
+        path in "[a-z/]{1,6}(\\[[0-9]?:[0-9]?\\]|\\[[a-z%5]{0,3}\\])?",
+        from in prop_oneof![Just(0), any::<u64>()],
+        length in prop::option::of(1..u64::MAX),
+    ) {
+        let to = length.and_then(|length| from.checked_add(length));
+        let written = selection(path, from, to);
+        prop_assert_eq!(parse(&written.to_string()), written);
+    }
+
+    #[test]
+    fn any_text_is_judged(text in ".*") {
+        if let Ok(selection) = text.parse::<Selection>() {
+            prop_assert_eq!(parse(&selection.to_string()), selection);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A template of one's own: a file with placeholders.
+
+use super::error::TemplateError;
+use super::parse::{self, Field, Part};
+
+/// A template read from a file: see [`Template::parse`](super::Template::parse).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomTemplate {
+    pub(super) origin: String,
+    /// The file's text as it was read.
+    pub(super) source: String,
+    prompt: Vec<Part>,
+    suffix: String,
+}
+
+impl CustomTemplate {
+    pub(super) fn parse(source: &str, origin: &str) -> Result<Self, TemplateError> {
+        let text = source.replace("\r\n", "\n");
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let (prompt, suffix) = parse::parse(text).map_err(|problems| TemplateError::Invalid {
+            origin: origin.to_owned(),
+            problems,
+        })?;
+        Ok(Self {
+            origin: origin.to_owned(),
+            source: source.to_owned(),
+            prompt,
+            suffix,
+        })
+    }
+
+    pub(super) fn prompt(&self, instruction: &str, input: &str) -> String {
+        self.prompt
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.as_str(),
+                Part::Field(Field::Instruction) => instruction,
+                Part::Field(Field::Input) => input,
+            })
+            .collect()
+    }
+
+    /// What follows every response.
+    pub(super) fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
+    pub(super) fn uses_input(&self) -> bool {
+        self.prompt.contains(&Part::Field(Field::Input))
+    }
+}

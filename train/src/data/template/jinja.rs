@@ -1,0 +1,201 @@
+//! Chat templates through minijinja, as transformers runs them through Jinja, with limits.
+//!
+//! A chat template comes with a model, from whoever made it, so it is not trusted: it sees nothing
+//! but what it is given, reaches no file and no other template, and runs out of fuel when it goes
+//! on for too long or makes too much: every instruction and every 64 bytes cost some.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use regex::Regex;
+use std::io;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+mod date;
+mod python;
+#[cfg(test)]
+mod tests;
+
+/// The longest template that is read, in bytes.
+pub(super) const MAX_SOURCE: usize = 1 << 20;
+/// What a rendering may cost: more than any template made for chats takes, and a second or 128 MB
+/// for one that is made to cost.
+const FUEL: u64 = 2_000_000;
+/// How long a rendering may take. What fuel is charged for ends long before; a list that is joined to
+/// itself again and again is charged too late (minijinja 3.1).
+const TIME: Duration = Duration::from_secs(10);
+/// Calls within calls.
+const DEPTH: usize = 100;
+/// What minijinja knows the template by.
+const NAME: &str = "chat_template";
+
+/// What stopped a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// It is no template, or does what cannot be done.
+    Broken,
+    /// It called `raise_exception`.
+    Refused,
+    /// It went on for too long, or wrote too much.
+    Limit,
+}
+
+/// A template's error, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    /// Line of the template, from 1.
+    pub(crate) line: Option<u32>,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            line: None,
+            message: message.into(),
+        }
+    }
+
+    fn of(error: &Error) -> Self {
+        let detail = error.detail().map(str::to_owned);
+        let (kind, message) = match error.kind() {
+            ErrorKind::OutOfFuel => (FaultKind::Limit, TOO_LONG.to_owned()),
+            ErrorKind::WriteFailure => (FaultKind::Limit, "it writes too much".to_owned()),
+            kind => match detail.as_deref().and_then(|text| text.strip_prefix(RAISED)) {
+                Some(message) => (FaultKind::Refused, message.to_owned()),
+                None => {
+                    let detail = detail.map_or(String::new(), |detail| format!(": {detail}"));
+                    (FaultKind::Broken, format!("{kind}{detail}"))
+                }
+            },
+        };
+        Self {
+            line: error.line().and_then(|line| line.try_into().ok()),
+            ..Self::new(kind, message)
+        }
+    }
+}
+
+/// What marks the error of `raise_exception`.
+const RAISED: &str = "\u{0}raised: ";
+
+/// A template that has been parsed.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    environment: Environment<'static>,
+}
+
+impl Program {
+    /// Parses a template.
+    pub(super) fn parse(source: &str) -> Result<Self, Fault> {
+        if source.len() > MAX_SOURCE {
+            let message = format!("it has {} bytes, more than {MAX_SOURCE}", source.len());
+            return Err(Fault::new(FaultKind::Limit, message));
+        }
+        let mut environment = Environment::new();
+        // As transformers sets them.
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build();
+        environment.set_syntax(syntax.map_err(|error| Fault::of(&error))?);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_recursion_limit(DEPTH);
+        environment.set_formatter(python::format);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_filter("tojson", python::to_json);
+        environment.add_filter("string", python::to_text);
+        environment.add_function("raise_exception", |message: &str| -> Result<(), Error> {
+            Err(Error::new(
+                ErrorKind::InvalidOperation,
+                format!("{RAISED}{message}"),
+            ))
+        });
+        environment.add_function("strftime_now", |format: &str| {
+            date::format(format).map_err(|message| Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment
+            .add_template_owned(NAME, without_generation(source))
+            .map_err(|error| Fault::of(&error))?;
+        Ok(Self { environment })
+    }
+
+    /// The text that the template makes of the named values, of at most `longest` bytes.
+    pub(super) fn render(
+        &self,
+        names: &serde_json::Map<String, serde_json::Value>,
+        longest: usize,
+    ) -> Result<String, Fault> {
+        let mut environment = self.environment.clone();
+        // What is long to begin with may cost more.
+        environment.set_fuel(Some(FUEL + longest as u64));
+        let values = Value::from(Serde(names));
+        let (done, rendered) = std::sync::mpsc::channel();
+        // A thread of its own can be left behind.
+        std::thread::spawn(move || {
+            // Nobody listens any more after the time is up.
+            let _ = done.send(render(&environment, values, longest));
+        });
+        rendered
+            .recv_timeout(TIME)
+            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Limit, TOO_LONG)))
+    }
+}
+
+const TOO_LONG: &str = "it goes on for too long; does a loop in it end?";
+
+fn render(environment: &Environment<'_>, values: Value, longest: usize) -> Result<String, Fault> {
+    let mut text = Bounded {
+        bytes: Vec::new(),
+        longest,
+    };
+    environment
+        .get_template(NAME)
+        .and_then(|template| template.render_captured_to(values, &mut text).map(|_| ()))
+        .map_err(|error| Fault::of(&error))?;
+    String::from_utf8(text.bytes).map_err(|error| Fault::new(FaultKind::Broken, error.to_string()))
+}
+
+/// `{% generation %}` marks what the assistant says, for trainers that take it from there: a block
+/// that is always written.
+fn without_generation(source: &str) -> String {
+    static BLOCK: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").ok());
+    match &*BLOCK {
+        None => source.to_owned(),
+        Some(block) => block
+            .replace_all(source, |found: &regex::Captures<'_>| {
+                let word = if found.get(2).is_some() {
+                    "endif"
+                } else {
+                    "if true"
+                };
+                format!("{{%{} {word} {}%}}", &found[1], &found[3])
+            })
+            .into_owned(),
+    }
+}
+
+/// A text that does not grow for ever.
+struct Bounded {
+    bytes: Vec<u8>,
+    longest: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.longest {
+            return Err(io::Error::other("too long"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

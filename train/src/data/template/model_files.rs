@@ -1,0 +1,139 @@
+//! The chat template and the special tokens in a model's folder.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::chat_template::{ChatTemplate, SpecialTokens};
+use super::error::TemplateError;
+use super::jinja::MAX_SOURCE;
+
+const TEMPLATE_FILE: &str = "chat_template.jinja";
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+const PROCESSOR_TEMPLATE_FILE: &str = "chat_template.json";
+const SPECIAL_TOKENS_FILE: &str = "special_tokens_map.json";
+/// The largest of the JSON files that is read.
+const MAX_JSON: usize = 64 << 20;
+/// The special tokens that transformers gives templates by these names.
+const SPECIAL_TOKENS: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
+
+/// The chat template of a model, by its folder.
+///
+/// It is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or the
+/// one named `default` of several), else that of `chat_template.json`.
+pub(super) fn chat_template(folder: &Path) -> Result<ChatTemplate, TemplateError> {
+    let tokens = special_tokens(folder)?;
+    let path = folder.join(TEMPLATE_FILE);
+    if let Some(source) = read(&path, MAX_SOURCE).map_err(|error| broken(&path, error))? {
+        return ChatTemplate::parse(&source, &path.display().to_string(), tokens);
+    }
+    for file in [TOKENIZER_CONFIG_FILE, PROCESSOR_TEMPLATE_FILE] {
+        let path = folder.join(file);
+        let config = read_json(&path)?;
+        if let Some(source) = template_of(&config["chat_template"], &path)? {
+            return ChatTemplate::parse(source, &path.display().to_string(), tokens);
+        }
+    }
+    Err(TemplateError::NoChatTemplate {
+        folder: folder.to_owned(),
+    })
+}
+
+/// The text of the field `chat_template`.
+fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, TemplateError> {
+    match field {
+        Value::Null => Ok(None),
+        Value::String(source) => Ok(Some(source)),
+        Value::Array(named) => {
+            let name = |entry: &Value| entry["name"].as_str().map(str::to_owned);
+            let default = named
+                .iter()
+                .find(|entry| name(entry).as_deref() == Some("default"));
+            if let Some(source) = default.and_then(|entry| entry["template"].as_str()) {
+                return Ok(Some(source));
+            }
+            let names: Vec<_> = named.iter().filter_map(name).take(10).collect();
+            Err(broken(
+                path,
+                format!(
+                    "chat_template is a list of {} without a template named default ({}); write \
+                     the one to use into a .jinja file and name that",
+                    named.len(),
+                    names.join(", ")
+                ),
+            ))
+        }
+        _ => Err(broken(
+            path,
+            "chat_template is neither a text nor a list of named ones",
+        )),
+    }
+}
+
+/// The texts of special tokens, of `tokenizer_config.json`, else of `special_tokens_map.json`. A
+/// folder without these has none.
+pub(super) fn special_tokens(folder: &Path) -> Result<SpecialTokens, TemplateError> {
+    let mut tokens = SpecialTokens::new();
+    for file in [TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE] {
+        let path = folder.join(file);
+        let config = read_json(&path)?;
+        for name in SPECIAL_TOKENS {
+            let text = match &config[name] {
+                Value::Null => continue,
+                Value::Object(token) => token.get("content").and_then(Value::as_str),
+                token => token.as_str(),
+            };
+            let text = text.ok_or_else(|| {
+                broken(
+                    &path,
+                    format!("{name} is neither a text nor {{\"content\": text}}"),
+                )
+            })?;
+            tokens
+                .entry(name.to_owned())
+                .or_insert_with(|| text.to_owned());
+        }
+    }
+    Ok(tokens)
+}
+
+fn broken(path: &Path, reason: impl ToString) -> TemplateError {
+    TemplateError::ModelFile {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value, TemplateError> {
+    match read(path, MAX_JSON).map_err(|error| broken(path, error))? {
+        None => Ok(Value::Null),
+        Some(text) => serde_json::from_str(&text)
+            .map_err(|error| broken(path, format!("not valid JSON: {error}"))),
+    }
+}
+
+/// The text of a file of at most `max` bytes; none where there is no such file.
+pub(super) fn read(path: &Path, max: usize) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::other(format!("it has more than {max} bytes")));
+    }
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| io::Error::other("it is not UTF-8 text"))
+}

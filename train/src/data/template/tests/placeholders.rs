@@ -1,0 +1,235 @@
+//! Templates of one question: alpaca, plain and one's own.
+
+use super::super::parse::TemplateProblem;
+use super::*;
+
+fn custom(text: &str) -> Template {
+    Template::parse(text, "mine.txt").unwrap()
+}
+
+fn problems(text: &str) -> Vec<TemplateProblem> {
+    match Template::parse(text, "mine.txt") {
+        Err(TemplateError::Invalid { problems, .. }) => problems,
+        other => panic!("expected problems, got {other:?}"),
+    }
+}
+
+/// The two texts of a row: what is read, and what is trained before the end token.
+#[track_caller]
+fn texts(template: &Template, row: &Content) -> (String, String) {
+    let pieces = template.pieces(row).unwrap();
+    match &pieces[..] {
+        [
+            Piece::Bos,
+            Piece::Text {
+                text: prompt,
+                trained: false,
+            },
+            Piece::Text {
+                text: completion,
+                trained: true,
+            },
+            Piece::Eos { trained: true },
+        ] => {
+            let read = template.prompt_of(row).unwrap();
+            assert_eq!(read, [Piece::Bos, Piece::read(prompt.as_str())]);
+            (prompt.clone(), completion.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+const ALPACA: &str = "Below is an instruction that describes a task. Write a response that \
+    appropriately completes the request.\n\n### Instruction:\nAdd 1 and 2.\n\n### Response:";
+
+#[test]
+fn alpaca_without_and_with_input() {
+    let template = Template::default();
+    let (prompt, completion) = texts(&template, &single("Add 1 and 2.", "", "3"));
+    assert_eq!((prompt.as_str(), completion.as_str()), (ALPACA, "3"));
+    let (prompt, completion) = texts(&template, &single("Add.", "1, 2", "3"));
+    assert_eq!(
+        prompt,
+        "Below is an instruction that describes a task, paired with an input that provides \
+         further context. Write a response that appropriately completes the request.\n\n\
+         ### Instruction:\nAdd.\n\n### Input:\n1, 2\n\n### Response:"
+    );
+    assert_eq!(completion, "3");
+    assert!(template.stops().is_empty());
+}
+
+#[test]
+fn plain_adds_nothing() {
+    let (prompt, completion) = texts(&Template::Plain, &single("Add: ", "1, 2", "3"));
+    assert_eq!((prompt.as_str(), completion.as_str()), ("Add: 1, 2", "3"));
+}
+
+#[test]
+fn a_custom_template_has_a_prompt_and_a_trained_suffix() {
+    let template = custom("Q: {instruction}\n{input}\n{{A}}: {response}\n<|EOT|>\n");
+    let (prompt, completion) = texts(&template, &single("why?", "", "so"));
+    assert_eq!(prompt, "Q: why?\n\n{A}: ");
+    assert_eq!(completion, "so\n<|EOT|>");
+    assert!(template.uses_input());
+    assert!(!custom("{instruction}{response}").uses_input());
+}
+
+#[test]
+fn line_breaks_of_an_editor_are_not_trained() {
+    let row = single("q", "", "");
+    assert_eq!(
+        texts(&custom("{instruction}\r\n{response}\r\n"), &row).1,
+        ""
+    );
+    assert_eq!(
+        texts(&custom("{instruction}\n{response}\n\n"), &row).1,
+        "\n"
+    );
+}
+
+#[test]
+fn one_question_and_its_answer_may_come_as_a_chat() {
+    let turns = [('u', "Add 1 and 2."), ('a', "3")];
+    assert_eq!(
+        chat(&Template::Alpaca, &turns),
+        format!("<bos>{ALPACA}«3»«<eos>»")
+    );
+    assert_eq!(
+        prompt(&Template::Alpaca, &turns[..1]),
+        format!("<bos>{ALPACA}")
+    );
+    let turns = [('s', "Be brief."), ('u', "Why?"), ('a', "So.")];
+    assert_eq!(
+        chat(&Template::Plain, &turns),
+        "<bos>Be brief.\n\nWhy?«So.»«<eos>»"
+    );
+    let own = custom("{instruction}->{response}.");
+    assert_eq!(chat(&own, &turns), "<bos>Be brief.\n\nWhy?->«So..»«<eos>»");
+    assert_eq!(prompt(&own, &turns[..2]), "<bos>Be brief.\n\nWhy?->");
+    // What follows the last answer teaches nothing.
+    let turns = [('u', "Why?"), ('a', "So."), ('u', "Thanks.")];
+    assert_eq!(chat(&Template::Plain, &turns), "<bos>Why?«So.»«<eos>»");
+}
+
+#[test]
+fn a_longer_chat_is_an_error_that_names_what_takes_it() {
+    let long = [('u', "1"), ('a', "2"), ('u', "3"), ('a', "4")];
+    for template in [
+        Template::Alpaca,
+        Template::Plain,
+        custom("{instruction}{response}"),
+    ] {
+        let message = error(&template, &long).to_string();
+        for part in [
+            &template.to_string(),
+            "user, assistant, user",
+            "rwkv",
+            "llama2-chat",
+            "chatml",
+            ".jinja",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(template.prompt(&messages(&long[..3])).is_err());
+        for turns in [
+            &[('t', "1"), ('a', "2")][..],
+            &[('a', "2")],
+            &[('s', "1"), ('s', "1"), ('u', "2"), ('a', "3")],
+        ] {
+            assert!(matches!(
+                error(&template, turns),
+                RenderError::SingleTurn { .. }
+            ));
+        }
+    }
+    let many: Vec<_> = (0..50).flat_map(|_| [('u', "q"), ('a', "a")]).collect();
+    let message = error(&Template::Alpaca, &many).to_string();
+    assert!(message.contains("and 89 more"), "{message}");
+}
+
+#[test]
+fn an_error_lists_every_problem() {
+    assert_eq!(
+        problems("{system}\n{question} }"),
+        [
+            TemplateProblem::Unknown {
+                name: "system".into(),
+                line: 1
+            },
+            TemplateProblem::Unknown {
+                name: "question".into(),
+                line: 2
+            },
+            TemplateProblem::LoneBrace {
+                brace: '}',
+                line: 2
+            },
+            TemplateProblem::Missing("instruction"),
+            TemplateProblem::Missing("response"),
+        ]
+    );
+    assert_eq!(
+        problems("{instruction}{response}\n{response}{input}{"),
+        [
+            TemplateProblem::RepeatedResponse { line: 2 },
+            TemplateProblem::AfterResponse {
+                name: "input",
+                line: 2
+            },
+            TemplateProblem::LoneBrace {
+                brace: '{',
+                line: 2
+            },
+        ]
+    );
+    let message = Template::parse("{a}", "mine.txt").unwrap_err().to_string();
+    assert!(message.contains("mine.txt"), "{message}");
+    assert!(message.contains("'{a}'"), "{message}");
+    assert!(
+        message.contains("missing placeholder '{response}'"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_instruction_only_after_the_response_is_an_error() {
+    assert_eq!(
+        problems("{response}{instruction}"),
+        [TemplateProblem::AfterResponse {
+            name: "instruction",
+            line: 1
+        }]
+    );
+}
+
+#[test]
+fn a_file_is_loaded_by_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.txt");
+    fs::write(&path, "{instruction}->{response}.").unwrap();
+    let template = Template::load(path.to_str().unwrap(), None).unwrap();
+    assert_eq!(
+        texts(&template, &single("a", "", "b")),
+        ("a->".into(), "b.".into())
+    );
+    assert_eq!(template.to_string(), path.to_str().unwrap());
+}
+
+proptest! {
+    #[test]
+    fn text_of_a_row_is_never_expanded_again(
+        instruction in "[{}a-z]{0,8}|\\{input\\}|\\{response\\}|\\{\\{",
+        input in "[{}a-z]{0,8}|\\{instruction\\}|\\{response\\}",
+        response in "[{}a-z]{0,8}|\\{instruction\\}|\\}\\}",
+    ) {
+        let row = single(&instruction, &input, &response);
+        let template = custom("<{instruction}|{input}>{response}!");
+        let expected = (format!("<{instruction}|{input}>"), format!("{response}!"));
+        prop_assert_eq!(texts(&template, &row), expected);
+    }
+
+    #[test]
+    fn any_text_is_a_template_or_an_error(text in "([{}]|instruction|response|\\PC|\n){0,20}") {
+        let _ = Template::parse(&text, "any");
+    }
+}

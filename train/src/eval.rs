@@ -1,0 +1,9 @@
+//! Scoring a model: questions with known answers, and texts.
+
+mod benchmark;
+pub mod grade;
+mod questions;
+mod results;
+
+pub use questions::{Question, QuestionError, Questions, Shots};
+pub use results::{Answer, Ended, Part, Results, ResultsError, Settings, Summary, Unfinished};
