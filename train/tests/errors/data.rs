@@ -21,7 +21,7 @@ fn files_that_are_none() {
     scene.train_fails(
         &args,
         FAILURE,
-        &["--data: ", "the folder holds no data file"],
+        &["--data: ", "the folder has several splits"],
     );
     let empty = scene.write("empty.jsonl", "\n\n");
     data_fails(&scene, &empty, &["empty.jsonl: the file holds no rows"]);

@@ -188,7 +188,7 @@ fn array_problems_name_the_row_and_broken_json_the_line() {
     let trailing = "[{\"query\":\"a\",\"response\":\"b\"}] {}";
     assert!(problems(read(trailing)).0[0].contains("more behind the array's end"));
     let cut = "[{\"query\":\"a\",\"response\":\"b\"}";
-    assert!(problems(read(cut)).0[0].contains("not JSON"));
+    assert!(problems(read(cut)).0[0].contains("cut off"));
 }
 
 #[test]
