@@ -9,7 +9,7 @@ const STEP: usize = 64;
 /// Keys and values of the tokens so far.
 ///
 /// A generated token is written into room that was made before, for many at once: the cache is
-/// copied every [`STEP`] tokens instead of every one.
+/// copied every 64 tokens instead of every one.
 #[derive(Module, Debug)]
 pub struct KeyValueCache<B: Backend> {
     /// `[batch, kv_heads, tokens and room for more, head_dim]`.

@@ -21,7 +21,7 @@ pub enum DataCommand {
 /// How rows become tokens.
 #[derive(Debug, clap::Args)]
 pub struct ReadingArgs {
-    /// Rows: FILE, FILE[0:1000] for some of them, DIR/train for a split; several with commas
+    /// Rows: FILE, `FILE[0:1000]` for some of them, DIR/train for a split; several with commas
     #[arg(value_name = "FILES")]
     pub data: Sources,
     /// The model whose tokenizer it is for

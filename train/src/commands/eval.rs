@@ -34,7 +34,7 @@ pub struct QuestionArgs {
     /// Who answers.
     #[command(flatten)]
     pub session: SessionArgs,
-    /// The questions: GSM8K's question and answer, MATH's problem and solution; FILE[0:100] for
+    /// The questions: GSM8K's question and answer, MATH's problem and solution; `FILE[0:100]` for
     /// some of them
     #[arg(long, value_name = "FILE")]
     pub data: Selection,

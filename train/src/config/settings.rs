@@ -148,7 +148,7 @@ settings! {
     "Model and data" {
         /// Model: a Hugging Face folder, or RWKV's .pth or .safetensors
         model: PathBuf as "DIR|FILE";
-        /// Training rows: FILE, FILE[0:1000] for some of them, DIR/train for a split; several with commas, FILE@0.5 to take half of one an epoch
+        /// Training rows: FILE, `FILE[0:1000]` for some of them, DIR/train for a split; several with commas, FILE@0.5 to take half of one an epoch
         ///
         /// JSON Lines, a JSON array or Parquet, plain or .gz or .zst; a .txt is plain text and a .idx with its .bin RWKV's binidx, every token trained.
         data: Sources as "FILES";
