@@ -70,7 +70,7 @@ impl Place {
     fn raw(&self) -> RawConfig {
         RawConfig {
             model: Some(self.path("model").into()),
-            data: Some(self.path("rows.jsonl").into()),
+            data: Some(PathBuf::from(self.path("rows.jsonl")).into()),
             out: Some(self.path("out").into()),
             ..RawConfig::default()
         }

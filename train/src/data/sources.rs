@@ -1,7 +1,7 @@
 //! The files that a run learns from, as a person names them.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::source::Selection;
@@ -72,7 +72,7 @@ impl Sources {
 
 impl Source {
     /// All of a file's rows, once an epoch.
-    pub fn whole(path: impl Into<std::path::PathBuf>) -> Self {
+    pub fn whole(path: impl Into<PathBuf>) -> Self {
         Self {
             selection: Selection {
                 path: path.into(),
@@ -95,8 +95,9 @@ impl Source {
     }
 }
 
-impl<P: Into<std::path::PathBuf>> From<P> for Sources {
-    fn from(path: P) -> Self {
+// Of a path alone: from a text there are two ways to read it, and clap would take this one.
+impl From<PathBuf> for Sources {
+    fn from(path: PathBuf) -> Self {
         Self(vec![Source::whole(path)])
     }
 }

@@ -348,6 +348,13 @@ fn data_is_checked_before_it_is_trained_on() {
     ] {
         assert!(ran.stdout.contains(part), "no {part} in {}", ran.stdout);
     }
+    let some = format!("{}[:7],{}[7:9]", text(&place.rows), text(&place.rows));
+    let some = check(Path::new(&some), &[]).succeeded();
+    assert!(
+        some.stdout.contains("7 rows of") && some.stdout.contains("2 rows of"),
+        "{}",
+        some.stdout
+    );
     let colour = check(&place.rows, &["--color", "always"]).succeeded();
     assert!(colour.stdout.contains("\u{1b}[32m") && !colour.stdout.contains('«'));
     // What is good is shown beside what is wrong.

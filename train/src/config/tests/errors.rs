@@ -281,7 +281,7 @@ fn a_text_has_neither_template_nor_fields() {
     let text = place.path("play.txt");
     fs::write(&text, "a").unwrap();
     let raw = RawConfig {
-        data: Some(text.clone().into()),
+        data: Some(PathBuf::from(text.clone()).into()),
         ..place.raw()
     };
     let config = raw.validate().unwrap();
