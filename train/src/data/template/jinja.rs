@@ -107,6 +107,10 @@ impl Program {
         environment.set_formatter(python::format);
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        // None has nothing to go through, as in Jinja; minijinja would take it for an empty list.
+        environment.add_test("iterable", |value: &Value| {
+            !value.is_none() && value.try_iter().is_ok()
+        });
         environment.add_filter("tojson", python::to_json);
         environment.add_filter("string", python::to_text);
         environment.add_function("raise_exception", |message: &str| -> Result<(), Error> {

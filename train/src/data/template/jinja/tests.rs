@@ -167,3 +167,12 @@ fn what_is_wrong_is_said_with_its_line() {
         assert!(render(source, json!({})).is_err(), "{source}");
     }
 }
+
+/// Templates ask so whether there are tools, which transformers gives as none.
+#[test]
+fn none_cannot_be_gone_through() {
+    let source =
+        "{{ tools is iterable }} {{ [1] is iterable }} {{ 'a' is iterable }} {{ 1 is iterable }}";
+    let text = render(source, json!({"tools": null}));
+    assert_eq!(text.as_deref(), Ok("False True True False"));
+}
