@@ -20,6 +20,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from compare_folders import differences
+
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
 
@@ -188,9 +190,6 @@ def main():
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     if arguments.check:
-        # It needs torch, which nothing else here does.
-        from compare_folders import differences
-
         with tempfile.TemporaryDirectory() as made:
             write(Path(made) / "data")
             found = differences(Path(made), FIXTURES)

@@ -233,3 +233,53 @@ fn a_document_of_4096_bytes_in_pieces_of_512() {
     assert_eq!(pieces.len(), 6);
     assert!(pieces[5] < pieces[0], "{pieces:?}");
 }
+
+/// Greedy answers do not depend on how many questions run together, but after two logits so near
+/// that rounding chooses between their tokens.
+#[test]
+fn gsm8k_questions_in_batches() {
+    let Some(assets) = assets() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = format!(
+        "{}[:24]",
+        assets.join("datasets/gsm8k/test.jsonl").display()
+    );
+    for model in ["stories260k", "rwkv6-1m/model.safetensors"] {
+        let path = assets.join("models").join(model);
+        let answers = |batch_size: &str| {
+            let out = folder.path().join("out.json");
+            bone(&[
+                "eval",
+                "gsm8k",
+                "--model",
+                path.to_str().expect("UTF-8"),
+                "--data",
+                &data,
+                "--max-new-tokens",
+                "48",
+                "--batch-size",
+                batch_size,
+                "--overwrite",
+                "--out",
+                out.to_str().expect("UTF-8"),
+            ]);
+            let text = std::fs::read_to_string(out).expect("results");
+            let results: Value = serde_json::from_str(&text).expect("JSON");
+            results["answers"].as_array().expect("answers").clone()
+        };
+        let (one, many) = (answers("1"), answers("16"));
+        assert_eq!((one.len(), many.len()), (24, 24));
+        let mut differ = 0;
+        for (one, many) in one.iter().zip(&many) {
+            assert_eq!(one["index"], many["index"]);
+            if one["output"] != many["output"] {
+                assert!(
+                    one["near_tie"].is_u64() && many["near_tie"].is_u64(),
+                    "{model}: {one} and {many}"
+                );
+                differ += 1;
+            }
+        }
+        println!("{model}: {differ} of 24 differ, each after a near tie");
+    }
+}

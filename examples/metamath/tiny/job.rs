@@ -21,7 +21,8 @@ pub(crate) const MARK: &str = "outcome: ";
 pub(crate) struct Job {
     pub(crate) model: PathBuf,
     pub(crate) train: String,
-    pub(crate) test: String,
+    /// The questions; `None` scores nothing.
+    pub(crate) test: Option<String>,
     pub(crate) out: PathBuf,
     /// Settings of the method.
     pub(crate) method: Vec<String>,
@@ -118,25 +119,10 @@ fn outcome(job: &Job) -> Result<Outcome, CommandError> {
     };
     let mut heard = Heard::default();
     run_config(&resolve(&args)?, &mut heard)?;
-    let full = job.method.iter().any(|setting| setting == "method=full");
-    let session = match (job.trains, full) {
-        (false, _) => SessionArgs::of(&job.model),
-        (true, true) => SessionArgs::of(train.join("model")),
-        (true, false) => SessionArgs {
-            adapter: Some(train),
-            ..SessionArgs::of(&job.model)
-        },
+    let (correct, questions) = match &job.test {
+        Some(test) => score_of(job, test, train)?,
+        None => (0, 0),
     };
-    let session = SessionArgs {
-        device: "cpu".into(),
-        ..session
-    };
-    let test = job.test.parse();
-    let test = test.map_err(|error: SelectionError| CommandError::Usage(error.to_string()))?;
-    let mut questions = QuestionArgs::new(session, test, job.out.join("gsm8k.json"));
-    questions.template = Some(job.template.clone());
-    questions.max_new_tokens = job.max_new_tokens;
-    let score = score(Benchmark::Gsm8k, &questions)?.summary.all;
     let Heard {
         losses,
         mut seconds,
@@ -161,7 +147,31 @@ fn outcome(job: &Job) -> Result<Outcome, CommandError> {
         set_up_seconds: summary.set_up_seconds,
         step_seconds: seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN),
         peak_bytes: summary.peak_resident_bytes,
-        correct: score.correct,
-        questions: score.questions,
+        correct,
+        questions,
     })
+}
+
+/// Questions with a right answer, and all of them.
+fn score_of(job: &Job, test: &str, train: PathBuf) -> Result<(usize, usize), CommandError> {
+    let full = job.method.iter().any(|setting| setting == "method=full");
+    let session = match (job.trains, full) {
+        (false, _) => SessionArgs::of(&job.model),
+        (true, true) => SessionArgs::of(train.join("model")),
+        (true, false) => SessionArgs {
+            adapter: Some(train),
+            ..SessionArgs::of(&job.model)
+        },
+    };
+    let session = SessionArgs {
+        device: "cpu".into(),
+        ..session
+    };
+    let test = test.parse();
+    let test = test.map_err(|error: SelectionError| CommandError::Usage(error.to_string()))?;
+    let mut questions = QuestionArgs::new(session, test, job.out.join("gsm8k.json"));
+    questions.template = Some(job.template.clone());
+    questions.max_new_tokens = job.max_new_tokens;
+    let score = score(Benchmark::Gsm8k, &questions)?.summary.all;
+    Ok((score.correct, score.questions))
 }

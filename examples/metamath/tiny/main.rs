@@ -40,6 +40,10 @@ struct Args {
     /// Seeds of every method
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
+    /// Learning rates: of several, every method has the one that leaves it the least held-out loss
+    /// with one more seed
+    #[arg(long, value_name = "RATES", value_delimiter = ',', default_values_t = [5e-4, 2e-3, 8e-3])]
+    rates: Vec<f64>,
     /// Longest sequence in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 256)]
     max_seq_len: usize,
@@ -106,16 +110,16 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 /// Every method with every seed, and the model as it is.
 fn run_all(architecture: &str, model: &Path, args: &Args) -> Result<Vec<Row>, String> {
     let folder = args.out.join(architecture.to_lowercase());
-    let job = |name: &str, seed: u64, method: Option<&Method>| Job {
+    let job = |name: &str, seed: u64, training: Option<(&Method, f64)>| Job {
         model: model.to_path_buf(),
         train: args.train.clone(),
-        test: args.test.clone(),
+        test: Some(args.test.clone()),
         out: folder.join(format!("{name}-{seed}")),
-        method: method
-            .map(|method| method.settings.clone())
+        method: training
+            .map(|(method, rate)| method.with_rate(rate))
             .unwrap_or_default(),
         template: template(architecture).to_owned(),
-        trains: method.is_some(),
+        trains: training.is_some(),
         seed,
         steps: args.steps,
         max_seq_len: args.max_seq_len,
@@ -123,14 +127,35 @@ fn run_all(architecture: &str, model: &Path, args: &Args) -> Result<Vec<Row>, St
         max_new_tokens: args.max_new_tokens,
     };
     let before = start(&job("before", 0, None))?;
-    let mut rows = vec![Row::new("before", vec![before])];
+    let mut rows = vec![Row::new("before", None, vec![before])];
     for method in methods(architecture) {
+        let mut best = (f64::INFINITY, None);
+        for rate in &args.rates {
+            let loss = match &args.rates[..] {
+                [_] => 0.0,
+                _ => {
+                    eprintln!("{architecture} {} rate {rate}", method.name);
+                    let name = format!("{}-rate-{rate}", method.name);
+                    let untested = Job {
+                        test: None,
+                        ..job(&name, args.seeds, Some((&method, *rate)))
+                    };
+                    start(&untested)?.held_out.1
+                }
+            };
+            if loss < best.0 {
+                best = (loss, Some(*rate));
+            }
+        }
+        let Some(rate) = best.1 else {
+            return Err(format!("{}: no rate has a finite loss", method.name));
+        };
         let seeds = (0..args.seeds).map(|seed| {
-            let job = job(method.name, seed, Some(&method));
             eprintln!("{architecture} {} seed {seed}", method.name);
-            start(&job)
+            start(&job(method.name, seed, Some((&method, rate))))
         });
-        rows.push(Row::new(method.name, seeds.collect::<Result<_, _>>()?));
+        let outcomes = seeds.collect::<Result<_, _>>()?;
+        rows.push(Row::new(method.name, Some(rate), outcomes));
     }
     Ok(rows)
 }

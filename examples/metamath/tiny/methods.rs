@@ -7,10 +7,14 @@ pub(crate) struct Method {
     pub(crate) settings: Vec<String>,
 }
 
-/// Learning rate of all adapters: one for all, as in the paper.
-const RATE: &str = "learning_rate=2e-3";
-/// Of full training, where every weight moves.
-const FULL_RATE: &str = "learning_rate=5e-4";
+impl Method {
+    /// Its settings with a learning rate.
+    pub(crate) fn with_rate(&self, rate: f64) -> Vec<String> {
+        let mut settings = self.settings.clone();
+        settings.push(format!("learning_rate={rate}"));
+        settings
+    }
+}
 
 /// Bone's rank, and LoRA's with about as many parameters: `r · Σ out = r' · Σ (in + out)`.
 fn ranks(architecture: &str) -> (usize, usize) {
@@ -30,11 +34,7 @@ pub(crate) fn methods(architecture: &str) -> Vec<Method> {
         settings: settings.to_vec(),
     };
     let adapter = |name, word: &str, rank: usize| {
-        let settings = [
-            format!("method={word}"),
-            format!("rank={rank}"),
-            RATE.into(),
-        ];
+        let settings = [format!("method={word}"), format!("rank={rank}")];
         method(name, &settings)
     };
     let mut lora_plus = adapter("LoRA+", "lora", lora);
@@ -46,6 +46,6 @@ pub(crate) fn methods(architecture: &str) -> Vec<Method> {
         adapter("OLoRA", "olora", lora),
         adapter("bone", "bone", bone),
         adapter("miss", "miss", bone),
-        method("full", &["method=full".into(), FULL_RATE.into()]),
+        method("full", &["method=full".into()]),
     ]
 }

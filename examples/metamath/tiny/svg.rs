@@ -127,7 +127,7 @@ mod tests {
             correct: 0,
             questions: 1,
         };
-        Row::new(name, vec![outcome])
+        Row::new(name, Some(1e-3), vec![outcome])
     }
 
     #[test]

@@ -2,15 +2,24 @@
 
 use crate::job::Outcome;
 
+/// Steps at the end whose training loss is in the table.
+const LAST: usize = 5;
+
 /// All runs of one method.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
+    /// Learning rate, of what trains.
+    pub(crate) rate: Option<f64>,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
 impl Row {
-    pub(crate) fn new(name: &'static str, outcomes: Vec<Outcome>) -> Self {
-        Self { name, outcomes }
+    pub(crate) fn new(name: &'static str, rate: Option<f64>, outcomes: Vec<Outcome>) -> Self {
+        Self {
+            name,
+            rate,
+            outcomes,
+        }
     }
 
     fn numbers(&self, of: impl Fn(&Outcome) -> f64) -> Vec<f64> {
@@ -41,9 +50,9 @@ fn spread(numbers: &[f64]) -> f64 {
 pub(crate) fn markdown(title: &str, rows: &[Row], seeds: u64) -> String {
     let mut text = format!(
         "### {title}\n\n\
-         Mean ± standard deviation over {seeds} seeds.\n\n\
-         | method | trained parameters | held-out loss | GSM8K | set-up, ms | a step, ms | peak memory, MB |\n\
-         |---|---:|---:|---:|---:|---:|---:|\n"
+         Mean ± standard deviation over {seeds} seeds; training loss of the last {LAST} steps.\n\n\
+         | method | learning rate | trained parameters | training loss | held-out loss | GSM8K | set-up, ms | a step, ms | peak memory, MB |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
     );
     for row in rows {
         let held_out = row.numbers(|outcome| outcome.held_out.1);
@@ -54,15 +63,22 @@ pub(crate) fn markdown(title: &str, rows: &[Row], seeds: u64) -> String {
         let (correct, questions) = row.outcomes.iter().fold((0, 0), |(right, all), outcome| {
             (right + outcome.correct, all + outcome.questions)
         });
-        let loss = match row.outcomes.len() {
-            1 => format!("{:.4}", mean(&held_out)),
-            _ => format!("{:.4} ± {:.4}", mean(&held_out), spread(&held_out)),
+        let loss = |losses: &[f64]| match losses.len() {
+            1 => format!("{:.4}", mean(losses)),
+            _ => format!("{:.4} ± {:.4}", mean(losses), spread(losses)),
         };
+        let last = row.numbers(|outcome| {
+            let from = outcome.losses.len().saturating_sub(LAST);
+            mean(&outcome.losses[from..])
+        });
         let trains = |text: String| if trained > 0 { text } else { "–".into() };
         text.push_str(&format!(
-            "| {} | {} | {loss} | {correct} of {questions} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {correct} of {questions} | {} | {} | {} |\n",
             row.name,
+            row.rate.map_or("–".into(), |rate| rate.to_string()),
             trains(trained.to_string()),
+            trains(loss(&last)),
+            loss(&held_out),
             trains(format!(
                 "{:.1}",
                 1e3 * mean(&row.numbers(|o| o.set_up_seconds))

@@ -46,6 +46,11 @@ pub trait Tokenizer: Send + Sync {
     /// The largest id plus one.
     fn vocab_size(&self) -> usize;
 
+    /// Whether `id` is a special token, which [`Tokenizer::decode`] leaves out of the text.
+    fn is_special(&self, id: u32) -> bool {
+        self.bos() == Some(id) || self.eos().contains(&id)
+    }
+
     /// This tokenizer as one that takes bytes which need not be text, if it does.
     fn byte_level(&self) -> Option<&dyn ByteLevel> {
         None

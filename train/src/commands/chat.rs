@@ -1,6 +1,7 @@
 //! `bone chat`: a conversation in the terminal.
 
 use super::session::{Session, SessionArgs, TRAINED, Work};
+use super::stops::stop_tokens;
 use super::talk::{Said, Talk};
 use super::{CommandError, say};
 use crate::data::{Message, Role, Template};
@@ -72,16 +73,18 @@ pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
             })?,
         },
     };
+    let stops = template.stops();
     session.with(Conversation {
         session: &session,
         template: &template,
+        stops: &stops,
         system: args.system.as_deref(),
         config: BatchConfig {
             batch_size: 1,
             sampling,
             max_new_tokens: args.max_new_tokens,
             max_positions: session.info.positions,
-            stop: session.tokenizer.eos().to_vec(),
+            stop: stop_tokens(session.tokenizer.as_ref(), &stops)?,
             near_tie: None,
         },
     })
@@ -90,6 +93,7 @@ pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
 struct Conversation<'a> {
     session: &'a Session,
     template: &'a Template,
+    stops: &'a [String],
     system: Option<&'a str>,
     config: BatchConfig,
 }
@@ -112,10 +116,9 @@ impl Work for Conversation<'_> {
         model: &M,
         device: &B::Device,
     ) -> Result<(), CommandError> {
-        let stops = self.template.stops();
         let talk = Talk {
             tokenizer: self.session.tokenizer.as_ref(),
-            stops: &stops,
+            stops: self.stops,
             config: &self.config,
         };
         let is_terminal = stdin().is_terminal();

@@ -2,6 +2,7 @@
 
 use super::CommandError;
 use super::session::{Session, SessionArgs, TRAINED, Work};
+use super::stops::stop_tokens;
 use super::talk::{Answered, Said, Talk};
 use crate::data::{FieldMap, Selection, Template};
 use crate::eval::grade::{Benchmark, extract, same};
@@ -208,32 +209,35 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         dtype: session.dtype.clone(),
         batch_size: args.batch_size as usize,
     };
-    let mut kept = Unfinished::open(&args.out, settings)?;
-    let answered: std::collections::BTreeSet<_> =
-        kept.answers().iter().map(|answer| answer.index).collect();
-    let left: Vec<&Question> = questions
-        .iter()
-        .filter(|question| !answered.contains(&question.index))
-        .collect();
-    let pieces = left.iter().map(|question| asking.pieces(question));
+    // Before anything is written: a template may refuse a question.
+    let pieces = questions.iter().map(|question| asking.pieces(question));
     let prompts = pieces
         .map(|pieces| session.encode(&pieces?))
         .collect::<Result<Vec<_>, _>>()?;
+    let mut kept = Unfinished::open(&args.out, settings)?;
+    let answered: std::collections::BTreeSet<_> =
+        kept.answers().iter().map(|answer| answer.index).collect();
+    let (left, prompts): (Vec<&Question>, Vec<_>) = questions
+        .iter()
+        .zip(prompts)
+        .filter(|(question, _)| !answered.contains(&question.index))
+        .unzip();
+    let tokenizer = session.tokenizer.as_ref();
+    let stops = asking.stops();
     let config = BatchConfig {
         batch_size: args.batch_size as usize,
         sampling: SamplingConfig::default(),
         max_new_tokens: args.max_new_tokens,
         max_positions: session.info.positions,
-        stop: session.tokenizer.eos().to_vec(),
+        stop: stop_tokens(tokenizer, &stops)?,
         near_tie: Some(NEAR_TIE),
     };
-    let stops = asking.stops();
     let mut progress = Progress::new(questions.len(), answered.len());
     if !left.is_empty() {
         session.with(Asked {
             prompts: &prompts,
             talk: Talk {
-                tokenizer: session.tokenizer.as_ref(),
+                tokenizer,
                 stops: &stops,
                 config: &config,
             },

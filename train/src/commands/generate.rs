@@ -1,6 +1,7 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
 use super::session::{Session, SessionArgs, Work};
+use super::stops::stop_tokens;
 use super::talk::{Said, Talk};
 use super::{CommandError, say};
 use crate::data::{Message, Role};
@@ -199,16 +200,16 @@ pub fn answer(
             "the prompt has {longest} tokens and the model was made for {positions}; shorten it"
         )));
     }
+    let tokenizer = session.tokenizer.as_ref();
+    let stops = template.map_or(Vec::new(), |template| template.stops());
     let config = BatchConfig {
         batch_size: prompts.len(),
         sampling: request.sampling.clone(),
         max_new_tokens: request.max_new_tokens,
         max_positions: session.info.positions,
-        stop: session.tokenizer.eos().to_vec(),
+        stop: stop_tokens(tokenizer, &stops)?,
         near_tie: None,
     };
-    let tokenizer = session.tokenizer.as_ref();
-    let stops = template.map_or(Vec::new(), |template| template.stops());
     let mut first = Some(texts[0].clone());
     let answers = session.with(Answer {
         prompts: &prompts,

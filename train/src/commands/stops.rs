@@ -1,4 +1,24 @@
-//! Texts that end an answer.
+//! What ends an answer: tokens, and texts.
+
+use bone_lm::tokenizer::{Tokenizer, TokenizerError};
+
+/// The tokens that end an answer: the tokenizer's own, and the special tokens that `texts` begin
+/// with, as decoded text has none of those.
+///
+/// # Errors
+///
+/// The tokenizer refuses a text.
+pub(super) fn stop_tokens(
+    tokenizer: &dyn Tokenizer,
+    texts: &[String],
+) -> Result<Vec<u32>, TokenizerError> {
+    let mut stop = tokenizer.eos().to_vec();
+    for text in texts {
+        let first = tokenizer.encode(text)?.first().copied();
+        stop.extend(first.filter(|id| tokenizer.is_special(*id) && !stop.contains(id)));
+    }
+    Ok(stop)
+}
 
 /// Passes text on up to the first of some texts that end it, and holds back what may become one.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +76,31 @@ impl Stops {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bone_lm::tokenizer::HfTokenizer;
     use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_special_token_ends_an_answer_by_its_id() {
+        let added = |id: u32, content: &str, special: bool| {
+            json!({"id": id, "content": content, "special": special, "single_word": false,
+                   "lstrip": false, "rstrip": false, "normalized": false})
+        };
+        let json = json!({
+            "version": "1.0",
+            "added_tokens": [added(2, "</s>", true), added(3, "<|im_end|>", true),
+                             added(4, "<plain>", false)],
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+        });
+        let tokenizer = HfTokenizer::from_json(json.to_string().as_bytes(), None, vec![2]).unwrap();
+        let of = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
+            stop_tokens(&tokenizer, &texts).unwrap()
+        };
+        assert_eq!(of(&["a<|im_end|>", "<plain>", ""]), [2]);
+        assert_eq!(of(&["<|im_end|>b", "<|im_end|>", "</s>"]), [2, 3]);
+        assert_eq!(tokenizer.decode(&[0, 3, 4]).unwrap(), "a <plain>");
+    }
 
     #[test]
     fn text_ends_before_the_first_that_stops_it() {

@@ -164,7 +164,7 @@ settings! {
         ///
         /// A .jinja is a chat_template; any other file has {instruction}, {input} and {response}.
         template: String as "NAME|FILE";
-        /// What the rows' fields are: query, alpaca, prompt, qa, messages, sharegpt, text [default: found from the rows]
+        /// What the rows' fields are: query, alpaca, prompt, qa, math, messages, sharegpt, text [default: found from the rows]
         schema: Schema as "NAME";
         /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD] [default: found from the rows]
         field_map: FieldMap as "MAP";

@@ -56,8 +56,8 @@ pub enum FieldProblem {
 }
 
 /// The schemas that are recognised, under the names they have on the command line.
-const KNOWN: [&str; 7] = [
-    "query", "alpaca", "prompt", "qa", "messages", "sharegpt", "text",
+const KNOWN: [&str; 8] = [
+    "query", "alpaca", "prompt", "qa", "math", "messages", "sharegpt", "text",
 ];
 
 impl Schema {
@@ -73,6 +73,7 @@ impl Schema {
             "alpaca" => Self::Fields(FieldMap::known("instruction", Some("input"), "output")),
             "prompt" => Self::Fields(FieldMap::known("prompt", None, "completion")),
             "qa" => Self::Fields(FieldMap::known("question", None, "answer")),
+            "math" => Self::Fields(FieldMap::known("problem", None, "solution")),
             "messages" => Self::Messages,
             "sharegpt" => Self::Conversations,
             "text" => Self::Text,

@@ -116,3 +116,67 @@ fn rows_that_leave_nothing_to_train_or_to_hold_out() {
     );
     scene.train_fails(&["--validation", "40"], FAILURE, &["40 of 40 samples"]);
 }
+
+/// Rows that are cut off, too long or not text, each by its line; what is after them is read.
+#[test]
+fn rows_of_a_broken_file() {
+    let scene = Scene::new();
+    let mut file = row_lines().join("\n").into_bytes();
+    file.extend(b"\n{\"instruction\": \"");
+    file.resize(file.len() + 100_000_000, b'a');
+    file.extend(b"\", \"output\": \"b\"}\n{\"instruction\": \"\xff\", \"output\": \"b\"}\n");
+    file.extend(b"{\"instruction\": \"a\", \"output\": [1]}\n{\"instruction\": \"a");
+    let data = scene.write("broken.jsonl", file);
+    let wanted = [
+        "broken.jsonl: 4 problem(s)",
+        "line 41: longer than 32 MiB",
+        "line 42: invalid UTF-8",
+        "line 43: field 'output' is an array, not a string",
+        "line 44: not JSON",
+    ];
+    data_fails(&scene, &data, &wanted);
+    let none = scene.write("none.jsonl", "");
+    data_fails(&scene, &none, &["none.jsonl: the file holds no rows"]);
+}
+
+/// A template that costs more with every row ends with an error, once and not a row.
+#[test]
+fn chat_templates_that_do_not_end() {
+    let scene = Scene::new();
+    for (name, source) in [
+        (
+            "loops.jinja",
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+        ),
+        (
+            // What it does at once costs it nothing.
+            "joins.jinja",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}\
+             {% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x|length }}",
+        ),
+    ] {
+        let template = scene.write(name, source);
+        let args = ["--template", text(&template)];
+        scene.train_fails(
+            &args,
+            FAILURE,
+            &[name, "goes on for too long", "not tried again"],
+        );
+        let question = "{\"question\": \"1+1\", \"answer\": \"#### 2\"}";
+        let questions = scene.write("questions.jsonl", question);
+        let out = scene.path("out.json");
+        let args = [
+            "eval",
+            "gsm8k",
+            "--model",
+            text(&scene.model),
+            "--template",
+            text(&template),
+            "--data",
+            text(&questions),
+            "--out",
+            text(&out),
+        ];
+        scene.fails(&args, FAILURE, &[name, "goes on for too long"]);
+    }
+}

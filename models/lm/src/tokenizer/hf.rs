@@ -246,6 +246,11 @@ impl Tokenizer for HfTokenizer {
     fn vocab_size(&self) -> usize {
         self.vocab_size
     }
+
+    fn is_special(&self, id: u32) -> bool {
+        let token = self.inner.id_to_token(id);
+        token.is_some_and(|token| self.inner.get_added_vocabulary().is_special_token(&token))
+    }
 }
 
 fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {

@@ -105,3 +105,24 @@ fn all_that_is_wrong_with_a_conversation_is_said() {
     let problems = Schema::Conversations.content(&empty).unwrap_err();
     assert_eq!(problems, [FieldProblem::NoTurns("conversations")]);
 }
+
+#[test]
+fn questions_and_answers_go_by_many_names() {
+    let wanted = Content::Single {
+        instruction: "q".into(),
+        input: String::new(),
+        response: "a".into(),
+    };
+    for (question, answer) in [
+        ("query", "response"),
+        ("instruction", "output"),
+        ("prompt", "completion"),
+        ("question", "answer"),
+        ("problem", "solution"),
+    ] {
+        assert_eq!(
+            content(json!({question: "q", answer: "a", "level": 1})),
+            wanted
+        );
+    }
+}

@@ -10,6 +10,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use regex::Regex;
 use std::io;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 mod date;
@@ -83,9 +84,12 @@ impl Fault {
 const RAISED: &str = "\u{0}raised: ";
 
 /// A template that has been parsed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Program {
     environment: Environment<'static>,
+    /// Whether a rendering has met a limit. None is tried again: with the rows of a dataset, each
+    /// its seconds, it would never end.
+    given_up: AtomicBool,
 }
 
 impl Program {
@@ -123,9 +127,12 @@ impl Program {
             date::format(format).map_err(|message| Error::new(ErrorKind::InvalidOperation, message))
         });
         environment
-            .add_template_owned(NAME, without_generation(source))
+            .add_template_owned(NAME, without_generation(&one_newline(source)))
             .map_err(|error| Fault::of(&error))?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment,
+            given_up: AtomicBool::new(false),
+        })
     }
 
     /// The text that the template makes of the named values, of at most `longest` bytes.
@@ -134,6 +141,9 @@ impl Program {
         names: &serde_json::Map<String, serde_json::Value>,
         longest: usize,
     ) -> Result<String, Fault> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(Fault::new(FaultKind::Limit, NOT_AGAIN));
+        }
         let mut environment = self.environment.clone();
         // What is long to begin with may cost more.
         environment.set_fuel(Some(FUEL + longest as u64));
@@ -144,13 +154,23 @@ impl Program {
             // Nobody listens any more after the time is up.
             let _ = done.send(render(&environment, values, longest));
         });
-        rendered
+        let text = rendered
             .recv_timeout(TIME)
-            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Limit, TOO_LONG)))
+            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Limit, TOO_LONG)));
+        if let Err(Fault {
+            kind: FaultKind::Limit,
+            ..
+        }) = &text
+        {
+            self.given_up.store(true, Ordering::Relaxed);
+        }
+        text
     }
 }
 
 const TOO_LONG: &str = "it goes on for too long; does a loop in it end?";
+const NOT_AGAIN: &str =
+    "it went on for too long, or wrote too much, before, and is not tried again";
 
 fn render(environment: &Environment<'_>, values: Value, longest: usize) -> Result<String, Fault> {
     let mut text = Bounded {
@@ -162,6 +182,11 @@ fn render(environment: &Environment<'_>, values: Value, longest: usize) -> Resul
         .and_then(|template| template.render_captured_to(values, &mut text).map(|_| ()))
         .map_err(|error| Fault::of(&error))?;
     String::from_utf8(text.bytes).map_err(|error| Fault::new(FaultKind::Broken, error.to_string()))
+}
+
+/// Every end of a line as `\n`, which Jinja makes of them before it reads a template.
+fn one_newline(source: &str) -> String {
+    source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// `{% generation %}` marks what the assistant says, for trainers that take it from there: a block

@@ -143,6 +143,26 @@ fn a_template_that_does_not_end_or_makes_too_much_is_an_error() {
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
+/// Else a dataset would take seconds a row.
+#[test]
+fn after_a_limit_nothing_is_tried_again() {
+    let source = "{% if long %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}\
+                  {% endfor %}{% else %}short{% endif %}";
+    let program = Program::parse(source).unwrap();
+    let render = |long: bool| {
+        let given = json!({"long": long});
+        program.render(given.as_object().unwrap(), 1 << 20)
+    };
+    assert_eq!(render(false).as_deref(), Ok("short"));
+    assert!(render(true).unwrap_err().message.contains("too long"));
+    assert!(
+        render(false)
+            .unwrap_err()
+            .message
+            .contains("not tried again")
+    );
+}
+
 #[test]
 fn what_is_wrong_is_said_with_its_line() {
     let fault = render("a\n{% if %}", json!({})).unwrap_err();
