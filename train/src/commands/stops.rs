@@ -75,6 +75,8 @@ impl Stops {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use bone_lm::tokenizer::HfTokenizer;
     use proptest::prelude::*;
