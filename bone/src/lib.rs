@@ -27,6 +27,8 @@ mod error;
 pub mod graph;
 mod lifecycle;
 mod linear;
+#[cfg(feature = "flex")]
+pub mod matrix;
 pub mod peft;
 pub mod saved;
 mod surgery;

@@ -1,4 +1,4 @@
-//! Matrix products of views, into memory that is there or new.
+//! Matrix products of views on the processor, into memory that is there or new.
 //!
 //! burn-flex makes its results' memory twice over (it is zeroed, then copied to be aligned) and its
 //! batched product takes no views. Both are this crate's to choose when it calls the same library.
@@ -11,8 +11,10 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// A number type with a matrix product.
-pub(super) trait Real: Element + Pod + std::ops::AddAssign {
+pub trait Real: Element + Pod + std::ops::AddAssign {
+    /// 0.
     const ZERO: Self;
+    /// 1.
     const ONE: Self;
 }
 
@@ -31,7 +33,7 @@ const PARALLEL: usize = 1 << 20;
 
 /// A matrix that lies in a slice, any way round.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix<'a, T> {
+pub struct Matrix<'a, T> {
     values: &'a [T],
     rows: usize,
     columns: usize,
@@ -45,11 +47,16 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// # Panics
     ///
     /// Where the slice is too short, as everything here.
-    pub(super) fn rows(values: &'a [T], [rows, columns]: [usize; 2], stride: usize) -> Self {
+    pub fn rows(values: &'a [T], [rows, columns]: [usize; 2], stride: usize) -> Self {
         Self::new(values, [rows, columns], [stride, 1])
     }
 
-    fn new(values: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Self {
+    /// `rows × columns` values, `strides` apart in either direction.
+    ///
+    /// # Panics
+    ///
+    /// Where the slice is too short, as everything here.
+    pub fn new(values: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Self {
         let [row_stride, column_stride] = strides;
         let last = |count: usize, stride: usize| count.saturating_sub(1) * stride;
         let end = last(rows, row_stride) + last(columns, column_stride);
@@ -76,7 +83,8 @@ impl<'a, T: Real> Matrix<'a, T> {
         self.transposed().some_rows(columns).transposed()
     }
 
-    pub(super) fn transposed(self) -> Self {
+    /// Columns for rows; nothing moves.
+    pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -88,7 +96,7 @@ impl<'a, T: Real> Matrix<'a, T> {
 }
 
 /// A tensor of two dimensions that can be seen as a [`Matrix`]: itself unless it is a view backwards.
-pub(super) fn forwards(tensor: FlexTensor) -> FlexTensor {
+pub fn forwards(tensor: FlexTensor) -> FlexTensor {
     match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
         true => tensor,
         false => tensor.to_contiguous(),
@@ -96,7 +104,7 @@ pub(super) fn forwards(tensor: FlexTensor) -> FlexTensor {
 }
 
 /// The matrix in a tensor that is [`forwards`].
-pub(super) fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
+pub fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
     let layout = tensor.layout();
     let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
     let shape = [layout.shape()[0], layout.shape()[1]];
@@ -220,7 +228,7 @@ impl<T> Shared<T> {
 /// Each thread has a part of its own as long as they are enough for all: threads that share one
 /// wait for one another, which made products of 1,024 rows a tenth to a third slower on two
 /// threads.
-pub(super) fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
+pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
     let (m, n, k) = (a.rows, b.columns, a.columns);
     let count = m * n;
     if count == 0 || k == 0 {
@@ -260,23 +268,13 @@ fn initialised<T>(slice: &mut [T]) -> &mut [MaybeUninit<T>] {
 }
 
 /// Writes `a·b` to `target`, whose rows are `stride` apart, on this thread.
-pub(super) fn product_to<T: Real>(
-    target: &mut [T],
-    stride: usize,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-) {
+pub fn product_to<T: Real>(target: &mut [T], stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let how = (stride, false);
     run(initialised(target), how, a, b, gemm::Parallelism::None);
 }
 
 /// Adds `a·b` to `target`, whose rows are `stride` apart, on this thread.
-pub(super) fn add_product<T: Real>(
-    target: &mut [T],
-    stride: usize,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-) {
+pub fn add_product<T: Real>(target: &mut [T], stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let how = (stride, true);
     run(initialised(target), how, a, b, gemm::Parallelism::None);
 }

@@ -9,8 +9,9 @@
 #   DATA    MetaMathQA-395K: .json, .jsonl or .parquet, compressed or not
 #   GSM8K   GSM8K's test rows, question and answer
 #   MATH    MATH's test rows, problem and solution
-#   OUT     folder for everything, new or empty; a run that was stopped while it answered questions
-#           goes on with the next
+#   OUT     folder for everything, new or empty. Started again, what is done is not done again, and
+#           a run that was stopped while it answered questions goes on with the next. One that was
+#           stopped while it trained begins anew, with --overwrite.
 #
 # BONE names the program; without it that is `bone` from the PATH, else what cargo builds here.
 # EVAL has flags for `bone eval`, such as --batch-size 64.
@@ -39,12 +40,18 @@ else
     bone=(cargo run --release --manifest-path "$here/../../Cargo.toml" --)
 fi
 
-if [[ ! -f $out/train/adapter/adapter_config.json ]]; then
+if [[ -f $out/train/adapter/adapter_config.json ]]; then
+    echo "$out/train has a trained adapter"
+else
     "${bone[@]}" train "$here/$config.toml" --template "$here/${config%%-*}.template" \
         --model "$model" --data "$data" --out "$out/train" "$@"
 fi
 for task in gsm8k math; do
-    if [[ ! -f $out/$task.json ]]; then
+    if [[ -f $out/$task.json ]]; then
+        # Its summary: questions, right answers, accuracy, standard error.
+        echo "$task, from $out/$task.json:"
+        sed -n '/^  "summary"/,/"standard_error"/p' "$out/$task.json" | sed '1d'
+    else
         # The template is the one that training left in the adapter's folder.
         # shellcheck disable=SC2086
         "${bone[@]}" eval "$task" --model "$model" --adapter "$out/train" \

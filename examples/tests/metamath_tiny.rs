@@ -10,6 +10,14 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn copy(name: &str, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(fixture(name)).expect("the fixture") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
 /// Questions as GSM8K has them.
 fn questions(folder: &Path, name: &str, from: usize, count: usize) -> PathBuf {
     let line = |n: usize| {
@@ -40,11 +48,18 @@ fn run(folder: &Path, args: &[&str]) -> Output {
 #[test]
 fn the_table_has_every_method_on_both_models() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (llama, rwkv) = (fixture("llama-tiny"), folder.path().join("rwkv6"));
-    fs::create_dir(&rwkv).expect("a folder");
-    for file in ["model.safetensors", "tokenizer.json"] {
-        fs::copy(fixture("rwkv6-tiny").join(file), rwkv.join(file)).expect("copied");
-    }
+    let (llama, rwkv) = (folder.path().join("llama"), folder.path().join("rwkv6"));
+    copy("llama-tiny", &llama);
+    copy("rwkv6-tiny", &rwkv);
+    // The prompt has more characters than the model has positions, and its tokens are those.
+    let config = llama.join("config.json");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let longer = text.replace(
+        "\"max_position_embeddings\": 128",
+        "\"max_position_embeddings\": 512",
+    );
+    assert_ne!(text, longer);
+    fs::write(config, longer).expect("written");
     fs::write(
         rwkv.join("generation_config.json"),
         r#"{"eos_token_id": 2}"#,

@@ -7,8 +7,8 @@ They are taken from the lm_eval package, whose task gsm8k_cot has them, and are 
     python tests/reference/gsm8k_shots.py shots.jsonl
 """
 
+import argparse
 import json
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -16,8 +16,12 @@ import yaml
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("out", type=Path, help="the file to write, a row a line")
+    out = arguments.parse_args().out
+    # Only now, for it takes long.
     import lm_eval
 
     task = Path(lm_eval.__file__).parent / "tasks/gsm8k/gsm8k-cot.yaml"
@@ -25,11 +29,11 @@ def main() -> None:
     yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)
     samples = yaml.safe_load(task.read_text())["fewshot_config"]["samples"]
     assert len(samples) == 8, f"{task} has {len(samples)} examples"
-    with open(sys.argv[1], "w", encoding="utf-8") as file:
+    with open(out, "w", encoding="utf-8") as file:
         for sample in samples:
             row = {"question": sample["question"], "answer": sample["target"]}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    print(f"8 examples of lm_eval {metadata.version('lm-eval')} in {sys.argv[1]}")
+    print(f"8 examples of lm_eval {metadata.version('lm-eval')} in {out}")
 
 
 if __name__ == "__main__":

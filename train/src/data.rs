@@ -38,7 +38,7 @@ pub use cut::Cut;
 pub use field_map::{FieldMap, FieldMapError, FieldMapProblem};
 pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
 pub use rows::{Problem, Row, RowError, RowFile, RowReader};
-pub use sample::{Dropped, Limits, Sample, Tokenized, tokenize};
+pub use sample::{Dropped, Limits, Refused, Sample, Tokenized, tokenize};
 pub use samples::{Samples, SamplesBuilder};
 pub use schema::{FieldProblem, Schema};
 pub use source::{

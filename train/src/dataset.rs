@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod reader;
+mod report;
 
-pub use reader::FileReport;
+pub use report::FileReport;
+pub(crate) use report::counted;
 
 /// Rows with problems that are shown; the rest is counted.
 const SHOWN_FAILURES: usize = 10;
@@ -128,6 +130,19 @@ pub struct Dataset {
     pub notes: Vec<String>,
 }
 
+/// What there is of data that was looked at.
+#[derive(Debug)]
+pub struct Checked {
+    /// All samples.
+    pub samples: Arc<Samples>,
+    /// Those of each source.
+    pub pools: Vec<Pool>,
+    /// What was found in each file.
+    pub reports: Vec<FileReport>,
+    /// What is wrong.
+    pub problems: Vec<DatasetError>,
+}
+
 /// Reads every source's files into samples; a `.txt` as one text, a binidx as tokens, anything
 /// else as rows. Returns the samples, how many each source gave, and what was found in each file.
 ///
@@ -140,26 +155,36 @@ pub fn read(
     let mut reader = Reader::new(reading, false);
     let mut ends = Vec::new();
     for source in &sources.0 {
-        reader.selection(&source.selection)?;
+        reader.source(source)?;
         ends.push(reader.samples());
     }
     let (samples, reports, _) = reader.finish()?;
     Ok((samples, ends, reports))
 }
 
-/// As [`read`], and goes on where rows have problems: what is good, and what is wrong.
+/// As [`read`], and goes on where rows have problems: what is good, and what is wrong. That all was
+/// dropped is among it.
 ///
 /// # Errors
 /// A file that cannot be read to its end.
-pub fn check(
-    sources: &Sources,
-    reading: Reading<'_>,
-) -> Result<(Samples, Vec<FileReport>, Vec<DatasetError>), DatasetError> {
+pub fn check(sources: &Sources, reading: Reading<'_>) -> Result<Checked, DatasetError> {
     let mut reader = Reader::new(reading, true);
+    let mut pools = Vec::new();
     for source in &sources.0 {
-        reader.selection(&source.selection)?;
+        let first = reader.samples() as u32;
+        reader.source(source)?;
+        pools.push(Pool {
+            samples: (first..reader.samples() as u32).collect(),
+            weight: source.weight,
+        });
     }
-    reader.finish()
+    let (samples, reports, problems) = reader.finish()?;
+    Ok(Checked {
+        samples: Arc::new(samples),
+        pools,
+        reports,
+        problems,
+    })
 }
 
 /// Reads the run's data.
@@ -205,8 +230,8 @@ pub fn load(
         notes.push(format!("template {}", config.template));
     }
     notes.push(format!(
-        "{} rows to train on, {} held out",
-        split.train.len(),
+        "{} to train on, {} held out",
+        counted(split.train.len() as u64, "row", "rows"),
         validation.len()
     ));
     Ok(Dataset {

@@ -1,6 +1,7 @@
 //! Scoring a model: questions with known answers, and texts.
 
 mod benchmark;
+pub mod fingerprint;
 pub mod grade;
 mod questions;
 mod results;

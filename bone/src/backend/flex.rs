@@ -6,7 +6,6 @@ use burn::tensor::{DType, Tensor};
 use burn_flex::{Flex, FlexTensor};
 
 mod bone_input;
-mod gemm;
 mod product;
 #[cfg(test)]
 mod tests;

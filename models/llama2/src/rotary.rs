@@ -1,8 +1,7 @@
 use crate::LlamaConfig;
 use crate::cache::visible_keys;
-use bone::graph::cat;
-use bone_lm::{Backend, Span};
-use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
+use bone_lm::{Backend, Sight, Span, Window, rotate};
+use burn::tensor::{DType, Tensor, TensorData};
 use std::borrow::Cow;
 
 /// What the blocks of one forward share: rotary tables of the piece's positions, and what may
@@ -13,9 +12,8 @@ pub struct LlamaContext<B: Backend> {
     cos: Tensor<B, 4>,
     /// Sines, likewise.
     sin: Tensor<B, 4>,
-    /// `[batch or 1, 1, len, visible keys]`, true where a key is hidden; `None` where causality of
-    /// whole sequences, or of a single token that sees everything, is all.
-    pub(crate) mask: Option<Tensor<B, 4, Bool>>,
+    /// What may be seen.
+    pub(crate) sight: Sight<B>,
 }
 
 impl<B: Backend> LlamaContext<B> {
@@ -42,15 +40,17 @@ impl<B: Backend> LlamaContext<B> {
             Tensor::from_data(TensorData::new(values, shape), (device, dtype))
         };
         let keys = visible_keys::<B>(span.past, span.len, device);
-        let room = keys > span.past + span.len;
-        // With tokens before a piece, flex lines causality up with the last key, cubek's flash
-        // kernels with the first; a mask leaves no choice.
-        let continued = span.past > 0 && span.len > 1;
-        let masked = rows.differ() || continued || room;
+        let mut first = Vec::with_capacity(rows.len() * span.len);
+        for begins in rows.iter() {
+            // A padding position sees itself, because a softmax over nothing is no number.
+            let places = span.past..span.past + span.len;
+            first.extend(places.map(|at| begin(begins, at).min(at) as u32));
+        }
+        let window = Window::from_first(span.past, first);
         Self {
             cos: table(f64::cos),
             sin: table(f64::sin),
-            mask: masked.then(|| mask(span, &rows, keys, device)),
+            sight: Sight::new(window, [span.len, keys], device),
         }
     }
 
@@ -60,12 +60,7 @@ impl<B: Backend> LlamaContext<B> {
     ///
     /// - x: `[batch, heads, len, head_dim]`, and so the output
     pub(crate) fn rotate(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let half = x.dims()[3] / 2;
-        let first = x.clone().narrow(3, 0, half);
-        let second = x.narrow(3, half, half);
-        let turned_first = first.clone() * self.cos.clone() - second.clone() * self.sin.clone();
-        let turned_second = second * self.cos.clone() + first * self.sin.clone();
-        cat(vec![turned_first, turned_second], 3)
+        rotate(x, &self.cos, &self.sin)
     }
 }
 
@@ -90,11 +85,6 @@ impl<'a> Begins<'a> {
     fn len(&self) -> usize {
         self.0.len()
     }
-
-    /// Whether any token may not see all that is before it.
-    fn differ(&self) -> bool {
-        self.iter().any(|begins| begins != [0])
-    }
 }
 
 /// Where the sequence of the token at `at` begins: the last of `begins` up to there, or the first
@@ -102,25 +92,4 @@ impl<'a> Begins<'a> {
 fn begin(begins: &[usize], at: usize) -> usize {
     let started = begins.partition_point(|begin| *begin <= at);
     begins.get(started.saturating_sub(1)).copied().unwrap_or(0)
-}
-
-/// Hides the future, with it the room after the last token, the padding, and other sequences of the
-/// row. A padding position sees itself, because a softmax over nothing is no number.
-fn mask<B: Backend>(
-    span: &Span,
-    rows: &Begins<'_>,
-    keys: usize,
-    device: &B::Device,
-) -> Tensor<B, 4, Bool> {
-    let mut hidden = Vec::with_capacity(rows.len() * span.len * keys);
-    for begins in rows.iter() {
-        for query in span.past..span.past + span.len {
-            let begin = begin(begins, query);
-            hidden.extend(
-                (0..keys).map(|key| i32::from(key > query || (key < begin && key != query))),
-            );
-        }
-    }
-    let shape = [rows.len(), 1, span.len, keys];
-    Tensor::<B, 4, Int>::from_data(TensorData::new(hidden, shape), device).equal_elem(1)
 }

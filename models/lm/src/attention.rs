@@ -1,4 +1,5 @@
-use crate::Backend;
+use crate::backend::{Backend, to_query_heads};
+use crate::window::Sight;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor, TensorPrimitive, module};
 
@@ -8,43 +9,69 @@ pub fn softmax<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> 
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
-/// `softmax(query · keyᵀ / √width) · value`, where a position sees those before it and itself; or,
-/// with a `mask`, those where that is false.
+/// `softmax(query · keyᵀ / √width) · value`, where a query sees what `sight` says.
 ///
 /// # Shapes
 ///
 /// - query: `[batch, heads, len, width]`, and so the output
-/// - key, value: `[batch, heads, keys, width]`
-/// - mask: `[batch, heads, len, keys]`
+/// - key, value: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
 pub fn attention<B: Backend>(
     query: Tensor<B, 4>,
     key: Tensor<B, 4>,
     value: Tensor<B, 4>,
-    mask: Option<Tensor<B, 4, Bool>>,
+    sight: &Sight<B>,
 ) -> Tensor<B, 4> {
-    let [_, _, len, width] = query.dims();
-    if len == 1 || !B::ad_enabled(&query.device()) {
+    let [batch, heads, len, width] = query.dims();
+    let (kv_heads, keys) = (key.dims()[1], key.dims()[2]);
+    if len == 1 {
+        // The query heads of a group are as many queries to its keys.
+        let group = heads / kv_heads;
+        let mask = sight.mask.clone();
+        let mask = mask.map(|mask| mask.expand([batch, kv_heads, group, keys]));
+        let query = query.reshape([batch, kv_heads, group, width]);
+        return module::attention(query, key, value, mask, None, Default::default())
+            .reshape([batch, heads, len, width]);
+    }
+    if B::attends_by_window() {
+        let [query, key, value] = [query, key, value].map(|x| x.into_primitive().tensor());
+        let output = B::windowed_attention(query, key, value, &sight.window);
+        return Tensor::from_primitive(TensorPrimitive::Float(output));
+    }
+    let [key, value] = [key, value].map(|x| to_query_heads(x, heads));
+    let mask = sight.mask.clone();
+    let mask = mask.map(|mask| mask.expand([batch, heads, len, keys]));
+    if !B::ad_enabled(&query.device()) {
         let options = AttentionModuleOptions {
-            // A mask says all there is to say, and from a single token nothing is hidden.
-            is_causal: mask.is_none() && len > 1,
+            // A mask says all there is to say.
+            is_causal: mask.is_none(),
             ..Default::default()
         };
         return module::attention(query, key, value, mask, None, options);
     }
     // burn's divides a tensor by a tensor, and keeps more for that backward than the softmax.
-    let keys = key.dims()[2];
     let hidden = mask.unwrap_or_else(|| {
-        let before = (keys - len) as i64;
-        Tensor::<B, 2, Bool>::tril_mask([len, keys], before, &query.device()).unsqueeze()
+        Tensor::<B, 2, Bool>::tril_mask([len, keys], 0, &query.device()).unsqueeze()
     });
     let scores = query.matmul(key.swap_dims(2, 3)) / (width as f64).sqrt();
     let scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
     softmax(scores).matmul(value)
 }
 
+/// Rotary positions (Su et al. 2021): turns the two halves of every head by its position's angles.
+///
+/// # Shapes
+///
+/// - x: `[batch, heads, len, width]`, and so the output
+/// - cos, sin: `[batch or 1, 1, len, width / 2]`
+pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4>) -> Tensor<B, 4> {
+    let [x, cos, sin] = [x, cos.clone(), sin.clone()].map(|x| x.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(B::rotate(x, cos, sin, false)))
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::Window;
     use burn::backend::{Autodiff, Flex};
     use burn::tensor::{DType, TensorData};
 
@@ -75,7 +102,10 @@ mod tests {
             let run = |ours: bool| {
                 let (q, k, v) = (query.clone(), key.clone(), value.clone());
                 let output = match ours {
-                    true => attention(q, k, v, None),
+                    true => {
+                        let window = Window::causal(keys - 5);
+                        attention(q, k, v, &Sight::new(window, [5, keys], &Default::default()))
+                    }
                     false => {
                         let options = AttentionModuleOptions {
                             is_causal: true,

@@ -4,8 +4,10 @@
 //! implementation is held against. [`Autodiff`](burn::backend::Autodiff) has hand-written
 //! backwards, so a plain backend needs an empty `impl` and nothing else.
 
+use crate::Window;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
+mod attention;
 mod autodiff;
 #[cfg(feature = "cubecl")]
 mod cube;
@@ -14,6 +16,8 @@ mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod reference;
+
+pub(crate) use attention::to_query_heads;
 
 /// Scale, shift and groups of a [grouped norm](Backend::grouped_norm).
 #[derive(Debug, Clone)]
@@ -35,6 +39,17 @@ pub struct NormGrads<T> {
     pub input: T,
     /// Gradients to weight and bias, `[size]`, when they were asked for.
     pub params: Option<(T, T)>,
+}
+
+/// Gradients of [attention](Backend::windowed_attention), in the shapes of its inputs.
+#[derive(Debug, Clone)]
+pub struct AttentionGrads<T> {
+    /// To the queries.
+    pub query: T,
+    /// To the keys.
+    pub key: T,
+    /// To the values.
+    pub value: T,
 }
 
 /// What a gate does with its input before it is multiplied with the value.
@@ -118,6 +133,76 @@ pub trait Backend: bone::Backend {
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         reference::softmax_last_backward::<Self>(output, grad)
+    }
+
+    /// Whether [`windowed_attention`](Backend::windowed_attention) of this backend is one operation that needs no
+    /// mask.
+    fn attends_by_window() -> bool {
+        false
+    }
+
+    /// `softmax(query · keyᵀ / √width) · value`, where a query sees the keys that `window` says.
+    ///
+    /// # Shapes
+    ///
+    /// - `query`: `[batch, heads, len, width]`, and so the output
+    /// - `key`, `value`: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
+    fn windowed_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        window: &Window,
+    ) -> FloatTensor<Self> {
+        attention::forward::<Self>([query, key, value], window)
+    }
+
+    /// The backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
+    /// `value` for an output gradient `grad` `[batch, heads, len, width]`. Nothing is kept from the
+    /// forward but its inputs.
+    fn windowed_attention_backward(
+        inputs: [FloatTensor<Self>; 3],
+        grad: FloatTensor<Self>,
+        window: &Window,
+    ) -> AttentionGrads<FloatTensor<Self>> {
+        attention::backward::<Self>(inputs, grad, window)
+    }
+
+    /// Turns the two halves of every head by the angles of its position, those of `cos` and `sin`;
+    /// back, with `back`.
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[batch, heads, len, width]`, and so the output
+    /// - `cos`, `sin`: `[batch or 1, 1, len, width / 2]`
+    fn rotate(
+        input: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        back: bool,
+    ) -> FloatTensor<Self> {
+        reference::rotate::<Self>(input, cos, sin, back)
+    }
+
+    /// `x / √(mean(x²) + ε) · w` of every row of `input` `[n, size]`, with `weight` `[size]`.
+    fn rms_norm(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        reference::rms_norm::<Self>(input, weight, epsilon)
+    }
+
+    /// The backward of [`rms_norm`](Backend::rms_norm) for an output gradient `grad` `[n, size]`:
+    /// the gradient to the input, and with `wants_weight` that to the weight. Nothing is kept from
+    /// the forward but its inputs.
+    fn rms_norm_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        epsilon: f64,
+        wants_weight: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
+        reference::rms_norm_backward::<Self>(input, weight, grad, epsilon, wants_weight)
     }
 
     /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.

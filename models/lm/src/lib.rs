@@ -15,8 +15,9 @@ mod norm;
 pub mod sampling;
 pub mod tokenizer;
 mod weights;
+mod window;
 
-pub use attention::{attention, softmax};
+pub use attention::{attention, rotate, softmax};
 pub use backend::Backend;
 pub use backend::Gate;
 pub use bone::weights::named_weights;
@@ -26,3 +27,4 @@ pub use gate::{gated, tanh};
 pub use loss::cross_entropy;
 pub use norm::{LayerNorm, RmsNorm, layer_norm};
 pub use weights::compute_dtype;
+pub use window::{Sight, Window};

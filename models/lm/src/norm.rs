@@ -20,10 +20,13 @@ impl<B: Backend> RmsNorm<B> {
     ///
     /// - hidden: `[..., hidden_size]`, and so the output
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
+        let shape = hidden.dims();
+        let size = shape[D - 1];
         let weight = self.weight.val().cast(hidden.dtype());
-        let mean = hidden.clone().square().mean_dim(D - 1);
-        // Not `recip`: burn-ndarray's has 12 bits.
-        hidden * mean.add_scalar(self.epsilon).powf_scalar(-0.5) * weight.unsqueeze()
+        let rows = hidden.reshape([shape[..D - 1].iter().product(), size]);
+        let rows = rows.into_primitive().tensor();
+        let output = B::rms_norm(rows, weight.into_primitive().tensor(), self.epsilon);
+        Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(output)).reshape(shape)
     }
 }
 

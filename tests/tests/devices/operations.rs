@@ -2,7 +2,7 @@
 
 use super::{CPU, on_trial};
 use bone::{AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
-use bone_lm::{Gate, attention, cross_entropy, gated, layer_norm, tanh};
+use bone_lm::{Gate, Sight, attention, cross_entropy, gated, layer_norm, tanh};
 use bone_rwkv6::{Form, TokenMix, Wkv6, wkv6};
 use bone_train::device::{OnDevice, on_device};
 use bone_train::models::ModelBackend;
@@ -170,7 +170,7 @@ fn attended<B: ModelBackend>(device: &B::Device, found: &mut Named) {
     let heads = |frequency| wave::<B, 4>([2, 3, 17, 8], frequency, device);
     let inputs = [heads(0.3), heads(0.5), heads(0.8)];
     let [query, key, value] = inputs.clone();
-    let output = attention(query * 4.0, key, value, None);
+    let output = attention(query * 4.0, key, value, &Sight::causal(17, device));
     found.push(("attention", values(output.clone())));
     let grads = output.powi_scalar(3).sum().backward();
     for tensor in &inputs {

@@ -4,7 +4,7 @@ use super::session::{Session, SessionArgs, TRAINED, Work};
 use super::stops::stop_tokens;
 use super::talk::{Said, Talk};
 use super::{CommandError, say};
-use crate::data::{Message, Role, Template};
+use crate::data::{Message, RenderError, Role, Template};
 use crate::report::printable;
 use bone_lm::generate::BatchConfig;
 use bone_lm::sampling::SamplingConfig;
@@ -126,13 +126,21 @@ impl Work for Conversation<'_> {
             line!("template {}; {HELP}", self.template);
         }
         let mut messages = self.start();
-        let mut lines = stdin().lock().lines();
+        let mut input = stdin().lock();
+        let mut line = Vec::new();
         loop {
             if is_terminal {
                 say("\n> ");
             }
-            let Some(said) = lines.next() else { break };
-            let said = said.map_err(CommandError::io("the input".as_ref()))?;
+            line.clear();
+            let read = input.read_until(b'\n', &mut line);
+            if read.map_err(CommandError::io("the input".as_ref()))? == 0 {
+                break;
+            }
+            let Ok(said) = std::str::from_utf8(&line) else {
+                line!("that was not UTF-8; say it again");
+                continue;
+            };
             match said.trim() {
                 "" => continue,
                 "/exit" => break,
@@ -146,12 +154,22 @@ impl Work for Conversation<'_> {
                 }
                 _ => messages.push(Message {
                     role: Role::User,
-                    content: said,
+                    content: said.trim_end_matches(['\n', '\r']).to_owned(),
                 }),
             }
-            let pieces = match self.template.prompt(&messages) {
+            let mut pieces = self.template.prompt(&messages);
+            if let Err(RenderError::SingleTurn { .. }) = &pieces {
+                let said = messages.pop();
+                messages = self.start();
+                messages.extend(said);
+                pieces = self.template.prompt(&messages);
+                if is_terminal && pieces.is_ok() {
+                    line!("(begun anew: {} is for one question)", self.template);
+                }
+            }
+            let pieces = match pieces {
                 Ok(pieces) => pieces,
-                // A template of single turns: what was said before stays.
+                // What was said before stays.
                 Err(error) => {
                     messages.pop();
                     line!("{}; /new begins anew", printable(&error.to_string()));

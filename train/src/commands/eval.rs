@@ -5,13 +5,14 @@ use super::session::{Session, SessionArgs, TRAINED, Work};
 use super::stops::stop_tokens;
 use super::talk::{Answered, Said, Talk};
 use crate::data::{FieldMap, Selection, Template};
+use crate::eval::fingerprint;
 use crate::eval::grade::{Benchmark, extract, same};
 use crate::eval::{Answer, Ended, Question, Questions, Results, Settings, Shots, Unfinished};
 use bone_lm::generate::{self, BatchConfig};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::tokenizer::Piece;
 use bone_lm::{Backend, CausalLm};
-use progress::Progress;
+use progress::{Amount, Progress};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -99,10 +100,7 @@ pub fn run(command: &EvalCommand) -> Result<(), CommandError> {
 
 fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandError> {
     if args.out.exists() && !args.overwrite {
-        return Err(CommandError::Path {
-            path: args.out.clone(),
-            reason: "is there already; name another --out, or --overwrite to replace it".into(),
-        });
+        return Err(is_there(&args.out));
     }
     let results = score(benchmark, args)?;
     let Results { summary, .. } = &results;
@@ -123,15 +121,24 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
         100.0 * summary.all.standard_error
     );
     line!(
-        "{} without an answer, {} cut off, {} with a near tie; {} tokens in {:.1} s",
+        "{} without an answer, {} cut off, {} too long to ask, {} with a near tie; {} tokens in \
+         {:.1} s",
         summary.without_answer,
         summary.cut_off,
+        summary.not_asked,
         summary.near_ties,
         summary.tokens,
         summary.seconds
     );
     line!("results: {}", args.out.display());
     Ok(())
+}
+
+fn is_there(out: &std::path::Path) -> CommandError {
+    CommandError::Path {
+        path: out.to_owned(),
+        reason: "is there already; name another --out, or --overwrite to replace it".into(),
+    }
 }
 
 /// How a question becomes what the model reads.
@@ -191,13 +198,23 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
     let Questions(questions) = Questions::read(benchmark, &args.data, args.field_map.as_ref())?;
     let session = Session::open(&args.session)?;
     let asking = Asking::of(benchmark, args, &session)?;
+    let tokenizer = session.tokenizer.as_ref();
+    // Before anything is written: a template may refuse a question.
+    let pieces = questions.iter().map(|question| asking.pieces(question));
+    let prompts = pieces
+        .map(|pieces| session.encode(&pieces?))
+        .collect::<Result<Vec<_>, _>>()?;
+    fit(&prompts, session.info.positions)?;
+    let asked = questions.iter().zip(prompts.iter().map(Vec::as_slice));
     let settings = Settings {
         bone: env!("CARGO_PKG_VERSION").to_owned(),
         task: benchmark,
         model: args.session.model.clone(),
         adapter: args.session.adapter.clone(),
+        weights: session.fingerprint()?,
         data: args.data.to_string(),
         questions: questions.len(),
+        prompts: fingerprint::of_prompts(asked),
         template: match &asking {
             Asking::Template(template) => Some(template.to_string()),
             Asking::Shots(_) => None,
@@ -209,11 +226,10 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         dtype: session.dtype.clone(),
         batch_size: args.batch_size as usize,
     };
-    // Before anything is written: a template may refuse a question.
-    let pieces = questions.iter().map(|question| asking.pieces(question));
-    let prompts = pieces
-        .map(|pieces| session.encode(&pieces?))
-        .collect::<Result<Vec<_>, _>>()?;
+    match &asking {
+        Asking::Template(template) => eprintln!("template: {template}"),
+        Asking::Shots(_) => eprintln!("template: none, {} examples", settings.shots),
+    }
     let mut kept = Unfinished::open(&args.out, settings)?;
     let answered: std::collections::BTreeSet<_> =
         kept.answers().iter().map(|answer| answer.index).collect();
@@ -222,7 +238,6 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         .zip(prompts)
         .filter(|(question, _)| !answered.contains(&question.index))
         .unzip();
-    let tokenizer = session.tokenizer.as_ref();
     let stops = asking.stops();
     let config = BatchConfig {
         batch_size: args.batch_size as usize,
@@ -232,7 +247,17 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         stop: stop_tokens(tokenizer, &stops)?,
         near_tie: Some(NEAR_TIE),
     };
-    let mut progress = Progress::new(questions.len(), answered.len());
+    let right = kept
+        .answers()
+        .iter()
+        .filter(|answer| answer.correct)
+        .count();
+    let mut progress = Progress::new(Amount {
+        all: questions.len(),
+        before: answered.len(),
+        right,
+        at_once: args.batch_size as usize,
+    });
     if !left.is_empty() {
         session.with(Asked {
             prompts: &prompts,
@@ -250,6 +275,39 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
     }
     progress.finish();
     Ok(kept.finish(&args.out, started.elapsed().as_secs_f64())?)
+}
+
+/// Says which questions cannot be asked.
+///
+/// # Errors
+///
+/// All of them.
+fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandError> {
+    let Some(positions) = positions else {
+        return Ok(());
+    };
+    let too_long = prompts.iter().enumerate();
+    let too_long: Vec<_> = too_long.filter(|(_, p)| p.len() >= positions).collect();
+    let Some((first, prompt)) = too_long.first() else {
+        return Ok(());
+    };
+    let what = format!(
+        "{} of {} prompts fill the model's {positions} positions, the first the one of question {} \
+         with {} tokens",
+        too_long.len(),
+        prompts.len(),
+        first + 1,
+        prompt.len()
+    );
+    match too_long.len() == prompts.len() {
+        true => Err(CommandError::Usage(format!(
+            "--data: {what}; ask with fewer --shots, or a shorter --template"
+        ))),
+        false => {
+            eprintln!("warning: {what}; they are not asked, and count as wrong");
+            Ok(())
+        }
+    }
 }
 
 /// Two logits that are nearer than this may change places with the rounding.
@@ -271,7 +329,8 @@ fn graded(benchmark: Benchmark, question: &Question, answered: Answered) -> Answ
         ended: match answered.why {
             generate::Ended::Stop(_) | generate::Ended::Caller => Ended::Stop,
             generate::Ended::MaxNewTokens => Ended::Length,
-            generate::Ended::Positions | generate::Ended::PromptTooLong => Ended::Positions,
+            generate::Ended::Positions => Ended::Positions,
+            generate::Ended::PromptTooLong => Ended::PromptTooLong,
         },
         near_tie: answered.near_tie,
         groups: question.groups.clone(),

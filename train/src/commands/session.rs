@@ -6,6 +6,7 @@ use super::precision;
 use crate::config::{AxisWord, DtypeChoice};
 use crate::data::Template;
 use crate::device::{self, Device, Kind, OnDevice};
+use crate::eval::fingerprint;
 use crate::memory::check_weights;
 use crate::models::{self, ModelBackend, ModelInfo, ModelSource, WithModel, with_model};
 use crate::prompt::Prompt;
@@ -68,6 +69,8 @@ pub(super) struct Session {
     source: ModelSource,
     /// Taken when the weights are loaded, once.
     adapter: Cell<Option<(Scan, PathBuf)>>,
+    /// Where the weights are.
+    files: Vec<PathBuf>,
     trained: Option<Prompt>,
 }
 
@@ -106,6 +109,11 @@ impl Session {
                 random: None,
             },
             adapter: Cell::new(adapter),
+            files: [Some(&args.model), args.adapter.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
             trained,
         })
     }
@@ -131,6 +139,22 @@ impl Session {
     /// The template of the training run, if it is known.
     pub(super) fn trained_template(&self) -> Option<Template> {
         self.trained.as_ref()?.template.clone()
+    }
+
+    /// What tells the weights apart from others in the same place.
+    ///
+    /// # Errors
+    ///
+    /// Their files cannot be read.
+    pub(super) fn fingerprint(&self) -> Result<String, CommandError> {
+        let of = |path: &PathBuf| {
+            // A run's folder has the adapter in one of its own.
+            let own = path.join(adapter::ADAPTER);
+            let path = if own.is_dir() { &own } else { path };
+            fingerprint::of_files(path).map_err(CommandError::io(path))
+        };
+        let parts: Result<Vec<_>, _> = self.files.iter().map(of).collect();
+        Ok(parts?.join(" "))
     }
 
     /// The tokens of a prompt.

@@ -10,7 +10,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Role {
-    /// What holds for the whole conversation: `system`.
+    /// What holds for the whole conversation: `system`, and `developer` as OpenAI has it.
     System,
     /// Who asks: `user`, and `human` as ShareGPT has it.
     User,
@@ -23,7 +23,7 @@ pub enum Role {
 /// A name of no role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "unknown role '{0}': there are system, user (or human), assistant (or gpt, bot, model, \
+    "unknown role '{0}': there are system (or developer), user (or human), assistant (or gpt, bot, model, \
      chatgpt) and tool"
 )]
 pub struct UnknownRole(pub String);
@@ -35,6 +35,25 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+}
+
+/// Which of the assistant's messages are learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Learnt<'a> {
+    /// None: they are a prompt's.
+    None,
+    /// All but those in these places.
+    AllBut(&'a [usize]),
+}
+
+impl Learnt<'_> {
+    /// Whether the message in this place is.
+    pub(super) fn has(self, index: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::AllBut(places) => !places.contains(&index),
+        }
+    }
 }
 
 /// What a row holds.
@@ -50,9 +69,38 @@ pub enum Content {
         response: String,
     },
     /// Turns of a conversation.
-    Chat(Vec<Message>),
+    Chat {
+        /// What is said.
+        messages: Vec<Message>,
+        /// Places of messages of the assistant that are only read, not learnt; those of others
+        /// never are.
+        only_read: Vec<usize>,
+    },
     /// A text, all of it to learn.
     Text(String),
+}
+
+impl Content {
+    /// A conversation of which all that the assistant says is learnt.
+    pub fn chat(messages: Vec<Message>) -> Self {
+        Self::Chat {
+            messages,
+            only_read: Vec::new(),
+        }
+    }
+
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Single {
+                instruction,
+                input,
+                response,
+            } => instruction.len() + input.len() + response.len(),
+            Self::Chat { messages, .. } => messages.iter().map(|said| said.content.len()).sum(),
+            Self::Text(text) => text.len(),
+        }
+    }
 }
 
 impl Role {
@@ -78,7 +126,7 @@ impl FromStr for Role {
 
     fn from_str(name: &str) -> Result<Self, UnknownRole> {
         match name {
-            "system" => Ok(Self::System),
+            "system" | "developer" => Ok(Self::System),
             "user" | "human" => Ok(Self::User),
             "assistant" | "gpt" | "bot" | "model" | "chatgpt" => Ok(Self::Assistant),
             "tool" => Ok(Self::Tool),
@@ -119,6 +167,7 @@ mod tests {
     fn roles_have_one_name_and_are_read_by_several() {
         let names = [
             ("system", Role::System),
+            ("developer", Role::System),
             ("user", Role::User),
             ("human", Role::User),
             ("assistant", Role::Assistant),

@@ -101,9 +101,12 @@ impl fmt::Display for Packing {
             row_len,
         } = self;
         let full = 100.0 * *tokens as f64 / (rows * row_len).max(1) as f64;
+        let s = |count: &usize| if *count == 1 { "" } else { "s" };
         write!(
             f,
-            "packed: {samples} samples in {rows} rows of up to {row_len} tokens, {full:.1} % full"
+            "packed: {samples} sample{} in {rows} row{} of up to {row_len} tokens, {full:.1} % full",
+            s(samples),
+            s(rows)
         )
     }
 }
@@ -120,6 +123,17 @@ pub enum OrderError {
     /// No samples.
     #[error("there are no samples to train on")]
     NoSamples,
+    /// Samples that are taken so seldom that the epoch has none.
+    #[error(
+        "there are no samples to train on: of {samples}, the weights ({}) take none an epoch; \
+         raise them, or leave them out", .weights.join(", ")
+    )]
+    Seldom {
+        /// How many samples there are.
+        samples: usize,
+        /// The weights of those that are.
+        weights: Vec<String>,
+    },
     /// A cursor from other data or other settings.
     #[error(
         "step {step} lies beyond an epoch of {steps} steps: \
@@ -131,6 +145,18 @@ pub enum OrderError {
         /// Steps of an epoch.
         steps: u64,
     },
+}
+
+/// Why pools give no step.
+fn nothing(pools: &[Pool]) -> OrderError {
+    let there = || pools.iter().filter(|pool| !pool.samples.is_empty());
+    match there().count() {
+        0 => OrderError::NoSamples,
+        _ => OrderError::Seldom {
+            samples: there().map(|pool| pool.samples.len()).sum(),
+            weights: there().map(|pool| pool.weight.to_string()).collect(),
+        },
+    }
 }
 
 /// The endless sequence of steps, epoch after epoch.
@@ -186,7 +212,7 @@ impl Batches {
         let pools: Arc<[Pool]> = pools.into();
         let plan = Plan::new(&samples, &pools, step_rows, config, 0);
         if plan.steps() == 0 {
-            return Err(OrderError::NoSamples);
+            return Err(nothing(&pools));
         }
         Ok(Self {
             samples,

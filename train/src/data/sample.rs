@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bone_lm::tokenizer::{Encoded, Tokenizer, encode_pieces};
+use thiserror::Error;
 
 use super::conversation::Content;
 use super::rows::Row;
@@ -163,7 +164,7 @@ impl Tokenized {
 pub struct Dropped {
     /// Rows whose prompt alone fills `max_seq_len`.
     pub prompt_too_long: usize,
-    /// Rows with nothing to train: an empty completion under a tokenizer that has no
+    /// Rows with nothing to train: an empty answer under a tokenizer that has no
     /// end-of-sequence token, a conversation in which nobody answers.
     pub empty: usize,
     /// Rows that were kept without their end, which is beyond `max_seq_len`.
@@ -191,13 +192,53 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} dropped ({} with a prompt that fills max_seq_len, {} with an empty response), \
+            "{} dropped ({} with a prompt that fills max_seq_len, {} with nothing to train), \
              {} truncated",
             self.rows(),
             self.prompt_too_long,
             self.empty,
             self.truncated
         )
+    }
+}
+
+/// Why a row gives no sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    /// The template or the tokenizer refuses it, or the model cannot take it.
+    #[error("{0}")]
+    Row(String),
+    /// The template met a limit at it, and is not tried again.
+    #[error("{0}; it is not tried again on other rows")]
+    Limit(String),
+    /// The template met a limit before.
+    #[error("{0}")]
+    NotTried(String),
+}
+
+impl From<String> for Refused {
+    fn from(what: String) -> Self {
+        Self::Row(what)
+    }
+}
+
+/// Whether the template itself writes the end token that is added behind an answer.
+fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), String> {
+    let (suffix, Some(end)) = (template.suffix(), tokenizer.eos().first()) else {
+        return Ok(());
+    };
+    if suffix.is_empty() {
+        return Ok(());
+    }
+    let ids = tokenizer
+        .encode(suffix)
+        .map_err(|error| error.to_string())?;
+    match ids.contains(end) {
+        false => Ok(()),
+        true => Err(format!(
+            "the template '{template}' writes token {end}, which ends a sequence, after \
+             {{response}}, where it is added anyway: take it out of the template"
+        )),
     }
 }
 
@@ -215,16 +256,23 @@ pub fn tokenize(
     template: &Template,
     tokenizer: &dyn Tokenizer,
     limits: Limits,
-) -> Result<Tokenized, String> {
+) -> Result<Tokenized, Refused> {
     let pieces = match template.pieces(&row.content) {
         Ok(pieces) => pieces,
         Err(RenderError::NoAnswer) => return Ok(Tokenized::Empty { len: 0 }),
-        Err(error) => return Err(error.to_string()),
+        Err(error @ RenderError::Limit { .. }) => return Err(Refused::Limit(error.to_string())),
+        Err(error @ RenderError::NotTried { .. }) => {
+            return Err(Refused::NotTried(error.to_string()));
+        }
+        Err(error) => return Err(Refused::Row(error.to_string())),
     };
+    if !matches!(row.content, Content::Text(_)) {
+        check_end(template, tokenizer)?;
+    }
     let Encoded { ids, trained } =
         encode_pieces(tokenizer, &pieces).map_err(|error| error.to_string())?;
     if let Some(what) = limits.beyond_vocab(&ids) {
-        return Err(what);
+        return Err(Refused::Row(what));
     }
     let len = ids.len();
     let mut sample = Sample {

@@ -8,8 +8,11 @@ use thiserror::Error;
 
 use super::conversation::{Content, Message, Role};
 use super::field_map::FieldMap;
+use super::source::why_unreadable;
 use crate::suggest::nearest;
+use chat::{CONVERSATIONS, Chat, MESSAGES};
 
+mod chat;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +21,9 @@ mod tests;
 pub enum Schema {
     /// A question and its answer, in fields of these names.
     Fields(FieldMap),
-    /// `messages`: a list of `{"role", "content"}`.
+    /// `messages`: a list of `{"role", "content"}`, or of `{"from", "value"}`.
     Messages,
-    /// ShareGPT's `conversations`: a list of `{"from", "value"}`, with a `system` beside it or not.
+    /// ShareGPT's `conversations`: a list of either, with a `system` beside it or not.
     Conversations,
     /// `text`: all of it is learnt.
     Text,
@@ -32,6 +35,17 @@ pub enum FieldProblem {
     /// A field that the schema needs.
     #[error("field '{0}' is missing")]
     Missing(String),
+    /// A list of turns, or a field of one: no field map names these.
+    #[error("field '{0}' is missing")]
+    MissingInChat(String),
+    /// A field whose value could not be had from its file.
+    #[error("field '{field}' {what}")]
+    Unreadable {
+        /// Its name, with the places of lists.
+        field: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A field that holds something else.
     #[error("field '{field}' is {found}, not {wanted}")]
     WrongType {
@@ -52,7 +66,16 @@ pub enum FieldProblem {
     },
     /// A conversation in which nothing is said.
     #[error("field '{0}' is an empty list")]
-    NoTurns(&'static str),
+    NoTurns(String),
+    /// A turn that calls tools.
+    #[error(
+        "field '{0}' has calls of tools, which would be lost: write them into the turn's text as \
+         the model should, or leave the row out"
+    )]
+    Calls(String),
+    /// A turn that is to be trained by a share.
+    #[error("field '{0}' must be 1, for a turn that is trained, or 0, for one that is only read")]
+    Weight(String),
 }
 
 /// The schemas that are recognised, under the names they have on the command line.
@@ -116,6 +139,9 @@ impl Schema {
         let mut problems = Vec::new();
         let content = match self {
             Self::Fields(fields) => {
+                if let Some(chat) = asked_and_answered(row, fields, &mut problems) {
+                    return settled(chat.into(), problems);
+                }
                 let instruction = required(row, &fields.instruction, &mut problems);
                 let input = match &fields.input {
                     Some(name) => optional(row, name, &mut problems),
@@ -127,29 +153,42 @@ impl Schema {
                     response: required(row, &fields.response, &mut problems),
                 }
             }
-            Self::Messages => Content::Chat(turns(row, &MESSAGES, &mut problems)),
+            Self::Messages => Chat::of(row, "messages", &MESSAGES, &mut problems).into(),
             Self::Conversations => {
                 let system = optional(row, "system", &mut problems);
-                let mut messages = turns(row, &CONVERSATIONS, &mut problems);
+                let mut chat = Chat::of(row, "conversations", &CONVERSATIONS, &mut problems);
                 if !system.is_empty() {
-                    let role = Role::System;
-                    messages.insert(
-                        0,
-                        Message {
-                            role,
-                            content: system,
-                        },
-                    );
+                    chat = Chat::saying(Message::new(Role::System, system)).with(chat);
                 }
-                Content::Chat(messages)
+                chat.into()
             }
             Self::Text => Content::Text(required(row, "text", &mut problems)),
         };
-        match problems.is_empty() {
-            true => Ok(content),
-            false => Err(problems),
-        }
+        settled(content, problems)
     }
+}
+
+fn settled(content: Content, problems: Vec<FieldProblem>) -> Result<Content, Vec<FieldProblem>> {
+    match problems.is_empty() {
+        true => Ok(content),
+        false => Err(problems),
+    }
+}
+
+/// A question and an answer that are lists of messages, as TRL has them: what is in the question
+/// is only read.
+fn asked_and_answered(
+    row: &Map<String, Value>,
+    fields: &FieldMap,
+    problems: &mut Vec<FieldProblem>,
+) -> Option<Chat> {
+    let (asked, answered) = (&fields.instruction, &fields.response);
+    let lists = [asked, answered].map(|name| row.get(name).is_some_and(Value::is_array));
+    if fields.input.is_some() || lists != [true, true] {
+        return None;
+    }
+    let asked = Chat::of(row, asked, &MESSAGES, problems).only_read();
+    Some(asked.with(Chat::of(row, answered, &MESSAGES, problems)))
 }
 
 impl FromStr for Schema {
@@ -169,100 +208,10 @@ impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fields(fields) => fields.fmt(f),
-            Self::Messages => f.write_str("messages (role, content)"),
-            Self::Conversations => f.write_str("conversations (from, value)"),
+            Self::Messages => f.write_str("messages"),
+            Self::Conversations => f.write_str("conversations"),
             Self::Text => f.write_str("text"),
         }
-    }
-}
-
-/// The names that a list of turns has.
-struct Turns {
-    list: &'static str,
-    role: &'static str,
-    content: &'static str,
-}
-
-const MESSAGES: Turns = Turns {
-    list: "messages",
-    role: "role",
-    content: "content",
-};
-
-const CONVERSATIONS: Turns = Turns {
-    list: "conversations",
-    role: "from",
-    content: "value",
-};
-
-fn turns(
-    row: &Map<String, Value>,
-    names: &Turns,
-    problems: &mut Vec<FieldProblem>,
-) -> Vec<Message> {
-    let list = match row.get(names.list) {
-        Some(Value::Array(list)) if list.is_empty() => {
-            problems.push(FieldProblem::NoTurns(names.list));
-            return Vec::new();
-        }
-        Some(Value::Array(list)) => list,
-        Some(other) => {
-            problems.push(wrong(names.list, other, "a list"));
-            return Vec::new();
-        }
-        None => {
-            problems.push(FieldProblem::Missing(names.list.to_owned()));
-            return Vec::new();
-        }
-    };
-    let turn = |(index, turn): (usize, &Value)| {
-        let place = format!("{}[{index}]", names.list);
-        let Value::Object(turn) = turn else {
-            problems.push(wrong(&place, turn, "an object"));
-            return None;
-        };
-        let at = |name: &str| format!("{place}.{name}");
-        let role = match turn.get(names.role) {
-            Some(Value::String(word)) => word.parse::<Role>().map_err(|error| {
-                problems.push(FieldProblem::Role {
-                    field: at(names.role),
-                    reason: error.to_string(),
-                });
-            }),
-            other => {
-                problems.push(absent_or_wrong(&at(names.role), other, "a string"));
-                Err(())
-            }
-        };
-        let content = match turn.get(names.content).map(said) {
-            Some(Some(text)) => Ok(text),
-            _ => {
-                let found = turn.get(names.content);
-                problems.push(absent_or_wrong(&at(names.content), found, "text"));
-                Err(())
-            }
-        };
-        Some(Message {
-            role: role.ok()?,
-            content: content.ok()?,
-        })
-    };
-    list.iter().enumerate().filter_map(turn).collect()
-}
-
-/// The text of a turn: a string, or a list of `{"type": "text", "text"}` as multi-modal data has
-/// it. `None` for anything else.
-fn said(content: &Value) -> Option<String> {
-    match content {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(parts) => parts
-            .iter()
-            .map(|part| match part.get("type").and_then(Value::as_str) {
-                Some("text") => part.get("text").and_then(Value::as_str),
-                _ => None,
-            })
-            .collect(),
-        _ => None,
     }
 }
 
@@ -295,6 +244,12 @@ fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &'static str) -> 
 }
 
 fn wrong(field: &str, found: &Value, wanted: &'static str) -> FieldProblem {
+    if let Some(what) = why_unreadable(found) {
+        return FieldProblem::Unreadable {
+            field: field.to_owned(),
+            what: what.to_owned(),
+        };
+    }
     FieldProblem::WrongType {
         field: field.to_owned(),
         found: kind(found),

@@ -20,6 +20,7 @@ mod problem;
 mod rows;
 mod scan;
 mod select;
+mod unreadable;
 
 pub use bytes::open_bytes;
 pub use error::SourceError;
@@ -27,3 +28,4 @@ pub use format::{Compression, Format, Layout};
 pub use problem::{Place, RowProblem};
 pub use rows::{MAX_ROW_BYTES, Rows};
 pub use select::{Resolved, Selection, SelectionError};
+pub(crate) use unreadable::why_unreadable;

@@ -61,6 +61,9 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The largest weight: the order of an epoch is held in memory, four bytes an occurrence.
+const MAX_WEIGHT: f64 = 100.0;
+
 impl Sources {
     /// Whether any file is of a kind.
     pub fn any(&self, kind: Kind) -> bool {
@@ -84,14 +87,20 @@ impl Source {
     }
 
     /// # Errors
-    /// A weight that is not above 0.
+    /// A weight that is not above 0, or above [`MAX_WEIGHT`].
     pub(crate) fn weighted(selection: Selection, weight: f64) -> Result<Self, String> {
-        match weight > 0.0 && weight.is_finite() {
-            true => Ok(Self { selection, weight }),
-            false => Err(format!(
-                "the weight of {selection} is {weight:?}, but must be above 0; leave the file out instead"
-            )),
-        }
+        let wrong = match weight {
+            weight if weight > 0.0 && weight <= MAX_WEIGHT => {
+                return Ok(Self { selection, weight });
+            }
+            weight if weight > MAX_WEIGHT => {
+                format!("be at most {MAX_WEIGHT}; train for more epochs instead")
+            }
+            _ => "be above 0; leave the file out instead".to_owned(),
+        };
+        Err(format!(
+            "the weight of {selection} is {weight:?}, but must {wrong}"
+        ))
     }
 }
 
@@ -180,9 +189,9 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_is_said() {
-        let error = "a.jsonl@0,b.jsonl[3:2],c.jsonl@-1".parse::<Sources>();
+        let error = "a.jsonl@0,b.jsonl[3:2],c.jsonl@-1,d.jsonl@1e9".parse::<Sources>();
         let error = error.unwrap_err();
-        for part in ["a.jsonl", "b.jsonl", "c.jsonl"] {
+        for part in ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"] {
             assert!(error.contains(part), "{error}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bone_lm::tokenizer::Piece;
 
-use super::conversation::{Content, Message, Role};
+use super::conversation::{Content, Learnt, Message, Role};
 
 mod chat_template;
 mod chatml;
@@ -86,7 +86,9 @@ impl Template {
         }
         let path = Path::new(name_or_path);
         let text = model_files::read(path, MAX_FILE)
-            .and_then(|text| text.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .and_then(|text| {
+                text.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
+            })
             .map_err(|source| TemplateError::Io {
                 path: path.to_owned(),
                 source,
@@ -118,7 +120,7 @@ impl Template {
 
     /// The whole sequence of a row. What the assistant says is trained, every time, with what
     /// ends it; all of a [`Content::Text`] is. Messages after the last of the assistant's teach
-    /// nothing and are left out.
+    /// nothing and are left out; of those before it some may be only read.
     ///
     /// A chat for a template of one question may have what the system says, one question and one
     /// answer; the first comes before the question, a blank line between. For a chat template, a
@@ -139,22 +141,25 @@ impl Template {
                 input,
                 response,
             } => match self {
-                Self::Jinja(chat) => chat.pieces(&[
-                    question(instruction, input),
-                    Message::new(Role::Assistant, response.as_str()),
-                ]),
+                Self::Jinja(chat) => {
+                    let answer = Message::new(Role::Assistant, response.as_str());
+                    chat.pieces(&[question(instruction, input), answer], &[])
+                }
                 _ => {
                     let mut pieces = self.single(instruction, input)?;
                     pieces.extend(self.answer(response));
                     Ok(pieces)
                 }
             },
-            Content::Chat(messages) => {
-                let (before, answer) = split_answer(messages)?;
+            Content::Chat {
+                messages,
+                only_read,
+            } => {
+                let (before, answer) = split_answer(messages, only_read)?;
                 match self {
-                    Self::Jinja(chat) => chat.pieces(&messages[..=before.len()]),
+                    Self::Jinja(chat) => chat.pieces(&messages[..=before.len()], only_read),
                     _ => {
-                        let mut pieces = self.turns(before, true)?;
+                        let mut pieces = self.turns(before, Learnt::AllBut(only_read))?;
                         pieces.extend(self.answer(answer));
                         Ok(pieces)
                     }
@@ -175,7 +180,7 @@ impl Template {
             Some(role @ (Role::System | Role::Assistant)) => Err(RenderError::NoQuestion(role)),
             Some(Role::User | Role::Tool) => match self {
                 Self::Jinja(chat) => chat.prompt(messages),
-                _ => self.turns(messages, false),
+                _ => self.turns(messages, Learnt::None),
             },
         }
     }
@@ -194,11 +199,14 @@ impl Template {
                 Self::Jinja(chat) => chat.prompt(&[question(instruction, input)]),
                 _ => self.single(instruction, input),
             },
-            Content::Chat(messages) => {
-                let (before, _) = split_answer(messages)?;
+            Content::Chat {
+                messages,
+                only_read,
+            } => {
+                let (before, _) = split_answer(messages, only_read)?;
                 match self {
                     Self::Jinja(chat) => chat.prompt(before),
-                    _ => self.turns(before, false),
+                    _ => self.turns(before, Learnt::None),
                 }
             }
         }
@@ -224,11 +232,21 @@ impl Template {
         }
     }
 
+    /// What the template writes behind an answer, by itself.
+    pub(super) fn suffix(&self) -> &str {
+        match self {
+            Self::Custom(custom) => custom.suffix(),
+            _ => "",
+        }
+    }
+
     /// The pieces before the answer to one question, of any template but [`Template::Jinja`].
     fn single(&self, instruction: &str, input: &str) -> Result<Vec<Piece>, RenderError> {
         match self {
             Self::Rwkv => Ok(rwkv::single_prompt(instruction, input)),
-            Self::Llama2Chat | Self::ChatMl => self.turns(&[question(instruction, input)], false),
+            Self::Llama2Chat | Self::ChatMl => {
+                self.turns(&[question(instruction, input)], Learnt::None)
+            }
             _ => Ok(vec![
                 Piece::Bos,
                 Piece::read(self.single_prompt(instruction, input)),
@@ -237,12 +255,12 @@ impl Template {
     }
 
     /// The pieces before the next answer, of any template but [`Template::Jinja`]; answers among
-    /// the messages are trained if `trained` says so.
-    fn turns(&self, messages: &[Message], trained: bool) -> Result<Vec<Piece>, RenderError> {
+    /// the messages are trained if they are learnt.
+    fn turns(&self, messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Piece>, RenderError> {
         match self {
-            Self::Rwkv => rwkv::prompt(messages, trained),
-            Self::Llama2Chat => llama2_chat::prompt(messages, trained),
-            Self::ChatMl => Ok(chatml::prompt(messages, trained)),
+            Self::Rwkv => rwkv::prompt(messages, learnt),
+            Self::Llama2Chat => llama2_chat::prompt(messages, learnt),
+            Self::ChatMl => Ok(chatml::prompt(messages, learnt)),
             _ => self.single(&self.only_question(messages)?, ""),
         }
     }
@@ -258,14 +276,17 @@ impl Template {
     }
 }
 
-/// The messages before the last of the assistant's, and that one's text.
-fn split_answer(messages: &[Message]) -> Result<(&[Message], &str), RenderError> {
+/// The messages before the last of the assistant's that is learnt, and that one's text.
+fn split_answer<'a>(
+    messages: &'a [Message],
+    only_read: &[usize],
+) -> Result<(&'a [Message], &'a str), RenderError> {
     if messages.is_empty() {
         return Err(RenderError::Empty);
     }
     let mut from_end = messages.iter().enumerate().rev();
     from_end
-        .find(|(_, message)| message.role == Role::Assistant)
+        .find(|(at, message)| message.role == Role::Assistant && !only_read.contains(at))
         .map(|(at, message)| (&messages[..at], message.content.as_str()))
         .ok_or(RenderError::NoAnswer)
 }

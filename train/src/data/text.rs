@@ -7,7 +7,7 @@ use bone_lm::tokenizer::{ByteLevel, Tokenizer, TokenizerError, encode_prompt_and
 use thiserror::Error;
 
 use super::sample::{Limits, Sample, chunks};
-use super::source::{self, SourceError};
+use super::source::{self, Selection, SourceError};
 
 /// As UTF-8 has it.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -33,6 +33,15 @@ pub enum TextError {
     Empty {
         /// The file.
         path: PathBuf,
+    },
+    /// Rows of a text, which has none.
+    #[error(
+        "{selection}: a slice counts rows, and this is plain text, which has none: name all of it, \
+         or write it as rows of {{\"text\": …}}"
+    )]
+    Slice {
+        /// The file with the slice.
+        selection: Selection,
     },
     /// The tokenizer refuses the text.
     #[error(transparent)]

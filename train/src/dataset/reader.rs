@@ -1,53 +1,20 @@
 //! Reading file after file into samples.
 
-use super::{DatasetError, Reading, SHOWN_FAILURES, temporary};
+use super::report::counted;
+use super::{DatasetError, FileReport, Reading, SHOWN_FAILURES, temporary};
 use crate::data::{
-    Binidx, Content, Dropped, Kind, Resolved, Row, RowError, RowReader, Sample, Samples,
-    SamplesBuilder, Selection, Tokenized, read_bytes, read_text, tokenize, tokenize_bytes,
-    tokenize_text,
+    Binidx, Content, Dropped, Kind, Refused, Resolved, Row, RowError, RowReader, Sample, Samples,
+    SamplesBuilder, Selection, Source, TextError, Tokenized, read_bytes, read_text, tokenize,
+    tokenize_bytes, tokenize_text,
 };
 use rayon::prelude::*;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Rows that are tokenized at once, by all threads.
+/// Rows that are tokenized at once, by all threads, and the bytes of their texts, but for the last
+/// of them: a tokenizer takes 200 bytes for one.
 const AT_ONCE: usize = 512;
-
-/// What was found in one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileReport {
-    /// The file.
-    pub path: PathBuf,
-    /// Its layout and its fields, or that it is a text.
-    pub what: String,
-    /// Rows that were read.
-    pub rows: u64,
-    /// Whether its rows went through the template.
-    pub templated: bool,
-    /// Rows that were left out or cut.
-    pub dropped: Dropped,
-    /// Tokens of each row, before anything was cut or dropped.
-    pub lengths: Vec<u32>,
-    /// Numbers of its samples.
-    pub samples: Range<u32>,
-    /// Tokens of them that are trained.
-    pub trained: usize,
-}
-
-impl FileReport {
-    /// One line a fact, with the file's name where there are several.
-    pub(super) fn lines(&self, named: bool) -> Vec<String> {
-        let name = match named {
-            true => format!("{}: ", self.path.display()),
-            false => String::new(),
-        };
-        let mut lines = vec![format!("{name}{}", self.what)];
-        if self.templated {
-            lines.push(format!("{name}{}", self.dropped));
-        }
-        lines
-    }
-}
+const BYTES_AT_ONCE: usize = 1 << 20;
 
 /// Reads files into samples.
 pub(super) struct Reader<'a> {
@@ -76,6 +43,38 @@ struct Tally {
     unused_inputs: Option<(usize, u64)>,
     shown: Vec<(u64, String)>,
     total: usize,
+    /// Whether the template met a limit.
+    limited: bool,
+    /// The first row that it was not tried on.
+    not_tried: Option<(u64, String)>,
+}
+
+impl Tally {
+    fn refuse(&mut self, row: u64, what: Refused) {
+        match what {
+            // Rows that began beside the one that met it say no more than that.
+            Refused::Limit(_) if self.limited => return,
+            Refused::Limit(_) => self.limited = true,
+            Refused::NotTried(_) => {
+                self.not_tried.get_or_insert((row, what.to_string()));
+                return;
+            }
+            Refused::Row(_) => {}
+        }
+        self.total += 1;
+        if self.shown.len() < SHOWN_FAILURES {
+            self.shown.push((row, what.to_string()));
+        }
+    }
+
+    /// Rows that could not be tokenized. Where the template met a limit in another file, there is
+    /// only that it was not tried.
+    fn refused(self) -> (Vec<(u64, String)>, usize) {
+        match self.not_tried {
+            Some(first) if self.total == 0 => (vec![first], 1),
+            _ => (self.shown, self.total),
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -98,9 +97,23 @@ impl<'a> Reader<'a> {
         self.builder.len()
     }
 
-    /// Reads the files of a selection; its rows are counted through all of them.
-    pub(super) fn selection(&mut self, selection: &Selection) -> Result<(), DatasetError> {
+    /// Reads the files of a source; its rows are counted through all of them.
+    pub(super) fn source(&mut self, source: &Source) -> Result<(), DatasetError> {
+        let reports = self.reports.len();
+        self.selection(&source.selection)?;
+        for report in &mut self.reports[reports..] {
+            report.weight = source.weight;
+        }
+        Ok(())
+    }
+
+    fn selection(&mut self, selection: &Selection) -> Result<(), DatasetError> {
         let Resolved { files, from, to } = selection.resolve()?;
+        let sliced = from > 0 || to.is_some();
+        if sliced && files.iter().any(|file| Kind::of(file) == Kind::Text) {
+            let selection = selection.clone();
+            return Err(TextError::Slice { selection }.into());
+        }
         let end = to.unwrap_or(u64::MAX);
         let mut before = 0;
         // Of several files some may lie outside the slice.
@@ -119,6 +132,13 @@ impl<'a> Reader<'a> {
                 what: format!("no row is in {selection}: there are {before}"),
             }
             .into());
+        }
+        if let Some(to) = to.filter(|to| *to > before)
+            && let Some(last) = self.reports.last_mut()
+        {
+            let rows = counted(before, "row", "rows");
+            let what = format!("; the slice goes to {to}, and there are only {rows}");
+            last.what.push_str(&what);
         }
         Ok(())
     }
@@ -164,7 +184,8 @@ impl<'a> Reader<'a> {
             self.push(&sample)?;
         }
         let what = format!(
-            "plain text: {chunks} chunks of up to {} tokens, every token trained{not_utf8}",
+            "plain text: {} of up to {} tokens, every token trained{not_utf8}",
+            counted(chunks as u64, "chunk", "chunks"),
             limits.max_seq_len
         );
         let report = FileReport::new(path, what, chunks as u64);
@@ -197,8 +218,9 @@ impl<'a> Reader<'a> {
             report.dropped.truncated += usize::from(len > limits.max_seq_len);
         }
         report.what = format!(
-            "binidx: {} sequences of tokens, every token trained; {}",
-            report.rows, report.dropped
+            "binidx: {} of tokens, every token trained; {}",
+            counted(report.rows, "sequence", "sequences"),
+            report.dropped
         );
         Ok((report, all, None))
     }
@@ -208,9 +230,12 @@ impl<'a> Reader<'a> {
         let mut tally = Tally::default();
         loop {
             let mut some = Vec::with_capacity(AT_ONCE);
+            let mut bytes = 0;
             while some.len() < AT_ONCE
+                && bytes < BYTES_AT_ONCE
                 && let Some(row) = rows.next_row()?
             {
+                bytes += row.content.bytes();
                 some.push(row);
             }
             if some.is_empty() {
@@ -222,9 +247,11 @@ impl<'a> Reader<'a> {
         let mut report = FileReport::new(path, String::new(), rows.rows());
         report.templated = true;
         report.dropped = tally.dropped;
-        report.lengths = tally.lengths;
+        report.lengths = std::mem::take(&mut tally.lengths);
         let path = path.to_owned();
-        let problem = match (rows.finish(), tally.unused_inputs) {
+        let unused_inputs = tally.unused_inputs;
+        let (shown, total) = tally.refused();
+        let problem = match (rows.finish(), unused_inputs) {
             (Err(RowError::Empty { .. }), _) if self.may_be_outside && looked_at > 0 => None,
             (Err(error), _) => Some(error.into()),
             (_, Some((rows, first))) => Some(DatasetError::InputUnused {
@@ -233,13 +260,10 @@ impl<'a> Reader<'a> {
                 first: first + 1,
                 template: self.reading.template.to_string(),
             }),
-            _ if tally.total > 0 => Some(DatasetError::Tokens {
-                path,
-                shown: tally.shown,
-                total: tally.total,
-            }),
+            _ if total > 0 => Some(DatasetError::Tokens { path, shown, total }),
             (Ok(file), None) => {
-                report.what = format!("{} rows of {}, {}", file.rows, file.format, file.schema);
+                let rows = counted(file.rows, "row", "rows");
+                report.what = format!("{rows} of {}, {}", file.format, file.schema);
                 None
             }
         };
@@ -268,12 +292,7 @@ impl<'a> Reader<'a> {
                 tally.unused_inputs = Some((count + 1, first));
             }
             match tokenized {
-                Err(what) => {
-                    tally.total += 1;
-                    if tally.shown.len() < SHOWN_FAILURES {
-                        tally.shown.push((row.index + 1, what));
-                    }
-                }
+                Err(what) => tally.refuse(row.index + 1, what),
                 Ok(tokenized) => {
                     tally.dropped.count(&tokenized);
                     let len = tokenized.len();
@@ -299,40 +318,29 @@ impl<'a> Reader<'a> {
 
     /// All samples, a report for every file, and what was wrong if that was to be passed over.
     pub(super) fn finish(
-        self,
+        mut self,
     ) -> Result<(Samples, Vec<FileReport>, Vec<DatasetError>), DatasetError> {
-        if self.builder.is_empty() && !self.keep_going {
+        if self.builder.is_empty() && self.problems.is_empty() {
             let mut dropped = Dropped::default();
             for report in &self.reports {
                 dropped.prompt_too_long += report.dropped.prompt_too_long;
                 dropped.empty += report.dropped.empty;
                 dropped.truncated += report.dropped.truncated;
             }
-            return Err(DatasetError::NothingLeft {
+            let nothing = DatasetError::NothingLeft {
                 dropped,
                 shortest_prompt: match self.shortest_prompt {
                     usize::MAX => 0,
                     tokens => tokens,
                 },
                 max_seq_len: self.reading.limits.max_seq_len,
-            });
+            };
+            match self.keep_going {
+                true => self.problems.push(nothing),
+                false => return Err(nothing),
+            }
         }
         let samples = self.builder.finish().map_err(temporary)?;
         Ok((samples, self.reports, self.problems))
-    }
-}
-
-impl FileReport {
-    fn new(path: &Path, what: String, rows: u64) -> Self {
-        Self {
-            path: path.to_owned(),
-            what,
-            rows,
-            templated: false,
-            dropped: Dropped::default(),
-            lengths: Vec::new(),
-            samples: 0..0,
-            trained: 0,
-        }
     }
 }

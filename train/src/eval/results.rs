@@ -19,10 +19,14 @@ pub struct Settings {
     pub model: PathBuf,
     /// The adapter's path.
     pub adapter: Option<PathBuf>,
+    /// Of the model's and the adapter's files: [`of_files`](super::fingerprint::of_files).
+    pub weights: String,
     /// The questions' file.
     pub data: String,
     /// How many questions there are.
     pub questions: usize,
+    /// Of what is asked: [`of_prompts`](super::fingerprint::of_prompts).
+    pub prompts: String,
     /// The template's name; `None` with examples instead.
     pub template: Option<String>,
     /// Examples before every question.
@@ -49,6 +53,8 @@ pub enum Ended {
     Length,
     /// The model has no more positions.
     Positions,
+    /// The prompt alone fills the model's positions: nothing was asked.
+    PromptTooLong,
 }
 
 /// What a model answered.
@@ -121,6 +127,8 @@ pub struct Summary {
     pub without_answer: usize,
     /// Answers that ran into `max_new_tokens` or the model's positions.
     pub cut_off: usize,
+    /// Questions that were not asked, because the prompt fills the model's positions.
+    pub not_asked: usize,
     /// Answers with a near tie in them.
     pub near_ties: usize,
     /// Tokens that were written.
@@ -144,7 +152,8 @@ impl Summary {
             all: Part::of(answers.iter()),
             groups: names.into_iter().map(group).collect(),
             without_answer: count(|answer| answer.answer.is_none()),
-            cut_off: count(|answer| answer.ended != Ended::Stop),
+            cut_off: count(|a| matches!(a.ended, Ended::Length | Ended::Positions)),
+            not_asked: count(|answer| answer.ended == Ended::PromptTooLong),
             near_ties: count(|answer| answer.near_tie.is_some()),
             tokens: answers.iter().map(|answer| answer.tokens).sum(),
             seconds,
@@ -176,8 +185,9 @@ pub enum ResultsError {
     },
     /// What is there comes from other settings.
     #[error(
-        "{}: holds answers of an evaluation that was stopped, with other settings ({}); remove it, \
-         or name another --out", .path.display(), .differ.join(", ")
+        "{}: holds answers of an evaluation that was stopped, with other settings ({}); set them \
+         back to go on with it, else remove the file or name another --out",
+        .path.display(), .differ.join(", ")
     )]
     Other {
         /// The file.

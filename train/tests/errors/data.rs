@@ -28,6 +28,18 @@ fn files_that_are_none() {
     let empty = scene.write("empty.txt", " \n");
     let args = ["--template=", "--data", text(&empty)];
     scene.train_fails(&args, FAILURE, &["empty.txt: the file holds no text"]);
+    let prefix = scene.write("corpus.idx", "");
+    data_fails(
+        &scene,
+        &prefix.with_extension(""),
+        &["corpus: there is no such file; write one of ", "corpus.idx"],
+    );
+    let table = scene.write("table.csv", "question,answer\n1+1,2\n");
+    data_fails(
+        &scene,
+        &table,
+        &["table.csv: ", "looks like CSV", "JSON Lines"],
+    );
     let weights = scene.model.join("model.safetensors");
     data_fails(
         &scene,
@@ -96,6 +108,65 @@ fn rows_with_other_fields() {
     scene.train_fails(&args, USAGE, &wanted);
 }
 
+/// A slice counts rows, and a text has none: it is not taken whole instead.
+#[test]
+fn slices_of_a_plain_text() {
+    let scene = Scene::new();
+    let plain = scene.write("plain.txt", "some text\n".repeat(100));
+    let sliced = format!("{}[:2]", text(&plain));
+    let wanted = ["plain.txt[:2]: a slice counts rows", "plain text"];
+    let train = ["--template=", "--data", &sliced];
+    scene.train_fails(&train, FAILURE, &wanted);
+    let model = text(&scene.model);
+    scene.fails(
+        &["data", "check", &sliced, "--model", model],
+        FAILURE,
+        &wanted,
+    );
+    let out = scene.path("out.json");
+    let perplexity = [
+        "eval",
+        "ppl",
+        "--max-seq-len",
+        "64",
+        "--model",
+        model,
+        "--data",
+        &sliced,
+        "--out",
+        text(&out),
+    ];
+    scene.fails(&perplexity, FAILURE, &wanted);
+}
+
+#[test]
+fn weights_that_leave_nothing() {
+    let scene = Scene::new();
+    let data = scene.write("rows.jsonl", row_lines().join("\n"));
+    let seldom = format!("{}@0.001", text(&data));
+    let wanted = ["no samples to train on", "the weights (0.001)"];
+    scene.train_fails(&["--data", &seldom], FAILURE, &wanted);
+}
+
+/// A field map names no field of a turn.
+#[test]
+fn turns_of_a_chat() {
+    let scene = Scene::new();
+    let rows = [
+        r#"{"messages": [{"role": "user"}]}"#,
+        r#"{"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": 1}]}]}"#,
+        r#"{"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}"#,
+    ];
+    let data = scene.write("chat.jsonl", rows.join("\n"));
+    let wanted = [
+        "line 1: field 'messages[0].content' is missing",
+        "line 2: field 'messages[0].tool_calls' has calls of tools",
+        "line 3: field 'messages[0].weight' must be 1",
+    ];
+    let message = data_fails(&scene, &data, &wanted);
+    assert!(!message.contains("--field-map"), "{message}");
+}
+
 #[test]
 fn rows_that_leave_nothing_to_train_or_to_hold_out() {
     let scene = Scene::new();
@@ -129,7 +200,7 @@ fn rows_of_a_broken_file() {
     let data = scene.write("broken.jsonl", file);
     let wanted = [
         "broken.jsonl: 4 problem(s)",
-        "line 41: longer than 32 MiB",
+        "line 41: longer than 4 MiB",
         "line 42: invalid UTF-8",
         "line 43: field 'output' is an array, not a string",
         "line 44: not JSON",
@@ -160,7 +231,12 @@ fn chat_templates_that_do_not_end() {
         scene.train_fails(
             &args,
             FAILURE,
-            &[name, "goes on for too long", "not tried again"],
+            &[
+                name,
+                "goes on for too long",
+                "not tried again",
+                ": 1 row(s) cannot be tokenized",
+            ],
         );
         let question = "{\"question\": \"1+1\", \"answer\": \"#### 2\"}";
         let questions = scene.write("questions.jsonl", question);

@@ -228,6 +228,36 @@ fn weights_say_how_often_the_rows_of_a_file_come() {
 }
 
 #[test]
+fn data_check_says_weights_slices_and_that_nothing_is_left() {
+    let place = Place::new();
+    let model = fixture("llama-tiny");
+    let rows = text(&place.rows);
+    let check = |data: &str, more: &[&str]| {
+        let args = ["data", "check", data, "--model", text(&model)];
+        bone([&args, more].concat())
+    };
+    let data = format!("{rows}[:10]@2,{rows}[30:400]@0.5");
+    let ran = check(&data, &["--samples", "0"]).succeeded();
+    for part in [
+        "10 rows of JSON Lines",
+        "weight 2: 20 samples an epoch",
+        "weight 0.5: 5 samples an epoch",
+        "the slice goes to 400, and there are only 40 rows",
+        "packed: 25 samples in ",
+    ] {
+        assert!(ran.stdout.contains(part), "no {part} in {}", ran.stdout);
+    }
+    let ran = check(rows, &["--max-seq-len", "2"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("dropped 40: "), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("nothing is left to train on"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn conversations_and_texts_train() {
     let place = Place::new();
     let chat = place.path("chat.jsonl");

@@ -1,11 +1,11 @@
 //! Bone on the input axis: the small products of the adapter go straight to where their results
 //! belong, a few rows at a time, so that nothing is transposed, copied or added up afterwards.
 
-use super::gemm::{
-    Matrix, Real, add_product, forwards, matrix, product as matrix_product, product_to,
-};
 use super::weight_like;
 use crate::backend::{BoneGrads, BoneWants};
+use crate::matrix::{
+    Matrix, Real, add_product, forwards, matrix, product as matrix_product, product_to,
+};
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;

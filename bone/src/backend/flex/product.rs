@@ -1,7 +1,7 @@
 //! The product with a weight.
 
-use super::gemm::{Real, forwards, matrix, product};
 use super::{cast, weight_like};
+use crate::matrix::{Real, forwards, matrix, product};
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 

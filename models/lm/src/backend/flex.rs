@@ -1,16 +1,19 @@
 //! On the processor: one pass over memory, rows in parallel.
 
-use super::{Backend, Gate, NormGrads, NormParams, reference};
+use super::{AttentionGrads, Backend, Gate, NormGrads, NormParams, reference};
+use crate::Window;
+use burn::tensor::DType;
 use burn::tensor::ops::{FloatTensor, FloatTensorOps, IntTensor};
-use burn::tensor::{DType, Element};
 use burn_flex::{Flex, FlexTensor};
-use bytemuck::Pod;
 use pulp::{Arch, Simd, WithSimd};
-use std::ops::{Add, AddAssign, Div, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 
+mod attention;
 mod cross_entropy;
 mod gate;
 mod norm;
+mod rms_norm;
+mod rotate;
 mod tanh;
 #[cfg(test)]
 mod tests;
@@ -20,17 +23,13 @@ const ROWS: usize = 16;
 
 /// A number type the operations run in.
 trait Real:
-    Element
-    + Pod
+    bone::matrix::Real
     + PartialOrd
     + Add<Output = Self>
-    + AddAssign
     + Sub<Output = Self>
     + Mul<Output = Self>
     + Div<Output = Self>
 {
-    const ZERO: Self;
-
     fn from_f64(value: f64) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
@@ -41,8 +40,6 @@ trait Real:
 macro_rules! real {
     ($type:ident, $exp:path, $tanh:path) => {
         impl Real for $type {
-            const ZERO: Self = 0.0;
-
             fn from_f64(value: f64) -> Self {
                 value as $type
             }
@@ -114,6 +111,76 @@ fn own(tensor: FlexTensor) -> FlexTensor {
 }
 
 impl Backend for Flex {
+    fn attends_by_window() -> bool {
+        true
+    }
+
+    fn windowed_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        window: &Window,
+    ) -> FloatTensor<Self> {
+        let inputs = [&query, &key, &value];
+        match query.dtype() {
+            DType::F32 => attention::forward::<f32>(inputs, window),
+            DType::F64 => attention::forward::<f64>(inputs, window),
+            _ => super::attention::forward::<Self>([query, key, value], window),
+        }
+    }
+
+    fn windowed_attention_backward(
+        inputs: [FloatTensor<Self>; 3],
+        grad: FloatTensor<Self>,
+        window: &Window,
+    ) -> AttentionGrads<FloatTensor<Self>> {
+        match grad.dtype() {
+            DType::F32 => attention::backward::<f32>(&inputs, &grad, window),
+            DType::F64 => attention::backward::<f64>(&inputs, &grad, window),
+            _ => super::attention::backward::<Self>(inputs, grad, window),
+        }
+    }
+
+    fn rotate(
+        input: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        back: bool,
+    ) -> FloatTensor<Self> {
+        match input.dtype() {
+            DType::F32 => rotate::rotate::<f32>(&input, [&cos, &sin], back),
+            DType::F64 => rotate::rotate::<f64>(&input, [&cos, &sin], back),
+            _ => reference::rotate::<Self>(input, cos, sin, back),
+        }
+    }
+
+    fn rms_norm(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        match input.dtype() {
+            DType::F32 => rms_norm::forward::<f32>(&input, &weight, epsilon),
+            DType::F64 => rms_norm::forward::<f64>(&input, &weight, epsilon),
+            _ => reference::rms_norm::<Self>(input, weight, epsilon),
+        }
+    }
+
+    fn rms_norm_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        epsilon: f64,
+        wants_weight: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
+        let inputs = [&input, &weight, &grad];
+        match input.dtype() {
+            DType::F32 => rms_norm::backward::<f32>(inputs, epsilon, wants_weight),
+            DType::F64 => rms_norm::backward::<f64>(inputs, epsilon, wants_weight),
+            _ => reference::rms_norm_backward::<Self>(input, weight, grad, epsilon, wants_weight),
+        }
+    }
+
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
         match logits.dtype() {
             DType::F32 => cross_entropy::losses::<f32>(&logits, targets),

@@ -1,6 +1,7 @@
 //! The operations in ordinary tensor operations.
 
 use super::{Gate, NormGrads, NormParams};
+use bone::graph::cat;
 use burn::tensor::activation::{log_softmax, relu, sigmoid};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{
@@ -194,4 +195,59 @@ pub(super) fn gated_backward<B: Backend>(
         B::float_reshape(d_gate, shape.clone()),
         B::float_reshape(primitive(grad * gate), shape),
     )
+}
+
+pub(super) fn rotate<B: Backend>(
+    input: FloatTensor<B>,
+    cos: FloatTensor<B>,
+    sin: FloatTensor<B>,
+    back: bool,
+) -> FloatTensor<B> {
+    let [x, cos, sin] = [input, cos, sin].map(tensor::<B, 4>);
+    let sin = if back { sin.neg() } else { sin };
+    let half = x.dims()[3] / 2;
+    let first = x.clone().narrow(3, 0, half);
+    let second = x.narrow(3, half, half);
+    let turned_first = first.clone() * cos.clone() - second.clone() * sin.clone();
+    let turned_second = second * cos + first * sin;
+    primitive(cat(vec![turned_first, turned_second], 3))
+}
+
+pub(super) fn rms_norm<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    epsilon: f64,
+) -> FloatTensor<B> {
+    let x = tensor::<B, 2>(input);
+    let factor = inverse_root_mean_square(&x, epsilon);
+    primitive(x * factor * tensor::<B, 1>(weight).unsqueeze())
+}
+
+/// `1 / √(mean(x²) + ε)` of every row, `[n, 1]`.
+fn inverse_root_mean_square<B: Backend>(x: &Tensor<B, 2>, epsilon: f64) -> Tensor<B, 2> {
+    let mean = x.clone().square().mean_dim(1);
+    // Not `recip`: burn-ndarray's has 12 bits.
+    mean.add_scalar(epsilon).powf_scalar(-0.5)
+}
+
+pub(super) fn rms_norm_backward<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    epsilon: f64,
+    wants_weight: bool,
+) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+    let [x, grad] = [input, grad].map(tensor::<B, 2>);
+    let [n, size] = x.dims();
+    let factor = inverse_root_mean_square(&x, epsilon);
+    let normed = x * factor.clone();
+    let of_weight = wants_weight.then(|| {
+        let sum = (grad.clone() * normed.clone()).sum_dim(0);
+        primitive(sum.reshape([size]))
+    });
+    let grad = grad * tensor::<B, 1>(weight).unsqueeze();
+    let along = (grad.clone() * normed.clone())
+        .mean_dim(1)
+        .expand([n, size]);
+    (primitive((grad - normed * along) * factor), of_weight)
 }

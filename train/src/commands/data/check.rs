@@ -4,7 +4,7 @@ use super::{Opened, ReadingArgs};
 use crate::commands::train::grouped;
 use crate::commands::{CommandError, say};
 use crate::data::{BatchConfig, Batches, Pool, Sample, Samples};
-use crate::dataset::{self, FileReport};
+use crate::dataset::{self, Checked, FileReport};
 use crate::report::printable;
 use bone_lm::tokenizer::{TextStream, Tokenizer};
 use std::io::IsTerminal;
@@ -42,15 +42,19 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CommandError> {
     let opened = Opened::of(&args.reading)?;
     let max_seq_len = args.max_seq_len as usize;
     let reading = opened.reading(max_seq_len);
-    let (samples, reports, mut problems) = dataset::check(&args.reading.data, reading)?;
+    let Checked {
+        samples,
+        pools,
+        reports,
+        mut problems,
+    } = dataset::check(&args.reading.data, reading)?;
     line!("tokenizer: {}", opened.tokenizer_reason);
     line!("template: {}", opened.template);
     for report in &reports {
         describe(report, &samples);
     }
-    let samples = Arc::new(samples);
     if !samples.is_empty() {
-        packed(&samples, max_seq_len)?;
+        packed(&samples, pools, max_seq_len)?;
         let colour = match args.color {
             Color::Auto => std::io::stdout().is_terminal(),
             Color::Always => true,
@@ -75,11 +79,22 @@ fn describe(report: &FileReport, samples: &Samples) {
     }
     let dropped = report.dropped;
     line!(
-        "  {} good rows: {} samples, {} row(s) of them truncated",
+        "  {} good {}: {} {}, {} truncated",
         grouped(report.rows as usize),
+        plural(report.rows as usize, "row"),
         grouped(report.samples.len()),
+        plural(report.samples.len(), "sample"),
         grouped(dropped.truncated)
     );
+    if report.weight != 1.0 {
+        let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
+        let taken = taken.round() as usize;
+        line!(
+            "  weight {times}: {} {} an epoch",
+            grouped(taken),
+            plural(taken, "sample")
+        );
+    }
     line!(
         "  dropped {}: {} with a prompt that fills max_seq_len, {} with nothing to train",
         grouped(dropped.rows()),
@@ -104,6 +119,10 @@ fn describe(report: &FileReport, samples: &Samples) {
     lengths("tokens a sample", &kept);
 }
 
+fn plural(count: usize, one: &str) -> String {
+    format!("{one}{}", if count == 1 { "" } else { "s" })
+}
+
 fn lengths(what: &str, lengths: &[u32]) {
     let mut sorted = lengths.to_vec();
     sorted.sort_unstable();
@@ -122,12 +141,12 @@ fn lengths(what: &str, lengths: &[u32]) {
     );
 }
 
-/// What packing would make of the samples.
-fn packed(samples: &Arc<Samples>, max_seq_len: usize) -> Result<(), CommandError> {
-    let pool = Pool {
-        samples: (0..samples.len() as u32).collect(),
-        weight: 1.0,
-    };
+/// What packing would make of an epoch's samples.
+fn packed(
+    samples: &Arc<Samples>,
+    pools: Vec<Pool>,
+    max_seq_len: usize,
+) -> Result<(), CommandError> {
     let config = BatchConfig {
         batch_size: 1,
         gradient_accumulation: 1,
@@ -137,7 +156,7 @@ fn packed(samples: &Arc<Samples>, max_seq_len: usize) -> Result<(), CommandError
         packing: Some(max_seq_len),
         row_len: 0,
     };
-    let batches = Batches::new(samples.clone(), vec![pool], config)?;
+    let batches = Batches::new(samples.clone(), pools, config)?;
     line!("\nwith --packing: {}", batches.packing());
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::super::CommandError;
 use super::super::session::{Session, SessionArgs, TRAINED, Work};
+use super::progress::{Amount, Progress};
 use crate::commands::train::grouped;
 use crate::data::{FieldMap, Limits, Sample, Schema, Sources};
 use crate::dataset::{self, Reading};
@@ -37,11 +38,30 @@ pub struct PerplexityArgs {
     /// File for the result, as JSON
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Replace a result that is there
+    #[arg(long, requires = "out")]
+    pub overwrite: bool,
+}
+
+/// What made the result.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+struct Settings {
+    bone: &'static str,
+    model: PathBuf,
+    adapter: Option<PathBuf>,
+    weights: String,
+    data: String,
+    /// `None` where no file has rows.
+    template: Option<String>,
+    max_seq_len: u32,
+    device: String,
+    dtype: String,
 }
 
 /// The result.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 struct Perplexity {
+    settings: Settings,
     /// `exp` of the mean loss a token.
     perplexity: f64,
     /// Mean of −ln p over the tokens that count.
@@ -49,19 +69,34 @@ struct Perplexity {
     /// Tokens that count.
     tokens: usize,
     sequences: usize,
-    max_seq_len: u32,
+    /// Rows that lost their end, whose tokens there do not count.
+    truncated: usize,
     /// Of a plain text: bits a byte, which do not depend on the tokenizer.
     #[serde(skip_serializing_if = "Option::is_none")]
     bits_per_byte: Option<f64>,
 }
 
-/// Samples that are read from the store at once.
-const AT_ONCE: usize = 256;
+/// Batches of samples that are read from the store at once.
+const AT_ONCE: usize = 4;
 /// Tokens whose logits there are at once.
 const HEAD_CHUNK: usize = 512;
 
 pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
+    if let Some(out) = args
+        .out
+        .as_ref()
+        .filter(|out| out.exists() && !args.overwrite)
+    {
+        return Err(super::is_there(out));
+    }
     let session = Session::open(&args.session)?;
+    let positions = session.info.positions;
+    if let Some(positions) = positions.filter(|most| args.max_seq_len as usize > *most) {
+        eprintln!(
+            "note: max_seq_len {} is beyond the {positions} positions the model was made for",
+            args.max_seq_len
+        );
+    }
     let template = match (&args.template, session.trained_template()) {
         (Some(name), _) => session.template(name)?,
         (None, Some(_)) => session.template(TRAINED)?,
@@ -81,7 +116,11 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     let (samples, _, reports) = dataset::read(&args.data, reading)?;
     for report in &reports {
         line!("{}: {}", report.path.display(), report.what);
+        if report.templated {
+            line!("{}: {}", report.path.display(), report.dropped);
+        }
     }
+    let templated = reports.iter().any(|report| report.templated);
     let (mut sum, mut tokens) = (0.0, 0);
     let samples_of = |numbers: std::ops::Range<u32>| -> Result<Vec<Sample>, CommandError> {
         let read = numbers.map(|number| samples.read(number));
@@ -89,6 +128,13 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         Ok(read.map_err(dataset::temporary)?)
     };
     let all = samples.len() as u32;
+    let at_once = AT_ONCE * args.batch_size as usize;
+    let mut progress = Progress::new(Amount {
+        all: samples.len(),
+        before: 0,
+        right: 0,
+        at_once: 1,
+    });
     session.with(Losses {
         reading: EvalReading {
             batch_size: args.batch_size as usize,
@@ -97,13 +143,16 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             chunk_ctx: None,
         },
         next: (0..all)
-            .step_by(AT_ONCE)
-            .map(|start| samples_of(start..all.min(start + AT_ONCE as u32))),
-        on: |loss: f64, count: usize| {
+            .step_by(at_once)
+            .map(|start| samples_of(start..all.min(start + at_once as u32))),
+        on: |sequences: usize, loss: f64, count: usize| {
             sum += loss * count as f64;
             tokens += count;
+            let so_far = (sum / tokens.max(1) as f64).exp();
+            progress.step(sequences, &format!("perplexity {so_far:.3}"), "read");
         },
     })?;
+    progress.finish();
     let nats = sum / tokens.max(1) as f64;
     let bytes: Option<u64> = args
         .data
@@ -119,11 +168,22 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         .sum();
     let bits = |bytes: u64| sum / std::f64::consts::LN_2 / bytes.max(1) as f64;
     let result = Perplexity {
+        settings: Settings {
+            bone: env!("CARGO_PKG_VERSION"),
+            model: args.session.model.clone(),
+            adapter: args.session.adapter.clone(),
+            weights: session.fingerprint()?,
+            data: args.data.to_string(),
+            template: templated.then(|| template.to_string()),
+            max_seq_len: args.max_seq_len,
+            device: session.device.name.to_string(),
+            dtype: session.dtype.clone(),
+        },
         perplexity: nats.exp(),
         nats_per_token: nats,
         tokens,
         sequences: samples.len(),
-        max_seq_len: args.max_seq_len,
+        truncated: reports.iter().map(|report| report.dropped.truncated).sum(),
         bits_per_byte: bytes.map(bits),
     };
     line!(
@@ -155,7 +215,7 @@ struct Losses<I, F> {
 impl<I, F> Work for Losses<I, F>
 where
     I: Iterator<Item = Result<Vec<Sample>, CommandError>>,
-    F: FnMut(f64, usize),
+    F: FnMut(usize, f64, usize),
 {
     type Output = ();
 
@@ -165,8 +225,9 @@ where
         device: &B::Device,
     ) -> Result<(), CommandError> {
         for samples in self.next {
-            let (loss, tokens) = mean_loss(model, &samples?, self.reading, device);
-            (self.on)(loss, tokens);
+            let samples = samples?;
+            let (loss, tokens) = mean_loss(model, &samples, self.reading, device);
+            (self.on)(samples.len(), loss, tokens);
         }
         Ok(())
     }

@@ -308,10 +308,12 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
     write(&with_ending(&stem, ".other"), 10, &[vec![1]]);
     fs::rename(with_ending(&stem, ".other.idx"), with_ending(&stem, ".idx")).unwrap();
     assert!(matches!(writer.finish(), Err(BinidxError::Exists(paths)) if paths.len() == 1));
-    let message = Writer::create(&folder.path().join("no/x"), 10)
-        .unwrap_err()
-        .to_string();
-    assert!(message.contains("no/x.bin.partial-"), "{message}");
+    let message = Writer::create(&folder.path().join("file/x"), 10);
+    assert!(message.is_ok(), "a folder is made where there is none");
+    fs::write(folder.path().join("text"), "").unwrap();
+    let message = Writer::create(&folder.path().join("text/x"), 10);
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("/text: "), "{message}");
 }
 
 #[test]

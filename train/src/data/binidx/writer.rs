@@ -47,7 +47,8 @@ pub struct Summary {
 
 impl Writer {
     /// Begins `stem.bin` and `stem.idx` of tokens below `vocab_size`: in two bytes each where that
-    /// is at most 65536, else in four. `stem` may also be the name of either.
+    /// is at most 65536, else in four. `stem` may also be the name of either. The folder is made,
+    /// where there is none.
     ///
     /// # Errors
     /// [`BinidxError`]: one of the files exists or cannot be made; a vocabulary above 2^31.
@@ -62,6 +63,9 @@ impl Writer {
         let (bin, idx) = paths(stem);
         check_free(&[&bin, &idx])?;
         let bin = Unfinished::new(bin);
+        if let Some(folder) = bin.path.parent() {
+            fs::create_dir_all(folder).map_err(BinidxError::io(folder))?;
+        }
         let file = File::create(&bin.partial).map_err(BinidxError::io(&bin.partial))?;
         Ok(Self {
             bin,

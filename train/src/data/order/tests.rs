@@ -66,6 +66,20 @@ fn settings_of_zero_are_all_named() {
 }
 
 #[test]
+fn weights_that_leave_an_epoch_empty_are_named() {
+    let samples: Samples = samples([2, 3, 4]).iter().cloned().collect();
+    let pool = Pool {
+        samples: vec![0, 1, 2],
+        weight: 0.001,
+    };
+    let error = Batches::new(Arc::new(samples), vec![pool], config(1, 1)).unwrap_err();
+    let message = error.to_string();
+    for part in ["no samples to train on", "of 3", "0.001"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
 fn huge_settings_make_one_step() {
     let huge = BatchConfig {
         window: usize::MAX,

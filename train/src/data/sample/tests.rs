@@ -77,7 +77,7 @@ fn every_answer_of_a_conversation_is_trained() {
         content: content.into(),
     };
     let row = Row {
-        content: Content::Chat(vec![
+        content: Content::chat(vec![
             message(Role::User, "a"),
             message(Role::Assistant, "b"),
             message(Role::User, "c"),
@@ -205,7 +205,8 @@ fn ids_beyond_the_vocabulary_are_named() {
         eos: vec![1],
         ..Bytes::default()
     };
-    let error = tokenize(&row("a", "de"), 0, &Template::Plain, &bytes, small).unwrap_err();
+    let error = tokenize(&row("a", "de"), 0, &Template::Plain, &bytes, small);
+    let error = error.unwrap_err().to_string();
     assert!(
         error.contains("2 token id(s)") || error.contains("[100, 101]"),
         "{error}"
@@ -221,6 +222,93 @@ fn what_the_tokenizer_refuses_is_an_error() {
     let tokenized = |text| tokenize(&row(text, "b"), 0, &Template::Plain, &strict, limits(9));
     assert!(tokenized("a!").is_err());
     assert!(tokenized("a").is_ok());
+}
+
+#[test]
+fn a_template_that_writes_the_end_token_itself_is_refused() {
+    // `;` ends a sequence.
+    let ends = Bytes {
+        eos: vec![59],
+        ..Bytes::default()
+    };
+    let tokenized = |template: &str, response: &str| {
+        let template = Template::parse(template, "mine").unwrap();
+        tokenize(&row("a", response), 0, &template, &ends, limits(9))
+    };
+    let error = tokenized("{instruction}{response};", "b").unwrap_err();
+    let error = error.to_string();
+    for part in ["'mine'", "token 59", "{response}", "take it out"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // What the rows have is theirs.
+    assert!(tokenized("{instruction}{response}", "b;").is_ok());
+    assert!(tokenized("{instruction};{response}.", "b").is_ok());
+}
+
+/// Rows are rendered beside each other, so several may begin before one meets the limit.
+#[test]
+fn a_template_without_an_end_is_told_from_one_that_was_not_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loops.jinja");
+    let source = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
+    std::fs::write(&path, source).unwrap();
+    let template = Template::load(path.to_str().unwrap(), None).unwrap();
+    let tokenized = || tokenize(&row("a", "b"), 0, &template, &Bytes::default(), limits(9));
+    let first = tokenized().unwrap_err();
+    assert!(matches!(&first, Refused::Limit(_)), "{first}");
+    assert!(first.to_string().contains("not tried again"), "{first}");
+    assert!(matches!(tokenized(), Err(Refused::NotTried(_))));
+}
+
+#[test]
+fn an_answer_of_weight_0_is_read_and_not_trained() {
+    let chat = |only_read: &[usize]| Row {
+        content: Content::Chat {
+            messages: vec![
+                Message::new(Role::User, "a"),
+                Message::new(Role::Assistant, "b"),
+                Message::new(Role::User, "c"),
+                Message::new(Role::Assistant, "d"),
+            ],
+            only_read: only_read.to_vec(),
+        },
+        index: 0,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turns.jinja");
+    let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }};{% endfor %}\
+                  {% if add_generation_prompt %}[assistant]{% endif %}";
+    std::fs::write(&path, source).unwrap();
+    let jinja = Template::load(path.to_str().unwrap(), None).unwrap();
+    for template in [
+        Template::ChatMl,
+        Template::Rwkv,
+        Template::Llama2Chat,
+        jinja,
+    ] {
+        let trained = |only_read: &[usize]| {
+            let row = chat(only_read);
+            let tokenized = tokenize(&row, 0, &template, &Bytes::default(), limits(200));
+            let text = |sample: &Sample, range: &Range<usize>| {
+                let ids = &sample.tokens[range.clone()];
+                let bytes: Vec<u8> = ids.iter().filter_map(|id| (*id).try_into().ok()).collect();
+                String::from_utf8(bytes)
+                    .unwrap()
+                    .chars()
+                    .find(char::is_ascii_lowercase)
+            };
+            let samples = tokenized.unwrap().samples().to_vec();
+            let trained = samples
+                .iter()
+                .flat_map(|s| s.trained.iter().map(|r| text(s, r)));
+            trained.flatten().collect::<String>()
+        };
+        assert_eq!(trained(&[]), "bd", "{template}");
+        assert_eq!(trained(&[1]), "d", "{template}");
+        // What follows the last answer that is learnt teaches nothing.
+        assert_eq!(trained(&[3]), "b", "{template}");
+        assert_eq!(trained(&[1, 3]), "", "{template}");
+    }
 }
 
 proptest! {

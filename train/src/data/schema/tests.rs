@@ -27,7 +27,7 @@ fn message(role: Role, content: &str) -> Message {
 
 #[test]
 fn conversations_are_recognised_in_either_way_of_writing() {
-    let expected = Content::Chat(vec![
+    let expected = Content::chat(vec![
         message(Role::System, "Be brief."),
         message(Role::User, "2+2?"),
         message(Role::Assistant, "4"),
@@ -49,6 +49,110 @@ fn conversations_are_recognised_in_either_way_of_writing() {
         {"from": "gpt", "value": "4"},
     ]});
     assert_eq!(content(beside), expected);
+}
+
+#[test]
+fn turns_go_by_their_own_names_whatever_the_list_is_called() {
+    let expected = Content::chat(vec![
+        message(Role::System, "Be brief."),
+        message(Role::User, "2+2?"),
+        message(Role::Assistant, "4"),
+    ]);
+    let openai = json!([
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "2+2?"},
+        {"role": "assistant", "content": "4", "tool_calls": null, "function_call": {"name": null}},
+    ]);
+    let sharegpt = json!([
+        {"from": "system", "value": "Be brief."},
+        {"from": "human", "value": "2+2?"},
+        {"from": "gpt", "value": "4"},
+    ]);
+    for turns in [openai, sharegpt] {
+        for list in ["messages", "conversations"] {
+            assert_eq!(content(json!({list: turns})), expected);
+        }
+    }
+}
+
+#[test]
+fn a_turn_with_weight_0_is_only_read() {
+    let turns = |weight: Value| {
+        json!({"conversations": [
+            {"from": "human", "value": "a", "weight": 0},
+            {"from": "gpt", "value": "b", "weight": weight},
+            {"from": "human", "value": "c", "weight": null},
+            {"from": "gpt", "value": "d", "weight": 1.0},
+        ], "system": "s"})
+    };
+    let only_read = |row| match content(row) {
+        Content::Chat { only_read, .. } => only_read,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(only_read(turns(json!(0))), [2]);
+    assert_eq!(only_read(turns(json!(1))), [0; 0]);
+    let problems = Schema::Conversations.content(&object(turns(json!(0.5))));
+    let problem = problems.unwrap_err()[0].to_string();
+    assert!(
+        problem.starts_with("field 'conversations[1].weight' must be 1"),
+        "{problem}"
+    );
+}
+
+/// TRL's conversational prompt and completion.
+#[test]
+fn a_prompt_and_a_completion_may_be_lists_of_messages() {
+    let said = |role: &str, text: &str| json!({"role": role, "content": text});
+    let row = json!({
+        "prompt": [said("user", "a"), said("assistant", "b"), said("user", "c")],
+        "completion": [said("assistant", "d")],
+    });
+    let Content::Chat {
+        messages,
+        only_read,
+    } = content(row)
+    else {
+        panic!("no chat");
+    };
+    assert_eq!(messages.len(), 4);
+    // What is said in a prompt is not learnt.
+    assert_eq!(only_read, [0, 1, 2]);
+    let mixed = object(json!({"prompt": [said("user", "a")], "completion": "b"}));
+    let problems = "prompt".parse::<Schema>().unwrap().content(&mixed);
+    assert_eq!(
+        problems.unwrap_err()[0].to_string(),
+        "field 'prompt' is an array, not a string"
+    );
+}
+
+#[test]
+fn calls_of_tools_are_not_lost_in_silence() {
+    let calls = json!([{"type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    for said in [Value::Null, json!("Let me see.")] {
+        let row = object(json!({"messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": said, "tool_calls": calls},
+        ]}));
+        let problems = Schema::Messages.content(&row).unwrap_err();
+        assert_eq!(
+            problems,
+            [FieldProblem::Calls("messages[1].tool_calls".into())]
+        );
+    }
+}
+
+#[test]
+fn a_field_that_could_not_be_read_is_wrong_only_where_it_is_needed() {
+    let row: Map<String, Value> = object(
+        json!({"question": "q", "answer": "a", "image": {"\u{0}unreadable": "holds bytes"}}),
+    );
+    let schema: Schema = "qa".parse().unwrap();
+    assert!(schema.content(&row).is_ok());
+    let asked = Schema::Fields("instruction=question,response=image".parse().unwrap());
+    assert_eq!(
+        asked.content(&row).unwrap_err()[0].to_string(),
+        "field 'image' holds bytes"
+    );
 }
 
 #[test]
@@ -103,7 +207,7 @@ fn all_that_is_wrong_with_a_conversation_is_said() {
     assert_eq!(problems.len(), 6);
     let empty = object(json!({"conversations": []}));
     let problems = Schema::Conversations.content(&empty).unwrap_err();
-    assert_eq!(problems, [FieldProblem::NoTurns("conversations")]);
+    assert_eq!(problems, [FieldProblem::NoTurns("conversations".into())]);
 }
 
 #[test]

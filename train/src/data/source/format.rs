@@ -124,6 +124,19 @@ const REFUSED: [(&[u8], &str); 12] = [
     ),
 ];
 
+/// What a table of values with something between them is.
+pub(super) const DELIMITED: &str = "its first line is no JSON and looks like CSV: rows are JSON \
+    Lines, a JSON array or Parquet, so convert it to one of them";
+
+/// Whether content that is no JSON begins like CSV: names with commas, semicolons or tabs between.
+pub(super) fn is_delimited(head: &[u8]) -> bool {
+    let line = head
+        .split(|byte| b"\r\n".contains(byte))
+        .next()
+        .unwrap_or(&[]);
+    !line.contains(&b'{') && line.iter().any(|byte| b",;\t".contains(byte))
+}
+
 const UTF_16: &str = "text in UTF-16: convert it to UTF-8, as iconv -f UTF-16 -t UTF-8 does";
 
 /// Why content that begins with `head` is not read as rows, if it is not.

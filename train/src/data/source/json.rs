@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::RowProblem;
+use super::unreadable::without_nan;
 
 /// Where a row begins that may be on several lines of its file.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +17,11 @@ pub(super) struct Start {
 /// The object that `bytes` are.
 pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, Value>, RowProblem> {
     let text = std::str::from_utf8(bytes).map_err(|e| RowProblem::NotUtf8(e.valid_up_to() + 1))?;
-    match serde_json::from_str(text) {
+    let parsed = serde_json::from_str(text).or_else(|error| {
+        let changed = without_nan(text).and_then(|text| serde_json::from_str(&text).ok());
+        changed.ok_or(error)
+    });
+    match parsed {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(RowProblem::NotAnObject(kind(&other))),
         Err(error) => Err(not_json(&error, start)),

@@ -42,7 +42,7 @@ pub enum RowProblem {
     #[error("not an object but {0}")]
     NotAnObject(&'static str),
     /// A row above the limit, which was skipped.
-    #[error("longer than {} MiB, the most a row may have", .limit >> 20)]
+    #[error("longer than {} MiB, the most a row may have: split it, or take out what is not needed", .limit >> 20)]
     TooLong {
         /// The limit in bytes.
         limit: usize,
@@ -56,14 +56,6 @@ pub enum RowProblem {
     /// Something behind an array.
     #[error("there is more behind the array's end: make it one array, or one object a line")]
     BehindArray,
-    /// A value of a table that JSON has no form for.
-    #[error("column '{column}' {what}")]
-    Column {
-        /// Path of the column, with dots.
-        column: String,
-        /// What is wrong with its value.
-        what: String,
-    },
 }
 
 fn in_line(line: Option<u64>) -> String {

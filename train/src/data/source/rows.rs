@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::array::Array;
-use super::format::{BYTE_ORDER_MARK, PARQUET, refusal};
+use super::format::{BYTE_ORDER_MARK, DELIMITED, PARQUET, is_delimited, refusal};
 use super::lines::Lines;
 use super::parquet::Table;
 use super::{Format, Layout, Place, RowProblem, SourceError, bytes};
 
 /// The most bytes a row may have: a line, an element of an array, or what a table's row holds.
 /// A longer one is skipped and is a [`RowProblem::TooLong`].
-pub const MAX_ROW_BYTES: usize = 32 << 20;
+///
+/// A tokenizer may take 200 bytes for one of a text, so this bounds what a row costs.
+pub const MAX_ROW_BYTES: usize = 4 << 20;
 
 /// How much is read at once.
 const BUFFER: usize = 128 << 10;
@@ -37,7 +39,8 @@ type Input = BufReader<Box<dyn Read + Send>>;
 /// Of Parquet, a group becomes an object, a list an array, a map an object, so that a row is what
 /// the same row in a JSON file would be. Text and binary become strings and must be UTF-8; dates,
 /// times and timestamps are strings as ISO 8601 has them, decimals strings of their digits; NaN
-/// and the infinities, which JSON lacks, become null.
+/// and the infinities, which JSON lacks, become null. A value without any such form, bytes that are
+/// no text above all, is an error only where its field is needed.
 pub struct Rows {
     path: PathBuf,
     format: Format,
@@ -90,6 +93,12 @@ impl Rows {
             done: false,
         };
         match rows.advance()? {
+            Some((_, Err(RowProblem::NotJson { .. }))) if is_delimited(&opened.head) => {
+                return Err(SourceError::Unsupported {
+                    path: rows.path,
+                    what: DELIMITED.to_owned(),
+                });
+            }
             Some(item) => rows.first = Some(item),
             None => return Err(SourceError::Empty { path: rows.path }),
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{RenderError, TemplateError};
 use super::jinja::{Fault, FaultKind, Program};
-use crate::data::conversation::{Message, Role};
+use crate::data::conversation::{Learnt, Message, Role};
 
 /// The longest text that a template makes, in bytes, and how much longer that may be for each byte
 /// of the messages.
@@ -68,7 +68,8 @@ impl ChatTemplate {
     /// The text of messages, as `apply_chat_template` of transformers makes it.
     ///
     /// # Errors
-    /// [`RenderError::Refused`] and [`RenderError::Failed`].
+    /// [`RenderError::Refused`], [`RenderError::Failed`], [`RenderError::Limit`] and
+    /// [`RenderError::NotTried`].
     pub fn render(
         &self,
         messages: &[Message],
@@ -104,26 +105,38 @@ impl ChatTemplate {
         let template = self.origin.clone();
         match kind {
             FaultKind::Refused => RenderError::Refused { template, message },
-            FaultKind::Broken | FaultKind::Limit => RenderError::Failed {
+            FaultKind::Broken => RenderError::Failed {
                 template,
                 line,
                 message,
             },
+            FaultKind::Limit => RenderError::Limit {
+                template,
+                line,
+                message,
+            },
+            FaultKind::NotTried => RenderError::NotTried { template, message },
         }
     }
 
     /// The text up to and with the last message, which is the assistant's, every assistant's turn
-    /// trained. The turn is what a message adds to the text that asks for it.
-    pub(super) fn pieces(&self, messages: &[Message]) -> Result<Vec<Piece>, RenderError> {
+    /// trained but for those in the places `only_read`. The turn is what a message adds to the text
+    /// that asks for it.
+    pub(super) fn pieces(
+        &self,
+        messages: &[Message],
+        only_read: &[usize],
+    ) -> Result<Vec<Piece>, RenderError> {
         let whole = self.render(messages, false)?;
         // The last message's turn ends where the whole does.
-        self.turns(messages, &whole, true).map(|(pieces, _)| pieces)
+        self.turns(messages, &whole, Learnt::AllBut(only_read))
+            .map(|(pieces, _)| pieces)
     }
 
     /// The text that asks for an answer, in the pieces that training has.
     pub(super) fn prompt(&self, messages: &[Message]) -> Result<Vec<Piece>, RenderError> {
         let whole = self.render(messages, true)?;
-        match self.turns(messages, &whole, false) {
+        match self.turns(messages, &whole, Learnt::None) {
             Ok((mut pieces, at)) => {
                 pieces.push(Piece::read(&whole[at..]));
                 Ok(pieces)
@@ -139,7 +152,7 @@ impl ChatTemplate {
         &self,
         messages: &[Message],
         whole: &str,
-        trained: bool,
+        learnt: Learnt<'_>,
     ) -> Result<(Vec<Piece>, usize), RenderError> {
         let mut pieces = Vec::new();
         let mut at = 0;
@@ -155,7 +168,7 @@ impl ChatTemplate {
             let asked = self.render(&messages[..index], true)?;
             let answered = match index + 1 == messages.len() {
                 // The whole was rendered so, or ends with a prompt and is longer.
-                true if trained => whole.to_owned(),
+                true if learnt != Learnt::None => whole.to_owned(),
                 _ => self.render(&messages[..=index], false)?,
             };
             if !answered.starts_with(&asked) {
@@ -172,7 +185,7 @@ impl ChatTemplate {
             pieces.push(Piece::read(&whole[at..asked.len()]));
             pieces.push(Piece::Text {
                 text: whole[asked.len()..answered.len()].to_owned(),
-                trained,
+                trained: learnt.has(index),
             });
             at = answered.len();
         }

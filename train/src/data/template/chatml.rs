@@ -7,19 +7,20 @@
 
 use bone_lm::tokenizer::Piece;
 
-use crate::data::conversation::{Message, Role};
+use crate::data::conversation::{Learnt, Message, Role};
 
 /// What ends an answer.
 pub(super) const STOP: &str = "<|im_end|>";
 
-pub(super) fn prompt(messages: &[Message], trained: bool) -> Vec<Piece> {
+pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Vec<Piece> {
     let mut pieces = vec![Piece::Bos];
     let mut text = String::new();
-    for Message { role, content } in messages {
+    for (index, Message { role, content }) in messages.iter().enumerate() {
         text.push_str(&format!("<|im_start|>{role}\n"));
         if *role == Role::Assistant {
             pieces.push(Piece::read(std::mem::take(&mut text)));
             let text = format!("{content}{STOP}");
+            let trained = learnt.has(index);
             pieces.push(Piece::Text { text, trained });
         } else {
             text.push_str(&format!("{content}{STOP}"));

@@ -116,7 +116,25 @@ pub enum RenderError {
         /// What it says.
         message: String,
     },
-    /// A chat template that does what cannot be done, or too much of it.
+    /// A chat template that goes on for too long, or writes too much.
+    #[error("chat template '{template}'{}: {message}", at_line(*.line))]
+    Limit {
+        /// The template's name.
+        template: String,
+        /// Line of the template, from 1.
+        line: Option<u32>,
+        /// What is wrong.
+        message: String,
+    },
+    /// A chat template that met a limit before.
+    #[error("chat template '{template}': {message}")]
+    NotTried {
+        /// The template's name.
+        template: String,
+        /// Why.
+        message: String,
+    },
+    /// A chat template that does what cannot be done.
     #[error("chat template '{template}'{}: {message}", at_line(*.line))]
     Failed {
         /// The template's name.

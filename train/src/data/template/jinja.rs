@@ -9,8 +9,8 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use regex::Regex;
 use std::io;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 mod date;
@@ -40,6 +40,8 @@ pub(crate) enum FaultKind {
     Refused,
     /// It went on for too long, or wrote too much.
     Limit,
+    /// It was not run, for it met a limit before.
+    NotTried,
 }
 
 /// A template's error, and where it is.
@@ -78,7 +80,25 @@ impl Fault {
             ..Self::new(kind, message)
         }
     }
+
+    /// With the expression that it is about: minijinja names no variable that is undefined.
+    fn at(mut self, error: &Error, source: &str) -> Self {
+        let expression = error.range().and_then(|range| source.get(range));
+        if let Some(expression) = expression.filter(|_| self.kind == FaultKind::Broken) {
+            let shown: String = expression.chars().take(SHOWN).collect();
+            let more = if shown.len() < expression.len() {
+                "…"
+            } else {
+                ""
+            };
+            self.message.push_str(&format!(" (in '{shown}{more}')"));
+        }
+        self
+    }
 }
+
+/// A message shows this much of an expression.
+const SHOWN: usize = 60;
 
 /// What marks the error of `raise_exception`.
 const RAISED: &str = "\u{0}raised: ";
@@ -87,6 +107,8 @@ const RAISED: &str = "\u{0}raised: ";
 #[derive(Debug)]
 pub(super) struct Program {
     environment: Environment<'static>,
+    /// As it was parsed.
+    source: Arc<str>,
     /// Whether a rendering has met a limit. None is tried again: with the rows of a dataset, each
     /// its seconds, it would never end.
     given_up: AtomicBool,
@@ -126,11 +148,13 @@ impl Program {
         environment.add_function("strftime_now", |format: &str| {
             date::format(format).map_err(|message| Error::new(ErrorKind::InvalidOperation, message))
         });
+        let source = without_generation(&one_newline(source));
         environment
-            .add_template_owned(NAME, without_generation(&one_newline(source)))
+            .add_template_owned(NAME, source.clone())
             .map_err(|error| Fault::of(&error))?;
         Ok(Self {
             environment,
+            source: source.into(),
             given_up: AtomicBool::new(false),
         })
     }
@@ -142,9 +166,10 @@ impl Program {
         longest: usize,
     ) -> Result<String, Fault> {
         if self.given_up.load(Ordering::Relaxed) {
-            return Err(Fault::new(FaultKind::Limit, NOT_AGAIN));
+            return Err(Fault::new(FaultKind::NotTried, NOT_AGAIN));
         }
         let mut environment = self.environment.clone();
+        let source = Arc::clone(&self.source);
         // What is long to begin with may cost more.
         environment.set_fuel(Some(FUEL + longest as u64));
         let values = Value::from(Serde(names));
@@ -152,7 +177,7 @@ impl Program {
         // A thread of its own can be left behind.
         std::thread::spawn(move || {
             // Nobody listens any more after the time is up.
-            let _ = done.send(render(&environment, values, longest));
+            let _ = done.send(render(&environment, &source, values, longest));
         });
         let text = rendered
             .recv_timeout(TIME)
@@ -168,11 +193,17 @@ impl Program {
     }
 }
 
-const TOO_LONG: &str = "it goes on for too long; does a loop in it end?";
+const TOO_LONG: &str =
+    "it goes on for too long, or makes too much: does a loop in it end, is a text repeated?";
 const NOT_AGAIN: &str =
     "it went on for too long, or wrote too much, before, and is not tried again";
 
-fn render(environment: &Environment<'_>, values: Value, longest: usize) -> Result<String, Fault> {
+fn render(
+    environment: &Environment<'_>,
+    source: &str,
+    values: Value,
+    longest: usize,
+) -> Result<String, Fault> {
     let mut text = Bounded {
         bytes: Vec::new(),
         longest,
@@ -180,7 +211,7 @@ fn render(environment: &Environment<'_>, values: Value, longest: usize) -> Resul
     environment
         .get_template(NAME)
         .and_then(|template| template.render_captured_to(values, &mut text).map(|_| ()))
-        .map_err(|error| Fault::of(&error))?;
+        .map_err(|error| Fault::of(&error).at(&error, source))?;
     String::from_utf8(text.bytes).map_err(|error| Fault::new(FaultKind::Broken, error.to_string()))
 }
 

@@ -8,11 +8,11 @@ use bone_lm::tokenizer::Piece;
 
 use super::error::RenderError;
 use super::strip;
-use crate::data::conversation::{Message, Role};
+use crate::data::conversation::{Learnt, Message, Role};
 
 pub(super) const NAME: &str = "llama2-chat";
 
-pub(super) fn prompt(messages: &[Message], trained: bool) -> Result<Vec<Piece>, RenderError> {
+pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Piece>, RenderError> {
     let mut pieces = Vec::new();
     let (system, turns) = match messages {
         [first, turns @ ..] if first.role == Role::System => (Some(&first.content), turns),
@@ -34,6 +34,7 @@ pub(super) fn prompt(messages: &[Message], trained: bool) -> Result<Vec<Piece>, 
         }
         if asked {
             let text = format!(" {} ", strip(&message.content));
+            let trained = learnt.has(index + usize::from(system.is_some()));
             pieces.push(Piece::Text { text, trained });
             pieces.push(Piece::Eos { trained });
         } else {

@@ -10,13 +10,13 @@ use bone_lm::tokenizer::Piece;
 
 use super::error::RenderError;
 use super::strip;
-use crate::data::conversation::{Message, Role};
+use crate::data::conversation::{Learnt, Message, Role};
 
 pub(super) const NAME: &str = "rwkv";
 /// What separates turns, so what ends an answer too. It is in the text of no message.
 pub(super) const STOP: &str = "\n\n";
 
-pub(super) fn prompt(messages: &[Message], trained: bool) -> Result<Vec<Piece>, RenderError> {
+pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Piece>, RenderError> {
     let mut pieces = vec![Piece::Bos];
     let mut text = String::new();
     for (index, message) in messages.iter().enumerate() {
@@ -28,6 +28,7 @@ pub(super) fn prompt(messages: &[Message], trained: bool) -> Result<Vec<Piece>, 
                 text.push_str("Assistant:");
                 pieces.push(Piece::read(std::mem::take(&mut text)));
                 let text = format!("{}\n\n", spaced(&content));
+                let trained = learnt.has(index);
                 pieces.push(Piece::Text { text, trained });
             }
             Role::Tool => {

@@ -56,7 +56,7 @@ fn shown(pieces: &[Piece]) -> String {
 }
 
 fn chat(template: &Template, turns: &[(char, &str)]) -> String {
-    shown(&template.pieces(&Content::Chat(messages(turns))).unwrap())
+    shown(&template.pieces(&Content::chat(messages(turns))).unwrap())
 }
 
 fn prompt(template: &Template, turns: &[(char, &str)]) -> String {
@@ -65,7 +65,7 @@ fn prompt(template: &Template, turns: &[(char, &str)]) -> String {
 
 fn error(template: &Template, turns: &[(char, &str)]) -> RenderError {
     template
-        .pieces(&Content::Chat(messages(turns)))
+        .pieces(&Content::chat(messages(turns)))
         .unwrap_err()
 }
 
@@ -194,7 +194,7 @@ proptest! {
         for template in CHATS.into_iter().chain([jinja(MARKERS), jinja(pairs)]) {
             let before = messages.split_last().unwrap().1;
             let prompt = template.prompt(before).unwrap();
-            let content = Content::Chat(messages.clone());
+            let content = Content::chat(messages.clone());
             prop_assert_eq!(&template.prompt_of(&content).unwrap(), &prompt);
             let whole = untrained(template.pieces(&content).unwrap());
             prop_assert_eq!(&whole[..prompt.len()], &prompt[..], "{}", template);

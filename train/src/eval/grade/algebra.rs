@@ -6,6 +6,7 @@
 //! `(x+1)(x-1)` is not `x^2-1`.
 
 mod monomial;
+mod root;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -230,40 +231,6 @@ impl Sum {
         let last = conjugate.0.values_mut().next_back()?;
         *last = last.negated();
         Some(conjugate)
-    }
-
-    /// The principal root of that degree. A square root of a negative number is imaginary; one of
-    /// anything with a variable is worked out as far as its positive rational factor.
-    pub(super) fn root(&self, degree: u32, effort: &mut Effort) -> Option<Self> {
-        // What searching for square factors costs at most, about.
-        effort.spend(200)?;
-        if self.is_zero() {
-            return (degree > 0).then(|| self.clone());
-        }
-        if let Some(root) = self.as_rational().and_then(|value| value.root(degree)) {
-            return Some(Self::number(root));
-        }
-        if degree != 2 {
-            return Self::opaque(format!("root({degree},{self})"), self.is_constant());
-        }
-        let (content, rest) = self.content()?;
-        let sign = content.is_negative();
-        let content = if sign { content.negated() } else { content };
-        let product = content.numerator().checked_mul(content.denominator())?;
-        let Some((factor, monomial)) = Monomial::square_root(product) else {
-            return Self::opaque(format!("root(2,{self})"), self.is_constant());
-        };
-        let factor = factor.times(Rational::new(1, content.denominator())?)?;
-        let outside = Self::term(factor, monomial);
-        if rest.as_rational() == Some(Rational::ONE) {
-            return match sign {
-                true => outside.times(&Self::imaginary(), effort),
-                false => Some(outside),
-            };
-        }
-        let rest = if sign { rest.negated() } else { rest };
-        let inner = Self::opaque(format!("root(2,{rest})"), rest.is_constant())?;
-        outside.times(&inner, effort)
     }
 
     /// The canonical text in brackets, if it is not too long.

@@ -52,6 +52,8 @@ pub(super) struct Leaf {
     words: bool,
     /// Its value if it has one.
     value: Option<Sum>,
+    /// With the name it had, as a [`Relation`]'s difference.
+    equation: Option<Sum>,
 }
 
 /// `2 < x \le 5` as sides and what stands between them; never by `>` and `\ge`, which are turned.
@@ -154,8 +156,11 @@ impl Reader {
             let both = signs.map(|signs| self.item(&with_signs(tokens, signs), keep_label));
             return Answer::List(both.into());
         }
+        let mut equation = None;
         if !keep_label {
+            let named = tokens;
             tokens = units::without_unit(label::without(tokens, &mut self.effort));
+            equation = self.equation(named, tokens);
         }
         if let Some(answer) = self.brackets(tokens) {
             return answer;
@@ -175,8 +180,23 @@ impl Reader {
         }
         match self.relation(tokens) {
             Some(relation) => Answer::Relation(relation),
-            None => Answer::Leaf(self.leaf(tokens)),
+            None => Answer::Leaf(Leaf {
+                equation,
+                ..self.leaf(tokens)
+            }),
         }
+    }
+
+    /// The equation that a formula's name and one sign make with it.
+    fn equation(&mut self, named: &[Token], formula: &[Token]) -> Option<Sum> {
+        let [sign] = outside(named, |t| relation_sign(t).is_some())[..] else {
+            return None;
+        };
+        if !named[sign].is_symbol('=') {
+            return None;
+        }
+        let (name, value) = (self.leaf(&named[..sign]), self.leaf(formula));
+        self.difference(&name, &value)
     }
 
     /// What one pair of brackets holds: a set, a tuple, an interval, or what they only surround.
@@ -301,6 +321,7 @@ impl Reader {
             folded: folded_text(tokens),
             words: tokens.iter().any(word) && tokens.iter().all(language),
             value: None,
+            equation: None,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Tokens of a formula to its value.
 
+mod special;
+
 use super::algebra::{Atom, Effort, Sum};
 use super::rational::Rational;
 use super::tokens::Token;
 use super::tokens::{FUNCTIONS, GREEK};
+use special::{binomial, factor, factorial, only_letter, proper_fraction, repeating};
 
 /// Brackets inside brackets that are followed.
 const DEEPEST: usize = 40;
-/// The largest number whose factorial is worked out.
-const LARGEST_FACTORIAL: i128 = 33;
 /// Letters that before a bracket are functions, not factors.
 const FUNCTION_LETTERS: &str = "fghpqFGHPQ";
 
@@ -21,9 +22,10 @@ pub(super) fn value(tokens: &[Token], effort: &mut Effort) -> Option<Sum> {
         tokens,
         at: 0,
         depth: 0,
+        bars: 0,
         effort,
     };
-    let value = parser.sum()?;
+    let value = parser.group()?;
     (parser.at == tokens.len()).then_some(value)
 }
 
@@ -42,6 +44,8 @@ struct Parser<'a, 'e> {
     tokens: &'a [Token],
     at: usize,
     depth: usize,
+    /// Absolute values that are open.
+    bars: usize,
     effort: &'e mut Effort,
 }
 
@@ -58,6 +62,21 @@ impl Parser<'_, '_> {
         let is = self.next_is(symbol);
         self.at += usize::from(is);
         is
+    }
+
+    /// What a pair of braces holds: a sum, or all of it above and below `\over` or `\choose`.
+    fn group(&mut self) -> Option<Sum> {
+        let above = self.sum()?;
+        let over = self.peek().is_some_and(|t| t.is_command("over"));
+        if !over && !self.peek().is_some_and(|t| t.is_command("choose")) {
+            return Some(above);
+        }
+        self.at += 1;
+        let below = self.sum()?;
+        match over {
+            true => above.times(&below.power(-1, self.effort)?, self.effort),
+            false => binomial(&above, &below),
+        }
     }
 
     fn sum(&mut self) -> Option<Sum> {
@@ -117,7 +136,10 @@ impl Parser<'_, '_> {
     fn begins_factor(&self) -> bool {
         match self.peek() {
             Some(Token::Letter(_)) => true,
+            // Within bars it is the closing one.
+            Some(Token::Symbol('|')) => self.bars == 0,
             Some(Token::Symbol(c)) => matches!(c, '(' | '[' | '{'),
+            Some(Token::Word { letters, language }) => *language && factor(letters).is_some(),
             Some(Token::Command(name)) => {
                 matches!(*name, "frac" | "binom" | "sqrt" | "pi" | "overline")
                     || FUNCTIONS.contains(name)
@@ -220,10 +242,16 @@ impl Parser<'_, '_> {
         }
         self.at += 1;
         match token {
+            Token::Symbol('|') => self.absolute(),
             Token::Number(digits) => Rational::decimal(&digits).map(Sum::number),
             Token::Repeating(fixed, repeated) => repeating(&fixed, &repeated).map(Sum::number),
             Token::Letter(letter) => self.letter(letter),
-            Token::Word { letters, .. } => self.letter(only_letter(&letters)?),
+            Token::Word { letters, language } => match factor(&letters) {
+                Some(factor) if language && self.at > 1 => {
+                    Some(Sum::number(Rational::integer(factor)))
+                }
+                _ => self.letter(only_letter(&letters)?),
+            },
             Token::Command("pi") => Some(Sum::atom(Atom::Pi)),
             Token::Command("frac") => {
                 let numerator = self.argument()?;
@@ -258,8 +286,21 @@ impl Parser<'_, '_> {
             _ => return None,
         };
         self.at += 1;
-        let sum = self.sum()?;
+        let bars = std::mem::take(&mut self.bars);
+        let sum = self.group()?;
+        self.bars = bars;
         self.take(close).then_some(sum)
+    }
+
+    /// What follows an opening bar.
+    fn absolute(&mut self) -> Option<Sum> {
+        self.bars += 1;
+        let sum = self.sum()?;
+        self.bars -= 1;
+        if !self.take('|') {
+            return None;
+        }
+        sum.absolute(self.effort)
     }
 
     /// An argument: a group, or one token.
@@ -342,89 +383,4 @@ impl Parser<'_, '_> {
         }
         (!self.next_is('/')).then_some(argument)
     }
-}
-
-/// `\mathrm{i}` is `i`, but a word is no product.
-fn only_letter(word: &str) -> Option<char> {
-    let mut letters = word.chars();
-    letters.next().filter(|_| letters.next().is_none())
-}
-
-/// The fraction below 1 that the tokens begin with, and how many tokens it takes.
-fn proper_fraction(tokens: &[Token]) -> Option<(Rational, usize)> {
-    let number = |at: usize| match tokens.get(at)? {
-        Token::Number(digits) => digits.parse::<i64>().ok(),
-        Token::Symbol('{') => match tokens.get(at + 1..at + 3)? {
-            [Token::Number(digits), Token::Symbol('}')] => digits.parse().ok(),
-            _ => None,
-        },
-        _ => None,
-    };
-    let length = |at: usize| match tokens.get(at) {
-        Some(Token::Symbol('{')) => 3,
-        _ => 1,
-    };
-    let (numerator, denominator, end) = if tokens.first()?.is_command("frac") {
-        let second = 1 + length(1);
-        (number(1)?, number(second)?, second + length(second))
-    } else if tokens.get(1)?.is_symbol('/') && matches!(tokens.first(), Some(Token::Number(_))) {
-        (number(0)?, number(2)?, 2 + length(2))
-    } else {
-        return None;
-    };
-    let proper = 0 < numerator && numerator < denominator;
-    let value = Rational::new(i128::from(numerator), i128::from(denominator))?;
-    proper.then_some((value, end))
-}
-
-/// `0.1` and `6` for 0.1666...
-fn repeating(fixed: &str, repeated: &str) -> Option<Rational> {
-    let places = fixed
-        .split_once('.')
-        .map_or(0, |(_, fraction)| fraction.len());
-    let tenth = |places: usize| {
-        let places = i32::try_from(places).ok()?;
-        Rational::integer(10).power(places.checked_neg()?)
-    };
-    let fixed = if places == 0 {
-        fixed.trim_end_matches('.')
-    } else {
-        fixed
-    };
-    let fixed = if fixed.is_empty() { "0" } else { fixed };
-    let period = tenth(repeated.len())?;
-    let whole = Rational::decimal(repeated)?.times(period)?;
-    let series = Rational::ONE.plus(period.negated())?.inverse()?;
-    let shift = if places == 0 {
-        Rational::ONE
-    } else {
-        tenth(places)?
-    };
-    Rational::decimal(fixed)?.plus(whole.times(series)?.times(shift)?)
-}
-
-fn factorial(of: &Sum) -> Option<Sum> {
-    match of.as_rational().and_then(Rational::as_integer) {
-        Some(n) if (0..=LARGEST_FACTORIAL).contains(&n) => {
-            Rational::new((1..=n).product(), 1).map(Sum::number)
-        }
-        _ => Sum::opaque(format!("factorial({of})"), of.is_constant()),
-    }
-}
-
-fn binomial(n: &Sum, k: &Sum) -> Option<Sum> {
-    let whole = |sum: &Sum| sum.as_rational().and_then(Rational::as_integer);
-    if let (Some(n), Some(k)) = (whole(n), whole(k))
-        && 0 <= k
-        && k <= n
-        && n <= 120
-    {
-        let mut value = 1i128;
-        for step in 0..k.min(n - k) {
-            value = value.checked_mul(n - step)? / (step + 1);
-        }
-        return Rational::new(value, 1).map(Sum::number);
-    }
-    let constant = n.is_constant() && k.is_constant();
-    Sum::opaque(format!("binomial({n},{k})"), constant)
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::LONGEST_ANSWER;
 use super::rational::Rational;
+use super::statement::{CURRENCY, compares};
+use super::{LONGEST_ANSWER, magnitude};
 
 /// Groups of three digits after which a row of them is a list.
 const MOST_GROUPS: usize = 30;
@@ -27,7 +28,7 @@ pub(super) enum Value {
 /// The numbers of a text, in order: `1,234.50`, `-3`, `.5`, `3/4`, `1 1/2`, `\frac{3}{4}`.
 ///
 /// A minus is a sign where nothing stands right before it that could be subtracted from. `3/4` is
-/// no number where `=` follows, for then it is being worked out.
+/// no number where `=` follows, for then it is being worked out. `2 million` and `2k` are numbers.
 pub(super) fn numbers(text: &str) -> impl Iterator<Item = Number> + '_ {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -37,7 +38,8 @@ pub(super) fn numbers(text: &str) -> impl Iterator<Item = Number> + '_ {
     })
 }
 
-/// The value of a text with one number; units may follow, also `cm^2`.
+/// The value of a text with one number; units may follow, also `cm^2`. `not 18` and `18 or more`
+/// are no number.
 pub(super) fn only(text: &str) -> Option<Value> {
     if text.len() > LONGEST_ANSWER {
         return None;
@@ -49,7 +51,11 @@ pub(super) fn only(text: &str) -> Option<Value> {
     }
     let alone = !rest.contains(|c: char| c.is_ascii_digit());
     let nothing_before = !text[..number.place.start].contains(|c: char| c.is_ascii_digit());
-    (alone && nothing_before).then_some(number.value)
+    let before = &text[..number.place.start];
+    let denied = (before.split_whitespace()).any(|word| {
+        word.eq_ignore_ascii_case("not") || word.ends_with("n't") || word.ends_with("n’t")
+    });
+    (alone && nothing_before && !denied && !compares(&rest)).then_some(number.value)
 }
 
 fn next(text: &str, from: usize) -> Option<Number> {
@@ -64,6 +70,11 @@ fn next(text: &str, from: usize) -> Option<Number> {
         };
         match found {
             Some((Some(value), end)) => {
+                let (factor, end) = thousands(text, end);
+                let Some(value) = value.times(factor) else {
+                    at = end;
+                    continue;
+                };
                 let (start, negative) = signed(text, from, at);
                 let value = if negative { value.negated() } else { value };
                 return Some(Number {
@@ -80,11 +91,33 @@ fn next(text: &str, from: usize) -> Option<Number> {
 }
 
 impl Value {
+    fn times(self, factor: i64) -> Option<Self> {
+        match self {
+            Self::Exact(value) => value.times(Rational::integer(factor)).map(Self::Exact),
+            Self::Digits(_) => (factor == 1).then_some(self),
+        }
+    }
+
     fn negated(self) -> Self {
         match self {
             Self::Exact(value) => Self::Exact(value.negated()),
             Self::Digits(digits) => Self::Digits(format!("-{digits}")),
         }
+    }
+}
+
+/// The factor that a word such as `million`, or `k`, after a number is, and where it ends.
+fn thousands(text: &str, end: usize) -> (i64, usize) {
+    let rest = &text[end..];
+    let mut word = rest.trim_start_matches([' ', '~', '-']);
+    word = word.strip_prefix("\\text{").unwrap_or(word).trim_start();
+    let length = word.find(|c: char| !c.is_alphabetic());
+    let letters = &word[..length.unwrap_or(word.len())];
+    let after = text.len() - word.len() + letters.len();
+    let more = word[letters.len()..].starts_with(|c: char| c.is_ascii_digit());
+    match magnitude::of(letters, word.len() == rest.len()) {
+        Some(factor) if !more => (factor, after),
+        _ => (1, end),
     }
 }
 
@@ -201,7 +234,9 @@ fn fraction_command(bytes: &[u8], at: usize) -> Option<(Rational, usize)> {
 
 /// Where the number at `at` begins with its sign, not before `from`, and whether it is negative.
 fn signed(text: &str, from: usize, at: usize) -> (usize, bool) {
-    let before = text[from..at].trim_end_matches('$').trim_end_matches('\\');
+    let before = text[from..at]
+        .trim_end_matches(CURRENCY)
+        .trim_end_matches('\\');
     let Some(rest) = before.strip_suffix(['-', '−']) else {
         return (at, false);
     };
@@ -230,70 +265,4 @@ fn digit(bytes: &[u8], at: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        numbers(text).map(|n| &text[n.place]).collect()
-    }
-
-    #[test]
-    fn numbers_are_found() {
-        for (text, expected) in [
-            ("pays $1,234.50 for 3 pens.", &["1,234.50", "3"][..]),
-            (
-                "from 10-5 to -5, then $-7 and -$8",
-                &["10", "5", "-5", "-7", "-$8"],
-            ),
-            ("- 5 apples", &["5"]),
-            ("1, 2 and 1,2", &["1", "2", "1", "2"]),
-            (
-                "1,000,000 or 1,00 or 2020,300",
-                &["1,000,000", "1", "00", "2020", "300"],
-            ),
-            (r"1{,}000 and 2,\!500", &["1{,}000", r"2,\!500"]),
-            ("3/4 of 8, but 8/4 = 2", &["3/4", "8", "8", "4", "2"]),
-            (
-                "1 1/2 and 2 5/4 and 1/2/3",
-                &["1 1/2", "2", "5/4", "1", "2", "3"],
-            ),
-            (
-                r"\frac{3}{4} and 2\frac{1}{2} and \frac{x}{3}",
-                &[r"\frac{3}{4}", r"2\frac{1}{2}", "3"],
-            ),
-            ("20% of .5 is 0.1.", &["20", ".5", "0.1"]),
-            ("1/0 is none", &[]),
-            ("12th, x2", &["12", "2"]),
-            ("... . -", &[]),
-            ("−3", &["−3"]),
-        ] {
-            assert_eq!(found(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn one_number_has_a_value() {
-        let value = |text: &str| only(text).unwrap();
-        assert_eq!(value("$1,234.50"), value("1234.5 dollars"));
-        assert_eq!(value("1 1/2"), value("1.5"));
-        assert_eq!(value("-3/6"), value("-0.5"));
-        assert_eq!(value("30 cm^2"), value("30"));
-        assert_eq!(value("0"), value("-0"));
-        assert_ne!(value("5"), value("-5"));
-        for text in ["", "none", "5 and 6", "3 + 4 = 7", "1,2"] {
-            assert_eq!(only(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn long_numbers_are_compared_by_digits() {
-        let long = "123456789".repeat(10);
-        assert_eq!(only(&long), only(&format!("00{long}.00")));
-        assert_ne!(only(&long), only(&format!("{long}.01")));
-        assert_ne!(only(&long), only(&format!("-{long}")));
-        assert_ne!(only(&long), only(&format!("{long}0")));
-        assert_eq!(only(&"1".repeat(LONGEST_ANSWER + 1)), None);
-    }
-}
+mod tests;

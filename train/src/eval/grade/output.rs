@@ -1,6 +1,8 @@
 //! The answer in an output.
 
-use super::{Extracted, Found, LONGEST_ANSWER, boxed, number};
+use std::ops::Range;
+
+use super::{Extracted, Found, LONGEST_ANSWER, boxed, number, statement};
 
 /// What stands before an answer, in lower case.
 const ANSWER_IS: [&str; 1] = ["answer is"];
@@ -18,7 +20,7 @@ pub(super) fn gsm8k(output: &str) -> Option<Extracted> {
                 true => Found::FinalAnswer,
                 false => Found::AnswerIs,
             };
-            Some((stated_number(line(rest))?, found))
+            Some((statement::stated(line(rest))?, found))
         })
     };
     let mut hashes = output.match_indices("####").take(MOST_PLACES);
@@ -28,9 +30,11 @@ pub(super) fn gsm8k(output: &str) -> Option<Extracted> {
         // What a solution says on the way to its `####` is not yet its answer.
         Some(stated(rest).unwrap_or((number, Found::Hashes)))
     });
-    let boxed = || Some((stated_number(boxed::last(output)?)?, Found::Box));
+    let boxed = || Some((statement::stated(boxed::last(output)?)?, Found::Box));
     let last = || {
-        let place = number::numbers(output).last()?.place;
+        let places = number::numbers(output).map(|number| number.place);
+        let said = |place: &Range<usize>| statement::denied(&output[..place.start]).is_none();
+        let place = statement::ratio(output, places.filter(said).last()?);
         Some((&output[place], Found::LastNumber))
     };
     let (text, found) = (hashes.or_else(|| stated(output)))
@@ -116,42 +120,7 @@ fn number_at_once(line: &str) -> Option<&str> {
     let heading = line[first.end..]
         .strip_prefix(['.', ')', ':'])
         .is_some_and(|rest| rest.trim_start().starts_with(char::is_alphabetic));
-    (before.is_empty() && !heading).then(|| stated_number(line))?
-}
-
-/// The number that a line states: the first, if no other words than `x =` come before it, and if
-/// it begins an equation, the last of that; else the only one.
-fn stated_number(line: &str) -> Option<&str> {
-    let mut numbers = number::numbers(line);
-    let first = numbers.next()?.place;
-    let before = line[..first.start].trim_end_matches([' ', '$', '\\', '(']);
-    let at_once = !before.contains(char::is_alphabetic) || before.ends_with(['=', '{']);
-    if !at_once {
-        return numbers.next().is_none().then(|| &line[first]);
-    }
-    let rest = &line[first.end..];
-    let equation = &rest[..equation_length(rest)];
-    let result = equation.rfind('=').and_then(|at| {
-        let side = &rest[at + 1..];
-        let number = number::numbers(side).next()?.place;
-        let before = side[..number.start].trim_matches([' ', '$', '(', '\\']);
-        before.is_empty().then(|| &side[number])
-    });
-    result.or(Some(&line[first]))
-}
-
-/// Length of what has only numbers and signs in it, up to the end of a sentence.
-fn equation_length(text: &str) -> usize {
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        let next = chars.peek().map(|(_, c)| *c);
-        let sentence = c == '.' && !next.is_some_and(|c| c.is_ascii_digit());
-        let part = c.is_ascii_digit() || " +-−*/×÷·=.,$()%xX\\".contains(c);
-        if sentence || !part {
-            return at;
-        }
-    }
-    text.len()
+    (before.is_empty() && !heading).then(|| statement::stated(line))?
 }
 
 /// The formula or the words that a text begins with: what stands between dollar signs, or a line up

@@ -31,7 +31,14 @@ fn assert_packing_changes_nothing<M: TrainModel<B>>(model: &M, tolerance: f64, n
             off < tolerance * loss,
             "{context}: {loss} and {packed_loss}"
         );
-        assert_same(&grads, &packed_grads, tolerance, &context);
+        for (id, grad) in &grads {
+            for (a, b) in grad.iter().zip(&packed_grads[id]) {
+                assert!((a - b).abs() < tolerance, "{context}: {a} and {b}");
+            }
+        }
+        // And in parts of the largest of each parameter: miss-mini's are sums that cancel, and f32
+        // leaves a hundredth of a thousandth and a little.
+        assert_same(&grads, &packed_grads, 2.0 * tolerance, &context);
         // Cut, only the loss is the same: gradients end at a piece's edge.
         let (cut_loss, _) = run_batches(model, &[packed()], savings, Some(4));
         let off = (loss - cut_loss).abs();

@@ -18,7 +18,7 @@ fn vector<T: Real>(values: Vec<T>) -> FlexTensor {
 /// The largest entry, in lanes as [`sum_of`]. A NaN that it passes over is in the sum of the
 /// exponentials.
 #[inline(always)]
-fn largest<T: Real>(row: &[T]) -> T {
+pub(super) fn largest<T: Real>(row: &[T]) -> T {
     let larger = |largest, x| if x > largest { x } else { largest };
     let mut lanes = [row[0]; 16];
     let chunks = row.chunks_exact(16);

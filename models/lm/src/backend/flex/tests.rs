@@ -6,6 +6,8 @@ use burn::tensor::{Distribution, FloatDType, Int, Tensor, TensorData, TensorPrim
 use burn_flex::{Flex, FlexTensor};
 use proptest::prelude::*;
 
+mod attention;
+
 fn random<const D: usize>(shape: [usize; D], range: f64, f64: bool) -> Tensor<Flex, D> {
     let distribution = Distribution::Uniform(-range, range);
     let dtype = match f64 {

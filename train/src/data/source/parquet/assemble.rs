@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::super::RowProblem;
+use super::super::unreadable::unreadable;
 use super::Fault;
 use super::column::{Column, disagree};
 use super::tree::{Node, Tree};
@@ -12,9 +13,8 @@ use super::tree::{Node, Tree};
 /// A row that is being put together.
 ///
 /// What the columns say of lists and nulls must agree in all of them, or the file is damaged. A
-/// value that cannot be had is a problem of the row, and its columns are read on.
+/// value that cannot be had is there as why it cannot.
 pub(super) struct Row<'a> {
-    tree: &'a Tree,
     columns: &'a mut [Box<dyn Column>],
     limit: usize,
     bytes: usize,
@@ -27,7 +27,7 @@ const LEAST_BYTES: usize = 8;
 impl<'a> Row<'a> {
     /// The next row of `columns`.
     pub(super) fn read(
-        tree: &'a Tree,
+        tree: &Tree,
         columns: &'a mut [Box<dyn Column>],
         limit: usize,
     ) -> Result<Result<Map<String, Value>, RowProblem>, Fault> {
@@ -35,7 +35,6 @@ impl<'a> Row<'a> {
             column.begin_row(name)?;
         }
         let mut row = Self {
-            tree,
             columns,
             limit,
             bytes: 0,
@@ -155,14 +154,16 @@ impl<'a> Row<'a> {
     fn leaf(&mut self, column: usize) -> Result<Value, Fault> {
         let values = self.columns.get_mut(column).ok_or_else(disagree)?;
         let (value, bytes) = values.value()?;
-        self.count(bytes.max(LEAST_BYTES));
-        value.or_else(|what| {
-            self.problem.get_or_insert(RowProblem::Column {
-                column: self.tree.names.get(column).cloned().unwrap_or_default(),
-                what,
-            });
-            Ok(Value::Null)
-        })
+        // Of what cannot be had nothing is held but why.
+        let (value, bytes) = match value {
+            Ok(value) => (value, bytes.max(LEAST_BYTES)),
+            Err(what) => {
+                let bytes = what.len();
+                (unreadable(what), bytes)
+            }
+        };
+        self.count(bytes);
+        Ok(value)
     }
 
     /// Adds to what the row holds.

@@ -57,11 +57,32 @@ fn of_split(path: &Path, error: io::Error) -> Result<Vec<PathBuf>, SourceError> 
     let split = path.file_name().and_then(|name| name.to_str());
     match split.and_then(|split| splits.remove(split)) {
         Some(found) => whole_set(path, found),
-        None => Err(SourceError::NotFound {
-            path: path.to_owned(),
-            splits: splits.keys().map(|s| path.with_file_name(s)).collect(),
-        }),
+        None => {
+            let mut near = beside(path);
+            near.extend(splits.keys().map(|split| path.with_file_name(split)));
+            Err(SourceError::NotFound {
+                path: path.to_owned(),
+                splits: near,
+            })
+        }
     }
+}
+
+/// What is near a path that is not there: a binidx of that name, which RWKV's trainers take
+/// without its ending, and the split in folders next to it, where hubs put a set's parts.
+fn beside(path: &Path) -> Vec<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".idx");
+    let index = Some(PathBuf::from(name)).filter(|index| index.is_file());
+    let split = path.file_name().and_then(|name| name.to_str());
+    let folders = folder_of(path).map(folders_with_data).unwrap_or_default();
+    let has_split = |folder: &PathBuf| {
+        let splits = splits(folder).unwrap_or_default();
+        split.is_some_and(|split| splits.contains_key(split))
+    };
+    let there = folders.into_iter().filter(has_split);
+    let splits = there.map(|folder| folder.join(split.unwrap_or_default()));
+    index.into_iter().chain(splits).collect()
 }
 
 fn folder_of(path: &Path) -> Option<&Path> {

@@ -181,6 +181,27 @@ fn what_is_not_there_says_what_is() {
     );
 }
 
+/// openai/gsm8k has its rows in `main` and `socratic`, and a binidx goes by its name alone in
+/// RWKV's trainers.
+#[test]
+fn what_is_near_a_path_that_is_not_there_is_named() {
+    let folder = folder(&[
+        "hub/main/train-00000-of-00001.parquet",
+        "hub/main/test-00000-of-00001.parquet",
+        "hub/socratic/train-00000-of-00001.parquet",
+        "hub/other/test.jsonl",
+        "tokens/corpus.idx",
+    ]);
+    assert_eq!(
+        files(&folder, "hub/train").unwrap_err(),
+        "hub/train: there is no such file; write one of hub/main/train, hub/socratic/train"
+    );
+    assert_eq!(
+        files(&folder, "tokens/corpus").unwrap_err(),
+        "tokens/corpus: there is no such file; there is tokens/corpus.idx"
+    );
+}
+
 #[test]
 fn missing_files_of_a_set_are_listed() {
     let folder = folder(&[

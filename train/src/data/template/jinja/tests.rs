@@ -173,6 +173,11 @@ fn what_is_wrong_is_said_with_its_line() {
         (fault.message.as_str(), fault.line),
         ("no system message", Some(3))
     );
+    let fault = render("a\n{{ foo.bar }}", json!({})).unwrap_err();
+    assert_eq!(fault.line, Some(2));
+    assert!(fault.message.contains("foo"), "{fault:?}");
+    let fault = render("{{ 'a' * 10000000000 }}", json!({})).unwrap_err();
+    assert!(fault.message.contains("makes too much"), "{fault:?}");
     let fault = render(
         "{{ messages[0].content.nothing() }}",
         json!({"messages": []}),

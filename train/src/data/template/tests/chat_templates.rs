@@ -146,7 +146,7 @@ fn a_template_that_refuses_or_fails_says_so() {
     let endless = jinja(
         "{% for a in range(9999) %}{% for b in range(99) %}{% if a is odd %}{% endif %}{% endfor %}{% endfor %}",
     );
-    assert!(matches!(error(&endless, &CHAT), RenderError::Failed { .. }));
+    assert!(matches!(error(&endless, &CHAT), RenderError::Limit { .. }));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_long_chat_is_rendered_in_full() {
         .flat_map(|_| [('u', text.as_str()), ('a', text.as_str())])
         .collect();
     let pieces = jinja(MARKERS)
-        .pieces(&Content::Chat(messages(&turns)))
+        .pieces(&Content::chat(messages(&turns)))
         .unwrap();
     assert_eq!(pieces.len(), 200);
 }

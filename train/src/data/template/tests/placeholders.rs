@@ -59,6 +59,15 @@ fn alpaca_without_and_with_input() {
 }
 
 #[test]
+fn a_template_that_is_not_there_is_said_to_be_not_there() {
+    let error = Template::load("nope.jinja", None).unwrap_err().to_string();
+    assert!(
+        error.starts_with("template 'nope.jinja': there is no such file; give alpaca"),
+        "{error}"
+    );
+}
+
+#[test]
 fn plain_adds_nothing() {
     let (prompt, completion) = texts(&Template::Plain, &single("Add: ", "1, 2", "3"));
     assert_eq!((prompt.as_str(), completion.as_str()), ("Add: 1, 2", "3"));

@@ -17,6 +17,13 @@ pub(in super::super) enum Atom {
     Infinity,
     /// A letter, with its index if it has one.
     Variable(String),
+    /// The root of a prime, of a degree above 2. Its powers are below the degree.
+    Root {
+        /// Degree.
+        degree: u32,
+        /// What stands under it.
+        prime: u64,
+    },
     /// A function's value, a bracket, a root or a power, told apart by its canonical text.
     Opaque {
         /// Whether there is no variable in it.
@@ -29,7 +36,7 @@ pub(in super::super) enum Atom {
 impl Atom {
     fn is_constant(&self) -> bool {
         match self {
-            Self::Pi | Self::Infinity => true,
+            Self::Pi | Self::Infinity | Self::Root { .. } => true,
             Self::Variable(_) => false,
             Self::Opaque { constant, .. } => *constant,
         }
@@ -100,6 +107,50 @@ impl Monomial {
         ))
     }
 
+    /// The root of a whole number above 0, of a degree above 2, as a factor and what stays under
+    /// roots of primes. `None` where the number is too large to be split.
+    pub(super) fn root(number: u64, degree: u32) -> Option<(Rational, Self)> {
+        if number > LARGEST_RADICAND {
+            return None;
+        }
+        let mut root = (Rational::ONE, Self::ONE);
+        for (prime, exponent) in primes(number) {
+            let shared = gcd(i128::from(exponent), i128::from(degree));
+            let shared = u32::try_from(shared).ok()?;
+            let (exponent, degree) = (exponent / shared, degree / shared);
+            let factor = match degree {
+                1 => Self::ONE,
+                2 => Self {
+                    radicand: prime,
+                    ..Self::ONE
+                },
+                _ => Self::atom(Atom::Root { degree, prime }, 1),
+            };
+            let base = if degree == 1 { i128::from(prime) } else { 1 };
+            let power = i32::try_from(exponent).ok()?;
+            let (more, factor) = factor.power(power)?;
+            let more = more.times(Rational::new(base, 1)?.power(power)?)?;
+            let (again, product) = root.1.times(&factor)?;
+            root = (root.0.times(more)?.times(again)?, product);
+        }
+        Some(root)
+    }
+
+    /// With the powers of its roots below their degrees, and the factor that leaves.
+    fn reduced(mut self, mut factor: Rational) -> Option<(Rational, Self)> {
+        for (atom, power) in &mut self.powers {
+            let Atom::Root { degree, prime } = atom else {
+                continue;
+            };
+            let degree = i32::try_from(*degree).ok()?;
+            let whole = Rational::new(i128::from(*prime), 1)?;
+            factor = factor.times(whole.power(power.div_euclid(degree))?)?;
+            *power = power.rem_euclid(degree);
+        }
+        self.powers.retain(|_, power| *power != 0);
+        Some((factor, self))
+    }
+
     /// Whether no variable is in it.
     pub(super) fn is_constant(&self) -> bool {
         self.powers.keys().all(Atom::is_constant)
@@ -115,6 +166,12 @@ impl Monomial {
     /// Whether its square is rational: only roots and `i` are in it.
     pub(super) fn is_algebraic(&self) -> bool {
         self.powers.is_empty()
+    }
+
+    /// Whether its factors are all known to be above 0.
+    pub(super) fn is_positive(&self) -> bool {
+        let positive = |atom: &Atom| matches!(atom, Atom::Pi | Atom::Root { .. });
+        !self.imaginary && self.powers.keys().all(positive)
     }
 
     /// The product, as a rational factor and a monomial.
@@ -143,7 +200,7 @@ impl Monomial {
             imaginary: self.imaginary != other.imaginary,
             radicand,
         };
-        Some((factor, product))
+        product.reduced(factor)
     }
 
     /// One over it: 1/√r = √r/r and 1/i = -i.
@@ -158,7 +215,7 @@ impl Monomial {
         } else {
             factor
         };
-        Some((factor, Self { powers, ..*self }))
+        Self { powers, ..*self }.reduced(factor)
     }
 
     /// Its power, as a rational factor and a monomial.
@@ -184,8 +241,29 @@ impl Monomial {
             imaginary: self.imaginary && odd,
             radicand: if odd { self.radicand } else { 1 },
         };
-        Some((factor, power))
+        power.reduced(factor)
     }
+}
+
+/// The primes of a number and their exponents.
+fn primes(mut rest: u64) -> Vec<(u64, u32)> {
+    let mut found = Vec::new();
+    let mut factor = 2u64;
+    while factor * factor <= rest {
+        let mut exponent = 0;
+        while rest.is_multiple_of(factor) {
+            rest /= factor;
+            exponent += 1;
+        }
+        if exponent > 0 {
+            found.push((factor, exponent));
+        }
+        factor += 1;
+    }
+    if rest > 1 {
+        found.push((rest, 1));
+    }
+    found
 }
 
 impl fmt::Display for Monomial {
@@ -200,6 +278,7 @@ impl fmt::Display for Monomial {
             match atom {
                 Atom::Pi => write!(f, "*π")?,
                 Atom::Infinity => write!(f, "*∞")?,
+                Atom::Root { degree, prime } => write!(f, "*{degree}√{prime}")?,
                 Atom::Variable(name) => write!(f, "*{name}")?,
                 Atom::Opaque { key, .. } => write!(f, "*{key}")?,
             }

@@ -38,6 +38,10 @@ impl Answer {
                     && rows.iter().zip(other_rows).all(|(a, b)| in_order(a, b))
             }
             (Relation(a), Relation(b)) => a.same(b),
+            (Relation(relation), Leaf(named)) | (Leaf(named), Relation(relation)) => {
+                named.equation.is_some() && named.equation == relation.difference
+            }
+            (List(list), brackets) | (brackets, List(list)) => is_point(list, brackets),
             _ => false,
         }
     }
@@ -51,11 +55,24 @@ impl Leaf {
         }
         let values = self.value.is_some() && self.value == other.value;
         let words = (self.words || other.words) && self.folded == other.folded;
-        self.text == other.text || values || words
+        let equations = self.equation.is_some() && self.equation == other.equation;
+        self.text == other.text || values || words || equations
     }
 }
 
 impl Relation {
+    /// The one letter on the left of an equation and what it is.
+    fn coordinate(&self) -> Option<(&str, &Leaf)> {
+        match (self.signs.as_slice(), self.sides.as_slice()) {
+            (["="], [name, value]) => {
+                let name = name.text.trim_end();
+                let letter = name.len() == 1 && name.starts_with(|c: char| c.is_ascii_alphabetic());
+                letter.then_some((name, value))
+            }
+            _ => None,
+        }
+    }
+
     fn same(&self, other: &Self) -> bool {
         if self.signs != other.signs {
             return false;
@@ -66,6 +83,31 @@ impl Relation {
         let symmetric = self.signs.iter().all(|sign| matches!(*sign, "=" | "≠"));
         difference || sides.all(|(a, b)| a.same(b)) || (symmetric && turned.all(|(a, b)| a.same(b)))
     }
+}
+
+/// Whether a list as `x = 1, y = -2` gives the coordinates of a point in the order of their names.
+fn is_point(list: &[Answer], brackets: &Answer) -> bool {
+    let Answer::Brackets { open, items, close } = brackets else {
+        return false;
+    };
+    let mut coordinates = Vec::new();
+    for item in list {
+        match item {
+            Answer::Relation(relation) => coordinates.extend(relation.coordinate()),
+            _ => return false,
+        }
+    }
+    coordinates.sort_by_key(|(name, _)| *name);
+    let twice = coordinates.windows(2).any(|two| two[0].0 == two[1].0);
+    let values = coordinates.iter().zip(items);
+    let same = |((_, value), item): (&(&str, &Leaf), &Answer)| match item {
+        Answer::Leaf(item) => value.same(item),
+        _ => false,
+    };
+    (open.is_symbol('(') && close.is_symbol(')') && !twice)
+        && coordinates.len() == list.len()
+        && list.len() == items.len()
+        && values.into_iter().all(same)
 }
 
 fn in_order(a: &[Answer], b: &[Answer]) -> bool {

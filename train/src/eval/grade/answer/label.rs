@@ -1,7 +1,7 @@
 //! Names that answers are given: `x = 5`, `(x,y) = (1,2)`, `x \in [0,1]`.
 
 use super::super::tokens::{GREEK, canonical_text};
-use super::{Effort, Token, closing, expression, outside, relation_sign, split_at};
+use super::{Effort, Token, closing, expression, outside, relation_sign, split_at, without_braces};
 
 /// Without a name and its sign. Of `x = 10/2 = 5` the last value stays, and so does one of sides
 /// that all have it, as in `2+3 = 5`.
@@ -37,8 +37,21 @@ pub(super) fn without<'a>(tokens: &'a [Token], effort: &mut Effort) -> &'a [Toke
     }
 }
 
-/// Whether the parts have names that aren't the same.
+/// Letters whose indices number the solutions.
+const UNKNOWNS: &str = "xyzt";
+
+/// Whether the parts have names that aren't the same. Solutions may be numbered: `x_1 = 1, x_2 = 2`.
 pub(super) fn differ(parts: &[&[Token]]) -> bool {
+    let numbered = |part: &&[Token]| match part {
+        [Token::Letter(letter), Token::Symbol('_'), ..] if length(part) > 0 => {
+            UNKNOWNS.contains(*letter).then_some(*letter)
+        }
+        _ => None,
+    };
+    let first = parts.first().and_then(numbered);
+    if first.is_some() && parts.iter().all(|part| numbered(part) == first) {
+        return false;
+    }
     let mut names = (parts.iter()).filter_map(|part| match length(part) {
         0 => None,
         length => Some(canonical_text(&part[..length])),
@@ -53,7 +66,7 @@ fn length(tokens: &[Token]) -> usize {
     let Some(&at) = outside(tokens, sign).first() else {
         return 0;
     };
-    let name = &tokens[..at];
+    let name = without_braces(&tokens[..at]);
     let alone = is_variable(name) || is_words(name) || is_variables(name);
     match alone && at + 1 < tokens.len() {
         true => at + 1,

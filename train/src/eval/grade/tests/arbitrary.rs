@@ -9,7 +9,7 @@ use super::super::*;
 const BOTH: [Benchmark; 2] = [Benchmark::Gsm8k, Benchmark::Math];
 
 /// Pieces of answers and outputs, whole and broken.
-const PIECES: [&str; 88] = [
+const PIECES: [&str; 104] = [
     "1",
     "2",
     "12",
@@ -95,6 +95,22 @@ const PIECES: [&str; 88] = [
     "The answer is: ",
     "final answer is ",
     "#### ",
+    "\\over",
+    "\\choose ",
+    "\\mathbf{",
+    "\\color{red}",
+    "\\hspace{1mm}",
+    "\\text{ million}",
+    "\\text{ or more}",
+    "\\text{ (units)}",
+    "<<1+1=2>>",
+    " = ",
+    " or ",
+    " not ",
+    "k",
+    "€",
+    "¢",
+    "’",
     "π",
     "é",
     "∞",
@@ -197,7 +213,7 @@ proptest! {
 }
 
 /// What could take long: deep, wide, or read again and again.
-const REPEATED: [&str; 40] = [
+const REPEATED: [&str; 46] = [
     "(",
     "{",
     "[",
@@ -237,6 +253,12 @@ const REPEATED: [&str; 40] = [
     "The answer is: x ",
     "#### ",
     "\nQ",
+    "The answer is 1 + $",
+    "1 + ",
+    "1a",
+    "|",
+    "<<1",
+    "\\text{cm}(",
     "$",
 ];
 

@@ -1,8 +1,10 @@
-//! `pairs.tsv`: two MATH answers a line, whether they are the same, and why.
+//! `pairs.tsv`: two MATH answers a line, whether they are the same, and why. `outputs.tsv`: so with an
+//! output for GSM8K and a number.
 
 use super::super::*;
 
 const PAIRS: &str = include_str!("pairs.tsv");
+const OUTPUTS: &str = include_str!("outputs.tsv");
 
 struct Pair {
     line: usize,
@@ -13,7 +15,11 @@ struct Pair {
 }
 
 fn pairs() -> Vec<Pair> {
-    let rows = PAIRS.lines().enumerate().skip(1);
+    read(PAIRS)
+}
+
+fn read(table: &'static str) -> Vec<Pair> {
+    let rows = table.lines().enumerate().skip(1);
     rows.map(|(at, row)| {
         let cells: Vec<_> = row.split('\t').collect();
         let [given, gold, verdict, why] = cells[..] else {
@@ -49,6 +55,29 @@ fn every_pair_has_its_verdict() {
         }
     }
     assert_eq!(wrong, 0, "pairs with the wrong verdict");
+}
+
+#[test]
+fn every_output_has_its_verdict() {
+    let mut wrong = 0;
+    for pair in read(OUTPUTS) {
+        let given = extract(Benchmark::Gsm8k, pair.given).map(|given| given.text);
+        let is = given
+            .as_ref()
+            .is_some_and(|given| same(Benchmark::Gsm8k, given, pair.gold));
+        if is != pair.same {
+            let Pair {
+                line,
+                given: output,
+                gold,
+                why,
+                ..
+            } = pair;
+            println!("line {line}: {given:?} of {output:?} for {gold:?}, {is}: {why}");
+            wrong += 1;
+        }
+    }
+    assert_eq!(wrong, 0, "outputs with the wrong verdict");
 }
 
 #[test]

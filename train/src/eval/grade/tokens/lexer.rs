@@ -256,6 +256,12 @@ impl Lexer {
                 }
             }
             Meaning::Text => self.text(),
+            Meaning::Aside => {
+                if self.peek(0) == Some('*') {
+                    self.at += 1;
+                }
+                self.braced();
+            }
             Meaning::Is(token) => {
                 self.due = self.due.saturating_sub(1);
                 if token.is_command("frac") || token.is_command("binom") {
@@ -328,8 +334,10 @@ impl Lexer {
             } else if c.is_alphabetic() {
                 let run = inner.run_of_letters();
                 inner.tokens.push(words::word(&run));
+            } else if inner.product() {
+                inner.tokens.push(Token::Symbol('*'));
             } else if c == '\\' && inner.peek(1).is_some_and(char::is_alphabetic) {
-                // No command is read in text: its name would be taken for a word.
+                // No other command is read in text: its name would be taken for a word.
                 inner.at += 1;
                 inner.tokens.push(Token::Unknown(String::new()));
             } else {
@@ -342,6 +350,18 @@ impl Lexer {
             self.tokens.push(Token::Symbol('}'));
             self.due = due - 1;
         }
+    }
+
+    /// Skips a sign between units in `\mathrm{N\cdot m}`.
+    fn product(&mut self) -> bool {
+        let rest: String = self.chars[self.at..].iter().take(7).collect();
+        let signs = ["\\cdot", "\\times"];
+        let Some(sign) = signs.into_iter().find(|sign| rest.starts_with(sign)) else {
+            return false;
+        };
+        let goes_on = rest[sign.len()..].starts_with(char::is_alphabetic);
+        self.at += if goes_on { 0 } else { sign.len() };
+        !goes_on
     }
 }
 

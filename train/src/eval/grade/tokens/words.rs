@@ -10,13 +10,15 @@ pub(super) enum Meaning {
     Delimiter,
     /// Its argument is text.
     Text,
+    /// Its argument is a colour, a length or the like.
+    Aside,
     /// A token.
     Is(Token),
 }
 
 /// The meaning of `\name`.
 pub(super) fn command(name: &str) -> Meaning {
-    use Meaning::{Delimiter, Is, Nothing, Text};
+    use Meaning::{Aside, Delimiter, Is, Nothing, Text};
     match name {
         "left" | "right" | "middle" => Delimiter,
         "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr"
@@ -24,6 +26,11 @@ pub(super) fn command(name: &str) -> Meaning {
         "displaystyle" | "textstyle" | "limits" | "nolimits" | "quad" | "qquad" | "thinspace"
         | "enspace" | "boxed" | "fbox" | "rm" | "bf" | "it" | "circ" | "degree" | "degrees"
         | "percent" => Nothing,
+        "mathbf" | "mathit" | "mathsf" | "mathtt" | "mathnormal" | "boldsymbol" | "bm" | "pmb"
+        | "underline" | "tiny" | "scriptsize" | "footnotesize" | "small" | "normalsize"
+        | "large" | "Large" | "LARGE" | "huge" | "Huge" => Nothing,
+        "pounds" | "euro" | "cent" | "textcent" => Nothing,
+        "color" | "textcolor" | "hspace" | "vspace" | "phantom" | "hphantom" | "vphantom" => Aside,
         "text" | "textbf" | "textit" | "textrm" | "textnormal" | "textsf" | "texttt" | "textup"
         | "mbox" | "hbox" | "mathrm" | "operatorname" => Text,
         "cdot" | "times" | "ast" => Is(Token::Symbol('*')),
@@ -42,11 +49,12 @@ pub(super) fn command(name: &str) -> Meaning {
 /// The one name of a command that means something in an answer.
 fn known(name: &str) -> Option<&'static str> {
     let name = match name {
-        "dfrac" | "tfrac" | "cfrac" => "frac",
+        "dfrac" | "tfrac" | "cfrac" | "nicefrac" | "sfrac" => "frac",
         "dbinom" | "tbinom" => "binom",
         "leq" | "leqslant" => "le",
         "geq" | "geqslant" => "ge",
         "neq" => "ne",
+        "bigcup" => "cup",
         "lbrace" => "{",
         "rbrace" => "}",
         "varnothing" => "emptyset",
@@ -58,7 +66,8 @@ fn known(name: &str) -> Option<&'static str> {
         other => other,
     };
     let all = [
-        &["frac", "binom", "sqrt", "pi", "infty", "pm", "mp", "cup"][..],
+        &["frac", "over", "binom", "choose", "sqrt", "pi"][..],
+        &["infty", "pm", "mp", "cup"],
         &["le", "ge", "ne", "in", "{", "}", "langle", "rangle"],
         &["emptyset", "overline", "angle", "triangle"],
         &FUNCTIONS,
@@ -146,7 +155,7 @@ pub(super) fn sign(c: char) -> Option<&'static str> {
         '½' => "\\frac{1}{2}",
         '¼' => "\\frac{1}{4}",
         '¾' => "\\frac{3}{4}",
-        '°' => "",
+        '°' | '€' | '£' | '¥' | '¢' => "",
         '’' => "'",
         _ => return None,
     })

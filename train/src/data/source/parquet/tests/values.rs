@@ -1,5 +1,6 @@
 //! Types, and values that have no form in JSON.
 
+use super::super::super::{MAX_ROW_BYTES, why_unreadable};
 use super::*;
 
 /// One column of this type and these values, as they are read.
@@ -126,38 +127,56 @@ fn dates_and_decimals_are_strings() {
 }
 
 #[test]
-fn values_without_a_form_are_problems_of_their_rows() {
-    let read = column(
+fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
+    let read = well(
         "optional binary a;",
         &[json!("b"), json!([0x62, 0xFF]), json!("c")],
     );
+    assert_eq!((&read[0], &read[2]), (&json!("b"), &json!("c")));
     assert_eq!(
-        read,
-        [
-            Ok(json!("b")),
-            Err("column 'a' holds bytes that are not UTF-8, from byte 2 on".to_owned()),
-            Ok(json!("c")),
-        ]
+        why_unreadable(&read[1]),
+        Some("holds bytes that are not UTF-8, from byte 2 on")
     );
-    let read = column(
-        "required fixed_len_byte_array(12) a (INTERVAL);",
-        &[(0..12).collect()],
-    );
-    assert!(read[0].as_ref().unwrap_err().contains("intervals"));
-    let read = column("required int32 a (TIME_MILLIS);", &[json!(-1)]);
-    assert!(read[0].as_ref().unwrap_err().contains("no time of a day"));
+    for (declared, value, what) in [
+        (
+            "required fixed_len_byte_array(12) a (INTERVAL);",
+            (0..12).collect(),
+            "intervals",
+        ),
+        (
+            "required int32 a (TIME_MILLIS);",
+            json!(-1),
+            "no time of a day",
+        ),
+    ] {
+        let read = well(declared, &[value]);
+        assert!(why_unreadable(&read[0]).unwrap().contains(what));
+    }
+}
+
+/// As hubs keep pictures beside questions.
+#[test]
+fn bytes_of_any_length_beside_the_text_leave_the_row_as_it_is() {
+    let schema = "message m { required binary q (UTF8); optional group image {
+        optional binary bytes; optional binary path (UTF8); } }";
+    let picture = vec![0xFF; MAX_ROW_BYTES + 1];
+    let written = [json!({"q": "x", "image": {"bytes": picture, "path": "p"}})];
+    let found = rows(&table(schema, plain().build(), &[&written]));
+    assert_eq!(found[0]["q"], "x");
+    assert_eq!(found[0]["image"]["path"], "p");
+    assert!(why_unreadable(&found[0]["image"]["bytes"]).is_some());
 }
 
 #[test]
-fn a_problem_names_its_column_as_json_would() {
+fn of_a_list_only_the_value_itself_is_lost() {
     let schema = "message m { required int64 n;
         optional group a (LIST) { repeated group list { optional group element { optional binary b; } } } }";
     let written = vec![
         json!({"n": 1, "a": [{"b": "x"}, {"b": [0xFF]}, {"b": [0xFE]}]}),
         json!({"n": 2, "a": [{"b": "y"}]}),
     ];
-    let found = read(&table(schema, plain().build(), &[&written])).unwrap();
-    let problem = found[0].as_ref().unwrap_err();
-    assert!(problem.starts_with("column 'a.b' holds bytes"), "{problem}");
-    assert_eq!(found[1].as_ref().unwrap(), &written[1]);
+    let found = rows(&table(schema, plain().build(), &[&written]));
+    assert_eq!(found[0]["a"][0]["b"], "x");
+    assert!(why_unreadable(&found[0]["a"][2]["b"]).is_some());
+    assert_eq!(found[1], written[1]);
 }

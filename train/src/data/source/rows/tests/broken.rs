@@ -1,13 +1,14 @@
 //! Rows that are wrong, and rows that are too long.
 
 use super::super::super::lines::Lines;
+use super::super::super::why_unreadable;
 use super::*;
 
 #[test]
 fn every_bad_line_is_named_and_the_others_are_read() {
     let mut bytes = Vec::from(&b"\n{\"a\":1}\n[1]\n\n{\"a\":\n"[..]);
     bytes.extend(
-        b"{\"a\":\"\xFF\"}\nnull\n{\"a\":NaN}\n{'a':1}\n\"\\ud800\"\n{\"a\":2} x\n{\"a\":3}",
+        b"{\"a\":\"\xFF\"}\nnull\n{\"a\":Nan}\n{'a':1}\n\"\\ud800\"\n{\"a\":2} x\n{\"a\":3}",
     );
     assert_eq!(
         listed(&bytes),
@@ -24,6 +25,27 @@ fn every_bad_line_is_named_and_the_others_are_read() {
             "line 12: {\"a\":3}",
         ]
     );
+}
+
+/// As Python writes them, in a field that nobody may want.
+#[test]
+fn numbers_that_json_lacks_do_not_make_a_row_unreadable() {
+    let rows = values("{\"a\":\"b\",\"score\":NaN}\n{\"a\":\"NaN\",\"score\":-Infinity}");
+    assert_eq!((&rows[0]["a"], &rows[1]["a"]), (&json!("b"), &json!("NaN")));
+    assert_eq!(why_unreadable(&rows[0]["score"]), Some("holds NaN"));
+    assert_eq!(why_unreadable(&rows[1]["score"]), Some("holds -Infinity"));
+}
+
+#[test]
+fn a_table_with_commas_is_said_to_be_one() {
+    for text in ["question,answer\n1+1,2\n", "\u{feff}a\tb\n1\t2", "a;b\n"] {
+        let message = open(text).unwrap_err().to_string();
+        assert!(message.contains("looks like CSV"), "{message}");
+        assert!(message.contains("JSON Lines"), "{message}");
+    }
+    // Then it is some row that is broken.
+    assert!(open("{\"a\":1,}\n").is_ok());
+    assert!(open("words\n").is_ok());
 }
 
 #[test]
@@ -131,7 +153,10 @@ fn a_row_may_have_the_limit_and_not_a_byte_more() {
         limit: MAX_ROW_BYTES,
     }
     .to_string();
-    assert_eq!(message, "longer than 32 MiB, the most a row may have");
+    assert_eq!(
+        message,
+        "longer than 4 MiB, the most a row may have: split it, or take out what is not needed"
+    );
 }
 
 #[test]

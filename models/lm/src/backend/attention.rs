@@ -1,0 +1,77 @@
+//! Attention in ordinary tensor operations.
+
+use super::{AttentionGrads, Backend};
+use crate::{Window, softmax};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Bool, Int, Tensor, TensorData, TensorPrimitive};
+
+fn tensor<B: Backend>(primitive: FloatTensor<B>) -> Tensor<B, 4> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// Each head of keys or values for every query head of its group.
+pub(crate) fn to_query_heads<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tensor<B, 4> {
+    let [batch, kv_heads, len, width] = x.dims();
+    let group = heads / kv_heads;
+    if group == 1 {
+        return x;
+    }
+    x.reshape([batch, kv_heads, 1, len, width])
+        .expand([batch, kv_heads, group, len, width])
+        .reshape([batch, heads, len, width])
+}
+
+/// The other way: sums over the query heads of each group.
+fn of_groups<B: Backend>(x: Tensor<B, 4>, kv_heads: usize) -> Tensor<B, 4> {
+    let [batch, heads, len, width] = x.dims();
+    x.reshape([batch, kv_heads, heads / kv_heads, len, width])
+        .sum_dim(2)
+        .reshape([batch, kv_heads, len, width])
+}
+
+/// Scores, minus infinity where a key is hidden: `[batch, heads, len, keys]`.
+fn scores<B: Backend>(query: Tensor<B, 4>, key: Tensor<B, 4>, window: &Window) -> Tensor<B, 4> {
+    let ([batch, heads, len, width], keys) = (query.dims(), key.dims()[2]);
+    let mut hidden = Vec::with_capacity(batch * len * keys);
+    for (row, query) in (0..batch).flat_map(|row| (0..len).map(move |query| (row, query))) {
+        let seen = window.of(row, query, len);
+        hidden.extend((0..keys).map(|key| i32::from(!seen.contains(&key))));
+    }
+    let data = TensorData::new(hidden, [batch, 1, len, keys]);
+    let hidden: Tensor<B, 4, Bool> = Tensor::<B, 4, Int>::from_data(data, &query.device())
+        .equal_elem(1)
+        .expand([batch, heads, len, keys]);
+    let scores = query.matmul(key.swap_dims(2, 3)) / (width as f64).sqrt();
+    scores.mask_fill(hidden, f32::NEG_INFINITY)
+}
+
+pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
+    let [q, k, v] = inputs.map(tensor::<B>);
+    let heads = q.dims()[1];
+    let weights = softmax(scores(q, to_query_heads(k, heads), window));
+    primitive(weights.matmul(to_query_heads(v, heads)))
+}
+
+pub(super) fn backward<B: Backend>(
+    inputs: [FloatTensor<B>; 3],
+    grad: FloatTensor<B>,
+    window: &Window,
+) -> AttentionGrads<FloatTensor<B>> {
+    let ([q, k, v], grad) = (inputs.map(tensor::<B>), tensor::<B>(grad));
+    let ([_, heads, _, width], kv_heads) = (q.dims(), k.dims()[1]);
+    let [k, v] = [k, v].map(|x| to_query_heads(x, heads));
+    let weights = softmax(scores(q.clone(), k.clone(), window));
+    let of_value = weights.clone().swap_dims(2, 3).matmul(grad.clone());
+    let of_weights = grad.matmul(v.swap_dims(2, 3));
+    let along = (weights.clone() * of_weights.clone()).sum_dim(3);
+    let of_scores = weights * (of_weights - along) / (width as f64).sqrt();
+    AttentionGrads {
+        query: primitive(of_scores.clone().matmul(k)),
+        key: primitive(of_groups(of_scores.swap_dims(2, 3).matmul(q), kv_heads)),
+        value: primitive(of_groups(of_value, kv_heads)),
+    }
+}

@@ -1,0 +1,109 @@
+use crate::Backend;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Which keys the queries of a piece see: each those from a first one up to its own place.
+///
+/// That is all that causality, padding on the left and several sequences in a row come to.
+#[derive(Debug, Clone, Default)]
+pub struct Window {
+    /// Keys before the first query's own.
+    past: usize,
+    /// The first key that each query sees, `[rows or 1, len]`; `None` where that is key 0.
+    first: Option<Arc<[u32]>>,
+}
+
+impl Window {
+    /// Every query sees all keys up to its own, of which `past` are before the first query's.
+    pub fn causal(past: usize) -> Self {
+        Self { past, first: None }
+    }
+
+    /// As [`Window::causal`], and none before `first`, `[rows or 1, len]`, which is not past a
+    /// query's own.
+    pub fn from_first(past: usize, first: Vec<u32>) -> Self {
+        match first.iter().all(|&first| first == 0) {
+            true => Self::causal(past),
+            false => Self {
+                past,
+                first: Some(first.into()),
+            },
+        }
+    }
+
+    /// The keys that query `query` of `len` sees in row `row`. Later ones of the same row do not
+    /// see less at the end.
+    pub fn of(&self, row: usize, query: usize, len: usize) -> Range<usize> {
+        let first = match &self.first {
+            // One row of places may stand for all.
+            Some(first) => first[(row * len + query) % first.len()] as usize,
+            None => 0,
+        };
+        first..self.past + query + 1
+    }
+
+    /// Whether it is the causality of whole sequences, and nothing else.
+    fn is_plain(&self) -> bool {
+        self.past == 0 && self.first.is_none()
+    }
+
+    fn rows(&self, len: usize) -> usize {
+        self.first
+            .as_ref()
+            .map_or(1, |first| first.len() / len.max(1))
+    }
+}
+
+/// A [`Window`], and the same as a mask where a backend wants one.
+#[derive(Debug, Clone)]
+pub struct Sight<B: Backend> {
+    pub(crate) window: Window,
+    /// `[rows or 1, 1, len, keys]`, true where a key is hidden; `None` where there is nothing to
+    /// say beyond causality, or all is seen.
+    pub(crate) mask: Option<Tensor<B, 4, Bool>>,
+}
+
+impl<B: Backend> Sight<B> {
+    /// What `len` queries see of `keys`, of which the last may be room that nothing is in yet.
+    pub fn new(window: Window, [len, keys]: [usize; 2], device: &B::Device) -> Self {
+        // With tokens before a piece, flex lines causality up with the last key, cubek's flash
+        // kernels with the first; a mask leaves no choice. A single query is not causal.
+        let all = len == 1 && window.of(0, 0, 1) == (0..keys) && window.rows(len) == 1;
+        let plain = (window.is_plain() && keys == len) || all;
+        let by_mask = !plain && (len == 1 || !B::attends_by_window());
+        let mask = by_mask.then(|| {
+            let rows = window.rows(len);
+            let mut hidden = Vec::with_capacity(rows * len * keys);
+            for row in 0..rows {
+                for query in 0..len {
+                    let seen = window.of(row, query, len);
+                    hidden.extend((0..keys).map(|key| i32::from(!seen.contains(&key))));
+                }
+            }
+            let data = TensorData::new(hidden, [rows, 1, len, keys]);
+            Tensor::<B, 4, Int>::from_data(data, device).equal_elem(1)
+        });
+        Self { window, mask }
+    }
+
+    /// What whole sequences of `len` tokens see of themselves.
+    pub fn causal(len: usize, device: &B::Device) -> Self {
+        Self::new(Window::causal(0), [len, len], device)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_places_stands_for_all() {
+        let window = Window::from_first(2, vec![0, 1, 3]);
+        assert_eq!(window.of(0, 1, 3), 1..4);
+        assert_eq!(window.of(5, 2, 3), 3..5);
+        let window = Window::from_first(0, vec![0, 1, 2, 0, 0, 0]);
+        assert_eq!((window.of(0, 2, 3), window.of(1, 2, 3)), (2..3, 0..3));
+        assert!(Window::from_first(0, vec![0; 4]).is_plain());
+    }
+}

@@ -1,0 +1,66 @@
+//! Values that JSON has no form for, kept in their rows as what is wrong with them.
+//!
+//! A row is not wrong for a column that nobody asks for: pictures beside questions, say. So such a
+//! value becomes an object with one odd key, which no text and no list is taken for, and whoever
+//! needs the field finds here what to say of it.
+
+use serde_json::{Map, Value};
+
+/// No field of a data set is called so.
+const KEY: &str = "\u{0}unreadable";
+
+/// What stands for a value, where `what` is said of its field: that it holds bytes.
+pub(super) fn unreadable(what: String) -> Value {
+    Value::Object(Map::from_iter([(KEY.to_owned(), Value::String(what))]))
+}
+
+/// What is wrong with the value that `value` stands for, if it stands for one.
+pub(crate) fn why_unreadable(value: &Value) -> Option<&str> {
+    value.as_object()?.get(KEY)?.as_str()
+}
+
+/// JSON with what Python writes for numbers that JSON lacks, each as [`unreadable`]. `None` where
+/// the text has none.
+pub(super) fn without_nan(text: &str) -> Option<String> {
+    let mut changed = String::new();
+    let (mut in_string, mut escaped, mut copied) = (false, false, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'N' | b'I' | b'-' if !in_string && at >= copied => {
+                let names = ["NaN", "Infinity", "-Infinity"];
+                if let Some(name) = names.iter().find(|name| text[at..].starts_with(**name)) {
+                    changed.push_str(&text[copied..at]);
+                    changed.push_str(&unreadable(format!("holds {name}")).to_string());
+                    copied = at + name.len();
+                }
+            }
+            _ => {}
+        }
+    }
+    (copied > 0).then(|| changed + &text[copied..])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_json_lacks_are_found_outside_of_strings() {
+        let text = r#"{"a":NaN,"b":[-Infinity,1,-1],"NaN":"\"NaN","c":Infinity}"#;
+        let value: Value = serde_json::from_str(&without_nan(text).unwrap()).unwrap();
+        let why = |value: &Value| why_unreadable(value).map(str::to_owned);
+        assert_eq!(why(&value["a"]).as_deref(), Some("holds NaN"));
+        assert_eq!(why(&value["b"][0]).as_deref(), Some("holds -Infinity"));
+        assert_eq!(why(&value["c"]).as_deref(), Some("holds Infinity"));
+        assert_eq!(
+            (&value["b"][2], &value["NaN"]),
+            (&(-1).into(), &"\"NaN".into())
+        );
+        assert_eq!(without_nan(r#"{"a":"NaN","b":-1}"#), None);
+        assert_eq!(why(&Value::Null), None);
+    }
+}
