@@ -87,13 +87,12 @@ fn an_evaluation_that_was_stopped_goes_on() {
     let place = Place::new();
     let data = questions(&place, 8);
     let whole = place.path("whole.json");
-    let ran = eval(
-        &fixture("llama-tiny"),
-        &data,
-        &whole,
-        &["--batch-size", "2"],
-    )
-    .succeeded();
+    let plain = |data: &Path, out: &Path, args: &[&str]| {
+        let args = [&["--template", "plain"], args].concat();
+        eval(&fixture("llama-tiny"), data, out, &args)
+    };
+    let two = ["--batch-size", "2"];
+    let ran = plain(&data, &whole, &two).succeeded();
     assert!(
         ran.stdout.contains("gsm8k: ") && ran.stdout.contains("(standard error)"),
         "{}",
@@ -110,7 +109,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
     let out = place.path("resumed.json");
     let beside = place.path("resumed.json.partial");
     std::fs::write(&beside, &partial).unwrap();
-    let ran = eval(&fixture("llama-tiny"), &data, &out, &["--batch-size", "2"]).succeeded();
+    let ran = plain(&data, &out, &two).succeeded();
     assert!(
         ran.stderr.contains("going on after 3 of 8 answers"),
         "{}",
@@ -122,26 +121,66 @@ fn an_evaluation_that_was_stopped_goes_on() {
     assert!(!beside.exists());
     // Other settings are no continuation, results are not replaced unasked.
     std::fs::write(place.path("other.json.partial"), &partial).unwrap();
-    let ran = eval(
-        &fixture("llama-tiny"),
-        &data,
-        &place.path("other.json"),
-        &["--batch-size", "4"],
-    );
+    let other = place.path("other.json");
+    let ran = plain(&data, &other, &["--batch-size", "4"]);
     assert_eq!(ran.code, Some(1));
     assert!(
         ran.stderr.contains("other settings (batch_size)"),
         "{}",
         ran.stderr
     );
-    let ran = eval(&fixture("llama-tiny"), &data, &out, &["--batch-size", "2"]);
+    // Nor are other questions in the same file.
+    let text = std::fs::read_to_string(&data).unwrap();
+    std::fs::write(&data, text.replace("say ", "tell ")).unwrap();
+    let ran = plain(&data, &other, &two);
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("other settings (prompts)"),
+        "{}",
+        ran.stderr
+    );
+    let ran = plain(&data, &out, &two);
     assert!(
         ran.code == Some(1) && ran.stderr.contains("--overwrite"),
         "{}",
         ran.stderr
     );
     let again = ["--batch-size", "2", "--overwrite"];
-    eval(&fixture("llama-tiny"), &data, &out, &again).succeeded();
+    plain(&data, &out, &again).succeeded();
+}
+
+#[test]
+fn questions_that_cannot_be_asked_are_said() {
+    let place = Place::new();
+    let data = questions(&place, 3);
+    let out = place.path("long.json");
+    let ran = eval(&fixture("llama-tiny"), &data, &out, &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr
+            .contains("3 of 3 prompts fill the model's 128 positions"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!out.exists() && !place.path("long.json.partial").exists());
+    let long = json!({"question": "a".repeat(200), "answer": "#### 1"}).to_string();
+    let short = std::fs::read_to_string(&data).unwrap();
+    std::fs::write(&data, format!("{short}\n{long}\n")).unwrap();
+    let ran = eval(
+        &fixture("llama-tiny"),
+        &data,
+        &out,
+        &["--template", "plain"],
+    )
+    .succeeded();
+    assert!(
+        ran.stderr.contains("1 of 4 prompts") && ran.stdout.contains("1 too long to ask"),
+        "{} {}",
+        ran.stderr,
+        ran.stdout
+    );
+    let results = read(&out);
+    assert_eq!(results["summary"]["not_asked"], 1);
+    assert_eq!(results["answers"][3]["ended"], "prompt_too_long");
 }
 
 #[test]
@@ -312,6 +351,11 @@ fn a_conversation_goes_on_and_begins_anew() {
             "{template}: {said:?} and {alone:?}"
         );
     }
+    // A template of one question begins anew with every line.
+    let (code, said, error) = chat(&["--template", "plain"], "say ab 1\nsay cd 2\n");
+    assert_eq!(code, Some(0), "{error}");
+    let alone = ["say ab 1\n", "say cd 2\n"].map(|line| chat(&["--template", "plain"], line).1);
+    assert_eq!(said, alone.concat());
     let (code, _, error) = chat(&[], "hello\n");
     assert_eq!(code, Some(2));
     assert!(error.contains("--template: neither"), "{error}");
