@@ -18,6 +18,7 @@ use std::time::Instant;
 
 mod perplexity;
 mod progress;
+mod so_far;
 
 /// What to score it by.
 #[derive(Debug, clap::Subcommand)]
@@ -253,6 +254,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         .filter(|answer| answer.correct)
         .count();
     let mut progress = Progress::new(Amount {
+        what: "answers",
         all: questions.len(),
         before: answered.len(),
         right,

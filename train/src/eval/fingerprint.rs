@@ -1,6 +1,7 @@
 //! What tells two evaluations of the same names apart: a file may be another one by now.
 
 use super::Question;
+use crate::data::Sample;
 use std::path::Path;
 
 /// Of all that is read and asked: a question's tokens hold the template, the examples and the
@@ -16,6 +17,28 @@ pub fn of_prompts<'a>(prompts: impl Iterator<Item = (&'a Question, &'a [u32])>) 
         hasher.update(&u32::MAX.to_le_bytes());
     }
     format!("{:08x}", hasher.finalize())
+}
+
+/// Of the sequences of a text, and which of their tokens count.
+///
+/// # Errors
+/// What reading one gives.
+pub fn of_samples<E>(samples: impl Iterator<Item = Result<Sample, E>>) -> Result<String, E> {
+    let mut hasher = crc32fast::Hasher::new();
+    for sample in samples {
+        let Sample {
+            tokens, trained, ..
+        } = sample?;
+        for token in tokens {
+            hasher.update(&token.to_le_bytes());
+        }
+        for range in trained {
+            hasher.update(&(range.start as u64).to_le_bytes());
+            hasher.update(&(range.end as u64).to_le_bytes());
+        }
+        hasher.update(&u32::MAX.to_le_bytes());
+    }
+    Ok(format!("{:08x}", hasher.finalize()))
 }
 
 /// Of a model's or an adapter's files, by their names, sizes and times: their bytes may take

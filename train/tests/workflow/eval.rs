@@ -297,6 +297,68 @@ fn perplexity_is_the_loss_of_validation() {
     assert!((bits - nats * tokens / std::f64::consts::LN_2 / bytes).abs() < 1e-9);
 }
 
+#[test]
+fn a_perplexity_that_was_stopped_goes_on() {
+    let place = Place::new();
+    let ppl = |data: &str, out: &Path, max_seq_len: &str| {
+        let model = fixture("llama-tiny");
+        bone([
+            "eval",
+            "ppl",
+            "--model",
+            text(&model),
+            "--device",
+            "cpu",
+            "--template",
+            "plain",
+            "--data",
+            data,
+            "--max-seq-len",
+            max_seq_len,
+            "--out",
+            text(out),
+        ])
+    };
+    let rows = text(&place.rows).to_owned();
+    let (whole, first) = (place.path("whole.json"), place.path("first.json"));
+    ppl(&rows, &whole, "64").succeeded();
+    ppl(&format!("{rows}[:16]"), &first, "64").succeeded();
+    let (whole, first) = (read(&whole), read(&first));
+    assert_eq!(
+        (&whole["sequences"], &first["sequences"]),
+        (&json!(40), &json!(16))
+    );
+    // As if the first sixteen had been read, and had no loss.
+    let sums = json!({"sequences": 16, "loss_bits": 0, "tokens": first["tokens"]});
+    let out = place.path("resumed.json");
+    let beside = place.path("resumed.json.partial");
+    let partial = json!({"settings": whole["settings"], "sums": sums}).to_string();
+    std::fs::write(&beside, &partial).unwrap();
+    let ran = ppl(&rows, &out, "63");
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("other settings"),
+        "{}",
+        ran.stderr
+    );
+    let ran = ppl(&rows, &out, "64").succeeded();
+    assert!(
+        ran.stderr.contains("going on after 16 of 40 sequences"),
+        "{}",
+        ran.stderr
+    );
+    let resumed = read(&out);
+    let sum = |of: &Value| of["nats_per_token"].as_f64().unwrap() * of["tokens"].as_f64().unwrap();
+    assert_eq!(resumed["tokens"], whole["tokens"]);
+    assert!((sum(&resumed) + sum(&first) - sum(&whole)).abs() < 1e-3 * sum(&whole));
+    assert!(!beside.exists());
+    let ran = ppl(&rows, &out, "64");
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("--overwrite"),
+        "{}",
+        ran.stderr
+    );
+}
+
 /// Runs `bone chat` with lines as its input.
 fn chat(args: &[&str], input: &str) -> (Option<i32>, String, String) {
     use std::io::Write;

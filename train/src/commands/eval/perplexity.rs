@@ -3,9 +3,11 @@
 use super::super::CommandError;
 use super::super::session::{Session, SessionArgs, TRAINED, Work};
 use super::progress::{Amount, Progress};
+use super::so_far::{SoFar, Sums};
 use crate::commands::train::grouped;
 use crate::data::{FieldMap, Limits, Sample, Schema, Sources};
 use crate::dataset::{self, Reading};
+use crate::eval::fingerprint;
 use crate::trainer::{EvalReading, mean_loss};
 use bone_lm::{Backend, CausalLm};
 use std::path::PathBuf;
@@ -35,7 +37,7 @@ pub struct PerplexityArgs {
     /// Sequences at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// File for the result, as JSON
+    /// File for the result, as JSON; with it an evaluation that was stopped goes on
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Replace a result that is there
@@ -44,16 +46,19 @@ pub struct PerplexityArgs {
 }
 
 /// What made the result.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Settings {
-    bone: &'static str,
+    bone: String,
     model: PathBuf,
     adapter: Option<PathBuf>,
     weights: String,
     data: String,
+    /// Of the sequences: [`of_samples`](fingerprint::of_samples).
+    samples: String,
     /// `None` where no file has rows.
     template: Option<String>,
     max_seq_len: u32,
+    batch_size: u32,
     device: String,
     dtype: String,
 }
@@ -121,17 +126,36 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         }
     }
     let templated = reports.iter().any(|report| report.templated);
-    let (mut sum, mut tokens) = (0.0, 0);
-    let samples_of = |numbers: std::ops::Range<u32>| -> Result<Vec<Sample>, CommandError> {
-        let read = numbers.map(|number| samples.read(number));
-        let read: std::io::Result<Vec<_>> = read.collect();
-        Ok(read.map_err(dataset::temporary)?)
-    };
+    let read = |number| samples.read(number).map_err(dataset::temporary);
     let all = samples.len() as u32;
+    let settings = Settings {
+        bone: env!("CARGO_PKG_VERSION").to_owned(),
+        model: args.session.model.clone(),
+        adapter: args.session.adapter.clone(),
+        weights: session.fingerprint()?,
+        data: args.data.to_string(),
+        samples: fingerprint::of_samples((0..all).map(read))?,
+        template: templated.then(|| template.to_string()),
+        max_seq_len: args.max_seq_len,
+        batch_size: args.batch_size,
+        device: session.device.name.to_string(),
+        dtype: session.dtype.clone(),
+    };
+    let (so_far, mut sums) = match &args.out {
+        Some(out) => {
+            let (so_far, sums) = SoFar::open(out, settings.clone())?;
+            (Some(so_far), sums)
+        }
+        None => (None, Sums::default()),
+    };
+    let samples_of = |numbers: std::ops::Range<u32>| -> Result<Vec<Sample>, CommandError> {
+        Ok(numbers.map(read).collect::<Result<_, _>>()?)
+    };
     let at_once = AT_ONCE * args.batch_size as usize;
     let mut progress = Progress::new(Amount {
+        what: "sequences",
         all: samples.len(),
-        before: 0,
+        before: sums.sequences,
         right: 0,
         at_once: 1,
     });
@@ -142,17 +166,18 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             head_chunk: Some(HEAD_CHUNK),
             chunk_ctx: None,
         },
-        next: (0..all)
+        next: (sums.sequences as u32..all)
             .step_by(at_once)
             .map(|start| samples_of(start..all.min(start + at_once as u32))),
         on: |sequences: usize, loss: f64, count: usize| {
-            sum += loss * count as f64;
-            tokens += count;
-            let so_far = (sum / tokens.max(1) as f64).exp();
-            progress.step(sequences, &format!("perplexity {so_far:.3}"), "read");
+            sums.add(sequences, loss * count as f64, count);
+            let perplexity = (sums.loss() / sums.tokens.max(1) as f64).exp();
+            progress.step(sequences, &format!("perplexity {perplexity:.3}"), "read");
+            so_far.as_ref().map_or(Ok(()), |so_far| so_far.keep(sums))
         },
     })?;
     progress.finish();
+    let (sum, tokens) = (sums.loss(), sums.tokens);
     let nats = sum / tokens.max(1) as f64;
     let bytes: Option<u64> = args
         .data
@@ -168,17 +193,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         .sum();
     let bits = |bytes: u64| sum / std::f64::consts::LN_2 / bytes.max(1) as f64;
     let result = Perplexity {
-        settings: Settings {
-            bone: env!("CARGO_PKG_VERSION"),
-            model: args.session.model.clone(),
-            adapter: args.session.adapter.clone(),
-            weights: session.fingerprint()?,
-            data: args.data.to_string(),
-            template: templated.then(|| template.to_string()),
-            max_seq_len: args.max_seq_len,
-            device: session.device.name.to_string(),
-            dtype: session.dtype.clone(),
-        },
+        settings,
         perplexity: nats.exp(),
         nats_per_token: nats,
         tokens,
@@ -201,9 +216,12 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             path: out.clone(),
             reason: error.to_string(),
         })?;
+        if let Some(folder) = out.parent() {
+            std::fs::create_dir_all(folder).map_err(CommandError::io(folder))?;
+        }
         std::fs::write(out, text + "\n").map_err(CommandError::io(out))?;
     }
-    Ok(())
+    so_far.map_or(Ok(()), SoFar::finish)
 }
 
 struct Losses<I, F> {
@@ -215,7 +233,7 @@ struct Losses<I, F> {
 impl<I, F> Work for Losses<I, F>
 where
     I: Iterator<Item = Result<Vec<Sample>, CommandError>>,
-    F: FnMut(usize, f64, usize),
+    F: FnMut(usize, f64, usize) -> Result<(), CommandError>,
 {
     type Output = ();
 
@@ -227,7 +245,7 @@ where
         for samples in self.next {
             let samples = samples?;
             let (loss, tokens) = mean_loss(model, &samples, self.reading, device);
-            (self.on)(samples.len(), loss, tokens);
+            (self.on)(samples.len(), loss, tokens)?;
         }
         Ok(())
     }

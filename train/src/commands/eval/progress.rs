@@ -7,7 +7,9 @@ use std::time::Instant;
 /// What there is to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Amount {
-    /// Everything, such as questions.
+    /// What it is, in the plural.
+    pub(super) what: &'static str,
+    /// All of them.
     pub(super) all: usize,
     /// What was done before it was stopped.
     pub(super) before: usize,
@@ -41,7 +43,10 @@ impl Progress {
         }
         bar.set_position(amount.before as u64);
         if amount.before > 0 {
-            eprintln!("going on after {} of {} answers", amount.before, amount.all);
+            let Amount {
+                what, before, all, ..
+            } = amount;
+            eprintln!("going on after {before} of {all} {what}");
         }
         Self {
             bar,
