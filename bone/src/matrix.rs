@@ -95,7 +95,7 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 }
 
-/// A tensor of two dimensions that can be seen as a [`Matrix`]: itself unless it is a view backwards.
+/// A tensor whose rows and columns can be seen as a [`Matrix`]: itself unless it is a view backwards.
 pub fn forwards(tensor: FlexTensor) -> FlexTensor {
     match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
         true => tensor,

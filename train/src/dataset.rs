@@ -5,6 +5,7 @@ use crate::data::{
     BinidxError, Dropped, Limits, Pool, RowError, Sample, Samples, Schema, SourceError, Sources,
     SplitError, Template, TextError, split_validation,
 };
+use crate::plural::counted;
 use bone_lm::tokenizer::Tokenizer;
 use reader::Reader;
 use std::io;
@@ -15,7 +16,6 @@ mod reader;
 mod report;
 
 pub use report::FileReport;
-pub(crate) use report::counted;
 
 /// Rows with problems that are shown; the rest is counted.
 const SHOWN_FAILURES: usize = 10;
@@ -231,7 +231,7 @@ pub fn load(
     }
     notes.push(format!(
         "{} to train on, {} held out",
-        counted(split.train.len() as u64, "row", "rows"),
+        counted(split.train.len(), "row"),
         validation.len()
     ));
     Ok(Dataset {

@@ -2,6 +2,7 @@
 
 use crate::gradients::Gradients;
 use crate::models::ModelBackend;
+use crate::plural::counted;
 use bone::{AdapterConfig, BlockAxis, BoneLinearConfig, Selection, Targets, Variant};
 use burn::tensor::Tensor;
 
@@ -77,12 +78,8 @@ pub(crate) fn find(name: DeviceName) -> Result<Device, DeviceError> {
     let found = devices(name.kind).map_err(|reason| absent(name, &reason))?;
     let count = found.len();
     let device = found.into_iter().nth(name.index).ok_or_else(|| {
-        let plural = if count == 1 { "" } else { "s" };
-        let kind = name.kind.name();
-        absent(
-            name,
-            &format!("{count} {kind} device{plural} was found, counted from 0"),
-        )
+        let devices = counted(count, &format!("{} device", name.kind.name()));
+        absent(name, &format!("{devices} was found, counted from 0"))
     })?;
     check(name)?;
     Ok(device)

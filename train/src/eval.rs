@@ -3,6 +3,7 @@
 mod benchmark;
 pub mod fingerprint;
 pub mod grade;
+pub mod partial;
 mod questions;
 mod results;
 

@@ -13,6 +13,7 @@ pub mod loss_scale;
 pub mod memory;
 pub mod models;
 pub mod optimizer;
+mod plural;
 pub mod prompt;
 pub mod report;
 pub mod schedule;

@@ -126,6 +126,17 @@ pub struct ModelInfo {
     pub stored_bytes: usize,
 }
 
+impl ModelInfo {
+    /// What to say of sequences that are longer than those the model was made for.
+    pub(crate) fn beyond_positions(&self, max_seq_len: usize) -> Option<String> {
+        let positions = self.positions.filter(|most| max_seq_len > *most)?;
+        Some(format!(
+            "note: max_seq_len {max_seq_len} is beyond the {positions} positions the model was made \
+             for"
+        ))
+    }
+}
+
 /// A backend that every architecture trains on.
 pub trait ModelBackend:
     TrainBackend + bone_rwkv6::Backend + AutodiffBackend<InnerBackend: bone_rwkv6::Backend>

@@ -43,6 +43,22 @@ impl Window {
         first..self.past + query + 1
     }
 
+    /// Where a key is hidden from a query: `[rows or 1, 1, len, keys]`.
+    pub(crate) fn hidden<B: Backend>(
+        &self,
+        [len, keys]: [usize; 2],
+        device: &B::Device,
+    ) -> Tensor<B, 4, Bool> {
+        let rows = self.rows(len);
+        let mut hidden = Vec::with_capacity(rows * len * keys);
+        for (row, query) in (0..rows).flat_map(|row| (0..len).map(move |query| (row, query))) {
+            let seen = self.of(row, query, len);
+            hidden.extend((0..keys).map(|key| i32::from(!seen.contains(&key))));
+        }
+        let data = TensorData::new(hidden, [rows, 1, len, keys]);
+        Tensor::<B, 4, Int>::from_data(data, device).equal_elem(1)
+    }
+
     /// Whether it is the causality of whole sequences, and nothing else.
     fn is_plain(&self) -> bool {
         self.past == 0 && self.first.is_none()
@@ -72,18 +88,7 @@ impl<B: Backend> Sight<B> {
         let all = len == 1 && window.of(0, 0, 1) == (0..keys) && window.rows(len) == 1;
         let plain = (window.is_plain() && keys == len) || all;
         let by_mask = !plain && (len == 1 || !B::attends_by_window());
-        let mask = by_mask.then(|| {
-            let rows = window.rows(len);
-            let mut hidden = Vec::with_capacity(rows * len * keys);
-            for row in 0..rows {
-                for query in 0..len {
-                    let seen = window.of(row, query, len);
-                    hidden.extend((0..keys).map(|key| i32::from(!seen.contains(&key))));
-                }
-            }
-            let data = TensorData::new(hidden, [rows, 1, len, keys]);
-            Tensor::<B, 4, Int>::from_data(data, device).equal_elem(1)
-        });
+        let mask = by_mask.then(|| window.hidden([len, keys], device));
         Self { window, mask }
     }
 

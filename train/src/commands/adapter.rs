@@ -45,6 +45,14 @@ fn locate(path: &Path) -> Option<At> {
     }
 }
 
+/// The folder or the file that the adapter at `path` is; `path` where there is none.
+pub(super) fn place(path: &Path) -> PathBuf {
+    match locate(path) {
+        Some(At::Folder(place) | At::File(place) | At::PerhapsModel(place)) => place,
+        None => path.to_path_buf(),
+    }
+}
+
 /// Takes apart the adapter at `path`: a folder of PEFT's or ours, the output folder of a run, or one
 /// file of RWKV-PEFT's or JL-er's. `kind` settles what such a file does not say.
 ///

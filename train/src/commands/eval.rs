@@ -1,7 +1,7 @@
 //! `bone eval`: score a model.
 
 use super::CommandError;
-use super::session::{Session, SessionArgs, TRAINED, Work};
+use super::session::{Session, SessionArgs, Work};
 use super::stops::stop_tokens;
 use super::talk::{Answered, Said, Talk};
 use crate::data::{FieldMap, Selection, Template};
@@ -158,12 +158,8 @@ impl Asking {
         if let (Some(count), Some(file)) = (args.shots, &args.shots_file) {
             return Ok(Self::Shots(Shots::read(benchmark, file, fields, count)?));
         }
-        let name = match (&args.template, session.trained_template()) {
-            (Some(name), _) => name,
-            (None, Some(_)) => TRAINED,
-            (None, None) => "alpaca",
-        };
-        Ok(Self::Template(session.template(name)?))
+        let name = args.template.as_deref();
+        Ok(Self::Template(session.template_or_trained(name)?))
     }
 
     fn pieces(&self, question: &Question) -> Result<Vec<Piece>, CommandError> {

@@ -15,7 +15,7 @@ use bone::saved::Scan;
 use bone_lm::CausalLm;
 use bone_lm::tokenizer::{self, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces};
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The name of the template that a model or an adapter was trained with.
 pub(super) const TRAINED: &str = "trained";
@@ -69,8 +69,7 @@ pub(super) struct Session {
     source: ModelSource,
     /// Taken when the weights are loaded, once.
     adapter: Cell<Option<(Scan, PathBuf)>>,
-    /// Where the weights are.
-    files: Vec<PathBuf>,
+    adapter_path: Option<PathBuf>,
     trained: Option<Prompt>,
 }
 
@@ -109,11 +108,7 @@ impl Session {
                 random: None,
             },
             adapter: Cell::new(adapter),
-            files: [Some(&args.model), args.adapter.as_ref()]
-                .into_iter()
-                .flatten()
-                .cloned()
-                .collect(),
+            adapter_path: args.adapter.clone(),
             trained,
         })
     }
@@ -136,6 +131,19 @@ impl Session {
         }
     }
 
+    /// The template of a name, or without one that of the training run, else Alpaca's.
+    ///
+    /// # Errors
+    ///
+    /// There is no such template.
+    pub(super) fn template_or_trained(&self, name: Option<&str>) -> Result<Template, CommandError> {
+        match (name, self.trained_template()) {
+            (Some(name), _) => self.template(name),
+            (None, Some(trained)) => Ok(trained),
+            (None, None) => self.template("alpaca"),
+        }
+    }
+
     /// The template of the training run, if it is known.
     pub(super) fn trained_template(&self) -> Option<Template> {
         self.trained.as_ref()?.template.clone()
@@ -147,14 +155,12 @@ impl Session {
     ///
     /// Their files cannot be read.
     pub(super) fn fingerprint(&self) -> Result<String, CommandError> {
-        let of = |path: &PathBuf| {
-            // A run's folder has the adapter in one of its own.
-            let own = path.join(adapter::ADAPTER);
-            let path = if own.is_dir() { &own } else { path };
-            fingerprint::of_files(path).map_err(CommandError::io(path))
-        };
-        let parts: Result<Vec<_>, _> = self.files.iter().map(of).collect();
-        Ok(parts?.join(" "))
+        let of = |path: &Path| fingerprint::of_files(path).map_err(CommandError::io(path));
+        let model = of(&self.source.folder)?;
+        Ok(match &self.adapter_path {
+            Some(path) => format!("{model} {}", of(&adapter::place(path))?),
+            None => model,
+        })
     }
 
     /// The tokens of a prompt.

@@ -154,14 +154,7 @@ pub fn run_config(
     if config.packing {
         lines.push(batches.packing().to_string());
     }
-    if let Some(positions) = info.positions
-        && config.max_seq_len > positions
-    {
-        lines.push(format!(
-            "note: max_seq_len {} is beyond the {positions} positions the model was made for",
-            config.max_seq_len
-        ));
-    }
+    lines.extend(info.beyond_positions(config.max_seq_len));
 
     console_phase(console, "loading the model")?;
     let source = ModelSource {

@@ -1,5 +1,6 @@
 //! The order of training: which rows make an optimizer step, and when.
 
+use crate::plural::counted;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -101,12 +102,11 @@ impl fmt::Display for Packing {
             row_len,
         } = self;
         let full = 100.0 * *tokens as f64 / (rows * row_len).max(1) as f64;
-        let s = |count: &usize| if *count == 1 { "" } else { "s" };
         write!(
             f,
-            "packed: {samples} sample{} in {rows} row{} of up to {row_len} tokens, {full:.1} % full",
-            s(samples),
-            s(rows)
+            "packed: {} in {} of up to {row_len} tokens, {full:.1} % full",
+            counted(*samples, "sample"),
+            counted(*rows, "row")
         )
     }
 }

@@ -266,11 +266,14 @@ pub fn tokenize(
         }
         Err(error) => return Err(Refused::Row(error.to_string())),
     };
-    if !matches!(row.content, Content::Text(_)) {
-        check_end(template, tokenizer)?;
-    }
     let Encoded { ids, trained } =
         encode_pieces(tokenizer, &pieces).map_err(|error| error.to_string())?;
+    // Only a row that has the end token before its end can have it from the template.
+    let end = tokenizer.eos().first();
+    let twice = ids.iter().filter(|id| Some(*id) == end).nth(1).is_some();
+    if twice && !matches!(row.content, Content::Text(_)) {
+        check_end(template, tokenizer)?;
+    }
     if let Some(what) = limits.beyond_vocab(&ids) {
         return Err(Refused::Row(what));
     }

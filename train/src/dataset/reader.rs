@@ -1,12 +1,12 @@
 //! Reading file after file into samples.
 
-use super::report::counted;
 use super::{DatasetError, FileReport, Reading, SHOWN_FAILURES, temporary};
 use crate::data::{
     Binidx, Content, Dropped, Kind, Refused, Resolved, Row, RowError, RowReader, Sample, Samples,
     SamplesBuilder, Selection, Source, TextError, Tokenized, read_bytes, read_text, tokenize,
     tokenize_bytes, tokenize_text,
 };
+use crate::plural::counted;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         if let Some(to) = to.filter(|to| *to > before)
             && let Some(last) = self.reports.last_mut()
         {
-            let rows = counted(before, "row", "rows");
+            let rows = counted(before as usize, "row");
             let what = format!("; the slice goes to {to}, and there are only {rows}");
             last.what.push_str(&what);
         }
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
         }
         let what = format!(
             "plain text: {} of up to {} tokens, every token trained{not_utf8}",
-            counted(chunks as u64, "chunk", "chunks"),
+            counted(chunks, "chunk"),
             limits.max_seq_len
         );
         let report = FileReport::new(path, what, chunks as u64);
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         }
         report.what = format!(
             "binidx: {} of tokens, every token trained; {}",
-            counted(report.rows, "sequence", "sequences"),
+            counted(report.rows as usize, "sequence"),
             report.dropped
         );
         Ok((report, all, None))
@@ -262,7 +262,7 @@ impl<'a> Reader<'a> {
             }),
             _ if total > 0 => Some(DatasetError::Tokens { path, shown, total }),
             (Ok(file), None) => {
-                let rows = counted(file.rows, "row", "rows");
+                let rows = counted(file.rows as usize, "row");
                 report.what = format!("{rows} of {}, {}", file.format, file.schema);
                 None
             }

@@ -55,8 +55,3 @@ impl FileReport {
         lines
     }
 }
-
-/// So many of a thing, in words.
-pub(crate) fn counted(count: u64, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
-}

@@ -77,9 +77,9 @@ fn processor(kind: Kind) -> Device {
     Device {
         name: DeviceName { kind, index: 0 },
         title: format!(
-            "{}, {threads} thread{}",
+            "{}, {}",
             brand.unwrap_or_else(|| "the processor".into()),
-            if threads == 1 { "" } else { "s" }
+            crate::plural::counted(threads, "thread")
         ),
         driver: None,
         memory: Some(available_memory().bytes),

@@ -1,6 +1,7 @@
 //! Answers and their score, written as they come.
 
 use super::grade::Benchmark;
+use super::partial::{beside, write_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -215,13 +216,6 @@ pub struct Unfinished {
     answers: Vec<Answer>,
 }
 
-/// Where an evaluation whose results will be `out` keeps its answers.
-fn beside(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".partial");
-    PathBuf::from(name)
-}
-
 impl Unfinished {
     /// Begins, or goes on where an evaluation of the same settings was stopped.
     ///
@@ -302,20 +296,13 @@ impl Unfinished {
             summary: Summary::of(&answers, seconds),
             answers,
         };
-        // The file that is there is the whole of it, or none; the answers go last.
-        let write = || -> std::io::Result<()> {
-            let mut text = serde_json::to_string_pretty(&results)?;
-            text.push('\n');
-            let mut name = out.as_os_str().to_owned();
-            name.push(".new");
-            std::fs::write(&name, text)?;
-            std::fs::rename(&name, out)?;
-            std::fs::remove_file(&path)
-        };
-        write().map_err(|source| ResultsError::Io {
-            path: out.to_owned(),
-            source,
-        })?;
+        // The answers go last.
+        write_json(out, &results)
+            .and_then(|()| std::fs::remove_file(&path))
+            .map_err(|source| ResultsError::Io {
+                path: out.to_owned(),
+                source,
+            })?;
         Ok(results)
     }
 }

@@ -135,10 +135,8 @@ fn finish(summary: &Summary) -> Vec<String> {
     )];
     if summary.skipped_steps > 0 {
         let count = summary.skipped_steps;
-        let plural = if count == 1 { "" } else { "s" };
-        lines.push(format!(
-            "{count} step{plural} skipped: gradients beyond f16"
-        ));
+        let steps = crate::plural::counted(count, "step");
+        lines.push(format!("{steps} skipped: gradients beyond f16"));
     }
     match (summary.first_validation_loss, summary.last_validation_loss) {
         (Some(first), Some(last)) if first > 0.0 => lines.push(format!(

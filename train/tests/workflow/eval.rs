@@ -267,25 +267,19 @@ fn rows_that_are_no_questions_are_all_named() {
     }
 }
 
+fn ppl(data: &str, args: &[&str]) -> crate::command::Ran {
+    let model = fixture("llama-tiny");
+    let all = ["eval", "ppl", "--model", text(&model), "--device", "cpu"];
+    bone([&all[..], &["--data", data], args].concat())
+}
+
 #[test]
 fn perplexity_is_the_loss_of_validation() {
     let place = Place::new();
-    let model = fixture("llama-tiny");
     let data = place.path("text.txt");
     std::fs::write(&data, "the cat sat on the mat\n".repeat(40)).unwrap();
     let out = place.path("ppl.json");
-    let args = [
-        "eval",
-        "ppl",
-        "--model",
-        text(&model),
-        "--device",
-        "cpu",
-        "--data",
-        text(&data),
-    ];
-    let args = [&args[..], &["--max-seq-len", "64", "--out", text(&out)]].concat();
-    let ran = bone(args).succeeded();
+    let ran = ppl(text(&data), &["--max-seq-len", "64", "--out", text(&out)]).succeeded();
     assert!(ran.stdout.contains("bits a byte"), "{}", ran.stdout);
     let result = read(&out);
     let nats = result["nats_per_token"].as_f64().unwrap();
@@ -301,23 +295,8 @@ fn perplexity_is_the_loss_of_validation() {
 fn a_perplexity_that_was_stopped_goes_on() {
     let place = Place::new();
     let ppl = |data: &str, out: &Path, max_seq_len: &str| {
-        let model = fixture("llama-tiny");
-        bone([
-            "eval",
-            "ppl",
-            "--model",
-            text(&model),
-            "--device",
-            "cpu",
-            "--template",
-            "plain",
-            "--data",
-            data,
-            "--max-seq-len",
-            max_seq_len,
-            "--out",
-            text(out),
-        ])
+        let args = ["--template", "plain", "--max-seq-len", max_seq_len];
+        ppl(data, &[&args[..], &["--out", text(out)]].concat())
     };
     let rows = text(&place.rows).to_owned();
     let (whole, first) = (place.path("whole.json"), place.path("first.json"));

@@ -1,17 +1,10 @@
 //! Attention in ordinary tensor operations.
 
+use super::reference::{primitive, tensor};
 use super::{AttentionGrads, Backend};
 use crate::{Window, softmax};
+use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Bool, Int, Tensor, TensorData, TensorPrimitive};
-
-fn tensor<B: Backend>(primitive: FloatTensor<B>) -> Tensor<B, 4> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
-}
 
 /// Each head of keys or values for every query head of its group.
 pub(crate) fn to_query_heads<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tensor<B, 4> {
@@ -36,21 +29,14 @@ fn of_groups<B: Backend>(x: Tensor<B, 4>, kv_heads: usize) -> Tensor<B, 4> {
 /// Scores, minus infinity where a key is hidden: `[batch, heads, len, keys]`.
 fn scores<B: Backend>(query: Tensor<B, 4>, key: Tensor<B, 4>, window: &Window) -> Tensor<B, 4> {
     let ([batch, heads, len, width], keys) = (query.dims(), key.dims()[2]);
-    let mut hidden = Vec::with_capacity(batch * len * keys);
-    for (row, query) in (0..batch).flat_map(|row| (0..len).map(move |query| (row, query))) {
-        let seen = window.of(row, query, len);
-        hidden.extend((0..keys).map(|key| i32::from(!seen.contains(&key))));
-    }
-    let data = TensorData::new(hidden, [batch, 1, len, keys]);
-    let hidden: Tensor<B, 4, Bool> = Tensor::<B, 4, Int>::from_data(data, &query.device())
-        .equal_elem(1)
-        .expand([batch, heads, len, keys]);
+    let hidden = window.hidden([len, keys], &query.device());
+    let hidden = hidden.expand([batch, heads, len, keys]);
     let scores = query.matmul(key.swap_dims(2, 3)) / (width as f64).sqrt();
     scores.mask_fill(hidden, f32::NEG_INFINITY)
 }
 
 pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
-    let [q, k, v] = inputs.map(tensor::<B>);
+    let [q, k, v] = inputs.map(tensor::<B, 4>);
     let heads = q.dims()[1];
     let weights = softmax(scores(q, to_query_heads(k, heads), window));
     primitive(weights.matmul(to_query_heads(v, heads)))
@@ -61,7 +47,7 @@ pub(super) fn backward<B: Backend>(
     grad: FloatTensor<B>,
     window: &Window,
 ) -> AttentionGrads<FloatTensor<B>> {
-    let ([q, k, v], grad) = (inputs.map(tensor::<B>), tensor::<B>(grad));
+    let ([q, k, v], grad) = (inputs.map(tensor::<B, 4>), tensor::<B, 4>(grad));
     let ([_, heads, _, width], kv_heads) = (q.dims(), k.dims()[1]);
     let [k, v] = [k, v].map(|x| to_query_heads(x, heads));
     let weights = softmax(scores(q.clone(), k.clone(), window));

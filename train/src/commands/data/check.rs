@@ -5,6 +5,7 @@ use crate::commands::train::grouped;
 use crate::commands::{CommandError, say};
 use crate::data::{BatchConfig, Batches, Pool, Sample, Samples};
 use crate::dataset::{self, Checked, FileReport};
+use crate::plural::s;
 use crate::report::printable;
 use bone_lm::tokenizer::{TextStream, Tokenizer};
 use std::io::IsTerminal;
@@ -79,20 +80,20 @@ fn describe(report: &FileReport, samples: &Samples) {
     }
     let dropped = report.dropped;
     line!(
-        "  {} good {}: {} {}, {} truncated",
+        "  {} good row{}: {} sample{}, {} truncated",
         grouped(report.rows as usize),
-        plural(report.rows as usize, "row"),
+        s(report.rows as usize),
         grouped(report.samples.len()),
-        plural(report.samples.len(), "sample"),
+        s(report.samples.len()),
         grouped(dropped.truncated)
     );
     if report.weight != 1.0 {
         let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
         let taken = taken.round() as usize;
         line!(
-            "  weight {times}: {} {} an epoch",
+            "  weight {times}: {} sample{} an epoch",
             grouped(taken),
-            plural(taken, "sample")
+            s(taken)
         );
     }
     line!(
@@ -117,10 +118,6 @@ fn describe(report: &FileReport, samples: &Samples) {
         lengths("tokens a row", &report.lengths);
     }
     lengths("tokens a sample", &kept);
-}
-
-fn plural(count: usize, one: &str) -> String {
-    format!("{one}{}", if count == 1 { "" } else { "s" })
 }
 
 fn lengths(what: &str, lengths: &[u32]) {

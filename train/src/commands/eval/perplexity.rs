@@ -1,13 +1,14 @@
 //! `bone eval ppl`.
 
 use super::super::CommandError;
-use super::super::session::{Session, SessionArgs, TRAINED, Work};
+use super::super::session::{Session, SessionArgs, Work};
 use super::progress::{Amount, Progress};
 use super::so_far::{SoFar, Sums};
 use crate::commands::train::grouped;
 use crate::data::{FieldMap, Limits, Sample, Schema, Sources};
 use crate::dataset::{self, Reading};
 use crate::eval::fingerprint;
+use crate::eval::partial::write_json;
 use crate::trainer::{EvalReading, mean_loss};
 use bone_lm::{Backend, CausalLm};
 use std::path::PathBuf;
@@ -95,18 +96,10 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         return Err(super::is_there(out));
     }
     let session = Session::open(&args.session)?;
-    let positions = session.info.positions;
-    if let Some(positions) = positions.filter(|most| args.max_seq_len as usize > *most) {
-        eprintln!(
-            "note: max_seq_len {} is beyond the {positions} positions the model was made for",
-            args.max_seq_len
-        );
+    if let Some(note) = session.info.beyond_positions(args.max_seq_len as usize) {
+        eprintln!("{note}");
     }
-    let template = match (&args.template, session.trained_template()) {
-        (Some(name), _) => session.template(name)?,
-        (None, Some(_)) => session.template(TRAINED)?,
-        (None, None) => session.template("alpaca")?,
-    };
+    let template = session.template_or_trained(args.template.as_deref())?;
     let own = args.field_map.clone().map(Schema::Fields);
     let schema = own.or_else(|| args.schema.clone());
     let reading = Reading {
@@ -212,14 +205,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             .map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"))
     );
     if let Some(out) = &args.out {
-        let text = serde_json::to_string_pretty(&result).map_err(|error| CommandError::Path {
-            path: out.clone(),
-            reason: error.to_string(),
-        })?;
-        if let Some(folder) = out.parent() {
-            std::fs::create_dir_all(folder).map_err(CommandError::io(folder))?;
-        }
-        std::fs::write(out, text + "\n").map_err(CommandError::io(out))?;
+        write_json(out, &result).map_err(CommandError::io(out))?;
     }
     so_far.map_or(Ok(()), SoFar::finish)
 }

@@ -1,6 +1,7 @@
 //! What an evaluation of texts has read, beside its result until that is there.
 
 use super::super::CommandError;
+use crate::eval::partial::{beside, write_json};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -45,9 +46,7 @@ impl<S: Clone + PartialEq + Serialize + DeserializeOwned> SoFar<S> {
     ///
     /// The file cannot be read, or comes from other settings.
     pub(super) fn open(out: &Path, settings: S) -> Result<(Self, Sums), CommandError> {
-        let mut path = out.as_os_str().to_owned();
-        path.push(".partial");
-        let path = PathBuf::from(path);
+        let path = beside(out);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -82,16 +81,7 @@ impl<S: Clone + PartialEq + Serialize + DeserializeOwned> SoFar<S> {
             settings: self.settings.clone(),
             sums,
         };
-        let write = || -> std::io::Result<()> {
-            if let Some(folder) = self.path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let mut new = self.path.as_os_str().to_owned();
-            new.push(".new");
-            std::fs::write(&new, serde_json::to_vec(&kept)?)?;
-            std::fs::rename(&new, &self.path)
-        };
-        write().map_err(CommandError::io(&self.path))
+        write_json(&self.path, &kept).map_err(CommandError::io(&self.path))
     }
 
     /// Removes what was kept, as the result is there.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::rational::Rational;
-use super::statement::{CURRENCY, compares};
+use super::statement::{CURRENCY, compares, denies};
 use super::{LONGEST_ANSWER, magnitude};
 
 /// Groups of three digits after which a row of them is a list.
@@ -52,9 +52,7 @@ pub(super) fn only(text: &str) -> Option<Value> {
     let alone = !rest.contains(|c: char| c.is_ascii_digit());
     let nothing_before = !text[..number.place.start].contains(|c: char| c.is_ascii_digit());
     let before = &text[..number.place.start];
-    let denied = (before.split_whitespace()).any(|word| {
-        word.eq_ignore_ascii_case("not") || word.ends_with("n't") || word.ends_with("n’t")
-    });
+    let denied = before.split_whitespace().any(denies);
     (alone && nothing_before && !denied && !compares(&rest)).then_some(number.value)
 }
 

@@ -83,8 +83,12 @@ pub(super) fn denied(before: &str) -> Option<usize> {
     let from = end.floor_char_boundary(end.len().saturating_sub(LONGEST_DENIAL));
     let start = end[from..].rfind([' ', '\n', '.', ',', '*', '(', '$']);
     let start = start.map_or(from, |at| from + at + 1);
-    let word = end[start..].to_ascii_lowercase();
-    (word == "not" || word.ends_with("n't") || word.ends_with("n’t")).then_some(start)
+    denies(&end[start..].to_ascii_lowercase()).then_some(start)
+}
+
+/// Whether a word says that something is not so.
+pub(super) fn denies(word: &str) -> bool {
+    word.eq_ignore_ascii_case("not") || word.ends_with("n't") || word.ends_with("n’t")
 }
 
 /// The ratio that a number of the text ends, or the number.

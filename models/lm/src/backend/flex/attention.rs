@@ -3,7 +3,7 @@
 
 use super::{Loop, Real, sum_of, wide};
 use crate::Window;
-use bone::matrix::{Matrix, product_to};
+use bone::matrix::{Matrix, forwards, product_to};
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -76,13 +76,6 @@ impl<'a, T: Real> Heads<'a, T> {
         let start = batch * of_batch + head * of_head + rows.start * of_row;
         let values = &self.values[start.min(self.values.len())..];
         Matrix::new(values, [rows.len(), self.width], [of_row, of_column])
-    }
-}
-
-fn forwards(tensor: &FlexTensor) -> FlexTensor {
-    match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
-        true => tensor.clone(),
-        false => tensor.to_contiguous(),
     }
 }
 
@@ -166,7 +159,7 @@ pub(super) fn forward<T: Real>(inputs: [&FlexTensor; 3], window: &Window) -> Fle
         width,
         ..
     } = sizes;
-    let inputs = inputs.map(forwards);
+    let inputs = inputs.map(|tensor| forwards(tensor.clone()));
     let [q, k, v] = inputs.each_ref().map(Heads::<T>::of);
     let row = heads * width;
     let mut output = vec![T::ZERO; batch * len * row];

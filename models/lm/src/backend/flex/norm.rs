@@ -16,13 +16,24 @@ fn moments<T: Real>(x: &[T], epsilon: f64) -> (T, T) {
     (mean, T::from_f64(1.0) / deviation)
 }
 
-fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
+pub(super) fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-fn dims(input: &FlexTensor) -> [usize; 2] {
+pub(super) fn dims(input: &FlexTensor) -> [usize; 2] {
     let shape = input.layout().shape();
     [shape[0], shape[1]]
+}
+
+/// The sum of the parts, each of `size` numbers, in their order.
+pub(super) fn summed<T: Real>(parts: Vec<Vec<T>>, size: usize) -> Vec<T> {
+    let mut total = vec![T::ZERO; size];
+    for part in parts {
+        for (total, part) in total.iter_mut().zip(part) {
+            *total += part;
+        }
+    }
+    total
 }
 
 pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor>) -> FlexTensor {
@@ -112,15 +123,9 @@ pub(super) fn backward<T: Real>(
         })
         .collect();
     let params = wants_params.then(|| {
-        let mut total = (vec![T::ZERO; size], vec![T::ZERO; size]);
-        for (weight, bias) in parts.into_iter().flatten() {
-            for (total, part) in [(&mut total.0, weight), (&mut total.1, bias)] {
-                for (total, part) in total.iter_mut().zip(part) {
-                    *total += part;
-                }
-            }
-        }
-        (tensor(total.0, [size]), tensor(total.1, [size]))
+        let (weights, biases): (Vec<_>, Vec<_>) = parts.into_iter().flatten().unzip();
+        let total = |parts| tensor(summed::<T>(parts, size), [size]);
+        (total(weights), total(biases))
     });
     NormGrads {
         input: tensor(d_input, [n, size]),

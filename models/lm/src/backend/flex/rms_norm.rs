@@ -1,7 +1,7 @@
 //! Root mean square norm of rows.
 
+use super::norm::{dims, summed, tensor};
 use super::{Loop, ROWS, Real, sum_of, wide};
-use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -10,10 +10,6 @@ use rayon::prelude::*;
 fn factor<T: Real>(x: &[T], epsilon: f64) -> T {
     let mean = sum_of(x, x, |a, b| a * b) / T::from_f64(x.len() as f64);
     T::ONE / (mean + T::from_f64(epsilon)).sqrt()
-}
-
-fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
 }
 
 /// Some rows of the forward.
@@ -45,8 +41,7 @@ pub(super) fn forward<T: Real>(
     weight: &FlexTensor,
     epsilon: f64,
 ) -> FlexTensor {
-    let shape = input.layout().shape();
-    let [n, size] = [shape[0], shape[1]];
+    let [n, size] = dims(input);
     let (input, weight) = (input.to_contiguous(), weight.to_contiguous());
     let mut output = vec![T::ZERO; n * size];
     output
@@ -106,8 +101,7 @@ pub(super) fn backward<T: Real>(
     epsilon: f64,
     wants_weight: bool,
 ) -> (FlexTensor, Option<FlexTensor>) {
-    let shape = input.layout().shape();
-    let [n, size] = [shape[0], shape[1]];
+    let [n, size] = dims(input);
     let [input, weight, grad] = [input, weight, grad].map(FlexTensor::to_contiguous);
     let part = (ROWS * size).max(1);
     let mut of_input = vec![T::ZERO; n * size];
@@ -130,14 +124,6 @@ pub(super) fn backward<T: Real>(
             of_weight
         })
         .collect();
-    let of_weight = wants_weight.then(|| {
-        let mut total = vec![T::ZERO; size];
-        for part in parts {
-            for (total, part) in total.iter_mut().zip(part) {
-                *total += part;
-            }
-        }
-        tensor(total, [size])
-    });
+    let of_weight = wants_weight.then(|| tensor(summed(parts, size), [size]));
     (tensor(of_input, [n, size]), of_weight)
 }

@@ -1,9 +1,9 @@
 //! The gradients to queries, keys and values; the weights are made anew.
 
-use super::{Heads, Loop, Real, Sizes, by_heads, forwards, seen, sum_of, weights, wide};
+use super::{Heads, Loop, Real, Sizes, by_heads, seen, sum_of, weights, wide};
 use crate::Window;
 use crate::backend::AttentionGrads;
-use bone::matrix::{Matrix, add_product, product_to};
+use bone::matrix::{Matrix, add_product, forwards, product_to};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -131,7 +131,8 @@ pub(in super::super) fn backward<T: Real>(
     window: &Window,
 ) -> AttentionGrads<FlexTensor> {
     let sizes = Sizes::of(query, key);
-    let [query, key, value, grad] = [query, key, value, grad].map(forwards);
+    let inputs = [query, key, value, grad];
+    let [query, key, value, grad] = inputs.map(|tensor| forwards(tensor.clone()));
     let inputs = Inputs::<T> {
         query: Heads::of(&query),
         key: Heads::of(&key),
