@@ -8,6 +8,7 @@ macro_rules! line {
 }
 
 pub(crate) mod adapter;
+pub mod bench;
 pub mod chat;
 pub mod convert;
 pub mod data;

@@ -1,6 +1,7 @@
 //! Training for any language model of the workspace: data, loss, loop, checkpoints, commands.
 
 pub mod agreement;
+pub mod bench;
 pub mod commands;
 pub mod config;
 pub mod data;

@@ -48,6 +48,9 @@ enum Command {
     /// Look at training data, or write it as RWKV's binidx
     #[command(subcommand)]
     Data(commands::data::DataCommand),
+    /// Time a training step of a random model, and show where its time goes
+    #[command(subcommand)]
+    Bench(commands::bench::BenchCommand),
     /// Show what this build can run on, and whether a training step is right there
     Devices(commands::devices::DevicesArgs),
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Chat(args) => commands::chat::run(&args),
         Command::Eval(command) => commands::eval::run(&command),
         Command::Data(command) => commands::data::run(&command),
+        Command::Bench(command) => commands::bench::run(&command),
         Command::Devices(args) => commands::devices::run(&args),
     };
     match outcome {

@@ -96,6 +96,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         (loss_sum, trained_tokens, loss_scale): (Tensor<B::InnerBackend, 1>, f64, f64),
         learning_rate: f64,
     ) -> (M, Result<Outcome, NonFinite>) {
+        let _span = tracing::trace_span!("optimizer").entered();
         let loss_sum = loss_sum.cast(DType::F32);
         let squared = grads
             .squared_norm::<B, M>(&model)

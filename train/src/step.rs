@@ -193,6 +193,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
         let pass = self.pass(piece);
         let Some(trained) = self.trained else {
             let hidden = pass.graph(states);
+            // One graph: its backward is the head's and the trunk's.
             let sum = head::full_drawn(model, hidden, targets, self.draws, device);
             let mut all = sum.clone().mul_scalar(scale).backward();
             grads.add::<B, M>(&mut all, model);
@@ -206,10 +207,12 @@ impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
             (hidden.clone().inner(), Trunk::Graph(hidden))
         };
         let drawn = (scale, self.draws);
+        let head = tracing::trace_span!("head and loss").entered();
         let (sum, grad) = match self.savings.head_chunk {
             Some(chunk) => head::chunked(model, hidden, targets, drawn, chunk, device, grads),
             None => head::whole(model, hidden, targets, drawn, device, grads),
         };
+        drop(head);
         pass.backward(trunk, trained, grad, grads);
         sum
     }

@@ -192,19 +192,25 @@ impl DtypeChoice {
     }
 }
 
-impl std::str::FromStr for DtypeChoice {
-    type Err = String;
+macro_rules! as_text {
+    ($($type:ty),+) => {$(
+        impl std::str::FromStr for $type {
+            type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::from_word(text)
-    }
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::from_word(text)
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    )+};
 }
 
-impl std::fmt::Display for DtypeChoice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word())
-    }
-}
+as_text!(DtypeChoice, MethodName);
 
 impl Word for Cut {
     const ALL: &'static [Self] = &[Self::Pad, Self::Only];

@@ -184,10 +184,12 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
             // Below the first block that trains nobody reads the gradient.
             let goes_on = !inputs.is_empty() || trained.embedding;
             let hidden = Tensor::<B, 3>::from_inner(input.hidden).set_require_grad(goes_on);
+            let again = tracing::trace_span!("recompute").entered();
             let output = self.scope(|| {
                 let mut state = input.state.map(State::<B, M>::from_inner);
                 block.forward(hidden.clone(), &context, state.as_mut())
             });
+            drop(again);
             let mut all = seed::<B>(output, grad);
             grads.add::<B, M::Block>(&mut all, block);
             match hidden.grad_remove(&mut all) {

@@ -97,6 +97,7 @@ pub(super) fn product<T: Real>(
     weight: FlexTensor,
     block: FlexTensor,
 ) -> FlexTensor {
+    let _span = tracing::trace_span!("adapter").entered();
     let weight = forwards(weight_like(weight, &block));
     let (x, block) = (input.to_contiguous(), block.to_contiguous());
     let ([n, d_input], [_, d_output]) = (shape(&x), shape(&weight));
@@ -118,6 +119,7 @@ pub(super) fn backward<T: Real>(
     grad: FlexTensor,
     wants: BoneWants,
 ) -> BoneGrads<FlexTensor> {
+    let _span = tracing::trace_span!("adapter").entered();
     let of_weight = weight.dtype();
     let weight = forwards(weight_like(weight, &block));
     let [x, block, grad] = [input, block, grad].map(|tensor| tensor.to_contiguous());

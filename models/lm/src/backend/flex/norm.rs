@@ -37,6 +37,7 @@ pub(super) fn summed<T: Real>(parts: Vec<Vec<T>>, size: usize) -> Vec<T> {
 }
 
 pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor>) -> FlexTensor {
+    let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
     let input = input.to_contiguous();
     let params = params.map(|tensor| tensor.to_contiguous());
@@ -100,6 +101,7 @@ pub(super) fn backward<T: Real>(
     grad: &FlexTensor,
     wants_params: bool,
 ) -> NormGrads<FlexTensor> {
+    let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
     let (input, grad) = (input.to_contiguous(), grad.to_contiguous());
     let weight = params.weight.to_contiguous();

@@ -1,0 +1,11 @@
+//! A training step of a model of given size, timed and taken apart.
+
+mod floor;
+mod measure;
+mod parts;
+mod random;
+
+pub use floor::{Floor, Products};
+pub use measure::{Measured, StepBench, Timing};
+pub use parts::{Parts, Share};
+pub use random::{RandomModel, RandomModelError};

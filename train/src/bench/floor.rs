@@ -1,0 +1,145 @@
+//! The arithmetic that a training step cannot do without.
+
+use bone::{AdapterConfig, BlockAxis, Variant};
+
+/// What is trained, for counting.
+#[derive(Debug, Clone)]
+pub enum Products {
+    /// Adapters on the linear layers that the configuration chooses.
+    Adapter(AdapterConfig),
+    /// Every weight.
+    Full,
+}
+
+/// Floating-point operations of a step's matrix products, a multiplication and an addition being two.
+///
+/// A linear layer has its product and the one for the gradient to its input, but for layers below the
+/// first that trains. A method adds its own:
+/// miss and miss-mini three of rank r on the output, LoRA three on either side, bone on the input axis
+/// three on the input; bone on the output axis the weight-shaped dyᵀx, W·B forward and again backward,
+/// and Wᵀ·G; full training the weight-shaped product alone. Causal attention is counted at half of
+/// S × S, six products of it in all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Floor {
+    /// Of the linear layers, with what the method adds.
+    pub linear: f64,
+    /// Of attention; 0 for RWKV6, whose recurrence is no matrix product.
+    pub attention: f64,
+}
+
+impl Floor {
+    /// Of one step over `rows` sequences of `len` tokens. `layers` are path, inputs and outputs;
+    /// `attention` is blocks × width of the queries, where there is any.
+    ///
+    /// # Errors
+    ///
+    /// The adapter's targets match no layer.
+    pub fn new(
+        layers: &[(String, usize, usize)],
+        products: &Products,
+        [rows, len]: [usize; 2],
+        attention: Option<usize>,
+    ) -> Result<Self, bone::AttachError> {
+        let n = (rows * len) as f64;
+        let chosen = match products {
+            Products::Full => Vec::new(),
+            Products::Adapter(config) => {
+                let paths: Vec<_> = layers.iter().map(|(path, ..)| path.clone()).collect();
+                config.targets.resolve(&paths)?
+            }
+        };
+        let mut linear = 0.0;
+        for (path, d_input, d_output) in layers {
+            let (i, o) = (*d_input as f64, *d_output as f64);
+            linear += 2.0 * 2.0 * n * i * o;
+            linear += match products {
+                Products::Full => 2.0 * n * i * o,
+                Products::Adapter(config) if chosen.contains(path) => own(config, [n, i, o]),
+                Products::Adapter(_) => 0.0,
+            };
+        }
+        // The queries, keys and values of the first block have an input that nobody trains.
+        if let Products::Adapter(_) = products {
+            let first = layers.iter().filter(|(path, ..)| first_of_a_model(path));
+            linear -= first.map(|(_, i, o)| 2.0 * n * (i * o) as f64).sum::<f64>();
+        }
+        let pairs = rows as f64 * (len as f64).powi(2) / 2.0;
+        Ok(Self {
+            linear,
+            attention: attention.map_or(0.0, |width| 6.0 * 2.0 * pairs * width as f64),
+        })
+    }
+
+    /// All of it.
+    pub fn total(self) -> f64 {
+        self.linear + self.attention
+    }
+}
+
+/// Layers whose input is the embedding, which does not train.
+fn first_of_a_model(path: &str) -> bool {
+    let layer = ["model.layers.0.self_attn.", "blocks.0.att."]
+        .iter()
+        .find_map(|block| path.strip_prefix(block));
+    layer.is_some_and(|layer| !matches!(layer, "o_proj" | "output"))
+}
+
+/// What an adapter adds to a layer.
+fn own(config: &AdapterConfig, [n, i, o]: [f64; 3]) -> f64 {
+    let r = config.rank as f64;
+    match config.variant {
+        Variant::Miss => 3.0 * 2.0 * n * r * o,
+        Variant::MissMini { width } => 3.0 * 2.0 * n * r * width as f64,
+        Variant::Lora(settings) => {
+            let forward_again = if settings.has_residual() {
+                2.0 / 3.0
+            } else {
+                0.0
+            };
+            (3.0 + 3.0 * forward_again) * 2.0 * n * r * (i + o)
+        }
+        Variant::Bone(BlockAxis::Input) => 3.0 * 2.0 * n * r * i,
+        Variant::Bone(BlockAxis::Output) => 2.0 * n * i * o + 3.0 * 2.0 * i * o * r,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use bone::{Selection, Targets};
+
+    /// 768 × 12, vocabulary 32,000, 4 × 256 tokens: the figures of the design, in GFLOP.
+    #[test]
+    fn floors_are_those_worked_out_by_hand() {
+        let mut layers = vec![("lm_head".to_string(), 768, 32_000)];
+        for layer in 0..12 {
+            let of = |name: &str| format!("model.layers.{layer}.{name}");
+            layers.extend(
+                ["q_proj", "k_proj", "v_proj", "o_proj"]
+                    .map(|p| (of(&format!("self_attn.{p}")), 768, 768)),
+            );
+            layers.extend(["gate_proj", "up_proj"].map(|p| (of(&format!("mlp.{p}")), 768, 2048)));
+            layers.push((of("mlp.down_proj"), 2048, 768));
+        }
+        let targets = Targets::new(Selection::AllLinear);
+        let adapter = |variant| Products::Adapter(AdapterConfig::new(variant, 64, targets.clone()));
+        let total = |products: &Products| {
+            Floor::new(&layers, products, [4, 256], Some(12 * 768))
+                .unwrap()
+                .total()
+                / 1e9
+        };
+        for (products, expected) in [
+            (adapter(Variant::Miss), 500.0),
+            (adapter(Variant::Bone(BlockAxis::Output)), 670.0),
+            (Products::Full, 690.0),
+        ] {
+            let found = total(&products);
+            assert!(
+                (found / expected - 1.0).abs() < 0.02,
+                "{found}, not {expected}"
+            );
+        }
+    }
+}

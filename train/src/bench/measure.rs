@@ -1,0 +1,199 @@
+//! Steps of a model, one after the other, and their times.
+
+use super::{Parts, Share};
+use crate::data::Batch;
+use crate::gradients::Gradients;
+use crate::memory::peak_resident_bytes;
+use crate::optimizer::{AdamWSettings, NonFinite, Optimizer};
+use crate::step::{Savings, TrainBackend, TrainModel, backward};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Distribution, Tensor};
+use std::time::{Duration, Instant};
+
+/// What is run.
+#[derive(Debug, Clone)]
+pub struct StepBench {
+    /// Sequences of a batch.
+    pub rows: usize,
+    /// Trained tokens of each.
+    pub len: usize,
+    /// Where memory is saved.
+    pub savings: Savings,
+    /// Steps before any is timed.
+    pub warmup: usize,
+    /// Steps that are timed, at least 1.
+    pub steps: usize,
+    /// Inputs and outputs of the product whose rate is measured.
+    pub product: [usize; 2],
+}
+
+/// Times of the steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// The median, seconds.
+    pub median: f64,
+    /// The fastest.
+    pub fastest: f64,
+    /// The slowest.
+    pub slowest: f64,
+}
+
+impl Timing {
+    fn of(mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        let count = seconds.len();
+        Self {
+            median: (seconds[(count - 1) / 2] + seconds[count / 2]) / 2.0,
+            fastest: seconds[0],
+            slowest: seconds[count - 1],
+        }
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Of the steps.
+    pub timing: Timing,
+    /// Largest resident memory of the process up to the end of the steps, bytes.
+    pub peak_resident_bytes: u64,
+    /// Loss of the last step.
+    pub loss: f64,
+    /// Where one more step's time went; `other` is what is in no span. The parts' own cost is in it.
+    pub shares: Vec<Share>,
+    /// Length of that step.
+    pub shared_step: Duration,
+    /// Floating-point operations a second of a product in f32, `[rows · len, in] × [in, out]`, the
+    /// median of some before and some after the steps.
+    pub product_rate: f64,
+}
+
+impl StepBench {
+    fn batch(&self, vocab_size: usize) -> Batch {
+        // A token more than is trained, which has nothing after it.
+        let (rows, len) = (self.rows, self.len + 1);
+        Batch {
+            rows,
+            len,
+            tokens: (0..rows * len)
+                .map(|i| (i * 7919 % vocab_size) as u32)
+                .collect(),
+            loss_mask: (0..rows * len).map(|i| i % len > 0).collect(),
+            row_ids: (0..rows as u64).collect(),
+            starts: Vec::new(),
+        }
+    }
+
+    /// Runs the steps.
+    ///
+    /// # Errors
+    ///
+    /// [`NonFinite`] loss or gradients.
+    pub fn run<B: TrainBackend, M: TrainModel<B>>(
+        &self,
+        mut model: M,
+        device: &B::Device,
+        parts: &Parts,
+    ) -> Result<Measured, NonFinite> {
+        let batch = self.batch(model.vocab_size());
+        let settings = AdamWSettings {
+            max_grad_norm: Some(1.0),
+            ..AdamWSettings::default()
+        };
+        let mut optimizer = Optimizer::new(settings);
+        let mut seconds = Vec::new();
+        let mut loss = f64::NAN;
+        let mut rates = self.product_rates::<B>(device);
+        let mut shared_step = Duration::ZERO;
+        let mut shares = Vec::new();
+        for step in 0..self.warmup + self.steps + 1 {
+            let one = |model: M, optimizer: &mut Optimizer<B, M>| {
+                let started = Instant::now();
+                let count = batch.trained_tokens() as f64;
+                let mut grads = Gradients::default();
+                let sum = backward(
+                    &model,
+                    &batch,
+                    1.0 / count,
+                    (self.savings, None),
+                    (0, step as u64),
+                    device,
+                    &mut grads,
+                );
+                // It reads the loss, so the device is done with everything before.
+                let (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
+                (model, outcome, started.elapsed())
+            };
+            let taken_apart = step == self.warmup + self.steps;
+            let outcome;
+            let time;
+            (model, outcome, time) = match taken_apart {
+                true => {
+                    tracing::subscriber::with_default(parts.clone(), || one(model, &mut optimizer))
+                }
+                false => one(model, &mut optimizer),
+            };
+            loss = outcome?.loss;
+            if taken_apart {
+                shared_step = time;
+                shares = parts.take();
+            } else if step >= self.warmup {
+                seconds.push(time.as_secs_f64());
+            }
+        }
+        let peak_resident_bytes = peak_resident_bytes();
+        rates.extend(self.product_rates::<B>(device));
+        let inside: Duration = shares.iter().map(|share| share.time).sum();
+        shares.push(Share {
+            part: "other",
+            time: shared_step.saturating_sub(inside),
+        });
+        Ok(Measured {
+            timing: Timing::of(seconds),
+            peak_resident_bytes,
+            loss,
+            shares,
+            shared_step,
+            product_rate: Timing::of(rates).median,
+        })
+    }
+
+    /// Rates of some products, in the backend's own way.
+    fn product_rates<B: TrainBackend>(&self, device: &B::Device) -> Vec<f64> {
+        type Inner<B> = <B as burn::tensor::backend::AutodiffBackend>::InnerBackend;
+        let [d_input, d_output] = self.product;
+        let n = self.rows * self.len;
+        let random = |shape| Tensor::<Inner<B>, 2>::random(shape, Distribution::Default, device);
+        let x = random([n, d_input]);
+        // As a checkpoint has it.
+        let weight = random([d_output, d_input]).transpose();
+        let flops = 2.0 * (n * d_input * d_output) as f64;
+        let product = || {
+            let started = Instant::now();
+            let [x, weight] = [&x, &weight].map(|t| t.clone().into_primitive().tensor());
+            let output = <Inner<B> as bone::Backend>::product(x, weight);
+            let failed = Inner::<B>::sync(device).is_err();
+            drop(output);
+            (!failed).then(|| flops / started.elapsed().as_secs_f64())
+        };
+        product();
+        // Enough of them that one pause does not count.
+        let repeats = (2e11 / flops).clamp(3.0, 50.0) as usize;
+        (0..repeats).filter_map(|_| product()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_between_the_middle_two() {
+        let timing = Timing::of(vec![4.0, 1.0, 2.0, 9.0]);
+        assert_eq!(
+            (timing.median, timing.fastest, timing.slowest),
+            (3.0, 1.0, 9.0)
+        );
+        assert_eq!(Timing::of(vec![5.0]).median, 5.0);
+    }
+}

@@ -1,0 +1,151 @@
+//! Where a step's time goes: the time inside each span of our operations.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Spans that count what is inside them as their own: stretches of a step rather than operations.
+const STRETCHES: [&str; 3] = ["head and loss", "recompute", "optimizer"];
+
+/// A part of a step and its time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// The span's name.
+    pub part: &'static str,
+    /// Time inside it that is no other part's.
+    pub time: Duration,
+}
+
+/// A span that was entered and not left.
+struct Open {
+    name: &'static str,
+    since: Instant,
+    /// Time that inner spans have taken for themselves.
+    inner: Duration,
+}
+
+thread_local! {
+    static OPEN: RefCell<Vec<Open>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// The name of span `id − 1`: one id for all spans of a name.
+    names: Vec<&'static str>,
+    times: BTreeMap<&'static str, Duration>,
+}
+
+/// A subscriber to `tracing` that adds up the time inside the spans of this workspace's crates.
+#[derive(Debug, Clone, Default)]
+pub struct Parts(Arc<Mutex<Names>>);
+
+impl Parts {
+    /// What was measured since the last call, the longest first.
+    pub fn take(&self) -> Vec<Share> {
+        let times = std::mem::take(&mut self.state().times);
+        let mut shares: Vec<_> = times
+            .into_iter()
+            .map(|(part, time)| Share { part, time })
+            .collect();
+        shares.sort_by_key(|share| std::cmp::Reverse(share.time));
+        shares
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Names> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber for Parts {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target().starts_with("bone")
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let name = attributes.metadata().name();
+        let mut state = self.state();
+        let known = state.names.iter().position(|known| *known == name);
+        let index = known.unwrap_or_else(|| {
+            state.names.push(name);
+            state.names.len() - 1
+        });
+        let id = NonZeroU64::MIN.saturating_add(index as u64);
+        Id::from_non_zero_u64(id)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, id: &Id) {
+        let index = id.into_u64() as usize - 1;
+        let Some(&name) = self.state().names.get(index) else {
+            return;
+        };
+        OPEN.with_borrow_mut(|open| {
+            // Inside a stretch everything is the stretch's.
+            let stretch = open.iter().map(|open| open.name);
+            let name = stretch
+                .rev()
+                .find(|name| STRETCHES.contains(name))
+                .unwrap_or(name);
+            open.push(Open {
+                name,
+                since: Instant::now(),
+                inner: Duration::ZERO,
+            });
+        });
+    }
+
+    fn exit(&self, _: &Id) {
+        let left = OPEN.with_borrow_mut(|open| {
+            let left = open.pop()?;
+            let whole = left.since.elapsed();
+            if let Some(outer) = open.last_mut() {
+                outer.inner += whole;
+            }
+            Some((left.name, whole.saturating_sub(left.inner)))
+        });
+        if let Some((name, time)) = left {
+            *self.state().times.entry(name).or_default() += time;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::sleep;
+
+    const TICK: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn time_belongs_to_the_innermost_span_and_to_its_stretch() {
+        let parts = Parts::default();
+        tracing::subscriber::with_default(parts.clone(), || {
+            let outer = tracing::trace_span!("attention").entered();
+            sleep(TICK);
+            tracing::trace_span!("matmul").in_scope(|| sleep(3 * TICK));
+            drop(outer);
+            tracing::trace_span!("recompute").in_scope(|| {
+                tracing::trace_span!("matmul").in_scope(|| sleep(6 * TICK));
+            });
+            tracing::trace_span!(target: "somebody", "else").in_scope(|| sleep(TICK));
+        });
+        let shares = parts.take();
+        let names: Vec<_> = shares.iter().map(|share| share.part).collect();
+        assert_eq!(names, ["recompute", "matmul", "attention"]);
+        // What a sleep lasts at least is sure.
+        let least = [6 * TICK, 3 * TICK, TICK];
+        for (share, least) in shares.iter().zip(least) {
+            assert!(share.time >= least, "{share:?}");
+        }
+        assert!(parts.take().is_empty());
+    }
+}
