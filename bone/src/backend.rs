@@ -15,6 +15,8 @@ mod bone_output;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+mod lora;
+pub(crate) mod miss;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod product;
@@ -42,8 +44,8 @@ fn product_as<B: Backend, const D: usize>(
     }
 }
 
-/// Gradients of [`Backend::bone_output_product`] or [`Backend::bone_input_product`], each present
-/// when it was asked for.
+/// Gradients of [`Backend::bone_output_product`], [`Backend::bone_input_product`] or
+/// [`Backend::miss_product`], each present when it was asked for.
 #[derive(Debug, Clone)]
 pub struct BoneGrads<T> {
     /// Gradient to the input, `[n, in]`.
@@ -63,6 +65,19 @@ pub struct BoneWants {
     pub weight: bool,
     /// The adapter's.
     pub block: bool,
+}
+
+/// Which gradients the backward of [`Backend::lora_product`] has to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoraWants {
+    /// The input's.
+    pub input: bool,
+    /// The weight's.
+    pub weight: bool,
+    /// That of `A`.
+    pub a: bool,
+    /// That of `B`.
+    pub b: bool,
 }
 
 /// A burn backend with the operations of the Bone method.
@@ -163,5 +178,71 @@ pub trait Backend: BurnBackend {
         wants: BoneWants,
     ) -> BoneGrads<FloatTensor<Self>> {
         bone_input::backward::<Self>(input, weight, block, grad, wants)
+    }
+
+    /// `y = x·W + tile(S·D)` with `S = Σ_k x_k` (miss, and with a narrow `D` miss-mini).
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[n, in]`
+    /// - `weight`: `[in, out]`, in any float precision
+    /// - `block`: `[r, m]`, where `m` divides `out` and is `out` for miss
+    /// - output: `[n, out]`
+    ///
+    /// Where `r` does not divide `in`, the last slice of `x` is a short one.
+    fn miss_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        miss::product::<Self>(input, weight, block)
+    }
+
+    /// The backward of [`miss_product`](Backend::miss_product) for an output gradient `grad`
+    /// `[n, out]`. Nothing is kept from the forward but its inputs.
+    ///
+    /// With `g = Σ_j grad_j` over the parts of width `m`: `dD = Sᵀ·g`,
+    /// `dx_k = grad·Wᵀ + g·Dᵀ` in every slice, `dW = xᵀ·grad`.
+    fn miss_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wants: BoneWants,
+    ) -> BoneGrads<FloatTensor<Self>> {
+        miss::backward::<Self>(input, weight, block, grad, wants)
+    }
+
+    /// `y = x·W + s·(x·Aᵀ)·Bᵀ` (LoRA).
+    ///
+    /// # Shapes
+    ///
+    /// - `input`: `[n, in]`
+    /// - `weight`: `[in, out]`, in any float precision
+    /// - `factors`: `A` `[r, in]` and `B` `[out, r]`
+    /// - output: `[n, out]`
+    fn lora_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        factors: [FloatTensor<Self>; 2],
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        lora::product::<Self>(input, weight, factors, scale)
+    }
+
+    /// The backward of [`lora_product`](Backend::lora_product) for an output gradient `grad`
+    /// `[n, out]`: those to input, weight, `A` and `B`. Nothing is kept from the forward but its
+    /// inputs.
+    ///
+    /// With `g = s·grad·B`: `dx = grad·Wᵀ + g·A`, `dA = gᵀ·x`, `dB = s·gradᵀ·(x·Aᵀ)`.
+    fn lora_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        factors: [FloatTensor<Self>; 2],
+        grad: FloatTensor<Self>,
+        scale: f64,
+        wants: LoraWants,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        lora::backward::<Self>(input, weight, factors, grad, scale, wants)
     }
 }

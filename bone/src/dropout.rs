@@ -48,17 +48,23 @@ pub(crate) fn layer_salt(path: &str) -> u64 {
     })
 }
 
-/// Applies dropout with probability `p` to `x` `[batch·t, d]`.
+/// Applies dropout with probability `p` to `x` `[batch·t, d]`; `None` where nothing is dropped.
 ///
 /// # Panics
 ///
 /// If inside a [`scope`] whose rows are neither `batch` nor `batch·t` many.
-pub(crate) fn apply<B: Backend>(x: Tensor<B, 2>, batch: usize, p: f64, layer: u64) -> Tensor<B, 2> {
+pub(crate) fn apply<B: Backend>(
+    x: Tensor<B, 2>,
+    batch: usize,
+    p: f64,
+    layer: u64,
+) -> Option<Tensor<B, 2>> {
     if p == 0.0 {
-        return x;
+        return None;
     }
     let Some(draw) = DRAW.with(|slot| slot.borrow().clone()) else {
-        return DropoutConfig::new(p).init().forward(x);
+        let trains = B::ad_enabled(&x.device());
+        return trains.then(|| DropoutConfig::new(p).init().forward(x));
     };
     let [n, d] = x.dims();
     let rows = draw.rows.len();
@@ -68,7 +74,7 @@ pub(crate) fn apply<B: Backend>(x: Tensor<B, 2>, batch: usize, p: f64, layer: u6
     );
     let mask = mask(&draw, p, layer, n / rows.max(1) * d);
     let mask = Tensor::<B, 2>::from_data(TensorData::new(mask, [n, d]), (&x.device(), x.dtype()));
-    x * mask
+    Some(x * mask)
 }
 
 /// `0` or `1/(1−p)` for every row's `len` entries. A longer row begins as a shorter one does, so

@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// A number type with a matrix product.
-pub trait Real: Element + Pod + std::ops::AddAssign {
+pub trait Real: Element + Pod + std::ops::AddAssign + std::ops::Mul<Output = Self> {
     /// 0.
     const ZERO: Self;
     /// 1.
@@ -79,7 +79,12 @@ impl<'a, T: Real> Matrix<'a, T> {
         Self::new(values, [rows.len(), self.columns], strides)
     }
 
-    fn some_columns(self, columns: &Range<usize>) -> Self {
+    /// Some of its columns.
+    ///
+    /// # Panics
+    ///
+    /// Where it has none of them.
+    pub fn some_columns(self, columns: &Range<usize>) -> Self {
         self.transposed().some_rows(columns).transposed()
     }
 
@@ -223,11 +228,49 @@ impl<T> Shared<T> {
     }
 }
 
-/// `a·b`, row by row, on all threads.
+/// Writes `a·b` to `target`, whose rows are `stride` apart, or adds it to what is there, on all
+/// threads.
 ///
 /// Each thread has a part of its own as long as they are enough for all: threads that share one
 /// wait for one another, which made products of 1,024 rows a tenth to a third slower on two
 /// threads.
+fn share_out<T: Real>(
+    target: &mut [MaybeUninit<T>],
+    how: (usize, bool),
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    if m * n * k < PARALLEL {
+        return run(target, how, a, b, gemm::Parallelism::None);
+    }
+    let (stride, _) = how;
+    assert!(stride >= n, "rows of a product over each other");
+    assert!(
+        (m - 1) * stride + n <= target.len(),
+        "a product beyond its slice"
+    );
+    let threads = rayon::current_num_threads();
+    let grid = Grid::new([m, n], threads);
+    let parallelism = match threads / grid.count() {
+        1 => gemm::Parallelism::None,
+        shared => gemm::Parallelism::Rayon(shared),
+    };
+    let target = Shared(target.as_mut_ptr());
+    (0..grid.count()).into_par_iter().for_each(|i| {
+        let [rows, columns] = grid.ranges(i);
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
+        let (a, b) = (a.some_rows(&rows), b.some_columns(&columns));
+        let start = target.at(rows.start * stride + columns.start);
+        // SAFETY: the parts of a grid are apart and within m × n, which the target has room for, as
+        // asserted; each is written once.
+        unsafe { run_at(start, how, a, b, parallelism) };
+    });
+}
+
+/// `a·b`, row by row, on all threads.
 pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
     let _span = tracing::trace_span!("matmul").entered();
     let (m, n, k) = (a.rows, b.columns, a.columns);
@@ -236,31 +279,28 @@ pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
         return vec![T::ZERO; count];
     }
     let mut values = Vec::with_capacity(count);
-    let target = &mut values.spare_capacity_mut()[..count];
-    if count * k < PARALLEL {
-        run(target, (n, false), a, b, gemm::Parallelism::None);
-    } else {
-        let threads = rayon::current_num_threads();
-        let grid = Grid::new([m, n], threads);
-        let parallelism = match threads / grid.count() {
-            1 => gemm::Parallelism::None,
-            shared => gemm::Parallelism::Rayon(shared),
-        };
-        let target = Shared(target.as_mut_ptr());
-        (0..grid.count()).into_par_iter().for_each(|i| {
-            let [rows, columns] = grid.ranges(i);
-            if rows.is_empty() || columns.is_empty() {
-                return;
-            }
-            let (a, b) = (a.some_rows(&rows), b.some_columns(&columns));
-            let start = target.at(rows.start * n + columns.start);
-            // SAFETY: the parts of a grid are apart and within m × n; each is written once.
-            unsafe { run_at(start, (n, false), a, b, parallelism) };
-        });
-    }
+    share_out(&mut values.spare_capacity_mut()[..count], (n, false), a, b);
     // SAFETY: the products wrote every one of its entries.
     unsafe { values.set_len(count) };
     values
+}
+
+/// Writes `a·b` to `target`, whose rows are `stride` apart, or with `add` adds it to what is there,
+/// on all threads.
+///
+/// # Panics
+///
+/// Where it does not fit.
+pub fn product_into<T: Real>(
+    target: &mut [T],
+    (stride, add): (usize, bool),
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    let _span = tracing::trace_span!("matmul").entered();
+    if a.rows * b.columns > 0 {
+        share_out(initialised(target), (stride, add), a, b);
+    }
 }
 
 fn initialised<T>(slice: &mut [T]) -> &mut [MaybeUninit<T>] {

@@ -2,7 +2,7 @@ use super::base_product;
 use crate::graph::cat;
 use crate::{Backend, LoraConfig, dropout};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorPrimitive};
 
 mod module;
 pub(super) mod start;
@@ -73,6 +73,27 @@ impl<B: Backend> Lora<B> {
         batch: usize,
     ) -> Tensor<B, 2> {
         let dropped = dropout::apply(x.clone(), batch, self.dropout, self.salt);
+        let (None, None) = (&dropped, &self.initial) else {
+            return self.in_terms(x, weight, dropped);
+        };
+        let factors = [&self.factors.lora_a, &self.factors.lora_b];
+        let factors = factors.map(|factor| factor.val().into_primitive().tensor());
+        let (x, weight) = (
+            x.into_primitive().tensor(),
+            weight.into_primitive().tensor(),
+        );
+        let output = B::lora_product(x, weight, factors, self.scale());
+        Tensor::from_primitive(TensorPrimitive::Float(output))
+    }
+
+    /// With dropout, or on a residual.
+    fn in_terms(
+        &self,
+        x: Tensor<B, 2>,
+        weight: Tensor<B, 2>,
+        dropped: Option<Tensor<B, 2>>,
+    ) -> Tensor<B, 2> {
+        let dropped = dropped.unwrap_or_else(|| x.clone());
         let mut term = self.factors.apply(dropped);
         if let Some(initial) = &self.initial {
             // Without dropout the two are the same numbers at first: the start is the base exactly.

@@ -1,8 +1,8 @@
 use super::base_product;
-use crate::graph::cat;
+use crate::backend::miss::{add_tiled, shard_sum};
 use crate::{Backend, dropout};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorPrimitive};
 
 /// Miss: `W'[o,i] = W[o,i] + D[i mod r, o]`, so `y = base(x) + S·D` with `S = Σ_k x_k`.
 ///
@@ -23,9 +23,9 @@ impl<B: Backend> Miss<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        let dropped = dropout::apply(x.clone(), batch, self.dropout, self.salt);
-        let shards = shard_sum(dropped, self.block.dims()[0]);
-        base_product(x, weight) + shards.matmul(self.block.val())
+        product(x, weight, self.block.val(), |x| {
+            dropout::apply(x, batch, self.dropout, self.salt)
+        })
     }
 
     /// `ΔW` of a layer with `d_input` inputs, `[in, out]`.
@@ -34,19 +34,19 @@ impl<B: Backend> Miss<B> {
     }
 }
 
-/// `Σ_k x[…, k·r:(k+1)·r]`: `[n, in]` → `[n, r]`.
-pub(super) fn shard_sum<B: Backend>(x: Tensor<B, 2>, r: usize) -> Tensor<B, 2> {
-    let [n, d_input] = x.dims();
-    let shards = d_input.div_ceil(r);
-    let x = if shards * r == d_input {
-        x
-    } else {
-        // Not `pad`, which makes its zeros in the backend's default precision.
-        let missing = [n, shards * r - d_input];
-        let zeros = Tensor::zeros(missing, (&x.device(), x.dtype()));
-        cat(vec![x, zeros], 1)
-    };
-    x.reshape([n, shards, r]).sum_dim(1).reshape([n, r])
+/// `x·W + tile(S·D)`; where dropout has taken something off `x`, `S` is of what is left.
+pub(super) fn product<B: Backend>(
+    x: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    block: Tensor<B, 2>,
+    dropout: impl FnOnce(Tensor<B, 2>) -> Option<Tensor<B, 2>>,
+) -> Tensor<B, 2> {
+    if let Some(dropped) = dropout(x.clone()) {
+        let term = shard_sum(dropped, block.dims()[0]).matmul(block);
+        return add_tiled(base_product(x, weight), term);
+    }
+    let [x, weight, block] = [x, weight, block].map(|tensor| tensor.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(B::miss_product(x, weight, block)))
 }
 
 /// Repeats `[r, out]` downwards to `[d_input, out]`, the last copy cut.

@@ -1,5 +1,4 @@
-use super::base_product;
-use super::miss::{shard_sum, tile_rows};
+use super::miss::{product, tile_rows};
 use crate::{Backend, dropout};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -21,13 +20,9 @@ impl<B: Backend> MissMini<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        let [r, m] = self.block.dims();
-        let n = x.dims()[0];
-        let d_output = weight.dims()[1];
-        let dropped = dropout::apply(x.clone(), batch, self.dropout, self.salt);
-        let term = shard_sum(dropped, r).matmul(self.block.val());
-        let y = base_product(x, weight);
-        (y.reshape([n, d_output / m, m]) + term.reshape([n, 1, m])).reshape([n, d_output])
+        product(x, weight, self.block.val(), |x| {
+            dropout::apply(x, batch, self.dropout, self.salt)
+        })
     }
 
     /// `ΔW` of a layer of shape `[in, out]`.

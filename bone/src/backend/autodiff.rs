@@ -1,4 +1,4 @@
-use super::{Backend, BoneGrads, BoneWants};
+use super::{Backend, BoneGrads, BoneWants, LoraWants};
 use crate::graph::record;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::DType;
@@ -56,6 +56,25 @@ fn base_backward<B: Backend>(
     }
 }
 
+type LoraSaved<T> = ([T; 4], f64);
+
+fn lora_backward<B: Backend>(
+    ([x, w, a, b], scale): LoraSaved<FloatTensor<B>>,
+    grads: [Option<FloatTensor<B>>; 1],
+    [input, weight, of_a, of_b]: [bool; 4],
+) -> [Option<FloatTensor<B>>; 4] {
+    let [Some(grad)] = grads else {
+        return [const { None }; 4];
+    };
+    let wants = LoraWants {
+        input,
+        weight,
+        a: of_a,
+        b: of_b,
+    };
+    B::lora_backward(x, w, [a, b], grad, scale, wants)
+}
+
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         B::multiplies_in(dtype, device)
@@ -92,5 +111,31 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
             B::bone_input_backward,
             [input, weight, block],
         )
+    }
+
+    fn miss_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let inputs = [input, weight, block];
+        product::<B, C>(B::miss_product, B::miss_backward, inputs)
+    }
+
+    fn lora_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        factors: [FloatTensor<Self>; 2],
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let [a, b] = factors;
+        let inputs = [input, weight, a, b];
+        let saved = inputs.each_ref().map(|input| input.primitive.clone());
+        let [x, w, a, b] = saved.clone();
+        let output = B::lora_product(x, w, [a, b], scale);
+        let inputs = inputs.each_ref().map(Some);
+        let saved = (saved, scale);
+        let [output] = record::<B, C, _, 4, 1>(inputs, [output], saved, lora_backward::<B>);
+        output
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn backward<B: Backend>(
         input: d_input.map(primitive),
         weight: wants
             .weight
-            .then(|| primitive(Tensor::cat(d_weight, 0).transpose())),
+            .then(|| primitive(Tensor::cat(d_weight, 0).transpose().cast(w.dtype()))),
         block: wants.block.then(|| primitive(Tensor::cat(d_block, 0))),
     }
 }

@@ -1,35 +1,85 @@
 //! On the processor.
 
-use super::{Backend, BoneGrads, BoneWants};
+use super::{Backend, BoneGrads, BoneWants, LoraWants};
+use crate::matrix::Real;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
 
 mod bone_input;
+mod bone_output;
+mod lora;
+mod miss;
 mod product;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 fn cast(tensor: FlexTensor, dtype: DType) -> FlexTensor {
     let tensor: Tensor<Flex, 2> = super::tensor(tensor);
     super::primitive(tensor.cast(dtype))
 }
 
-/// A weight in the precision of `other`.
-fn weight_like(weight: FlexTensor, other: &FlexTensor) -> FlexTensor {
-    match weight.dtype() == other.dtype() {
-        true => weight,
-        false => cast(weight, other.dtype()),
+fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
+    std::array::from_fn(|axis| tensor.layout().shape()[axis])
+}
+
+/// `a += b`, element by element, as far as both go.
+#[inline]
+fn add<T: Real>(a: &mut [T], b: &[T]) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a += b;
     }
+}
+
+/// Adds each row of `tile` `[n, r]` to all slices of the row of `rows` `[n, ..]`; the last slice may
+/// be short.
+fn add_tiled<T: Real>(rows: &mut [T], tile: &[T], r: usize) {
+    if tile.is_empty() {
+        return;
+    }
+    let width = rows.len() / (tile.len() / r);
+    rows.par_chunks_exact_mut(width)
+        .with_min_len(16)
+        .zip(tile.par_chunks_exact(r))
+        .for_each(|(row, tile)| {
+            for part in row.chunks_mut(r) {
+                add(part, tile);
+            }
+        });
+}
+
+/// The sum of all slices of width `r` of each row of `rows` `[n, width]`: `[n, r]`; the last slice may
+/// be short.
+fn sum_tiles<T: Real>(rows: &[T], width: usize, r: usize) -> Vec<T> {
+    let mut sums = vec![T::ZERO; rows.len() / width * r];
+    sums.par_chunks_exact_mut(r)
+        .with_min_len(16)
+        .zip(rows.par_chunks_exact(width))
+        .for_each(|(sum, row)| row.chunks(r).for_each(|part| add(sum, part)));
+    sums
+}
+
+/// The body for the precision of a tensor, or the reference in those that have none of their own.
+macro_rules! by_precision {
+    ($tensor:expr, $own:ident :: $body:ident ($($argument:expr),*), $reference:expr) => {
+        match $tensor.dtype() {
+            DType::F32 => $own::$body::<f32>($($argument),*),
+            DType::F64 => $own::$body::<f64>($($argument),*),
+            _ => $reference($($argument),*),
+        }
+    };
 }
 
 impl Backend for Flex {
     fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        match input.dtype() {
-            DType::F32 => product::forward::<f32>(input, weight),
-            DType::F64 => product::forward::<f64>(input, weight),
-            _ => super::product::forward::<Self>(input, weight),
-        }
+        let reference = super::product::forward::<Self>;
+        by_precision!(input, product::forward(input, weight), reference)
     }
 
     fn product_backward(
@@ -38,11 +88,36 @@ impl Backend for Flex {
         grad: FloatTensor<Self>,
         wants: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
-        match input.dtype() {
-            DType::F32 => product::backward::<f32>(input, weight, grad, wants),
-            DType::F64 => product::backward::<f64>(input, weight, grad, wants),
-            _ => super::product::backward::<Self>(input, weight, grad, wants),
-        }
+        let reference = super::product::backward::<Self>;
+        by_precision!(
+            input,
+            product::backward(input, weight, grad, wants),
+            reference
+        )
+    }
+
+    fn bone_output_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let reference = super::bone_output::product::<Self>;
+        by_precision!(block, bone_output::product(input, weight, block), reference)
+    }
+
+    fn bone_output_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wants: BoneWants,
+    ) -> BoneGrads<FloatTensor<Self>> {
+        let reference = super::bone_output::backward::<Self>;
+        by_precision!(
+            block,
+            bone_output::backward(input, weight, block, grad, wants),
+            reference
+        )
     }
 
     fn bone_input_product(
@@ -50,11 +125,8 @@ impl Backend for Flex {
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        match block.dtype() {
-            DType::F32 => bone_input::product::<f32>(input, weight, block),
-            DType::F64 => bone_input::product::<f64>(input, weight, block),
-            _ => super::bone_input::product::<Self>(input, weight, block),
-        }
+        let reference = super::bone_input::product::<Self>;
+        by_precision!(block, bone_input::product(input, weight, block), reference)
     }
 
     fn bone_input_backward(
@@ -64,10 +136,65 @@ impl Backend for Flex {
         grad: FloatTensor<Self>,
         wants: BoneWants,
     ) -> BoneGrads<FloatTensor<Self>> {
-        match block.dtype() {
-            DType::F32 => bone_input::backward::<f32>(input, weight, block, grad, wants),
-            DType::F64 => bone_input::backward::<f64>(input, weight, block, grad, wants),
-            _ => super::bone_input::backward::<Self>(input, weight, block, grad, wants),
-        }
+        let reference = super::bone_input::backward::<Self>;
+        by_precision!(
+            block,
+            bone_input::backward(input, weight, block, grad, wants),
+            reference
+        )
+    }
+
+    fn miss_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let reference = super::miss::product::<Self>;
+        by_precision!(block, miss::product(input, weight, block), reference)
+    }
+
+    fn miss_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        block: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wants: BoneWants,
+    ) -> BoneGrads<FloatTensor<Self>> {
+        let reference = super::miss::backward::<Self>;
+        by_precision!(
+            block,
+            miss::backward(input, weight, block, grad, wants),
+            reference
+        )
+    }
+
+    fn lora_product(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        factors: [FloatTensor<Self>; 2],
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let reference = super::lora::product::<Self>;
+        by_precision!(
+            input,
+            lora::product(input, weight, factors, scale),
+            reference
+        )
+    }
+
+    fn lora_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        factors: [FloatTensor<Self>; 2],
+        grad: FloatTensor<Self>,
+        scale: f64,
+        wants: LoraWants,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        let reference = super::lora::backward::<Self>;
+        by_precision!(
+            input,
+            lora::backward(input, weight, factors, grad, scale, wants),
+            reference
+        )
     }
 }

@@ -1,33 +1,16 @@
 //! Bone on the input axis: the small products of the adapter go straight to where their results
 //! belong, a few rows at a time, so that nothing is transposed, copied or added up afterwards.
 
-use super::weight_like;
+use super::product::{base, base_backward, weight_gradient};
+use super::weight::Weight;
+use super::{add, add_tiled, shape, sum_tiles, tensor};
 use crate::backend::{BoneGrads, BoneWants};
-use crate::matrix::{
-    Matrix, Real, add_product, forwards, matrix, product as matrix_product, product_to,
-};
-use burn::tensor::TensorData;
+use crate::matrix::{Matrix, Real, add_product, product_to};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// Rows a thread takes at once: one product's share that stays in a core's cache.
 const ROWS: usize = 128;
-
-/// `a += b`, element by element.
-#[inline]
-fn add<T: Real>(a: &mut [T], b: &[T]) {
-    for (a, &b) in a.iter_mut().zip(b) {
-        *a += b;
-    }
-}
-
-fn tensor<T: Real, const D: usize>(values: Vec<T>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
-}
-
-fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
-    std::array::from_fn(|axis| tensor.layout().shape()[axis])
-}
 
 /// The adapter's blocks `[in/r, r, r]`, one after the other.
 struct Blocks<'a, T> {
@@ -76,38 +59,22 @@ fn mixed<T: Real>(x: &[T], blocks: &Blocks<'_, T>, d_input: usize) -> (Vec<T>, V
     (mixed, sum)
 }
 
-/// Adds each row of `tile` `[n, r]` to all slices of the row of `rows` `[n, ..]`.
-fn add_tiled<T: Real>(rows: &mut [T], tile: &[T], r: usize) {
-    if tile.is_empty() {
-        return;
-    }
-    let width = rows.len() / (tile.len() / r);
-    rows.par_chunks_exact_mut(width)
-        .with_min_len(16)
-        .zip(tile.par_chunks_exact(r))
-        .for_each(|(row, tile)| {
-            for part in row.chunks_exact_mut(r) {
-                add(part, tile);
-            }
-        });
-}
-
 pub(super) fn product<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
     block: FlexTensor,
 ) -> FlexTensor {
     let _span = tracing::trace_span!("adapter").entered();
-    let weight = forwards(weight_like(weight, &block));
+    let weight = Weight::new(weight);
     let (x, block) = (input.to_contiguous(), block.to_contiguous());
-    let ([n, d_input], [_, d_output]) = (shape(&x), shape(&weight));
+    let ([n, d_input], [_, d_output]) = (shape(&x), weight.dims());
     let [_, r, _] = shape(&block);
     let blocks = Blocks {
         values: block.storage::<T>(),
         r,
     };
     let (mixed, sum) = mixed(x.storage::<T>(), &blocks, d_input);
-    let mut y = matrix_product(Matrix::rows(&mixed, [n, d_input], d_input), matrix(&weight));
+    let mut y = base(Matrix::rows(&mixed, [n, d_input], d_input), n, &weight);
     add_tiled(&mut y, &sum, r);
     tensor(y, [n, d_output])
 }
@@ -120,8 +87,7 @@ pub(super) fn backward<T: Real>(
     wants: BoneWants,
 ) -> BoneGrads<FlexTensor> {
     let _span = tracing::trace_span!("adapter").entered();
-    let of_weight = weight.dtype();
-    let weight = forwards(weight_like(weight, &block));
+    let weight = Weight::new(weight);
     let [x, block, grad] = [input, block, grad].map(|tensor| tensor.to_contiguous());
     let ([n, d_input], [_, d_output]) = (shape(&x), shape(&grad));
     let [count, r, _] = shape(&block);
@@ -135,11 +101,7 @@ pub(super) fn backward<T: Real>(
     let d_weight = wants.weight.then(|| {
         let (mixed, _) = mixed(x, &blocks, d_input);
         let mixed = Matrix::rows(&mixed, [n, d_input], d_input);
-        let product = tensor(
-            matrix_product(mixed.transposed(), g_matrix),
-            [d_input, d_output],
-        );
-        super::cast(product, of_weight)
+        weight_gradient(mixed, g_matrix, &weight)
     });
     if !(wants.input || wants.block) {
         return BoneGrads {
@@ -148,13 +110,8 @@ pub(super) fn backward<T: Real>(
             block: None,
         };
     }
-    let mut through_sum = vec![T::ZERO; n * r];
-    through_sum
-        .par_chunks_exact_mut(r)
-        .with_min_len(16)
-        .zip(g.par_chunks_exact(d_output))
-        .for_each(|(sum, row)| row.chunks_exact(r).for_each(|part| add(sum, part)));
-    let mut through_base = matrix_product(g_matrix, matrix(&weight).transposed());
+    let through_sum = sum_tiles(g, d_output, r);
+    let mut through_base = base_backward(g_matrix, n, &weight);
     let mut d_z = copied(&through_base);
     add_tiled(&mut d_z, &through_sum, r);
 

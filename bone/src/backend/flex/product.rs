@@ -1,23 +1,59 @@
 //! The product with a weight.
 
-use super::{cast, weight_like};
-use crate::matrix::{Real, forwards, matrix, product};
-use burn::tensor::TensorData;
+use super::weight::{Room, Weight};
+use super::{cast, shape, tensor};
+use crate::matrix::{Matrix, Real, forwards, matrix, product, product_into};
 use burn_flex::FlexTensor;
 
-fn tensor<T: Real>(values: Vec<T>, shape: [usize; 2]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
+/// `x·W`.
+pub(super) fn base<T: Real>(x: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<T> {
+    let [d_input, d_output] = weight.dims();
+    if weight.is::<T>() {
+        return product(x, matrix(weight.tensor()));
+    }
+    let mut y = vec![T::ZERO; n * d_output];
+    let mut room = Room::new();
+    for rows in weight.panels(1) {
+        let values = weight.rows::<T>(&rows, &mut room);
+        let panel = Matrix::rows(values, [rows.len(), d_input], d_input);
+        let target = &mut y[rows.start.min(n * d_output)..];
+        product_into(target, (d_output, false), x, panel.transposed());
+    }
+    y
 }
 
-fn shape(tensor: &FlexTensor) -> [usize; 2] {
-    [0, 1].map(|axis| tensor.layout().shape()[axis])
+/// `g·Wᵀ`, the gradient to the input of [`base`].
+pub(super) fn base_backward<T: Real>(g: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<T> {
+    let [d_input, _] = weight.dims();
+    if weight.is::<T>() {
+        return product(g, matrix::<T>(weight.tensor()).transposed());
+    }
+    let mut d_x = vec![T::ZERO; n * d_input];
+    let mut room = Room::new();
+    for rows in weight.panels(1) {
+        let values = weight.rows::<T>(&rows, &mut room);
+        let panel = Matrix::rows(values, [rows.len(), d_input], d_input);
+        let add = rows.start > 0;
+        product_into(&mut d_x, (d_input, add), g.some_columns(&rows), panel);
+    }
+    d_x
 }
 
 pub(super) fn forward<T: Real>(input: FlexTensor, weight: FlexTensor) -> FlexTensor {
-    let weight = forwards(weight_like(weight, &input));
-    let input = forwards(input);
-    let output = [shape(&input)[0], shape(&weight)[1]];
-    tensor(product(matrix::<T>(&input), matrix(&weight)), output)
+    let (input, weight) = (forwards(input), Weight::new(weight));
+    let [n, _] = shape(&input);
+    let output = [n, weight.dims()[1]];
+    tensor(base(matrix::<T>(&input), n, &weight), output)
+}
+
+/// `xᵀ·g`, the gradient to the weight, in its precision.
+pub(super) fn weight_gradient<T: Real>(
+    x: Matrix<'_, T>,
+    g: Matrix<'_, T>,
+    weight: &Weight,
+) -> FlexTensor {
+    let values = product(x.transposed(), g);
+    cast(tensor(values, weight.dims()), weight.tensor().dtype())
 }
 
 pub(super) fn backward<T: Real>(
@@ -26,19 +62,10 @@ pub(super) fn backward<T: Real>(
     grad: FlexTensor,
     [wants_input, wants_weight]: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
-    let (input, grad) = (forwards(input), forwards(grad));
-    let of_weight = weight.dtype();
-    let (in_shape, w_shape) = (shape(&input), shape(&weight));
-    let d_weight = wants_weight.then(|| {
-        let product = product(matrix::<T>(&input).transposed(), matrix(&grad));
-        cast(tensor(product, w_shape), of_weight)
-    });
-    let d_input = wants_input.then(|| {
-        let weight = forwards(weight_like(weight, &grad));
-        tensor(
-            product(matrix::<T>(&grad), matrix(&weight).transposed()),
-            in_shape,
-        )
-    });
+    let (input, grad, weight) = (forwards(input), forwards(grad), Weight::new(weight));
+    let g = matrix::<T>(&grad);
+    let [n, d_input] = shape(&input);
+    let d_weight = wants_weight.then(|| weight_gradient(matrix(&input), g, &weight));
+    let d_input = wants_input.then(|| tensor(base_backward(g, n, &weight), [n, d_input]));
     [d_input, d_weight]
 }

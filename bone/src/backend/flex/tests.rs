@@ -1,6 +1,9 @@
 //! The processor's own bodies against the reference bodies.
 
-use crate::backend::{Backend, BoneWants, bone_input, primitive, product, tensor};
+use crate::backend::{
+    Backend, BoneGrads, BoneWants, LoraWants, bone_input, bone_output, lora, miss, primitive,
+    product, tensor,
+};
 use burn::tensor::{Distribution, FloatDType, Tensor};
 use burn_flex::{Flex, FlexTensor};
 use proptest::prelude::*;
@@ -23,64 +26,194 @@ fn assert_same(what: &str, ours: Option<FlexTensor>, reference: Option<FlexTenso
     }
 }
 
-/// Every size may be 1, and x and the weight may be views.
-fn compare(
-    [n, blocks, tiles, r]: [usize; 4],
+/// Precisions and layouts of a case: x and the weight may be views, the weight in half.
+#[derive(Debug, Clone, Copy)]
+struct Case {
     views: bool,
     half: bool,
-    wants: [bool; 3],
     f64: bool,
+}
+
+impl Case {
+    fn dtype(self) -> FloatDType {
+        if self.f64 {
+            FloatDType::F64
+        } else {
+            FloatDType::F32
+        }
+    }
+
+    fn bound(self) -> f64 {
+        if self.f64 { 1e-12 } else { 2e-4 }
+    }
+
+    fn matrix(self, rows: usize, columns: usize) -> FlexTensor {
+        self.matrix_of(rows, columns, self.dtype())
+    }
+
+    fn matrix_of(self, rows: usize, columns: usize, dtype: FloatDType) -> FlexTensor {
+        primitive(match self.views {
+            true => random([columns, rows], dtype).transpose(),
+            false => random([rows, columns], dtype),
+        })
+    }
+
+    fn weight(self, d_input: usize, d_output: usize) -> FlexTensor {
+        let dtype = if self.half {
+            FloatDType::BF16
+        } else {
+            self.dtype()
+        };
+        self.matrix_of(d_input, d_output, dtype)
+    }
+
+    fn assert_same(self, what: &str, ours: Option<FlexTensor>, reference: Option<FlexTensor>) {
+        // bf16's own rounding may fall either way.
+        let rounded = self.half && what == "dW";
+        let bound = if rounded { 0.1 } else { self.bound() };
+        assert_same(what, ours, reference, bound);
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    any::<[bool; 3]>().prop_map(|[views, half, f64]| Case { views, half, f64 })
+}
+
+type Product = fn(FlexTensor, FlexTensor, FlexTensor) -> FlexTensor;
+type Backward =
+    fn(FlexTensor, FlexTensor, FlexTensor, FlexTensor, BoneWants) -> BoneGrads<FlexTensor>;
+
+/// An operation with one adapter tensor, ours and the reference's, on one set of inputs.
+fn compare(
+    case: Case,
+    [ours, reference]: [Product; 2],
+    [our_backward, its_backward]: [Backward; 2],
+    [x, weight, block, grad]: [FlexTensor; 4],
+    [input, d_weight, d_block]: [bool; 3],
 ) {
-    let (dtype, bound) = match f64 {
-        true => (FloatDType::F64, 1e-12),
-        false => (FloatDType::F32, 1e-4),
-    };
-    let matrix = |rows, columns, dtype| match views {
-        true => random([columns, rows], dtype).transpose(),
-        false => random([rows, columns], dtype),
-    };
-    let weight = if half { FloatDType::BF16 } else { dtype };
-    let x = primitive(matrix(n, blocks * r, dtype));
-    let weight = primitive(matrix(blocks * r, tiles * r, weight));
-    let block = primitive(random([blocks, r, r], dtype));
-    let grad = primitive(matrix(n, tiles * r, dtype));
-    let [input, d_weight, d_block] = wants;
     let wants = BoneWants {
         input,
         weight: d_weight,
         block: d_block,
     };
-    let inputs = || (x.clone(), weight.clone(), block.clone());
-
-    let (x, w, b) = inputs();
-    let ours = Flex::bone_input_product(x, w, b);
-    let (x, w, b) = inputs();
-    let reference = bone_input::product::<Flex>(x, w, b);
-    assert_same("y", Some(ours), Some(reference), bound);
-
-    let (x, w, b) = inputs();
-    let ours = Flex::bone_input_backward(x, w, b, grad.clone(), wants);
-    let (x, w, b) = inputs();
-    let reference = bone_input::backward::<Flex>(x, w, b, grad, wants);
-    assert_same("dx", ours.input, reference.input, bound);
-    // bf16's own rounding may fall either way.
-    let of_weight = if half { 0.1 } else { bound };
-    assert_same("dW", ours.weight, reference.weight, of_weight);
-    assert_same("dB", ours.block, reference.block, bound);
+    let forward = |product: Product| product(x.clone(), weight.clone(), block.clone());
+    case.assert_same("y", Some(forward(ours)), Some(forward(reference)));
+    let back = |backward: Backward| {
+        let inputs = (x.clone(), weight.clone(), block.clone(), grad.clone());
+        backward(inputs.0, inputs.1, inputs.2, inputs.3, wants)
+    };
+    let (ours, reference) = (back(our_backward), back(its_backward));
+    case.assert_same("dx", ours.input, reference.input);
+    case.assert_same("dW", ours.weight, reference.weight);
+    case.assert_same("dB", ours.block, reference.block);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    // Every size may be 1.
     #[test]
-    fn bone_on_the_input_axis_is_the_references(
-        sizes in [1usize..40, 1..5, 1..5, 1..9],
-        views in any::<bool>(),
-        half in any::<bool>(),
+    fn bone_is_the_references(
+        [n, blocks, tiles, r] in [1usize..40, 1..5, 1..5, 1..9],
+        case in cases(),
         wants in any::<[bool; 3]>(),
-        f64 in any::<bool>(),
     ) {
-        compare(sizes, views, half, wants, f64);
+        let (d_input, d_output) = (blocks * r, tiles * r);
+        let inputs = |count| [
+            case.matrix(n, d_input),
+            case.weight(d_input, d_output),
+            primitive(random([count, r, r], case.dtype())),
+            case.matrix(n, d_output),
+        ];
+        compare(
+            case,
+            [Flex::bone_input_product, bone_input::product::<Flex>],
+            [Flex::bone_input_backward, bone_input::backward::<Flex>],
+            inputs(blocks),
+            wants,
+        );
+        compare(
+            case,
+            [Flex::bone_output_product, bone_output::product::<Flex>],
+            [Flex::bone_output_backward, bone_output::backward::<Flex>],
+            inputs(tiles),
+            wants,
+        );
+    }
+
+    /// `r` need not divide the inputs, and may be beyond them.
+    #[test]
+    fn miss_is_the_references(
+        [n, d_input, r, width, tiles] in [1usize..40, 1..40, 1..9, 1..9, 1..5],
+        case in cases(),
+        wants in any::<[bool; 3]>(),
+    ) {
+        let d_output = width * tiles;
+        let inputs = [
+            case.matrix(n, d_input),
+            case.weight(d_input, d_output),
+            case.matrix(r, width),
+            case.matrix(n, d_output),
+        ];
+        compare(
+            case,
+            [Flex::miss_product, miss::product::<Flex>],
+            [Flex::miss_backward, miss::backward::<Flex>],
+            inputs,
+            wants,
+        );
+    }
+
+    #[test]
+    fn lora_is_the_references(
+        [n, d_input, d_output, r] in [1usize..40, 1..40, 1..40, 1..9],
+        case in cases(),
+        [input, weight, of_a, of_b] in any::<[bool; 4]>(),
+    ) {
+        let (x, w) = (case.matrix(n, d_input), case.weight(d_input, d_output));
+        let factors = [case.matrix(r, d_input), case.matrix(d_output, r)];
+        let grad = case.matrix(n, d_output);
+        let ours = Flex::lora_product(x.clone(), w.clone(), factors.clone(), 1.5);
+        let expected = lora::product::<Flex>(x.clone(), w.clone(), factors.clone(), 1.5);
+        case.assert_same("y", Some(ours), Some(expected));
+        let wants = LoraWants { input, weight, a: of_a, b: of_b };
+        let ours =
+            Flex::lora_backward(x.clone(), w.clone(), factors.clone(), grad.clone(), 1.5, wants);
+        let expected = lora::backward::<Flex>(x, w, factors, grad, 1.5, wants);
+        for (what, (ours, expected)) in
+            ["dx", "dW", "dA", "dB"].into_iter().zip(ours.into_iter().zip(expected))
+        {
+            case.assert_same(what, ours, expected);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Weights of more than one panel of rows, and the last of them cut.
+    #[test]
+    fn panels_make_the_whole(tiles in 9usize..14, case in cases()) {
+        let (n, d_input, d_output) = (3, 64, tiles * 64);
+        let inputs = [
+            case.matrix(n, d_input),
+            case.weight(d_input, d_output),
+            primitive(random([tiles, 64, 64], case.dtype())),
+            case.matrix(n, d_output),
+        ];
+        compare(
+            case,
+            [Flex::bone_output_product, bone_output::product::<Flex>],
+            [Flex::bone_output_backward, bone_output::backward::<Flex>],
+            inputs.clone(),
+            [true; 3],
+        );
+        let [x, w, _, grad] = inputs;
+        let ours = Flex::product(x.clone(), w.clone());
+        case.assert_same("y", Some(ours), Some(product::forward::<Flex>(x.clone(), w.clone())));
+        let [ours, _] = Flex::product_backward(x.clone(), w.clone(), grad.clone(), [true, false]);
+        let [expected, _] = product::backward::<Flex>(x, w, grad, [true, false]);
+        case.assert_same("dx", ours, expected);
     }
 }
 

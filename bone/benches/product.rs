@@ -1,0 +1,73 @@
+//! Rates of the products of a training step, shape by shape: GFLOP/s on all threads.
+//!
+//! `cargo bench -p bone --bench product`. Forward, gradient to the input and gradient to the weight
+//! of 1,024 rows through the layers of 768 × 12 and its head, as `product` makes them and as burn-flex
+//! does. `benches/vs_peft/product.py` prints torch's.
+
+use bone::Backend;
+use burn::backend::Flex;
+use burn::tensor::{Distribution, Tensor, TensorPrimitive};
+use std::time::Instant;
+
+const ROWS: usize = 1024;
+const SHAPES: [[usize; 2]; 5] = [
+    [768, 768],
+    [768, 2048],
+    [2048, 768],
+    [768, 32_000],
+    [2048, 2048],
+];
+
+fn random(shape: [usize; 2]) -> Tensor<Flex, 2> {
+    Tensor::random(shape, Distribution::Default, &Default::default())
+}
+
+/// The fastest of some runs; a shared machine's others are the machine's.
+fn rate(flops: f64, mut run: impl FnMut()) -> f64 {
+    run();
+    let repeats = (3e10 / flops).clamp(3.0, 40.0) as usize;
+    let seconds = (0..repeats).map(|_| {
+        let started = Instant::now();
+        run();
+        started.elapsed().as_secs_f64()
+    });
+    flops / seconds.fold(f64::INFINITY, f64::min) / 1e9
+}
+
+fn main() {
+    // As the binary does.
+    let pool = rayon::ThreadPoolBuilder::new().use_current_thread();
+    pool.build_global().expect("nobody made them before");
+    println!(
+        "{:<14} {:>8} {:>8} {:>8}   {:>8} {:>8} {:>8}",
+        "in × out", "y", "dx", "dW", "flex y", "dx", "dW"
+    );
+    for [d_input, d_output] in SHAPES {
+        let x = random([ROWS, d_input]);
+        // [out, in], as a checkpoint has it.
+        let weight = random([d_output, d_input]).transpose();
+        let grad = random([ROWS, d_output]);
+        let flops = 2.0 * (ROWS * d_input * d_output) as f64;
+        let p = |tensor: &Tensor<Flex, 2>| tensor.clone().into_primitive().tensor();
+        let of = |tensor| Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(tensor));
+        let back = |wants| {
+            let grads = Flex::product_backward(p(&x), p(&weight), p(&grad), wants);
+            grads.into_iter().flatten().map(of).for_each(drop);
+        };
+        let rates = [
+            rate(flops, || drop(of(Flex::product(p(&x), p(&weight))))),
+            rate(flops, || back([true, false])),
+            rate(flops, || back([false, true])),
+            rate(flops, || drop(x.clone().matmul(weight.clone()))),
+            rate(flops, || {
+                drop(grad.clone().matmul(weight.clone().transpose()))
+            }),
+            rate(flops, || drop(x.clone().transpose().matmul(grad.clone()))),
+        ];
+        let [a, b, c, d, e, f] = rates;
+        println!(
+            "{:<14} {a:>8.0} {b:>8.0} {c:>8.0}   {d:>8.0} {e:>8.0} {f:>8.0}",
+            format!("{d_input} × {d_output}")
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! LoRA: its two thin products, the second added where the base's lies.
+
+use super::product::{base, base_backward, weight_gradient};
+use super::weight::Weight;
+use super::{shape, tensor};
+use crate::backend::LoraWants;
+use crate::matrix::{Matrix, Real, forwards, matrix, product as matrix_product, product_into};
+use burn::tensor::ElementConversion;
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+/// `s·a·b`.
+fn scaled<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, scale: f64) -> Vec<T> {
+    let mut values = matrix_product(a, b);
+    let scale: T = scale.elem();
+    let times = |value: &mut T| *value = *value * scale;
+    values.par_iter_mut().with_min_len(1 << 14).for_each(times);
+    values
+}
+
+pub(super) fn product<T: Real>(
+    input: FlexTensor,
+    weight: FlexTensor,
+    [a, b]: [FlexTensor; 2],
+    scale: f64,
+) -> FlexTensor {
+    let _span = tracing::trace_span!("adapter").entered();
+    let [x, a, b] = [input, a, b].map(forwards);
+    let weight = Weight::new(weight);
+    let ([n, _], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
+    let x = matrix::<T>(&x);
+    let inner = scaled(x, matrix::<T>(&a).transposed(), scale);
+    let inner = Matrix::rows(&inner, [n, r], r);
+    let mut y = base(x, n, &weight);
+    product_into(
+        &mut y,
+        (d_output, true),
+        inner,
+        matrix::<T>(&b).transposed(),
+    );
+    tensor(y, [n, d_output])
+}
+
+pub(super) fn backward<T: Real>(
+    input: FlexTensor,
+    weight: FlexTensor,
+    [a, b]: [FlexTensor; 2],
+    grad: FlexTensor,
+    scale: f64,
+    wants: LoraWants,
+) -> [Option<FlexTensor>; 4] {
+    let _span = tracing::trace_span!("adapter").entered();
+    let [x, a, b, grad] = [input, a, b, grad].map(forwards);
+    let weight = Weight::new(weight);
+    let ([n, d_input], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
+    let [x, a, b, g] = [&x, &a, &b, &grad].map(matrix::<T>);
+    let d_b = wants.b.then(|| {
+        let inner = scaled(x, a.transposed(), scale);
+        let inner = Matrix::rows(&inner, [n, r], r);
+        tensor(matrix_product(g.transposed(), inner), [d_output, r])
+    });
+    let d_inner = match wants.input || wants.a {
+        true => scaled(g, b, scale),
+        false => vec![T::ZERO; n * r],
+    };
+    let d_inner = Matrix::rows(&d_inner, [n, r], r);
+    let d_a = wants
+        .a
+        .then(|| tensor(matrix_product(d_inner.transposed(), x), [r, d_input]));
+    let d_weight = wants.weight.then(|| weight_gradient(x, g, &weight));
+    let d_x = wants.input.then(|| {
+        let mut d_x = base_backward(g, n, &weight);
+        product_into(&mut d_x, (d_input, true), d_inner, a);
+        tensor(d_x, [n, d_input])
+    });
+    [d_x, d_weight, d_a, d_b]
+}

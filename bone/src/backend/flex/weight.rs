@@ -1,0 +1,117 @@
+//! A weight's rows, a panel of them at a time, in the precision of the product: nothing of the
+//! weight's own size is made of one that is held in another precision, or the other way round.
+
+use crate::matrix::Real;
+use burn::tensor::{DType, Element, ElementConversion, bf16, f16};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Rows that are laid out at once: enough for products at full speed, few enough to stay in a cache
+/// while they are made and multiplied.
+pub(super) const PANEL: usize = 512;
+
+/// Rows of a weight `[out, in]`, seen as burn holds it, `[in, out]`.
+pub(super) struct Weight {
+    tensor: FlexTensor,
+}
+
+/// Some of a weight's rows, one after the other; room for those that have to be laid out.
+pub(super) type Room<T> = Vec<T>;
+
+impl Weight {
+    pub(super) fn new(tensor: FlexTensor) -> Self {
+        Self {
+            tensor: crate::matrix::forwards(tensor),
+        }
+    }
+
+    /// `[in, out]`.
+    pub(super) fn dims(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.tensor.layout().shape()[axis])
+    }
+
+    pub(super) fn tensor(&self) -> &FlexTensor {
+        &self.tensor
+    }
+
+    /// Whether it is in `T` already.
+    pub(super) fn is<T: Real>(&self) -> bool {
+        self.tensor.dtype() == T::dtype()
+    }
+
+    /// Ranges of whole blocks of `block` rows, of about [`PANEL`] in all.
+    pub(super) fn panels(&self, block: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let [_, out] = self.dims();
+        let step = (PANEL / block).max(1) * block;
+        (0..out).step_by(step).map(move |at| at..out.min(at + step))
+    }
+
+    /// These rows, `[rows, in]`, where they lie or in `room`.
+    pub(super) fn rows<'a, T: Real>(
+        &'a self,
+        rows: &Range<usize>,
+        room: &'a mut Room<T>,
+    ) -> &'a [T] {
+        let [d_input, _] = self.dims();
+        let layout = self.tensor.layout();
+        let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
+        let start = layout.start_offset();
+        if self.is::<T>() && strides[0] == 1 && strides[1] == d_input {
+            let values = &self.tensor.storage::<T>()[start..];
+            return &values[rows.start * d_input..rows.end * d_input];
+        }
+        room.resize(rows.len() * d_input, T::ZERO);
+        let mut copy = Copy {
+            room,
+            rows: rows.clone(),
+            start,
+            strides,
+            d_input,
+        };
+        match self.tensor.dtype() {
+            DType::F64 => copy.run(self.tensor.storage::<f64>(), |x| x.elem()),
+            DType::F16 => copy.run(self.tensor.storage::<f16>(), |x| x.elem()),
+            DType::BF16 => copy.run(self.tensor.storage::<bf16>(), |x| {
+                // As `f32::from`, which also quiets NaNs and so keeps the loop from vectors.
+                f32::from_bits(u32::from(x.to_bits()) << 16).elem()
+            }),
+            _ => copy.run(self.tensor.storage::<f32>(), |x| x.elem()),
+        }
+        room
+    }
+}
+
+struct Copy<'a, T> {
+    room: &'a mut [T],
+    rows: Range<usize>,
+    start: usize,
+    /// Between inputs, and between rows.
+    strides: [usize; 2],
+    d_input: usize,
+}
+
+impl<T: Real> Copy<'_, T> {
+    fn run<S: Element + Sync>(&mut self, values: &[S], convert: impl Fn(S) -> T + Sync) {
+        let [along, across] = self.strides;
+        if self.d_input == 0 {
+            return;
+        }
+        self.room
+            .par_chunks_exact_mut(self.d_input)
+            .with_min_len(16)
+            .zip(self.rows.clone().into_par_iter())
+            .for_each(|(target, row)| {
+                let from = &values[self.start + row * across..];
+                if along == 1 {
+                    for (target, &value) in target.iter_mut().zip(from) {
+                        *target = convert(value);
+                    }
+                } else {
+                    for (target, &value) in target.iter_mut().zip(from.iter().step_by(along)) {
+                        *target = convert(value);
+                    }
+                }
+            });
+    }
+}
