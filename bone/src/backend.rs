@@ -82,8 +82,8 @@ pub struct LoraWants {
 
 /// A burn backend with the operations of the Bone method.
 pub trait Backend: BurnBackend {
-    /// Whether a product with a weight of this half precision is made in it, with its result and
-    /// gradients in it too, rather than in f32. The input is then rounded to it.
+    /// Whether a product with a weight of this half precision is made in it rather than in f32. The
+    /// input is then rounded to it, and so may be the result and its gradients.
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         let _ = (dtype, device);
         false

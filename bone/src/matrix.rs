@@ -10,6 +10,8 @@ use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+pub(crate) mod bf16;
+
 /// A number type with a matrix product.
 pub trait Real: Element + Pod + std::ops::AddAssign + std::ops::Mul<Output = Self> {
     /// 0.

@@ -77,6 +77,10 @@ macro_rules! by_precision {
 }
 
 impl Backend for Flex {
+    fn multiplies_in(dtype: DType, _device: &Self::Device) -> bool {
+        dtype == DType::BF16 && crate::matrix::bf16::kernel().is_some()
+    }
+
     fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let reference = super::product::forward::<Self>;
         by_precision!(input, product::forward(input, weight), reference)

@@ -4,6 +4,7 @@
 use super::weight::{Room, Weight};
 use super::{add, cast, shape, tensor};
 use crate::backend::{BoneGrads, BoneWants};
+use crate::matrix::bf16::{Kernel, rounded_product_into};
 use crate::matrix::{Matrix, Real, add_product, forwards, matrix, product_into, product_to};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
@@ -90,6 +91,21 @@ impl<T: Real> Blocks<'_, T> {
     }
 }
 
+/// Products with panels of a weight, in the precision it is held in where the processor multiplies
+/// in that.
+fn multiply<T: Real>(
+    kernel: Option<Kernel>,
+    target: &mut [T],
+    how: (usize, bool),
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    match kernel {
+        Some(kernel) => rounded_product_into(kernel, target, how, a, b),
+        None => product_into(target, how, a, b),
+    }
+}
+
 pub(super) fn product<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
@@ -105,13 +121,14 @@ pub(super) fn product<T: Real>(
     };
     let x = matrix::<T>(&x);
     let mut y = vec![T::ZERO; n * d_output];
+    let kernel = weight.kernel::<T>();
     let (mut room, mut effective) = (Room::new(), Room::new());
     for rows in weight.panels(blocks.r) {
         let w = weight.rows::<T>(&rows, &mut room);
         blocks.effective(w, &rows, &mut effective);
         let panel = Matrix::rows(&effective, [rows.len(), d_input], d_input);
         let target = &mut y[rows.start.min(n * d_output)..];
-        product_into(target, (d_output, false), x, panel.transposed());
+        multiply(kernel, target, (d_output, false), x, panel.transposed());
     }
     tensor(y, [n, d_output])
 }
@@ -139,6 +156,7 @@ pub(super) fn backward<T: Real>(
     let mut d_block = room_for(wants.block, count * r * r);
     // As the file has it, [out, in].
     let mut d_weight = room_for(wants.weight, d_output * d_input);
+    let kernel = weight.kernel::<T>();
     let (mut room, mut effective, mut outer) = (Room::new(), Room::new(), Room::new());
     for rows in weight.panels(r) {
         let w = weight.rows::<T>(&rows, &mut room);
@@ -147,13 +165,14 @@ pub(super) fn backward<T: Real>(
         if wants.input {
             blocks.effective(w, &rows, &mut effective);
             let how = (d_input, rows.start > 0);
-            product_into(&mut d_x, how, g, Matrix::rows(&effective, here, d_input));
+            let effective = Matrix::rows(&effective, here, d_input);
+            multiply(kernel, &mut d_x, how, g, effective);
         }
         if !(wants.block || wants.weight) {
             continue;
         }
         outer.resize(whole, T::ZERO);
-        product_into(&mut outer, (d_input, false), g.transposed(), x);
+        multiply(kernel, &mut outer, (d_input, false), g.transposed(), x);
         if wants.block {
             let target = &mut d_block[rows.start * r..rows.end * r];
             blocks.gradient(w, &outer, target);

@@ -12,6 +12,10 @@ pub(super) fn base<T: Real>(x: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<
         return product(x, matrix(weight.tensor()));
     }
     let mut y = vec![T::ZERO; n * d_output];
+    if let Some(kernel) = weight.kernel::<T>() {
+        weight.product_in_bf16(kernel, &mut y, x, false);
+        return y;
+    }
     let mut room = Room::new();
     for rows in weight.panels(1) {
         let values = weight.rows::<T>(&rows, &mut room);
@@ -29,6 +33,10 @@ pub(super) fn base_backward<T: Real>(g: Matrix<'_, T>, n: usize, weight: &Weight
         return product(g, matrix::<T>(weight.tensor()).transposed());
     }
     let mut d_x = vec![T::ZERO; n * d_input];
+    if let Some(kernel) = weight.kernel::<T>() {
+        weight.product_in_bf16(kernel, &mut d_x, g, true);
+        return d_x;
+    }
     let mut room = Room::new();
     for rows in weight.panels(1) {
         let values = weight.rows::<T>(&rows, &mut room);

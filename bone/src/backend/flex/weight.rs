@@ -1,7 +1,8 @@
 //! A weight's rows, a panel of them at a time, in the precision of the product: nothing of the
 //! weight's own size is made of one that is held in another precision, or the other way round.
 
-use crate::matrix::Real;
+use crate::matrix::bf16::{Kernel, Strided, kernel as bf16_kernel, weight_product_into};
+use crate::matrix::{Matrix, Real};
 use burn::tensor::{DType, Element, ElementConversion, bf16, f16};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -38,6 +39,38 @@ impl Weight {
     /// Whether it is in `T` already.
     pub(super) fn is<T: Real>(&self) -> bool {
         self.tensor.dtype() == T::dtype()
+    }
+
+    /// The kernel for products in bf16, where the weight is, `T` is f32 and the processor has one.
+    pub(super) fn kernel<T: Real>(&self) -> Option<Kernel> {
+        let half = self.tensor.dtype() == DType::BF16 && T::dtype() == DType::F32;
+        half.then(bf16_kernel).flatten()
+    }
+
+    /// `[out, in]`, of a weight in bf16.
+    fn in_bf16(&self) -> Strided<'_, bf16> {
+        let layout = self.tensor.layout();
+        let values = self.tensor.storage::<bf16>();
+        let start = layout.start_offset().min(values.len());
+        let [d_input, d_output] = self.dims();
+        let [of_input, of_output] = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
+        Strided::new(&values[start..], [d_output, d_input], [of_output, of_input])
+    }
+
+    /// `x·W` for `x` `[n, in]`, or with `backwards` `g·Wᵀ` for `g` `[n, out]`, on the kernel.
+    pub(super) fn product_in_bf16<T: Real>(
+        &self,
+        kernel: Kernel,
+        target: &mut [T],
+        x: Matrix<'_, T>,
+        backwards: bool,
+    ) {
+        let [d_input, d_output] = self.dims();
+        let (width, rows) = match backwards {
+            false => (d_output, self.in_bf16()),
+            true => (d_input, self.in_bf16().turned()),
+        };
+        weight_product_into(kernel, target, (width, false), x, &rows);
     }
 
     /// Ranges of whole blocks of `block` rows, of about [`PANEL`] in all.

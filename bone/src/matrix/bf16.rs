@@ -1,0 +1,404 @@
+//! Products of bf16 with sums in f32, where the processor multiplies pairs of bf16 (AVX512-BF16).
+//!
+//! Both matrices are laid out in bf16 first, a pair of neighbours along the inner dimension in one word:
+//! `[inner/2, rows of a panel]` for panels of some rows of the left and some columns of the right one.
+//! Then each panel of one meets each panel of the other in registers. The layout holds all of the left
+//! matrix and [`COLUMNS`] columns of the right one, up to [`INNER`] deep.
+
+use super::{Matrix, Real, Shared};
+use bytemuck::Pod;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// A number that can be rounded to bf16.
+pub(crate) trait ToBf16: Pod + Send + Sync {
+    /// The bits of the nearest bf16.
+    fn to_bits(self) -> u16;
+}
+
+impl ToBf16 for f32 {
+    #[inline(always)]
+    fn to_bits(self) -> u16 {
+        let bits = f32::to_bits(self);
+        // Half a unit in the last place, less one bit where that is even: to nearest, ties to even.
+        // Neither a NaN's top bit nor infinity is carried away by it.
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+        let nan = bits & 0x7fff_ffff > 0x7f80_0000;
+        let kept = if nan { bits | 0x0040_0000 } else { rounded };
+        (kept >> 16) as u16
+    }
+}
+
+impl ToBf16 for burn::tensor::bf16 {
+    #[inline(always)]
+    fn to_bits(self) -> u16 {
+        Self::to_bits(self)
+    }
+}
+
+/// Rows and columns whose sums are held in registers.
+const ROWS: usize = 12;
+const WIDTH: usize = 32;
+
+/// Columns of the right matrix that are laid out at once.
+const COLUMNS: usize = 512;
+/// Depth that is laid out at once, an even number.
+const INNER: usize = 4096;
+/// Panels of rows that a thread takes at once: 48 rows, 100 KB at 1,024 deep, a share of the second
+/// cache.
+const PANELS: usize = 4;
+
+pub(crate) type Tile = [[f32; WIDTH]; ROWS];
+
+/// Writes the products of two panels of `pairs` pairs.
+///
+/// # Safety
+///
+/// `a` is `[pairs, ROWS]`, `b` is `[pairs, WIDTH]`, and the processor has what the kernel needs.
+pub(crate) type Kernel = unsafe fn(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile);
+
+/// The kernel of this processor, if it has one.
+pub(crate) fn kernel() -> Option<Kernel> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f") {
+        return Some(x86::tile);
+    }
+    None
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{ROWS, Tile, WIDTH};
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+        _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    /// See [`Kernel`](super::Kernel).
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) unsafe fn tile(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile) {
+        // SAFETY: the two types have the same 64 bytes.
+        let bf16 = |words: __m512i| unsafe { std::mem::transmute::<__m512i, __m512bh>(words) };
+        let mut held = [[_mm512_setzero_ps(); 2]; ROWS];
+        for pair in 0..pairs {
+            // SAFETY: within the panels, which the caller vouches for.
+            let columns = [0, WIDTH / 2]
+                .map(|half| unsafe { bf16(_mm512_loadu_si512(b.add(pair * WIDTH + half).cast())) });
+            for (row, held) in held.iter_mut().enumerate() {
+                // SAFETY: as above.
+                let value = unsafe { *a.add(pair * ROWS + row) };
+                let value = bf16(_mm512_set1_epi32(value.cast_signed()));
+                for (held, columns) in held.iter_mut().zip(columns) {
+                    *held = _mm512_dpbf16_ps(*held, value, columns);
+                }
+            }
+        }
+        for (sums, held) in sums.iter_mut().zip(held) {
+            for (half, held) in held.into_iter().enumerate() {
+                // SAFETY: two halves of 16 fill a row of a tile.
+                unsafe { _mm512_storeu_ps(sums.as_mut_ptr().add(half * WIDTH / 2), held) };
+            }
+        }
+    }
+}
+
+/// Lays out some rows of a matrix, `[pairs, width]`, what is beyond it as zeros.
+fn lay_out<S: ToBf16>(
+    m: &Strided<'_, S>,
+    first: usize,
+    inner: &Range<usize>,
+    (width, target): (usize, &mut [u32]),
+) {
+    let count = width.min(m.rows - first);
+    let word = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+    let at = |row: usize, k: usize| match k < inner.end {
+        true => m.at(first + row, k).to_bits(),
+        false => 0,
+    };
+    if count < width {
+        target.fill(0);
+    }
+    let ks = inner.clone().step_by(2);
+    if m.row_stride == 1 {
+        for (k, words) in ks.zip(target.chunks_exact_mut(width)) {
+            for (row, target) in words[..count].iter_mut().enumerate() {
+                *target = word(at(row, k), at(row, k + 1));
+            }
+        }
+    } else {
+        for row in 0..count {
+            for (k, words) in ks.clone().zip(target.chunks_exact_mut(width)) {
+                words[row] = word(at(row, k), at(row, k + 1));
+            }
+        }
+    }
+}
+
+/// A matrix of numbers that need not be ones a product is made in.
+#[derive(Debug)]
+pub(crate) struct Strided<'a, S> {
+    values: &'a [S],
+    rows: usize,
+    inner: usize,
+    row_stride: usize,
+    inner_stride: usize,
+}
+
+impl<'a, S: ToBf16> Strided<'a, S> {
+    /// `rows × inner` values, `strides` apart in either direction.
+    ///
+    /// # Panics
+    ///
+    /// Where the slice is too short.
+    pub(crate) fn new(
+        values: &'a [S],
+        [rows, inner]: [usize; 2],
+        [row_stride, inner_stride]: [usize; 2],
+    ) -> Self {
+        let last = |count: usize, stride: usize| count.saturating_sub(1) * stride;
+        let end = last(rows, row_stride) + last(inner, inner_stride);
+        assert!(
+            rows * inner == 0 || end < values.len(),
+            "a matrix beyond its slice"
+        );
+        Self {
+            values,
+            rows,
+            inner,
+            row_stride,
+            inner_stride,
+        }
+    }
+
+    /// Rows for depth; nothing moves.
+    pub(crate) fn turned(self) -> Self {
+        Self {
+            rows: self.inner,
+            inner: self.rows,
+            row_stride: self.inner_stride,
+            inner_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    fn at(&self, row: usize, k: usize) -> S {
+        self.values[row * self.row_stride + k * self.inner_stride]
+    }
+}
+
+/// Writes `a·bᵀ` to `target`, whose rows are `stride` apart, or with `add` adds it to what is there,
+/// on all threads. Both are rounded to bf16; the sums are in f32.
+///
+/// # Panics
+///
+/// Where the sizes do not fit.
+pub(crate) fn product_into<A: ToBf16, B: ToBf16>(
+    kernel: Kernel,
+    target: &mut [f32],
+    (stride, add): (usize, bool),
+    a: &Strided<'_, A>,
+    b: &Strided<'_, B>,
+) {
+    let _span = tracing::trace_span!("matmul").entered();
+    let (m, n, depth) = (a.rows, b.rows, a.inner);
+    assert_eq!(depth, b.inner, "matrices that do not follow each other");
+    if m * n == 0 {
+        return;
+    }
+    assert!(stride >= n, "rows of a product over each other");
+    assert!(
+        (m - 1) * stride + n <= target.len(),
+        "a product beyond its slice"
+    );
+    if depth == 0 && !add {
+        target
+            .chunks_mut(stride)
+            .take(m)
+            .for_each(|row| row[..n].fill(0.0));
+    }
+    let target = Shared(target.as_mut_ptr());
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for start in (0..depth).step_by(INNER) {
+        let inner = start..depth.min(start + INNER);
+        let pairs = inner.len().div_ceil(2);
+        left.resize(m.div_ceil(ROWS) * ROWS * pairs, 0);
+        left.par_chunks_exact_mut(ROWS * pairs)
+            .enumerate()
+            .for_each(|(panel, target)| lay_out(a, panel * ROWS, &inner, (ROWS, target)));
+        for first in (0..n).step_by(COLUMNS) {
+            let columns = COLUMNS.min(n - first);
+            right.resize(columns.div_ceil(WIDTH) * WIDTH * pairs, 0);
+            right
+                .par_chunks_exact_mut(WIDTH * pairs)
+                .enumerate()
+                .for_each(|(panel, target)| {
+                    lay_out(b, first + panel * WIDTH, &inner, (WIDTH, target));
+                });
+            let add = add || start > 0;
+            left.par_chunks(PANELS * ROWS * pairs)
+                .enumerate()
+                .for_each(|(group, left)| {
+                    for (j, right) in right.chunks_exact(WIDTH * pairs).enumerate() {
+                        for (i, left) in left.chunks_exact(ROWS * pairs).enumerate() {
+                            let mut sums = [[0.0; WIDTH]; ROWS];
+                            // SAFETY: both panels have so many pairs; `kernel()` gave the kernel.
+                            unsafe { kernel(pairs, left.as_ptr(), right.as_ptr(), &mut sums) };
+                            let row = (group * PANELS + i) * ROWS;
+                            let column = first + j * WIDTH;
+                            let width = WIDTH.min(n - column);
+                            for (row, sums) in (row..m).zip(&sums) {
+                                let start = target.at(row * stride + column);
+                                // SAFETY: within the target, as asserted; each of its entries is in
+                                // one tile, and so in one thread's.
+                                let target =
+                                    unsafe { std::slice::from_raw_parts_mut(start, width) };
+                                store(target, &sums[..width], add);
+                            }
+                        }
+                    }
+                });
+        }
+    }
+}
+
+fn in_f32<'a, T: Real>(m: Matrix<'a, T>) -> Strided<'a, f32> {
+    let strides = [m.row_stride, m.column_stride];
+    Strided::new(bytemuck::cast_slice(m.values), [m.rows, m.columns], strides)
+}
+
+/// As [`product_into`], of two matrices in f32 and the product as `a·b`.
+///
+/// # Panics
+///
+/// Where `T` is not f32, or sizes do not fit.
+pub(crate) fn rounded_product_into<T: Real>(
+    kernel: Kernel,
+    target: &mut [T],
+    how: (usize, bool),
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    let target = bytemuck::cast_slice_mut::<T, f32>(target);
+    product_into(kernel, target, how, &in_f32(a), &in_f32(b.transposed()));
+}
+
+/// As [`product_into`], with `x` in f32.
+///
+/// # Panics
+///
+/// Where `T` is not f32, or sizes do not fit.
+pub(crate) fn weight_product_into<T: Real>(
+    kernel: Kernel,
+    target: &mut [T],
+    how: (usize, bool),
+    x: Matrix<'_, T>,
+    rows: &Strided<'_, burn::tensor::bf16>,
+) {
+    let target = bytemuck::cast_slice_mut::<T, f32>(target);
+    product_into(kernel, target, how, &in_f32(x), rows);
+}
+
+#[inline]
+fn store(target: &mut [f32], sums: &[f32], add: bool) {
+    if add {
+        for (target, sum) in target.iter_mut().zip(sums) {
+            *target += sum;
+        }
+    } else {
+        target.copy_from_slice(sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::bf16;
+    use proptest::prelude::*;
+
+    /// What a kernel does, in the words of the language.
+    unsafe fn plain(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile) {
+        let value = |word: u32, half: u32| f32::from_bits(word >> (16 * half) << 16);
+        for pair in 0..pairs {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (column, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: within the panels, which the caller vouches for.
+                    let (a, b) =
+                        unsafe { (*a.add(pair * ROWS + row), *b.add(pair * WIDTH + column)) };
+                    *sum += value(a, 0) * value(b, 0) + value(a, 1) * value(b, 1);
+                }
+            }
+        }
+    }
+
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i * 7919 + seed * 31) % 201) as f32 / 100.0 - 1.0)
+            .collect()
+    }
+
+    /// Each kernel that can run here, against sums in f64 of the same rounded numbers.
+    fn compare([m, n, depth]: [usize; 3], views: [bool; 2], add: bool, gap: usize) {
+        let kernels = [Some(plain as Kernel), kernel()];
+        let (a, b) = (numbers(m * depth, 1), numbers(n * depth, 2));
+        let half: Vec<bf16> = b.iter().map(|x| bf16::from_f32(*x)).collect();
+        let strides = |rows: usize, turned: bool| if turned { [1, rows] } else { [depth, 1] };
+        let (of_a, of_b) = (strides(m, views[0]), strides(n, views[1]));
+        let stride = n + gap;
+        for kernel in kernels.into_iter().flatten() {
+            let mut target = vec![0.5; m * stride];
+            product_into(
+                kernel,
+                &mut target,
+                (stride, add),
+                &Strided::new(&a, [m, depth], of_a),
+                &Strided::new(&half, [n, depth], of_b),
+            );
+            for row in 0..m {
+                for column in 0..stride {
+                    let found = f64::from(target[row * stride + column]);
+                    if column >= n {
+                        assert_eq!(found, 0.5, "beside the product");
+                        continue;
+                    }
+                    let sum: f64 = (0..depth)
+                        .map(|k| {
+                            let x = bf16::from_f32(a[row * of_a[0] + k * of_a[1]]);
+                            let y = half[column * of_b[0] + k * of_b[1]];
+                            x.to_f64() * y.to_f64()
+                        })
+                        .sum();
+                    let expected = sum + if add { 0.5 } else { 0.0 };
+                    assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn products_are_those_of_rounded_numbers(
+            sizes in [1usize..40, 1usize..80, 1usize..40],
+            views in any::<[bool; 2]>(),
+            add: bool,
+            gap in 0usize..5,
+        ) {
+            compare(sizes, views, add, gap);
+        }
+
+        #[test]
+        fn rounding_is_to_nearest(bits: u32) {
+            let value = f32::from_bits(bits);
+            let ours = ToBf16::to_bits(value);
+            prop_assert_eq!(ours, bf16::from_f32(value).to_bits(), "{}", value);
+        }
+    }
+
+    #[test]
+    fn several_panels_and_depths_make_the_whole() {
+        compare([50, COLUMNS + 33, 6], [false, true], false, 0);
+        compare([3, 5, INNER + 3], [false, false], false, 1);
+    }
+}

@@ -1,0 +1,173 @@
+//! `bone bench generate`: prompts continued, timed.
+
+use super::{ModelArgs, Opened, refuse_zeros, usage};
+use crate::commands::CommandError;
+use crate::device::{self, DeviceName, OnDevice};
+use crate::memory::{human, peak_resident_bytes};
+use crate::models::{ModelBackend, WithModel, with_model};
+use crate::step::{TrainBackend, TrainModel};
+use bone_lm::CausalLm;
+use bone_lm::generate::{GenerateConfig, GenerateError, generate};
+use bone_lm::sampling::SamplingConfig;
+use serde_json::json;
+use std::time::Instant;
+
+/// The model and the prompts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchGenerateArgs {
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Prompts that go through the model together
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub batch_size: usize,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub prompt_len: usize,
+    /// Tokens that each gets, the most likely ones
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_new_tokens: usize,
+    /// Times that all is done; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rounds: usize,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+    /// On a GPU, run neighbouring operations as one
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub fusion: bool,
+    /// Print one line of JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Seconds of a round.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    /// To the first token of every prompt.
+    first: f64,
+    /// From there to the end.
+    rest: f64,
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
+    refuse_zeros(&[
+        ("batch-size", args.batch_size),
+        ("prompt-len", args.prompt_len),
+        ("rounds", args.rounds),
+    ])?;
+    if args.max_new_tokens < 2 {
+        return Err(usage(
+            "--max-new-tokens must be 2 or more: the first comes with the prompt",
+        ));
+    }
+    let (device, _) = device::choose(&args.device)?;
+    let opened = args.model.open(args.prompt_len + args.max_new_tokens)?;
+    let positions = opened.info.positions.unwrap_or(usize::MAX);
+    if args.prompt_len + args.max_new_tokens > positions {
+        return Err(usage(format!(
+            "--prompt-len and --max-new-tokens come to more than the model's {positions} positions"
+        )));
+    }
+    let work = Work {
+        opened: &opened,
+        args,
+    };
+    let mut rounds = device::on_device(device.name, args.fusion, work)??;
+    rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
+    report(&opened, args, device.name, rounds[rounds.len() / 2]);
+    Ok(())
+}
+
+struct Work<'a> {
+    opened: &'a Opened,
+    args: &'a BenchGenerateArgs,
+}
+
+impl OnDevice for Work<'_> {
+    type Output = Result<Vec<Round>, CommandError>;
+
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
+        let source = &self.opened.source;
+        let work = OnModel::<B> {
+            args: self.args,
+            device: device.clone(),
+        };
+        Ok(with_model::<B, _>(source, &device, work)??)
+    }
+}
+
+struct OnModel<'a, B: TrainBackend> {
+    args: &'a BenchGenerateArgs,
+    device: B::Device,
+}
+
+impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
+    type Output = Result<Vec<Round>, GenerateError>;
+
+    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
+        let Self { args, device } = self;
+        let model = model.valid();
+        let vocab_size = model.vocab_size();
+        let prompts: Vec<Vec<u32>> = (0..args.batch_size)
+            .map(|row| {
+                let token = |i| ((row * 31 + i) * 7919 % vocab_size) as u32;
+                (0..args.prompt_len).map(token).collect()
+            })
+            .collect();
+        let config = GenerateConfig {
+            sampling: SamplingConfig::default(),
+            max_new_tokens: args.max_new_tokens,
+            stop: Vec::new(),
+        };
+        // One more, to warm up.
+        let rounds = (0..=args.rounds).map(|_| {
+            let started = Instant::now();
+            let (mut tokens, mut first) = (0, 0.0);
+            generate(&model, &prompts, &config, &device, |_, _| {
+                tokens += 1;
+                if tokens == prompts.len() {
+                    first = started.elapsed().as_secs_f64();
+                }
+            })?;
+            let rest = started.elapsed().as_secs_f64() - first;
+            Ok(Round { first, rest })
+        });
+        let rounds: Result<Vec<_>, _> = rounds.collect();
+        rounds.map(|rounds| rounds[1..].to_vec())
+    }
+}
+
+fn report(opened: &Opened, args: &BenchGenerateArgs, device: DeviceName, round: Round) {
+    let rows = args.batch_size as f64;
+    let prompt = rows * args.prompt_len as f64 / round.first;
+    let after = rows * (args.max_new_tokens - 1) as f64 / round.rest;
+    let all = rows * args.max_new_tokens as f64 / (round.first + round.rest);
+    let peak = peak_resident_bytes();
+    if args.json {
+        let found = json!({
+            "tokens_per_second": all,
+            "prompt_tokens_per_second": prompt,
+            "decode_tokens_per_second": after,
+            "peak_resident_mb": peak as f64 / 1e6,
+        });
+        line!("{found}");
+        return;
+    }
+    line!("{}", opened.describe());
+    line!(
+        "{} prompts of {} tokens, {} new ones each, on {device}",
+        args.batch_size,
+        args.prompt_len,
+        args.max_new_tokens
+    );
+    line!("\nprompts    {prompt:.1} tokens/s");
+    line!("decoding   {after:.1} tokens/s");
+    line!("new tokens {all:.1} tokens/s in all");
+    line!("memory     {} at most", human(peak));
+}
