@@ -2,11 +2,12 @@
 //!
 //! `cargo bench -p bone --bench product`. Forward, gradient to the input and gradient to the weight
 //! of 1,024 rows through the layers of 768 × 12 and its head, as `product` makes them and as burn-flex
-//! does. `benches/vs_peft/product.py` prints torch's.
+//! does; then forward products of few rows, as generation has them. `benches/vs_peft/product.py` prints torch's.
 
 use bone::Backend;
 use burn::backend::Flex;
-use burn::tensor::{Distribution, Tensor, TensorPrimitive};
+use burn::tensor::{Distribution, FloatDType, Tensor, TensorPrimitive};
+use burn_flex::FlexTensor;
 use std::time::Instant;
 
 const ROWS: usize = 1024;
@@ -20,6 +21,14 @@ const SHAPES: [[usize; 2]; 5] = [
 
 fn random(shape: [usize; 2]) -> Tensor<Flex, 2> {
     Tensor::random(shape, Distribution::Default, &Default::default())
+}
+
+fn p(tensor: &Tensor<Flex, 2>) -> FlexTensor {
+    tensor.clone().into_primitive().tensor()
+}
+
+fn of(tensor: FlexTensor) -> Tensor<Flex, 2> {
+    Tensor::from_primitive(TensorPrimitive::Float(tensor))
 }
 
 /// The fastest of some runs; a shared machine's others are the machine's.
@@ -48,8 +57,6 @@ fn main() {
         let weight = random([d_output, d_input]).transpose();
         let grad = random([ROWS, d_output]);
         let flops = 2.0 * (ROWS * d_input * d_output) as f64;
-        let p = |tensor: &Tensor<Flex, 2>| tensor.clone().into_primitive().tensor();
-        let of = |tensor| Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(tensor));
         let back = |wants| {
             let grads = Flex::product_backward(p(&x), p(&weight), p(&grad), wants);
             grads.into_iter().flatten().map(of).for_each(drop);
@@ -69,5 +76,21 @@ fn main() {
             "{:<14} {a:>8.0} {b:>8.0} {c:>8.0}   {d:>8.0} {e:>8.0} {f:>8.0}",
             format!("{d_input} × {d_output}")
         );
+    }
+    println!(
+        "\n{:<14} {:>8} {:>8} {:>8}",
+        "rows", "f32", "bf16", "flex f32"
+    );
+    let [d_input, d_output] = [2048, 2048];
+    let weight = random([d_output, d_input]);
+    let half = weight.clone().cast(FloatDType::BF16).transpose();
+    let weight = weight.transpose();
+    for rows in [1, 2, 4, 8, 16, 24, 32, 48, 64] {
+        let x = random([rows, d_input]);
+        let flops = 2.0 * (rows * d_input * d_output) as f64;
+        let rates = [&weight, &half]
+            .map(|weight| rate(flops, || drop(of(Flex::product(p(&x), p(weight))))));
+        let flex = rate(flops, || drop(x.clone().matmul(weight.clone())));
+        println!("{rows:<14} {:>8.1} {:>8.1} {flex:>8.1}", rates[0], rates[1]);
     }
 }

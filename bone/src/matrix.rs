@@ -18,16 +18,29 @@ pub trait Real: Element + Pod + std::ops::AddAssign + std::ops::Mul<Output = Sel
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+
+    /// The nearest to a number.
+    fn from_f32(value: f32) -> Self;
 }
 
 impl Real for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value.into()
+    }
 }
 
 impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value.into()
+    }
 }
 
 /// From this many multiplications on a product is worth more than one thread.
@@ -88,6 +101,12 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// Where it has none of them.
     pub fn some_columns(self, columns: &Range<usize>) -> Self {
         self.transposed().some_rows(columns).transposed()
+    }
+
+    /// Its values, if they lie row by row with nothing between.
+    pub(crate) fn contiguous(self) -> Option<&'a [T]> {
+        let dense = self.column_stride == 1 && self.row_stride == self.columns;
+        dense.then(|| &self.values[..self.rows * self.columns])
     }
 
     /// Columns for rows; nothing moves.

@@ -7,5 +7,5 @@ mod random;
 
 pub use floor::{Floor, Products};
 pub use measure::{Measured, StepBench, Timing};
-pub use parts::{Parts, Share};
+pub use parts::{Apart, Parts, Share};
 pub use random::{RandomModel, RandomModelError};

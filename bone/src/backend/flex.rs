@@ -14,6 +14,7 @@ mod miss;
 mod product;
 #[cfg(test)]
 mod tests;
+mod thin;
 mod weight;
 
 fn cast(tensor: FlexTensor, dtype: DType) -> FlexTensor {

@@ -369,7 +369,9 @@ mod tests {
                         })
                         .sum();
                     let expected = sum + if add { 0.5 } else { 0.0 };
-                    assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
+                    // Sums of up to 4,099 terms in f32.
+                    let bound = 1e-3_f64.max(1e-4 * expected.abs());
+                    assert!((found - expected).abs() < bound, "{found}, not {expected}");
                 }
             }
         }

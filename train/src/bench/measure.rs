@@ -1,6 +1,6 @@
 //! Steps of a model, one after the other, and their times.
 
-use super::{Parts, Share};
+use super::{Apart, Parts};
 use crate::data::Batch;
 use crate::gradients::Gradients;
 use crate::memory::peak_resident_bytes;
@@ -8,7 +8,7 @@ use crate::optimizer::{AdamWSettings, NonFinite, Optimizer};
 use crate::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Distribution, Tensor};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -59,10 +59,8 @@ pub struct Measured {
     pub peak_resident_bytes: u64,
     /// Loss of the last step.
     pub loss: f64,
-    /// Where one more step's time went; `other` is what is in no span. The parts' own cost is in it.
-    pub shares: Vec<Share>,
-    /// Length of that step.
-    pub shared_step: Duration,
+    /// One more step, taken apart.
+    pub apart: Apart,
     /// Floating-point operations a second of a product in f32, `[rows · len, in] × [in, out]`, the
     /// median of some before and some after the steps.
     pub product_rate: f64,
@@ -93,7 +91,6 @@ impl StepBench {
         &self,
         mut model: M,
         device: &B::Device,
-        parts: &Parts,
     ) -> Result<Measured, NonFinite> {
         let batch = self.batch(model.vocab_size());
         let settings = AdamWSettings {
@@ -104,8 +101,7 @@ impl StepBench {
         let mut seconds = Vec::new();
         let mut loss = f64::NAN;
         let mut rates = self.product_rates::<B>(device);
-        let mut shared_step = Duration::ZERO;
-        let mut shares = Vec::new();
+        let mut apart = None;
         for step in 0..self.warmup + self.steps + 1 {
             let one = |model: M, optimizer: &mut Optimizer<B, M>| {
                 let started = Instant::now();
@@ -124,36 +120,31 @@ impl StepBench {
                 let (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
                 (model, outcome, started.elapsed())
             };
-            let taken_apart = step == self.warmup + self.steps;
             let outcome;
             let time;
-            (model, outcome, time) = match taken_apart {
+            (model, outcome, time) = match step == self.warmup + self.steps {
                 true => {
-                    tracing::subscriber::with_default(parts.clone(), || one(model, &mut optimizer))
+                    let (done, found) = Parts::default().of(|| one(model, &mut optimizer));
+                    apart = Some(found);
+                    done
                 }
                 false => one(model, &mut optimizer),
             };
             loss = outcome?.loss;
-            if taken_apart {
-                shared_step = time;
-                shares = parts.take();
-            } else if step >= self.warmup {
+            if (self.warmup..self.warmup + self.steps).contains(&step) {
                 seconds.push(time.as_secs_f64());
             }
         }
+        let Some(apart) = apart else {
+            unreachable!("the last step is taken apart");
+        };
         let peak_resident_bytes = peak_resident_bytes();
         rates.extend(self.product_rates::<B>(device));
-        let inside: Duration = shares.iter().map(|share| share.time).sum();
-        shares.push(Share {
-            part: "other",
-            time: shared_step.saturating_sub(inside),
-        });
         Ok(Measured {
             timing: Timing::of(seconds),
             peak_resident_bytes,
             loss,
-            shares,
-            shared_step,
+            apart,
             product_rate: Timing::of(rates).median,
         })
     }

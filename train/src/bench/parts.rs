@@ -1,5 +1,6 @@
 //! Where a step's time goes: the time inside each span of our operations.
 
+use crate::device::Kind;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -18,6 +19,41 @@ pub struct Share {
     pub part: &'static str,
     /// Time inside it that is no other part's.
     pub time: Duration,
+}
+
+/// Some work taken apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apart {
+    /// Where its time went, the longest first; last is `other`, what was in no span. The parts' own
+    /// cost is in it.
+    pub shares: Vec<Share>,
+    /// All of its time.
+    pub whole: Duration,
+}
+
+impl Apart {
+    /// It as a table, on a device of this kind.
+    pub fn table(&self, kind: Kind) -> String {
+        let whole = self.whole.as_secs_f64();
+        let mut lines = vec![format!("{:<16} {:>9} {:>7}", "part", "ms", "share")];
+        for share in &self.shares {
+            let seconds = share.time.as_secs_f64();
+            let percent = 100.0 * seconds / whole;
+            let name = share.part;
+            lines.push(format!(
+                "{name:<16} {:>9.1} {percent:>5.1} %",
+                1e3 * seconds
+            ));
+        }
+        lines.push(format!("{:<16} {:>9.1}", "all", 1e3 * whole));
+        if !kind.on_processor() {
+            let why = "a GPU's parts are the time to queue them: it works while they are queued";
+            lines.push(why.to_string());
+        } else if kind != Kind::Cpu {
+            lines.push("this backend has no operations of its own to tell apart".to_string());
+        }
+        lines.join("\n")
+    }
 }
 
 /// A span that was entered and not left.
@@ -44,8 +80,23 @@ struct Names {
 pub struct Parts(Arc<Mutex<Names>>);
 
 impl Parts {
+    /// Does `work` and takes it apart.
+    pub fn of<T>(&self, work: impl FnOnce() -> T) -> (T, Apart) {
+        self.take();
+        let started = Instant::now();
+        let result = tracing::subscriber::with_default(self.clone(), work);
+        let whole = started.elapsed();
+        let mut shares = self.take();
+        let inside: Duration = shares.iter().map(|share| share.time).sum();
+        shares.push(Share {
+            part: "other",
+            time: whole.saturating_sub(inside),
+        });
+        (result, Apart { shares, whole })
+    }
+
     /// What was measured since the last call, the longest first.
-    pub fn take(&self) -> Vec<Share> {
+    fn take(&self) -> Vec<Share> {
         let times = std::mem::take(&mut self.state().times);
         let mut shares: Vec<_> = times
             .into_iter()
@@ -127,8 +178,7 @@ mod tests {
 
     #[test]
     fn time_belongs_to_the_innermost_span_and_to_its_stretch() {
-        let parts = Parts::default();
-        tracing::subscriber::with_default(parts.clone(), || {
+        let (_, apart) = Parts::default().of(|| {
             let outer = tracing::trace_span!("attention").entered();
             sleep(TICK);
             tracing::trace_span!("matmul").in_scope(|| sleep(3 * TICK));
@@ -138,14 +188,14 @@ mod tests {
             });
             tracing::trace_span!(target: "somebody", "else").in_scope(|| sleep(TICK));
         });
-        let shares = parts.take();
+        let shares = &apart.shares;
         let names: Vec<_> = shares.iter().map(|share| share.part).collect();
-        assert_eq!(names, ["recompute", "matmul", "attention"]);
+        assert_eq!(names, ["recompute", "matmul", "attention", "other"]);
         // What a sleep lasts at least is sure.
-        let least = [6 * TICK, 3 * TICK, TICK];
+        let least = [6 * TICK, 3 * TICK, TICK, TICK];
         for (share, least) in shares.iter().zip(least) {
             assert!(share.time >= least, "{share:?}");
         }
-        assert!(parts.take().is_empty());
+        assert!(apart.whole >= 11 * TICK);
     }
 }

@@ -1,13 +1,19 @@
 //! The product with a weight.
 
 use super::weight::{Room, Weight};
-use super::{cast, shape, tensor};
+use super::{cast, shape, tensor, thin};
 use crate::matrix::{Matrix, Real, forwards, matrix, product, product_into};
 use burn_flex::FlexTensor;
 
 /// `x·W`.
 pub(super) fn base<T: Real>(x: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<T> {
     let [d_input, d_output] = weight.dims();
+    if let Some(rows) = x.contiguous()
+        && weight.has_rows()
+        && thin::suits::<T>(n)
+    {
+        return thin::product(rows, n, weight);
+    }
     if weight.is::<T>() {
         return product(x, matrix(weight.tensor()));
     }

@@ -41,6 +41,11 @@ impl Weight {
         self.tensor.dtype() == T::dtype()
     }
 
+    /// Whether each row lies together, as a checkpoint has it.
+    pub(super) fn has_rows(&self) -> bool {
+        self.tensor.layout().strides()[0] == 1
+    }
+
     /// The kernel for products in bf16, where the weight is, `T` is f32 and the processor has one.
     pub(super) fn kernel<T: Real>(&self) -> Option<Kernel> {
         let half = self.tensor.dtype() == DType::BF16 && T::dtype() == DType::F32;
@@ -80,11 +85,30 @@ impl Weight {
         (0..out).step_by(step).map(move |at| at..out.min(at + step))
     }
 
-    /// These rows, `[rows, in]`, where they lie or in `room`.
+    /// These rows, `[rows, in]`, where they lie or in `room`, laid out on all threads.
     pub(super) fn rows<'a, T: Real>(
         &'a self,
         rows: &Range<usize>,
         room: &'a mut Room<T>,
+    ) -> &'a [T] {
+        self.rows_by(rows, room, 16)
+    }
+
+    /// As [`rows`](Self::rows), on this thread.
+    pub(super) fn rows_here<'a, T: Real>(
+        &'a self,
+        rows: &Range<usize>,
+        room: &'a mut Room<T>,
+    ) -> &'a [T] {
+        self.rows_by(rows, room, usize::MAX)
+    }
+
+    /// As [`rows`](Self::rows), at least `together` of them by one thread.
+    fn rows_by<'a, T: Real>(
+        &'a self,
+        rows: &Range<usize>,
+        room: &'a mut Room<T>,
+        together: usize,
     ) -> &'a [T] {
         let [d_input, _] = self.dims();
         let layout = self.tensor.layout();
@@ -95,21 +119,22 @@ impl Weight {
             return &values[rows.start * d_input..rows.end * d_input];
         }
         room.resize(rows.len() * d_input, T::ZERO);
-        let mut copy = Copy {
+        let copy = Copy {
             room,
             rows: rows.clone(),
             start,
             strides,
             d_input,
+            together,
         };
         match self.tensor.dtype() {
             DType::F64 => copy.run(self.tensor.storage::<f64>(), |x| x.elem()),
-            DType::F16 => copy.run(self.tensor.storage::<f16>(), |x| x.elem()),
+            DType::F16 => copy.run(self.tensor.storage::<f16>(), |x| T::from_f32(x.to_f32())),
             DType::BF16 => copy.run(self.tensor.storage::<bf16>(), |x| {
                 // As `f32::from`, which also quiets NaNs and so keeps the loop from vectors.
-                f32::from_bits(u32::from(x.to_bits()) << 16).elem()
+                T::from_f32(f32::from_bits(u32::from(x.to_bits()) << 16))
             }),
-            _ => copy.run(self.tensor.storage::<f32>(), |x| x.elem()),
+            _ => copy.run(self.tensor.storage::<f32>(), T::from_f32),
         }
         room
     }
@@ -122,17 +147,18 @@ struct Copy<'a, T> {
     /// Between inputs, and between rows.
     strides: [usize; 2],
     d_input: usize,
+    together: usize,
 }
 
 impl<T: Real> Copy<'_, T> {
-    fn run<S: Element + Sync>(&mut self, values: &[S], convert: impl Fn(S) -> T + Sync) {
+    fn run<S: Element + Sync>(self, values: &[S], convert: impl Fn(S) -> T + Sync) {
         let [along, across] = self.strides;
         if self.d_input == 0 {
             return;
         }
         self.room
             .par_chunks_exact_mut(self.d_input)
-            .with_min_len(16)
+            .with_min_len(self.together)
             .zip(self.rows.clone().into_par_iter())
             .for_each(|(target, row)| {
                 let from = &values[self.start + row * across..];

@@ -1,6 +1,7 @@
 //! `bone bench generate`: prompts continued, timed.
 
 use super::{ModelArgs, Opened, refuse_zeros, usage};
+use crate::bench::{Apart, Parts};
 use crate::commands::CommandError;
 use crate::device::{self, DeviceName, OnDevice};
 use crate::memory::{human, peak_resident_bytes};
@@ -78,9 +79,12 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         opened: &opened,
         args,
     };
-    let mut rounds = device::on_device(device.name, args.fusion, work)??;
+    let (mut rounds, parts) = device::on_device(device.name, args.fusion, work)??;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
     report(&opened, args, device.name, rounds[rounds.len() / 2]);
+    if !args.json {
+        line!("\n{}", parts.table(device.name.kind));
+    }
     Ok(())
 }
 
@@ -90,7 +94,7 @@ struct Work<'a> {
 }
 
 impl OnDevice for Work<'_> {
-    type Output = Result<Vec<Round>, CommandError>;
+    type Output = Result<(Vec<Round>, Apart), CommandError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let source = &self.opened.source;
@@ -108,7 +112,7 @@ struct OnModel<'a, B: TrainBackend> {
 }
 
 impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
-    type Output = Result<Vec<Round>, GenerateError>;
+    type Output = Result<(Vec<Round>, Apart), GenerateError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
         let Self { args, device } = self;
@@ -125,8 +129,7 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
             max_new_tokens: args.max_new_tokens,
             stop: Vec::new(),
         };
-        // One more, to warm up.
-        let rounds = (0..=args.rounds).map(|_| {
+        let round = || {
             let started = Instant::now();
             let (mut tokens, mut first) = (0, 0.0);
             generate(&model, &prompts, &config, &device, |_, _| {
@@ -137,9 +140,14 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
             })?;
             let rest = started.elapsed().as_secs_f64() - first;
             Ok(Round { first, rest })
-        });
-        let rounds: Result<Vec<_>, _> = rounds.collect();
-        rounds.map(|rounds| rounds[1..].to_vec())
+        };
+        // To warm up.
+        round()?;
+        let rounds = (0..args.rounds).map(|_| round());
+        let rounds = rounds.collect::<Result<Vec<_>, GenerateError>>()?;
+        let (last, apart) = Parts::default().of(round);
+        last?;
+        Ok((rounds, apart))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `bone bench train`: a training step, timed and taken apart.
 
 use super::{ModelArgs, Opened, refuse_zeros, usage};
-use crate::bench::{Floor, Measured, Parts, Products, StepBench};
+use crate::bench::{Floor, Measured, Products, StepBench};
 use crate::commands::CommandError;
 use crate::config::{AxisWord, MethodName};
 use crate::device::{self, DeviceName, Kind, OnDevice};
@@ -244,15 +244,12 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
             trainable: bone::count_params::<B, M>(&model).trainable,
             load: self.started.elapsed(),
         };
-        let parts = Parts::default();
-        let measured = bench
-            .run::<B, M>(model, &self.device, &parts)
-            .map_err(|error| {
-                CommandError::Train(crate::trainer::TrainError::NonFinite {
-                    step: bench.warmup + bench.steps,
-                    source: error,
-                })
-            })?;
+        let measured = bench.run::<B, M>(model, &self.device).map_err(|error| {
+            CommandError::Train(crate::trainer::TrainError::NonFinite {
+                step: bench.warmup + bench.steps,
+                source: error,
+            })
+        })?;
         Ok((ready, measured))
     }
 }
@@ -272,11 +269,11 @@ impl Found {
             timing,
             peak_resident_bytes,
             loss,
-            shares,
-            shared_step,
+            apart,
             product_rate,
         } = &self.measured;
-        let shares: serde_json::Map<_, _> = shares
+        let shares: serde_json::Map<_, _> = apart
+            .shares
             .iter()
             .map(|share| (share.part.to_string(), json!(share.time.as_secs_f64())))
             .collect();
@@ -294,7 +291,7 @@ impl Found {
             "floor_gflop": self.floor.total() / 1e9,
             "product_gflops": product_rate / 1e9,
             "floor_seconds": self.floor_seconds(),
-            "taken_apart_seconds": shared_step.as_secs_f64(),
+            "taken_apart_seconds": apart.whole.as_secs_f64(),
             "parts": shares,
         })
         .to_string()
@@ -337,18 +334,6 @@ impl Found {
             self.measured.product_rate / 1e9,
             100.0 * self.floor_seconds() / timing.median
         );
-        let whole = self.measured.shared_step.as_secs_f64();
-        line!("\n{:<16} {:>8} {:>7}", "part", "ms", "share");
-        for share in &self.measured.shares {
-            let seconds = share.time.as_secs_f64();
-            let percent = 100.0 * seconds / whole;
-            line!("{:<16} {:>8.1} {percent:>5.1} %", share.part, 1e3 * seconds);
-        }
-        line!("{:<16} {:>8.1}", "step", 1e3 * whole);
-        if !self.device.kind.on_processor() {
-            line!("a GPU's parts are the time to queue them: it works while they are queued");
-        } else if self.device.kind != Kind::Cpu {
-            line!("this backend has no operations of its own to tell apart");
-        }
+        line!("\n{}", self.measured.apart.table(self.device.kind));
     }
 }
