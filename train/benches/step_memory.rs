@@ -168,6 +168,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             recompute,
             chunked_head: chunked,
             head_chunk: chunk,
+            tiles: true,
         },
     );
     println!("{} {fastest} {}", peak_resident_bytes(), estimate.total());

@@ -97,8 +97,7 @@ fn zeros<B: Backend>(like: &Tensor<B, 4>, tokens: usize) -> Tensor<B, 4> {
 
 /// Writes a token into the room at `at`, in place where nobody else holds `buffer`.
 fn write<B: Backend>(buffer: Tensor<B, 4>, at: usize, token: Tensor<B, 4>) -> Tensor<B, 4> {
-    let [batch, heads, _, width] = buffer.dims();
-    buffer.slice_assign([0..batch, 0..heads, at..at + 1, 0..width], token)
+    bone_lm::write_positions(buffer, at, token)
 }
 
 impl<B: Backend> BlockState<B> for KeyValueCache<B> {

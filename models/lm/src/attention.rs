@@ -23,7 +23,13 @@ pub fn attention<B: Backend>(
 ) -> Tensor<B, 4> {
     let [batch, heads, len, width] = query.dims();
     let (kv_heads, keys) = (key.dims()[1], key.dims()[2]);
+    if B::attends_by_window() {
+        let [query, key, value] = [query, key, value].map(|x| x.into_primitive().tensor());
+        let output = B::windowed_attention(query, key, value, &sight.window);
+        return Tensor::from_primitive(TensorPrimitive::Float(output));
+    }
     if len == 1 {
+        let _span = tracing::trace_span!("attention").entered();
         // The query heads of a group are as many queries to its keys.
         let group = heads / kv_heads;
         let mask = sight.mask.clone();
@@ -31,11 +37,6 @@ pub fn attention<B: Backend>(
         let query = query.reshape([batch, kv_heads, group, width]);
         return module::attention(query, key, value, mask, None, Default::default())
             .reshape([batch, heads, len, width]);
-    }
-    if B::attends_by_window() {
-        let [query, key, value] = [query, key, value].map(|x| x.into_primitive().tensor());
-        let output = B::windowed_attention(query, key, value, &sight.window);
-        return Tensor::from_primitive(TensorPrimitive::Float(output));
     }
     let [key, value] = [key, value].map(|x| to_query_heads(x, heads));
     let mask = sight.mask.clone();
@@ -66,6 +67,21 @@ pub fn attention<B: Backend>(
 pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4>) -> Tensor<B, 4> {
     let [x, cos, sin] = [x, cos.clone(), sin.clone()].map(|x| x.into_primitive().tensor());
     Tensor::from_primitive(TensorPrimitive::Float(B::rotate(x, cos, sin, false)))
+}
+
+/// `buffer` with `rows` in it from position `at` on, in place where nobody else holds the buffer.
+///
+/// # Shapes
+///
+/// - buffer: `[batch, heads, room, width]`, and so the output
+/// - rows: `[batch, heads, len, width]`
+pub fn write_positions<B: Backend>(
+    buffer: Tensor<B, 4>,
+    at: usize,
+    rows: Tensor<B, 4>,
+) -> Tensor<B, 4> {
+    let [buffer, rows] = [buffer, rows].map(|x| x.into_primitive().tensor());
+    Tensor::from_primitive(TensorPrimitive::Float(B::write_positions(buffer, at, rows)))
 }
 
 #[cfg(all(test, feature = "flex"))]

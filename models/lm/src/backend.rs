@@ -224,6 +224,16 @@ pub trait Backend: bone::Backend {
     ) -> NormGrads<FloatTensor<Self>> {
         reference::grouped_norm_backward::<Self>(input, params, grad, wants_params)
     }
+
+    /// `buffer` `[batch, heads, room, width]` with `rows` `[batch, heads, len, width]` in it from
+    /// position `at` on; in place where nobody else holds the buffer.
+    fn write_positions(
+        buffer: FloatTensor<Self>,
+        at: usize,
+        rows: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        reference::write_positions::<Self>(buffer, at, rows)
+    }
 }
 
 impl<T> NormParams<T> {

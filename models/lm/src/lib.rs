@@ -17,7 +17,7 @@ pub mod tokenizer;
 mod weights;
 mod window;
 
-pub use attention::{attention, rotate, softmax};
+pub use attention::{attention, rotate, softmax, write_positions};
 pub use backend::Backend;
 pub use backend::Gate;
 pub use bone::weights::named_weights;

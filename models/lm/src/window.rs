@@ -87,7 +87,7 @@ impl<B: Backend> Sight<B> {
         // kernels with the first; a mask leaves no choice. A single query is not causal.
         let all = len == 1 && window.of(0, 0, 1) == (0..keys) && window.rows(len) == 1;
         let plain = (window.is_plain() && keys == len) || all;
-        let by_mask = !plain && (len == 1 || !B::attends_by_window());
+        let by_mask = !plain && !B::attends_by_window();
         let mask = by_mask.then(|| window.hidden([len, keys], device));
         Self { window, mask }
     }

@@ -64,7 +64,7 @@ pub fn run_config(
     };
     let precision = precision::choose(dtype, &info, device.name)?;
     let chunk = config.head_chunk_for(info.shape.vocab_size);
-    let estimate = estimate(config, &info, &precision, chunk)?;
+    let estimate = estimate(config, &info, &precision, chunk, device.name.kind)?;
     let limit = limit_on(&device);
     if let Some(limit) = limit {
         estimate.check(limit)?;
@@ -227,6 +227,7 @@ fn estimate(
     info: &ModelInfo,
     precision: &precision::Precision,
     chunk: usize,
+    kind: Kind,
 ) -> Result<Estimate, CommandError> {
     let (trains_base, trainable_parameters) = match &config.method {
         Method::Full => (true, info.shape.parameters),
@@ -253,6 +254,7 @@ fn estimate(
             recompute: config.recompute,
             chunked_head: config.chunked_head,
             head_chunk: chunk,
+            tiles: kind == Kind::Cpu,
         },
     ))
 }

@@ -217,6 +217,8 @@ struct Sizes {
     activations: ActivationShape,
     /// Tokens that one token may look at.
     seen: f64,
+    /// Those of them whose scores are in memory.
+    scored: f64,
     rows: f64,
     /// Tokens in memory at once.
     tokens: f64,
@@ -235,6 +237,11 @@ impl Sizes {
             vocab: model.vocab_size as f64,
             activations: model.activations,
             seen: run.max_seq_len as f64,
+            scored: if run.tiles {
+                0.0
+            } else {
+                run.max_seq_len as f64
+            },
             rows: run.batch_size as f64,
             tokens: run.batch_size as f64 * run.tokens_of_row() as f64,
             trainable: run.trainable_parameters as f64,
@@ -258,13 +265,18 @@ impl Sizes {
 
     /// What a block under autodiff keeps of one token, in floats.
     fn kept_of_token(&self) -> f64 {
-        self.activations.kept + self.activations.kept_of_pair * self.seen
+        self.activations.kept + self.activations.kept_of_pair * self.scored
+    }
+
+    /// Whether half-precision weights are cast whole.
+    fn casts(&self) -> bool {
+        self.run.base_bytes_per_parameter < 4 && !self.run.tiles
     }
 
     /// A half-precision weight is cast for its product, and autodiff keeps the cast: a block's
     /// weights in f32.
     fn cast_of_block(&self) -> f64 {
-        if self.run.base_bytes_per_parameter < 4 {
+        if self.casts() {
             F32 * self.block_parameters
         } else {
             0.0
@@ -294,7 +306,7 @@ impl Sizes {
     /// The backward's passing tensors, two copies of the largest weight (the adapted one and the
     /// matrix product's own), and with recompute what autodiff keeps of the one block.
     fn block(&self) -> f64 {
-        let passing = self.activations.passing + self.activations.passing_of_pair * self.seen;
+        let passing = self.activations.passing + self.activations.passing_of_pair * self.scored;
         let weights = 2.0 * self.hidden * self.hidden.max(self.intermediate);
         let own = if self.run.recompute {
             F32 * self.tokens * self.kept_of_token() + self.cast_of_block()
@@ -314,8 +326,8 @@ impl Sizes {
         } else {
             (self.tokens, LOGITS_WHOLE)
         };
-        let head_copies = f64::from(u8::from(self.run.base_bytes_per_parameter < 4))
-            + f64::from(u8::from(self.run.trains_base));
+        let head_copies =
+            f64::from(u8::from(self.casts())) + f64::from(u8::from(self.run.trains_base));
         F32 * (copies * rows * self.vocab
             + 2.0 * self.tokens * self.hidden
             + head_copies * self.vocab * self.hidden)

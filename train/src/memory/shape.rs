@@ -117,6 +117,9 @@ pub struct RunShape {
     pub chunked_head: bool,
     /// Tokens of such a chunk.
     pub head_chunk: usize,
+    /// Whether the backend makes attention a tile of scores at a time, and products with a
+    /// half-precision weight a panel of it: then neither all scores nor a cast weight exist.
+    pub tiles: bool,
 }
 
 impl RunShape {

@@ -11,10 +11,10 @@ use rayon::prelude::*;
 const MOST: usize = 32;
 
 /// Rows of the weight that a thread takes at once.
-const TAKEN: usize = 32;
+const TAKEN: usize = 48;
 
 /// Rows of the weight and of the input whose sums are held in registers.
-const HELD: [usize; 2] = [2, 4];
+const HELD: [usize; 2] = [3, 4];
 
 /// Whether a product of `n` rows in `T` is made here.
 pub(super) fn suits<T: Real>(n: usize) -> bool {
@@ -85,16 +85,16 @@ impl WithSimd for Dots<'_> {
         for (rows, target) in some_rows.zip(target.chunks_mut(of_rows * n)) {
             for (i, x) in x.chunks(of_x * d_input).enumerate() {
                 let target = &mut target[i * of_x..];
-                match (rows.len() / d_input, x.len() / d_input) {
-                    (2, 4) => dots::<S, 2, 4>(simd, rows, x, d_input, (n, target)),
-                    (2, 3) => dots::<S, 2, 3>(simd, rows, x, d_input, (n, target)),
-                    (2, 2) => dots::<S, 2, 2>(simd, rows, x, d_input, (n, target)),
-                    (2, _) => dots::<S, 2, 1>(simd, rows, x, d_input, (n, target)),
-                    (_, 4) => dots::<S, 1, 4>(simd, rows, x, d_input, (n, target)),
-                    (_, 3) => dots::<S, 1, 3>(simd, rows, x, d_input, (n, target)),
-                    (_, 2) => dots::<S, 1, 2>(simd, rows, x, d_input, (n, target)),
-                    (_, _) => dots::<S, 1, 1>(simd, rows, x, d_input, (n, target)),
+                let held = (rows.len() / d_input, x.len() / d_input);
+                macro_rules! held {
+                    ($($r:literal $c:literal),+) => {
+                        match held {
+                            $(($r, $c) => dots::<S, $r, $c>(simd, rows, x, d_input, (n, target)),)+
+                            _ => unreachable!("chunks of 1 to 3 rows and 1 to 4 of x"),
+                        }
+                    };
                 }
+                held!(3 4, 3 3, 3 2, 3 1, 2 4, 2 3, 2 2, 2 1, 1 4, 1 3, 1 2, 1 1);
             }
         }
     }

@@ -9,6 +9,7 @@ use pulp::{Arch, Simd, WithSimd};
 use std::ops::{Add, Div, Mul, Sub};
 
 mod attention;
+mod cache;
 mod cross_entropy;
 mod gate;
 mod norm;
@@ -271,5 +272,18 @@ impl Backend for Flex {
             DType::F64 => norm::backward::<f64>(&input, params, &grad, wants_params),
             _ => reference::grouped_norm_backward::<Self>(input, params, grad, wants_params),
         }
+    }
+
+    fn write_positions(
+        buffer: FloatTensor<Self>,
+        at: usize,
+        rows: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let written = match buffer.dtype() {
+            DType::F32 => cache::write::<f32>(buffer, at, &rows),
+            DType::F64 => cache::write::<f64>(buffer, at, &rows),
+            _ => Err(buffer),
+        };
+        written.unwrap_or_else(|buffer| reference::write_positions::<Self>(buffer, at, rows))
     }
 }

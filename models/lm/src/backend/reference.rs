@@ -5,7 +5,7 @@ use bone::graph::cat;
 use burn::tensor::activation::{log_softmax, relu, sigmoid};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{
-    IndexingUpdateOp, Int, Shape, Tensor, TensorMetadata, TensorPrimitive, backend::Backend,
+    IndexingUpdateOp, Int, Shape, Slice, Tensor, TensorMetadata, TensorPrimitive, backend::Backend,
 };
 
 pub(super) fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
@@ -250,4 +250,14 @@ pub(super) fn rms_norm_backward<B: Backend>(
         .mean_dim(1)
         .expand([n, size]);
     (primitive((grad - normed * along) * factor), of_weight)
+}
+
+pub(super) fn write_positions<B: Backend>(
+    buffer: FloatTensor<B>,
+    at: usize,
+    rows: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let shape = rows.shape();
+    let place = [0..shape[0], 0..shape[1], at..at + shape[2], 0..shape[3]].map(Slice::from);
+    B::float_slice_assign(buffer, &place, rows)
 }

@@ -25,6 +25,7 @@ const RUN: RunShape = RunShape {
     recompute: true,
     chunked_head: true,
     head_chunk: 512,
+    tiles: false,
 };
 
 fn mib(run: &RunShape) -> u64 {
@@ -57,6 +58,31 @@ fn terms_by_hand() {
             64 << 20,
         ]
     );
+}
+
+#[test]
+fn tiles_hold_no_scores_and_no_cast_weights() {
+    let tiled = RunShape { tiles: true, ..RUN };
+    let work = |run: &RunShape| term(run, 3).bytes;
+    let scores = 4 * 1024 * 5 * 12 * 256;
+    assert_eq!(work(&RUN) - work(&tiled), scores);
+    // Twice as long is twice as much, to the byte of what does not grow.
+    let longer = |len| RunShape {
+        max_seq_len: len,
+        ..tiled
+    };
+    let [one, two, four] = [256, 512, 1024].map(|len| work(&longer(len)));
+    assert_eq!(four - two, 2 * (two - one));
+    let half = RunShape {
+        base_bytes_per_parameter: 2,
+        ..RUN
+    };
+    let half_tiled = RunShape {
+        tiles: true,
+        ..half
+    };
+    assert_eq!(work(&half) - work(&half_tiled), scores + 4 * 7_079_424);
+    assert!(term(&half, 4).bytes - term(&half_tiled, 4).bytes == 4 * 32_000 * 768);
 }
 
 #[test]

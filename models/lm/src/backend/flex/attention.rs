@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 mod backward;
+mod one;
 
 pub(super) use backward::backward;
 
@@ -162,6 +163,9 @@ pub(super) fn forward<T: Real>(inputs: [&FlexTensor; 3], window: &Window) -> Fle
     } = sizes;
     let inputs = inputs.map(|tensor| forwards(tensor.clone()));
     let [q, k, v] = inputs.each_ref().map(Heads::<T>::of);
+    if let Some(output) = one::forward([q, k, v], window, sizes) {
+        return by_heads(output, [batch, heads, 1, width]);
+    }
     let row = heads * width;
     let mut output = vec![T::ZERO; batch * len * row];
     let tiles = output

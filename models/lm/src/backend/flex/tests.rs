@@ -291,3 +291,32 @@ proptest! {
 fn the_gradient_of_tanh_is_finite_differences() {
     check::<2>(random([5, 7], 2.0, true), crate::tanh, crate::tanh);
 }
+
+proptest! {
+    #[test]
+    fn positions_are_written_in_place_or_into_a_copy(
+        [batch, heads, room, width] in [1usize..4, 1..4, 1..9, 1..9],
+        len in 1usize..4,
+        at in 0usize..8,
+        f64: bool,
+        shared: bool,
+    ) {
+        let len = len.min(room);
+        let at = at.min(room - len);
+        let buffer = random([batch, heads, room, width], 1.0, f64);
+        // As attention's keys come.
+        let rows = random([batch, len, heads, width], 1.0, f64).swap_dims(1, 2);
+        let expected = reference::write_positions::<Flex>(
+            primitive(buffer.clone()),
+            at,
+            primitive(rows.clone()),
+        );
+        let before = values(primitive(buffer.clone()));
+        let kept = shared.then(|| buffer.clone());
+        let written = Flex::write_positions(primitive(buffer), at, primitive(rows));
+        assert_same("written", written, expected, 0.0);
+        if let Some(kept) = kept {
+            prop_assert_eq!(values(primitive(kept)), before);
+        }
+    }
+}
