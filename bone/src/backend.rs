@@ -21,6 +21,17 @@ pub(crate) mod miss;
 mod ndarray;
 mod product;
 
+/// The reference bodies of the operations, to hold faster ones against.
+pub mod reference {
+    pub use super::bone_input::{backward as bone_input_backward, product as bone_input_product};
+    pub use super::bone_output::{
+        backward as bone_output_backward, product as bone_output_product,
+    };
+    pub use super::lora::{backward as lora_backward, product as lora_product};
+    pub use super::miss::{backward as miss_backward, product as miss_product};
+    pub use super::product::{backward as product_backward, forward as product};
+}
+
 fn tensor<B: BurnBackend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
 }

@@ -17,7 +17,8 @@ fn rows<B: Backend>(slices: Tensor<B, 3>) -> Tensor<B, 2> {
     slices.swap_dims(0, 1).reshape([n, blocks * r])
 }
 
-pub(super) fn product<B: Backend>(
+/// The reference of [`Backend::bone_input_product`].
+pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,
@@ -36,7 +37,8 @@ pub(super) fn product<B: Backend>(
     primitive((y.reshape([n, out / r, r]) + sum).reshape([n, out]))
 }
 
-pub(super) fn backward<B: Backend>(
+/// The reference of [`Backend::bone_input_backward`].
+pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,

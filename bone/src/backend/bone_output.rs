@@ -26,7 +26,8 @@ fn effective_rows<B: Backend>(rows: Tensor<B, 2>, block: Tensor<B, 3>) -> Tensor
     sum.reshape([out, input])
 }
 
-pub(super) fn product<B: Backend>(
+/// The reference of [`Backend::bone_output_product`].
+pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,
@@ -43,7 +44,8 @@ pub(super) fn product<B: Backend>(
     primitive(product_as(x, effective.transpose(), dtype))
 }
 
-pub(super) fn backward<B: Backend>(
+/// The reference of [`Backend::bone_output_backward`].
+pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,

@@ -3,7 +3,8 @@
 use super::{Backend, LoraWants, primitive, tensor};
 use burn::tensor::ops::FloatTensor;
 
-pub(super) fn product<B: Backend>(
+/// The reference of [`Backend::lora_product`].
+pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     factors: [FloatTensor<B>; 2],
@@ -16,7 +17,8 @@ pub(super) fn product<B: Backend>(
     primitive(y + inner.matmul(b.transpose()))
 }
 
-pub(super) fn backward<B: Backend>(
+/// The reference of [`Backend::lora_backward`].
+pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     factors: [FloatTensor<B>; 2],

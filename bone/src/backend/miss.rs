@@ -29,7 +29,8 @@ pub(crate) fn add_tiled<B: Backend>(y: Tensor<B, 2>, tile: Tensor<B, 2>) -> Tens
     }
 }
 
-pub(super) fn product<B: Backend>(
+/// The reference of [`Backend::miss_product`].
+pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,
@@ -40,7 +41,8 @@ pub(super) fn product<B: Backend>(
     primitive(add_tiled(y, term))
 }
 
-pub(super) fn backward<B: Backend>(
+/// The reference of [`Backend::miss_backward`].
+pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,

@@ -3,13 +3,15 @@
 use super::{Backend, primitive, product_as, tensor};
 use burn::tensor::ops::FloatTensor;
 
-pub(super) fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
+/// The reference of [`Backend::product`].
+pub fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight));
     let dtype = w.dtype();
     primitive(product_as(x, w, dtype))
 }
 
-pub(super) fn backward<B: Backend>(
+/// The reference of [`Backend::product_backward`].
+pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,

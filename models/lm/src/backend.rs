@@ -15,7 +15,7 @@ mod cube;
 mod flex;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-mod reference;
+pub mod reference;
 
 pub(crate) use attention::to_query_heads;
 

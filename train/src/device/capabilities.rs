@@ -12,6 +12,8 @@ pub struct Capabilities {
     pub stored: Vec<DType>,
     /// Those it computes in.
     pub computed: Vec<DType>,
+    /// The half precisions it makes products in with a weight that is held in them.
+    pub multiplied: Vec<DType>,
 }
 
 const ALL: [DType; 4] = [DType::F32, DType::F16, DType::BF16, DType::F64];
@@ -29,6 +31,10 @@ impl OnDevice for Ask {
         Capabilities {
             stored: with(DTypeUsage::Storage),
             computed: with(DTypeUsage::Arithmetic),
+            multiplied: [DType::BF16, DType::F16]
+                .into_iter()
+                .filter(|half| B::multiplies_in(*half, &device))
+                .collect(),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::matrix::bf16::{Kernel, Strided, kernel as bf16_kernel, weight_product
 use crate::matrix::{Matrix, Real};
 use burn::tensor::{DType, Element, ElementConversion, bf16, f16};
 use burn_flex::FlexTensor;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -119,7 +120,7 @@ impl Weight {
             return &values[rows.start * d_input..rows.end * d_input];
         }
         room.resize(rows.len() * d_input, T::ZERO);
-        let copy = Copy {
+        let copy = Widening {
             room,
             rows: rows.clone(),
             start,
@@ -128,19 +129,24 @@ impl Weight {
             together,
         };
         match self.tensor.dtype() {
-            DType::F64 => copy.run(self.tensor.storage::<f64>(), |x| x.elem()),
-            DType::F16 => copy.run(self.tensor.storage::<f16>(), |x| T::from_f32(x.to_f32())),
-            DType::BF16 => copy.run(self.tensor.storage::<bf16>(), |x| {
-                // As `f32::from`, which also quiets NaNs and so keeps the loop from vectors.
-                T::from_f32(f32::from_bits(u32::from(x.to_bits()) << 16))
-            }),
-            _ => copy.run(self.tensor.storage::<f32>(), T::from_f32),
+            DType::F64 => {
+                let convert = |x: f64| x.elem();
+                copy.run(self.tensor.storage::<f64>(), convert, each(convert));
+            }
+            DType::F16 => {
+                let convert = |x: f16| T::from_f32(x.to_f32());
+                copy.run(self.tensor.storage::<f16>(), convert, rows_of_f16);
+            }
+            DType::BF16 => {
+                copy.run(self.tensor.storage::<bf16>(), of_bf16, each(of_bf16));
+            }
+            _ => copy.run(self.tensor.storage::<f32>(), T::from_f32, each(T::from_f32)),
         }
         room
     }
 }
 
-struct Copy<'a, T> {
+struct Widening<'a, T> {
     room: &'a mut [T],
     rows: Range<usize>,
     start: usize,
@@ -150,8 +156,14 @@ struct Copy<'a, T> {
     together: usize,
 }
 
-impl<T: Real> Copy<'_, T> {
-    fn run<S: Element + Sync>(self, values: &[S], convert: impl Fn(S) -> T + Sync) {
+impl<T: Real> Widening<'_, T> {
+    /// `row` widens numbers that lie together.
+    fn run<S: Element + Sync>(
+        self,
+        values: &[S],
+        convert: impl Fn(S) -> T + Sync,
+        row: impl Fn(&[S], &mut [T]) + Sync,
+    ) {
         let [along, across] = self.strides;
         if self.d_input == 0 {
             return;
@@ -160,17 +172,39 @@ impl<T: Real> Copy<'_, T> {
             .par_chunks_exact_mut(self.d_input)
             .with_min_len(self.together)
             .zip(self.rows.clone().into_par_iter())
-            .for_each(|(target, row)| {
-                let from = &values[self.start + row * across..];
+            .for_each(|(target, index)| {
+                let from = &values[self.start + index * across..];
                 if along == 1 {
-                    for (target, &value) in target.iter_mut().zip(from) {
-                        *target = convert(value);
-                    }
+                    row(&from[..target.len()], target);
                 } else {
                     for (target, &value) in target.iter_mut().zip(from.iter().step_by(along)) {
                         *target = convert(value);
                     }
                 }
             });
+    }
+}
+
+/// `convert` of each.
+fn each<S: std::marker::Copy, T>(convert: impl Fn(S) -> T) -> impl Fn(&[S], &mut [T]) {
+    move |from, target| {
+        for (target, &value) in target.iter_mut().zip(from) {
+            *target = convert(value);
+        }
+    }
+}
+
+/// As `f32::from`, which also quiets NaNs and so keeps a loop from vectors.
+#[inline(always)]
+fn of_bf16<T: Real>(value: bf16) -> T {
+    T::from_f32(f32::from_bits(u32::from(value.to_bits()) << 16))
+}
+
+/// Many at once where the processor converts so.
+fn rows_of_f16<T: Real>(from: &[f16], target: &mut [T]) {
+    if T::dtype() == DType::F32 {
+        from.convert_to_f32_slice(bytemuck::cast_slice_mut(target));
+    } else {
+        each(|x: f16| T::from_f32(x.to_f32()))(from, target);
     }
 }

@@ -35,14 +35,16 @@ fn scores<B: Backend>(query: Tensor<B, 4>, key: Tensor<B, 4>, window: &Window) -
     scores.mask_fill(hidden, f32::NEG_INFINITY)
 }
 
-pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
+/// The reference of [`Backend::windowed_attention`].
+pub fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
     let [q, k, v] = inputs.map(tensor::<B, 4>);
     let heads = q.dims()[1];
     let weights = softmax(scores(q, to_query_heads(k, heads), window));
     primitive(weights.matmul(to_query_heads(v, heads)))
 }
 
-pub(super) fn backward<B: Backend>(
+/// The reference of [`Backend::windowed_attention_backward`].
+pub fn backward<B: Backend>(
     inputs: [FloatTensor<B>; 3],
     grad: FloatTensor<B>,
     window: &Window,

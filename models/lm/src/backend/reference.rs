@@ -1,4 +1,4 @@
-//! The operations in ordinary tensor operations.
+//! The operations in ordinary tensor operations: the reference that faster ones are held against.
 
 use super::{Gate, NormGrads, NormParams};
 use bone::graph::cat;
@@ -6,6 +6,10 @@ use burn::tensor::activation::{log_softmax, relu, sigmoid};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{
     IndexingUpdateOp, Int, Shape, Slice, Tensor, TensorMetadata, TensorPrimitive, backend::Backend,
+};
+
+pub use super::attention::{
+    backward as windowed_attention_backward, forward as windowed_attention,
 };
 
 pub(super) fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
@@ -29,16 +33,15 @@ fn log_p<B: Backend>(
     (log_p, losses, targets)
 }
 
-pub(super) fn cross_entropy<B: Backend>(
-    logits: FloatTensor<B>,
-    targets: IntTensor<B>,
-) -> FloatTensor<B> {
+/// The reference of [`cross_entropy`](crate::Backend::cross_entropy).
+pub fn cross_entropy<B: Backend>(logits: FloatTensor<B>, targets: IntTensor<B>) -> FloatTensor<B> {
     let (_, losses, _) = log_p::<B>(logits, targets);
     let n = losses.dims()[0];
     primitive(losses.reshape([n]))
 }
 
-pub(super) fn cross_entropy_and_gradient<B: Backend>(
+/// The reference of [`cross_entropy_and_gradient`](crate::Backend::cross_entropy_and_gradient).
+pub fn cross_entropy_and_gradient<B: Backend>(
     logits: FloatTensor<B>,
     targets: IntTensor<B>,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
@@ -51,10 +54,8 @@ pub(super) fn cross_entropy_and_gradient<B: Backend>(
     (primitive(losses.reshape([n])), primitive(gradient))
 }
 
-pub(super) fn scale_rows<B: Backend>(
-    rows: FloatTensor<B>,
-    factors: FloatTensor<B>,
-) -> FloatTensor<B> {
+/// The reference of [`scale_rows`](crate::Backend::scale_rows).
+pub fn scale_rows<B: Backend>(rows: FloatTensor<B>, factors: FloatTensor<B>) -> FloatTensor<B> {
     let factors = tensor::<B, 1>(factors);
     let n = factors.dims()[0];
     primitive(tensor::<B, 2>(rows) * factors.reshape([n, 1]))
@@ -80,7 +81,8 @@ fn normalised<B: Backend>(
     (centred * factor.clone(), factor)
 }
 
-pub(super) fn grouped_norm<B: Backend>(
+/// The reference of [`grouped_norm`](crate::Backend::grouped_norm).
+pub fn grouped_norm<B: Backend>(
     input: FloatTensor<B>,
     params: NormParams<FloatTensor<B>>,
 ) -> FloatTensor<B> {
@@ -92,7 +94,8 @@ pub(super) fn grouped_norm<B: Backend>(
     primitive(normalised.reshape(shape) * weight + bias)
 }
 
-pub(super) fn grouped_norm_backward<B: Backend>(
+/// The reference of [`grouped_norm_backward`](crate::Backend::grouped_norm_backward).
+pub fn grouped_norm_backward<B: Backend>(
     input: FloatTensor<B>,
     params: NormParams<FloatTensor<B>>,
     grad: FloatTensor<B>,
@@ -139,21 +142,21 @@ fn gate<B: Backend>(x: Tensor<B, 1>, function: Gate) -> (Tensor<B, 1>, Tensor<B,
     }
 }
 
-pub(super) fn tanh_backward<B: Backend>(
-    output: FloatTensor<B>,
-    grad: FloatTensor<B>,
-) -> FloatTensor<B> {
+/// The reference of [`tanh_backward`](crate::Backend::tanh_backward).
+pub fn tanh_backward<B: Backend>(output: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
     let shape = output.shape();
     let slope = flat::<B>(output).square().neg().add_scalar(1.0);
     B::float_reshape(primitive(flat::<B>(grad) * slope), shape)
 }
 
-pub(super) fn softmax_last<B: Backend>(input: FloatTensor<B>) -> FloatTensor<B> {
+/// The reference of [`softmax_last`](crate::Backend::softmax_last).
+pub fn softmax_last<B: Backend>(input: FloatTensor<B>) -> FloatTensor<B> {
     let last = input.shape().num_dims() - 1;
     B::softmax(input, last)
 }
 
-pub(super) fn softmax_last_backward<B: Backend>(
+/// The reference of [`softmax_last_backward`](crate::Backend::softmax_last_backward).
+pub fn softmax_last_backward<B: Backend>(
     output: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
@@ -171,7 +174,8 @@ fn flat<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 1> {
     )))
 }
 
-pub(super) fn gated<B: Backend>(
+/// The reference of [`gated`](crate::Backend::gated).
+pub fn gated<B: Backend>(
     gate: FloatTensor<B>,
     value: FloatTensor<B>,
     function: Gate,
@@ -181,7 +185,8 @@ pub(super) fn gated<B: Backend>(
     B::float_reshape(primitive(gate * flat::<B>(value)), shape)
 }
 
-pub(super) fn gated_backward<B: Backend>(
+/// The reference of [`gated_backward`](crate::Backend::gated_backward).
+pub fn gated_backward<B: Backend>(
     gate: FloatTensor<B>,
     value: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -197,7 +202,8 @@ pub(super) fn gated_backward<B: Backend>(
     )
 }
 
-pub(super) fn rotate<B: Backend>(
+/// The reference of [`rotate`](crate::Backend::rotate).
+pub fn rotate<B: Backend>(
     input: FloatTensor<B>,
     cos: FloatTensor<B>,
     sin: FloatTensor<B>,
@@ -213,7 +219,8 @@ pub(super) fn rotate<B: Backend>(
     primitive(cat(vec![turned_first, turned_second], 3))
 }
 
-pub(super) fn rms_norm<B: Backend>(
+/// The reference of [`rms_norm`](crate::Backend::rms_norm).
+pub fn rms_norm<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     epsilon: f64,
@@ -230,7 +237,8 @@ fn inverse_root_mean_square<B: Backend>(x: &Tensor<B, 2>, epsilon: f64) -> Tenso
     mean.add_scalar(epsilon).powf_scalar(-0.5)
 }
 
-pub(super) fn rms_norm_backward<B: Backend>(
+/// The reference of [`rms_norm_backward`](crate::Backend::rms_norm_backward).
+pub fn rms_norm_backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -252,7 +260,8 @@ pub(super) fn rms_norm_backward<B: Backend>(
     (primitive((grad - normed * along) * factor), of_weight)
 }
 
-pub(super) fn write_positions<B: Backend>(
+/// The reference of [`write_positions`](crate::Backend::write_positions).
+pub fn write_positions<B: Backend>(
     buffer: FloatTensor<B>,
     at: usize,
     rows: FloatTensor<B>,

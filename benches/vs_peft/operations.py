@@ -1,0 +1,74 @@
+"""Torch's and PEFT's times of what our criterion benches time, milliseconds, forward and then backward.
+
+    python operations.py
+
+`cargo bench -p bone-lm --bench operations` and `cargo bench -p bone --bench adapters` print ours.
+"""
+
+import statistics
+import time
+
+import torch
+from peft import LoraConfig, MissConfig, get_peft_model
+from torch import nn
+
+ROWS, HIDDEN, INTERMEDIATE, VOCAB = 1024, 768, 2048, 32000
+
+
+def timed(name, forward, inputs):
+    """`forward` of leaves, and the backward of a gradient of ones."""
+    seconds = []
+    for _ in range(12):
+        leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
+        started = time.perf_counter()
+        output = forward(*leaves)
+        output.backward(torch.ones_like(output))
+        seconds.append(time.perf_counter() - started)
+    print(f"{name:28} {1e3 * statistics.median(seconds[2:]):8.2f} ms")
+
+
+def rotated(x, cos, sin):
+    a, b = x.chunk(2, -1)
+    return x * cos + torch.cat((-b, a), -1) * sin
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.Linear(HIDDEN, INTERMEDIATE, bias=False)
+
+    def forward(self, x):
+        return self.proj(x)
+
+
+def main():
+    x = torch.randn(ROWS, HIDDEN)
+    norm = nn.RMSNorm(HIDDEN, 1e-5).requires_grad_(False)
+    timed("rms_norm", norm, [x])
+    timed("layer_norm", nn.LayerNorm(HIDDEN).requires_grad_(False), [x])
+    timed("group_norm of 12", nn.GroupNorm(12, HIDDEN).requires_grad_(False), [x])
+    wide = [torch.randn(ROWS, INTERMEDIATE) for _ in range(2)]
+    timed("swiglu", lambda gate, up: nn.functional.silu(gate) * up, wide)
+    cos, sin = torch.randn(256, 64), torch.randn(256, 64)
+    timed("rotary positions", lambda x: rotated(x, cos, sin), [torch.randn(4, 12, 256, 64)])
+    for name, kv_heads, length in (("attention, 256 tokens", 12, 256), ("attention, 1024 tokens", 12, 1024),
+                                   ("attention, 4 heads of keys", 4, 256)):
+        q, k, v = (torch.randn(1024 // length, heads, length, 64) for heads in (12, kv_heads, kv_heads))
+        attention = nn.functional.scaled_dot_product_attention
+        timed(name, lambda q, k, v: attention(q, k, v, is_causal=True, enable_gqa=kv_heads < 12), [q, k, v])
+    targets = torch.arange(256) * 97 % VOCAB
+    timed("cross-entropy of 256",
+          lambda logits: nn.functional.cross_entropy(logits, targets, reduction="none"),
+          [torch.randn(256, VOCAB)])
+    for name, config in (
+        ("bone, output axis (bat)", MissConfig(r=64, init_weights="bat", target_modules=["proj"])),
+        ("miss", MissConfig(r=64, target_modules=["proj"])),
+        ("lora, rank 36", LoraConfig(r=36, lora_alpha=36, target_modules=["proj"])),
+        ("no adapter", None),
+    ):
+        layer = Layer().requires_grad_(False)
+        timed(name, get_peft_model(layer, config) if config else layer, [x])
+
+
+if __name__ == "__main__":
+    main()

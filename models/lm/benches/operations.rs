@@ -1,0 +1,179 @@
+//! Every operation of this crate on the processor, forward and then backward, beside its reference: sizes
+//! of a 768 × 12 LLaMA, 4 × 256 tokens.
+//!
+//! `cargo bench -p bone-lm --bench operations`; a name after `--` chooses. Torch's times of the same are
+//! printed by `benches/vs_peft/operations.py`.
+
+// criterion's macro makes an item without documentation.
+#![allow(missing_docs)]
+
+use bone_lm::backend::{NormParams, reference};
+use bone_lm::{Backend, Gate, Window};
+use burn::backend::Flex;
+use burn::tensor::{Distribution, Int, Tensor};
+use burn_flex::FlexTensor;
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+
+const ROWS: usize = 1024;
+const HIDDEN: usize = 768;
+const INTERMEDIATE: usize = 2048;
+const VOCAB: usize = 32_000;
+const EPSILON: f64 = 1e-5;
+
+fn random<const D: usize>(shape: [usize; D]) -> FlexTensor {
+    let distribution = Distribution::Uniform(-1.0, 1.0);
+    let tensor = Tensor::<Flex, D>::random(shape, distribution, &Default::default());
+    tensor.into_primitive().tensor()
+}
+
+/// Times both bodies of an operation.
+fn both<T, U>(c: &mut Criterion, name: &str, ours: impl Fn() -> T, reference: impl Fn() -> U) {
+    let mut group = c.benchmark_group(name);
+    group.bench_function("ours", |b| b.iter(|| black_box(ours())));
+    group.bench_function("reference", |b| b.iter(|| black_box(reference())));
+    group.finish();
+}
+
+fn norms(c: &mut Criterion) {
+    let (x, grad) = (random([ROWS, HIDDEN]), random([ROWS, HIDDEN]));
+    let weight = random([HIDDEN]);
+    both(
+        c,
+        "rms_norm",
+        || {
+            let y = Flex::rms_norm(x.clone(), weight.clone(), EPSILON);
+            let back = (x.clone(), weight.clone(), grad.clone());
+            (
+                y,
+                Flex::rms_norm_backward(back.0, back.1, back.2, EPSILON, false),
+            )
+        },
+        || {
+            let y = reference::rms_norm::<Flex>(x.clone(), weight.clone(), EPSILON);
+            let back = (x.clone(), weight.clone(), grad.clone());
+            let back = reference::rms_norm_backward::<Flex>(back.0, back.1, back.2, EPSILON, false);
+            (y, back)
+        },
+    );
+    let params = |groups| NormParams {
+        weight: weight.clone(),
+        bias: weight.clone(),
+        groups,
+        epsilon: EPSILON,
+    };
+    for (name, groups) in [("layer_norm", 1), ("group_norm of 12", 12)] {
+        both(
+            c,
+            name,
+            || {
+                let y = Flex::grouped_norm(x.clone(), params(groups));
+                (
+                    y,
+                    Flex::grouped_norm_backward(x.clone(), params(groups), grad.clone(), false),
+                )
+            },
+            || {
+                let y = reference::grouped_norm::<Flex>(x.clone(), params(groups));
+                let (x, grad) = (x.clone(), grad.clone());
+                (
+                    y,
+                    reference::grouped_norm_backward::<Flex>(x, params(groups), grad, false),
+                )
+            },
+        );
+    }
+}
+
+fn swiglu(c: &mut Criterion) {
+    let [gate, value, grad] = [0; 3].map(|_| random([ROWS, INTERMEDIATE]));
+    both(
+        c,
+        "swiglu",
+        || {
+            let y = Flex::gated(gate.clone(), value.clone(), Gate::Silu);
+            let back = (gate.clone(), value.clone(), grad.clone());
+            (y, Flex::gated_backward(back.0, back.1, back.2, Gate::Silu))
+        },
+        || {
+            let y = reference::gated::<Flex>(gate.clone(), value.clone(), Gate::Silu);
+            let back = (gate.clone(), value.clone(), grad.clone());
+            (
+                y,
+                reference::gated_backward::<Flex>(back.0, back.1, back.2, Gate::Silu),
+            )
+        },
+    );
+}
+
+fn positions(c: &mut Criterion) {
+    let x = random([4, 12, 256, 64]);
+    let [cos, sin] = [0; 2].map(|_| random([1, 1, 256, 32]));
+    both(
+        c,
+        "rotary positions",
+        || {
+            let y = Flex::rotate(x.clone(), cos.clone(), sin.clone(), false);
+            Flex::rotate(y, cos.clone(), sin.clone(), true)
+        },
+        || {
+            let y = reference::rotate::<Flex>(x.clone(), cos.clone(), sin.clone(), false);
+            reference::rotate::<Flex>(y, cos.clone(), sin.clone(), true)
+        },
+    );
+}
+
+fn attention(c: &mut Criterion) {
+    for (name, kv_heads, len) in [
+        ("attention, 256 tokens", 12, 256),
+        ("attention, 1024 tokens", 12, 1024),
+        ("attention, 4 heads of keys", 4, 256),
+    ] {
+        let rows = 1024 / len;
+        let (query, grad) = (random([rows, 12, len, 64]), random([rows, 12, len, 64]));
+        let [key, value] = [0; 2].map(|_| random([rows, kv_heads, len, 64]));
+        let inputs = || [query.clone(), key.clone(), value.clone()];
+        let window = Window::causal(0);
+        both(
+            c,
+            name,
+            || {
+                let [q, k, v] = inputs();
+                let y = Flex::windowed_attention(q, k, v, &window);
+                (
+                    y,
+                    Flex::windowed_attention_backward(inputs(), grad.clone(), &window),
+                )
+            },
+            || {
+                let y = reference::windowed_attention::<Flex>(inputs(), &window);
+                let grad = grad.clone();
+                (
+                    y,
+                    reference::windowed_attention_backward::<Flex>(inputs(), grad, &window),
+                )
+            },
+        );
+    }
+}
+
+fn cross_entropy(c: &mut Criterion) {
+    let rows = 256;
+    let logits = random([rows, VOCAB]);
+    let distribution = Distribution::Uniform(0.0, VOCAB as f64 - 1.0);
+    let targets = Tensor::<Flex, 1, Int>::random([rows], distribution, &Default::default());
+    let targets = targets.into_primitive();
+    both(
+        c,
+        "cross-entropy of 256",
+        || Flex::cross_entropy_and_gradient(logits.clone(), targets.clone()),
+        || reference::cross_entropy_and_gradient::<Flex>(logits.clone(), targets.clone()),
+    );
+}
+
+criterion_group! {
+    name = operations;
+    config = Criterion::default().sample_size(10);
+    targets = norms, swiglu, positions, attention, cross_entropy
+}
+criterion_main!(operations);
