@@ -33,6 +33,13 @@ type Product = fn(FlexTensor, FlexTensor, FlexTensor) -> FlexTensor;
 type Backward =
     fn(FlexTensor, FlexTensor, FlexTensor, FlexTensor, BoneWants) -> BoneGrads<FlexTensor>;
 
+/// A name, an adapter, and the two bodies of its operation.
+type Case = (
+    &'static str,
+    FlexTensor,
+    [(&'static str, Product, Backward); 2],
+);
+
 fn adapters(c: &mut Criterion) {
     let x = primitive(random([ROWS, INPUT]));
     // As a checkpoint has it.
@@ -44,7 +51,7 @@ fn adapters(c: &mut Criterion) {
         block: true,
     };
     let blocks = |count| primitive(random([count, RANK, RANK]));
-    let cases: [(&str, FlexTensor, [(&str, Product, Backward); 2]); 3] = [
+    let cases: [Case; 3] = [
         (
             "bone, output axis",
             blocks(OUTPUT / RANK),

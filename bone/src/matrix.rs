@@ -29,7 +29,7 @@ impl Real for f32 {
 
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
-        value.into()
+        value
     }
 }
 

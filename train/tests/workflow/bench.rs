@@ -1,0 +1,161 @@
+//! `bone bench`: what it prints adds up, whatever trains.
+
+use crate::command::{bone, fixture, text};
+use serde_json::Value;
+
+/// A model of a few thousand parameters.
+const SMALL: [&str; 10] = [
+    "--hidden-size",
+    "64",
+    "--layers",
+    "2",
+    "--vocab-size",
+    "96",
+    "--device",
+    "cpu",
+    "--rank",
+    "8",
+];
+
+fn train(more: &[&str]) -> Value {
+    let batch = ["--batch-size", "2", "--max-seq-len", "24", "--steps", "2"];
+    let args = ["bench", "train", "--json"].into_iter().chain(SMALL);
+    let ran = bone(args.chain(batch).chain(more.iter().copied())).succeeded();
+    serde_json::from_str(&ran.stdout).expect("a line of JSON")
+}
+
+fn number(found: &Value, key: &str) -> f64 {
+    found[key]
+        .as_f64()
+        .unwrap_or_else(|| panic!("no {key} in {found}"))
+}
+
+#[test]
+fn every_method_is_timed_and_its_parts_are_the_whole() {
+    for (arch, method) in [
+        ("llama2", "bone"),
+        ("llama2", "miss"),
+        ("llama2", "lora"),
+        ("llama2", "full"),
+        ("rwkv6", "bone"),
+        ("rwkv6", "state"),
+    ] {
+        let found = train(&["--arch", arch, "--method", method]);
+        let seconds = number(&found, "seconds_per_step");
+        assert!(seconds > 0.0, "{found}");
+        let tokens = number(&found, "tokens_per_second");
+        assert!((tokens * seconds - 48.0).abs() < 1e-6, "{found}");
+        assert!(number(&found, "trained_parameters") > 0.0, "{found}");
+        // A random model knows nothing of its 96 tokens.
+        let loss = number(&found, "loss");
+        assert!((3.0..7.0).contains(&loss), "{arch} {method}: {found}");
+        let parts = found["parts"].as_object().expect("parts");
+        let sum: f64 = parts.values().filter_map(Value::as_f64).sum();
+        let whole = number(&found, "taken_apart_seconds");
+        assert!((sum - whole).abs() < 0.01 * whole, "{found}");
+        let own = if arch == "llama2" {
+            "attention"
+        } else {
+            "wkv6"
+        };
+        for part in [
+            "matmul",
+            "head and loss",
+            "recompute",
+            "optimizer",
+            "norm",
+            own,
+        ] {
+            let there = parts.contains_key(part);
+            // Tuned states are in the first block's recurrence and nowhere else.
+            assert!(
+                there || method == "state",
+                "{arch} {method}: no {part} in {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_model_of_ones_own_is_read_and_the_table_has_every_line() {
+    let llama = fixture("llama-tiny");
+    let args = [
+        "bench",
+        "train",
+        "--model",
+        text(&llama),
+        "--device",
+        "cpu",
+        "--rank",
+        "4",
+    ];
+    let batch = ["--batch-size", "1", "--max-seq-len", "16", "--steps", "1"];
+    let ran = bone(args.into_iter().chain(batch)).succeeded();
+    for line in ["LLaMA2", "tokens/s", "memory", "floor", "matmul", "other"] {
+        assert!(ran.stdout.contains(line), "no {line}:\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn generation_is_timed() {
+    let batch = [
+        "--prompt-len",
+        "5",
+        "--max-new-tokens",
+        "4",
+        "--rounds",
+        "1",
+        "--json",
+    ];
+    for rows in ["1", "3"] {
+        let args = ["bench", "generate", "--batch-size", rows].into_iter();
+        // All but the rank, which is of training.
+        let ran = bone(args.chain(SMALL[..8].iter().copied()).chain(batch)).succeeded();
+        let found: Value = serde_json::from_str(&ran.stdout).expect("a line of JSON");
+        for key in [
+            "tokens_per_second",
+            "prompt_tokens_per_second",
+            "decode_tokens_per_second",
+        ] {
+            assert!(number(&found, key) > 0.0, "{found}");
+        }
+    }
+}
+
+#[test]
+fn impossible_sizes_are_named_all_at_once() {
+    let ran = bone([
+        "bench",
+        "train",
+        "--hidden-size",
+        "64",
+        "--heads",
+        "5",
+        "--kv-heads",
+        "2",
+    ]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("--heads 5") && ran.stderr.contains("--kv-heads 2"),
+        "{}",
+        ran.stderr
+    );
+    let ran = bone(["bench", "train", "--steps", "0", "--batch-size", "0"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("--steps") && ran.stderr.contains("--batch-size"),
+        "{}",
+        ran.stderr
+    );
+    let ran = bone(["bench", "train", "--method", "full", "--dtype", "bf16"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("f32"), "{}", ran.stderr);
+    let long = ["bench", "generate", "--model"];
+    let llama = fixture("llama-tiny");
+    let ran = bone(
+        long.into_iter()
+            .chain([text(&llama), "--prompt-len", "4000"]),
+    );
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("128 positions"), "{}", ran.stderr);
+}
