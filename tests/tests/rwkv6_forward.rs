@@ -132,6 +132,8 @@ fn fixtures_give_logits_and_states_at_once_and_in_pieces() {
 
 #[test]
 fn padding_on_the_left_changes_neither_logits_nor_state() {
+    // Products of 20 rows and of twice as many or more add up in different orders.
+    const ROUNDING: f32 = 5e-5;
     for (model, record) in models() {
         let tokens = &record.tokens("tokens")[..20];
         let vocab = model.vocab_size();
@@ -151,7 +153,7 @@ fn padding_on_the_left_changes_neither_logits_nor_state() {
             let logits = piece(&model, &[padded, longer].concat(), span, &mut states);
             let row = &logits[pad * vocab..(20 + pad) * vocab];
             let off = max_difference(row, &alone);
-            assert!(off < 1e-5, "{pad}: {off}");
+            assert!(off < ROUNDING, "{pad}: {off}");
             for (state, expected) in states.iter().zip(&expected) {
                 let first = |values: Vec<f32>| values[..values.len() / 2].to_vec();
                 for (got, expected) in [
@@ -160,7 +162,7 @@ fn padding_on_the_left_changes_neither_logits_nor_state() {
                     (values(&state.ffn_shift), values(&expected.ffn_shift)),
                 ] {
                     let off = max_difference(&first(got), &expected);
-                    assert!(off < 1e-5, "{pad}: {off}");
+                    assert!(off < ROUNDING, "{pad}: {off}");
                 }
             }
         }

@@ -48,7 +48,8 @@ pub struct ModelArgs {
     /// Width of the residual stream
     #[arg(long, value_name = "N", default_value_t = 768)]
     pub hidden_size: usize,
-    /// Width inside the feed-forward part [default: LLaMA2: 8/3 of the hidden size; RWKV6: 7/2]
+    /// Width inside the feed-forward part [default: as LLaMA2 has it, 8/3 of the
+    /// hidden size and up to the next 256; RWKV6: 7/2]
     #[arg(long, value_name = "N")]
     pub intermediate_size: Option<usize>,
     /// Blocks
@@ -122,7 +123,7 @@ impl ModelArgs {
             architecture,
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size.unwrap_or(match architecture {
-                Architecture::Llama2 => self.hidden_size * 8 / 3,
+                Architecture::Llama2 => (self.hidden_size * 8 / 3).next_multiple_of(256),
                 Architecture::Rwkv6 => RandomModel::rwkv6_intermediate_size(self.hidden_size),
             }),
             layers: self.layers,
