@@ -7,14 +7,16 @@
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_rwkv6::{Form, Rwkv6, Wkv6, wkv6};
+use bone_train::bench::RandomModel;
 use bone_train::data::Batch;
 use bone_train::gradients::Gradients;
 use bone_train::memory::{keep_freed_memory, peak_resident_bytes};
+use bone_train::models::Architecture;
 use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::step::{Savings, backward};
 use bone_train::threads::join_workers;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Distribution, Tensor};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -91,72 +93,21 @@ fn compare(wanted: impl Fn(&str) -> bool) {
     }
 }
 
-/// Names and shapes of a released RWKV6's tensors.
-fn shapes() -> Vec<(String, Vec<usize>)> {
-    const FFN: usize = HIDDEN * 7 / 2;
-    let (row, square) = (vec![1, 1, HIDDEN], vec![HIDDEN, HIDDEN]);
-    let mut shapes: Vec<(String, Vec<usize>)> = vec![
-        ("emb.weight".into(), vec![VOCAB, HIDDEN]),
-        ("head.weight".into(), vec![VOCAB, HIDDEN]),
-    ];
-    let mut norms = vec!["ln_out".to_string(), "blocks.0.ln0".to_string()];
-    for layer in 0..LAYERS {
-        let block = format!("blocks.{layer}");
-        norms.extend(["ln1", "ln2", "att.ln_x"].map(|norm| format!("{block}.{norm}")));
-        let rows = [
-            "att.time_maa_x",
-            "att.time_maa_w",
-            "att.time_maa_k",
-            "att.time_maa_v",
-        ]
-        .into_iter()
-        .chain(["att.time_maa_r", "att.time_maa_g", "att.time_decay"])
-        .chain(["ffn.time_maa_k", "ffn.time_maa_r"]);
-        shapes.extend(rows.map(|name| (format!("{block}.{name}"), row.clone())));
-        let squares = ["receptance", "key", "value", "gate", "output"]
-            .map(|name| format!("att.{name}"))
-            .into_iter()
-            .chain(["ffn.receptance".to_string()]);
-        shapes.extend(squares.map(|name| (format!("{block}.{name}.weight"), square.clone())));
-        let others: [(&str, Vec<usize>); 7] = [
-            ("att.time_maa_w1", vec![HIDDEN, 5 * 32]),
-            ("att.time_maa_w2", vec![5, 32, HIDDEN]),
-            ("att.time_decay_w1", vec![HIDDEN, 64]),
-            ("att.time_decay_w2", vec![64, HIDDEN]),
-            ("att.time_faaaa", vec![HIDDEN / HEAD, HEAD]),
-            ("ffn.key.weight", vec![FFN, HIDDEN]),
-            ("ffn.value.weight", vec![HIDDEN, FFN]),
-        ];
-        shapes.extend(others.map(|(name, shape)| (format!("{block}.{name}"), shape)));
-    }
-    for norm in norms {
-        shapes.extend(["weight", "bias"].map(|of| (format!("{norm}.{of}"), vec![HIDDEN])));
-    }
-    shapes
-}
-
 /// A checkpoint of random weights, which the model maps as it maps a person's.
 fn checkpoint() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut state = 1u64;
-    let mut uniform = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    let random = RandomModel {
+        architecture: Architecture::Rwkv6,
+        hidden_size: HIDDEN,
+        intermediate_size: RandomModel::rwkv6_intermediate_size(HIDDEN),
+        layers: LAYERS,
+        heads: HIDDEN / HEAD,
+        kv_heads: HIDDEN / HEAD,
+        vocab_size: VOCAB,
+        positions: LEN,
     };
-    let tensors = shapes().into_iter().map(|(name, shape)| {
-        let count = shape.iter().product();
-        let norm = name.contains(".ln") || name.starts_with("ln");
-        let values: Vec<f32> = match (norm, name.ends_with(".weight")) {
-            (true, true) => vec![1.0; count],
-            (true, false) => vec![0.0; count],
-            (false, _) => (0..count).map(|_| 0.04 * uniform()).collect(),
-        };
-        (name, TensorData::new(values, shape))
-    });
-    let model = folder.path().join("model");
-    bone_lm::checkpoint::save(&model, tensors, u64::MAX, Default::default()).expect("written");
+    let written = random.write(&folder.path().join("model"), DType::F32);
+    written.expect("written");
     folder
 }
 

@@ -3,6 +3,7 @@
 use super::CommandError;
 use crate::bench::RandomModel;
 use crate::config::DtypeChoice;
+use crate::device::Capabilities;
 use crate::models::{self, Architecture, ModelInfo, ModelSource};
 use bone_lm::checkpoint::burn_dtype;
 use burn::tensor::DType;
@@ -62,12 +63,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "N")]
     pub kv_heads: Option<usize>,
     /// Entries of the vocabulary
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 32_000,
-        help_heading = "Model"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 32_000)]
     pub vocab_size: usize,
     /// Precision the base weights are held in: f32, bf16, f16 [default: f32; a model of one's own: as
     /// its file]
@@ -146,11 +142,7 @@ impl Opened {
             shape.num_layers,
             shape.vocab_size,
             super::train::grouped(shape.parameters),
-            match self.dtype {
-                DType::F16 => "f16",
-                DType::BF16 => "bf16",
-                _ => "f32",
-            }
+            Capabilities::names(&[self.dtype])
         )
     }
 }
