@@ -1,8 +1,10 @@
 //! Gradients by parameter: added up, measured, clipped.
 
+use crate::step::TrainBackend;
+use bone_lm::Backend;
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+use burn::tensor::{DType, Tensor, TensorPrimitive, backend::AutodiffBackend};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -36,7 +38,7 @@ impl Gradients {
     }
 
     /// Sum of the squares of every entry, `[1]`: the square of the global norm.
-    pub fn squared_norm<B: AutodiffBackend, M: AutodiffModule<B>>(
+    pub fn squared_norm<B: TrainBackend, M: AutodiffModule<B>>(
         &self,
         module: &M,
     ) -> Option<Tensor<B::InnerBackend, 1>> {
@@ -48,19 +50,8 @@ impl Gradients {
         visitor.parts.into_iter().reduce(|a, b| a + b)
     }
 
-    /// The gradients for burn's optimizers, each multiplied by `factor`.
-    pub fn scaled<B: AutodiffBackend, M: AutodiffModule<B>>(
-        mut self,
-        module: &M,
-        factor: f64,
-    ) -> GradientsParams {
-        if factor != 1.0 {
-            module.visit(&mut Scale {
-                sum: &mut self.sum,
-                factor,
-                backend: PhantomData::<B>,
-            });
-        }
+    /// The gradients, to be taken out one by one.
+    pub fn into_params(self) -> GradientsParams {
         self.sum
     }
 
@@ -104,20 +95,18 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Add<'_, B> {
     }
 }
 
-struct SquaredNorm<'a, B: AutodiffBackend> {
+struct SquaredNorm<'a, B: TrainBackend> {
     sum: &'a GradientsParams,
     parts: Vec<Tensor<B::InnerBackend, 1>>,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for SquaredNorm<'_, B> {
+impl<B: TrainBackend> ModuleVisitor<B> for SquaredNorm<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(grad) = self.sum.get::<B::InnerBackend, D>(param.id) {
-            // Parameters may differ in precision; half precision would overflow here.
-            let grad = match grad.dtype() {
-                DType::F64 | DType::F32 => grad,
-                _ => grad.cast(DType::F32),
-            };
-            self.parts.push(grad.square().sum());
+            let sum = B::InnerBackend::squared_sum(grad.into_primitive().tensor());
+            let sum = Tensor::<_, 1>::from_primitive(TensorPrimitive::Float(sum));
+            // Parameters may differ in precision.
+            self.parts.push(sum.cast(DType::F32));
         }
     }
 }
@@ -143,21 +132,6 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for ByPath<'_, B> {
             let grad = self.sum.get::<B::InnerBackend, D>(param.id);
             let grad = grad.map(|grad| grad.into_data().iter::<f64>().collect());
             self.found.insert(self.path.join("."), grad);
-        }
-    }
-}
-
-struct Scale<'a, B> {
-    sum: &'a mut GradientsParams,
-    factor: f64,
-    backend: PhantomData<B>,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Scale<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(grad) = self.sum.remove::<B::InnerBackend, D>(param.id) {
-            let scaled = grad.mul_scalar(self.factor);
-            self.sum.register::<B::InnerBackend, D>(param.id, scaled);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! AdamW with clipping by the global norm.
 
 use crate::gradients::Gradients;
-use crate::step::{TrainBackend, TrainModel};
-use burn::module::ParamId;
-use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{AdamW, AdamWConfig, GradientsParams, Optimizer as _};
-use burn::tensor::{DType, Tensor};
+use crate::step::TrainBackend;
+use bone_lm::{AdamWStep, Backend, Moments};
+use burn::module::{AutodiffModule, ModuleMapper, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Tensor, TensorPrimitive};
+use std::collections::{HashMap, HashSet};
 
 /// Settings of AdamW. Names and defaults are those of PyTorch, but for the decay.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,26 +62,26 @@ pub struct NonFinite {
     pub grad_norm: f64,
 }
 
-/// Burn's AdamW over whatever trains.
-pub struct Optimizer<B: TrainBackend, M: TrainModel<B>> {
-    adamw: OptimizerAdaptor<AdamW, M, B>,
-    max_grad_norm: Option<f64>,
-    lora_plus_ratio: f64,
+/// Moments of a parameter, and the steps it took.
+#[derive(Debug, Clone)]
+struct Taken<T> {
+    time: u32,
+    moments: Moments<T>,
 }
 
-impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
+/// AdamW over whatever trains.
+#[derive(Debug)]
+pub struct Optimizer<B: TrainBackend> {
+    settings: AdamWSettings,
+    taken: HashMap<ParamId, Taken<FloatTensor<B::InnerBackend>>>,
+}
+
+impl<B: TrainBackend> Optimizer<B> {
     /// An optimizer without moments yet.
     pub fn new(settings: AdamWSettings) -> Self {
-        let adamw = AdamWConfig::new()
-            .with_beta_1(settings.beta1 as f32)
-            .with_beta_2(settings.beta2 as f32)
-            .with_epsilon(settings.epsilon as f32)
-            .with_weight_decay(settings.weight_decay as f32)
-            .init();
         Self {
-            adamw,
-            max_grad_norm: settings.max_grad_norm,
-            lora_plus_ratio: settings.lora_plus_ratio,
+            settings,
+            taken: HashMap::new(),
         }
     }
 
@@ -89,7 +91,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
     ///
     /// The model comes back either way, unchanged with [`NonFinite`]. It is taken by value so that
     /// old and new weights never lie side by side.
-    pub fn step(
+    pub fn step<M: AutodiffModule<B>>(
         &mut self,
         model: M,
         grads: Gradients,
@@ -108,28 +110,65 @@ impl<B: TrainBackend, M: TrainModel<B>> Optimizer<B, M> {
         if !(loss.is_finite() && grad_norm.is_finite()) {
             return (model, Err(NonFinite { loss, grad_norm }));
         }
-        let factor = clip_factor(grad_norm, self.max_grad_norm) / loss_scale;
-        let mut grads = grads.scaled::<B, M>(&model, factor);
-        let mut model = model;
-        if self.lora_plus_ratio != 1.0 {
-            let faster = take::<B>(&mut grads, &bone::lora_b_ids::<B, M>(&model));
-            let rate = learning_rate * self.lora_plus_ratio;
-            model = self.adamw.step(rate, model, faster);
-        }
-        let model = self.adamw.step(learning_rate, model, grads);
+        let faster = match self.settings.lora_plus_ratio {
+            1.0 => Vec::new(),
+            _ => bone::lora_b_ids::<B, M>(&model),
+        };
+        let model = model.map(&mut Update {
+            learning_rate,
+            grad_factor: clip_factor(grad_norm, self.settings.max_grad_norm) / loss_scale,
+            faster: faster.into_iter().collect(),
+            grads: grads.into_params(),
+            optimizer: self,
+        });
         (model, Ok(Outcome { loss, grad_norm }))
     }
 }
 
-/// Takes the gradients of some matrices out of `grads`.
-fn take<B: TrainBackend>(grads: &mut GradientsParams, ids: &[ParamId]) -> GradientsParams {
-    let mut taken = GradientsParams::new();
-    for id in ids {
-        if let Some(grad) = grads.remove::<B::InnerBackend, 2>(*id) {
-            taken.register::<B::InnerBackend, 2>(*id, grad);
-        }
+/// Takes every parameter that has a gradient one step on.
+struct Update<'a, B: TrainBackend> {
+    learning_rate: f64,
+    grad_factor: f64,
+    /// Those with LoRA+'s rate.
+    faster: HashSet<ParamId>,
+    grads: GradientsParams,
+    optimizer: &'a mut Optimizer<B>,
+}
+
+impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, tensor, mapper) = param.consume();
+        let Some(grad) = self.grads.remove::<B::InnerBackend, D>(id) else {
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let settings = self.optimizer.settings;
+        let (time, moments) = match self.optimizer.taken.remove(&id) {
+            Some(taken) => (taken.time, Some(taken.moments)),
+            None => (0, None),
+        };
+        let time = time + 1;
+        let ratio = match self.faster.contains(&id) {
+            true => settings.lora_plus_ratio,
+            false => 1.0,
+        };
+        let step = AdamWStep {
+            learning_rate: self.learning_rate * ratio,
+            beta1: settings.beta1,
+            beta2: settings.beta2,
+            epsilon: settings.epsilon,
+            weight_decay: settings.weight_decay,
+            time,
+            grad_factor: self.grad_factor,
+        };
+        let trains = tensor.is_require_grad();
+        let values = tensor.inner().into_primitive().tensor();
+        let grad = grad.into_primitive().tensor();
+        let (values, moments) = B::InnerBackend::adamw(values, grad, moments, &step);
+        self.optimizer.taken.insert(id, Taken { time, moments });
+        let values = Tensor::from_primitive(TensorPrimitive::Float(values));
+        let tensor = Tensor::from_inner(values).set_require_grad(trains);
+        Param::from_mapped_value(id, tensor, mapper)
     }
-    taken
 }
 
 /// What gradients of global norm `norm` are multiplied by to have at most `max`, as PyTorch's
@@ -142,44 +181,115 @@ fn clip_factor(norm: f64, max: Option<f64>) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use bone::{BoneLinear, BoneLinearConfig};
     use burn::backend::{Autodiff, Flex};
+    use burn::optim::AdamWConfig;
     use burn::tensor::Distribution;
 
     type B = Autodiff<Flex>;
 
-    #[test]
-    fn gradients_are_clipped_by_their_common_norm() {
+    /// A layer, and gradients of its weight and bias.
+    fn layer() -> (BoneLinear<B>, Gradients) {
         let device = Default::default();
         let layer: BoneLinear<B> = BoneLinearConfig::new(5, 3).init(&device);
         let x = Tensor::<B, 2>::random([4, 5], Distribution::Default, &device);
         let mut all = layer.forward(x).powi_scalar(2).sum().backward();
         let mut grads = Gradients::default();
         grads.add::<B, _>(&mut all, &layer);
+        (layer, grads)
+    }
 
-        let values = |weight: Option<Tensor<Flex, 2>>, bias: Option<Tensor<Flex, 1>>| {
-            let weight = weight.expect("has one").into_data();
-            let bias = bias.expect("has one").into_data();
-            let all: Vec<f64> = weight.iter::<f64>().chain(bias.iter::<f64>()).collect();
-            all
-        };
-        let bias = layer.bias.as_ref().expect("has one").id;
-        let before = grads.as_params();
-        let before = values(before.get(layer.weight.id), before.get(bias));
+    /// Of weight and bias, one after the other.
+    fn values(weight: Tensor<Flex, 2>, bias: Tensor<Flex, 1>) -> Vec<f64> {
+        let (weight, bias) = (weight.into_data(), bias.into_data());
+        weight.iter::<f64>().chain(bias.iter::<f64>()).collect()
+    }
+
+    fn weights(layer: &BoneLinear<B>) -> Vec<f64> {
+        let bias = layer.bias.as_ref().unwrap().val();
+        values(layer.weight.val().inner(), bias.inner())
+    }
+
+    fn loss() -> (Tensor<Flex, 1>, f64, f64) {
+        (Tensor::zeros([1], &Default::default()), 1.0, 1.0)
+    }
+
+    #[test]
+    fn gradients_are_clipped_by_their_common_norm() {
+        let (layer, grads) = layer();
+        let ids = (layer.weight.id, layer.bias.as_ref().unwrap().id);
+        let of =
+            |grads: &GradientsParams| values(grads.get(ids.0).unwrap(), grads.get(ids.1).unwrap());
+        let before = of(grads.as_params());
         let norm = before.iter().map(|g| g * g).sum::<f64>().sqrt();
-        let squared = grads.squared_norm::<B, _>(&layer).expect("has gradients");
-        let measured = squared.into_data().iter::<f64>().sum::<f64>().sqrt();
+        let mut optimizer = Optimizer::<B>::new(AdamWSettings {
+            max_grad_norm: Some(norm / 4.0),
+            beta1: 0.0,
+            ..AdamWSettings::default()
+        });
+        let (_, outcome) = optimizer.step(layer, grads, loss(), 1e-3);
+        let measured = outcome.unwrap().grad_norm;
         assert!((measured - norm).abs() < 1e-4 * norm);
-
-        let factor = clip_factor(norm, Some(norm / 4.0));
-        let after = grads.scaled::<B, _>(&layer, factor);
-        let after = values(after.get(layer.weight.id), after.get(bias));
+        // With β₁ = 0 the first moment is the gradient as it was used.
+        let moment = |id| optimizer.taken[&id].moments.first.clone();
+        let after = values(
+            Tensor::from_primitive(TensorPrimitive::Float(moment(ids.0))),
+            Tensor::from_primitive(TensorPrimitive::Float(moment(ids.1))),
+        );
         for (before, after) in before.iter().zip(&after) {
             // Every tensor by the same factor, or its direction would change.
             assert!((after - before / 4.0).abs() < 1e-5 * norm);
         }
+    }
+
+    #[test]
+    fn steps_are_those_of_burns_adamw() {
+        let (ours, _) = layer();
+        let mut burns = ours.clone();
+        let mut ours = ours;
+        let settings = AdamWSettings {
+            weight_decay: 0.1,
+            epsilon: 1e-6,
+            ..AdamWSettings::default()
+        };
+        let mut optimizer = Optimizer::<B>::new(settings);
+        let mut reference = AdamWConfig::new()
+            .with_epsilon(1e-6)
+            .with_weight_decay(0.1)
+            .init::<B, BoneLinear<B>>();
+        for step in 0..5 {
+            let x = Tensor::<B, 2>::random([4, 5], Distribution::Default, &Default::default());
+            let gradients = |layer: &BoneLinear<B>| {
+                let mut all = layer.forward(x.clone()).powi_scalar(2).sum().backward();
+                let mut grads = Gradients::default();
+                grads.add::<B, _>(&mut all, layer);
+                grads
+            };
+            let rate = 1e-2 / (step + 1) as f64;
+            let grads = gradients(&burns).into_params();
+            burns = burn::optim::Optimizer::step(&mut reference, rate, burns, grads);
+            let grads = gradients(&ours);
+            ours = optimizer.step(ours, grads, loss(), rate).0;
+        }
+        assert!(ours.weight.is_require_grad());
+        for (ours, burns) in weights(&ours).into_iter().zip(weights(&burns)) {
+            assert!((ours - burns).abs() < 2e-6, "{ours} is not {burns}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_not_finite_changes_nothing() {
+        let (layer, grads) = layer();
+        let before = weights(&layer);
+        let mut optimizer = Optimizer::<B>::new(AdamWSettings::default());
+        let loss = (Tensor::full([1], f32::NAN, &Default::default()), 1.0, 1.0);
+        let (layer, outcome) = optimizer.step(layer, grads, loss, 1e-3);
+        assert!(outcome.is_err());
+        assert_eq!(weights(&layer), before);
+        assert!(optimizer.taken.is_empty());
     }
 
     #[test]

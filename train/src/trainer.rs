@@ -111,7 +111,7 @@ pub struct Data {
 /// [`TrainError`].
 pub fn train<B: TrainBackend, M: TrainModel<B>>(
     mut model: M,
-    mut optimizer: Optimizer<B, M>,
+    mut optimizer: Optimizer<B>,
     data: &mut Data,
     plan: &Plan,
     device: &B::Device,

@@ -7,6 +7,7 @@
 use crate::Window;
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
+mod adamw;
 mod attention;
 mod autodiff;
 #[cfg(feature = "cubecl")]
@@ -17,6 +18,7 @@ mod flex;
 mod ndarray;
 pub mod reference;
 
+pub use adamw::{AdamWStep, Moments};
 pub(crate) use attention::to_query_heads;
 
 /// Scale, shift and groups of a [grouped norm](Backend::grouped_norm).
@@ -233,6 +235,22 @@ pub trait Backend: bone::Backend {
         rows: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         reference::write_positions::<Self>(buffer, at, rows)
+    }
+
+    /// A parameter and its moments after a step of AdamW by its gradient, all of one shape and
+    /// precision; without moments, they are zero. In place where nobody else holds them.
+    fn adamw(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        moments: Option<Moments<FloatTensor<Self>>>,
+        step: &AdamWStep,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        reference::adamw::<Self>(param, grad, moments, step)
+    }
+
+    /// `Σ x²` of all entries, `[1]`; of half precision in f32.
+    fn squared_sum(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        reference::squared_sum::<Self>(tensor)
     }
 }
 

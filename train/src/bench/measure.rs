@@ -103,7 +103,7 @@ impl StepBench {
         let mut rates = self.product_rates::<B>(device);
         let mut apart = None;
         for step in 0..self.warmup + self.steps + 1 {
-            let one = |model: M, optimizer: &mut Optimizer<B, M>| {
+            let one = |model: M, optimizer: &mut Optimizer<B>| {
                 let started = Instant::now();
                 let count = batch.trained_tokens() as f64;
                 let mut grads = Gradients::default();

@@ -1,6 +1,6 @@
 //! On the processor: one pass over memory, rows in parallel.
 
-use super::{AttentionGrads, Backend, Gate, NormGrads, NormParams, reference};
+use super::{AdamWStep, AttentionGrads, Backend, Gate, Moments, NormGrads, NormParams, reference};
 use crate::Window;
 use burn::tensor::DType;
 use burn::tensor::ops::{FloatTensor, FloatTensorOps, IntTensor};
@@ -8,6 +8,7 @@ use burn_flex::{Flex, FlexTensor};
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::{Add, Div, Mul, Sub};
 
+mod adamw;
 mod attention;
 mod cache;
 mod cross_entropy;
@@ -285,5 +286,26 @@ impl Backend for Flex {
             _ => Err(buffer),
         };
         written.unwrap_or_else(|buffer| reference::write_positions::<Self>(buffer, at, rows))
+    }
+
+    fn adamw(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        moments: Option<Moments<FloatTensor<Self>>>,
+        step: &AdamWStep,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        match param.dtype() {
+            DType::F32 => adamw::step::<f32>(param, &grad, moments, step),
+            DType::F64 => adamw::step::<f64>(param, &grad, moments, step),
+            _ => reference::adamw::<Self>(param, grad, moments, step),
+        }
+    }
+
+    fn squared_sum(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        match tensor.dtype() {
+            DType::F32 => adamw::squared_sum::<f32>(&tensor),
+            DType::F64 => adamw::squared_sum::<f64>(&tensor),
+            _ => reference::squared_sum::<Self>(tensor),
+        }
     }
 }

@@ -8,6 +8,7 @@ use burn::tensor::{
     IndexingUpdateOp, Int, Shape, Slice, Tensor, TensorMetadata, TensorPrimitive, backend::Backend,
 };
 
+pub use super::adamw::{adamw, squared_sum};
 pub use super::attention::{
     backward as windowed_attention_backward, forward as windowed_attention,
 };

@@ -1,6 +1,6 @@
 //! The processor's own bodies against the reference bodies, and those against finite differences.
 
-use crate::backend::{Backend, Gate, NormParams, reference};
+use crate::backend::{AdamWStep, Backend, Gate, Moments, NormParams, reference};
 use burn::backend::Autodiff;
 use burn::tensor::{Distribution, FloatDType, Int, Tensor, TensorData, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
@@ -74,6 +74,49 @@ proptest! {
         let factors = primitive(random([n], 1.0, f64));
         let scaled = reference::scale_rows::<Flex>(gradient.clone(), factors.clone());
         assert_same("scaled", Flex::scale_rows(gradient, factors), scaled, bound);
+    }
+
+    #[test]
+    fn adamw_is_the_references(
+        // More than a thread takes at once.
+        (rows, columns) in (1usize..200, 1usize..200),
+        time in prop_oneof![Just(1u32), 2u32..1000],
+        weight_decay in prop_oneof![Just(0.0), Just(0.1)],
+        grad_factor in prop_oneof![Just(1.0), Just(0.25)],
+        shared in any::<bool>(),
+        f64 in any::<bool>(),
+        view in any::<bool>(),
+    ) {
+        let matrix = |range| matrix([rows, columns], range, f64, view);
+        let (param, grad) = (matrix(1.0), matrix(1.0));
+        let moments = (time > 1).then(|| {
+            let second = primitive(random([rows, columns], 1.0, f64).square());
+            Moments { first: matrix(0.1), second }
+        });
+        let step = AdamWStep {
+            learning_rate: 1e-2,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-3,
+            weight_decay,
+            time,
+            grad_factor,
+        };
+        let expected = reference::adamw::<Flex>(
+            param.clone(), grad.clone(), moments.clone(), &step,
+        );
+        // What somebody else holds stays as it was.
+        let kept = shared.then(|| (param.clone(), values(param.clone())));
+        let (param, after) = Flex::adamw(param, grad.clone(), moments, &step);
+        if let Some((kept, before)) = kept {
+            assert_eq!(values(kept), before);
+        }
+        assert_same("parameter", param, expected.0, bound(f64));
+        assert_same("first moment", after.first, expected.1.first, bound(f64));
+        assert_same("second moment", after.second, expected.1.second, bound(f64));
+        let sum = reference::squared_sum::<Flex>(grad.clone());
+        let bound = bound(f64) * values(sum.clone())[0].max(1.0);
+        assert_same("sum of squares", Flex::squared_sum(grad), sum, bound);
     }
 
     #[test]
