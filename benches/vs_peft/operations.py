@@ -60,6 +60,18 @@ def main():
     timed("cross-entropy of 256",
           lambda logits: nn.functional.cross_entropy(logits, targets, reduction="none"),
           [torch.randn(256, VOCAB)])
+    for fused in (False, True):
+        weight = nn.Parameter(torch.randn(HIDDEN, INTERMEDIATE))
+        weight.grad = torch.randn(HIDDEN, INTERMEDIATE)
+        adamw = torch.optim.AdamW([weight], lr=1e-4, fused=fused)
+        seconds = []
+        for _ in range(12):
+            started = time.perf_counter()
+            nn.utils.clip_grad_norm_([weight], 1.0)
+            adamw.step()
+            seconds.append(time.perf_counter() - started)
+        name = "adamw and norm" + (", fused" if fused else "")
+        print(f"{name:28} {1e3 * statistics.median(seconds[2:]):8.2f} ms")
     for name, config in (
         ("bone, output axis (bat)", MissConfig(r=64, init_weights="bat", target_modules=["proj"])),
         ("miss", MissConfig(r=64, target_modules=["proj"])),

@@ -1,15 +1,16 @@
 """How a step of bone grows with length, width, threads and rank, and RWKV6 beside LLaMA.
 
-    python scaling.py [--method miss] [--steps 2]
+    python scaling.py [--method miss] [--steps 2] [--rounds 3]
 
 Any Python. `bone` as run.py finds it. Each line is a process of its own; "GFLOP" are the products a step
 cannot do without, "rate" what it makes of them, so that a column of equal rates says that time grows as
-the arithmetic does.
+the arithmetic does. RWKV6 and LLaMA run in turn, since a shared machine's speed drifts.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -39,10 +40,15 @@ def table(title, runs):
               f"{memory:8.0f} {memory - run['model_bytes'] / 1e6:9.0f}", flush=True)
 
 
+def fastest(runs):
+    return min(runs, key=lambda run: run["seconds_per_step"])
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--method", default="miss")
     p.add_argument("--steps", type=int, default=2)
+    p.add_argument("--rounds", type=int, default=3, help="of RWKV6 beside LLaMA")
     a = p.parse_args()
     table("length, 1 row", ((n, step(a, batch_size=1, max_seq_len=n)) for n in (256, 512, 1024, 2048)))
     table("width, 12 blocks, 4 × 256", (
@@ -51,8 +57,15 @@ def main():
     table("rank", ((n, step(a, rank=n)) for n in (16, 64, 256)))
     for rows, length in ((4, 256), (1, 2048)):
         size = {"batch_size": rows, "max_seq_len": length, "method": "bone", "block_axis": "input"}
-        table(f"RWKV6 beside LLaMA, bone on the input axis, {rows} × {length}", (
-            (arch, step(a, arch=arch, **size)) for arch in ("llama2", "rwkv6")))
+        title = f"RWKV6 beside LLaMA, bone on the input axis, {rows} × {length}, {a.rounds} rounds"
+        turns = [[step(a, arch=arch, **size) for arch in ("llama2", "rwkv6")] for _ in range(a.rounds)]
+        llama, rwkv = ([turn[i] for turn in turns] for i in range(2))
+        table(title, (("llama2", fastest(llama)), ("rwkv6", fastest(rwkv))))
+        ratios = [turn[0]["seconds_per_step"] / turn[1]["seconds_per_step"] for turn in turns]
+        print(f"RWKV6 of LLaMA's tokens/s: fastest rounds "
+              f"{fastest(llama)['seconds_per_step'] / fastest(rwkv)['seconds_per_step']:.2f}, median of a round's "
+              f"ratios {statistics.median(ratios):.2f}; parameters {rwkv[0]['parameters'] / llama[0]['parameters']:.2f}",
+              flush=True)
 
 
 if __name__ == "__main__":

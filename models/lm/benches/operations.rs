@@ -8,8 +8,9 @@
 #![allow(missing_docs)]
 
 use bone_lm::backend::{NormParams, reference};
-use bone_lm::{Backend, Gate, Window};
+use bone_lm::{AdamWStep, Backend, Gate, Moments, Window};
 use burn::backend::Flex;
+use burn::tensor::ops::FloatTensorOps;
 use burn::tensor::{Distribution, Int, Tensor};
 use burn_flex::FlexTensor;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -171,9 +172,46 @@ fn cross_entropy(c: &mut Criterion) {
     );
 }
 
+fn adamw(c: &mut Criterion) {
+    let [param, grad, first] = [0; 3].map(|_| random([HIDDEN, INTERMEDIATE]));
+    let second = Flex::float_mul(first.clone(), first.clone());
+    let step = AdamWStep {
+        learning_rate: 1e-4,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        time: 2,
+        grad_factor: 0.5,
+    };
+    // A step gets its tensors back from the one before, or it would measure copies of them.
+    let steps = |body: fn(_, _, _, _) -> (_, _)| {
+        let mut state = Some((
+            param.clone(),
+            Moments {
+                first: first.clone(),
+                second: second.clone(),
+            },
+        ));
+        let (grad, step) = (grad.clone(), step);
+        move || {
+            let (param, moments) = state.take()?;
+            let norm = Flex::squared_sum(grad.clone());
+            state = Some(body(param, grad.clone(), Some(moments), &step));
+            Some(norm)
+        }
+    };
+    let mut group = c.benchmark_group("adamw and norm");
+    let mut ours = steps(Flex::adamw);
+    group.bench_function("ours", |b| b.iter(|| black_box(ours())));
+    let mut reference = steps(reference::adamw::<Flex>);
+    group.bench_function("reference", |b| b.iter(|| black_box(reference())));
+    group.finish();
+}
+
 criterion_group! {
     name = operations;
     config = Criterion::default().sample_size(10);
-    targets = norms, swiglu, positions, attention, cross_entropy
+    targets = norms, swiglu, positions, attention, cross_entropy, adamw
 }
 criterion_main!(operations);

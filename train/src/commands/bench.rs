@@ -5,9 +5,12 @@ use crate::bench::RandomModel;
 use crate::config::DtypeChoice;
 use crate::device::Capabilities;
 use crate::models::{self, Architecture, ModelInfo, ModelSource};
-use bone_lm::checkpoint::burn_dtype;
+use bone_lm::checkpoint::{Checkpoint, burn_dtype};
 use burn::tensor::DType;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub mod generate;
@@ -77,6 +80,9 @@ struct Opened {
     info: ModelInfo,
     /// What its weights are held in.
     dtype: DType,
+    /// What reading the bytes of its files takes once they are in the system's cache, which is where
+    /// they are after this.
+    read: Duration,
     _scratch: Option<TempDir>,
 }
 
@@ -97,7 +103,9 @@ impl ModelArgs {
         };
         let info = models::inspect(&folder, true)?;
         let stored = info.stored.and_then(burn_dtype);
+        let read = read_twice(&folder)?;
         Ok(Opened {
+            read,
             dtype: convert.or(stored).unwrap_or(DType::F32),
             source: ModelSource {
                 folder,
@@ -145,6 +153,26 @@ impl Opened {
             Capabilities::names(&[self.dtype])
         )
     }
+}
+
+/// Reads the files of a model, and again; the time of the second.
+fn read_twice(model: &Path) -> Result<Duration, CommandError> {
+    let checkpoint = Checkpoint::open_path(model).map_err(models::ModelError::from)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut time = Duration::ZERO;
+    for _ in 0..2 {
+        let started = Instant::now();
+        for path in checkpoint.files() {
+            let failed = CommandError::io(path);
+            let all = File::open(path).and_then(|mut file| {
+                while file.read(&mut buffer)? > 0 {}
+                Ok(())
+            });
+            all.map_err(failed)?;
+        }
+        time = started.elapsed();
+    }
+    Ok(time)
 }
 
 fn usage(message: impl Into<String>) -> CommandError {

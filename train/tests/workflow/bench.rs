@@ -46,6 +46,8 @@ fn every_method_is_timed_and_its_parts_are_the_whole() {
         let tokens = number(&found, "tokens_per_second");
         assert!((tokens * seconds - 48.0).abs() < 1e-6, "{found}");
         assert!(number(&found, "trained_parameters") > 0.0, "{found}");
+        assert!(number(&found, "ready_seconds") > 0.0, "{found}");
+        assert!(number(&found, "read_seconds") > 0.0, "{found}");
         // A random model knows nothing of its 96 tokens.
         let loss = number(&found, "loss");
         assert!((3.0..7.0).contains(&loss), "{arch} {method}: {found}");

@@ -286,6 +286,7 @@ impl Found {
             "loss": loss,
             "trained_parameters": self.ready.trainable,
             "ready_seconds": self.ready.load.as_secs_f64(),
+            "read_seconds": self.opened.read.as_secs_f64(),
             "model_bytes": self.opened.info.stored_bytes,
             "parameters": self.opened.info.shape.parameters,
             "floor_gflop": self.floor.total() / 1e9,
@@ -322,9 +323,10 @@ impl Found {
             human(self.measured.peak_resident_bytes)
         );
         line!(
-            "loading    {:.3} s, {} of weights",
+            "loading    {:.3} s, {} of weights, whose files take {:.3} s to read",
             self.ready.load.as_secs_f64(),
-            human(self.opened.info.stored_bytes as u64)
+            human(self.opened.info.stored_bytes as u64),
+            self.opened.read.as_secs_f64()
         );
         line!(
             "floor      {:.3} s: products of {:.0} GFLOP at {:.0} GFLOP/s, the rate of one in f32 measured here; \

@@ -98,11 +98,17 @@ pub(super) fn step<T: Real>(
         let zeros = vec![T::ZERO; grad.layout().num_elements()];
         FlexTensor::from_data(TensorData::new(zeros, shape()))
     };
-    let moments = moments.unwrap_or_else(|| Moments {
-        first: zeros(),
-        second: zeros(),
-    });
     let mut param = own(param);
+    let moments = moments.unwrap_or_else(|| {
+        // The first values may be a file's own pages, which burn would keep beside a copy that it
+        // makes for writing.
+        let values = param.storage::<T>().to_vec();
+        param = FlexTensor::from_data(TensorData::new(values, shape()));
+        Moments {
+            first: zeros(),
+            second: zeros(),
+        }
+    });
     let mut first = own(moments.first);
     let mut second = own(moments.second);
     let factors = Factors::<T>::new(step);
