@@ -15,6 +15,10 @@ use burn_flex::FlexTensor;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
+// As the binary has it: the system's gives large tensors fresh pages every time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROWS: usize = 1024;
 const INPUT: usize = 768;
 const OUTPUT: usize = 2048;

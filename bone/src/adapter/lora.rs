@@ -72,12 +72,11 @@ impl<B: Backend> Lora<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        let dropped = dropout::apply(x.clone(), batch, self.dropout, self.salt);
-        let (None, None) = (&dropped, &self.initial) else {
+        if let Some(dropped) = dropout::apply(x.clone(), batch, self.dropout, self.salt) {
             return self.in_terms(x, weight, dropped);
-        };
-        let factors = [&self.factors.lora_a, &self.factors.lora_b];
-        let factors = factors.map(|factor| factor.val().into_primitive().tensor());
+        }
+        // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding.
+        let factors = self.plain().map(|factor| factor.into_primitive().tensor());
         let (x, weight) = (
             x.into_primitive().tensor(),
             weight.into_primitive().tensor(),
@@ -86,17 +85,15 @@ impl<B: Backend> Lora<B> {
         Tensor::from_primitive(TensorPrimitive::Float(output))
     }
 
-    /// With dropout, or on a residual.
+    /// With dropout, which `A` alone sees.
     fn in_terms(
         &self,
         x: Tensor<B, 2>,
         weight: Tensor<B, 2>,
-        dropped: Option<Tensor<B, 2>>,
+        dropped: Tensor<B, 2>,
     ) -> Tensor<B, 2> {
-        let dropped = dropped.unwrap_or_else(|| x.clone());
         let mut term = self.factors.apply(dropped);
         if let Some(initial) = &self.initial {
-            // Without dropout the two are the same numbers at first: the start is the base exactly.
             term = term - initial.apply(x.clone());
         }
         base_product(x, weight) + term.mul_scalar(self.scale())

@@ -35,6 +35,9 @@ pub struct BenchTrainArgs {
     /// Rank, on all linear layers of the blocks
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Method")]
     pub rank: usize,
+    /// Adapter dropout; bone has none
+    #[arg(long, value_name = "P", default_value_t = 0.0, help_heading = "Method")]
+    pub dropout: f64,
     /// Sequences of a batch
     #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Batch")]
     pub batch_size: usize,
@@ -108,7 +111,9 @@ impl BenchTrainArgs {
             MethodName::Pissa => lora(LoraStart::Pissa(SvdMethod::Fast { iterations: 4 })),
         };
         let targets = Targets::new(Selection::AllLinear);
-        Ok(Some(AdapterConfig::new(variant, self.rank, targets)))
+        let mut config = AdapterConfig::new(variant, self.rank, targets);
+        config.dropout = self.dropout;
+        Ok(Some(config))
     }
 }
 
@@ -156,6 +161,12 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
         keep_freed_memory();
     }
     let adapter = args.adapter(info.architecture)?;
+    let drops = adapter
+        .as_ref()
+        .is_some_and(|adapter| adapter.variant.has_dropout());
+    if args.dropout != 0.0 && !drops {
+        return Err(usage(format!("--dropout: method {} has none", args.method)));
+    }
     let products = match &adapter {
         Some(adapter) => Products::Adapter(adapter.clone()),
         None => Products::Full,
