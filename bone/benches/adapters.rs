@@ -88,11 +88,17 @@ fn adapters(c: &mut Criterion) {
             "miss",
             primitive(random([RANK, OUTPUT])),
             [
-                ("ours", Flex::miss_product, Flex::miss_backward),
+                (
+                    "ours",
+                    |x, w, d| Flex::miss_product(x, w, d, None),
+                    |x, w, d, grad, wants| Flex::miss_backward(x, w, d, None, grad, wants),
+                ),
                 (
                     "reference",
-                    reference::miss_product::<Flex>,
-                    reference::miss_backward::<Flex>,
+                    |x, w, d| reference::miss_product::<Flex>(x, w, d, None),
+                    |x, w, d, grad, wants| {
+                        reference::miss_backward::<Flex>(x, w, d, None, grad, wants)
+                    },
                 ),
             ],
         ),
@@ -125,22 +131,29 @@ fn adapters(c: &mut Criterion) {
     group.bench_function("ours", |b| {
         b.iter(|| {
             let (x, w, f) = inputs();
-            black_box(Flex::lora_product(x, w, f, 1.0));
+            black_box(Flex::lora_product(x, w, f, 1.0, None));
             let (x, w, f) = inputs();
-            black_box(Flex::lora_backward(x, w, f, grad.clone(), 1.0, wants))
+            black_box(Flex::lora_backward(
+                x,
+                w,
+                f,
+                (1.0, None),
+                grad.clone(),
+                wants,
+            ))
         });
     });
     group.bench_function("reference", |b| {
         b.iter(|| {
             let (x, w, f) = inputs();
-            black_box(reference::lora_product::<Flex>(x, w, f, 1.0));
+            black_box(reference::lora_product::<Flex>(x, w, f, 1.0, None));
             let (x, w, f) = inputs();
             black_box(reference::lora_backward::<Flex>(
                 x,
                 w,
                 f,
+                (1.0, None),
                 grad.clone(),
-                1.0,
                 wants,
             ))
         });

@@ -191,13 +191,14 @@ pub trait Backend: BurnBackend {
         bone_input::backward::<Self>(input, weight, block, grad, wants)
     }
 
-    /// `y = x·W + tile(S·D)` with `S = Σ_k x_k` (miss, and with a narrow `D` miss-mini).
+    /// `y = x·W + tile(S·D)` with `S = Σ_k (x∘mask)_k` (miss, and with a narrow `D` miss-mini).
     ///
     /// # Shapes
     ///
     /// - `input`: `[n, in]`
     /// - `weight`: `[in, out]`, in any float precision
     /// - `block`: `[r, m]`, where `m` divides `out` and is `out` for miss
+    /// - `mask`: `[n, in]`, of dropout; without it all of `x` counts
     /// - output: `[n, out]`
     ///
     /// Where `r` does not divide `in`, the last slice of `x` is a short one.
@@ -205,55 +206,60 @@ pub trait Backend: BurnBackend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
+        mask: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
-        miss::product::<Self>(input, weight, block)
+        miss::product::<Self>(input, weight, block, mask)
     }
 
     /// The backward of [`miss_product`](Backend::miss_product) for an output gradient `grad`
     /// `[n, out]`. Nothing is kept from the forward but its inputs.
     ///
     /// With `g = Σ_j grad_j` over the parts of width `m`: `dD = Sᵀ·g`,
-    /// `dx_k = grad·Wᵀ + g·Dᵀ` in every slice, `dW = xᵀ·grad`.
+    /// `dx_k = grad·Wᵀ + mask_k∘(g·Dᵀ)` in every slice, `dW = xᵀ·grad`.
     fn miss_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
+        mask: Option<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
         wants: BoneWants,
     ) -> BoneGrads<FloatTensor<Self>> {
-        miss::backward::<Self>(input, weight, block, grad, wants)
+        miss::backward::<Self>(input, weight, block, mask, grad, wants)
     }
 
-    /// `y = x·W + s·(x·Aᵀ)·Bᵀ` (LoRA).
+    /// `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA).
     ///
     /// # Shapes
     ///
     /// - `input`: `[n, in]`
     /// - `weight`: `[in, out]`, in any float precision
     /// - `factors`: `A` `[r, in]` and `B` `[out, r]`
+    /// - `mask`: `[n, in]`, of dropout; without it all of `x` counts
     /// - output: `[n, out]`
     fn lora_product(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         factors: [FloatTensor<Self>; 2],
         scale: f64,
+        mask: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
-        lora::product::<Self>(input, weight, factors, scale)
+        lora::product::<Self>(input, weight, factors, scale, mask)
     }
 
     /// The backward of [`lora_product`](Backend::lora_product) for an output gradient `grad`
     /// `[n, out]`: those to input, weight, `A` and `B`. Nothing is kept from the forward but its
     /// inputs.
     ///
-    /// With `g = s·grad·B`: `dx = grad·Wᵀ + g·A`, `dA = gᵀ·x`, `dB = s·gradᵀ·(x·Aᵀ)`.
+    /// With `g = s·grad·B`: `dx = grad·Wᵀ + mask∘(g·A)`, `dA = gᵀ·(x∘mask)`,
+    /// `dB = s·gradᵀ·((x∘mask)·Aᵀ)`.
     fn lora_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         factors: [FloatTensor<Self>; 2],
+        (scale, mask): (f64, Option<FloatTensor<Self>>),
         grad: FloatTensor<Self>,
-        scale: f64,
         wants: LoraWants,
     ) -> [Option<FloatTensor<Self>>; 4] {
-        lora::backward::<Self>(input, weight, factors, grad, scale, wants)
+        lora::backward::<Self>(input, weight, factors, (scale, mask), grad, wants)
     }
 }

@@ -48,13 +48,14 @@ pub(crate) fn layer_salt(path: &str) -> u64 {
     })
 }
 
-/// Applies dropout with probability `p` to `x` `[batch·t, d]`; `None` where nothing is dropped.
+/// What dropout with probability `p` multiplies `x` `[batch·t, d]` with, `0` or `1/(1−p)`; `None`
+/// where nothing is dropped.
 ///
 /// # Panics
 ///
 /// If inside a [`scope`] whose rows are neither `batch` nor `batch·t` many.
-pub(crate) fn apply<B: Backend>(
-    x: Tensor<B, 2>,
+pub(crate) fn mask<B: Backend>(
+    x: &Tensor<B, 2>,
     batch: usize,
     p: f64,
     layer: u64,
@@ -64,7 +65,7 @@ pub(crate) fn apply<B: Backend>(
     }
     let Some(draw) = DRAW.with(|slot| slot.borrow().clone()) else {
         let trains = B::ad_enabled(&x.device());
-        return trains.then(|| DropoutConfig::new(p).init().forward(x));
+        return trains.then(|| DropoutConfig::new(p).init().forward(x.ones_like()));
     };
     let [n, d] = x.dims();
     let rows = draw.rows.len();
@@ -72,14 +73,14 @@ pub(crate) fn apply<B: Backend>(
         rows == batch || rows == n,
         "dropout::scope was given {rows} rows, the batch has {batch} of {n} tokens in all"
     );
-    let mask = mask(&draw, p, layer, n / rows.max(1) * d);
-    let mask = Tensor::<B, 2>::from_data(TensorData::new(mask, [n, d]), (&x.device(), x.dtype()));
-    Some(x * mask)
+    let mask = draw_mask(&draw, p, layer, n / rows.max(1) * d);
+    let mask = TensorData::new(mask, [n, d]);
+    Some(Tensor::from_data(mask, (&x.device(), x.dtype())))
 }
 
 /// `0` or `1/(1−p)` for every row's `len` entries. A longer row begins as a shorter one does, so
 /// padding does not change a mask.
-fn mask(draw: &Draw, p: f64, layer: u64, len: usize) -> Vec<f32> {
+fn draw_mask(draw: &Draw, p: f64, layer: u64, len: usize) -> Vec<f32> {
     let threshold = (p * 65536.0).round() as u32;
     let keep = (1.0 / (1.0 - p)) as f32;
     let mut bytes = vec![0; len * 2];
@@ -118,16 +119,16 @@ mod tests {
 
     #[test]
     fn a_row_keeps_its_mask_in_any_batch_and_length() {
-        let both = mask(&draw(&[4, 9]), 0.3, 11, 40);
-        let alone = mask(&draw(&[9]), 0.3, 11, 24);
+        let both = draw_mask(&draw(&[4, 9]), 0.3, 11, 40);
+        let alone = draw_mask(&draw(&[9]), 0.3, 11, 24);
         assert_eq!(both[40..64], alone[..]);
         assert_ne!(both[..24], alone[..]);
-        assert_ne!(mask(&draw(&[9]), 0.3, 12, 24), alone);
+        assert_ne!(draw_mask(&draw(&[9]), 0.3, 12, 24), alone);
     }
 
     #[test]
     fn the_share_dropped_is_p_and_the_mean_is_kept() {
-        let mask = mask(&draw(&[1]), 0.25, 0, 100_000);
+        let mask = draw_mask(&draw(&[1]), 0.25, 0, 100_000);
         let zeros = mask.iter().filter(|m| **m == 0.0).count() as f64 / 1e5;
         let mean = mask.iter().map(|m| f64::from(*m)).sum::<f64>() / 1e5;
         assert!((zeros - 0.25).abs() < 0.01, "{zeros}");

@@ -1,4 +1,3 @@
-use super::base_product;
 use crate::graph::cat;
 use crate::{Backend, LoraConfig, dropout};
 use burn::module::{Module, Param};
@@ -72,31 +71,27 @@ impl<B: Backend> Lora<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        if let Some(dropped) = dropout::apply(x.clone(), batch, self.dropout, self.salt) {
-            return self.in_terms(x, weight, dropped);
+        let scale = self.scale();
+        let product = |factors: [Tensor<B, 2>; 2], mask: Option<Tensor<B, 2>>| {
+            let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
+            let (x, weight) = (primitive(x.clone()), primitive(weight.clone()));
+            let factors = factors.map(primitive);
+            let output = B::lora_product(x, weight, factors, scale, mask.map(primitive));
+            Tensor::from_primitive(TensorPrimitive::Float(output))
+        };
+        match (
+            dropout::mask(&x, batch, self.dropout, self.salt),
+            &self.initial,
+        ) {
+            // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding.
+            (None, _) => product(self.plain(), None),
+            (mask, None) => product([self.factors.lora_a.val(), self.factors.lora_b.val()], mask),
+            // What does not train sees all of `x`.
+            (mask, Some(initial)) => {
+                let factors = [self.factors.lora_a.val(), self.factors.lora_b.val()];
+                product(factors, mask) - initial.apply(x.clone()).mul_scalar(scale)
+            }
         }
-        // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding.
-        let factors = self.plain().map(|factor| factor.into_primitive().tensor());
-        let (x, weight) = (
-            x.into_primitive().tensor(),
-            weight.into_primitive().tensor(),
-        );
-        let output = B::lora_product(x, weight, factors, self.scale());
-        Tensor::from_primitive(TensorPrimitive::Float(output))
-    }
-
-    /// With dropout, which `A` alone sees.
-    fn in_terms(
-        &self,
-        x: Tensor<B, 2>,
-        weight: Tensor<B, 2>,
-        dropped: Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
-        let mut term = self.factors.apply(dropped);
-        if let Some(initial) = &self.initial {
-            term = term - initial.apply(x.clone());
-        }
-        base_product(x, weight) + term.mul_scalar(self.scale())
     }
 
     /// `ΔW`, `[in, out]`.

@@ -1,5 +1,3 @@
-use super::base_product;
-use crate::backend::miss::{add_tiled, shard_sum};
 use crate::{Backend, dropout};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorPrimitive};
@@ -23,9 +21,8 @@ impl<B: Backend> Miss<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        product(x, weight, self.block.val(), |x| {
-            dropout::apply(x, batch, self.dropout, self.salt)
-        })
+        let mask = dropout::mask(&x, batch, self.dropout, self.salt);
+        product(x, weight, self.block.val(), mask)
     }
 
     /// `ΔW` of a layer with `d_input` inputs, `[in, out]`.
@@ -34,19 +31,17 @@ impl<B: Backend> Miss<B> {
     }
 }
 
-/// `x·W + tile(S·D)`; where dropout has taken something off `x`, `S` is of what is left.
+/// `x·W + tile(S·D)`, `S` of what a mask leaves of `x`.
 pub(super) fn product<B: Backend>(
     x: Tensor<B, 2>,
     weight: Tensor<B, 2>,
     block: Tensor<B, 2>,
-    dropout: impl FnOnce(Tensor<B, 2>) -> Option<Tensor<B, 2>>,
+    mask: Option<Tensor<B, 2>>,
 ) -> Tensor<B, 2> {
-    if let Some(dropped) = dropout(x.clone()) {
-        let term = shard_sum(dropped, block.dims()[0]).matmul(block);
-        return add_tiled(base_product(x, weight), term);
-    }
-    let [x, weight, block] = [x, weight, block].map(|tensor| tensor.into_primitive().tensor());
-    Tensor::from_primitive(TensorPrimitive::Float(B::miss_product(x, weight, block)))
+    let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
+    let [x, weight, block] = [x, weight, block].map(primitive);
+    let output = B::miss_product(x, weight, block, mask.map(primitive));
+    Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
 /// Repeats `[r, out]` downwards to `[d_input, out]`, the last copy cut.

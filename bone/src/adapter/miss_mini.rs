@@ -20,9 +20,8 @@ impl<B: Backend> MissMini<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        product(x, weight, self.block.val(), |x| {
-            dropout::apply(x, batch, self.dropout, self.salt)
-        })
+        let mask = dropout::mask(&x, batch, self.dropout, self.salt);
+        product(x, weight, self.block.val(), mask)
     }
 
     /// `ΔW` of a layer of shape `[in, out]`.

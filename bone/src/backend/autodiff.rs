@@ -56,10 +56,29 @@ fn base_backward<B: Backend>(
     }
 }
 
-type LoraSaved<T> = ([T; 4], f64);
+type MissSaved<T> = ([T; 3], Option<T>);
+
+fn miss_backward<B: Backend>(
+    ([x, w, b], mask): MissSaved<FloatTensor<B>>,
+    grads: [Option<FloatTensor<B>>; 1],
+    [input, weight, block]: [bool; 3],
+) -> [Option<FloatTensor<B>>; 3] {
+    let [Some(grad)] = grads else {
+        return [const { None }; 3];
+    };
+    let wants = BoneWants {
+        input,
+        weight,
+        block,
+    };
+    let grads = B::miss_backward(x, w, b, mask, grad, wants);
+    [grads.input, grads.weight, grads.block]
+}
+
+type LoraSaved<T> = ([T; 4], (f64, Option<T>));
 
 fn lora_backward<B: Backend>(
-    ([x, w, a, b], scale): LoraSaved<FloatTensor<B>>,
+    ([x, w, a, b], settings): LoraSaved<FloatTensor<B>>,
     grads: [Option<FloatTensor<B>>; 1],
     [input, weight, of_a, of_b]: [bool; 4],
 ) -> [Option<FloatTensor<B>>; 4] {
@@ -72,7 +91,7 @@ fn lora_backward<B: Backend>(
         a: of_a,
         b: of_b,
     };
-    B::lora_backward(x, w, [a, b], grad, scale, wants)
+    B::lora_backward(x, w, [a, b], settings, grad, wants)
 }
 
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
@@ -117,9 +136,17 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
+        mask: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         let inputs = [input, weight, block];
-        product::<B, C>(B::miss_product, B::miss_backward, inputs)
+        let saved = inputs.each_ref().map(|input| input.primitive.clone());
+        let mask = mask.map(|mask| mask.primitive);
+        let [x, w, b] = saved.clone();
+        let output = B::miss_product(x, w, b, mask.clone());
+        let inputs = inputs.each_ref().map(Some);
+        let saved = (saved, mask);
+        let [output] = record::<B, C, _, 3, 1>(inputs, [output], saved, miss_backward::<B>);
+        output
     }
 
     fn lora_product(
@@ -127,14 +154,16 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         factors: [FloatTensor<Self>; 2],
         scale: f64,
+        mask: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         let [a, b] = factors;
         let inputs = [input, weight, a, b];
         let saved = inputs.each_ref().map(|input| input.primitive.clone());
         let [x, w, a, b] = saved.clone();
-        let output = B::lora_product(x, w, [a, b], scale);
+        let mask = mask.map(|mask| mask.primitive);
+        let output = B::lora_product(x, w, [a, b], scale, mask.clone());
         let inputs = inputs.each_ref().map(Some);
-        let saved = (saved, scale);
+        let saved = (saved, (scale, mask));
         let [output] = record::<B, C, _, 4, 1>(inputs, [output], saved, lora_backward::<B>);
         output
     }

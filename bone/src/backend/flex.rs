@@ -55,6 +55,12 @@ fn add_tiled<T: Real>(rows: &mut [T], tile: &[T], r: usize) {
         });
 }
 
+/// `a ∘ b`.
+fn times<T: Real>(a: &[T], b: &[T]) -> Vec<T> {
+    let pairs = a.par_iter().with_min_len(1 << 14).zip(b);
+    pairs.map(|(&a, &b)| a * b).collect()
+}
+
 /// The sum of all slices of width `r` of each row of `rows` `[n, width]`: `[n, r]`; the last slice may
 /// be short.
 fn sum_tiles<T: Real>(rows: &[T], width: usize, r: usize) -> Vec<T> {
@@ -153,22 +159,24 @@ impl Backend for Flex {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
+        mask: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         let reference = super::miss::product::<Self>;
-        by_precision!(block, miss::product(input, weight, block), reference)
+        by_precision!(block, miss::product(input, weight, block, mask), reference)
     }
 
     fn miss_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         block: FloatTensor<Self>,
+        mask: Option<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
         wants: BoneWants,
     ) -> BoneGrads<FloatTensor<Self>> {
         let reference = super::miss::backward::<Self>;
         by_precision!(
             block,
-            miss::backward(input, weight, block, grad, wants),
+            miss::backward(input, weight, block, mask, grad, wants),
             reference
         )
     }
@@ -178,11 +186,12 @@ impl Backend for Flex {
         weight: FloatTensor<Self>,
         factors: [FloatTensor<Self>; 2],
         scale: f64,
+        mask: Option<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         let reference = super::lora::product::<Self>;
         by_precision!(
             input,
-            lora::product(input, weight, factors, scale),
+            lora::product(input, weight, factors, scale, mask),
             reference
         )
     }
@@ -191,14 +200,14 @@ impl Backend for Flex {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         factors: [FloatTensor<Self>; 2],
+        settings: (f64, Option<FloatTensor<Self>>),
         grad: FloatTensor<Self>,
-        scale: f64,
         wants: LoraWants,
     ) -> [Option<FloatTensor<Self>>; 4] {
         let reference = super::lora::backward::<Self>;
         by_precision!(
             input,
-            lora::backward(input, weight, factors, grad, scale, wants),
+            lora::backward(input, weight, factors, settings, grad, wants),
             reference
         )
     }

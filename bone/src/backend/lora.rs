@@ -1,5 +1,6 @@
 //! Reference bodies of LoRA, in ordinary tensor operations.
 
+use super::miss::masked;
 use super::{Backend, LoraWants, primitive, tensor};
 use burn::tensor::ops::FloatTensor;
 
@@ -9,8 +10,9 @@ pub fn product<B: Backend>(
     weight: FloatTensor<B>,
     factors: [FloatTensor<B>; 2],
     scale: f64,
+    mask: Option<FloatTensor<B>>,
 ) -> FloatTensor<B> {
-    let x = tensor::<B, 2>(input.clone());
+    let x = masked(tensor::<B, 2>(input.clone()), mask.map(tensor));
     let [a, b] = factors.map(tensor::<B, 2>);
     let y = tensor::<B, 2>(B::product(input, weight));
     let inner = x.matmul(a.transpose()).mul_scalar(scale);
@@ -22,11 +24,12 @@ pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     factors: [FloatTensor<B>; 2],
+    (scale, mask): (f64, Option<FloatTensor<B>>),
     grad: FloatTensor<B>,
-    scale: f64,
     wants: LoraWants,
 ) -> [Option<FloatTensor<B>>; 4] {
-    let x = tensor::<B, 2>(input.clone());
+    let mask = mask.map(tensor::<B, 2>);
+    let x = masked(tensor::<B, 2>(input.clone()), mask.clone());
     let [a, b] = factors.map(tensor::<B, 2>);
     let of_base = [wants.input, wants.weight];
     let [d_input, d_weight] = B::product_backward(input, weight, grad.clone(), of_base);
@@ -42,7 +45,9 @@ pub fn backward<B: Backend>(
     let d_a = wants
         .a
         .then(|| primitive(d_inner.clone().transpose().matmul(x)));
-    let d_input =
-        d_input.map(|through_base| primitive(tensor::<B, 2>(through_base) + d_inner.matmul(a)));
+    let d_input = d_input.map(|through_base| {
+        let through_a = masked(d_inner.matmul(a), mask);
+        primitive(tensor::<B, 2>(through_base) + through_a)
+    });
     [d_input, d_weight, d_a, d_b]
 }

@@ -29,13 +29,23 @@ pub(crate) fn add_tiled<B: Backend>(y: Tensor<B, 2>, tile: Tensor<B, 2>) -> Tens
     }
 }
 
+/// What a mask leaves of `x`.
+pub(super) fn masked<B: Backend>(x: Tensor<B, 2>, mask: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
+    match mask {
+        Some(mask) => x * mask,
+        None => x,
+    }
+}
+
 /// The reference of [`Backend::miss_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,
+    mask: Option<FloatTensor<B>>,
 ) -> FloatTensor<B> {
     let (x, block) = (tensor::<B, 2>(input.clone()), tensor::<B, 2>(block));
+    let x = masked(x, mask.map(tensor));
     let y = tensor::<B, 2>(B::product(input, weight));
     let term = shard_sum(x, block.dims()[0]).matmul(block);
     primitive(add_tiled(y, term))
@@ -46,11 +56,14 @@ pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
     block: FloatTensor<B>,
+    mask: Option<FloatTensor<B>>,
     grad: FloatTensor<B>,
     wants: BoneWants,
 ) -> BoneGrads<FloatTensor<B>> {
     let of_base = [wants.input, wants.weight];
     let (x, block) = (tensor::<B, 2>(input.clone()), tensor::<B, 2>(block));
+    let mask = mask.map(tensor::<B, 2>);
+    let x = masked(x, mask.clone());
     let [d_input, d_weight] = B::product_backward(input, weight, grad.clone(), of_base);
     let grad = tensor::<B, 2>(grad);
     let ([n, d_output], [_, inputs], [r, m]) = (grad.dims(), x.dims(), block.dims());
@@ -67,7 +80,8 @@ pub fn backward<B: Backend>(
     let d_input = d_input.map(|through_base| {
         let d_sum = grad.matmul(block.transpose());
         let tiled = d_sum.repeat_dim(1, inputs.div_ceil(r));
-        primitive(tensor::<B, 2>(through_base) + tiled.slice([0..n, 0..inputs]))
+        let tiled = masked(tiled.slice([0..n, 0..inputs]), mask);
+        primitive(tensor::<B, 2>(through_base) + tiled)
     });
     BoneGrads {
         input: d_input,

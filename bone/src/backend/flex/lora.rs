@@ -2,7 +2,7 @@
 
 use super::product::{base, base_backward, weight_gradient};
 use super::weight::Weight;
-use super::{shape, tensor};
+use super::{shape, tensor, times};
 use crate::backend::LoraWants;
 use crate::matrix::{Matrix, Real, forwards, matrix, product as matrix_product, product_into};
 use burn::tensor::ElementConversion;
@@ -18,18 +18,34 @@ fn scaled<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, scale: f64) -> Vec<T> {
     values
 }
 
+/// `to += a ∘ b`.
+fn add_times<T: Real>(to: &mut [T], a: &[T], b: &[T]) {
+    let all = to.par_iter_mut().with_min_len(1 << 14).zip(a).zip(b);
+    all.for_each(|((to, &a), &b)| *to += a * b);
+}
+
+/// What a mask leaves of `x`.
+fn masked<T: Real>(x: &FlexTensor, mask: &FlexTensor) -> FlexTensor {
+    let dims: [usize; 2] = shape(x);
+    let [x, mask] = [x, mask].map(FlexTensor::to_contiguous);
+    tensor(times(x.storage::<T>(), mask.storage::<T>()), dims)
+}
+
 pub(super) fn product<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
     [a, b]: [FlexTensor; 2],
     scale: f64,
+    mask: Option<FlexTensor>,
 ) -> FlexTensor {
     let _span = tracing::trace_span!("adapter").entered();
     let [x, a, b] = [input, a, b].map(forwards);
     let weight = Weight::new(weight);
     let ([n, _], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
+    let left = mask.map(|mask| masked::<T>(&x, &mask));
     let x = matrix::<T>(&x);
-    let inner = scaled(x, matrix::<T>(&a).transposed(), scale);
+    let seen = left.as_ref().map_or(x, matrix::<T>);
+    let inner = scaled(seen, matrix::<T>(&a).transposed(), scale);
     let inner = Matrix::rows(&inner, [n, r], r);
     let mut y = base(x, n, &weight);
     product_into(
@@ -45,17 +61,22 @@ pub(super) fn backward<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
     [a, b]: [FlexTensor; 2],
+    (scale, mask): (f64, Option<FlexTensor>),
     grad: FlexTensor,
-    scale: f64,
     wants: LoraWants,
 ) -> [Option<FlexTensor>; 4] {
     let _span = tracing::trace_span!("adapter").entered();
     let [x, a, b, grad] = [input, a, b, grad].map(forwards);
     let weight = Weight::new(weight);
     let ([n, d_input], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
+    let left = match (&mask, wants.a || wants.b) {
+        (Some(mask), true) => Some(masked::<T>(&x, mask)),
+        _ => None,
+    };
     let [x, a, b, g] = [&x, &a, &b, &grad].map(matrix::<T>);
+    let seen = left.as_ref().map_or(x, matrix::<T>);
     let d_b = wants.b.then(|| {
-        let inner = scaled(x, a.transposed(), scale);
+        let inner = scaled(seen, a.transposed(), scale);
         let inner = Matrix::rows(&inner, [n, r], r);
         tensor(matrix_product(g.transposed(), inner), [d_output, r])
     });
@@ -66,11 +87,18 @@ pub(super) fn backward<T: Real>(
     let d_inner = Matrix::rows(&d_inner, [n, r], r);
     let d_a = wants
         .a
-        .then(|| tensor(matrix_product(d_inner.transposed(), x), [r, d_input]));
+        .then(|| tensor(matrix_product(d_inner.transposed(), seen), [r, d_input]));
     let d_weight = wants.weight.then(|| weight_gradient(x, g, &weight));
     let d_x = wants.input.then(|| {
         let mut d_x = base_backward(g, n, &weight);
-        product_into(&mut d_x, (d_input, true), d_inner, a);
+        match &mask {
+            Some(mask) => {
+                let mask = mask.to_contiguous();
+                let through_a = matrix_product(d_inner, a);
+                add_times(&mut d_x, &through_a, mask.storage::<T>());
+            }
+            None => product_into(&mut d_x, (d_input, true), d_inner, a),
+        }
         tensor(d_x, [n, d_input])
     });
     [d_x, d_weight, d_a, d_b]

@@ -6,18 +6,56 @@ use super::{add_tiled, shape, sum_tiles, tensor};
 use crate::backend::{BoneGrads, BoneWants};
 use crate::matrix::{Matrix, Real, product as matrix_product, product_into};
 use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+/// The shard sums of what a mask leaves of `x`.
+fn shard_sums<T: Real>(x: &[T], mask: Option<&FlexTensor>, d_input: usize, r: usize) -> Vec<T> {
+    let Some(mask) = mask else {
+        return sum_tiles(x, d_input, r);
+    };
+    let mut sums = vec![T::ZERO; x.len() / d_input * r];
+    sums.par_chunks_exact_mut(r)
+        .with_min_len(16)
+        .zip(x.par_chunks_exact(d_input))
+        .zip(mask.storage::<T>().par_chunks_exact(d_input))
+        .for_each(|((sum, row), mask)| {
+            for (part, mask) in row.chunks(r).zip(mask.chunks(r)) {
+                for ((sum, &x), &mask) in sum.iter_mut().zip(part).zip(mask) {
+                    *sum += x * mask;
+                }
+            }
+        });
+    sums
+}
+
+/// Adds what a mask leaves of each row of `tile` `[n, r]` to all slices of the row of `rows`.
+fn add_masked<T: Real>(rows: &mut [T], tile: &[T], mask: &FlexTensor, d_input: usize, r: usize) {
+    rows.par_chunks_exact_mut(d_input)
+        .with_min_len(16)
+        .zip(tile.par_chunks_exact(r))
+        .zip(mask.storage::<T>().par_chunks_exact(d_input))
+        .for_each(|((row, tile), mask)| {
+            for (part, mask) in row.chunks_mut(r).zip(mask.chunks(r)) {
+                for ((x, &tile), &mask) in part.iter_mut().zip(tile).zip(mask) {
+                    *x += tile * mask;
+                }
+            }
+        });
+}
 
 pub(super) fn product<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
     block: FlexTensor,
+    mask: Option<FlexTensor>,
 ) -> FlexTensor {
     let _span = tracing::trace_span!("adapter").entered();
+    let mask = mask.map(|mask| mask.to_contiguous());
     let [x, block] = [input, block].map(|tensor| tensor.to_contiguous());
     let weight = Weight::new(weight);
     let ([n, d_input], [_, d_output], [r, width]) = (shape(&x), weight.dims(), shape(&block));
     let x = x.storage::<T>();
-    let sums = sum_tiles(x, d_input, r);
+    let sums = shard_sums(x, mask.as_ref(), d_input, r);
     let sums = Matrix::rows(&sums, [n, r], r);
     let block = Matrix::rows(block.storage::<T>(), [r, width], width);
     let mut y = base(Matrix::rows(x, [n, d_input], d_input), n, &weight);
@@ -33,10 +71,12 @@ pub(super) fn backward<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
     block: FlexTensor,
+    mask: Option<FlexTensor>,
     grad: FlexTensor,
     wants: BoneWants,
 ) -> BoneGrads<FlexTensor> {
     let _span = tracing::trace_span!("adapter").entered();
+    let mask = mask.map(|mask| mask.to_contiguous());
     let [x, block, grad] = [input, block, grad].map(|tensor| tensor.to_contiguous());
     let weight = Weight::new(weight);
     let ([n, d_input], [_, d_output], [r, width]) = (shape(&x), shape(&grad), shape(&block));
@@ -51,7 +91,7 @@ pub(super) fn backward<T: Real>(
         }
     };
     let d_block = wants.block.then(|| {
-        let sums = sum_tiles(x, d_input, r);
+        let sums = shard_sums(x, mask.as_ref(), d_input, r);
         let sums = Matrix::rows(&sums, [n, r], r).transposed();
         tensor(matrix_product(sums, of_block), [r, width])
     });
@@ -63,7 +103,10 @@ pub(super) fn backward<T: Real>(
         let mut d_x = base_backward(g_matrix, n, &weight);
         let block = Matrix::rows(block.storage::<T>(), [r, width], width);
         let d_sums = matrix_product(of_block, block.transposed());
-        add_tiled(&mut d_x, &d_sums, r);
+        match &mask {
+            Some(mask) => add_masked(&mut d_x, &d_sums, mask, d_input, r),
+            None => add_tiled(&mut d_x, &d_sums, r),
+        }
         tensor(d_x, [n, d_input])
     });
     BoneGrads {

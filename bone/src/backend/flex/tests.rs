@@ -142,41 +142,49 @@ proptest! {
     #[test]
     fn miss_is_the_references(
         [n, d_input, r, width, tiles] in [1usize..40, 1..40, 1..9, 1..9, 1..5],
+        masks in any::<bool>(),
         case in cases(),
         wants in any::<[bool; 3]>(),
     ) {
         let d_output = width * tiles;
-        let inputs = [
-            case.matrix(n, d_input),
-            case.weight(d_input, d_output),
-            case.matrix(r, width),
-            case.matrix(n, d_output),
-        ];
-        compare(
-            case,
-            [Flex::miss_product, miss::product::<Flex>],
-            [Flex::miss_backward, miss::backward::<Flex>],
-            inputs,
-            wants,
-        );
+        let (x, grad) = (case.matrix(n, d_input), case.matrix(n, d_output));
+        let (w, d) = (case.weight(d_input, d_output), case.matrix(r, width));
+        let mask = masks.then(|| case.matrix(n, d_input));
+        let inputs = || (x.clone(), w.clone(), d.clone(), mask.clone());
+        let (a, b, c, m) = inputs();
+        let ours = Flex::miss_product(a, b, c, m);
+        let (a, b, c, m) = inputs();
+        case.assert_same("y", Some(ours), Some(miss::product::<Flex>(a, b, c, m)));
+        let [input, weight, block] = wants;
+        let wants = BoneWants { input, weight, block };
+        let (a, b, c, m) = inputs();
+        let ours = Flex::miss_backward(a, b, c, m, grad.clone(), wants);
+        let expected = miss::backward::<Flex>(x, w, d, mask, grad, wants);
+        case.assert_same("dx", ours.input, expected.input);
+        case.assert_same("dW", ours.weight, expected.weight);
+        case.assert_same("dD", ours.block, expected.block);
     }
 
     #[test]
     fn lora_is_the_references(
         [n, d_input, d_output, r] in [1usize..40, 1..40, 1..40, 1..9],
+        masks in any::<bool>(),
         case in cases(),
         [input, weight, of_a, of_b] in any::<[bool; 4]>(),
     ) {
         let (x, w) = (case.matrix(n, d_input), case.weight(d_input, d_output));
         let factors = [case.matrix(r, d_input), case.matrix(d_output, r)];
         let grad = case.matrix(n, d_output);
-        let ours = Flex::lora_product(x.clone(), w.clone(), factors.clone(), 1.5);
-        let expected = lora::product::<Flex>(x.clone(), w.clone(), factors.clone(), 1.5);
-        case.assert_same("y", Some(ours), Some(expected));
+        let mask = masks.then(|| case.matrix(n, d_input));
+        let inputs = || (x.clone(), w.clone(), factors.clone(), mask.clone());
+        let (a, b, f, m) = inputs();
+        let ours = Flex::lora_product(a, b, f, 1.5, m);
+        let (a, b, f, m) = inputs();
+        case.assert_same("y", Some(ours), Some(lora::product::<Flex>(a, b, f, 1.5, m)));
         let wants = LoraWants { input, weight, a: of_a, b: of_b };
-        let ours =
-            Flex::lora_backward(x.clone(), w.clone(), factors.clone(), grad.clone(), 1.5, wants);
-        let expected = lora::backward::<Flex>(x, w, factors, grad, 1.5, wants);
+        let (a, b, f, m) = inputs();
+        let ours = Flex::lora_backward(a, b, f, (1.5, m), grad.clone(), wants);
+        let expected = lora::backward::<Flex>(x, w, factors, (1.5, mask), grad, wants);
         for (what, (ours, expected)) in
             ["dx", "dW", "dA", "dB"].into_iter().zip(ours.into_iter().zip(expected))
         {
