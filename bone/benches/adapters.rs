@@ -8,7 +8,7 @@
 #![allow(missing_docs)]
 
 use bone::Backend;
-use bone::backend::{BoneGrads, BoneWants, LoraWants, reference};
+use bone::backend::{BoneGrads, BoneWants, LoraTerm, LoraWants, reference};
 use burn::backend::Flex;
 use burn::tensor::{Distribution, Tensor};
 use burn_flex::FlexTensor;
@@ -119,7 +119,12 @@ fn adapters(c: &mut Criterion) {
         group.finish();
     }
 
-    let factors = [random([36, INPUT]), random([OUTPUT, 36])].map(primitive);
+    let term = LoraTerm {
+        factors: [random([36, INPUT]), random([OUTPUT, 36])].map(primitive),
+        scale: 1.0,
+        trained: 36,
+        mask: None,
+    };
     let wants = LoraWants {
         input: true,
         weight: false,
@@ -127,32 +132,24 @@ fn adapters(c: &mut Criterion) {
         b: true,
     };
     let mut group = c.benchmark_group("lora, rank 36");
-    let inputs = || (x.clone(), weight.clone(), factors.clone());
+    let inputs = || (x.clone(), weight.clone(), term.clone());
     group.bench_function("ours", |b| {
         b.iter(|| {
-            let (x, w, f) = inputs();
-            black_box(Flex::lora_product(x, w, f, 1.0, None));
-            let (x, w, f) = inputs();
-            black_box(Flex::lora_backward(
-                x,
-                w,
-                f,
-                (1.0, None),
-                grad.clone(),
-                wants,
-            ))
+            let (x, w, t) = inputs();
+            black_box(Flex::lora_product(x, w, t));
+            let (x, w, t) = inputs();
+            black_box(Flex::lora_backward(x, w, t, grad.clone(), wants))
         });
     });
     group.bench_function("reference", |b| {
         b.iter(|| {
-            let (x, w, f) = inputs();
-            black_box(reference::lora_product::<Flex>(x, w, f, 1.0, None));
-            let (x, w, f) = inputs();
+            let (x, w, t) = inputs();
+            black_box(reference::lora_product::<Flex>(x, w, t));
+            let (x, w, t) = inputs();
             black_box(reference::lora_backward::<Flex>(
                 x,
                 w,
-                f,
-                (1.0, None),
+                t,
                 grad.clone(),
                 wants,
             ))

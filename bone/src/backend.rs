@@ -78,6 +78,20 @@ pub struct BoneWants {
     pub block: bool,
 }
 
+/// What LoRA adds to a layer.
+#[derive(Debug, Clone)]
+pub struct LoraTerm<T> {
+    /// `A` `[r, in]` and `B` `[out, r]`.
+    pub factors: [T; 2],
+    /// `s`.
+    pub scale: f64,
+    /// How many rows of `A`, and columns of `B`, train, the first of them; the gradients to the
+    /// others are zero.
+    pub trained: usize,
+    /// `[n, in]`, of dropout; without it all of the input counts.
+    pub mask: Option<T>,
+}
+
 /// Which gradients the backward of [`Backend::lora_product`] has to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoraWants {
@@ -233,17 +247,13 @@ pub trait Backend: BurnBackend {
     ///
     /// - `input`: `[n, in]`
     /// - `weight`: `[in, out]`, in any float precision
-    /// - `factors`: `A` `[r, in]` and `B` `[out, r]`
-    /// - `mask`: `[n, in]`, of dropout; without it all of `x` counts
     /// - output: `[n, out]`
     fn lora_product(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        factors: [FloatTensor<Self>; 2],
-        scale: f64,
-        mask: Option<FloatTensor<Self>>,
+        term: LoraTerm<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
-        lora::product::<Self>(input, weight, factors, scale, mask)
+        lora::product::<Self>(input, weight, term)
     }
 
     /// The backward of [`lora_product`](Backend::lora_product) for an output gradient `grad`
@@ -255,11 +265,10 @@ pub trait Backend: BurnBackend {
     fn lora_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        factors: [FloatTensor<Self>; 2],
-        (scale, mask): (f64, Option<FloatTensor<Self>>),
+        term: LoraTerm<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
         wants: LoraWants,
     ) -> [Option<FloatTensor<Self>>; 4] {
-        lora::backward::<Self>(input, weight, factors, (scale, mask), grad, wants)
+        lora::backward::<Self>(input, weight, term, grad, wants)
     }
 }

@@ -12,6 +12,8 @@ use std::ops::Range;
 
 pub(crate) mod bf16;
 
+pub use bf16::instructions as bf16_instructions;
+
 /// A number type with a matrix product.
 pub trait Real: Element + Pod + std::ops::AddAssign + std::ops::Mul<Output = Self> {
     /// 0.
@@ -89,7 +91,8 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 
     fn some_rows(self, rows: &Range<usize>) -> Self {
-        let values = &self.values[rows.start * self.row_stride..];
+        let start = (rows.start * self.row_stride).min(self.values.len());
+        let values = &self.values[start..];
         let strides = [self.row_stride, self.column_stride];
         Self::new(values, [rows.len(), self.columns], strides)
     }
@@ -98,7 +101,7 @@ impl<'a, T: Real> Matrix<'a, T> {
     ///
     /// # Panics
     ///
-    /// Where it has none of them.
+    /// Where it has rows and none of the columns.
     pub fn some_columns(self, columns: &Range<usize>) -> Self {
         self.transposed().some_rows(columns).transposed()
     }

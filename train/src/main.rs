@@ -59,6 +59,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     quiet_vulkan_loader();
     join_workers();
+    #[cfg(feature = "flex")]
+    if let Err(reason) = bone::matrix::bf16_instructions() {
+        eprintln!("error: {reason}");
+        return ExitCode::from(2);
+    }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Train(args) => commands::train::run(&args),

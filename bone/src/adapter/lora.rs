@@ -1,3 +1,4 @@
+use crate::backend::LoraTerm;
 use crate::graph::cat;
 use crate::{Backend, LoraConfig, dropout};
 use burn::module::{Module, Param};
@@ -75,8 +76,13 @@ impl<B: Backend> Lora<B> {
         let product = |factors: [Tensor<B, 2>; 2], mask: Option<Tensor<B, 2>>| {
             let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
             let (x, weight) = (primitive(x.clone()), primitive(weight.clone()));
-            let factors = factors.map(primitive);
-            let output = B::lora_product(x, weight, factors, scale, mask.map(primitive));
+            let term = LoraTerm {
+                factors: factors.map(primitive),
+                scale,
+                trained: self.rank(),
+                mask: mask.map(primitive),
+            };
+            let output = B::lora_product(x, weight, term);
             Tensor::from_primitive(TensorPrimitive::Float(output))
         };
         match (

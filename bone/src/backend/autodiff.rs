@@ -1,4 +1,4 @@
-use super::{Backend, BoneGrads, BoneWants, LoraWants};
+use super::{Backend, BoneGrads, BoneWants, LoraTerm, LoraWants};
 use crate::graph::record;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::DType;
@@ -75,10 +75,10 @@ fn miss_backward<B: Backend>(
     [grads.input, grads.weight, grads.block]
 }
 
-type LoraSaved<T> = ([T; 4], (f64, Option<T>));
+type LoraSaved<T> = ([T; 2], LoraTerm<T>);
 
 fn lora_backward<B: Backend>(
-    ([x, w, a, b], settings): LoraSaved<FloatTensor<B>>,
+    ([x, w], term): LoraSaved<FloatTensor<B>>,
     grads: [Option<FloatTensor<B>>; 1],
     [input, weight, of_a, of_b]: [bool; 4],
 ) -> [Option<FloatTensor<B>>; 4] {
@@ -91,7 +91,7 @@ fn lora_backward<B: Backend>(
         a: of_a,
         b: of_b,
     };
-    B::lora_backward(x, w, [a, b], settings, grad, wants)
+    B::lora_backward(x, w, term, grad, wants)
 }
 
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
@@ -152,18 +152,20 @@ impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn lora_product(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        factors: [FloatTensor<Self>; 2],
-        scale: f64,
-        mask: Option<FloatTensor<Self>>,
+        term: LoraTerm<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
-        let [a, b] = factors;
+        let [a, b] = term.factors;
         let inputs = [input, weight, a, b];
-        let saved = inputs.each_ref().map(|input| input.primitive.clone());
-        let [x, w, a, b] = saved.clone();
-        let mask = mask.map(|mask| mask.primitive);
-        let output = B::lora_product(x, w, [a, b], scale, mask.clone());
+        let [x, w, a, b] = inputs.each_ref().map(|input| input.primitive.clone());
+        let term = LoraTerm {
+            factors: [a, b],
+            scale: term.scale,
+            trained: term.trained,
+            mask: term.mask.map(|mask| mask.primitive),
+        };
+        let output = B::lora_product(x.clone(), w.clone(), term.clone());
         let inputs = inputs.each_ref().map(Some);
-        let saved = (saved, (scale, mask));
+        let saved = ([x, w], term);
         let [output] = record::<B, C, _, 4, 1>(inputs, [output], saved, lora_backward::<B>);
         output
     }

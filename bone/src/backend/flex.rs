@@ -1,6 +1,6 @@
 //! On the processor.
 
-use super::{Backend, BoneGrads, BoneWants, LoraWants};
+use super::{Backend, BoneGrads, BoneWants, LoraTerm, LoraWants};
 use crate::matrix::Real;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor, TensorData};
@@ -184,30 +184,23 @@ impl Backend for Flex {
     fn lora_product(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        factors: [FloatTensor<Self>; 2],
-        scale: f64,
-        mask: Option<FloatTensor<Self>>,
+        term: LoraTerm<FloatTensor<Self>>,
     ) -> FloatTensor<Self> {
         let reference = super::lora::product::<Self>;
-        by_precision!(
-            input,
-            lora::product(input, weight, factors, scale, mask),
-            reference
-        )
+        by_precision!(input, lora::product(input, weight, term), reference)
     }
 
     fn lora_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        factors: [FloatTensor<Self>; 2],
-        settings: (f64, Option<FloatTensor<Self>>),
+        term: LoraTerm<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
         wants: LoraWants,
     ) -> [Option<FloatTensor<Self>>; 4] {
         let reference = super::lora::backward::<Self>;
         by_precision!(
             input,
-            lora::backward(input, weight, factors, settings, grad, wants),
+            lora::backward(input, weight, term, grad, wants),
             reference
         )
     }

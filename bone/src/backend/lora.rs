@@ -1,50 +1,65 @@
 //! Reference bodies of LoRA, in ordinary tensor operations.
 
 use super::miss::masked;
-use super::{Backend, LoraWants, primitive, tensor};
+use super::{Backend, LoraTerm, LoraWants, primitive, tensor};
+use crate::graph::cat;
+use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
 /// The reference of [`Backend::lora_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
-    factors: [FloatTensor<B>; 2],
-    scale: f64,
-    mask: Option<FloatTensor<B>>,
+    term: LoraTerm<FloatTensor<B>>,
 ) -> FloatTensor<B> {
-    let x = masked(tensor::<B, 2>(input.clone()), mask.map(tensor));
-    let [a, b] = factors.map(tensor::<B, 2>);
+    let x = masked(tensor::<B, 2>(input.clone()), term.mask.map(tensor));
+    let [a, b] = term.factors.map(tensor::<B, 2>);
     let y = tensor::<B, 2>(B::product(input, weight));
-    let inner = x.matmul(a.transpose()).mul_scalar(scale);
+    let inner = x.matmul(a.transpose()).mul_scalar(term.scale);
     primitive(y + inner.matmul(b.transpose()))
+}
+
+/// A gradient with zeros after it along `axis`, up to `r`.
+fn filled<B: Backend>(gradient: Tensor<B, 2>, axis: usize, r: usize) -> Tensor<B, 2> {
+    let mut shape = gradient.dims();
+    if shape[axis] == r {
+        return gradient;
+    }
+    shape[axis] = r - shape[axis];
+    let zeros = Tensor::zeros(shape, (&gradient.device(), gradient.dtype()));
+    cat(vec![gradient, zeros], axis)
 }
 
 /// The reference of [`Backend::lora_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
-    factors: [FloatTensor<B>; 2],
-    (scale, mask): (f64, Option<FloatTensor<B>>),
+    term: LoraTerm<FloatTensor<B>>,
     grad: FloatTensor<B>,
     wants: LoraWants,
 ) -> [Option<FloatTensor<B>>; 4] {
-    let mask = mask.map(tensor::<B, 2>);
+    let (scale, trained) = (term.scale, term.trained);
+    let mask = term.mask.map(tensor::<B, 2>);
     let x = masked(tensor::<B, 2>(input.clone()), mask.clone());
-    let [a, b] = factors.map(tensor::<B, 2>);
+    let [a, b] = term.factors.map(tensor::<B, 2>);
+    let r = a.dims()[0];
     let of_base = [wants.input, wants.weight];
     let [d_input, d_weight] = B::product_backward(input, weight, grad.clone(), of_base);
     let grad = tensor::<B, 2>(grad);
     let d_b = wants.b.then(|| {
-        let inner = x.clone().matmul(a.clone().transpose()).mul_scalar(scale);
-        primitive(grad.clone().transpose().matmul(inner))
+        let a = a.clone().slice([0..trained]);
+        let inner = x.clone().matmul(a.transpose()).mul_scalar(scale);
+        let d_b = grad.clone().transpose().matmul(inner);
+        primitive(filled(d_b, 1, r))
     });
     if !(wants.a || wants.input) {
         return [None, d_weight, None, d_b];
     }
     let d_inner = grad.matmul(b).mul_scalar(scale);
-    let d_a = wants
-        .a
-        .then(|| primitive(d_inner.clone().transpose().matmul(x)));
+    let d_a = wants.a.then(|| {
+        let of_trained = d_inner.clone().transpose().slice([0..trained]);
+        primitive(filled(of_trained.matmul(x), 0, r))
+    });
     let d_input = d_input.map(|through_base| {
         let through_a = masked(d_inner.matmul(a), mask);
         primitive(tensor::<B, 2>(through_base) + through_a)

@@ -9,6 +9,7 @@ use super::{Matrix, Real, Shared};
 use bytemuck::Pod;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// A number that can be rounded to bf16.
 pub(crate) trait ToBf16: Pod + Send + Sync {
@@ -57,13 +58,76 @@ pub(crate) type Tile = [[f32; WIDTH]; ROWS];
 /// `a` is `[pairs, ROWS]`, `b` is `[pairs, WIDTH]`, and the processor has what the kernel needs.
 pub(crate) type Kernel = unsafe fn(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile);
 
-/// The kernel of this processor, if it has one.
-pub(crate) fn kernel() -> Option<Kernel> {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f") {
-        return Some(x86::tile);
+/// Name of the environment variable that says how products with weights in bf16 are made.
+const CHOICE: &str = "BONE_BF16";
+
+/// The kernel for products in bf16, and what it is called; none where they are made in f32.
+type Chosen = Option<(Kernel, &'static str)>;
+
+fn choose(word: Option<&str>) -> Result<Chosen, String> {
+    match word {
+        None | Some("" | "auto") => {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f") {
+                return Ok(Some((x86::tile, "AVX512-BF16")));
+            }
+            Ok(None)
+        }
+        Some("off") => Ok(None),
+        Some("portable") => Ok(Some((portable, "portable"))),
+        Some(other) => Err(format!(
+            "{CHOICE} is {other:?}; it can be auto, off or portable"
+        )),
     }
-    None
+}
+
+fn chosen() -> &'static Result<Chosen, String> {
+    static CHOSEN: LazyLock<Result<Chosen, String>> = LazyLock::new(|| {
+        let word = std::env::var_os(CHOICE);
+        choose(word.as_ref().map(|word| word.to_string_lossy()).as_deref())
+    });
+    &CHOSEN
+}
+
+/// How products with weights in bf16 are made on the processor: the name of the instructions they are
+/// made in bf16 with, or `None` where the weights are widened to f32.
+///
+/// The environment variable `BONE_BF16` chooses: `auto`, or nothing, takes what the processor has;
+/// `off` widens on any; `portable` multiplies in bf16 on any, slowly, to see what that does to a run.
+///
+/// # Errors
+///
+/// The variable is none of these; products are then made as without it.
+pub fn instructions() -> Result<Option<&'static str>, String> {
+    chosen().clone().map(|chosen| chosen.map(|(_, name)| name))
+}
+
+/// The kernel that products with weights in bf16 are made with.
+pub(crate) fn kernel() -> Option<Kernel> {
+    #[cfg(test)]
+    if let Some(forced) = tests::FORCED.get() {
+        return Some(forced);
+    }
+    let chosen = chosen().clone().or_else(|_| choose(None)).ok().flatten();
+    chosen.map(|(kernel, _)| kernel)
+}
+
+/// What a kernel does, in the words of the language.
+///
+/// # Safety
+///
+/// See [`Kernel`].
+unsafe fn portable(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile) {
+    let value = |word: u32, half: u32| f32::from_bits(word >> (16 * half) << 16);
+    for pair in 0..pairs {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (column, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: within the panels, which the caller vouches for.
+                let (a, b) = unsafe { (*a.add(pair * ROWS + row), *b.add(pair * WIDTH + column)) };
+                *sum += value(a, 0) * value(b, 0) + value(a, 1) * value(b, 1);
+            }
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -311,24 +375,41 @@ fn store(target: &mut [f32], sums: &[f32], add: bool) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use burn::tensor::bf16;
     use proptest::prelude::*;
+    use std::cell::Cell;
 
-    /// What a kernel does, in the words of the language.
-    unsafe fn plain(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile) {
-        let value = |word: u32, half: u32| f32::from_bits(word >> (16 * half) << 16);
-        for pair in 0..pairs {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                for (column, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: within the panels, which the caller vouches for.
-                    let (a, b) =
-                        unsafe { (*a.add(pair * ROWS + row), *b.add(pair * WIDTH + column)) };
-                    *sum += value(a, 0) * value(b, 0) + value(a, 1) * value(b, 1);
-                }
-            }
+    thread_local! {
+        /// The kernel of this thread's products, whatever the processor has.
+        pub(super) static FORCED: Cell<Option<Kernel>> = const { Cell::new(None) };
+    }
+
+    /// Runs `work` with products in bf16 on any processor.
+    pub(crate) fn in_bf16<T>(work: impl FnOnce() -> T) -> T {
+        let _restore = Restore(FORCED.replace(Some(portable)));
+        work()
+    }
+
+    struct Restore(Option<Kernel>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FORCED.set(self.0);
         }
+    }
+
+    #[test]
+    fn the_variable_is_one_of_three_words() {
+        assert!(choose(Some("off")).is_ok_and(|chosen| chosen.is_none()));
+        let portable = choose(Some("portable")).map(|chosen| chosen.map(|(_, name)| name));
+        assert_eq!(portable, Ok(Some("portable")));
+        let wrong = choose(Some("fast")).map(|chosen| chosen.map(|(_, name)| name));
+        assert_eq!(
+            wrong,
+            Err("BONE_BF16 is \"fast\"; it can be auto, off or portable".to_string())
+        );
     }
 
     fn numbers(count: usize, seed: usize) -> Vec<f32> {
@@ -339,7 +420,7 @@ mod tests {
 
     /// Each kernel that can run here, against sums in f64 of the same rounded numbers.
     fn compare([m, n, depth]: [usize; 3], views: [bool; 2], add: bool, gap: usize) {
-        let kernels = [Some(plain as Kernel), kernel()];
+        let kernels = [Some(portable as Kernel), kernel()];
         let (a, b) = (numbers(m * depth, 1), numbers(n * depth, 2));
         let half: Vec<bf16> = b.iter().map(|x| bf16::from_f32(*x)).collect();
         let strides = |rows: usize, turned: bool| if turned { [1, rows] } else { [depth, 1] };

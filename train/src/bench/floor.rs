@@ -9,6 +9,8 @@ pub enum Products {
     Adapter(AdapterConfig),
     /// Every weight.
     Full,
+    /// No weight of a linear layer, though gradients go through all of them: RWKV6's initial states.
+    States,
 }
 
 /// Floating-point operations of a step's matrix products, a multiplication and an addition being two.
@@ -42,7 +44,7 @@ impl Floor {
     ) -> Result<Self, bone::AttachError> {
         let n = (rows * len) as f64;
         let chosen = match products {
-            Products::Full => Vec::new(),
+            Products::Full | Products::States => Vec::new(),
             Products::Adapter(config) => {
                 let paths: Vec<_> = layers.iter().map(|(path, ..)| path.clone()).collect();
                 config.targets.resolve(&paths)?
@@ -55,11 +57,11 @@ impl Floor {
             linear += match products {
                 Products::Full => 2.0 * n * i * o,
                 Products::Adapter(config) if chosen.contains(path) => own(config, [n, i, o]),
-                Products::Adapter(_) => 0.0,
+                Products::Adapter(_) | Products::States => 0.0,
             };
         }
         // The queries, keys and values of the first block have an input that nobody trains.
-        if let Products::Adapter(_) = products {
+        if !matches!(products, Products::Full) {
             let first = layers.iter().filter(|(path, ..)| first_of_a_model(path));
             linear -= first.map(|(_, i, o)| 2.0 * n * (i * o) as f64).sum::<f64>();
         }

@@ -6,7 +6,7 @@ use crate::gradients::Gradients;
 use crate::memory::peak_resident_bytes;
 use crate::optimizer::{AdamWSettings, NonFinite, Optimizer};
 use crate::step::{Savings, TrainBackend, TrainModel, backward};
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Distribution, Tensor};
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ pub struct Measured {
     /// One more step, taken apart.
     pub apart: Apart,
     /// Floating-point operations a second of a product in f32, `[rows · len, in] × [in, out]`, the
-    /// median of some before and some after the steps.
+    /// median of some before and after every step.
     pub product_rate: f64,
 }
 
@@ -100,9 +100,10 @@ impl StepBench {
         let mut optimizer = Optimizer::new(settings);
         let mut seconds = Vec::new();
         let mut loss = f64::NAN;
-        let mut rates = self.product_rates::<B>(device);
+        let mut rates = Rates::<B>::new(self, device);
         let mut apart = None;
         for step in 0..self.warmup + self.steps + 1 {
+            rates.sample();
             let one = |model: M, optimizer: &mut Optimizer<B>| {
                 let started = Instant::now();
                 let count = batch.trained_tokens() as f64;
@@ -139,38 +140,61 @@ impl StepBench {
             unreachable!("the last step is taken apart");
         };
         let peak_resident_bytes = peak_resident_bytes();
-        rates.extend(self.product_rates::<B>(device));
+        rates.sample();
         Ok(Measured {
             timing: Timing::of(seconds),
             peak_resident_bytes,
             loss,
             apart,
-            product_rate: Timing::of(rates).median,
+            product_rate: Timing::of(rates.found).median,
         })
     }
+}
 
-    /// Rates of some products, in the backend's own way.
-    fn product_rates<B: TrainBackend>(&self, device: &B::Device) -> Vec<f64> {
-        type Inner<B> = <B as burn::tensor::backend::AutodiffBackend>::InnerBackend;
-        let [d_input, d_output] = self.product;
-        let n = self.rows * self.len;
-        let random = |shape| Tensor::<Inner<B>, 2>::random(shape, Distribution::Default, device);
-        let x = random([n, d_input]);
-        // As a checkpoint has it.
-        let weight = random([d_output, d_input]).transpose();
-        let flops = 2.0 * (n * d_input * d_output) as f64;
-        let product = || {
-            let started = Instant::now();
-            let [x, weight] = [&x, &weight].map(|t| t.clone().into_primitive().tensor());
-            let output = <Inner<B> as bone::Backend>::product(x, weight);
-            let failed = Inner::<B>::sync(device).is_err();
-            drop(output);
-            (!failed).then(|| flops / started.elapsed().as_secs_f64())
+type Inner<B> = <B as AutodiffBackend>::InnerBackend;
+
+/// Rates of one product, in the backend's own way. Each of them ends before the next begins.
+struct Rates<'a, B: TrainBackend> {
+    x: Tensor<Inner<B>, 2>,
+    weight: Tensor<Inner<B>, 2>,
+    flops: f64,
+    device: &'a B::Device,
+    found: Vec<f64>,
+}
+
+impl<'a, B: TrainBackend> Rates<'a, B> {
+    fn new(bench: &StepBench, device: &'a B::Device) -> Self {
+        let [d_input, d_output] = bench.product;
+        let n = bench.rows * bench.len;
+        let random = |shape| Tensor::random(shape, Distribution::Default, device);
+        let rates = Self {
+            x: random([n, d_input]),
+            // As a checkpoint has it.
+            weight: random([d_output, d_input]).transpose(),
+            flops: 2.0 * (n * d_input * d_output) as f64,
+            device,
+            found: Vec::new(),
         };
-        product();
-        // Enough of them that one pause does not count.
-        let repeats = (2e11 / flops).clamp(3.0, 50.0) as usize;
-        (0..repeats).filter_map(|_| product()).collect()
+        rates.product();
+        rates
+    }
+
+    fn product(&self) -> Option<f64> {
+        let started = Instant::now();
+        let [x, weight] = [&self.x, &self.weight].map(|t| t.clone().into_primitive().tensor());
+        let output = <Inner<B> as bone::Backend>::product(x, weight);
+        let failed = Inner::<B>::sync(self.device).is_err();
+        drop(output);
+        (!failed).then(|| self.flops / started.elapsed().as_secs_f64())
+    }
+
+    /// Enough of them that one pause does not count.
+    fn sample(&mut self) {
+        let repeats = (6e10 / self.flops).clamp(3.0, 30.0) as usize;
+        for _ in 0..repeats {
+            let rate = self.product();
+            self.found.extend(rate);
+        }
     }
 }
 

@@ -46,28 +46,28 @@ pub struct ModelArgs {
     /// weights of the sizes below]
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// Architecture of the random model
-    #[arg(long, value_name = "NAME", value_parser = ["llama2", "rwkv6"], default_value = "llama2")]
-    pub arch: String,
-    /// Width of the residual stream
-    #[arg(long, value_name = "N", default_value_t = 768)]
-    pub hidden_size: usize,
+    /// Architecture of the random model [default: llama2]
+    #[arg(long, value_name = "NAME", value_parser = ["llama2", "rwkv6"])]
+    pub arch: Option<String>,
+    /// Width of the residual stream [default: 768]
+    #[arg(long, value_name = "N")]
+    pub hidden_size: Option<usize>,
     /// Width inside the feed-forward part [default: as LLaMA2 has it, 8/3 of the
     /// hidden size and up to the next 256; RWKV6: 7/2]
     #[arg(long, value_name = "N")]
     pub intermediate_size: Option<usize>,
-    /// Blocks
-    #[arg(long, value_name = "N", default_value_t = 12)]
-    pub layers: usize,
+    /// Blocks [default: 12]
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
     /// Heads [default: one for each 64 of the hidden size]
     #[arg(long, value_name = "N")]
     pub heads: Option<usize>,
     /// Heads of keys and values, of LLaMA2 [default: as many as heads]
     #[arg(long, value_name = "N")]
     pub kv_heads: Option<usize>,
-    /// Entries of the vocabulary
-    #[arg(long, value_name = "N", default_value_t = 32_000)]
-    pub vocab_size: usize,
+    /// Entries of the vocabulary [default: 32,000]
+    #[arg(long, value_name = "N")]
+    pub vocab_size: Option<usize>,
     /// Precision the base weights are held in: f32, bf16, f16 [default: f32; a model of one's own: as
     /// its file]
     #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
@@ -87,10 +87,12 @@ struct Opened {
 }
 
 impl ModelArgs {
-    /// Reads the headers of a model, or writes a random one for sequences of `len` tokens.
-    fn open(&self, len: usize) -> Result<Opened, CommandError> {
+    /// Reads the headers of a model, or writes a random one for sequences of `len` tokens; held in
+    /// `auto` unless the arguments name a precision.
+    fn open(&self, len: usize, auto: Option<DType>) -> Result<Opened, CommandError> {
+        self.refuse_what_is_ignored()?;
         let (folder, convert, scratch) = match &self.model {
-            Some(folder) => (folder.clone(), self.dtype.dtype(), None),
+            Some(folder) => (folder.clone(), self.dtype.dtype().or(auto), None),
             None => {
                 let scratch =
                     tempfile::tempdir().map_err(CommandError::io(&std::env::temp_dir()))?;
@@ -117,23 +119,51 @@ impl ModelArgs {
         })
     }
 
-    fn random(&self, len: usize) -> RandomModel {
-        let architecture = match self.arch.as_str() {
-            "rwkv6" => Architecture::Rwkv6,
+    /// Sizes go with a random model, and heads of keys and values with a LLaMA.
+    fn refuse_what_is_ignored(&self) -> Result<(), CommandError> {
+        let given = [
+            ("--arch", self.arch.is_some()),
+            ("--hidden-size", self.hidden_size.is_some()),
+            ("--intermediate-size", self.intermediate_size.is_some()),
+            ("--layers", self.layers.is_some()),
+            ("--heads", self.heads.is_some()),
+            ("--kv-heads", self.kv_heads.is_some()),
+            ("--vocab-size", self.vocab_size.is_some()),
+        ];
+        let given = given.iter().filter(|(_, given)| *given);
+        let names: Vec<_> = given.map(|(name, _)| *name).collect();
+        if self.model.is_some() && !names.is_empty() {
+            let names = names.join(", ");
+            return Err(usage(format!("{names}: --model has sizes of its own")));
+        }
+        if self.architecture() == Architecture::Rwkv6 && self.kv_heads.is_some() {
+            return Err(usage("--kv-heads: RWKV6 has no heads of keys and values"));
+        }
+        Ok(())
+    }
+
+    fn architecture(&self) -> Architecture {
+        match self.arch.as_deref() {
+            Some("rwkv6") => Architecture::Rwkv6,
             _ => Architecture::Llama2,
-        };
-        let heads = self.heads.unwrap_or((self.hidden_size / 64).max(1));
+        }
+    }
+
+    fn random(&self, len: usize) -> RandomModel {
+        let architecture = self.architecture();
+        let hidden_size = self.hidden_size.unwrap_or(768);
+        let heads = self.heads.unwrap_or((hidden_size / 64).max(1));
         RandomModel {
             architecture,
-            hidden_size: self.hidden_size,
+            hidden_size,
             intermediate_size: self.intermediate_size.unwrap_or(match architecture {
-                Architecture::Llama2 => (self.hidden_size * 8 / 3).next_multiple_of(256),
-                Architecture::Rwkv6 => RandomModel::rwkv6_intermediate_size(self.hidden_size),
+                Architecture::Llama2 => (hidden_size * 8 / 3).next_multiple_of(256),
+                Architecture::Rwkv6 => RandomModel::rwkv6_intermediate_size(hidden_size),
             }),
-            layers: self.layers,
+            layers: self.layers.unwrap_or(12),
             heads,
             kv_heads: self.kv_heads.unwrap_or(heads),
-            vocab_size: self.vocab_size,
+            vocab_size: self.vocab_size.unwrap_or(32_000),
             positions: len.max(2048),
         }
     }

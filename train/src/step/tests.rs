@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::data::Sample;
-use bone::{AdapterConfig, BlockAxis, Selection, Targets as AdapterTargets, Variant};
+use bone::{
+    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, Targets as AdapterTargets, Variant,
+};
 use bone_llama2::{Llama, LlamaConfig};
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
@@ -36,7 +38,7 @@ enum Head {
     Adapted,
 }
 
-const METHODS: [(&str, Option<Variant>, f64); 7] = [
+const METHODS: [(&str, Option<Variant>, f64); 9] = [
     ("bone", Some(Variant::Bone(BlockAxis::Output)), 0.0),
     ("bone-input", Some(Variant::Bone(BlockAxis::Input)), 0.0),
     ("miss", Some(Variant::Miss), 0.0),
@@ -47,8 +49,18 @@ const METHODS: [(&str, Option<Variant>, f64); 7] = [
         Some(Variant::MissMini { width: 4 }),
         0.2,
     ),
+    ("lora with dropout", Some(lora(LoraStart::Random)), 0.3),
+    ("olora with dropout", Some(lora(LoraStart::Olora)), 0.2),
     ("full", None, 0.0),
 ];
+
+const fn lora(start: LoraStart) -> Variant {
+    Variant::Lora(LoraConfig {
+        alpha: 6.0,
+        rslora: false,
+        start,
+    })
+}
 
 /// Every method with a head of its own and with a tied one, and adapters beside or on the head.
 fn cases() -> Vec<Case> {

@@ -161,3 +161,50 @@ fn impossible_sizes_are_named_all_at_once() {
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     assert!(ran.stderr.contains("128 positions"), "{}", ran.stderr);
 }
+
+#[test]
+fn the_floor_is_the_methods_own() {
+    let floor = |arch: &str, method: &str, more: &[&str]| {
+        let args = [&["--arch", arch, "--method", method], more].concat();
+        number(&train(&args), "floor_gflop")
+    };
+    let state = floor("rwkv6", "state", &[]);
+    let miss = floor("rwkv6", "miss", &[]);
+    let full = floor("rwkv6", "full", &[]);
+    assert!(state < miss && miss < full, "{state} {miss} {full}");
+    let input = floor("llama2", "bone", &["--block-axis", "input"]);
+    let output = floor("llama2", "bone", &["--block-axis", "output"]);
+    assert!(input < output, "{input} {output}");
+}
+
+#[test]
+fn what_would_be_ignored_is_refused() {
+    let tiny = fixture("llama-tiny-tied");
+    let tiny = text(&tiny);
+    for (args, named) in [
+        (
+            &["--method", "miss", "--block-axis", "input"][..],
+            "--block-axis",
+        ),
+        (&["--method", "bone", "--dropout", "0.1"], "--dropout"),
+        (&["--method", "full", "--dropout", "0.1"], "--dropout"),
+        (&["--arch", "rwkv6", "--kv-heads", "1"], "--kv-heads"),
+        (
+            &["--model", tiny, "--layers", "2", "--heads", "1"],
+            "--layers, --heads",
+        ),
+        (&["--model", tiny, "--max-seq-len", "5000"], "--max-seq-len"),
+    ] {
+        let all = ["bench", "train", "--device", "cpu"].iter().chain(args);
+        let ran = bone(all);
+        assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(named), "{args:?}: {}", ran.stderr);
+    }
+    // Its file is in bf16, and full training in f32.
+    let args = [
+        "--model", tiny, "--method", "full", "--steps", "1", "--rank", "4",
+    ];
+    let all = ["bench", "train", "--device", "cpu", "--max-seq-len", "16"].into_iter();
+    let ran = bone(all.chain(args)).succeeded();
+    assert!(ran.stdout.contains(" in f32, full"), "{}", ran.stdout);
+}

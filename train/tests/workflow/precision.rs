@@ -1,7 +1,7 @@
 //! A base in half precision learns what one in f32 learns.
 
-use crate::command::fixture;
-use crate::runs::Place;
+use crate::command::{bone_with, fixture};
+use crate::runs::{Place, Run};
 use crate::rwkv6::model as copied;
 
 /// At three times the rate a rounding's difference grows by itself in the tiny RWKV6.
@@ -46,4 +46,41 @@ fn bases_in_bf16_and_f16_train_as_one_in_f32() {
             }
         }
     }
+}
+
+/// As a processor with AVX512-BF16 makes them, on any.
+#[test]
+fn products_in_bf16_train_as_those_in_f32() {
+    let place = Place::new();
+    let model = fixture("llama-tiny");
+    for (name, method) in [
+        ("miss", &["--method", "miss"][..]),
+        ("output", &["--method", "bone", "--block-axis", "output"]),
+        ("input", &["--method", "bone", "--block-axis", "input"]),
+        ("lora", &["--method", "lora"]),
+    ] {
+        let losses = |dtype: &str, products: &str| {
+            let out = format!("{name}-{dtype}-{products}");
+            let args = [&STEPS[..], method, &["--rank", "4", "--dtype", dtype]].concat();
+            let environment = [("BONE_BF16", products)];
+            let ran = place.try_with(&environment, &model, &place.rows, &out, &args);
+            ran.succeeded();
+            Run::read(place.path(&out)).losses()
+        };
+        let single = losses("f32", "off");
+        let [widened, rounded] = ["off", "portable"].map(|products| losses("bf16", products));
+        assert_ne!(widened, rounded, "{name}: nothing was rounded");
+        assert!(rounded.len() >= 50);
+        for (step, (single, rounded)) in single.iter().zip(&rounded).enumerate() {
+            let off = (single - rounded).abs() / single;
+            assert!(off < 0.01, "{name} {step}: {rounded}, not {single}");
+        }
+    }
+    let ran = bone_with(["devices"], &[("BONE_BF16", "fast")]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("auto, off or portable"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::command::{Ran, bone, fixture, text, write_rows};
+use crate::command::{Ran, bone, bone_with, fixture, text, write_rows};
 
 /// A temporary folder with rows.
 pub(crate) struct Place {
@@ -38,6 +38,18 @@ impl Place {
 
     /// As [`train_on`](Self::train_on), whatever it comes to.
     pub(crate) fn try_on(&self, model: &Path, data: &Path, out: &str, args: &[&str]) -> Ran {
+        self.try_with(&[], model, data, out, args)
+    }
+
+    /// As [`try_on`](Self::try_on), with variables in the environment.
+    pub(crate) fn try_with(
+        &self,
+        environment: &[(&str, &str)],
+        model: &Path,
+        data: &Path,
+        out: &str,
+        args: &[&str],
+    ) -> Ran {
         let out = self.path(out);
         let mut all = vec!["train", "--model", text(model), "--data", text(data)];
         all.extend(["--out", text(&out)]);
@@ -61,7 +73,7 @@ impl Place {
             all.extend(["--learning-rate", "0.01"]);
         }
         all.extend(args);
-        bone(all)
+        bone_with(all, environment)
     }
 }
 

@@ -29,7 +29,9 @@ impl<T: Real> Blocks<'_, T> {
 
 /// Slice `k` of some rows of width `d_input`.
 fn slice<T: Real>(rows: &[T], k: usize, r: usize, d_input: usize) -> Matrix<'_, T> {
-    Matrix::rows(&rows[k * r..], [rows.len() / d_input, r], d_input)
+    // Of no rows there is none.
+    let first = (k * r).min(rows.len());
+    Matrix::rows(&rows[first..], [rows.len() / d_input, r], d_input)
 }
 
 /// A copy, made on all threads: new memory is as much work as the copying.

@@ -3,7 +3,7 @@
 use super::product::{base, base_backward, weight_gradient};
 use super::weight::Weight;
 use super::{shape, tensor, times};
-use crate::backend::LoraWants;
+use crate::backend::{LoraTerm, LoraWants};
 use crate::matrix::{Matrix, Real, forwards, matrix, product as matrix_product, product_into};
 use burn::tensor::ElementConversion;
 use burn_flex::FlexTensor;
@@ -34,18 +34,17 @@ fn masked<T: Real>(x: &FlexTensor, mask: &FlexTensor) -> FlexTensor {
 pub(super) fn product<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
-    [a, b]: [FlexTensor; 2],
-    scale: f64,
-    mask: Option<FlexTensor>,
+    term: LoraTerm<FlexTensor>,
 ) -> FlexTensor {
     let _span = tracing::trace_span!("adapter").entered();
+    let [a, b] = term.factors;
     let [x, a, b] = [input, a, b].map(forwards);
     let weight = Weight::new(weight);
     let ([n, _], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
-    let left = mask.map(|mask| masked::<T>(&x, &mask));
+    let left = term.mask.map(|mask| masked::<T>(&x, &mask));
     let x = matrix::<T>(&x);
     let seen = left.as_ref().map_or(x, matrix::<T>);
-    let inner = scaled(seen, matrix::<T>(&a).transposed(), scale);
+    let inner = scaled(seen, matrix::<T>(&a).transposed(), term.scale);
     let inner = Matrix::rows(&inner, [n, r], r);
     let mut y = base(x, n, &weight);
     product_into(
@@ -60,12 +59,13 @@ pub(super) fn product<T: Real>(
 pub(super) fn backward<T: Real>(
     input: FlexTensor,
     weight: FlexTensor,
-    [a, b]: [FlexTensor; 2],
-    (scale, mask): (f64, Option<FlexTensor>),
+    term: LoraTerm<FlexTensor>,
     grad: FlexTensor,
     wants: LoraWants,
 ) -> [Option<FlexTensor>; 4] {
     let _span = tracing::trace_span!("adapter").entered();
+    let (scale, trained, mask) = (term.scale, 0..term.trained, term.mask);
+    let [a, b] = term.factors;
     let [x, a, b, grad] = [input, a, b, grad].map(forwards);
     let weight = Weight::new(weight);
     let ([n, d_input], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
@@ -76,18 +76,24 @@ pub(super) fn backward<T: Real>(
     let [x, a, b, g] = [&x, &a, &b, &grad].map(matrix::<T>);
     let seen = left.as_ref().map_or(x, matrix::<T>);
     let d_b = wants.b.then(|| {
-        let inner = scaled(seen, a.transposed(), scale);
-        let inner = Matrix::rows(&inner, [n, r], r);
-        tensor(matrix_product(g.transposed(), inner), [d_output, r])
+        let a = a.transposed().some_columns(&trained);
+        let inner = scaled(seen, a, scale);
+        let inner = Matrix::rows(&inner, [n, trained.len()], trained.len());
+        let mut d_b = vec![T::ZERO; d_output * r];
+        product_into(&mut d_b, (r, false), g.transposed(), inner);
+        tensor(d_b, [d_output, r])
     });
     let d_inner = match wants.input || wants.a {
         true => scaled(g, b, scale),
         false => vec![T::ZERO; n * r],
     };
     let d_inner = Matrix::rows(&d_inner, [n, r], r);
-    let d_a = wants
-        .a
-        .then(|| tensor(matrix_product(d_inner.transposed(), seen), [r, d_input]));
+    let d_a = wants.a.then(|| {
+        let mut d_a = vec![T::ZERO; r * d_input];
+        let of_trained = d_inner.some_columns(&trained).transposed();
+        product_into(&mut d_a, (d_input, false), of_trained, seen);
+        tensor(d_a, [r, d_input])
+    });
     let d_weight = wants.weight.then(|| weight_gradient(x, g, &weight));
     let d_x = wants.input.then(|| {
         let mut d_x = base_backward(g, n, &weight);

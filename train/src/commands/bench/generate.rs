@@ -68,7 +68,9 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         ));
     }
     let (device, _) = device::choose(&args.device)?;
-    let opened = args.model.open(args.prompt_len + args.max_new_tokens)?;
+    let opened = args
+        .model
+        .open(args.prompt_len + args.max_new_tokens, None)?;
     let positions = opened.info.positions.unwrap_or(usize::MAX);
     if args.prompt_len + args.max_new_tokens > positions {
         return Err(usage(format!(

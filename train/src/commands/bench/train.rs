@@ -143,9 +143,16 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
         ("mini-width", args.mini_width),
     ])?;
     let (device, _) = device::choose(&args.device)?;
-    let opened = args.model.open(args.max_seq_len)?;
-    let info = &opened.info;
     let full = args.method == MethodName::Full;
+    let opened = args
+        .model
+        .open(args.max_seq_len, full.then_some(DType::F32))?;
+    let info = &opened.info;
+    if let Some(positions) = info.positions.filter(|most| args.max_seq_len > *most) {
+        return Err(usage(format!(
+            "--max-seq-len: the model has {positions} positions"
+        )));
+    }
     if full
         && args
             .model
@@ -160,6 +167,12 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
     if device.name.kind == Kind::Cpu && !args.recompute {
         keep_freed_memory();
     }
+    if args.block_axis.is_some() && args.method != MethodName::Bone {
+        return Err(usage(format!(
+            "--block-axis: method {} has no blocks on an axis",
+            args.method
+        )));
+    }
     let adapter = args.adapter(info.architecture)?;
     let drops = adapter
         .as_ref()
@@ -169,7 +182,8 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
     }
     let products = match &adapter {
         Some(adapter) => Products::Adapter(adapter.clone()),
-        None => Products::Full,
+        None if full => Products::Full,
+        None => Products::States,
     };
     let attention = (info.architecture == Architecture::Llama2)
         .then_some(info.shape.num_layers * info.shape.hidden_size);
@@ -295,6 +309,7 @@ impl Found {
             "tokens_per_second": self.tokens_per_second(),
             "peak_resident_mb": *peak_resident_bytes as f64 / 1e6,
             "loss": loss,
+            "dropout": self.args.dropout,
             "trained_parameters": self.ready.trainable,
             "ready_seconds": self.ready.load.as_secs_f64(),
             "read_seconds": self.opened.read.as_secs_f64(),
@@ -312,7 +327,11 @@ impl Found {
     fn print(&self) {
         let args = &self.args;
         let timing = self.measured.timing;
-        line!("{}, {}", self.opened.describe(), args.method);
+        let dropout = match args.dropout {
+            0.0 => String::new(),
+            p => format!(" with dropout {p}"),
+        };
+        line!("{}, {}{dropout}", self.opened.describe(), args.method);
         line!(
             "{} × {} tokens, block recompute {}, on {} ({})",
             args.batch_size,

@@ -1,6 +1,6 @@
 //! Layer norm of rows, or of groups of each row.
 
-use super::{ROWS, Real, sum_of};
+use super::{Loop, ROWS, Real, sum_of, wide};
 use crate::backend::{NormGrads, NormParams};
 use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
@@ -36,6 +36,60 @@ pub(super) fn summed<T: Real>(parts: Vec<Vec<T>>, size: usize) -> Vec<T> {
     total
 }
 
+/// One row of the forward.
+struct Row<'a, T> {
+    x: &'a [T],
+    affine: [&'a [T]; 2],
+    shape: (usize, f64),
+    output: &'a mut [T],
+}
+
+impl<T: Real> Loop for Row<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (group, epsilon) = self.shape;
+        let [weight, bias] = self.affine;
+        for first in (0..self.x.len()).step_by(group) {
+            let part = first..first + group;
+            let x = &self.x[part.clone()];
+            let (mean, factor) = moments(x, epsilon);
+            let affine = weight[part.clone()].iter().zip(&bias[part.clone()]);
+            for ((y, &x), (&w, &b)) in self.output[part].iter_mut().zip(x).zip(affine) {
+                *y = (x - mean) * factor * w + b;
+            }
+        }
+    }
+}
+
+/// Some rows of the backward.
+struct Rows<'a, T> {
+    x: &'a [T],
+    grad: &'a [T],
+    weight: &'a [T],
+    shape: (usize, f64),
+    d_x: &'a mut [T],
+    sums: Option<(&'a mut [T], &'a mut [T])>,
+}
+
+impl<T: Real> Loop for Rows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        let size = self.weight.len();
+        let rows = self
+            .d_x
+            .chunks_exact_mut(size)
+            .zip(self.x.chunks_exact(size));
+        for ((d_x, x), grad) in rows.zip(self.grad.chunks_exact(size)) {
+            let sums = self.sums.as_mut().map(|(w, b)| (&mut **w, &mut **b));
+            row([x, grad, self.weight], self.shape, d_x, sums);
+        }
+    }
+}
+
 pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor>) -> FlexTensor {
     let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
@@ -49,15 +103,12 @@ pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor
         .with_min_len(ROWS)
         .zip(input.storage::<T>().par_chunks_exact(size))
         .for_each(|(output, x)| {
-            for first in (0..size).step_by(group) {
-                let part = first..first + group;
-                let x = &x[part.clone()];
-                let (mean, factor) = moments(x, params.epsilon);
-                let affine = weight[part.clone()].iter().zip(&bias[part.clone()]);
-                for ((y, &x), (&w, &b)) in output[part].iter_mut().zip(x).zip(affine) {
-                    *y = (x - mean) * factor * w + b;
-                }
-            }
+            wide(Row {
+                x,
+                affine: [weight, bias],
+                shape: (group, params.epsilon),
+                output,
+            });
         });
     tensor(output, [n, size])
 }
@@ -116,11 +167,14 @@ pub(super) fn backward<T: Real>(
     let parts: Vec<_> = rows
         .map(|((d_x, x), grad)| {
             let mut sums = wants_params.then(|| (vec![T::ZERO; size], vec![T::ZERO; size]));
-            let rows = d_x.chunks_exact_mut(size).zip(x.chunks_exact(size));
-            for ((d_x, x), grad) in rows.zip(grad.chunks_exact(size)) {
-                let sums = sums.as_mut().map(|(w, b)| (&mut w[..], &mut b[..]));
-                row([x, grad, weight], shape, d_x, sums);
-            }
+            wide(Rows {
+                x,
+                grad,
+                weight,
+                shape,
+                d_x,
+                sums: sums.as_mut().map(|(w, b)| (&mut w[..], &mut b[..])),
+            });
             sums
         })
         .collect();
