@@ -92,7 +92,7 @@ def main():
         "fastest": min(seconds),
         "slowest": max(seconds),
         "tokens_per_second": a.batch * a.len / median,
-        "peak_resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak_resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
         "loss": loss,
         "trained_parameters": sum(x.numel() for x in trained),
         "matmul": f"torch {torch.__version__}, {torch.get_num_threads()} threads",

@@ -7,9 +7,9 @@ every block of a random RWKV6: hidden size 768, 12 layers, head size 64, vocabul
 256 tokens, f32. Ours are the two `kernel` cases of rwkv6_step.rs, `bone train` with its defaults and
 with `--recompute false`, theirs is rwkv6_eager.py. Every round runs all three in processes of their
 own, and each process gives the median of its steps. Printed are the fastest and the median round and
-the largest memory. The aims, for the second of ours, are at least twice eager torch's tokens a second in
-the median round, less than a fifth of its memory, and wkv6 under 15 % of the step; whether they are met
-is said, and is the exit code. On a shared machine rounds differ by a quarter: take an odd number of them.
+the largest memory. The aims, for the second of ours, are at least three times eager torch's tokens a
+second in the median round, a tenth of its memory at most for the first, and wkv6 under 15 % of the step;
+whether they are met is said, and is the exit code. On a shared machine rounds differ by a quarter: take an odd number of them.
 """
 
 import argparse
@@ -66,17 +66,18 @@ def main():
             runs[name].append(run())
     print(f"{'':20} {'s/step, fastest':>15} {'ratio':>6} {'median':>7} {'ratio':>6} "
           f"{'tokens/s':>9} {'peak MB':>8} {'ratio':>6} {'wkv6':>6}")
-    base = None
+    base, least = None, float("inf")
     for name, of_rounds in runs.items():
         seconds, peaks, shares = zip(*of_rounds)
         fastest, median, peak = min(seconds), statistics.median(seconds), max(peaks)
+        least = min(least, peak)
         base = base or (fastest, median, peak)
         share = None if shares[0] is None else statistics.median(shares)
         shown = "" if share is None else f"{100 * share:.1f} %"
         print(f"{name:20} {fastest:15.2f} {base[0] / fastest:6.2f} {median:7.2f} {base[1] / median:6.2f} "
               f"{TOKENS / median:9.1f} {peak:8.0f} {peak / base[2]:6.2f} {shown:>6}")
-    met = base[1] / median >= 2 and peak / base[2] < 0.2 and share < 0.15
-    print("aims met:" if met else "aims missed:", "2 x the tokens/s, 0.2 x the memory, wkv6 under 15 %")
+    met = base[1] / median >= 3 and least / base[2] <= 0.1 and share < 0.15
+    print("aims met:" if met else "aims missed:", "3 x the tokens/s, 0.1 x the memory, wkv6 under 15 %")
     return 0 if met else 1
 
 

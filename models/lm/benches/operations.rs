@@ -1,4 +1,4 @@
-//! Every operation of this crate on the processor, forward and then backward, beside its reference: sizes
+//! The operations of a training step of LLaMA on the processor, forward and then backward, beside their references: sizes
 //! of a 768 × 12 LLaMA, 4 × 256 tokens.
 //!
 //! `cargo bench -p bone-lm --bench operations`; a name after `--` chooses. Torch's times of the same are
