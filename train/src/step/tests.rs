@@ -273,7 +273,8 @@ fn savings_and_splits_change_nothing_in_f64() {
 
 #[test]
 fn savings_and_splits_change_nothing_in_f32() {
-    all_agree(DType::F32, 1e-5);
+    // Rounding of sums in another order; OLoRA's two terms lose a digit to each other.
+    all_agree(DType::F32, 3e-5);
 }
 
 /// Adds `delta` to one entry of one parameter.
