@@ -47,7 +47,7 @@ pub fn backward<B: Backend>(
     let [d_input, d_weight] = B::product_backward(input, weight, grad.clone(), of_base);
     let grad = tensor::<B, 2>(grad);
     let d_b = wants.b.then(|| {
-        let a = a.clone().slice([0..trained]);
+        let a = a.clone().narrow(0, 0, trained);
         let inner = x.clone().matmul(a.transpose()).mul_scalar(scale);
         let d_b = grad.clone().transpose().matmul(inner);
         primitive(filled(d_b, 1, r))
@@ -57,7 +57,7 @@ pub fn backward<B: Backend>(
     }
     let d_inner = grad.matmul(b).mul_scalar(scale);
     let d_a = wants.a.then(|| {
-        let of_trained = d_inner.clone().transpose().slice([0..trained]);
+        let of_trained = d_inner.clone().transpose().narrow(0, 0, trained);
         primitive(filled(of_trained.matmul(x), 0, r))
     });
     let d_input = d_input.map(|through_base| {
