@@ -176,7 +176,7 @@ proptest! {
 
     #[test]
     fn lora_is_the_references(
-        [n, d_input, d_output, r] in [0usize..40, 1..40, 1..40, 1..9],
+        [n, d_input, d_output, r] in [1usize..40, 1..40, 1..40, 1..9],
         (masks, halves) in (any::<bool>(), 1usize..3),
         case in cases(),
         [input, weight, of_a, of_b] in any::<[bool; 4]>(),

@@ -79,6 +79,31 @@ fn no_rows_have_no_results_and_gradients_of_zero() {
             assert_eq!(d_block.len(), block.layout().num_elements());
             assert!(d_block.iter().all(|&value| value == 0.0));
         }
+        let term = LoraTerm {
+            factors: [case.matrix(4, d_input), case.matrix(d_output, 4)],
+            scale: 1.5,
+            trained: 2,
+            mask: Some(x.clone()),
+        };
+        let wants = LoraWants {
+            input: true,
+            weight: false,
+            a: true,
+            b: true,
+        };
+        assert!(
+            values(&Some(Flex::lora_product(
+                x.clone(),
+                w.clone(),
+                term.clone()
+            )))
+            .is_empty()
+        );
+        let [d_x, _, d_a, d_b] = Flex::lora_backward(x, w, term, grad, wants);
+        assert!(values(&d_x).is_empty());
+        for (gradient, count) in [(d_a, 4 * d_input), (d_b, 4 * d_output)] {
+            assert_eq!(values(&gradient), vec![0.0; count]);
+        }
     }
 }
 
