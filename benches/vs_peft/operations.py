@@ -32,6 +32,11 @@ def rotated(x, cos, sin):
     return x * cos + torch.cat((-b, a), -1) * sin
 
 
+def shifted(x, *by_data):
+    before = nn.functional.pad(x, (0, 0, 1, -1)) - x
+    return torch.stack([x + before * (0.5 + mix) for mix in by_data])
+
+
 class Layer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -49,6 +54,11 @@ def main():
     timed("group_norm of 12", nn.GroupNorm(12, HIDDEN).requires_grad_(False), [x])
     wide = [torch.randn(ROWS, INTERMEDIATE) for _ in range(2)]
     timed("swiglu", lambda gate, up: nn.functional.silu(gate) * up, wide)
+    timed("sigmoid gate", lambda gate, up: torch.sigmoid(gate) * up, wide)
+    timed("squared relu", lambda x: torch.relu(x) ** 2, wide[:1])
+    timed("tanh", torch.tanh, wide[:1])
+    by_data = [torch.randn(4, 256, HIDDEN) for _ in range(5)]
+    timed("token shift, five mixes", shifted, [torch.randn(4, 256, HIDDEN), *by_data])
     cos, sin = torch.randn(256, 64), torch.randn(256, 64)
     timed("rotary positions", lambda x: rotated(x, cos, sin), [torch.randn(4, 12, 256, 64)])
     for name, kv_heads, length in (("attention, 256 tokens", 12, 256), ("attention, 1024 tokens", 12, 1024),

@@ -1,5 +1,5 @@
-//! The operations of a training step of LLaMA on the processor, forward and then backward, beside their references: sizes
-//! of a 768 × 12 LLaMA, 4 × 256 tokens.
+//! The operations of a training step on the processor, forward and then backward, beside their references: sizes of
+//! a 768 × 12 LLaMA, 4 × 256 tokens.
 //!
 //! `cargo bench -p bone-lm --bench operations`; a name after `--` chooses. Torch's times of the same are
 //! printed by `benches/vs_peft/operations.py`.
@@ -90,23 +90,40 @@ fn norms(c: &mut Criterion) {
     }
 }
 
-fn swiglu(c: &mut Criterion) {
+fn activations(c: &mut Criterion) {
     let [gate, value, grad] = [0; 3].map(|_| random([ROWS, INTERMEDIATE]));
+    for (name, function) in [
+        ("swiglu", Gate::Silu),
+        ("sigmoid gate", Gate::Sigmoid),
+        ("squared relu", Gate::Relu),
+    ] {
+        both(
+            c,
+            name,
+            || {
+                let y = Flex::gated(gate.clone(), value.clone(), function);
+                let back = (gate.clone(), value.clone(), grad.clone());
+                (y, Flex::gated_backward(back.0, back.1, back.2, function))
+            },
+            || {
+                let y = reference::gated::<Flex>(gate.clone(), value.clone(), function);
+                let back = (gate.clone(), value.clone(), grad.clone());
+                let back = reference::gated_backward::<Flex>(back.0, back.1, back.2, function);
+                (y, back)
+            },
+        );
+    }
     both(
         c,
-        "swiglu",
+        "tanh",
         || {
-            let y = Flex::gated(gate.clone(), value.clone(), Gate::Silu);
-            let back = (gate.clone(), value.clone(), grad.clone());
-            (y, Flex::gated_backward(back.0, back.1, back.2, Gate::Silu))
+            let y = Flex::tanh(value.clone());
+            (Flex::tanh_backward(y.clone(), grad.clone()), y)
         },
         || {
-            let y = reference::gated::<Flex>(gate.clone(), value.clone(), Gate::Silu);
-            let back = (gate.clone(), value.clone(), grad.clone());
-            (
-                y,
-                reference::gated_backward::<Flex>(back.0, back.1, back.2, Gate::Silu),
-            )
+            let y = Flex::float_tanh(value.clone());
+            let back = reference::tanh_backward::<Flex>(y.clone(), grad.clone());
+            (back, y)
         },
     );
 }
@@ -219,6 +236,6 @@ fn adamw(c: &mut Criterion) {
 criterion_group! {
     name = operations;
     config = Criterion::default().sample_size(10);
-    targets = norms, swiglu, positions, attention, cross_entropy, adamw
+    targets = norms, activations, positions, attention, cross_entropy, adamw
 }
 criterion_main!(operations);

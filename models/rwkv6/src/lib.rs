@@ -16,6 +16,11 @@ mod token_mix;
 mod weights;
 mod wkv6;
 
+/// The operations in ordinary tensor operations, which faster ones are held against.
+pub mod reference {
+    pub use crate::backend::token_mix::{backward as token_mix_backward, forward as token_mix};
+}
+
 pub use backend::{
     Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Backward, Wkv6Forward, Wkv6Inputs,
     Wkv6Kernel, Wkv6Outputs,

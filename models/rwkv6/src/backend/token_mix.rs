@@ -51,7 +51,8 @@ fn factors<B: Backend, const K: usize>(
     })
 }
 
-pub(crate) fn forward<B: Backend, const K: usize>(
+/// The reference of [`Backend::token_mix`](crate::Backend::token_mix).
+pub fn forward<B: Backend, const K: usize>(
     inputs: TokenMix<FloatTensor<B>, K>,
 ) -> [FloatTensor<B>; K] {
     let (x, d) = rows::<B>(inputs.x, inputs.before);
@@ -59,7 +60,8 @@ pub(crate) fn forward<B: Backend, const K: usize>(
     factors.map(|mu| primitive(x.clone() + d.clone() * mu))
 }
 
-pub(crate) fn backward<B: Backend, const K: usize>(
+/// The reference of [`Backend::token_mix_backward`](crate::Backend::token_mix_backward).
+pub fn backward<B: Backend, const K: usize>(
     inputs: TokenMix<FloatTensor<B>, K>,
     grads: [Option<FloatTensor<B>>; K],
     wants: TokenMixWants,
