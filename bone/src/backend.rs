@@ -78,6 +78,17 @@ pub struct BoneWants {
     pub block: bool,
 }
 
+impl From<[bool; 3]> for BoneWants {
+    /// In the order of the fields.
+    fn from([input, weight, block]: [bool; 3]) -> Self {
+        Self {
+            input,
+            weight,
+            block,
+        }
+    }
+}
+
 /// What LoRA adds to a layer.
 #[derive(Debug, Clone)]
 pub struct LoraTerm<T> {

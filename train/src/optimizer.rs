@@ -102,7 +102,7 @@ impl<B: TrainBackend> Optimizer<B> {
         let loss_sum = loss_sum.cast(DType::F32);
         let squared = grads
             .squared_norm::<B, M>(&model)
-            .map_or_else(|| loss_sum.zeros_like(), |sum| sum.cast(DType::F32));
+            .unwrap_or_else(|| loss_sum.zeros_like());
         let read = Tensor::cat(vec![loss_sum, squared], 0).into_data();
         let mut read = read.iter::<f64>();
         let loss = read.next().unwrap_or(f64::NAN) / trained_tokens;

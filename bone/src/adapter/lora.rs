@@ -85,18 +85,15 @@ impl<B: Backend> Lora<B> {
             let output = B::lora_product(x, weight, term);
             Tensor::from_primitive(TensorPrimitive::Float(output))
         };
-        match (
-            dropout::mask(&x, batch, self.dropout, self.salt),
-            &self.initial,
-        ) {
-            // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding.
-            (None, _) => product(self.plain(), None),
-            (mask, None) => product([self.factors.lora_a.val(), self.factors.lora_b.val()], mask),
+        let mask = dropout::mask(&x, batch, self.dropout, self.salt);
+        match &self.initial {
             // What does not train sees all of `x`.
-            (mask, Some(initial)) => {
+            Some(initial) if mask.is_some() => {
                 let factors = [self.factors.lora_a.val(), self.factors.lora_b.val()];
                 product(factors, mask) - initial.apply(x.clone()).mul_scalar(scale)
             }
+            // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding.
+            _ => product(self.plain(), mask),
         }
     }
 

@@ -15,17 +15,11 @@ struct Saved<T> {
 }
 
 fn backward<T>(saved: Saved<T>, grads: [Option<T>; 1], wants: [bool; 3]) -> [Option<T>; 3] {
-    let [input, weight, block] = wants;
-    let wants = BoneWants {
-        input,
-        weight,
-        block,
-    };
     let [x, w, b] = saved.inputs;
     let [Some(grad)] = grads else {
         return [const { None }; 3];
     };
-    let grads = (saved.backward)(x, w, b, grad, wants);
+    let grads = (saved.backward)(x, w, b, grad, wants.into());
     [grads.input, grads.weight, grads.block]
 }
 
@@ -61,17 +55,12 @@ type MissSaved<T> = ([T; 3], Option<T>);
 fn miss_backward<B: Backend>(
     ([x, w, b], mask): MissSaved<FloatTensor<B>>,
     grads: [Option<FloatTensor<B>>; 1],
-    [input, weight, block]: [bool; 3],
+    wants: [bool; 3],
 ) -> [Option<FloatTensor<B>>; 3] {
     let [Some(grad)] = grads else {
         return [const { None }; 3];
     };
-    let wants = BoneWants {
-        input,
-        weight,
-        block,
-    };
-    let grads = B::miss_backward(x, w, b, mask, grad, wants);
+    let grads = B::miss_backward(x, w, b, mask, grad, wants.into());
     [grads.input, grads.weight, grads.block]
 }
 

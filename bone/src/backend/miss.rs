@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
 /// `Σ_k x[…, k·r:(k+1)·r]`: `[n, in]` → `[n, r]`, the last slice padded with zeros.
-pub(crate) fn shard_sum<B: Backend>(x: Tensor<B, 2>, r: usize) -> Tensor<B, 2> {
+fn shard_sum<B: Backend>(x: Tensor<B, 2>, r: usize) -> Tensor<B, 2> {
     let [n, d_input] = x.dims();
     let shards = d_input.div_ceil(r);
     let x = if shards * r == d_input {
@@ -21,7 +21,7 @@ pub(crate) fn shard_sum<B: Backend>(x: Tensor<B, 2>, r: usize) -> Tensor<B, 2> {
 }
 
 /// Adds `[n, m]` to every part of the rows of `y` `[n, out]`.
-pub(crate) fn add_tiled<B: Backend>(y: Tensor<B, 2>, tile: Tensor<B, 2>) -> Tensor<B, 2> {
+fn add_tiled<B: Backend>(y: Tensor<B, 2>, tile: Tensor<B, 2>) -> Tensor<B, 2> {
     let ([n, d_output], [_, m]) = (y.dims(), tile.dims());
     match m == d_output {
         true => y + tile,

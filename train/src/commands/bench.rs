@@ -80,9 +80,6 @@ struct Opened {
     info: ModelInfo,
     /// What its weights are held in.
     dtype: DType,
-    /// What reading the bytes of its files takes once they are in the system's cache, which is where
-    /// they are after this.
-    read: Duration,
     _scratch: Option<TempDir>,
 }
 
@@ -105,9 +102,7 @@ impl ModelArgs {
         };
         let info = models::inspect(&folder, true)?;
         let stored = info.stored.and_then(burn_dtype);
-        let read = read_twice(&folder)?;
         Ok(Opened {
-            read,
             dtype: convert.or(stored).unwrap_or(DType::F32),
             source: ModelSource {
                 folder,
@@ -185,7 +180,8 @@ impl Opened {
     }
 }
 
-/// Reads the files of a model, and again; the time of the second.
+/// What reading the bytes of a model's files takes once they are in the system's cache, which is where
+/// they are after this.
 fn read_twice(model: &Path) -> Result<Duration, CommandError> {
     let checkpoint = Checkpoint::open_path(model).map_err(models::ModelError::from)?;
     let mut buffer = vec![0; 1 << 20];

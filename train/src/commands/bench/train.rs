@@ -1,6 +1,6 @@
 //! `bone bench train`: a training step, timed and taken apart.
 
-use super::{ModelArgs, Opened, refuse_zeros, usage};
+use super::{ModelArgs, Opened, read_twice, refuse_zeros, usage};
 use crate::bench::{Floor, Measured, Products, StepBench};
 use crate::commands::CommandError;
 use crate::config::{AxisWord, MethodName};
@@ -121,6 +121,7 @@ impl BenchTrainArgs {
 struct Found {
     args: BenchTrainArgs,
     opened: Opened,
+    read: Duration,
     device: DeviceName,
     description: String,
     floor: Floor,
@@ -205,12 +206,14 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
             product: [info.shape.hidden_size, info.shape.intermediate_size],
         },
     };
+    let read = read_twice(&opened.source.folder)?;
     let (ready, measured) = device::on_device(device.name, args.fusion, work)??;
     Ok(Found {
         args: args.clone(),
         device: device.name,
         description: device.description(),
         opened,
+        read,
         floor,
         ready,
         measured,
@@ -312,7 +315,7 @@ impl Found {
             "dropout": self.args.dropout,
             "trained_parameters": self.ready.trainable,
             "ready_seconds": self.ready.load.as_secs_f64(),
-            "read_seconds": self.opened.read.as_secs_f64(),
+            "read_seconds": self.read.as_secs_f64(),
             "model_bytes": self.opened.info.stored_bytes,
             "parameters": self.opened.info.shape.parameters,
             "floor_gflop": self.floor.total() / 1e9,
@@ -356,7 +359,7 @@ impl Found {
             "loading    {:.3} s, {} of weights, whose files take {:.3} s to read",
             self.ready.load.as_secs_f64(),
             human(self.opened.info.stored_bytes as u64),
-            self.opened.read.as_secs_f64()
+            self.read.as_secs_f64()
         );
         line!(
             "floor      {:.3} s: products of {:.0} GFLOP at {:.0} GFLOP/s, the rate of one in f32 measured here; \
