@@ -99,7 +99,8 @@ pub struct LoraTerm<T> {
     /// How many rows of `A`, and columns of `B`, train, the first of them; the gradients to the
     /// others are zero.
     pub trained: usize,
-    /// `[n, in]`, of dropout; without it all of the input counts.
+    /// `[n, in]`, of dropout, for the rows that train; without it, and for the others, all of the
+    /// input counts.
     pub mask: Option<T>,
 }
 
@@ -252,7 +253,7 @@ pub trait Backend: BurnBackend {
         miss::backward::<Self>(input, weight, block, mask, grad, wants)
     }
 
-    /// `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA).
+    /// `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA), without `mask` for the rows of `A` that do not train.
     ///
     /// # Shapes
     ///

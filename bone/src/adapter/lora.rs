@@ -44,11 +44,6 @@ pub struct Factors<B: Backend> {
 }
 
 impl<B: Backend> Factors<B> {
-    fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let inner = x.matmul(self.lora_a.val().transpose());
-        inner.matmul(self.lora_b.val().transpose())
-    }
-
     /// `(B·A)ᵀ`, `[in, out]`.
     fn product(&self) -> Tensor<B, 2> {
         let a = self.lora_a.val().transpose();
@@ -72,29 +67,18 @@ impl<B: Backend> Lora<B> {
         weight: Tensor<B, 2>,
         batch: usize,
     ) -> Tensor<B, 2> {
-        let scale = self.scale();
-        let product = |factors: [Tensor<B, 2>; 2], mask: Option<Tensor<B, 2>>| {
-            let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
-            let (x, weight) = (primitive(x.clone()), primitive(weight.clone()));
-            let term = LoraTerm {
-                factors: factors.map(primitive),
-                scale,
-                trained: self.rank(),
-                mask: mask.map(primitive),
-            };
-            let output = B::lora_product(x, weight, term);
-            Tensor::from_primitive(TensorPrimitive::Float(output))
-        };
         let mask = dropout::mask(&x, batch, self.dropout, self.salt);
-        match &self.initial {
-            // What does not train sees all of `x`.
-            Some(initial) if mask.is_some() => {
-                let factors = [self.factors.lora_a.val(), self.factors.lora_b.val()];
-                product(factors, mask) - initial.apply(x.clone()).mul_scalar(scale)
-            }
-            // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding.
-            _ => product(self.plain(), mask),
-        }
+        let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
+        // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding. What
+        // does not train sees all of `x`.
+        let term = LoraTerm {
+            factors: self.plain().map(primitive),
+            scale: self.scale(),
+            trained: self.rank(),
+            mask: mask.map(primitive),
+        };
+        let output = B::lora_product(primitive(x), primitive(weight), term);
+        Tensor::from_primitive(TensorPrimitive::Float(output))
     }
 
     /// `ΔW`, `[in, out]`.

@@ -12,11 +12,27 @@ pub fn product<B: Backend>(
     weight: FloatTensor<B>,
     term: LoraTerm<FloatTensor<B>>,
 ) -> FloatTensor<B> {
-    let x = masked(tensor::<B, 2>(input.clone()), term.mask.map(tensor));
+    let x = tensor::<B, 2>(input.clone());
     let [a, b] = term.factors.map(tensor::<B, 2>);
     let y = tensor::<B, 2>(B::product(input, weight));
-    let inner = x.matmul(a.transpose()).mul_scalar(term.scale);
-    primitive(y + inner.matmul(b.transpose()))
+    let inner = match (term.mask, a.dims()[0] - term.trained) {
+        (Some(mask), fixed) if fixed > 0 => {
+            let [trained, fixed] = parts(a, 0, term.trained);
+            let trained = (x.clone() * tensor(mask)).matmul(trained.transpose());
+            cat(vec![trained, x.matmul(fixed.transpose())], 1)
+        }
+        (mask, _) => masked(x, mask.map(tensor)).matmul(a.transpose()),
+    };
+    primitive(y + inner.mul_scalar(term.scale).matmul(b.transpose()))
+}
+
+/// What is before `at` along `axis`, and the rest.
+fn parts<B: Backend>(whole: Tensor<B, 2>, axis: usize, at: usize) -> [Tensor<B, 2>; 2] {
+    let rest = whole.dims()[axis] - at;
+    [
+        whole.clone().narrow(axis, 0, at),
+        whole.narrow(axis, at, rest),
+    ]
 }
 
 /// A gradient with zeros after it along `axis`, up to `r`.
@@ -61,7 +77,14 @@ pub fn backward<B: Backend>(
         primitive(filled(of_trained.matmul(x), 0, r))
     });
     let d_input = d_input.map(|through_base| {
-        let through_a = masked(d_inner.matmul(a), mask);
+        let through_a = match mask {
+            Some(mask) if trained < r => {
+                let [d_inner, d_fixed] = parts(d_inner, 1, trained);
+                let [a, fixed] = parts(a, 0, trained);
+                d_inner.matmul(a) * mask + d_fixed.matmul(fixed)
+            }
+            mask => masked(d_inner.matmul(a), mask),
+        };
         primitive(tensor::<B, 2>(through_base) + through_a)
     });
     [d_input, d_weight, d_a, d_b]

@@ -70,6 +70,8 @@ pub(super) struct Session {
     /// Taken when the weights are loaded, once.
     adapter: Cell<Option<(Scan, PathBuf)>>,
     adapter_path: Option<PathBuf>,
+    /// What a file that does not say it was said to hold.
+    block_axis: Option<AxisWord>,
     trained: Option<Prompt>,
 }
 
@@ -109,6 +111,7 @@ impl Session {
             },
             adapter: Cell::new(adapter),
             adapter_path: args.adapter.clone(),
+            block_axis: args.block_axis,
             trained,
         })
     }
@@ -157,10 +160,13 @@ impl Session {
     pub(super) fn fingerprint(&self) -> Result<String, CommandError> {
         let of = |path: &Path| fingerprint::of_files(path).map_err(CommandError::io(path));
         let model = of(&self.source.folder)?;
-        Ok(match &self.adapter_path {
-            Some(path) => format!("{model} {}", of(&adapter::place(path))?),
-            None => model,
-        })
+        let mut parts = vec![model];
+        if let Some(path) = &self.adapter_path {
+            parts.push(of(&adapter::place(path))?);
+        }
+        // The same bytes are another adapter on another axis.
+        parts.extend(self.block_axis.map(AxisWord::name));
+        Ok(parts.join(" "))
     }
 
     /// The tokens of a prompt.

@@ -130,6 +130,11 @@ impl AxisWord {
             Self::None => Kind::Miss,
         }
     }
+
+    /// As it is written.
+    pub(crate) fn name(self) -> String {
+        self.word().to_owned()
+    }
 }
 
 impl From<BlockAxis> for AxisWord {

@@ -148,6 +148,33 @@ fn an_evaluation_that_was_stopped_goes_on() {
     plain(&data, &out, &again).succeeded();
 }
 
+/// The same file, said to hold something else.
+#[test]
+fn answers_of_another_block_axis_are_not_continued() {
+    let place = Place::new();
+    let data = questions(&place, 2);
+    let base = crate::rwkv6::model(&place, "rwkv6-tiny");
+    let adapter = fixture("foreign/rwkv-peft-unclear/adapter.pth");
+    let out = place.path("results.json");
+    let on = |axis| {
+        let args = ["--adapter", text(&adapter), "--block-axis", axis];
+        let args = [&args[..], &["--template", "plain"]].concat();
+        eval(&base, &data, &out, &args)
+    };
+    on("input").succeeded();
+    let settings = read(&out)["settings"].to_string() + "\n";
+    std::fs::remove_file(&out).unwrap();
+    std::fs::write(place.path("results.json.partial"), settings).unwrap();
+    let ran = on("output");
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("other settings (weights)"),
+        "{}",
+        ran.stderr
+    );
+    let ran = on("input").succeeded();
+    assert!(ran.stderr.contains("going on after 0"), "{}", ran.stderr);
+}
+
 #[test]
 fn questions_that_cannot_be_asked_are_said() {
     let place = Place::new();

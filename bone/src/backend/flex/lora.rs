@@ -8,10 +8,10 @@ use crate::matrix::{Matrix, Real, forwards, matrix, product as matrix_product, p
 use burn::tensor::ElementConversion;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// `s·a·b`.
-fn scaled<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, scale: f64) -> Vec<T> {
-    let mut values = matrix_product(a, b);
+/// `s·values`.
+fn scaled<T: Real>(mut values: Vec<T>, scale: f64) -> Vec<T> {
     let scale: T = scale.elem();
     let times = |value: &mut T| *value = *value * scale;
     values.par_iter_mut().with_min_len(1 << 14).for_each(times);
@@ -42,9 +42,22 @@ pub(super) fn product<T: Real>(
     let weight = Weight::new(weight);
     let ([n, _], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
     let left = term.mask.map(|mask| masked::<T>(&x, &mask));
-    let x = matrix::<T>(&x);
-    let seen = left.as_ref().map_or(x, matrix::<T>);
-    let inner = scaled(seen, matrix::<T>(&a).transposed(), term.scale);
+    let [x, a] = [&x, &a].map(matrix::<T>);
+    let a = a.transposed();
+    let inner = match &left {
+        Some(left) if term.trained < r => {
+            let mut inner = vec![T::ZERO; n * r];
+            let (trained, fixed) = (0..term.trained, term.trained..r);
+            let to = (r, false);
+            product_into(&mut inner, to, matrix(left), a.some_columns(&trained));
+            if n > 0 {
+                product_into(&mut inner[fixed.start..], to, x, a.some_columns(&fixed));
+            }
+            inner
+        }
+        left => matrix_product(left.as_ref().map_or(x, matrix), a),
+    };
+    let inner = scaled(inner, term.scale);
     let inner = Matrix::rows(&inner, [n, r], r);
     let mut y = base(x, n, &weight);
     product_into(
@@ -64,11 +77,12 @@ pub(super) fn backward<T: Real>(
     wants: LoraWants,
 ) -> [Option<FlexTensor>; 4] {
     let _span = tracing::trace_span!("adapter").entered();
-    let (scale, trained, mask) = (term.scale, 0..term.trained, term.mask);
+    let (scale, mask) = (term.scale, term.mask);
     let [a, b] = term.factors;
     let [x, a, b, grad] = [input, a, b, grad].map(forwards);
     let weight = Weight::new(weight);
     let ([n, d_input], [_, d_output], [r, _]) = (shape(&x), weight.dims(), shape(&a));
+    let (trained, fixed) = (0..term.trained, term.trained..r);
     let left = match (&mask, wants.a || wants.b) {
         (Some(mask), true) => Some(masked::<T>(&x, mask)),
         _ => None,
@@ -77,14 +91,14 @@ pub(super) fn backward<T: Real>(
     let seen = left.as_ref().map_or(x, matrix::<T>);
     let d_b = wants.b.then(|| {
         let a = a.transposed().some_columns(&trained);
-        let inner = scaled(seen, a, scale);
+        let inner = scaled(matrix_product(seen, a), scale);
         let inner = Matrix::rows(&inner, [n, trained.len()], trained.len());
         let mut d_b = vec![T::ZERO; d_output * r];
         product_into(&mut d_b, (r, false), g.transposed(), inner);
         tensor(d_b, [d_output, r])
     });
     let d_inner = match wants.input || wants.a {
-        true => scaled(g, b, scale),
+        true => scaled(matrix_product(g, b), scale),
         false => vec![T::ZERO; n * r],
     };
     let d_inner = Matrix::rows(&d_inner, [n, r], r);
@@ -97,11 +111,20 @@ pub(super) fn backward<T: Real>(
     let d_weight = wants.weight.then(|| weight_gradient(x, g, &weight));
     let d_x = wants.input.then(|| {
         let mut d_x = base_backward(g, n, &weight);
+        let some_of = |range: &Range<usize>| {
+            let a = a.transposed().some_columns(range).transposed();
+            (d_inner.some_columns(range), a)
+        };
         match &mask {
             Some(mask) => {
                 let mask = mask.to_contiguous();
+                let (d_inner, a) = some_of(&trained);
                 let through_a = matrix_product(d_inner, a);
                 add_times(&mut d_x, &through_a, mask.storage::<T>());
+                if !fixed.is_empty() {
+                    let (d_inner, a) = some_of(&fixed);
+                    product_into(&mut d_x, (d_input, true), d_inner, a);
+                }
             }
             None => product_into(&mut d_x, (d_input, true), d_inner, a),
         }
