@@ -171,8 +171,7 @@ fn answers_of_another_block_axis_are_not_continued() {
         "{}",
         ran.stderr
     );
-    let ran = on("input").succeeded();
-    assert!(ran.stderr.contains("going on after 0"), "{}", ran.stderr);
+    on("input").succeeded();
 }
 
 #[test]
