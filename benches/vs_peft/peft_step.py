@@ -3,7 +3,7 @@
     python peft_step.py --method miss --dtype f32
 
 Prints one line of JSON: the median, fastest and slowest step after warming up, tokens a second of the
-median, and the largest resident memory. Methods: bone (PEFT's `bat`, bone on the output axis), miss,
+median, and the largest resident memory, also that before any model was there. Methods: bone (PEFT's `bat`, bone on the output axis), miss,
 lora, full. `--checkpointing` is transformers' own gradient checkpointing.
 """
 
@@ -17,6 +17,11 @@ import torch
 from peft import LoraConfig, MissConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+IMPORTED_MB = peak_mb()
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
@@ -92,7 +97,8 @@ def main():
         "fastest": min(seconds),
         "slowest": max(seconds),
         "tokens_per_second": a.batch * a.len / median,
-        "peak_resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        "peak_resident_mb": peak_mb(),
+        "imported_mb": IMPORTED_MB,
         "loss": loss,
         "trained_parameters": sum(x.numel() for x in trained),
         "matmul": f"torch {torch.__version__}, {torch.get_num_threads()} threads",

@@ -37,7 +37,7 @@ def table(title, runs):
         memory = run["peak_resident_mb"]
         print(f"{name:>14} {seconds:8.2f} {run['tokens_per_second']:9.1f} {run['floor_gflop']:7.0f} "
               f"{run['floor_gflop'] / seconds:6.0f} {100 * run['floor_seconds'] / seconds:7.0f} % "
-              f"{memory:8.0f} {memory - run['model_bytes'] / 1e6:9.0f}", flush=True)
+              f"{memory:8.0f} {memory - run['model']['bytes'] / 1e6:9.0f}", flush=True)
 
 
 def fastest(runs):

@@ -4,6 +4,7 @@
 //! implementation is held against. [`Autodiff`](burn::backend::Autodiff) has a hand-written
 //! backward, so a plain backend needs an empty `impl` and nothing else.
 
+use crate::kernels::Kernel;
 use burn::tensor::backend::Backend as BurnBackend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor, TensorPrimitive};
@@ -123,6 +124,13 @@ pub trait Backend: BurnBackend {
     /// input is then rounded to it, and so may be the result and its gradients.
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         let _ = (dtype, device);
+        false
+    }
+
+    /// Whether this backend computes an operation by a kernel of ours for tensors of a precision on a
+    /// device, rather than by burn's operations.
+    fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {
+        let _ = (kernel, dtype, device);
         false
     }
 

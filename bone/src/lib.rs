@@ -24,7 +24,10 @@ pub mod bare;
 mod config;
 pub mod dropout;
 mod error;
+#[cfg(feature = "cubecl")]
+pub mod fusion;
 pub mod graph;
+pub mod kernels;
 mod lifecycle;
 mod linear;
 #[cfg(feature = "flex")]

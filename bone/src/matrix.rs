@@ -75,10 +75,12 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// Where the slice is too short, as everything here.
     pub fn new(values: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Self {
         let [row_stride, column_stride] = strides;
-        let last = |count: usize, stride: usize| count.saturating_sub(1) * stride;
-        let end = last(rows, row_stride) + last(columns, column_stride);
+        let last = |count: usize, stride: usize| count.saturating_sub(1).checked_mul(stride);
+        let end = last(rows, row_stride)
+            .zip(last(columns, column_stride))
+            .and_then(|(row, column)| row.checked_add(column));
         assert!(
-            rows * columns == 0 || end < values.len(),
+            rows == 0 || columns == 0 || end.is_some_and(|end| end < values.len()),
             "a matrix beyond its slice"
         );
         Self {
@@ -142,6 +144,19 @@ pub fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
     Matrix::new(&values[start..], shape, strides)
 }
 
+/// # Panics
+///
+/// `m × n` values in rows `stride` apart do not fit.
+fn assert_room<T>(target: &[T], [m, n]: [usize; 2], stride: usize) {
+    assert!(stride >= n, "rows of a product over each other");
+    let room = m.saturating_sub(1).checked_mul(stride);
+    let room = room.and_then(|room| room.checked_add(n));
+    assert!(
+        m == 0 || room.is_some_and(|room| room <= target.len()),
+        "a product beyond its slice"
+    );
+}
+
 /// Writes `a·b` to `target`, whose rows are `stride` apart, or adds it to what is there, which then
 /// has to be initialised.
 fn run<T: Real>(
@@ -152,9 +167,7 @@ fn run<T: Real>(
     parallelism: gemm::Parallelism,
 ) {
     let (m, n) = (a.rows, b.columns);
-    assert!(stride >= n, "rows of a product over each other");
-    let room = m.saturating_sub(1) * stride + n;
-    assert!(room <= target.len(), "a product beyond its slice");
+    assert_room(target, [m, n], stride);
     // SAFETY: the target has room, as asserted, and is borrowed mutably, so it is neither of the
     // others.
     unsafe { run_at(target.as_mut_ptr(), (stride, add), a, b, parallelism) };
@@ -243,7 +256,7 @@ impl Grid {
 /// A product's memory, of which each thread writes a part of its own.
 struct Shared<T>(*mut T);
 
-// SAFETY: it is only used within `product`, whose parts do not overlap.
+// SAFETY: it is only used where a product's parts are written, which do not overlap.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -265,15 +278,11 @@ fn share_out<T: Real>(
     b: Matrix<'_, T>,
 ) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
-    if m * n * k < PARALLEL {
+    if m.saturating_mul(n).saturating_mul(k) < PARALLEL {
         return run(target, how, a, b, gemm::Parallelism::None);
     }
     let (stride, _) = how;
-    assert!(stride >= n, "rows of a product over each other");
-    assert!(
-        (m - 1) * stride + n <= target.len(),
-        "a product beyond its slice"
-    );
+    assert_room(target, [m, n], stride);
     let threads = rayon::current_num_threads();
     let grid = Grid::new([m, n], threads);
     let parallelism = match threads / grid.count() {
@@ -346,7 +355,7 @@ pub fn add_product<T: Real>(target: &mut [T], stride: usize, a: Matrix<'_, T>, b
 
 #[cfg(test)]
 mod tests {
-    use super::{Grid, PART};
+    use super::{Grid, Matrix, PART, product_into};
     use proptest::prelude::*;
 
     proptest! {
@@ -368,6 +377,67 @@ mod tests {
             }
             prop_assert!(of_rows.iter().chain(&of_columns).all(|&parts| parts == 1));
         }
+    }
+
+    /// `a·b`, one entry after the other.
+    fn by_hand(a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) -> Vec<f64> {
+        let of = |entry: usize| {
+            let (row, column) = (entry / n, entry % n);
+            let term = |i| f64::from(a[row * k + i]) * f64::from(b[i * n + column]);
+            (0..k).map(term).sum()
+        };
+        (0..m * n).map(of).collect()
+    }
+
+    /// Large enough for all threads, in rows and in columns: into a part of a wider target, added
+    /// or written over what is there, from matrices either way round.
+    #[test]
+    fn parts_of_a_large_product_lie_where_they_belong() {
+        for sizes @ [m, k, n] in [[600, 70, 300], [64, 64, 700], [1100, 40, 40]] {
+            assert!(m * k * n >= super::PARALLEL);
+            let numbers = |count: usize, seed: usize| -> Vec<f32> {
+                let number = |i: usize| ((i * 7919 + seed) % 1009) as f32 / 504.0 - 1.0;
+                (0..count).map(number).collect()
+            };
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            // Column by column.
+            let turned: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
+            let expected = by_hand(&a, &b, sizes);
+            for (add, b) in [
+                (false, Matrix::rows(&b, [k, n], n)),
+                (true, Matrix::rows(&turned, [n, k], k).transposed()),
+            ] {
+                let stride = n + 5;
+                let before = numbers(m * stride, 3);
+                let mut target = before.clone();
+                product_into(&mut target, (stride, add), Matrix::rows(&a, [m, k], k), b);
+                for (entry, (&found, &before)) in target.iter().zip(&before).enumerate() {
+                    let (row, column) = (entry / stride, entry % stride);
+                    let expected = match (column < n, add) {
+                        (false, _) => f64::from(before),
+                        (true, false) => expected[row * n + column],
+                        (true, true) => expected[row * n + column] + f64::from(before),
+                    };
+                    let off = (f64::from(found) - expected).abs();
+                    assert!(
+                        off < 1e-4,
+                        "{sizes:?}, add {add}, {row}, {column}: {found}, not {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_that_wrap_are_refused() {
+        let values = [0f32; 3];
+        let third = usize::MAX / 3 + 1;
+        for (size, strides) in [([4, 1], [third, 1]), ([1 << 33, 1 << 33], [0, 0])] {
+            let made = std::panic::catch_unwind(|| Matrix::new(&values[..0], size, strides));
+            assert!(made.is_err(), "{size:?}");
+        }
+        let target = std::panic::catch_unwind(|| super::assert_room(&values, [4, 1], third));
+        assert!(target.is_err());
     }
 
     #[test]

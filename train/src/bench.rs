@@ -8,4 +8,4 @@ mod random;
 pub use floor::{Floor, Products};
 pub use measure::{Measured, StepBench, Timing};
 pub use parts::{Apart, Parts, Share};
-pub use random::{RandomModel, RandomModelError};
+pub use random::{LARGEST, RandomModel, RandomModelError};

@@ -48,7 +48,7 @@ enum Command {
     /// Look at training data, or write it as RWKV's binidx
     #[command(subcommand)]
     Data(commands::data::DataCommand),
-    /// Time a training step of a random model, and show where its time goes
+    /// Time a training step or a generation, of a random model or one's own, and show where its time goes
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),
     /// Show what this build can run on, and whether a training step is right there
@@ -61,6 +61,10 @@ fn main() -> ExitCode {
     join_workers();
     #[cfg(feature = "flex")]
     if let Err(reason) = bone::matrix::bf16_instructions() {
+        eprintln!("error: {reason}");
+        return ExitCode::from(2);
+    }
+    if let Err(reason) = bone::kernels::chosen() {
         eprintln!("error: {reason}");
         return ExitCode::from(2);
     }

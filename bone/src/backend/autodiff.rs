@@ -1,5 +1,6 @@
 use super::{Backend, BoneGrads, BoneWants, LoraTerm, LoraWants};
 use crate::graph::record;
+use crate::kernels::Kernel;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
@@ -86,6 +87,10 @@ fn lora_backward<B: Backend>(
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         B::multiplies_in(dtype, device)
+    }
+
+    fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {
+        B::has_kernel(kernel, dtype, device)
     }
 
     fn product(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {

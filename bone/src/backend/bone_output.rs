@@ -1,10 +1,12 @@
 //! Reference bodies of bone on the output axis, in ordinary tensor operations.
 
 use super::{Backend, BoneGrads, BoneWants, primitive, product_as, tensor};
+use crate::graph::cat;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
+use std::ops::Range;
 
-/// Rows of `W` the backward handles at once: enough for a full-speed matrix product, few enough
+/// Rows of `W` handled at once: enough for a full-speed matrix product, few enough
 /// that its temporaries stay small beside the weight.
 const GROUP_ROWS: usize = 256;
 
@@ -26,6 +28,24 @@ fn effective_rows<B: Backend>(rows: Tensor<B, 2>, block: Tensor<B, 3>) -> Tensor
     sum.reshape([out, input])
 }
 
+/// Some block-rows of a weight `[out, in]` at a time, widened to the blocks' precision, their
+/// blocks, and which rows those are.
+fn groups<'a, B: Backend>(
+    w: &'a Tensor<B, 2>,
+    block: &'a Tensor<B, 3>,
+) -> impl Iterator<Item = (Tensor<B, 2>, Tensor<B, 3>, Range<usize>)> + 'a {
+    let [_, d_in] = w.dims();
+    let [blocks, r, _] = block.dims();
+    let step = (GROUP_ROWS / r).max(1);
+    (0..blocks).step_by(step).map(move |first| {
+        let g = step.min(blocks - first);
+        let rows = first * r..(first + g) * r;
+        let w_rows = w.clone().slice([rows.clone(), 0..d_in]);
+        let b_rows = block.clone().slice([first..first + g, 0..r, 0..r]);
+        (w_rows.cast(block.dtype()), b_rows, rows)
+    })
+}
+
 /// The reference of [`Backend::bone_output_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
@@ -37,11 +57,14 @@ pub fn product<B: Backend>(
         tensor::<B, 2>(weight),
         tensor::<B, 3>(block),
     );
+    let (dtype, w) = (w.dtype(), w.transpose());
     // Half-precision weights are widened: `W'` is formed in the adapter's precision, and rounded
     // for the product where that is made in half.
-    let dtype = w.dtype();
-    let effective = effective_rows(w.transpose().cast(block.dtype()), block);
-    primitive(product_as(x, effective.transpose(), dtype))
+    let parts = groups(&w, &block).map(|(w_rows, b_rows, _)| {
+        let effective = effective_rows(w_rows, b_rows);
+        product_as(x.clone(), effective.transpose(), dtype)
+    });
+    primitive(cat(parts.collect(), 1))
 }
 
 /// The reference of [`Backend::bone_output_backward`].
@@ -56,15 +79,11 @@ pub fn backward<B: Backend>(
     let (block, grad) = (tensor::<B, 3>(block), tensor::<B, 2>(grad));
     let [out, d_in] = w.dims();
     let [blocks, r, _] = block.dims();
-    let step = (GROUP_ROWS / r).max(1);
 
     let mut d_input: Option<Tensor<B, 2>> = None;
     let (mut d_weight, mut d_block) = (Vec::new(), Vec::new());
-    for first in (0..blocks).step_by(step) {
-        let g = step.min(blocks - first);
-        let rows = first * r..(first + g) * r;
-        let w_rows = w.clone().slice([rows.clone(), 0..d_in]).cast(block.dtype());
-        let b_rows = block.clone().slice([first..first + g, 0..r, 0..r]);
+    for (w_rows, b_rows, rows) in groups(&w, &block) {
+        let g = rows.len() / r;
         let grad_rows = grad.clone().slice([0..grad.dims()[0], rows]);
 
         if wants.input {

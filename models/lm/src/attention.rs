@@ -15,6 +15,10 @@ pub fn softmax<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> 
 ///
 /// - query: `[batch, heads, len, width]`, and so the output
 /// - key, value: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
+///
+/// # Panics
+///
+/// The heads of keys and values are no part of the queries'.
 pub fn attention<B: Backend>(
     query: Tensor<B, 4>,
     key: Tensor<B, 4>,
@@ -23,6 +27,10 @@ pub fn attention<B: Backend>(
 ) -> Tensor<B, 4> {
     let [batch, heads, len, width] = query.dims();
     let (kv_heads, keys) = (key.dims()[1], key.dims()[2]);
+    assert!(
+        kv_heads > 0 && heads.is_multiple_of(kv_heads),
+        "{heads} heads of queries to {kv_heads} of keys"
+    );
     if B::attends_by_window() {
         let [query, key, value] = [query, key, value].map(|x| x.into_primitive().tensor());
         let output = B::windowed_attention(query, key, value, &sight.window);

@@ -14,9 +14,13 @@ mod autodiff;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "cubecl")]
+mod fusion;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 pub mod reference;
+#[cfg(any(feature = "cubecl", test))]
+mod tiled;
 
 pub use adamw::{AdamWStep, Moments};
 pub(crate) use attention::to_query_heads;

@@ -40,7 +40,44 @@ impl Window {
             Some(first) => first[(row * len + query) % first.len()] as usize,
             None => 0,
         };
-        first..self.past + query + 1
+        first..self.end(query)
+    }
+
+    /// How many keys there are up to query `query`'s own.
+    pub(crate) fn end(&self, query: usize) -> usize {
+        self.past + query + 1
+    }
+
+    /// Where one of the first `keys` keys is hidden from some of `len` queries:
+    /// `[rows or 1, 1, queries, keys]`. Made where the tensors are, of one number a query and key.
+    pub(crate) fn hidden_from<B: Backend>(
+        &self,
+        queries: &Range<usize>,
+        keys: usize,
+        len: usize,
+        device: &B::Device,
+    ) -> Tensor<B, 4, Bool> {
+        let count = queries.len();
+        let numbers = |values: Vec<i32>, shape: [usize; 4]| {
+            let data = TensorData::new(values, shape);
+            Tensor::<B, 4, Int>::from_data(data, device)
+        };
+        let key = numbers((0..keys as i32).collect(), [1, 1, 1, keys]);
+        let end = queries.clone().map(|query| self.end(query) as i32);
+        let end = numbers(end.collect(), [1, 1, count, 1]);
+        let rows = self.rows(len);
+        let later = key
+            .clone()
+            .expand([1, 1, count, keys])
+            .greater_equal(end.expand([1, 1, count, keys]));
+        if self.first.is_none() {
+            return later;
+        }
+        let first = (0..rows).flat_map(|row| queries.clone().map(move |query| (row, query)));
+        let first = first.map(|(row, query)| self.of(row, query, len).start as i32);
+        let shape = [rows, 1, count, keys];
+        let first = numbers(first.collect(), [rows, 1, count, 1]).expand(shape);
+        key.expand(shape).lower(first).bool_or(later.expand(shape))
     }
 
     /// Where a key is hidden from a query: `[rows or 1, 1, len, keys]`.
@@ -49,14 +86,7 @@ impl Window {
         [len, keys]: [usize; 2],
         device: &B::Device,
     ) -> Tensor<B, 4, Bool> {
-        let rows = self.rows(len);
-        let mut hidden = Vec::with_capacity(rows * len * keys);
-        for (row, query) in (0..rows).flat_map(|row| (0..len).map(move |query| (row, query))) {
-            let seen = self.of(row, query, len);
-            hidden.extend((0..keys).map(|key| i32::from(!seen.contains(&key))));
-        }
-        let data = TensorData::new(hidden, [rows, 1, len, keys]);
-        Tensor::<B, 4, Int>::from_data(data, device).equal_elem(1)
+        self.hidden_from(&(0..len), keys, len, device)
     }
 
     /// Whether it is the causality of whole sequences, and nothing else.

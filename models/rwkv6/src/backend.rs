@@ -4,24 +4,30 @@
 //! kernel says so here. [`Autodiff`](burn::backend::Autodiff) gives a kernel its hand-written
 //! backward, so a plain backend without one needs an empty `impl` and nothing else.
 
-use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
-use std::fmt;
+use burn::tensor::{DType, TensorMetadata};
 
 mod autodiff;
 #[cfg(feature = "cubecl")]
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "cubecl")]
+mod fusion;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 pub(crate) mod token_mix;
 
 /// A backend that can run RWKV6.
 pub trait Backend: bone_lm::Backend {
-    /// The wkv6 kernel for tensors of one dtype; `None` where this backend has none.
-    fn wkv6_kernel(dtype: DType) -> Option<Wkv6Kernel<Self>> {
-        let _ = dtype;
+    /// The wkv6 kernel for tensors of one dtype and heads of one size; `None` where this backend has
+    /// none, or none that the device can run.
+    fn wkv6_kernel(
+        dtype: DType,
+        head_size: usize,
+        device: &Self::Device,
+    ) -> Option<Wkv6Kernel<FloatTensor<Self>>> {
+        let _ = (dtype, head_size, device);
         None
     }
 
@@ -106,27 +112,20 @@ pub struct Wkv6Outputs<T> {
 }
 
 /// The forward of a wkv6 kernel.
-pub type Wkv6Forward<T> = dyn FnOnce(Wkv6Inputs<T>) -> Wkv6Outputs<T>;
+pub type Wkv6Forward<T> = fn(Wkv6Inputs<T>) -> Wkv6Outputs<T>;
 
 /// The backward of a wkv6 kernel: the gradients to the inputs (to the state when there is one)
 /// for those to the outputs; `None` is zero.
 pub type Wkv6Backward<T> = fn(Wkv6Inputs<T>, Wkv6Outputs<Option<T>>) -> Wkv6Inputs<T>;
 
 /// A backend's own wkv6.
-pub struct Wkv6Kernel<B: Backend> {
+#[derive(Debug)]
+pub struct Wkv6Kernel<T> {
     /// Computes the outputs.
-    pub forward: Box<Wkv6Forward<FloatTensor<B>>>,
+    pub forward: Wkv6Forward<T>,
     /// Computes the gradients; without one [`Autodiff`](burn::backend::Autodiff) over this
     /// backend has no kernel.
-    pub backward: Option<Wkv6Backward<FloatTensor<B>>>,
-}
-
-impl<B: Backend> fmt::Debug for Wkv6Kernel<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wkv6Kernel")
-            .field("backward", &self.backward.is_some())
-            .finish_non_exhaustive()
-    }
+    pub backward: Option<Wkv6Backward<T>>,
 }
 
 impl<T> Wkv6Inputs<T> {
@@ -152,5 +151,45 @@ impl<T> Wkv6Inputs<T> {
             bonus: &self.bonus,
             state: self.state.as_ref(),
         }
+    }
+}
+
+#[cfg(feature = "cubecl")]
+impl<T> Wkv6Inputs<T> {
+    /// The tensors in the order of the fields.
+    fn into_vec(self) -> Vec<T> {
+        let mut all = Vec::with_capacity(6);
+        self.map(|tensor| all.push(tensor));
+        all
+    }
+
+    /// As [`into_vec`](Self::into_vec) gave them.
+    fn from_vec(all: Vec<T>) -> Self {
+        let mut all = all.into_iter();
+        let mut next = || all.next().expect("at least five");
+        Self {
+            receptance: next(),
+            key: next(),
+            value: next(),
+            decay: next(),
+            bonus: next(),
+            state: all.next(),
+        }
+    }
+}
+
+impl<T: TensorMetadata> Wkv6Inputs<T> {
+    pub(crate) fn dtype(&self) -> DType {
+        self.receptance.dtype()
+    }
+
+    pub(crate) fn head_size(&self) -> usize {
+        self.bonus.shape()[1]
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn shape_of_state(&self) -> [usize; 4] {
+        let [rows, bonus] = [self.receptance.shape(), self.bonus.shape()];
+        [rows[0], bonus[0], bonus[1], bonus[1]]
     }
 }

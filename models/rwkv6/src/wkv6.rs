@@ -33,17 +33,22 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether backend `B` has this form for inputs of a dtype.
-    pub fn available<B: Backend>(self, dtype: DType) -> bool {
+    /// Whether backend `B` has this form for these inputs, where they are.
+    pub fn available<B: Backend>(self, inputs: &Wkv6<B>) -> bool {
         match self {
             Form::Recurrence | Form::Chunked => true,
-            Form::Kernel => B::wkv6_kernel(compute_dtype(dtype)).is_some(),
+            Form::Kernel => {
+                let [_, head_size] = inputs.bonus.dims();
+                let dtype = compute_dtype(inputs.receptance.dtype());
+                B::wkv6_kernel(dtype, head_size, &inputs.receptance.device()).is_some()
+            }
         }
     }
 
     /// What [`wkv6`] takes when no form is forced.
-    pub fn chosen<B: Backend>(dtype: DType, len: usize) -> Self {
-        if Form::Kernel.available::<B>(dtype) {
+    pub fn chosen<B: Backend>(inputs: &Wkv6<B>) -> Self {
+        let [_, len, _] = inputs.receptance.dims();
+        if Form::Kernel.available(inputs) {
             Form::Kernel
         } else if len <= SHORT {
             Form::Recurrence
@@ -85,8 +90,7 @@ pub struct Wkv6<B: Backend> {
 pub fn wkv6<B: Backend>(inputs: Wkv6<B>, form: Option<Form>) -> (Tensor<B, 3>, Tensor<B, 4>) {
     inputs.check();
     let dtype = inputs.receptance.dtype();
-    let [_, len, _] = inputs.receptance.dims();
-    let form = form.unwrap_or_else(|| Form::chosen::<B>(dtype, len));
+    let form = form.unwrap_or_else(|| Form::chosen(&inputs));
     let inputs = inputs.cast(compute_dtype(dtype));
     let (output, state) = match form {
         Form::Recurrence => recurrence::wkv6(inputs),
@@ -105,9 +109,10 @@ fn compute_dtype(dtype: DType) -> DType {
 
 fn kernel<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) {
     let dtype = inputs.receptance.dtype();
-    let Some(kernel) = B::wkv6_kernel(dtype) else {
+    let ([_, size], device) = (inputs.bonus.dims(), inputs.receptance.device());
+    let Some(kernel) = B::wkv6_kernel(dtype, size, &device) else {
         panic!(
-            "wkv6 was forced to a kernel, and the backend has none for {dtype:?}: \
+            "wkv6 was forced to a kernel, and {device:?} has none for {dtype:?} and heads of {size}: \
              ask Form::available first, or let the form be chosen"
         );
     };

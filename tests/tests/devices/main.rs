@@ -7,6 +7,7 @@ use bone_train::device::{DeviceName, Kind, Trial, all_devices};
 use bone_train::models::Architecture;
 use burn::tensor::DType;
 
+mod kernels;
 mod operations;
 mod records;
 mod twenty_steps;

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 /// Outputs and gradients of the operations that have bodies of their own on some backend.
 struct Operations;
 
-type Named = Vec<(&'static str, Vec<f64>)>;
+pub(crate) type Named = Vec<(&'static str, Vec<f64>)>;
 
 impl OnDevice for Operations {
     type Output = Named;
@@ -42,7 +42,9 @@ fn wave<B: ModelBackend, const D: usize>(
     Tensor::from_data(TensorData::new(values, shape), device).require_grad()
 }
 
-fn values<B: burn::tensor::backend::Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
+pub(crate) fn values<B: burn::tensor::backend::Backend, const D: usize>(
+    tensor: Tensor<B, D>,
+) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
@@ -213,17 +215,19 @@ fn operations_are_the_processors() {
     let expected = on_device(CPU, false, Operations).expect("works");
     for (name, fusion) in on_trial() {
         let found = on_device(name, fusion, Operations).expect("works");
-        assert_eq!(found.len(), expected.len());
-        for ((what, found), (_, expected)) in found.iter().zip(&expected) {
-            assert_eq!(found.len(), expected.len(), "{what} on {name}");
-            let largest = expected.iter().fold(1e-6f64, |max, x| max.max(x.abs()));
-            for (a, e) in found.iter().zip(expected) {
-                let off = (a - e).abs() / largest;
-                assert!(
-                    off < 1e-4,
-                    "{what} on {name}, fusion {fusion}: {a}, not {e}"
-                );
-            }
+        assert_close(&found, &expected, &format!("{name}, fusion {fusion}"));
+    }
+}
+
+/// Within 1e-4 of the largest entry.
+pub(crate) fn assert_close(found: &Named, expected: &Named, on: &str) {
+    assert_eq!(found.len(), expected.len());
+    for ((what, found), (_, expected)) in found.iter().zip(expected) {
+        assert_eq!(found.len(), expected.len(), "{what} on {on}");
+        let largest = expected.iter().fold(1e-6f64, |max, x| max.max(x.abs()));
+        for (a, e) in found.iter().zip(expected) {
+            let off = (a - e).abs() / largest;
+            assert!(off < 1e-4, "{what} on {on}: {a}, not {e}");
         }
     }
 }

@@ -42,6 +42,9 @@ pub enum RandomModelError {
     Config(#[from] std::io::Error),
 }
 
+/// The largest of any of its sizes: their products are numbers yet.
+pub const LARGEST: usize = 1 << 24;
+
 /// Widths of RWKV6's low-rank parts, as RWKV makes them.
 const SHIFT_RANK: usize = 32;
 const DECAY_RANK: usize = 64;
@@ -65,6 +68,9 @@ impl RandomModel {
         ] {
             if size == 0 {
                 problems.push(format!("--{name} is 0; it must be 1 or more"));
+            }
+            if size > LARGEST {
+                problems.push(format!("--{name} is {size}; it can be {LARGEST} at most"));
             }
         }
         if !problems.is_empty() {
@@ -166,16 +172,39 @@ impl RandomModel {
         tensors
     }
 
+    /// Its weights, as far as a number holds them.
+    ///
+    /// # Errors
+    ///
+    /// Sizes that no model has.
+    pub fn parameters(&self) -> Result<u64, RandomModelError> {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(RandomModelError::Sizes(problems));
+        }
+        // Every block is as large as the first.
+        let of = |layers| {
+            let tensors = Self {
+                layers,
+                ..self.clone()
+            }
+            .tensors();
+            let sizes = tensors
+                .iter()
+                .map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>());
+            sizes.sum::<u64>()
+        };
+        let (one, two) = (of(1), of(2));
+        Ok(one.saturating_add((two - one).saturating_mul(self.layers as u64 - 1)))
+    }
+
     /// Writes it to `folder`, uniform in ±0.04 and norms that change nothing, in `dtype`.
     ///
     /// # Errors
     ///
     /// [`RandomModelError`].
     pub fn write(&self, folder: &Path, dtype: DType) -> Result<(), RandomModelError> {
-        let problems = self.problems();
-        if !problems.is_empty() {
-            return Err(RandomModelError::Sizes(problems));
-        }
+        self.parameters()?;
         let mut state = 1u64;
         let mut uniform = move || {
             // xorshift64: quick, and as random as a stopwatch needs.
@@ -255,6 +284,7 @@ mod tests {
                 .map(|(_, s)| s.iter().product::<usize>())
                 .sum();
             assert_eq!(info.shape.parameters, counted);
+            assert_eq!(random.parameters().unwrap(), counted as u64);
             assert_eq!(info.stored_bytes, 2 * counted);
         }
     }
@@ -288,5 +318,22 @@ mod tests {
             error.contains("--layers") && error.contains("--vocab-size"),
             "{error}"
         );
+        let huge = RandomModel {
+            hidden_size: LARGEST,
+            intermediate_size: LARGEST,
+            heads: 1,
+            kv_heads: 1,
+            layers: LARGEST,
+            vocab_size: LARGEST,
+            ..model(Architecture::Llama2)
+        };
+        assert_eq!(huge.parameters().unwrap(), u64::MAX);
+        let error = RandomModel {
+            layers: LARGEST + 1,
+            ..huge
+        }
+        .parameters()
+        .unwrap_err();
+        assert!(error.to_string().contains("--layers"), "{error}");
     }
 }

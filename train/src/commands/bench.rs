@@ -1,9 +1,10 @@
 //! `bone bench`: a training step, or the continuing of prompts, of a model of given size, timed.
 
 use super::CommandError;
-use crate::bench::RandomModel;
+use crate::bench::{LARGEST, RandomModel, RandomModelError};
 use crate::config::DtypeChoice;
 use crate::device::Capabilities;
+use crate::memory::{check_weights, human};
 use crate::models::{self, Architecture, ModelInfo, ModelSource};
 use bone_lm::checkpoint::{Checkpoint, burn_dtype};
 use burn::tensor::DType;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub mod generate;
+mod report;
 pub mod train;
 
 /// What to time.
@@ -74,14 +76,18 @@ pub struct ModelArgs {
     pub dtype: DtypeChoice,
 }
 
-/// A model that is there. The file of a random one goes with it.
+/// A model that is there.
 struct Opened {
     source: ModelSource,
     info: ModelInfo,
     /// What its weights are held in.
     dtype: DType,
-    _scratch: Option<TempDir>,
+    /// The folder of a random one.
+    scratch: Scratch,
 }
+
+/// A folder that is not needed any more once its files are mapped.
+type Scratch = Option<TempDir>;
 
 impl ModelArgs {
     /// Reads the headers of a model, or writes a random one for sequences of `len` tokens; held in
@@ -94,9 +100,18 @@ impl ModelArgs {
                 let scratch =
                     tempfile::tempdir().map_err(CommandError::io(&std::env::temp_dir()))?;
                 let folder = scratch.path().join("model");
-                self.random(len)
-                    .write(&folder, self.dtype.dtype().unwrap_or(DType::F32))
-                    .map_err(|error| usage(error.to_string()))?;
+                let random = self.random(len);
+                let dtype = self.dtype.dtype().unwrap_or(DType::F32);
+                let failed = |error: RandomModelError| usage(error.to_string());
+                let bytes = random.parameters().map_err(failed)?;
+                let bytes = bytes.saturating_mul(dtype.size() as u64);
+                check_weights(bytes)?;
+                eprintln!(
+                    "a random model of {} goes to {} until it is loaded",
+                    human(bytes),
+                    scratch.path().display()
+                );
+                random.write(&folder, dtype).map_err(failed)?;
                 (folder, None, Some(scratch))
             }
         };
@@ -110,7 +125,7 @@ impl ModelArgs {
                 random: None,
             },
             info,
-            _scratch: scratch,
+            scratch,
         })
     }
 
@@ -147,13 +162,15 @@ impl ModelArgs {
     fn random(&self, len: usize) -> RandomModel {
         let architecture = self.architecture();
         let hidden_size = self.hidden_size.unwrap_or(768);
+        // More is refused when it is made.
+        let width = hidden_size.min(LARGEST);
         let heads = self.heads.unwrap_or((hidden_size / 64).max(1));
         RandomModel {
             architecture,
             hidden_size,
             intermediate_size: self.intermediate_size.unwrap_or(match architecture {
-                Architecture::Llama2 => (hidden_size * 8 / 3).next_multiple_of(256),
-                Architecture::Rwkv6 => RandomModel::rwkv6_intermediate_size(hidden_size),
+                Architecture::Llama2 => (width * 8 / 3).next_multiple_of(256),
+                Architecture::Rwkv6 => RandomModel::rwkv6_intermediate_size(width),
             }),
             layers: self.layers.unwrap_or(12),
             heads,
@@ -165,6 +182,21 @@ impl ModelArgs {
 }
 
 impl Opened {
+    /// What it is.
+    fn to_json(&self) -> serde_json::Value {
+        let shape = &self.info.shape;
+        serde_json::json!({
+            "architecture": self.info.architecture.name(),
+            "hidden_size": shape.hidden_size,
+            "intermediate_size": shape.intermediate_size,
+            "layers": shape.num_layers,
+            "vocab_size": shape.vocab_size,
+            "parameters": shape.parameters,
+            "bytes": self.info.stored_bytes,
+            "dtype": Capabilities::names(&[self.dtype]).to_string(),
+        })
+    }
+
     /// `LLaMA2 768 × 12, vocabulary 32000, 134,105,856 parameters in f32`.
     fn describe(&self) -> String {
         let shape = &self.info.shape;
@@ -205,12 +237,17 @@ fn usage(message: impl Into<String>) -> CommandError {
     CommandError::Usage(message.into())
 }
 
-/// Refuses numbers that must not be 0, all of them.
-fn refuse_zeros(counts: &[(&str, usize)]) -> Result<(), CommandError> {
-    let zeros = counts.iter().filter(|(_, count)| *count == 0);
-    let names: Vec<_> = zeros.map(|(name, _)| format!("--{name}")).collect();
+/// Refuses numbers that must not be 0 or are beyond all measure, all of them.
+fn refuse_extremes(counts: &[(&str, usize)]) -> Result<(), CommandError> {
+    let extreme = counts
+        .iter()
+        .filter(|(_, count)| !(1..=LARGEST).contains(count));
+    let names: Vec<_> = extreme.map(|(name, _)| format!("--{name}")).collect();
     match names.is_empty() {
         true => Ok(()),
-        false => Err(usage(format!("{} must be 1 or more", names.join(", ")))),
+        false => Err(usage(format!(
+            "{} must be 1 or more, and {LARGEST} at most",
+            names.join(", ")
+        ))),
     }
 }

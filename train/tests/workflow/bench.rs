@@ -1,10 +1,11 @@
 //! `bone bench`: what it prints adds up, whatever trains.
 
 use crate::command::{bone, fixture, text};
+use crate::runs::Place;
 use serde_json::Value;
 
 /// A model of a few thousand parameters.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 8] = [
     "--hidden-size",
     "64",
     "--layers",
@@ -13,14 +14,14 @@ const SMALL: [&str; 10] = [
     "96",
     "--device",
     "cpu",
-    "--rank",
-    "8",
 ];
 
 fn train(more: &[&str]) -> Value {
     let batch = ["--batch-size", "2", "--max-seq-len", "24", "--steps", "2"];
     let args = ["bench", "train", "--json"].into_iter().chain(SMALL);
-    let ran = bone(args.chain(batch).chain(more.iter().copied())).succeeded();
+    let has_adapter = !more.contains(&"full") && !more.contains(&"state");
+    let rank = ["--rank", "8"].into_iter().filter(|_| has_adapter);
+    let ran = bone(args.chain(batch).chain(rank).chain(more.iter().copied())).succeeded();
     serde_json::from_str(&ran.stdout).expect("a line of JSON")
 }
 
@@ -112,7 +113,7 @@ fn generation_is_timed() {
     for rows in ["1", "3"] {
         let args = ["bench", "generate", "--batch-size", rows].into_iter();
         // All but the rank, which is of training.
-        let ran = bone(args.chain(SMALL[..8].iter().copied()).chain(batch)).succeeded();
+        let ran = bone(args.chain(SMALL).chain(batch)).succeeded();
         let found: Value = serde_json::from_str(&ran.stdout).expect("a line of JSON");
         for key in [
             "tokens_per_second",
@@ -188,6 +189,9 @@ fn what_would_be_ignored_is_refused() {
         ),
         (&["--method", "bone", "--dropout", "0.1"], "--dropout"),
         (&["--method", "full", "--dropout", "0.1"], "--dropout"),
+        (&["--method", "miss", "--mini-width", "7"], "--mini-width"),
+        (&["--method", "full", "--rank", "4"], "--rank"),
+        (&["--method", "state"], "state tuning needs RWKV6"),
         (&["--arch", "rwkv6", "--kv-heads", "1"], "--kv-heads"),
         (
             &["--model", tiny, "--layers", "2", "--heads", "1"],
@@ -201,10 +205,95 @@ fn what_would_be_ignored_is_refused() {
         assert!(ran.stderr.contains(named), "{args:?}: {}", ran.stderr);
     }
     // Its file is in bf16, and full training in f32.
-    let args = [
-        "--model", tiny, "--method", "full", "--steps", "1", "--rank", "4",
-    ];
+    let args = ["--model", tiny, "--method", "full", "--steps", "1"];
     let all = ["bench", "train", "--device", "cpu", "--max-seq-len", "16"].into_iter();
     let ran = bone(all.chain(args)).succeeded();
     assert!(ran.stdout.contains(" in f32, full"), "{}", ran.stdout);
+}
+
+/// Nothing is allocated, or written, for what no machine holds.
+#[test]
+fn sizes_beyond_all_measure_are_refused() {
+    let most = usize::MAX.to_string();
+    let beyond = "1000000000000";
+    for (kind, args, named) in [
+        (
+            "train",
+            ["--max-seq-len", &most, "--batch-size", beyond],
+            "--batch-size, --max-seq-len",
+        ),
+        (
+            "train",
+            ["--hidden-size", &most, "--layers", &most],
+            "--layers is",
+        ),
+        (
+            "train",
+            ["--hidden-size", "10000000", "--layers", "1000"],
+            "weights",
+        ),
+        (
+            "train",
+            ["--batch-size", "10000000", "--layers", "1"],
+            "the run would take about",
+        ),
+        (
+            "generate",
+            ["--prompt-len", &most, "--max-new-tokens", &most],
+            "--prompt-len, --max-new-tokens",
+        ),
+        (
+            "generate",
+            ["--batch-size", "10000000", "--layers", "1"],
+            "has",
+        ),
+    ] {
+        let small = ["bench", kind, "--device", "cpu", "--vocab-size", "64"].into_iter();
+        let ran = bone(small.chain(args));
+        assert!(
+            matches!(ran.code, Some(1 | 2)),
+            "{args:?}: {:?} {}",
+            ran.code,
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(named), "{args:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("panicked"), "{args:?}: {}", ran.stderr);
+    }
+}
+
+/// Once the random model is mapped its folder is gone, however the run ends.
+#[cfg(unix)]
+#[test]
+fn a_random_model_leaves_nothing_behind() {
+    let place = Place::new();
+    let folder = place.path("temporary");
+    std::fs::create_dir(&folder).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_bone"))
+        .args([
+            "bench",
+            "train",
+            "--device",
+            "cpu",
+            "--hidden-size",
+            "64",
+            "--layers",
+            "1",
+        ])
+        .args(["--vocab-size", "64", "--rank", "4", "--steps", "1000000"])
+        .env("TMPDIR", &folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = std::time::Instant::now();
+    // Its first line says where the model goes.
+    let mut said = [0];
+    std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut said).unwrap();
+    while std::fs::read_dir(&folder).unwrap().next().is_some() {
+        assert!(started.elapsed().as_secs() < 60, "the model is still there");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it runs on");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

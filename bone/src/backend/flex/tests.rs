@@ -9,6 +9,7 @@ use burn_flex::{Flex, FlexTensor};
 use proptest::prelude::*;
 
 mod edges;
+mod large;
 
 fn random<const D: usize>(shape: [usize; D], dtype: FloatDType) -> Tensor<Flex, D> {
     let distribution = Distribution::Uniform(-1.0, 1.0);
@@ -278,23 +279,5 @@ proptest! {
             let bound = if half && *what == "weight" { 0.2 } else { bound };
             assert_same(what, ours, expected, bound);
         }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
-
-    /// Of sizes that are shared out among threads.
-    #[test]
-    fn large_products_are_the_references(
-        n in 1..700usize, d_input in 64..200usize, d_output in 1..1200usize, views: bool,
-    ) {
-        let matrix = |rows, columns| primitive(match views {
-            true => random([columns, rows], FloatDType::F64).transpose(),
-            false => random([rows, columns], FloatDType::F64),
-        });
-        let (x, weight) = (matrix(n, d_input), matrix(d_input, d_output));
-        let expected = product::forward::<Flex>(x.clone(), weight.clone());
-        assert_same("product", Some(Flex::product(x, weight)), Some(expected), 1e-11);
     }
 }

@@ -1,6 +1,17 @@
-use super::Backend;
+//! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
+
+use super::{AttentionGrads, Backend, NormGrads, NormParams, reference, tiled};
+use crate::Window;
+use bone::Backend as _;
+use bone::kernels::Kernel;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
-use burn_fusion::{Fusion, FusionBackend};
+use norm::Norm;
+
+mod cross_entropy;
+mod norm;
+mod row;
 
 impl<R, F, I, BT> Backend for CubeBackend<R, F, I, BT>
 where
@@ -9,7 +20,110 @@ where
     I: IntElement,
     BT: BoolElement,
 {
+    fn attends_by_window() -> bool {
+        Kernel::Attention.is_on()
+    }
+
+    fn windowed_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        window: &Window,
+    ) -> FloatTensor<Self> {
+        tiled::forward::<Self>([query, key, value], window)
+    }
+
+    fn windowed_attention_backward(
+        inputs: [FloatTensor<Self>; 3],
+        grad: FloatTensor<Self>,
+        window: &Window,
+    ) -> AttentionGrads<FloatTensor<Self>> {
+        tiled::backward::<Self>(inputs, grad, window)
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::CrossEntropy, logits.dtype, &logits.device) {
+            true => cross_entropy::run(logits, targets, false).0,
+            false => reference::cross_entropy::<Self>(logits, targets),
+        }
+    }
+
+    fn cross_entropy_and_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match Self::has_kernel(Kernel::CrossEntropy, logits.dtype, &logits.device) {
+            true => cross_entropy::run(logits, targets, true),
+            false => reference::cross_entropy_and_gradient::<Self>(logits, targets),
+        }
+    }
+
+    fn rms_norm(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Norm, input.dtype, &input.device) {
+            true => norm::run(input, rms(weight, epsilon), None),
+            false => reference::rms_norm::<Self>(input, weight, epsilon),
+        }
+    }
+
+    fn rms_norm_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        epsilon: f64,
+        wants_weight: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
+        match !wants_weight && Self::has_kernel(Kernel::Norm, input.dtype, &input.device) {
+            true => (norm::run(input, rms(weight, epsilon), Some(grad)), None),
+            false => {
+                reference::rms_norm_backward::<Self>(input, weight, grad, epsilon, wants_weight)
+            }
+        }
+    }
+
+    fn grouped_norm(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Norm, input.dtype, &input.device) {
+            true => norm::run(input, grouped(params), None),
+            false => reference::grouped_norm::<Self>(input, params),
+        }
+    }
+
+    fn grouped_norm_backward(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        wants_params: bool,
+    ) -> NormGrads<FloatTensor<Self>> {
+        match !wants_params && Self::has_kernel(Kernel::Norm, input.dtype, &input.device) {
+            true => NormGrads {
+                input: norm::run(input, grouped(params), Some(grad)),
+                params: None,
+            },
+            false => reference::grouped_norm_backward::<Self>(input, params, grad, wants_params),
+        }
+    }
 }
 
-// The default bodies are made of operations that fusion already knows.
-impl<B: FusionBackend + Backend> Backend for Fusion<B> {}
+fn rms<R: CubeRuntime>(weight: CubeTensor<R>, epsilon: f64) -> Norm<R> {
+    Norm {
+        weight,
+        bias: None,
+        groups: 1,
+        epsilon,
+    }
+}
+
+fn grouped<R: CubeRuntime>(params: NormParams<CubeTensor<R>>) -> Norm<R> {
+    Norm {
+        weight: params.weight,
+        bias: Some(params.bias),
+        groups: params.groups,
+        epsilon: params.epsilon,
+    }
+}

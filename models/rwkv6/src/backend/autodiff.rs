@@ -1,6 +1,9 @@
 //! The kernel's backward as a node of burn's autodiff graph.
 
-use super::{Backend, TokenMix, TokenMixWants, Wkv6Backward, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
+use super::{
+    Backend, TokenMix, TokenMixWants, Wkv6Backward, Wkv6Forward, Wkv6Inputs, Wkv6Kernel,
+    Wkv6Outputs,
+};
 use bone::graph::record;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::DType;
@@ -26,16 +29,25 @@ fn backward<T>(saved: Saved<T>, grads: [Option<T>; 2], _wants: [bool; 6]) -> [Op
     ]
 }
 
+type Both<T> = (Wkv6Forward<T>, Wkv6Backward<T>);
+
+/// The inner backend's kernel, if it has both ways of it.
+fn both<B: Backend>(inputs: &Wkv6Inputs<FloatTensor<B>>) -> Option<Both<FloatTensor<B>>> {
+    let device = B::float_device(&inputs.receptance);
+    let kernel = B::wkv6_kernel(inputs.dtype(), inputs.head_size(), &device)?;
+    Some((kernel.forward, kernel.backward?))
+}
+
 fn forward<B: Backend, C: CheckpointStrategy>(
-    kernel: Wkv6Kernel<B>,
-    kernel_backward: Wkv6Backward<FloatTensor<B>>,
     inputs: Wkv6Inputs<FloatTensor<Autodiff<B, C>>>,
 ) -> Wkv6Outputs<FloatTensor<Autodiff<B, C>>> {
     let primitives = inputs.as_ref().map(|tensor| tensor.primitive.clone());
-    let outputs = (kernel.forward)(primitives.clone());
+    let (kernel, backward_of_kernel) = both::<B>(&primitives)
+        .expect("only given out where the inner backend has a kernel for these inputs");
+    let outputs = kernel(primitives.clone());
     let saved = Saved {
         inputs: primitives,
-        backward: kernel_backward,
+        backward: backward_of_kernel,
     };
     let inputs = [
         Some(&inputs.receptance),
@@ -77,11 +89,14 @@ fn token_mix_backward<B: Backend, const K: usize>(
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     /// The inner backend's, where that has a backward. This one has none in turn: second
     /// gradients go through the tensor forms.
-    fn wkv6_kernel(dtype: DType) -> Option<Wkv6Kernel<Self>> {
-        let kernel = B::wkv6_kernel(dtype)?;
-        let backward = kernel.backward?;
+    fn wkv6_kernel(
+        dtype: DType,
+        head_size: usize,
+        device: &Self::Device,
+    ) -> Option<Wkv6Kernel<FloatTensor<Self>>> {
+        B::wkv6_kernel(dtype, head_size, device)?.backward?;
         Some(Wkv6Kernel {
-            forward: Box::new(move |inputs| forward::<B, C>(kernel, backward, inputs)),
+            forward: forward::<B, C>,
             backward: None,
         })
     }

@@ -1,6 +1,13 @@
-use super::Backend;
+//! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
+
+use super::{Backend, Wkv6Kernel};
+use bone::kernels::Kernel;
+use burn::tensor::DType;
+use burn::tensor::ops::FloatTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
-use burn_fusion::{Fusion, FusionBackend};
+
+mod kernels;
+mod wkv6;
 
 impl<R, F, I, BT> Backend for CubeBackend<R, F, I, BT>
 where
@@ -9,7 +16,15 @@ where
     I: IntElement,
     BT: BoolElement,
 {
+    fn wkv6_kernel(
+        dtype: DType,
+        head_size: usize,
+        device: &Self::Device,
+    ) -> Option<Wkv6Kernel<FloatTensor<Self>>> {
+        let wanted = dtype == DType::F32 && Kernel::Wkv6.is_on();
+        (wanted && wkv6::runs_on(&R::client(device), head_size)).then_some(Wkv6Kernel {
+            forward: wkv6::forward::<R>,
+            backward: Some(wkv6::backward::<R>),
+        })
+    }
 }
-
-// The tensor forms are made of operations that fusion already knows.
-impl<B: FusionBackend + Backend> Backend for Fusion<B> {}

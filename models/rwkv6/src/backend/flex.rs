@@ -17,7 +17,11 @@ mod lanes;
 mod token_mix;
 
 impl Backend for Flex {
-    fn wkv6_kernel(dtype: DType) -> Option<Wkv6Kernel<Self>> {
+    fn wkv6_kernel(
+        dtype: DType,
+        _head_size: usize,
+        _device: &Self::Device,
+    ) -> Option<Wkv6Kernel<FlexTensor>> {
         match dtype {
             DType::F32 => Some(kernel::<f32>()),
             DType::F64 => Some(kernel::<f64>()),
@@ -46,9 +50,9 @@ impl Backend for Flex {
     }
 }
 
-fn kernel<T: Real>() -> Wkv6Kernel<Flex> {
+fn kernel<T: Real>() -> Wkv6Kernel<FlexTensor> {
     Wkv6Kernel {
-        forward: Box::new(forward::<T>),
+        forward: forward::<T>,
         backward: Some(backward::<T>),
     }
 }

@@ -1,11 +1,11 @@
 //! `bone bench generate`: prompts continued, timed.
 
-use super::{ModelArgs, Opened, refuse_zeros, usage};
+use super::{ModelArgs, Opened, Scratch, refuse_extremes, usage};
 use crate::bench::{Apart, Parts};
 use crate::commands::CommandError;
-use crate::device::{self, DeviceName, OnDevice};
-use crate::memory::{human, peak_resident_bytes};
-use crate::models::{ModelBackend, WithModel, with_model};
+use crate::device::{self, DeviceName, Kind, OnDevice};
+use crate::memory::{check_weights, human, peak_resident_bytes};
+use crate::models::{Architecture, ModelBackend, WithModel, with_model};
 use crate::step::{TrainBackend, TrainModel};
 use bone_lm::CausalLm;
 use bone_lm::generate::{GenerateConfig, GenerateError, generate};
@@ -57,9 +57,10 @@ struct Round {
 ///
 /// [`CommandError`].
 pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
-    refuse_zeros(&[
+    refuse_extremes(&[
         ("batch-size", args.batch_size),
         ("prompt-len", args.prompt_len),
+        ("max-new-tokens", args.max_new_tokens),
         ("rounds", args.rounds),
     ])?;
     if args.max_new_tokens < 2 {
@@ -68,7 +69,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         ));
     }
     let (device, _) = device::choose(&args.device)?;
-    let opened = args
+    let mut opened = args
         .model
         .open(args.prompt_len + args.max_new_tokens, None)?;
     let positions = opened.info.positions.unwrap_or(usize::MAX);
@@ -77,7 +78,19 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
             "--prompt-len and --max-new-tokens come to more than the model's {positions} positions"
         )));
     }
+    if device.name.kind == Kind::Cpu {
+        // Keys and values of every token, or at the least the prompts.
+        let shape = &opened.info.shape;
+        let tokens = (args.prompt_len + args.max_new_tokens) as u64;
+        let of_token = (8 * shape.hidden_size.saturating_mul(shape.num_layers)) as u64;
+        let bytes = tokens.saturating_mul(args.batch_size as u64);
+        check_weights(match opened.info.architecture {
+            Architecture::Llama2 => bytes.saturating_mul(of_token),
+            Architecture::Rwkv6 => bytes.saturating_mul(4 * shape.hidden_size as u64),
+        })?;
+    }
     let work = Work {
+        scratch: opened.scratch.take(),
         opened: &opened,
         args,
     };
@@ -91,6 +104,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
 }
 
 struct Work<'a> {
+    scratch: Scratch,
     opened: &'a Opened,
     args: &'a BenchGenerateArgs,
 }
@@ -101,6 +115,7 @@ impl OnDevice for Work<'_> {
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let source = &self.opened.source;
         let work = OnModel::<B> {
+            scratch: self.scratch,
             args: self.args,
             device: device.clone(),
         };
@@ -109,6 +124,7 @@ impl OnDevice for Work<'_> {
 }
 
 struct OnModel<'a, B: TrainBackend> {
+    scratch: Scratch,
     args: &'a BenchGenerateArgs,
     device: B::Device,
 }
@@ -117,7 +133,12 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
     type Output = Result<(Vec<Round>, Apart), GenerateError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let Self { args, device } = self;
+        let Self {
+            scratch,
+            args,
+            device,
+        } = self;
+        drop(scratch);
         let model = model.valid();
         let vocab_size = model.vocab_size();
         let prompts: Vec<Vec<u32>> = (0..args.batch_size)
@@ -161,6 +182,13 @@ fn report(opened: &Opened, args: &BenchGenerateArgs, device: DeviceName, round: 
     let peak = peak_resident_bytes();
     if args.json {
         let found = json!({
+            "model": opened.to_json(),
+            "device": device.to_string(),
+            "threads": rayon::current_num_threads(),
+            "batch_size": args.batch_size,
+            "prompt_len": args.prompt_len,
+            "max_new_tokens": args.max_new_tokens,
+            "rounds": args.rounds,
             "tokens_per_second": all,
             "prompt_tokens_per_second": prompt,
             "decode_tokens_per_second": after,

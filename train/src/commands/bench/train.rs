@@ -1,12 +1,13 @@
 //! `bone bench train`: a training step, timed and taken apart.
 
-use super::{ModelArgs, Opened, read_twice, refuse_zeros, usage};
+use super::report::{Found, Ready};
+use super::{ModelArgs, Scratch, read_twice, refuse_extremes, usage};
 use crate::bench::{Floor, Measured, Products, StepBench};
 use crate::commands::CommandError;
 use crate::config::{AxisWord, MethodName};
-use crate::device::{self, DeviceName, Kind, OnDevice};
-use crate::memory::{human, keep_freed_memory};
-use crate::models::{Architecture, ModelBackend, ModelSource, WithModel, with_model};
+use crate::device::{self, Kind, OnDevice};
+use crate::memory::{Estimate, RunShape, available_memory, keep_freed_memory};
+use crate::models::{Architecture, ModelBackend, ModelInfo, ModelSource, WithModel, with_model};
 use crate::step::{Savings, TrainBackend, TrainModel};
 use bone::bare::Kind as FileKind;
 use bone::{
@@ -14,8 +15,7 @@ use bone::{
     freeze_base, unfreeze_all,
 };
 use burn::tensor::DType;
-use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The model, the method and the batch.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,12 +29,12 @@ pub struct BenchTrainArgs {
     /// Axis of bone's blocks [default: output for LLaMA2, input for RWKV6]
     #[arg(long, value_name = "AXIS", help_heading = "Method")]
     pub block_axis: Option<AxisWord>,
-    /// Width of miss-mini
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Method")]
-    pub mini_width: usize,
-    /// Rank, on all linear layers of the blocks
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Method")]
-    pub rank: usize,
+    /// Width of miss-mini [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Method")]
+    pub mini_width: Option<usize>,
+    /// Rank, on all linear layers of the blocks [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Method")]
+    pub rank: Option<usize>,
     /// Adapter dropout; bone has none
     #[arg(long, value_name = "P", default_value_t = 0.0, help_heading = "Method")]
     pub dropout: f64,
@@ -67,6 +67,9 @@ pub struct BenchTrainArgs {
     pub json: bool,
 }
 
+/// Rank, and width of miss-mini.
+const DEFAULT_WIDTH: usize = 64;
+
 /// Runs it.
 ///
 /// # Errors
@@ -82,11 +85,74 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
 }
 
 impl BenchTrainArgs {
+    /// What can be said without a model, all of it.
+    fn check(&self) -> Result<(), CommandError> {
+        refuse_extremes(&[
+            ("batch-size", self.batch_size),
+            ("max-seq-len", self.max_seq_len),
+            ("steps", self.steps),
+            ("rank", self.rank.unwrap_or(1)),
+            ("mini-width", self.mini_width.unwrap_or(1)),
+        ])?;
+        let method = self.method;
+        let has_adapter = !matches!(method, MethodName::Full | MethodName::State);
+        let drops = has_adapter && method != MethodName::Bone;
+        let half = self
+            .model
+            .dtype
+            .dtype()
+            .is_some_and(|dtype| dtype != DType::F32);
+        let no_axis = self.block_axis.is_some() && method != MethodName::Bone;
+        let no_width = self.mini_width.is_some() && method != MethodName::MissMini;
+        let problems = [
+            no_axis.then(|| format!("--block-axis: method {method} has no blocks on an axis")),
+            no_width.then(|| format!("--mini-width: only miss-mini has one, and not {method}")),
+            (self.rank.is_some() && !has_adapter)
+                .then(|| format!("--rank: method {method} has no adapters")),
+            (self.dropout != 0.0 && !drops).then(|| format!("--dropout: method {method} has none")),
+            (half && method == MethodName::Full).then(|| {
+                "--dtype: method full trains the weights themselves, which needs f32".to_owned()
+            }),
+            (method == MethodName::State
+                && self.model.model.is_none()
+                && self.model.architecture() != Architecture::Rwkv6)
+                .then(|| "--method: state tuning needs RWKV6".to_owned()),
+        ];
+        let problems: Vec<_> = problems.into_iter().flatten().collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(usage(problems.join("\n"))),
+        }
+    }
+
+    /// The memory of a step on the processor, what trains left out: it is beside the rest.
+    fn estimate(&self, info: &ModelInfo) -> Estimate {
+        let full = self.method == MethodName::Full;
+        Estimate::new(
+            &info.shape,
+            &RunShape {
+                trainable_parameters: if full { info.shape.parameters } else { 0 },
+                trains_base: full,
+                base_bytes_per_parameter: info.stored_bytes.div_ceil(info.shape.parameters.max(1)),
+                half_precision: None,
+                base_mapped: true,
+                batch_size: self.batch_size,
+                max_seq_len: self.max_seq_len,
+                chunk_ctx: None,
+                recompute: self.recompute,
+                chunked_head: self.head_chunk > 0,
+                head_chunk: self.head_chunk,
+                tiles: true,
+            },
+        )
+    }
+
     /// The adapter of the method; `None` for a method without.
     fn adapter(&self, architecture: Architecture) -> Result<Option<AdapterConfig>, CommandError> {
+        let rank = self.rank.unwrap_or(DEFAULT_WIDTH);
         let lora = |start| {
             Variant::Lora(LoraConfig {
-                alpha: self.rank as f64,
+                alpha: rank as f64,
                 rslora: false,
                 start,
             })
@@ -104,48 +170,24 @@ impl BenchTrainArgs {
             },
             MethodName::Miss => Variant::Miss,
             MethodName::MissMini => Variant::MissMini {
-                width: self.mini_width,
+                width: self.mini_width.unwrap_or(DEFAULT_WIDTH),
             },
             MethodName::Lora => lora(LoraStart::Random),
             MethodName::Olora => lora(LoraStart::Olora),
             MethodName::Pissa => lora(LoraStart::Pissa(SvdMethod::Fast { iterations: 4 })),
         };
         let targets = Targets::new(Selection::AllLinear);
-        let mut config = AdapterConfig::new(variant, self.rank, targets);
+        let mut config = AdapterConfig::new(variant, rank, targets);
         config.dropout = self.dropout;
         Ok(Some(config))
     }
 }
 
-/// What a benchmark found, and of what.
-struct Found {
-    args: BenchTrainArgs,
-    opened: Opened,
-    read: Duration,
-    device: DeviceName,
-    description: String,
-    floor: Floor,
-    ready: Ready,
-    measured: Measured,
-}
-
-/// From an empty process to the first step.
-struct Ready {
-    trainable: usize,
-    load: Duration,
-}
-
 fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
-    refuse_zeros(&[
-        ("batch-size", args.batch_size),
-        ("max-seq-len", args.max_seq_len),
-        ("steps", args.steps),
-        ("rank", args.rank),
-        ("mini-width", args.mini_width),
-    ])?;
+    args.check()?;
     let (device, _) = device::choose(&args.device)?;
     let full = args.method == MethodName::Full;
-    let opened = args
+    let mut opened = args
         .model
         .open(args.max_seq_len, full.then_some(DType::F32))?;
     let info = &opened.info;
@@ -154,33 +196,10 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
             "--max-seq-len: the model has {positions} positions"
         )));
     }
-    if full
-        && args
-            .model
-            .dtype
-            .dtype()
-            .is_some_and(|dtype| dtype != DType::F32)
-    {
-        return Err(usage(
-            "--dtype: method full trains the weights themselves, which needs f32",
-        ));
-    }
     if device.name.kind == Kind::Cpu && !args.recompute {
         keep_freed_memory();
     }
-    if args.block_axis.is_some() && args.method != MethodName::Bone {
-        return Err(usage(format!(
-            "--block-axis: method {} has no blocks on an axis",
-            args.method
-        )));
-    }
     let adapter = args.adapter(info.architecture)?;
-    let drops = adapter
-        .as_ref()
-        .is_some_and(|adapter| adapter.variant.has_dropout());
-    if args.dropout != 0.0 && !drops {
-        return Err(usage(format!("--dropout: method {} has none", args.method)));
-    }
     let products = match &adapter {
         Some(adapter) => Products::Adapter(adapter.clone()),
         None if full => Products::Full,
@@ -190,29 +209,35 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
         .then_some(info.shape.num_layers * info.shape.hidden_size);
     let batch = [args.batch_size, args.max_seq_len];
     let floor = Floor::new(&info.linear_layers, &products, batch, attention)?;
+    let bench = StepBench {
+        rows: args.batch_size,
+        len: args.max_seq_len,
+        savings: Savings {
+            recompute: args.recompute,
+            head_chunk: (args.head_chunk > 0).then_some(args.head_chunk),
+        },
+        warmup: args.warmup,
+        steps: args.steps,
+        product: [info.shape.hidden_size, info.shape.intermediate_size],
+    };
+    if device.name.kind == Kind::Cpu {
+        args.estimate(info).check(available_memory())?;
+    }
+    let read = read_twice(&opened.source.folder)?;
     let work = Work {
+        scratch: opened.scratch.take(),
         source: &opened.source,
         method: args.method,
-        adapter,
-        bench: StepBench {
-            rows: args.batch_size,
-            len: args.max_seq_len,
-            savings: Savings {
-                recompute: args.recompute,
-                head_chunk: (args.head_chunk > 0).then_some(args.head_chunk),
-            },
-            warmup: args.warmup,
-            steps: args.steps,
-            product: [info.shape.hidden_size, info.shape.intermediate_size],
-        },
+        adapter: adapter.clone(),
+        bench,
     };
-    let read = read_twice(&opened.source.folder)?;
     let (ready, measured) = device::on_device(device.name, args.fusion, work)??;
     Ok(Found {
         args: args.clone(),
         device: device.name,
         description: device.description(),
         opened,
+        adapter,
         read,
         floor,
         ready,
@@ -221,6 +246,7 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
 }
 
 struct Work<'a> {
+    scratch: Scratch,
     source: &'a ModelSource,
     method: MethodName,
     adapter: Option<AdapterConfig>,
@@ -253,11 +279,14 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
         let Work {
+            scratch,
             method,
             adapter,
             bench,
             ..
         } = self.work;
+        // It is mapped by now.
+        drop(scratch);
         let model = match (adapter, method) {
             (Some(adapter), _) => freeze_base::<B, M>(attach::<B, M>(model, &adapter)?),
             (None, MethodName::State) => {
@@ -279,96 +308,5 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
             })
         })?;
         Ok((ready, measured))
-    }
-}
-
-impl Found {
-    fn tokens_per_second(&self) -> f64 {
-        (self.args.batch_size * self.args.max_seq_len) as f64 / self.measured.timing.median
-    }
-
-    /// Seconds that the step's products alone take at the rate measured.
-    fn floor_seconds(&self) -> f64 {
-        self.floor.total() / self.measured.product_rate
-    }
-
-    fn to_json(&self) -> String {
-        let Measured {
-            timing,
-            peak_resident_bytes,
-            loss,
-            apart,
-            product_rate,
-        } = &self.measured;
-        let shares: serde_json::Map<_, _> = apart
-            .shares
-            .iter()
-            .map(|share| (share.part.to_string(), json!(share.time.as_secs_f64())))
-            .collect();
-        json!({
-            "seconds_per_step": timing.median,
-            "fastest": timing.fastest,
-            "slowest": timing.slowest,
-            "tokens_per_second": self.tokens_per_second(),
-            "peak_resident_mb": *peak_resident_bytes as f64 / 1e6,
-            "loss": loss,
-            "dropout": self.args.dropout,
-            "trained_parameters": self.ready.trainable,
-            "ready_seconds": self.ready.load.as_secs_f64(),
-            "read_seconds": self.read.as_secs_f64(),
-            "model_bytes": self.opened.info.stored_bytes,
-            "parameters": self.opened.info.shape.parameters,
-            "floor_gflop": self.floor.total() / 1e9,
-            "product_gflops": product_rate / 1e9,
-            "floor_seconds": self.floor_seconds(),
-            "taken_apart_seconds": apart.whole.as_secs_f64(),
-            "parts": shares,
-        })
-        .to_string()
-    }
-
-    fn print(&self) {
-        let args = &self.args;
-        let timing = self.measured.timing;
-        let dropout = match args.dropout {
-            0.0 => String::new(),
-            p => format!(" with dropout {p}"),
-        };
-        line!("{}, {}{dropout}", self.opened.describe(), args.method);
-        line!(
-            "{} × {} tokens, block recompute {}, on {} ({})",
-            args.batch_size,
-            args.max_seq_len,
-            if args.recompute { "on" } else { "off" },
-            self.device,
-            self.description
-        );
-        line!(
-            "\nstep       {:.3} s (median of {}; {:.3} to {:.3})",
-            timing.median,
-            args.steps,
-            timing.fastest,
-            timing.slowest
-        );
-        line!("tokens/s   {:.1}", self.tokens_per_second());
-        line!(
-            "memory     {} at most",
-            human(self.measured.peak_resident_bytes)
-        );
-        line!(
-            "loading    {:.3} s, {} of weights, whose files take {:.3} s to read",
-            self.ready.load.as_secs_f64(),
-            human(self.opened.info.stored_bytes as u64),
-            self.read.as_secs_f64()
-        );
-        line!(
-            "floor      {:.3} s: products of {:.0} GFLOP at {:.0} GFLOP/s, the rate of one in f32 measured here; \
-             the step is at {:.0} % of it",
-            self.floor_seconds(),
-            self.floor.total() / 1e9,
-            self.measured.product_rate / 1e9,
-            100.0 * self.floor_seconds() / timing.median
-        );
-        line!("\n{}", self.measured.apart.table(self.device.kind));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::{AdamWStep, Backend, Gate, Moments, NormParams, reference};
 use burn::backend::Autodiff;
+use burn::tensor::ops::FloatTensorOps;
 use burn::tensor::{Distribution, FloatDType, Int, Tensor, TensorData, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
 use proptest::prelude::*;
@@ -282,6 +283,39 @@ proptest! {
 }
 
 /// The node's backward against autodiff's own of the reference, and of the squared ReLU.
+/// More than one chunk, the last of them cut.
+#[test]
+fn chunks_make_the_whole() {
+    for (f64, view) in [(false, false), (true, true)] {
+        let tensor = |range| matrix([3, 12_345], range, f64, view);
+        let (gate, value, grad) = (tensor(20.0), tensor(3.0), tensor(2.0));
+        let ours = Flex::gated(gate.clone(), value.clone(), Gate::Silu);
+        let expected = reference::gated::<Flex>(gate.clone(), value.clone(), Gate::Silu);
+        assert_same("gate", ours, expected, bound(f64));
+        let inputs = || (gate.clone(), value.clone(), grad.clone());
+        let (g, v, d) = inputs();
+        let ours = Flex::gated_backward(g, v, d, Gate::Silu);
+        let (g, v, d) = inputs();
+        let expected = reference::gated_backward::<Flex>(g, v, d, Gate::Silu);
+        assert_same("to the gate", ours.0, expected.0, bound(f64));
+        assert_same("to the value", ours.1, expected.1, bound(f64));
+        let ours = Flex::tanh(value.clone());
+        assert_same(
+            "tanh",
+            ours.clone(),
+            Flex::float_tanh(value.clone()),
+            bound(f64),
+        );
+        let expected = reference::tanh_backward::<Flex>(ours.clone(), grad.clone());
+        assert_same(
+            "tanh's",
+            Flex::tanh_backward(ours, grad.clone()),
+            expected,
+            bound(f64),
+        );
+    }
+}
+
 #[test]
 fn gates_have_the_gradients_of_autodiff() {
     type B = Autodiff<Flex>;

@@ -103,13 +103,23 @@ fn balanced_checkpointing_changes_nothing() {
 #[test]
 fn the_kernel_is_taken_where_there_is_one() {
     for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
-        assert!(Form::Kernel.available::<Flex>(dtype));
-        assert!(!Form::Kernel.available::<Second>(dtype));
         for len in [1, 100] {
-            assert_eq!(Form::chosen::<B>(dtype, len), Form::Kernel);
+            let case = Case { len, ..CASE() };
+            let values = case.values();
+            let twice = case.inputs::<Second>(&values, dtype);
+            assert!(Form::Kernel.available(&case.inputs::<Flex>(&values, dtype)));
+            assert!(!Form::Kernel.available(&twice));
+            assert_eq!(
+                Form::chosen(&case.inputs::<B>(&values, dtype)),
+                Form::Kernel
+            );
+            let instead = if len == 1 {
+                Form::Recurrence
+            } else {
+                Form::Chunked
+            };
+            assert_eq!(Form::chosen(&twice), instead);
         }
-        assert_eq!(Form::chosen::<Second>(dtype, 1), Form::Recurrence);
-        assert_eq!(Form::chosen::<Second>(dtype, 100), Form::Chunked);
     }
 }
 

@@ -1,0 +1,134 @@
+//! Which operations a GPU computes by kernels of our own.
+//!
+//! The environment variable `BONE_KERNELS` chooses: `all`, or nothing, takes every kernel that the
+//! device can run; `none` takes none; names with commas between take those; `no-NAME` all but that
+//! one. What has no kernel, or none here, is computed by burn's operations.
+
+use std::sync::LazyLock;
+
+/// Name of the environment variable.
+const CHOICE: &str = "BONE_KERNELS";
+
+/// An operation that there is a kernel for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Attention by tiles of queries.
+    Attention,
+    /// Cross-entropy and its gradient.
+    CrossEntropy,
+    /// RMSNorm, LayerNorm and GroupNorm.
+    Norm,
+    /// RWKV6's recurrence.
+    Wkv6,
+}
+
+impl Kernel {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[Self::Attention, Self::CrossEntropy, Self::Norm, Self::Wkv6];
+
+    /// What `BONE_KERNELS` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::CrossEntropy => "cross-entropy",
+            Self::Norm => "norm",
+            Self::Wkv6 => "wkv6",
+        }
+    }
+
+    /// Whether it may be used.
+    pub fn is_on(self) -> bool {
+        chosen().as_ref().is_ok_and(|chosen| chosen.contains(&self))
+    }
+}
+
+/// The kernels that may be used.
+///
+/// # Errors
+///
+/// `BONE_KERNELS` names one that there is not; none is used then.
+pub fn chosen() -> &'static Result<Vec<Kernel>, String> {
+    static CHOSEN: LazyLock<Result<Vec<Kernel>, String>> = LazyLock::new(|| {
+        let words = std::env::var_os(CHOICE);
+        choose(
+            words
+                .as_ref()
+                .map(|words| words.to_string_lossy())
+                .as_deref(),
+        )
+    });
+    &CHOSEN
+}
+
+fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
+    let words = words.unwrap_or_default();
+    let (mut on, mut off, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut all, mut none) = (false, false);
+    for word in words
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
+        let (name, kernels) = match word.strip_prefix("no-") {
+            Some(name) => (name, &mut off),
+            None => (word, &mut on),
+        };
+        match (
+            word,
+            Kernel::ALL.iter().find(|kernel| kernel.name() == name),
+        ) {
+            ("all", _) => all = true,
+            ("none", _) => none = true,
+            (_, Some(&kernel)) => kernels.push(kernel),
+            (_, None) => unknown.push(format!("{word:?}")),
+        }
+    }
+    if !unknown.is_empty() {
+        let names: Vec<_> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
+        return Err(format!(
+            "{CHOICE} names {}; it can be all, none, or with commas between: {}, each with no- before \
+             it to leave it out",
+            unknown.join(", "),
+            names.join(", ")
+        ));
+    }
+    let begins_with_all = all || (on.is_empty() && !none);
+    let taken = |kernel: &Kernel| (begins_with_all || on.contains(kernel)) && !off.contains(kernel);
+    Ok(Kernel::ALL.iter().copied().filter(taken).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kernel, choose};
+
+    #[test]
+    fn all_unless_some_are_named() {
+        let but = |left_out: &[Kernel]| {
+            let kernels = Kernel::ALL.iter().copied();
+            Ok(kernels
+                .filter(|kernel| !left_out.contains(kernel))
+                .collect::<Vec<_>>())
+        };
+        for words in [None, Some(""), Some("all"), Some(" , all,norm")] {
+            assert_eq!(choose(words), but(&[]), "{words:?}");
+        }
+        assert_eq!(choose(Some("none")), but(Kernel::ALL));
+        assert_eq!(choose(Some("no-wkv6")), but(&[Kernel::Wkv6]));
+        assert_eq!(
+            choose(Some("all,no-norm,no-wkv6")),
+            but(&[Kernel::Norm, Kernel::Wkv6])
+        );
+        for words in ["wkv6", " none, wkv6", "norm,wkv6,no-norm"] {
+            assert_eq!(choose(Some(words)), Ok(vec![Kernel::Wkv6]), "{words}");
+        }
+    }
+
+    #[test]
+    fn every_unknown_name_is_said() {
+        let error = choose(Some("wkv7,no-nothing")).expect_err("unknown");
+        assert!(
+            error.contains("\"wkv7\", \"no-nothing\"") && error.contains("wkv6"),
+            "{error}"
+        );
+    }
+}

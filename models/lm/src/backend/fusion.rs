@@ -1,0 +1,184 @@
+//! Under burn's fusion: a kernel of the backend below stays one, and what has none is made of
+//! operations that fusion knows.
+
+use super::{AttentionGrads, Backend, NormGrads, NormParams, reference, tiled};
+use crate::Window;
+use bone::fusion::{Inputs, record};
+use bone::kernels::Kernel;
+use burn::tensor::ops::{FloatTensor, IntTensor};
+use burn::tensor::{Shape, TensorMetadata};
+use burn_fusion::{Fusion, FusionBackend};
+
+/// Whether the backend below has a kernel for a tensor.
+fn has<B: FusionBackend + Backend>(kernel: Kernel, tensor: &FloatTensor<Fusion<B>>) -> bool {
+    B::has_kernel(kernel, tensor.dtype, tensor.client.device())
+}
+
+/// A single result.
+fn one<T>(mut results: Vec<T>) -> T {
+    results.remove(0)
+}
+
+impl<B: FusionBackend + Backend> Backend for Fusion<B> {
+    fn attends_by_window() -> bool {
+        B::attends_by_window()
+    }
+
+    fn windowed_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        window: &Window,
+    ) -> FloatTensor<Self> {
+        tiled::forward::<Self>([query, key, value], window)
+    }
+
+    fn windowed_attention_backward(
+        inputs: [FloatTensor<Self>; 3],
+        grad: FloatTensor<Self>,
+        window: &Window,
+    ) -> AttentionGrads<FloatTensor<Self>> {
+        tiled::backward::<Self>(inputs, grad, window)
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::CrossEntropy, &logits) {
+            return reference::cross_entropy::<Self>(logits, targets);
+        }
+        let outputs = vec![(targets.shape(), logits.dtype)];
+        let inputs = Inputs {
+            floats: vec![logits],
+            ints: vec![targets],
+        };
+        one(record::<B>("cross_entropy", inputs, outputs, |inputs| {
+            vec![B::cross_entropy(one(inputs.floats), one(inputs.ints))]
+        }))
+    }
+
+    fn cross_entropy_and_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !has::<B>(Kernel::CrossEntropy, &logits) {
+            return reference::cross_entropy_and_gradient::<Self>(logits, targets);
+        }
+        let dtype = logits.dtype;
+        let outputs = vec![(targets.shape(), dtype), (logits.shape(), dtype)];
+        let inputs = Inputs {
+            floats: vec![logits],
+            ints: vec![targets],
+        };
+        let mut found = record::<B>("cross_entropy_and_gradient", inputs, outputs, |inputs| {
+            let (losses, gradient) =
+                B::cross_entropy_and_gradient(one(inputs.floats), one(inputs.ints));
+            vec![losses, gradient]
+        });
+        let gradient = found.remove(1);
+        (one(found), gradient)
+    }
+
+    fn rms_norm(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Norm, &input) {
+            return reference::rms_norm::<Self>(input, weight, epsilon);
+        }
+        let outputs = like(&input);
+        one(record::<B>(
+            "rms_norm",
+            vec![input, weight].into(),
+            outputs,
+            move |inputs| {
+                let [input, weight] = inputs.floats();
+                vec![B::rms_norm(input, weight, epsilon)]
+            },
+        ))
+    }
+
+    fn rms_norm_backward(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        epsilon: f64,
+        wants_weight: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
+        if wants_weight || !has::<B>(Kernel::Norm, &input) {
+            return reference::rms_norm_backward::<Self>(
+                input,
+                weight,
+                grad,
+                epsilon,
+                wants_weight,
+            );
+        }
+        let outputs = like(&input);
+        let inputs = vec![input, weight, grad].into();
+        let found = record::<B>("rms_norm_backward", inputs, outputs, move |inputs| {
+            let [input, weight, grad] = inputs.floats();
+            vec![B::rms_norm_backward(input, weight, grad, epsilon, false).0]
+        });
+        (one(found), None)
+    }
+
+    fn grouped_norm(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Norm, &input) {
+            return reference::grouped_norm::<Self>(input, params);
+        }
+        let outputs = like(&input);
+        let (groups, epsilon) = (params.groups, params.epsilon);
+        let inputs = vec![input, params.weight, params.bias].into();
+        one(record::<B>(
+            "grouped_norm",
+            inputs,
+            outputs,
+            move |inputs| {
+                let [input, weight, bias] = inputs.floats();
+                let params = NormParams {
+                    weight,
+                    bias,
+                    groups,
+                    epsilon,
+                };
+                vec![B::grouped_norm(input, params)]
+            },
+        ))
+    }
+
+    fn grouped_norm_backward(
+        input: FloatTensor<Self>,
+        params: NormParams<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        wants_params: bool,
+    ) -> NormGrads<FloatTensor<Self>> {
+        if wants_params || !has::<B>(Kernel::Norm, &input) {
+            return reference::grouped_norm_backward::<Self>(input, params, grad, wants_params);
+        }
+        let outputs = like(&input);
+        let (groups, epsilon) = (params.groups, params.epsilon);
+        let inputs = vec![input, params.weight, params.bias, grad].into();
+        let found = record::<B>("grouped_norm_backward", inputs, outputs, move |inputs| {
+            let [input, weight, bias, grad] = inputs.floats();
+            let params = NormParams {
+                weight,
+                bias,
+                groups,
+                epsilon,
+            };
+            vec![B::grouped_norm_backward(input, params, grad, false).input]
+        });
+        NormGrads {
+            input: one(found),
+            params: None,
+        }
+    }
+}
+
+/// One output like a tensor.
+fn like<T: TensorMetadata>(tensor: &T) -> Vec<(Shape, burn::tensor::DType)> {
+    vec![(tensor.shape(), tensor.dtype())]
+}

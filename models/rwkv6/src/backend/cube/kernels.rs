@@ -1,0 +1,387 @@
+//! The recurrence by chunks of tokens, for every vendor.
+//!
+//! The state before each chunk is found first: what each chunk adds by itself ([`states`]), then
+//! one pass over chunks ([`scan`]). After that all chunks are independent. A head's state is held
+//! by columns in registers, so that no unit waits for another; what all units read lies in shared
+//! memory. Backwards the same kernels run from the last token to the first: the gradient to the
+//! state obeys the same recurrence with r for k and dy for v, and dv is to it what y is to the state.
+//!
+//! The gradients to r, k and w are sums over a chunk's pairs of tokens `s < t` with
+//! `D[s,t] = Π_{s<n<t} d_n` ([`gradients`]). That to `log d_t` is the sum over all pairs that t is
+//! between, each with its whole decay: a difference of running sums, the usual way, would lose the
+//! small ones.
+
+use burn_cubecl::cubecl;
+use cubecl::prelude::*;
+
+/// From this w on the decay is zero.
+const LARGEST_DECAY: f32 = 10.0;
+
+/// `exp(−exp(w))`.
+#[cube]
+fn decay_of(w: f32) -> f32 {
+    let bounded = select(w > LARGEST_DECAY, LARGEST_DECAY, w);
+    (-(bounded.exp())).exp()
+}
+
+/// Where a chunk of a head lies in `[batch, len, heads · size]`.
+#[derive(CubeType, Clone, Copy)]
+struct Chunk {
+    /// The first token's first channel.
+    start: usize,
+    /// From token to token.
+    width: usize,
+    /// Tokens in it.
+    count: usize,
+}
+
+/// That of this cube: X is the chunk, Y the sequence and head.
+#[cube]
+fn chunk_of_cube(
+    len: usize,
+    heads: usize,
+    #[comptime] size: usize,
+    #[comptime] chunk: usize,
+) -> Chunk {
+    let head = CUBE_POS_Y as usize;
+    let first = CUBE_POS_X as usize * chunk;
+    let width = heads * size;
+    Chunk {
+        start: ((head / heads) * len + first) * width + (head % heads) * size,
+        width,
+        count: select(chunk < len - first, chunk, len - first),
+    }
+}
+
+/// What each chunk adds to the state of zero, and what it leaves of one.
+///
+/// - `left` (k), `right` (v), `decay` (w): `[batch, len, heads · size]`
+/// - `added`: `[batch · heads, chunks, size, size]`
+/// - `kept`: `[batch · heads, chunks, size]`
+#[cube(launch)]
+pub(super) fn states(
+    left: &Tensor<f32>,
+    right: &Tensor<f32>,
+    decay: &Tensor<f32>,
+    added: &mut Tensor<f32>,
+    kept: &mut Tensor<f32>,
+    len: usize,
+    heads: usize,
+    #[comptime] size: usize,
+    #[comptime] chunk: usize,
+    #[comptime] backwards: bool,
+) {
+    let column = UNIT_POS_X as usize;
+    let at = chunk_of_cube(len, heads, size, chunk);
+    let mut lefts = SharedMemory::<f32>::new(chunk * size);
+    let mut decays = SharedMemory::<f32>::new(chunk * size);
+    let mut all = f32::new(1.0);
+    for t in 0..at.count {
+        let from = at.start + t * at.width + column;
+        let d = decay_of(decay[from]);
+        lefts[t * size + column] = left[from];
+        decays[t * size + column] = d;
+        all *= d;
+    }
+    sync_cube();
+
+    let mut state = Array::<f32>::new(size);
+    #[unroll]
+    for row in 0..size {
+        state[row] = f32::new(0.0);
+    }
+    for n in 0..at.count {
+        let t = if comptime!(backwards) {
+            at.count - 1 - n
+        } else {
+            n
+        };
+        let value = right[at.start + t * at.width + column];
+        #[unroll]
+        for row in 0..size {
+            state[row] = decays[t * size + row] * state[row] + lefts[t * size + row] * value;
+        }
+    }
+
+    let place = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    kept[place * size + column] = all;
+    #[unroll]
+    for row in 0..size {
+        added[(place * size + row) * size + column] = state[row];
+    }
+}
+
+/// From what each chunk adds to the state it begins with, in place; backwards, ends with.
+///
+/// - `states`: `[batch · heads, chunks, size, size]`
+/// - `kept`: `[batch · heads, chunks, size]`
+/// - `first`, `last`: `[batch · heads, size, size]`; `first` is read if there is one
+#[cube(launch)]
+pub(super) fn scan(
+    states: &mut Tensor<f32>,
+    kept: &Tensor<f32>,
+    first: &Tensor<f32>,
+    last: &mut Tensor<f32>,
+    chunks: usize,
+    #[comptime] size: usize,
+    #[comptime] starts: bool,
+    #[comptime] backwards: bool,
+) {
+    let entry = ABSOLUTE_POS;
+    let cell = comptime!(size * size);
+    if entry >= last.len() {
+        terminate!();
+    }
+    let head = entry / cell;
+    let inside = entry % cell;
+    let mut state = f32::new(0.0);
+    if comptime!(starts) {
+        state = first[entry];
+    }
+    for n in 0..chunks {
+        let index = head * chunks
+            + if comptime!(backwards) {
+                chunks - 1 - n
+            } else {
+                n
+            };
+        let place = index * cell + inside;
+        let added = states[place];
+        states[place] = state;
+        state = kept[index * size + inside / size] * state + added;
+    }
+    last[entry] = state;
+}
+
+/// `y_t[j] = Σ_i r_t[i]·(u[i]·k_t[i]·v_t[j] + S_t[i,j])`; backwards dv, with k for r, r for k, dy for
+/// v and the gradient to the state for the state.
+///
+/// - `query` (r), `left` (k), `right` (v), `decay` (w), `output`: `[batch, len, heads · size]`
+/// - `bonus`: `[heads, size]`
+/// - `states`: `[batch · heads, chunks, size, size]`
+#[cube(launch)]
+pub(super) fn outputs(
+    query: &Tensor<f32>,
+    left: &Tensor<f32>,
+    right: &Tensor<f32>,
+    decay: &Tensor<f32>,
+    bonus: &Tensor<f32>,
+    states: &Tensor<f32>,
+    output: &mut Tensor<f32>,
+    len: usize,
+    heads: usize,
+    #[comptime] size: usize,
+    #[comptime] chunk: usize,
+    #[comptime] backwards: bool,
+) {
+    let column = UNIT_POS_X as usize;
+    let at = chunk_of_cube(len, heads, size, chunk);
+    let head = CUBE_POS_Y as usize % heads;
+    let mut queries = SharedMemory::<f32>::new(chunk * size);
+    let mut lefts = SharedMemory::<f32>::new(chunk * size);
+    let mut decays = SharedMemory::<f32>::new(chunk * size);
+    let mut bonuses = SharedMemory::<f32>::new(size);
+    for t in 0..at.count {
+        let from = at.start + t * at.width + column;
+        queries[t * size + column] = query[from];
+        lefts[t * size + column] = left[from];
+        decays[t * size + column] = decay_of(decay[from]);
+    }
+    bonuses[column] = bonus[head * size + column];
+
+    let place = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
+    let mut state = Array::<f32>::new(size);
+    #[unroll]
+    for row in 0..size {
+        state[row] = states[(place * size + row) * size + column];
+    }
+    sync_cube();
+
+    for n in 0..at.count {
+        let t = if comptime!(backwards) {
+            at.count - 1 - n
+        } else {
+            n
+        };
+        let here = at.start + t * at.width + column;
+        let value = right[here];
+        let mut sum = f32::new(0.0);
+        #[unroll]
+        for row in 0..size {
+            let new = lefts[t * size + row] * value;
+            sum += queries[t * size + row] * (bonuses[row] * new + state[row]);
+            state[row] = decays[t * size + row] * state[row] + new;
+        }
+        output[here] = sum;
+    }
+}
+
+/// The gradients to r, k, w and u.
+///
+/// - `receptance`, `key`, `value`, `decay`, `grad` (dy), and `to_receptance`, `to_key`, `to_decay`:
+///   `[batch, len, heads · size]`
+/// - `bonus`: `[heads, size]`
+/// - `states` before and `ends` after each chunk: `[batch · heads, chunks, size, size]`
+/// - `to_bonus`: `[batch · heads, chunks, size]`
+#[cube(launch)]
+pub(super) fn gradients(
+    receptance: &Tensor<f32>,
+    key: &Tensor<f32>,
+    value: &Tensor<f32>,
+    decay: &Tensor<f32>,
+    bonus: &Tensor<f32>,
+    grad: &Tensor<f32>,
+    states: &Tensor<f32>,
+    ends: &Tensor<f32>,
+    to_receptance: &mut Tensor<f32>,
+    to_key: &mut Tensor<f32>,
+    to_decay: &mut Tensor<f32>,
+    to_bonus: &mut Tensor<f32>,
+    len: usize,
+    heads: usize,
+    #[comptime] size: usize,
+    #[comptime] chunk: usize,
+) {
+    // A unit has a channel of r, k and w, which is a row of the state.
+    let row = UNIT_POS_X as usize;
+    let at = chunk_of_cube(len, heads, size, chunk);
+    let count = at.count;
+    let mut values = SharedMemory::<f32>::new(chunk * size);
+    let mut grads = SharedMemory::<f32>::new(chunk * size);
+    let mut products = SharedMemory::<f32>::new(comptime!(chunk * chunk));
+    let mut r = Array::<f32>::new(chunk);
+    let mut k = Array::<f32>::new(chunk);
+    let mut d = Array::<f32>::new(chunk);
+    for t in 0..count {
+        let from = at.start + t * at.width + row;
+        values[t * size + row] = value[from];
+        grads[t * size + row] = grad[from];
+        r[t] = receptance[from];
+        k[t] = key[from];
+        d[t] = decay_of(decay[from]);
+    }
+    sync_cube();
+    // v_s·dy_t.
+    let mut pair = row;
+    while pair < count * count {
+        let s = pair / count;
+        let t = pair % count;
+        let mut sum = f32::new(0.0);
+        for j in 0..size {
+            sum += values[s * size + j] * grads[t * size + j];
+        }
+        products[s * chunk + t] = sum;
+        pair += size;
+    }
+
+    let place = (CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize) * size;
+    let mut state = Array::<f32>::new(size);
+    let mut end = Array::<f32>::new(size);
+    // What goes through the whole chunk.
+    let mut through = f32::new(0.0);
+    #[unroll]
+    for j in 0..size {
+        state[j] = states[(place + row) * size + j];
+        end[j] = ends[(place + row) * size + j];
+        through += state[j] * end[j];
+    }
+    sync_cube();
+
+    let u = bonus[(CUBE_POS_Y as usize % heads) * size + row];
+    let mut du = f32::new(0.0);
+    // r_t·D·(S·dy_t): what comes from before the chunk; k_s·D·(G·v_s): what goes beyond it.
+    let mut from_before = Array::<f32>::new(chunk);
+    let mut to_after = Array::<f32>::new(chunk);
+    // Of the pairs that each token is between.
+    let mut between = Array::<f32>::new(chunk);
+    let mut terms = Array::<f32>::new(chunk);
+    for t in 0..count {
+        between[t] = f32::new(0.0);
+    }
+    for t in 0..count {
+        let mut seen = f32::new(0.0);
+        #[unroll]
+        for j in 0..size {
+            seen += state[j] * grads[t * size + j];
+        }
+        let mut left = f32::new(1.0);
+        let mut sum = f32::new(0.0);
+        for n in 0..t {
+            let s = t - 1 - n;
+            let term = left * k[s] * products[s * chunk + t];
+            sum += term;
+            terms[s] = r[t] * term;
+            left *= d[s];
+        }
+        let mut before = f32::new(0.0);
+        for s in 1..t {
+            before += terms[s - 1];
+            between[s] += before;
+        }
+        let same = products[t * chunk + t];
+        du += r[t] * k[t] * same;
+        from_before[t] = r[t] * left * seen;
+        to_receptance[at.start + t * at.width + row] = left * seen + sum + u * k[t] * same;
+    }
+    for n in 0..count {
+        let s = count - 1 - n;
+        let mut seen = f32::new(0.0);
+        #[unroll]
+        for j in 0..size {
+            seen += end[j] * values[s * size + j];
+        }
+        let mut left = f32::new(1.0);
+        let mut sum = f32::new(0.0);
+        for t in s + 1..count {
+            sum += left * r[t] * products[s * chunk + t];
+            left *= d[t];
+        }
+        through *= d[s];
+        to_after[s] = k[s] * left * seen;
+        to_key[at.start + s * at.width + row] =
+            left * seen + sum + u * r[s] * products[s * chunk + s];
+    }
+    to_bonus[place + row] = du;
+
+    let mut later = f32::new(0.0);
+    for n in 0..count {
+        let t = count - 1 - n;
+        between[t] += through + later;
+        later += from_before[t];
+    }
+    let mut earlier = f32::new(0.0);
+    for t in 0..count {
+        let here = at.start + t * at.width + row;
+        let w = decay[here];
+        let slope = -(select(w > LARGEST_DECAY, LARGEST_DECAY, w).exp());
+        to_decay[here] = (between[t] + earlier) * slope;
+        earlier += to_after[t];
+    }
+}
+
+/// The gradient to u from its parts.
+///
+/// - `parts`: `[batch · heads, chunks, size]`
+/// - `sum`: `[heads, size]`
+#[cube(launch)]
+pub(super) fn sum_bonus(
+    parts: &Tensor<f32>,
+    sum: &mut Tensor<f32>,
+    batch: usize,
+    heads: usize,
+    chunks: usize,
+    #[comptime] size: usize,
+) {
+    let entry = ABSOLUTE_POS;
+    if entry >= heads * size {
+        terminate!();
+    }
+    let mut total = f32::new(0.0);
+    for sequence in 0..batch {
+        let first = (sequence * heads + entry / size) * chunks;
+        for index in first..first + chunks {
+            total += parts[index * size + entry % size];
+        }
+    }
+    sum[entry] = total;
+}
