@@ -4,7 +4,7 @@ use super::{ModelArgs, Opened, Scratch, refuse_extremes, usage};
 use crate::bench::{Apart, Parts};
 use crate::commands::CommandError;
 use crate::device::{self, DeviceName, Kind, OnDevice};
-use crate::memory::{check_weights, human, peak_resident_bytes};
+use crate::memory::{available_memory, human, peak_resident_bytes};
 use crate::models::{Architecture, ModelBackend, WithModel, with_model};
 use crate::step::{TrainBackend, TrainModel};
 use bone_lm::CausalLm;
@@ -40,6 +40,23 @@ pub struct BenchGenerateArgs {
     /// Print one line of JSON instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+impl BenchGenerateArgs {
+    /// Bytes of every token's keys and values, or of what goes through a block of RWKV6 at once.
+    fn carried(&self, opened: &Opened) -> u64 {
+        let shape = &opened.info.shape;
+        let [hidden_size, layers] = [shape.hidden_size, shape.num_layers].map(|size| size as u64);
+        let (tokens, of_token) = match opened.info.architecture {
+            Architecture::Llama2 => (
+                self.prompt_len + self.max_new_tokens,
+                2 * 4 * hidden_size.saturating_mul(layers),
+            ),
+            Architecture::Rwkv6 => (self.prompt_len, 4 * hidden_size),
+        };
+        let tokens = (tokens as u64).saturating_mul(self.batch_size as u64);
+        tokens.saturating_mul(of_token)
+    }
 }
 
 /// Seconds of a round.
@@ -79,15 +96,16 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         )));
     }
     if device.name.kind == Kind::Cpu {
-        // Keys and values of every token, or at the least the prompts.
-        let shape = &opened.info.shape;
-        let tokens = (args.prompt_len + args.max_new_tokens) as u64;
-        let of_token = (8 * shape.hidden_size.saturating_mul(shape.num_layers)) as u64;
-        let bytes = tokens.saturating_mul(args.batch_size as u64);
-        check_weights(match opened.info.architecture {
-            Architecture::Llama2 => bytes.saturating_mul(of_token),
-            Architecture::Rwkv6 => bytes.saturating_mul(4 * shape.hidden_size as u64),
-        })?;
+        let (bytes, limit) = (args.carried(&opened), available_memory());
+        if bytes > limit.bytes {
+            return Err(usage(format!(
+                "--batch-size, --prompt-len and --max-new-tokens: what is kept of the tokens would take {}, \
+                 and {} has {} to give",
+                human(bytes),
+                limit.source,
+                human(limit.bytes)
+            )));
+        }
     }
     let work = Work {
         scratch: opened.scratch.take(),
