@@ -6,6 +6,7 @@ macro_rules! line {
         $crate::commands::say(&format!("{}\n", format_args!($($part)*)))
     };
 }
+pub(crate) use line;
 
 pub(crate) mod adapter;
 pub mod bench;
@@ -28,7 +29,7 @@ pub use error::CommandError;
 pub use session::SessionArgs;
 
 /// Prints to stdout, which may be a pipe whose reader has gone: nobody is left to tell then.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     let _ = stdout

@@ -1,6 +1,6 @@
 //! `bone demo`: the whole story on tiny models that are bundled with the binary.
 
-use crate::commands::CommandError;
+use crate::commands::{CommandError, line};
 use crate::device;
 use models::{Bundled, LLAMA2, RWKV6};
 use std::path::{Path, PathBuf};
@@ -72,33 +72,33 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
             [_] => out.clone(),
             _ => {
                 let name = model.architecture.name();
-                println!("{name}\n{}\n", "=".repeat(name.len()));
+                line!("{name}\n{}\n", "=".repeat(name.len()));
                 out.join(model.name)
             }
         };
         outcomes.push((model, story::tell(model, &out, args)?, out));
     }
     if outcomes.len() > 1 {
-        println!("Exact match:");
+        line!("Exact match:");
         for (model, outcome, _) in &outcomes {
             let name = model.architecture.name();
-            println!("  {name:<6} before: {}", outcome.before);
-            println!("  {name:<6} after : {}", outcome.after);
+            line!("  {name:<6} before: {}", outcome.before);
+            line!("  {name:<6} after : {}", outcome.after);
         }
-        println!();
+        line!("");
     }
 
-    println!("What to type next:");
+    line!("What to type next:");
     // As this program was called, which need not be on the path.
     let bone = std::env::args().next().unwrap_or_else(|| "bone".into());
     for (_, _, out) in &outcomes {
         let out = out.display();
-        println!(
+        line!(
             "  {bone} generate --model {out}/base --adapter {out}/run --prompt '31+8 in words: '"
         );
     }
-    println!("  {bone} train --model YOUR_MODEL --data YOUR_ROWS.jsonl --out YOUR_RUN");
-    println!("\n{:.0} seconds in all.", started.elapsed().as_secs_f64());
+    line!("  {bone} train --model YOUR_MODEL --data YOUR_ROWS.jsonl --out YOUR_RUN");
+    line!("\n{:.0} seconds in all.", started.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -64,7 +64,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
             continue;
         }
         match device::devices(kind) {
-            Err(reason) => println!("{:<10} {reason}", kind.name()),
+            Err(reason) => line!("{:<10} {reason}", kind.name()),
             Ok(devices) => {
                 for device in devices {
                     let meant = asked.is_none_or(|asked| asked == device.name);
@@ -77,7 +77,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     }
     if asked.is_none() {
         let (device, reason) = device::choose("auto")?;
-        println!("\n--device auto is {}: {reason}", device.name);
+        line!("\n--device auto is {}: {reason}", device.name);
     }
     match bad.is_empty() {
         true => Ok(()),
@@ -90,11 +90,11 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
 
 /// Prints what a device is and does; whether all of it is right.
 fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
-    println!("{:<10} {}", device.name.to_string(), device.description());
+    line!("{:<10} {}", device.name.to_string(), device.description());
     let mut dtypes = vec![DType::F32];
     match Capabilities::of(device.name) {
         Ok(known) => {
-            println!(
+            line!(
                 "{:<10} stores {}; computes in {}",
                 "",
                 Capabilities::names(&known.stored),
@@ -106,7 +106,7 @@ fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
             }
         }
         Err(error) => {
-            println!("{:<10} {error}", "");
+            line!("{:<10} {error}", "");
             return false;
         }
     }
@@ -120,11 +120,11 @@ fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
             };
             good &= right;
             let (name, dtype) = (architecture.name(), Capabilities::names(&[dtype]));
-            println!("{:<10} {name:<6} {dtype:<4} {told}", "");
+            line!("{:<10} {name:<6} {dtype:<4} {told}", "");
         }
     }
     let verdict = if good { "works" } else { "DOES NOT WORK" };
-    println!("{:<10} {verdict}", "");
+    line!("{:<10} {verdict}", "");
     good
 }
 

@@ -3,11 +3,11 @@
 use super::models::Bundled;
 use super::task::{self, Row};
 use super::{DemoArgs, HELD_OUT_ROWS, write};
-use crate::commands::CommandError;
 use crate::commands::SessionArgs;
 use crate::commands::generate::{Request, answer};
 use crate::commands::merge::{MergeArgs, merge};
 use crate::commands::train::{grouped, run_config};
+use crate::commands::{CommandError, line};
 use crate::models::inspect;
 use crate::report::{self, Event, Reporter};
 use bone_lm::sampling::SamplingConfig;
@@ -65,7 +65,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         task::to_jsonl(&held_out).as_bytes(),
     )?;
 
-    println!(
+    line!(
         "A tiny {} ({} parameters) learned two things before: sums in digits, and numbers\n\
          in words. It was never asked for a sum in words. Bone teaches it that, here and now.\n",
         model.architecture.name(),
@@ -82,9 +82,9 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     let before = ask(&base, None, &prompts, args)?;
     show("The new task, before:", &prompts[..shown], &before[..shown]);
     let score_before = Score::of(&held_out, &before);
-    println!("exact match before: {score_before}\n");
+    line!("exact match before: {score_before}\n");
 
-    println!(
+    line!(
         "Fine-tuning on {} rows that share no question with those, not even turned round:",
         rows.len()
     );
@@ -99,16 +99,16 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         &after[..shown],
     );
     let score_after = Score::of(&held_out, &after);
-    println!("exact match before: {score_before}");
-    println!("exact match after : {score_after}\n");
+    line!("exact match before: {score_before}");
+    line!("exact match after : {score_after}\n");
 
     let merged = out.join("merged");
     let asked = MergeArgs::new(base.clone(), run.clone(), merged.clone(), &args.device);
     let agreement = merge(&asked)?.agreement;
-    println!("Merged into a model of its own; merged against adapted: {agreement}");
+    line!("Merged into a model of its own; merged against adapted: {agreement}");
     let alone = ask(&merged, None, &prompts, args)?;
     let same = alone.iter().zip(&after).filter(|(a, b)| a == b).count();
-    println!(
+    line!(
         "The merged model gives the same answer to {same} of {} questions.\n",
         prompts.len()
     );
@@ -163,14 +163,14 @@ fn ask(
 }
 
 fn show(title: &str, prompts: &[String], answers: &[String]) {
-    println!("{title}");
+    line!("{title}");
     for (prompt, answer) in prompts.iter().zip(answers) {
-        println!("  {prompt}{}", report::printable(answer));
+        line!("  {prompt}{}", report::printable(answer));
     }
 }
 
 fn whats_where(model: &Bundled, out: &Path) {
-    println!("Everything lies in {}:", out.display());
+    line!("Everything lies in {}:", out.display());
     for (path, what) in [
         ("base/", "the model before"),
         ("sums-in-words.jsonl", "the rows it was fine-tuned on"),
@@ -180,7 +180,7 @@ fn whats_where(model: &Bundled, out: &Path) {
         ("run/metrics.jsonl", "its curves"),
         ("merged/", model.merged),
     ] {
-        println!("  {path:<22} {what}");
+        line!("  {path:<22} {what}");
     }
-    println!();
+    line!("");
 }

@@ -91,16 +91,20 @@ fn what_could_steer_a_terminal_is_shown_and_not_sent() {
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let model = fixture("llama-tiny");
-    for prompts in [&["--prompt", "a"][..], &["--prompt", "a", "--prompt", "b"]] {
+    let generate = [
+        "generate",
+        "--model",
+        text(&model),
+        "--max-new-tokens",
+        "90",
+    ];
+    for args in [
+        [&generate[..], &["--prompt", "a"]].concat(),
+        [&generate[..], &["--prompt", "a", "--prompt", "b"]].concat(),
+        vec!["devices"],
+    ] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_bone"))
-            .args([
-                "generate",
-                "--model",
-                text(&model),
-                "--max-new-tokens",
-                "90",
-            ])
-            .args(prompts)
+            .args(args)
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

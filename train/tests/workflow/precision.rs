@@ -84,3 +84,12 @@ fn products_in_bf16_train_as_those_in_f32() {
         ran.stderr
     );
 }
+
+#[test]
+fn a_kernel_that_there_is_not_is_no_choice() {
+    let ran = bone_with(["devices"], &[("BONE_KERNELS", "wkv7,no-rest")]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    for named in ["BONE_KERNELS", "\"wkv7\", \"no-rest\"", "wkv6"] {
+        assert!(ran.stderr.contains(named), "{named}: {}", ran.stderr);
+    }
+}
