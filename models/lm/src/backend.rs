@@ -19,7 +19,6 @@ mod fusion;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 pub mod reference;
-#[cfg(any(feature = "cubecl", test))]
 mod tiled;
 
 pub use adamw::{AdamWStep, Moments};
@@ -159,7 +158,7 @@ pub trait Backend: bone::Backend {
         value: FloatTensor<Self>,
         window: &Window,
     ) -> FloatTensor<Self> {
-        attention::forward::<Self>([query, key, value], window)
+        tiled::forward::<Self>([query, key, value], window)
     }
 
     /// The backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
@@ -170,7 +169,7 @@ pub trait Backend: bone::Backend {
         grad: FloatTensor<Self>,
         window: &Window,
     ) -> AttentionGrads<FloatTensor<Self>> {
-        attention::backward::<Self>(inputs, grad, window)
+        tiled::backward::<Self>(inputs, grad, window)
     }
 
     /// Turns the two halves of every head by the angles of its position, those of `cos` and `sin`;

@@ -1,7 +1,6 @@
 //! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
-use super::{AttentionGrads, Backend, NormGrads, NormParams, reference, tiled};
-use crate::Window;
+use super::{Backend, NormGrads, NormParams, reference};
 use bone::Backend as _;
 use bone::kernels::Kernel;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -22,23 +21,6 @@ where
 {
     fn attends_by_window() -> bool {
         Kernel::Attention.is_on()
-    }
-
-    fn windowed_attention(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        window: &Window,
-    ) -> FloatTensor<Self> {
-        tiled::forward::<Self>([query, key, value], window)
-    }
-
-    fn windowed_attention_backward(
-        inputs: [FloatTensor<Self>; 3],
-        grad: FloatTensor<Self>,
-        window: &Window,
-    ) -> AttentionGrads<FloatTensor<Self>> {
-        tiled::backward::<Self>(inputs, grad, window)
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {

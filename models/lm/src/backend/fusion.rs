@@ -1,8 +1,7 @@
 //! Under burn's fusion: a kernel of the backend below stays one, and what has none is made of
 //! operations that fusion knows.
 
-use super::{AttentionGrads, Backend, NormGrads, NormParams, reference, tiled};
-use crate::Window;
+use super::{Backend, NormGrads, NormParams, reference};
 use bone::fusion::{Inputs, record};
 use bone::kernels::Kernel;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -22,23 +21,6 @@ fn one<T>(mut results: Vec<T>) -> T {
 impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     fn attends_by_window() -> bool {
         B::attends_by_window()
-    }
-
-    fn windowed_attention(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        window: &Window,
-    ) -> FloatTensor<Self> {
-        tiled::forward::<Self>([query, key, value], window)
-    }
-
-    fn windowed_attention_backward(
-        inputs: [FloatTensor<Self>; 3],
-        grad: FloatTensor<Self>,
-        window: &Window,
-    ) -> AttentionGrads<FloatTensor<Self>> {
-        tiled::backward::<Self>(inputs, grad, window)
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {

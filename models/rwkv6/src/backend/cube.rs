@@ -1,6 +1,7 @@
 //! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
 use super::{Backend, Wkv6Kernel};
+use bone::Backend as _;
 use bone::kernels::Kernel;
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
@@ -21,7 +22,7 @@ where
         head_size: usize,
         device: &Self::Device,
     ) -> Option<Wkv6Kernel<FloatTensor<Self>>> {
-        let wanted = dtype == DType::F32 && Kernel::Wkv6.is_on();
+        let wanted = Self::has_kernel(Kernel::Wkv6, dtype, device);
         (wanted && wkv6::runs_on(&R::client(device), head_size)).then_some(Wkv6Kernel {
             forward: wkv6::forward::<R>,
             backward: Some(wkv6::backward::<R>),

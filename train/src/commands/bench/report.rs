@@ -3,9 +3,10 @@
 use super::Opened;
 use super::train::BenchTrainArgs;
 use crate::bench::{Floor, Measured};
+use crate::config::AxisWord;
 use crate::device::DeviceName;
 use crate::memory::human;
-use bone::{AdapterConfig, BlockAxis, Variant};
+use bone::{AdapterConfig, Variant};
 use serde_json::json;
 use std::time::Duration;
 
@@ -31,10 +32,9 @@ pub(super) struct Ready {
 
 impl Found {
     /// The axis of bone's blocks.
-    fn axis(&self) -> Option<&'static str> {
+    fn axis(&self) -> Option<String> {
         match self.adapter.as_ref()?.variant {
-            Variant::Bone(BlockAxis::Output) => Some("output"),
-            Variant::Bone(BlockAxis::Input) => Some("input"),
+            Variant::Bone(axis) => Some(AxisWord::from(axis).name()),
             _ => None,
         }
     }

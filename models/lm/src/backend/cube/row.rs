@@ -33,6 +33,17 @@ fn previous_power_of_two(n: usize) -> usize {
 /// The sum of every unit's value, for all of them.
 #[cube]
 pub(super) fn sum_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
+    of_units(value, shared, false)
+}
+
+/// The largest of every unit's values, for all of them.
+#[cube]
+pub(super) fn largest_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
+    of_units(value, shared, true)
+}
+
+#[cube]
+fn of_units(value: f32, shared: &mut SharedMemory<f32>, #[comptime] largest: bool) -> f32 {
     let unit = UNIT_POS as usize;
     // What was here before is read by now.
     sync_cube();
@@ -42,26 +53,9 @@ pub(super) fn sum_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
     while half > 0 {
         if unit < half {
             let other = shared[unit + half];
-            shared[unit] += other;
-        }
-        sync_cube();
-        half /= 2;
-    }
-    shared[0]
-}
-
-/// The largest of every unit's values, for all of them.
-#[cube]
-pub(super) fn largest_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
-    let unit = UNIT_POS as usize;
-    sync_cube();
-    shared[unit] = value;
-    sync_cube();
-    let mut half = CUBE_DIM as usize / 2;
-    while half > 0 {
-        if unit < half {
-            let other = shared[unit + half];
-            if other > shared[unit] {
+            if comptime!(!largest) {
+                shared[unit] += other;
+            } else if other > shared[unit] {
                 shared[unit] = other;
             }
         }
