@@ -17,10 +17,13 @@ mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod lora;
+mod memory;
 pub(crate) mod miss;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod product;
+
+pub use memory::DeviceMemory;
 
 /// The reference bodies of the operations, to hold faster ones against.
 pub mod reference {
@@ -48,6 +51,7 @@ fn product_as<B: Backend, const D: usize>(
     b: Tensor<B, D>,
     like: DType,
 ) -> Tensor<B, D> {
+    let _span = tracing::trace_span!("matmul").entered();
     let dtype = a.dtype();
     let half = matches!(like, DType::F16 | DType::BF16);
     match half && B::multiplies_in(like, &a.device()) {
@@ -125,6 +129,13 @@ pub trait Backend: BurnBackend {
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         let _ = (dtype, device);
         false
+    }
+
+    /// Memory that this backend has taken of a device, for the tensors of this thread; `None` where
+    /// it does not count it.
+    fn device_memory(device: &Self::Device) -> Option<DeviceMemory> {
+        let _ = device;
+        None
     }
 
     /// Whether this backend computes an operation by a kernel of ours for tensors of a precision on a

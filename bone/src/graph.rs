@@ -13,7 +13,7 @@ use burn::backend::autodiff::{
 };
 use burn::tensor::backend::{AutodiffBackend, Backend as BurnBackend};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Shape, Tensor, TensorMetadata};
+use burn::tensor::{DType, Shape, Tensor, TensorMetadata};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,10 +97,14 @@ impl<B: BurnBackend, const M: usize> Backward<B, 1> for Output<M> {
     }
 }
 
-/// What stands for the whole's output and its gradient: one number, never read.
+/// What stands for the whole's output and its gradient: one number, never read, but the graph adds
+/// those of several children, whose outputs need not be of one dtype.
 fn token<B: BurnBackend>(like: &FloatTensor<B>) -> FloatTensor<B> {
-    let device = B::float_device(like);
-    B::float_zeros(Shape::from([1]), &device, like.dtype().into())
+    one_number::<B>(like, DType::F32)
+}
+
+fn one_number<B: BurnBackend>(like: &FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    B::float_zeros(Shape::from([1]), &B::float_device(like), dtype.into())
 }
 
 /// Takes a tensor's values off, for an operation that writes over them: the values, and the tensor
@@ -108,8 +112,8 @@ fn token<B: BurnBackend>(like: &FloatTensor<B>) -> FloatTensor<B> {
 pub fn take_values<B: BurnBackend, C: CheckpointStrategy>(
     mut tensor: FloatTensor<Autodiff<B, C>>,
 ) -> (FloatTensor<B>, FloatTensor<Autodiff<B, C>>) {
-    let token = token::<B>(&tensor.primitive);
-    let values = std::mem::replace(&mut tensor.primitive, token);
+    let place = one_number::<B>(&tensor.primitive, tensor.dtype());
+    let values = std::mem::replace(&mut tensor.primitive, place);
     (values, tensor)
 }
 

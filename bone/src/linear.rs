@@ -113,6 +113,7 @@ impl<B: Backend> BoneLinear<B> {
         let x = input.reshape([n, d_input]);
         let mut y = match (&self.adapter, self.state) {
             (Some(adapter), State::Enabled) => {
+                let _span = tracing::trace_span!("adapter").entered();
                 let x = x.cast(adapter.dtype());
                 adapter.forward(x, self.weight.val(), batch)
             }

@@ -1,4 +1,4 @@
-use super::{Backend, BoneGrads, BoneWants, LoraTerm, LoraWants};
+use super::{Backend, BoneGrads, BoneWants, DeviceMemory, LoraTerm, LoraWants};
 use crate::graph::record;
 use crate::kernels::Kernel;
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
@@ -20,6 +20,7 @@ fn backward<T>(saved: Saved<T>, grads: [Option<T>; 1], wants: [bool; 3]) -> [Opt
     let [Some(grad)] = grads else {
         return [const { None }; 3];
     };
+    let _span = tracing::trace_span!("adapter").entered();
     let grads = (saved.backward)(x, w, b, grad, wants.into());
     [grads.input, grads.weight, grads.block]
 }
@@ -61,6 +62,7 @@ fn miss_backward<B: Backend>(
     let [Some(grad)] = grads else {
         return [const { None }; 3];
     };
+    let _span = tracing::trace_span!("adapter").entered();
     let grads = B::miss_backward(x, w, b, mask, grad, wants.into());
     [grads.input, grads.weight, grads.block]
 }
@@ -75,6 +77,7 @@ fn lora_backward<B: Backend>(
     let [Some(grad)] = grads else {
         return [const { None }; 4];
     };
+    let _span = tracing::trace_span!("adapter").entered();
     let wants = LoraWants {
         input,
         weight,
@@ -87,6 +90,10 @@ fn lora_backward<B: Backend>(
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         B::multiplies_in(dtype, device)
+    }
+
+    fn device_memory(device: &Self::Device) -> Option<DeviceMemory> {
+        B::device_memory(device)
     }
 
     fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {

@@ -6,9 +6,12 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 use std::ops::Range;
 
-/// Rows of `W` handled at once: enough for a full-speed matrix product, few enough
-/// that its temporaries stay small beside the weight.
+/// Rows of `W` handled at once, at least: enough for a full-speed matrix product.
 const GROUP_ROWS: usize = 256;
+
+/// Of a tall `W` an eighth is handled at once: as many launches whatever its size, of temporaries that
+/// stay small beside it.
+const GROUPS: usize = 8;
 
 /// `W'` of some block-rows. `rows` is `[g·r, in]`, `block` is `[g, r, r]`; the result is
 /// `[g·r, in]`.
@@ -36,7 +39,7 @@ fn groups<'a, B: Backend>(
 ) -> impl Iterator<Item = (Tensor<B, 2>, Tensor<B, 3>, Range<usize>)> + 'a {
     let [_, d_in] = w.dims();
     let [blocks, r, _] = block.dims();
-    let step = (GROUP_ROWS / r).max(1);
+    let step = (GROUP_ROWS / r).max(blocks.div_ceil(GROUPS)).max(1);
     (0..blocks).step_by(step).map(move |first| {
         let g = step.min(blocks - first);
         let rows = first * r..(first + g) * r;

@@ -1,4 +1,4 @@
-use super::{Backend, BurnBackend};
+use super::{Backend, BurnBackend, DeviceMemory};
 use crate::kernels::Kernel;
 use burn::tensor::DType;
 use burn::tensor::backend::DTypeUsage;
@@ -16,8 +16,22 @@ where
         <Self as BurnBackend>::dtype_usage(device, dtype).contains(DTypeUsage::Arithmetic)
     }
 
-    fn has_kernel(kernel: Kernel, dtype: DType, _device: &Self::Device) -> bool {
-        dtype == DType::F32 && kernel.is_on()
+    fn device_memory(device: &Self::Device) -> Option<DeviceMemory> {
+        let usage = R::client(device).memory_usage().ok()?;
+        Some(DeviceMemory {
+            in_use: usage.bytes_in_use,
+            reserved: usage.bytes_reserved,
+        })
+    }
+
+    fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {
+        // They add up in f32 whatever they read and write.
+        let runs = match dtype {
+            DType::F32 => true,
+            DType::F16 | DType::BF16 => Self::multiplies_in(dtype, device),
+            _ => false,
+        };
+        runs && kernel.is_on()
     }
 }
 
@@ -25,6 +39,10 @@ where
 impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         B::multiplies_in(dtype, device)
+    }
+
+    fn device_memory(device: &Self::Device) -> Option<DeviceMemory> {
+        B::device_memory(device)
     }
 
     fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {

@@ -31,13 +31,13 @@ pub fn attention<B: Backend>(
         kv_heads > 0 && heads.is_multiple_of(kv_heads),
         "{heads} heads of queries to {kv_heads} of keys"
     );
+    let _span = tracing::trace_span!("attention").entered();
     if B::attends_by_window() {
         let [query, key, value] = [query, key, value].map(|x| x.into_primitive().tensor());
         let output = B::windowed_attention(query, key, value, &sight.window);
         return Tensor::from_primitive(TensorPrimitive::Float(output));
     }
     if len == 1 {
-        let _span = tracing::trace_span!("attention").entered();
         // The query heads of a group are as many queries to its keys.
         let group = heads / kv_heads;
         let mask = sight.mask.clone();
@@ -73,6 +73,7 @@ pub fn attention<B: Backend>(
 /// - x: `[batch, heads, len, width]`, and so the output
 /// - cos, sin: `[batch or 1, 1, len, width / 2]`
 pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4>) -> Tensor<B, 4> {
+    let _span = tracing::trace_span!("rotary positions").entered();
     let [x, cos, sin] = [x, cos.clone(), sin.clone()].map(|x| x.into_primitive().tensor());
     Tensor::from_primitive(TensorPrimitive::Float(B::rotate(x, cos, sin, false)))
 }

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, TensorPrimitive};
 
 /// `tanh(x)`, element by element.
 pub fn tanh<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> {
+    let _span = tracing::trace_span!("activation").entered();
     let output = B::tanh(input.into_primitive().tensor());
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
@@ -14,6 +15,7 @@ pub fn gated<B: Backend, const D: usize>(
     value: Tensor<B, D>,
     function: Gate,
 ) -> Tensor<B, D> {
+    let _span = tracing::trace_span!("activation").entered();
     let gate = gate.into_primitive().tensor();
     let output = B::gated(gate, value.into_primitive().tensor(), function);
     Tensor::from_primitive(TensorPrimitive::Float(output))

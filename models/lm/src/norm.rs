@@ -20,6 +20,7 @@ impl<B: Backend> RmsNorm<B> {
     ///
     /// - hidden: `[..., hidden_size]`, and so the output
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
+        let _span = tracing::trace_span!("norm").entered();
         let shape = hidden.dims();
         let size = shape[D - 1];
         let weight = self.weight.val().cast(hidden.dtype());
@@ -77,6 +78,7 @@ pub fn layer_norm<B: Backend, const D: usize>(
         groups > 0 && size.is_multiple_of(groups),
         "{groups} groups do not divide {size}"
     );
+    let _span = tracing::trace_span!("norm").entered();
     let dtype = hidden.dtype();
     let vector = |param: &Param<Tensor<B, 1>>| param.val().cast(dtype).into_primitive().tensor();
     let params = NormParams {

@@ -20,8 +20,9 @@ pub(crate) mod token_mix;
 
 /// A backend that can run RWKV6.
 pub trait Backend: bone_lm::Backend {
-    /// The wkv6 kernel for tensors of one dtype and heads of one size; `None` where this backend has
-    /// none, or none that the device can run.
+    /// The wkv6 kernel for heads of one size and r, k, v and w of a dtype, of which the output is too;
+    /// `None` where this backend has none, or none that the device can run. u and the states are f32,
+    /// where the dtype has half of it, too.
     fn wkv6_kernel(
         dtype: DType,
         head_size: usize,

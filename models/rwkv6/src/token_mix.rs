@@ -14,6 +14,7 @@ pub(crate) fn token_mix<B: Backend, const K: usize>(
     maa: [&Param<Tensor<B, 3>>; K],
     by_data: Option<Tensor<B, 3>>,
 ) -> [Tensor<B, 3>; K] {
+    let _span = tracing::trace_span!("token shift").entered();
     let dtype = x.dtype();
     let outputs = B::token_mix(TokenMix {
         x: x.into_primitive().tensor(),

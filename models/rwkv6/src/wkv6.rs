@@ -38,9 +38,8 @@ impl Form {
         match self {
             Form::Recurrence | Form::Chunked => true,
             Form::Kernel => {
-                let [_, head_size] = inputs.bonus.dims();
-                let dtype = compute_dtype(inputs.receptance.dtype());
-                B::wkv6_kernel(dtype, head_size, &inputs.receptance.device()).is_some()
+                let dtype = inputs.receptance.dtype();
+                inputs.has_kernel(dtype) || inputs.has_kernel(compute_dtype(dtype))
             }
         }
     }
@@ -89,9 +88,15 @@ pub struct Wkv6<B: Backend> {
 /// has not got, which [`Form::available`] tells.
 pub fn wkv6<B: Backend>(inputs: Wkv6<B>, form: Option<Form>) -> (Tensor<B, 3>, Tensor<B, 4>) {
     inputs.check();
+    let _span = tracing::trace_span!("wkv6").entered();
     let dtype = inputs.receptance.dtype();
     let form = form.unwrap_or_else(|| Form::chosen(&inputs));
-    let inputs = inputs.cast(compute_dtype(dtype));
+    // A kernel that reads halves as f32 spares a copy of each.
+    let rows = match form == Form::Kernel && inputs.has_kernel(dtype) {
+        true => dtype,
+        false => compute_dtype(dtype),
+    };
+    let inputs = inputs.cast(rows, compute_dtype(dtype));
     let (output, state) = match form {
         Form::Recurrence => recurrence::wkv6(inputs),
         Form::Chunked => chunked::wkv6(inputs),
@@ -149,14 +154,21 @@ impl<B: Backend> Wkv6<B> {
         }
     }
 
-    fn cast(self, dtype: DType) -> Self {
+    /// Whether the backend has a kernel for these inputs with rows of `dtype`.
+    fn has_kernel(&self, dtype: DType) -> bool {
+        let [_, head_size] = self.bonus.dims();
+        B::wkv6_kernel(dtype, head_size, &self.receptance.device()).is_some()
+    }
+
+    /// With rows of one dtype, bonus and state of another.
+    fn cast(self, rows: DType, others: DType) -> Self {
         Self {
-            receptance: self.receptance.cast(dtype),
-            key: self.key.cast(dtype),
-            value: self.value.cast(dtype),
-            decay: self.decay.cast(dtype),
-            bonus: self.bonus.cast(dtype),
-            state: self.state.map(|state| state.cast(dtype)),
+            receptance: self.receptance.cast(rows),
+            key: self.key.cast(rows),
+            value: self.value.cast(rows),
+            decay: self.decay.cast(rows),
+            bonus: self.bonus.cast(others),
+            state: self.state.map(|state| state.cast(others)),
         }
     }
 

@@ -1,24 +1,44 @@
-//! Kernels over shapes: whole chunks and ragged ones, one token, small heads and large, against the
-//! reference on the processor.
+//! Kernels over shapes, ragged and tiny ones among them, against the same written in burn's operations
+//! and computed in f64 on the processor.
 
-use super::operations::{Named, assert_close, values};
+use super::operations::{Named, largest_difference};
 use super::{CPU, on_trial};
-use bone_rwkv6::{Form, Wkv6, wkv6};
-use bone_train::device::{OnDevice, on_device};
+use bone_train::device::{Capabilities, OnDevice, on_device};
 use bone_train::models::ModelBackend;
-use burn::tensor::{Tensor, TensorData};
-use proptest::prelude::*;
+use burn::tensor::{DType, Tensor, TensorData};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::fmt::Debug;
+
+mod attention;
+mod output_axis;
+mod rows;
+mod wkv6;
+
+/// An operation of one shape.
+trait Case: Copy + Debug {
+    /// Outputs and gradients: by ours, or with `reference` by burn's operations.
+    fn run<B: ModelBackend>(
+        self,
+        reference: bool,
+        numbers: &mut Numbers,
+        device: &B::Device,
+    ) -> Named;
+
+    /// What the random numbers begin with.
+    fn seed(self) -> u64;
+}
 
 /// Tensors of random numbers, the same on every device.
-struct Numbers(StdRng);
+struct Numbers {
+    random: StdRng,
+    /// What they are rounded to.
+    rounded: DType,
+    /// What they are held in.
+    dtype: DType,
+}
 
 impl Numbers {
-    fn new(seed: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed))
-    }
-
     /// Between `−most` and `most`.
     fn tensor<B: ModelBackend, const D: usize>(
         &mut self,
@@ -27,129 +47,77 @@ impl Numbers {
         device: &B::Device,
     ) -> Tensor<B, D> {
         let count = shape.iter().product();
-        let values = (0..count).map(|_| self.0.random_range(-most..most));
-        Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), shape), device)
+        let values = (0..count).map(|_| self.random.random_range(-most..most));
+        let data = TensorData::new(values.collect::<Vec<_>>(), shape);
+        let data = data.convert_dtype(self.rounded).convert_dtype(DType::F32);
+        Tensor::<B, D>::from_data(data, device).cast(self.dtype)
     }
 }
 
-/// A recurrence of one shape.
-#[derive(Debug, Clone, Copy)]
-struct Recurrence {
-    batch: usize,
-    len: usize,
-    heads: usize,
-    size: usize,
-    state: bool,
-    /// w is between plus and minus this: decays of nothing and of almost one at 12.
-    decays: f32,
-    /// Whether the loss is of the last state alone.
-    only_state: bool,
-    form: Form,
-    seed: u64,
+/// A case somewhere, in some precision.
+struct There<C> {
+    case: C,
+    reference: bool,
+    rounded: DType,
+    dtype: DType,
 }
 
-impl OnDevice for Recurrence {
+impl<C: Case> OnDevice for There<C> {
     type Output = Named;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Named {
-        let Self {
-            batch,
-            len,
-            heads,
-            size,
-            ..
-        } = self;
-        let mut numbers = Numbers::new(self.seed);
-        let rows = [batch, len, heads * size];
-        let mut row = |most| numbers.tensor::<B, 3>(rows, most, &device);
-        let inputs = Wkv6 {
-            receptance: row(1.0).require_grad(),
-            key: row(1.0).require_grad(),
-            value: row(1.0).require_grad(),
-            decay: row(self.decays).require_grad(),
-            bonus: numbers
-                .tensor::<B, 2>([heads, size], 1.0, &device)
-                .require_grad(),
-            state: self.state.then(|| {
-                numbers
-                    .tensor::<B, 4>([batch, heads, size, size], 1.0, &device)
-                    .require_grad()
-            }),
+        let mut numbers = Numbers {
+            random: StdRng::seed_from_u64(self.case.seed()),
+            rounded: self.rounded,
+            dtype: self.dtype,
         };
-        let toward = numbers.tensor::<B, 3>(rows, 1.0, &device);
-        let (output, state) = wkv6(inputs.clone(), Some(self.form));
-        let mut found = vec![
-            ("output", values(output.clone())),
-            ("state", values(state.clone())),
-        ];
-        let of_state = state.powi_scalar(2).sum();
-        let loss = match self.only_state {
-            true => of_state,
-            false => (output * toward).sum() + of_state,
-        };
-        let grads = loss.backward();
-        for (name, tensor) in [
-            ("to r", &inputs.receptance),
-            ("to k", &inputs.key),
-            ("to v", &inputs.value),
-            ("to w", &inputs.decay),
-        ] {
-            // Nothing is tracked to an input that the loss does not see.
-            let grad = tensor
-                .grad(&grads)
-                .map_or_else(|| vec![0.0; batch * len * heads * size], values);
-            found.push((name, grad));
-        }
-        let bonus = inputs.bonus.grad(&grads);
-        found.push((
-            "to u",
-            bonus.map_or_else(|| vec![0.0; heads * size], values),
-        ));
-        if let Some(state) = inputs.state {
-            found.push(("to the state", values(state.grad(&grads).expect("tracked"))));
-        }
-        found
+        self.case.run::<B>(self.reference, &mut numbers, &device)
     }
 }
 
-fn recurrences() -> impl Strategy<Value = Recurrence> {
-    (
-        (
-            1..3usize,
-            prop_oneof![Just(1), Just(16), 2..70usize],
-            1..4usize,
-        ),
-        prop_oneof![Just(64usize), Just(8), Just(5)],
-        any::<(bool, bool, u64)>(),
-        prop_oneof![Just(1f32), Just(3.0), Just(12.0)],
-    )
-        .prop_map(
-            |((batch, len, heads), size, (state, only_state, seed), decays)| Recurrence {
-                batch,
-                len,
-                heads,
-                size,
-                state,
-                decays,
-                only_state: only_state && seed % 4 == 0,
-                form: Form::Kernel,
-                seed,
-            },
-        )
+/// The precisions and how near to the reference they have to be, as a share of the largest entry.
+const BOUNDS: [(DType, f64); 3] = [(DType::F32, 1e-4), (DType::F16, 1e-2), (DType::BF16, 6e-2)];
+
+/// Holds a case against its reference on every GPU, fused and unfused, and on the processor, in f32
+/// and in the halves that a device computes in.
+fn hold<C: Case>(case: C) {
+    hold_in(case, &BOUNDS, |_| true);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+/// [`hold`] of what is made of burn's products, where a shape takes an emulated device a minute: in
+/// f32, with fusion.
+fn hold_once<C: Case>(case: C) {
+    hold_in(case, &BOUNDS[..1], |fusion| fusion);
+}
 
-    #[test]
-    fn wkv6_is_the_recurrence(case in recurrences()) {
-        let by_token = Recurrence { form: Form::Recurrence, ..case };
-        let expected = on_device(CPU, false, by_token).expect("works");
-        // The processor's other backend has no kernels.
-        let with_kernels = on_trial().into_iter().filter(|(name, _)| !name.kind.on_processor());
-        for (name, fusion) in [(CPU, false)].into_iter().chain(with_kernels) {
-            let found = on_device(name, fusion, case).expect("works");
-            assert_close(&found, &expected, &format!("{name}, fusion {fusion}, {case:?}"));
+fn hold_in<C: Case>(case: C, bounds: &[(DType, f64)], counts: fn(bool) -> bool) {
+    // The processor's other backend has no kernels.
+    let with_kernels = on_trial()
+        .into_iter()
+        .filter(|(name, fusion)| !name.kind.on_processor() && counts(*fusion));
+    let places: Vec<_> = [(CPU, false)].into_iter().chain(with_kernels).collect();
+    for &(dtype, bound) in bounds {
+        let there = |reference, computed| There {
+            case,
+            reference,
+            rounded: dtype,
+            dtype: computed,
+        };
+        let mut expected = None;
+        for &(name, fusion) in &places {
+            let computed = Capabilities::of(name).expect("works").computed;
+            if dtype != DType::F32 && (name == CPU || !computed.contains(&dtype)) {
+                continue;
+            }
+            let expected = expected.get_or_insert_with(|| {
+                on_device(CPU, false, there(true, DType::F64)).expect("works")
+            });
+            let found = on_device(name, fusion, there(false, dtype)).expect("works");
+            let (what, off) = largest_difference(&found, expected);
+            assert!(
+                off < bound,
+                "{what} on {name}, fusion {fusion}, {dtype:?}, is {off:.1e} off: {case:?}"
+            );
         }
     }
 }

@@ -219,15 +219,27 @@ fn operations_are_the_processors() {
     }
 }
 
-/// Within 1e-4 of the largest entry.
-pub(crate) fn assert_close(found: &Named, expected: &Named, on: &str) {
-    assert_eq!(found.len(), expected.len());
+fn assert_close(found: &Named, expected: &Named, on: &str) {
+    let (what, off) = largest_difference(found, expected);
+    assert!(off < 1e-4, "{what} on {on} is {off:.1e} off");
+}
+
+/// What is furthest from what was expected, and how far, as a share of its largest entry. What is not
+/// a number is infinitely far.
+pub(crate) fn largest_difference(found: &Named, expected: &Named) -> (&'static str, f64) {
+    let names = |all: &Named| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    assert_eq!(names(found), names(expected));
+    let mut furthest = ("nothing", 0.0);
     for ((what, found), (_, expected)) in found.iter().zip(expected) {
-        assert_eq!(found.len(), expected.len(), "{what} on {on}");
+        assert_eq!(found.len(), expected.len(), "{what}");
         let largest = expected.iter().fold(1e-6f64, |max, x| max.max(x.abs()));
         for (a, e) in found.iter().zip(expected) {
             let off = (a - e).abs() / largest;
-            assert!(off < 1e-4, "{what} on {on}: {a}, not {e}");
+            let off = if off.is_nan() { f64::INFINITY } else { off };
+            if off > furthest.1 {
+                furthest = (what, off);
+            }
         }
     }
+    furthest
 }

@@ -27,11 +27,16 @@ pub struct Floor {
     pub linear: f64,
     /// Of attention; 0 for RWKV6, whose recurrence is no matrix product.
     pub attention: f64,
+    /// Bytes that the products of the linear layers read and write if nothing is read twice: each
+    /// product its weight, as it is held, and its input and output in f32. What a method adds is not
+    /// counted, nor what is between the products: it could be a part of them.
+    pub bytes: f64,
 }
 
 impl Floor {
     /// Of one step over `rows` sequences of `len` tokens. `layers` are path, inputs and outputs;
-    /// `attention` is blocks × width of the queries, where there is any.
+    /// `attention` is blocks × width of the queries, where there is any; an entry of a weight takes
+    /// `entry` bytes.
     ///
     /// # Errors
     ///
@@ -41,6 +46,7 @@ impl Floor {
         products: &Products,
         [rows, len]: [usize; 2],
         attention: Option<usize>,
+        entry: usize,
     ) -> Result<Self, bone::AttachError> {
         let n = (rows * len) as f64;
         let chosen = match products {
@@ -50,10 +56,12 @@ impl Floor {
                 config.targets.resolve(&paths)?
             }
         };
-        let mut linear = 0.0;
+        let (mut linear, mut bytes) = (0.0, 0.0);
+        let of_product = |i: f64, o: f64| entry as f64 * i * o + 4.0 * n * (i + o);
         for (path, d_input, d_output) in layers {
             let (i, o) = (*d_input as f64, *d_output as f64);
             linear += 2.0 * 2.0 * n * i * o;
+            bytes += 2.0 * of_product(i, o);
             linear += match products {
                 Products::Full => 2.0 * n * i * o,
                 Products::Adapter(config) if chosen.contains(path) => own(config, [n, i, o]),
@@ -62,13 +70,17 @@ impl Floor {
         }
         // The queries, keys and values of the first block have an input that nobody trains.
         if !matches!(products, Products::Full) {
-            let first = layers.iter().filter(|(path, ..)| first_of_a_model(path));
-            linear -= first.map(|(_, i, o)| 2.0 * n * (i * o) as f64).sum::<f64>();
+            for (_, i, o) in layers.iter().filter(|(path, ..)| first_of_a_model(path)) {
+                let (i, o) = (*i as f64, *o as f64);
+                linear -= 2.0 * n * i * o;
+                bytes -= of_product(i, o);
+            }
         }
         let pairs = rows as f64 * (len as f64).powi(2) / 2.0;
         Ok(Self {
             linear,
             attention: attention.map_or(0.0, |width| 6.0 * 2.0 * pairs * width as f64),
+            bytes,
         })
     }
 
@@ -127,7 +139,7 @@ mod tests {
         let targets = Targets::new(Selection::AllLinear);
         let adapter = |variant| Products::Adapter(AdapterConfig::new(variant, 64, targets.clone()));
         let total = |products: &Products| {
-            Floor::new(&layers, products, [4, 256], Some(12 * 768))
+            Floor::new(&layers, products, [4, 256], Some(12 * 768), 4)
                 .unwrap()
                 .total()
                 / 1e9
@@ -154,5 +166,16 @@ mod tests {
             let found = total(&products);
             assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
         }
+        // 109,510,656 weights twice, less 1,769,472 of the first block's; 8 × 768 × 3 + 2,816 × 36 … by
+        // hand.
+        let bytes = |entry| {
+            let batch = [4, 256];
+            let floor = Floor::new(&layers, &Products::States, batch, None, entry);
+            floor.unwrap().bytes
+        };
+        assert_eq!(
+            bytes(4) - bytes(2),
+            2.0 * (2 * 109_510_656 - 3 * 768 * 768) as f64
+        );
     }
 }

@@ -6,8 +6,9 @@ use crate::gradients::Gradients;
 use crate::memory::peak_resident_bytes;
 use crate::optimizer::{AdamWSettings, NonFinite, Optimizer};
 use crate::step::{Savings, TrainBackend, TrainModel, backward};
+use bone::backend::DeviceMemory;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{DType, Distribution, Tensor};
 use std::time::Instant;
 
 /// What is run.
@@ -25,6 +26,8 @@ pub struct StepBench {
     pub steps: usize,
     /// Inputs and outputs of the product whose rate is measured.
     pub product: [usize; 2],
+    /// What the base weights are held in, and that product's.
+    pub dtype: DType,
 }
 
 /// Times of the steps.
@@ -61,9 +64,15 @@ pub struct Measured {
     pub loss: f64,
     /// One more step, taken apart.
     pub apart: Apart,
-    /// Floating-point operations a second of a product in f32, `[rows · len, in] × [in, out]`, the
-    /// median of some before and after every step.
+    /// Memory of the device, where it has one of its own.
+    pub device_memory: Option<DeviceMemory>,
+    /// Floating-point operations a second of a product, `[rows · len, in] × [in, out]`, the median of
+    /// some before and after every step.
     pub product_rate: f64,
+    /// What that product's weight was held in.
+    pub product_dtype: DType,
+    /// Bytes a second that are read and written where a tensor is copied, in the same way.
+    pub copy_rate: f64,
 }
 
 impl StepBench {
@@ -125,7 +134,8 @@ impl StepBench {
             let time;
             (model, outcome, time) = match step == self.warmup + self.steps {
                 true => {
-                    let (done, found) = Parts::default().of(|| one(model, &mut optimizer));
+                    let parts = Parts::on::<Inner<B>>(device);
+                    let (done, found) = parts.of(|| one(model, &mut optimizer));
                     apart = Some(found);
                     done
                 }
@@ -140,26 +150,35 @@ impl StepBench {
             unreachable!("the last step is taken apart");
         };
         let peak_resident_bytes = peak_resident_bytes();
+        let device_memory = <Inner<B> as bone::Backend>::device_memory(device);
         rates.sample();
         Ok(Measured {
             timing: Timing::of(seconds),
             peak_resident_bytes,
             loss,
             apart,
-            product_rate: Timing::of(rates.found).median,
+            device_memory,
+            product_rate: Timing::of(rates.products).median,
+            product_dtype: self.dtype,
+            copy_rate: Timing::of(rates.copies).median,
         })
     }
 }
 
 type Inner<B> = <B as AutodiffBackend>::InnerBackend;
 
-/// Rates of one product, in the backend's own way. Each of them ends before the next begins.
+/// Entries of the tensor that is copied: beyond every cache, and little beside a model.
+const COPIED: usize = 16 << 20;
+
+/// Rates of one product, in the backend's own way, and of copying. Each of them ends before the next
+/// begins.
 struct Rates<'a, B: TrainBackend> {
     x: Tensor<Inner<B>, 2>,
     weight: Tensor<Inner<B>, 2>,
     flops: f64,
     device: &'a B::Device,
-    found: Vec<f64>,
+    products: Vec<f64>,
+    copies: Vec<f64>,
 }
 
 impl<'a, B: TrainBackend> Rates<'a, B> {
@@ -170,22 +189,39 @@ impl<'a, B: TrainBackend> Rates<'a, B> {
         let rates = Self {
             x: random([n, d_input]),
             // As a checkpoint has it.
-            weight: random([d_output, d_input]).transpose(),
+            weight: random([d_output, d_input]).cast(bench.dtype).transpose(),
             flops: 2.0 * (n * d_input * d_output) as f64,
             device,
-            found: Vec::new(),
+            products: Vec::new(),
+            copies: Vec::new(),
         };
         rates.product();
+        rates.copy();
         rates
     }
 
-    fn product(&self) -> Option<f64> {
+    /// How long `work` takes to be done.
+    fn seconds<T>(&self, work: impl FnOnce() -> T) -> Option<f64> {
         let started = Instant::now();
-        let [x, weight] = [&self.x, &self.weight].map(|t| t.clone().into_primitive().tensor());
-        let output = <Inner<B> as bone::Backend>::product(x, weight);
+        let output = work();
         let failed = Inner::<B>::sync(self.device).is_err();
         drop(output);
-        (!failed).then(|| self.flops / started.elapsed().as_secs_f64())
+        (!failed).then(|| started.elapsed().as_secs_f64())
+    }
+
+    fn product(&self) -> Option<f64> {
+        let [x, weight] = [&self.x, &self.weight].map(|t| t.clone().into_primitive().tensor());
+        let seconds = self.seconds(|| <Inner<B> as bone::Backend>::product(x, weight));
+        seconds.map(|seconds| self.flops / seconds)
+    }
+
+    fn copy(&self) -> Option<f64> {
+        let bytes = 2 * size_of::<f32>() * COPIED;
+        let from = Tensor::<Inner<B>, 1>::ones([COPIED], (self.device, DType::F32));
+        // It is made by now, and shared, so that the sum is written elsewhere.
+        Inner::<B>::sync(self.device).ok()?;
+        let seconds = self.seconds(|| from.clone() + 1.0);
+        seconds.map(|seconds| bytes as f64 / seconds)
     }
 
     /// Enough of them that one pause does not count.
@@ -193,8 +229,9 @@ impl<'a, B: TrainBackend> Rates<'a, B> {
         let repeats = (6e10 / self.flops).clamp(3.0, 30.0) as usize;
         for _ in 0..repeats {
             let rate = self.product();
-            self.found.extend(rate);
+            self.products.extend(rate);
         }
+        self.copies.extend(self.copy());
     }
 }
 

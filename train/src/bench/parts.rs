@@ -1,6 +1,7 @@
 //! Where a step's time goes: the time inside each span of our operations.
 
 use crate::device::Kind;
+use bone::Backend;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -29,6 +30,8 @@ pub struct Apart {
     pub shares: Vec<Share>,
     /// All of its time.
     pub whole: Duration,
+    /// The most of the device's memory that tensors lay in where a part began or ended, bytes.
+    pub device_bytes: Option<u64>,
 }
 
 impl Apart {
@@ -47,10 +50,9 @@ impl Apart {
         }
         lines.push(format!("{:<16} {:>9.1}", "all", 1e3 * whole));
         if !kind.on_processor() {
-            let why = "a GPU's parts are the time to queue them: it works while they are queued";
+            let why = "each part waits for the device and nothing is fused across parts, so they take \
+                       longer than a step";
             lines.push(why.to_string());
-        } else if kind != Kind::Cpu {
-            lines.push("this backend has no operations of its own to tell apart".to_string());
         }
         lines.join("\n")
     }
@@ -73,26 +75,64 @@ struct Names {
     /// The name of span `id − 1`: one id for all spans of a name.
     names: Vec<&'static str>,
     times: BTreeMap<&'static str, Duration>,
+    device_bytes: Option<u64>,
 }
 
+/// Waits until a device has done what was asked of it; what tensors lie in then, bytes.
+type Wait = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+
 /// A subscriber to `tracing` that adds up the time inside the spans of this workspace's crates.
-#[derive(Debug, Clone, Default)]
-pub struct Parts(Arc<Mutex<Names>>);
+#[derive(Clone, Default)]
+pub struct Parts {
+    names: Arc<Mutex<Names>>,
+    wait: Option<Wait>,
+}
 
 impl Parts {
+    /// Of work on a device, for which each part waits at its start and at its end.
+    pub fn on<B: Backend>(device: &B::Device) -> Self {
+        let device = device.clone();
+        let wait = move || {
+            // What fails here fails again where it is read.
+            let _ = B::sync(&device);
+            B::device_memory(&device).map(|memory| memory.in_use)
+        };
+        Self {
+            wait: Some(Arc::new(wait)),
+            ..Self::default()
+        }
+    }
+
+    fn wait(&self) {
+        if let Some(wait) = &self.wait {
+            let bytes = wait();
+            let mut state = self.state();
+            state.device_bytes = state.device_bytes.max(bytes);
+        }
+    }
+
     /// Does `work` and takes it apart.
     pub fn of<T>(&self, work: impl FnOnce() -> T) -> (T, Apart) {
         self.take();
+        self.state().device_bytes = None;
+        self.wait();
         let started = Instant::now();
         let result = tracing::subscriber::with_default(self.clone(), work);
+        self.wait();
         let whole = started.elapsed();
+        let device_bytes = self.state().device_bytes.take();
         let mut shares = self.take();
         let inside: Duration = shares.iter().map(|share| share.time).sum();
         shares.push(Share {
             part: "other",
             time: whole.saturating_sub(inside),
         });
-        (result, Apart { shares, whole })
+        let apart = Apart {
+            shares,
+            whole,
+            device_bytes,
+        };
+        (result, apart)
     }
 
     /// What was measured since the last call, the longest first.
@@ -107,7 +147,7 @@ impl Parts {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, Names> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,6 +175,8 @@ impl Subscriber for Parts {
     fn event(&self, _: &Event<'_>) {}
 
     fn enter(&self, id: &Id) {
+        // What was asked for before is the outer part's.
+        self.wait();
         let index = id.into_u64() as usize - 1;
         let Some(&name) = self.state().names.get(index) else {
             return;
@@ -155,6 +197,7 @@ impl Subscriber for Parts {
     }
 
     fn exit(&self, _: &Id) {
+        self.wait();
         let left = OPEN.with_borrow_mut(|open| {
             let left = open.pop()?;
             let whole = left.since.elapsed();

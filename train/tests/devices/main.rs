@@ -13,8 +13,6 @@ use bone_train::device::{Capabilities, DeviceName, Kind, all_devices, devices};
 use burn::tensor::DType;
 use command::{bone, fixture, text};
 use runs::{Place, number};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 fn gpus() -> Vec<DeviceName> {
     let names = all_devices().into_iter().map(|device| device.name);
@@ -42,45 +40,11 @@ fn every_device_is_listed_and_passes() {
     }
     assert_eq!(told.matches("training step right").count(), steps, "{told}");
     assert!(told.contains("--device auto is "), "{told}");
-    // What was tuned once is not tuned again. A few keys may be new: what is fused with what
-    // depends on how far the device has come.
-    for device in gpus() {
-        let before = tuned(cache.path());
-        if cfg!(target_os = "linux") {
-            assert!(!before.is_empty(), "nothing in {}", cache.path().display());
-        }
-        bone(&["devices", "--device", &device.to_string()]).succeeded();
-        let after = tuned(cache.path());
-        for (line, count) in &before {
-            assert_eq!(after.get(line), Some(count), "{line}");
-        }
-        let new = after.len() - before.len();
-        println!(
-            "{device}: {} keys tuned, {new} more in a second run",
-            before.len()
-        );
-        assert!(new <= before.len() / 5, "{new} beside {}", before.len());
+    // Later runs read there what was tuned.
+    if cfg!(target_os = "linux") && !gpus().is_empty() {
+        let tuned = std::fs::read_dir(cache.path().join("bone/autotune"));
+        assert!(tuned.is_ok_and(|versions| versions.count() > 0), "{told}");
     }
-}
-
-/// Every line that autotuning wrote in the user's cache folder, with how often it is there.
-fn tuned(cache: &Path) -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![cache.join("bone")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let log = std::fs::read(path).unwrap();
-            for line in String::from_utf8_lossy(&log).lines() {
-                *found.entry(line.to_string()).or_default() += 1;
-            }
-        }
-    }
-    found
 }
 
 #[test]
@@ -114,91 +78,71 @@ fn memory_stays_what_it_is() {
     // WGSL goes through the same driver, and time is short.
     for device in gpus().into_iter().filter(|name| name.kind != Kind::Wgpu) {
         let device = device.to_string();
-        // A rank that divides every layer of both.
-        for (model, rank, fusion) in [
-            ("llama-tiny", "4", "true"),
-            ("llama-tiny", "4", "false"),
-            ("rwkv6-tiny-head12", "2", "true"),
-        ] {
-            let out = format!("{model}-{fusion}-{}", device.replace(':', "-"));
-            let args = [
-                "--device",
-                &device,
-                "--fusion",
-                fusion,
-                "--max-steps",
-                "300",
-                "--rank",
-                rank,
-                "--batch-size",
-                "1",
-                "--eval-every",
-                "300",
-                "--learning-rate",
-                "0.001",
-                "--dtype",
-                "f32",
-            ];
-            let run = place.train_on(&fixture(model), &place.rows, &out, &args);
-            assert_eq!(run.steps.len(), 300);
-            let resident: Vec<f64> = run
-                .steps
-                .iter()
-                .map(|step| number(step, "resident_bytes"))
-                .collect();
-            let most = resident[30..].iter().fold(0f64, |a, &b| a.max(b));
-            let seconds: f64 = run.steps.iter().map(|step| number(step, "seconds")).sum();
-            println!(
-                "{model} on {device}, fusion {fusion}: {:.1} MB after 30 steps, at most {:.1} in \
-                 the 270 after; {seconds:.0} s",
-                resident[29] / 1e6,
-                most / 1e6,
-            );
-            assert!(
-                most < 1.02 * resident[29],
-                "{model} on {device}, fusion {fusion}"
-            );
-        }
+        let out = device.replace(':', "-");
+        let args = [
+            "--device",
+            &device,
+            "--max-steps",
+            "150",
+            "--rank",
+            "4",
+            "--batch-size",
+            "1",
+            "--eval-every",
+            "150",
+            "--learning-rate",
+            "0.001",
+            "--dtype",
+            "f32",
+        ];
+        let run = place.train(&out, &args);
+        assert_eq!(run.steps.len(), 150);
+        let resident: Vec<f64> = run
+            .steps
+            .iter()
+            .map(|step| number(step, "resident_bytes"))
+            .collect();
+        let most = resident[30..].iter().fold(0f64, |a, &b| a.max(b));
+        let seconds: f64 = run.steps.iter().map(|step| number(step, "seconds")).sum();
+        println!(
+            "{device}: {:.1} MB after 30 steps, at most {:.1} in the 120 after; {seconds:.0} s",
+            resident[29] / 1e6,
+            most / 1e6,
+        );
+        assert!(most < 1.01 * resident[29], "{device}");
     }
 }
 
-/// Products in half precision, where the device has them: such a base learns what one in f32
-/// learns, and where it has not it says so.
+/// Products in half precision, where the device has them: such a base learns what one in f32 on the
+/// processor learns, and where it has not it says so. RWKV6's step in half is one of `bone devices`'.
 #[test]
 fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
     let place = Place::new();
-    for (model, rank) in [("llama-tiny", "4"), ("rwkv6-tiny-head12", "2")] {
-        for device in gpus() {
-            let train = |dtype: &str| {
-                let device = device.to_string();
-                let settings = ["--rank", rank, "--max-steps", "10", "--eval-every", "10"];
-                let args = [&["--device", &device, "--dtype", dtype][..], &settings].concat();
-                let out = format!("{model}-{}-{dtype}", device.replace(':', "-"));
-                let ran = place.try_on(&fixture(model), &place.rows, &out, &args);
-                (ran, place.path(&out))
-            };
-            let single = train("f32");
-            single.0.succeeded();
-            let single = runs::Run::read(single.1);
-            let stored = Capabilities::of(device).unwrap().stored;
-            for dtype in [DType::F16, DType::BF16] {
-                let name = Capabilities::names(&[dtype]);
-                let (ran, out) = train(&name);
-                if !stored.contains(&dtype) {
-                    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
-                    let said = ran.stderr.trim();
-                    assert!(said.contains(&name) && said.contains("f32"), "{said}");
-                    println!("{device} has no {name}: {said}");
-                    continue;
-                }
-                let told = ran.succeeded().stderr;
-                trains_as(
-                    &single,
-                    &runs::Run::read(out),
-                    &told,
-                    &format!("{model} {name} on {device}"),
-                );
+    let train = |device: &str, dtype: &str| {
+        let settings = ["--rank", "4", "--max-steps", "10", "--eval-every", "10"];
+        let args = [&["--device", device, "--dtype", dtype][..], &settings].concat();
+        let out = format!("{}-{dtype}", device.replace(':', "-"));
+        let ran = place.try_on(&fixture("llama-tiny"), &place.rows, &out, &args);
+        (ran, place.path(&out))
+    };
+    let single = train("cpu", "f32");
+    single.0.succeeded();
+    let single = runs::Run::read(single.1);
+    for device in gpus() {
+        let stored = Capabilities::of(device).unwrap().stored;
+        for dtype in [DType::F16, DType::BF16] {
+            let name = Capabilities::names(&[dtype]);
+            let (ran, out) = train(&device.to_string(), &name);
+            if !stored.contains(&dtype) {
+                assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+                let said = ran.stderr.trim();
+                assert!(said.contains(&name) && said.contains("f32"), "{said}");
+                println!("{device} has no {name}: {said}");
+                continue;
             }
+            let told = ran.succeeded().stderr;
+            let half = runs::Run::read(out);
+            trains_as(&single, &half, &told, &format!("{name} on {device}"));
         }
     }
 }

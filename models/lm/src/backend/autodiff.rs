@@ -30,6 +30,7 @@ fn grouped_norm_backward<B: Backend>(
     let [Some(grad)] = grads else {
         return [const { None }; 3];
     };
+    let _span = tracing::trace_span!("norm").entered();
     let grads = B::grouped_norm_backward(saved.input, saved.params, grad, weight || bias);
     let (weight, bias) = grads.params.unzip();
     [Some(grads.input), weight, bias]
@@ -43,6 +44,7 @@ fn gated_backward<B: Backend>(
     let [Some(grad)] = grads else {
         return [const { None }; 2];
     };
+    let _span = tracing::trace_span!("activation").entered();
     let (gate, value) = B::gated_backward(gate, value, grad, function);
     [Some(gate), Some(value)]
 }
@@ -52,6 +54,7 @@ fn tanh_backward<B: Backend>(
     grads: [Option<FloatTensor<B>>; 1],
     _wants: [bool; 1],
 ) -> [Option<FloatTensor<B>>; 1] {
+    let _span = tracing::trace_span!("activation").entered();
     let [grad] = grads;
     [grad.map(|grad| B::tanh_backward(output, grad))]
 }
@@ -61,6 +64,7 @@ fn softmax_last_backward<B: Backend>(
     grads: [Option<FloatTensor<B>>; 1],
     _wants: [bool; 1],
 ) -> [Option<FloatTensor<B>>; 1] {
+    let _span = tracing::trace_span!("attention").entered();
     let [grad] = grads;
     [grad.map(|grad| B::softmax_last_backward(output, grad))]
 }
@@ -73,6 +77,7 @@ fn attention_backward<B: Backend>(
     let [Some(grad)] = grads else {
         return [const { None }; 3];
     };
+    let _span = tracing::trace_span!("attention").entered();
     let grads = B::windowed_attention_backward(inputs, grad, &window);
     [Some(grads.query), Some(grads.key), Some(grads.value)]
 }
@@ -82,6 +87,7 @@ fn rotate_backward<B: Backend>(
     grads: [Option<FloatTensor<B>>; 1],
     _wants: [bool; 1],
 ) -> [Option<FloatTensor<B>>; 1] {
+    let _span = tracing::trace_span!("rotary positions").entered();
     let [grad] = grads;
     [grad.map(|grad| B::rotate(grad, cos, sin, !back))]
 }
@@ -101,6 +107,7 @@ fn rms_norm_backward<B: Backend>(
     let [Some(grad)] = grads else {
         return [const { None }; 2];
     };
+    let _span = tracing::trace_span!("norm").entered();
     let RmsNormed {
         input,
         weight,

@@ -17,6 +17,7 @@ struct Saved<T> {
 }
 
 fn backward<T>(saved: Saved<T>, grads: [Option<T>; 2], _wants: [bool; 6]) -> [Option<T>; 6] {
+    let _span = tracing::trace_span!("wkv6").entered();
     let [output, state] = grads;
     let inputs = (saved.backward)(saved.inputs, Wkv6Outputs { output, state });
     [
@@ -71,6 +72,7 @@ fn token_mix_backward<B: Backend, const K: usize>(
     grads: [Option<FloatTensor<B>>; K],
     wants: [bool; 3 + MOST],
 ) -> [Option<FloatTensor<B>>; 3 + MOST] {
+    let _span = tracing::trace_span!("token shift").entered();
     let [x, before, _, maa @ ..] = wants;
     let wants = TokenMixWants {
         x: x || before,

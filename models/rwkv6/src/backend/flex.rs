@@ -76,7 +76,6 @@ fn zeros<T: Real, const D: usize>(shape: [usize; D]) -> Vec<T> {
 }
 
 fn forward<T: Real>(inputs: Wkv6Inputs<FlexTensor>) -> Wkv6Outputs<FlexTensor> {
-    let _span = tracing::trace_span!("wkv6").entered();
     let dims = dims(&inputs);
     let inputs = inputs.map(|tensor| tensor.to_contiguous());
     let inputs = inputs.as_ref().map(|tensor| tensor.storage::<T>());
@@ -103,7 +102,6 @@ fn backward<T: Real>(
     inputs: Wkv6Inputs<FlexTensor>,
     outputs: Wkv6Outputs<Option<FlexTensor>>,
 ) -> Wkv6Inputs<FlexTensor> {
-    let _span = tracing::trace_span!("wkv6").entered();
     let dims = dims(&inputs);
     let inputs = inputs.map(|tensor| tensor.to_contiguous());
     let inputs = inputs.as_ref().map(|tensor| tensor.storage::<T>());

@@ -33,10 +33,9 @@ fn forward<B: FusionBackend + Backend>(
     inputs: Wkv6Inputs<FloatTensor<Fusion<B>>>,
 ) -> Wkv6Outputs<FloatTensor<Fusion<B>>> {
     let kernel = below::<B>(&inputs).forward;
-    let dtype = inputs.dtype();
     let shapes = vec![
-        (inputs.receptance.shape(), dtype),
-        (inputs.shape_of_state().into(), dtype),
+        (inputs.receptance.shape(), inputs.dtype()),
+        (inputs.shape_of_state().into(), inputs.bonus.dtype()),
     ];
     let body = move |inputs: Inputs<B>| {
         let Wkv6Outputs { output, state } = kernel(Wkv6Inputs::from_vec(inputs.floats));

@@ -186,7 +186,7 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
         round()?;
         let rounds = (0..args.rounds).map(|_| round());
         let rounds = rounds.collect::<Result<Vec<_>, GenerateError>>()?;
-        let (last, apart) = Parts::default().of(round);
+        let (last, apart) = Parts::on::<B>(&device).of(round);
         last?;
         Ok((rounds, apart))
     }

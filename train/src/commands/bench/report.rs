@@ -4,7 +4,7 @@ use super::Opened;
 use super::train::BenchTrainArgs;
 use crate::bench::{Floor, Measured};
 use crate::config::AxisWord;
-use crate::device::DeviceName;
+use crate::device::{Capabilities, DeviceName};
 use crate::memory::human;
 use bone::{AdapterConfig, Variant};
 use serde_json::json;
@@ -73,14 +73,24 @@ impl Found {
         self.floor.total() / self.measured.product_rate
     }
 
+    /// Seconds that the products' inputs, weights and outputs take to be read and written at the rate
+    /// measured.
+    fn copy_floor_seconds(&self) -> f64 {
+        self.floor.bytes / self.measured.copy_rate
+    }
+
     pub(super) fn to_json(&self) -> String {
         let Measured {
             timing,
             peak_resident_bytes,
             loss,
             apart,
+            device_memory,
             product_rate,
+            product_dtype,
+            copy_rate,
         } = &self.measured;
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
         let shares: serde_json::Map<_, _> = apart
             .shares
             .iter()
@@ -91,7 +101,10 @@ impl Found {
             "fastest": timing.fastest,
             "slowest": timing.slowest,
             "tokens_per_second": self.tokens_per_second(),
-            "peak_resident_mb": *peak_resident_bytes as f64 / 1e6,
+            "peak_resident_mb": megabytes(*peak_resident_bytes),
+            "device_reserved_mb": device_memory.map(|memory| megabytes(memory.reserved)),
+            "device_parts_mb": apart.device_bytes.map(megabytes),
+            "device_in_use_mb": device_memory.map(|memory| megabytes(memory.in_use)),
             "loss": loss,
             "model": self.opened.to_json(),
             "device": self.device.to_string(),
@@ -112,7 +125,11 @@ impl Found {
             "read_seconds": self.read.as_secs_f64(),
             "floor_gflop": self.floor.total() / 1e9,
             "product_gflops": product_rate / 1e9,
+            "product_dtype": Capabilities::names(&[*product_dtype]),
             "floor_seconds": self.floor_seconds(),
+            "floor_gb": self.floor.bytes / 1e9,
+            "copy_gb_per_second": copy_rate / 1e9,
+            "copy_floor_seconds": self.copy_floor_seconds(),
             "taken_apart_seconds": apart.whole.as_secs_f64(),
             "parts": shares,
         })
@@ -147,6 +164,14 @@ impl Found {
             "memory     {} at most",
             human(self.measured.peak_resident_bytes)
         );
+        if let Some(memory) = self.measured.device_memory {
+            line!(
+                "on device  {} reserved; at most {} in use between parts, {} between steps",
+                human(memory.reserved),
+                human(self.measured.apart.device_bytes.unwrap_or_default()),
+                human(memory.in_use)
+            );
+        }
         line!(
             "loading    {:.3} s, {} of weights, whose files take {:.3} s to read",
             self.ready.load.as_secs_f64(),
@@ -154,12 +179,19 @@ impl Found {
             self.read.as_secs_f64()
         );
         line!(
-            "floor      {:.3} s: products of {} GFLOP at {:.0} GFLOP/s, the rate of one in f32 measured here; \
+            "floor      {:.3} s: products of {} GFLOP at {:.0} GFLOP/s, the rate of one in {} measured here; \
              the step is at {:.0} % of it",
             self.floor_seconds(),
             giga(self.floor.total()),
             self.measured.product_rate / 1e9,
+            Capabilities::names(&[self.measured.product_dtype]),
             100.0 * self.floor_seconds() / timing.median
+        );
+        line!(
+            "           {:.3} s: {} GB that they read and write at {:.0} GB/s, the rate of a copy measured here",
+            self.copy_floor_seconds(),
+            giga(self.floor.bytes),
+            self.measured.copy_rate / 1e9
         );
         line!("\n{}", self.measured.apart.table(self.device.kind));
     }

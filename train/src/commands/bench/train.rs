@@ -208,7 +208,13 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
     let attention = (info.architecture == Architecture::Llama2)
         .then_some(info.shape.num_layers * info.shape.hidden_size);
     let batch = [args.batch_size, args.max_seq_len];
-    let floor = Floor::new(&info.linear_layers, &products, batch, attention)?;
+    let floor = Floor::new(
+        &info.linear_layers,
+        &products,
+        batch,
+        attention,
+        opened.dtype.size(),
+    )?;
     let bench = StepBench {
         rows: args.batch_size,
         len: args.max_seq_len,
@@ -219,6 +225,12 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
         warmup: args.warmup,
         steps: args.steps,
         product: [info.shape.hidden_size, info.shape.intermediate_size],
+        // The processor multiplies in f32 whatever the weights are held in, unless it has bf16's
+        // instructions.
+        dtype: match device.name.kind.on_processor() {
+            true => DType::F32,
+            false => opened.dtype,
+        },
     };
     if device.name.kind == Kind::Cpu {
         args.estimate(info).check(available_memory())?;

@@ -151,7 +151,6 @@ fn weights<T: Real>(
 
 /// The output `[batch, heads, len, width]`.
 pub(super) fn forward<T: Real>(inputs: [&FlexTensor; 3], window: &Window) -> FlexTensor {
-    let _span = tracing::trace_span!("attention").entered();
     let sizes = Sizes::of(inputs[0], inputs[1]);
     let Sizes {
         batch,

@@ -102,7 +102,6 @@ pub(super) fn forward<T: Real>(
     value: &FlexTensor,
     function: Gate,
 ) -> FlexTensor {
-    let _span = tracing::trace_span!("activation").entered();
     let (gate, value) = (gate.to_contiguous(), value.to_contiguous());
     let (x, v) = (gate.storage::<T>(), value.storage::<T>());
     assert_eq!(x.len(), v.len(), "a gate and its value");
@@ -125,7 +124,6 @@ pub(super) fn backward<T: Real>(
     grad: &FlexTensor,
     function: Gate,
 ) -> (FlexTensor, FlexTensor) {
-    let _span = tracing::trace_span!("activation").entered();
     let [gate, value, grad] = [gate, value, grad].map(FlexTensor::to_contiguous);
     let [x, v, g] = [&gate, &value, &grad].map(|tensor| tensor.storage::<T>());
     assert!(

@@ -91,7 +91,6 @@ impl<T: Real> Loop for Rows<'_, T> {
 }
 
 pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor>) -> FlexTensor {
-    let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
     let input = input.to_contiguous();
     let params = params.map(|tensor| tensor.to_contiguous());
@@ -152,7 +151,6 @@ pub(super) fn backward<T: Real>(
     grad: &FlexTensor,
     wants_params: bool,
 ) -> NormGrads<FlexTensor> {
-    let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
     let (input, grad) = (input.to_contiguous(), grad.to_contiguous());
     let weight = params.weight.to_contiguous();

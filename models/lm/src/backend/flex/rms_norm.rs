@@ -41,7 +41,6 @@ pub(super) fn forward<T: Real>(
     weight: &FlexTensor,
     epsilon: f64,
 ) -> FlexTensor {
-    let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
     let (input, weight) = (input.to_contiguous(), weight.to_contiguous());
     let mut output = vec![T::ZERO; n * size];
@@ -102,7 +101,6 @@ pub(super) fn backward<T: Real>(
     epsilon: f64,
     wants_weight: bool,
 ) -> (FlexTensor, Option<FlexTensor>) {
-    let _span = tracing::trace_span!("norm").entered();
     let [n, size] = dims(input);
     let [input, weight, grad] = [input, weight, grad].map(FlexTensor::to_contiguous);
     let part = (ROWS * size).max(1);

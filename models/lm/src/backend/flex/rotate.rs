@@ -43,7 +43,6 @@ pub(super) fn rotate<T: Real>(
     [cos, sin]: [&FlexTensor; 2],
     back: bool,
 ) -> FlexTensor {
-    let _span = tracing::trace_span!("rotary positions").entered();
     let shape = input.layout().shape();
     let [batch, heads, len, width] = [shape[0], shape[1], shape[2], shape[3]];
     // As a product leaves it this is nothing to copy.

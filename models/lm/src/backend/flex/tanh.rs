@@ -44,7 +44,6 @@ fn tensor<T: Real>(values: Vec<T>, like: &FlexTensor) -> FlexTensor {
 }
 
 pub(super) fn forward<T: Real>(input: &FlexTensor) -> FlexTensor {
-    let _span = tracing::trace_span!("activation").entered();
     let input = input.to_contiguous();
     let mut values = input.storage::<T>().to_vec();
     values
@@ -54,7 +53,6 @@ pub(super) fn forward<T: Real>(input: &FlexTensor) -> FlexTensor {
 }
 
 pub(super) fn backward<T: Real>(output: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
-    let _span = tracing::trace_span!("activation").entered();
     let [output, grad] = [output, grad].map(FlexTensor::to_contiguous);
     let mut values = grad.storage::<T>().to_vec();
     values

@@ -59,10 +59,10 @@ fn chunk_of_cube(
 /// - `added`: `[batch · heads, chunks, size, size]`
 /// - `kept`: `[batch · heads, chunks, size]`
 #[cube(launch)]
-pub(super) fn states(
-    left: &Tensor<f32>,
-    right: &Tensor<f32>,
-    decay: &Tensor<f32>,
+pub(super) fn states<F: Float>(
+    left: &Tensor<F>,
+    right: &Tensor<F>,
+    decay: &Tensor<F>,
     added: &mut Tensor<f32>,
     kept: &mut Tensor<f32>,
     len: usize,
@@ -70,6 +70,7 @@ pub(super) fn states(
     #[comptime] size: usize,
     #[comptime] chunk: usize,
     #[comptime] backwards: bool,
+    #[define(F)] _dtype: StorageType,
 ) {
     let column = UNIT_POS_X as usize;
     let at = chunk_of_cube(len, heads, size, chunk);
@@ -78,8 +79,8 @@ pub(super) fn states(
     let mut all = f32::new(1.0);
     for t in 0..at.count {
         let from = at.start + t * at.width + column;
-        let d = decay_of(decay[from]);
-        lefts[t * size + column] = left[from];
+        let d = decay_of(f32::cast_from(decay[from]));
+        lefts[t * size + column] = f32::cast_from(left[from]);
         decays[t * size + column] = d;
         all *= d;
     }
@@ -96,7 +97,7 @@ pub(super) fn states(
         } else {
             n
         };
-        let value = right[at.start + t * at.width + column];
+        let value = f32::cast_from(right[at.start + t * at.width + column]);
         #[unroll]
         for row in 0..size {
             state[row] = decays[t * size + row] * state[row] + lefts[t * size + row] * value;
@@ -160,19 +161,20 @@ pub(super) fn scan(
 /// - `bonus`: `[heads, size]`
 /// - `states`: `[batch · heads, chunks, size, size]`
 #[cube(launch)]
-pub(super) fn outputs(
-    query: &Tensor<f32>,
-    left: &Tensor<f32>,
-    right: &Tensor<f32>,
-    decay: &Tensor<f32>,
+pub(super) fn outputs<F: Float>(
+    query: &Tensor<F>,
+    left: &Tensor<F>,
+    right: &Tensor<F>,
+    decay: &Tensor<F>,
     bonus: &Tensor<f32>,
     states: &Tensor<f32>,
-    output: &mut Tensor<f32>,
+    output: &mut Tensor<F>,
     len: usize,
     heads: usize,
     #[comptime] size: usize,
     #[comptime] chunk: usize,
     #[comptime] backwards: bool,
+    #[define(F)] _dtype: StorageType,
 ) {
     let column = UNIT_POS_X as usize;
     let at = chunk_of_cube(len, heads, size, chunk);
@@ -183,9 +185,9 @@ pub(super) fn outputs(
     let mut bonuses = SharedMemory::<f32>::new(size);
     for t in 0..at.count {
         let from = at.start + t * at.width + column;
-        queries[t * size + column] = query[from];
-        lefts[t * size + column] = left[from];
-        decays[t * size + column] = decay_of(decay[from]);
+        queries[t * size + column] = f32::cast_from(query[from]);
+        lefts[t * size + column] = f32::cast_from(left[from]);
+        decays[t * size + column] = decay_of(f32::cast_from(decay[from]));
     }
     bonuses[column] = bonus[head * size + column];
 
@@ -204,7 +206,7 @@ pub(super) fn outputs(
             n
         };
         let here = at.start + t * at.width + column;
-        let value = right[here];
+        let value = f32::cast_from(right[here]);
         let mut sum = f32::new(0.0);
         #[unroll]
         for row in 0..size {
@@ -212,7 +214,7 @@ pub(super) fn outputs(
             sum += queries[t * size + row] * (bonuses[row] * new + state[row]);
             state[row] = decays[t * size + row] * state[row] + new;
         }
-        output[here] = sum;
+        output[here] = F::cast_from(sum);
     }
 }
 
@@ -224,23 +226,24 @@ pub(super) fn outputs(
 /// - `states` before and `ends` after each chunk: `[batch · heads, chunks, size, size]`
 /// - `to_bonus`: `[batch · heads, chunks, size]`
 #[cube(launch)]
-pub(super) fn gradients(
-    receptance: &Tensor<f32>,
-    key: &Tensor<f32>,
-    value: &Tensor<f32>,
-    decay: &Tensor<f32>,
+pub(super) fn gradients<F: Float>(
+    receptance: &Tensor<F>,
+    key: &Tensor<F>,
+    value: &Tensor<F>,
+    decay: &Tensor<F>,
     bonus: &Tensor<f32>,
-    grad: &Tensor<f32>,
+    grad: &Tensor<F>,
     states: &Tensor<f32>,
     ends: &Tensor<f32>,
-    to_receptance: &mut Tensor<f32>,
-    to_key: &mut Tensor<f32>,
-    to_decay: &mut Tensor<f32>,
+    to_receptance: &mut Tensor<F>,
+    to_key: &mut Tensor<F>,
+    to_decay: &mut Tensor<F>,
     to_bonus: &mut Tensor<f32>,
     len: usize,
     heads: usize,
     #[comptime] size: usize,
     #[comptime] chunk: usize,
+    #[define(F)] _dtype: StorageType,
 ) {
     // A unit has a channel of r, k and w, which is a row of the state.
     let row = UNIT_POS_X as usize;
@@ -254,11 +257,11 @@ pub(super) fn gradients(
     let mut d = Array::<f32>::new(chunk);
     for t in 0..count {
         let from = at.start + t * at.width + row;
-        values[t * size + row] = value[from];
-        grads[t * size + row] = grad[from];
-        r[t] = receptance[from];
-        k[t] = key[from];
-        d[t] = decay_of(decay[from]);
+        values[t * size + row] = f32::cast_from(value[from]);
+        grads[t * size + row] = f32::cast_from(grad[from]);
+        r[t] = f32::cast_from(receptance[from]);
+        k[t] = f32::cast_from(key[from]);
+        d[t] = decay_of(f32::cast_from(decay[from]));
     }
     sync_cube();
     // v_s·dy_t.
@@ -321,7 +324,8 @@ pub(super) fn gradients(
         let same = products[t * chunk + t];
         du += r[t] * k[t] * same;
         from_before[t] = r[t] * left * seen;
-        to_receptance[at.start + t * at.width + row] = left * seen + sum + u * k[t] * same;
+        to_receptance[at.start + t * at.width + row] =
+            F::cast_from(left * seen + sum + u * k[t] * same);
     }
     for n in 0..count {
         let s = count - 1 - n;
@@ -339,7 +343,7 @@ pub(super) fn gradients(
         through *= d[s];
         to_after[s] = k[s] * left * seen;
         to_key[at.start + s * at.width + row] =
-            left * seen + sum + u * r[s] * products[s * chunk + s];
+            F::cast_from(left * seen + sum + u * r[s] * products[s * chunk + s]);
     }
     to_bonus[place + row] = du;
 
@@ -352,9 +356,9 @@ pub(super) fn gradients(
     let mut earlier = f32::new(0.0);
     for t in 0..count {
         let here = at.start + t * at.width + row;
-        let w = decay[here];
+        let w = f32::cast_from(decay[here]);
         let slope = -(select(w > LARGEST_DECAY, LARGEST_DECAY, w).exp());
-        to_decay[here] = (between[t] + earlier) * slope;
+        to_decay[here] = F::cast_from((between[t] + earlier) * slope);
         earlier += to_after[t];
     }
 }

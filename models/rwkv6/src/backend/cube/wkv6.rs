@@ -40,6 +40,8 @@ struct Plan<R: CubeRuntime> {
     heads: usize,
     size: usize,
     chunks: usize,
+    /// Of r, k, v, w and the output; sums, states and u are f32.
+    dtype: DType,
     client: ComputeClient<R>,
     device: R::Device,
 }
@@ -53,6 +55,7 @@ impl<R: CubeRuntime> Plan<R> {
             heads: bonus[0],
             size: bonus[1],
             chunks: rows[1].div_ceil(CHUNK),
+            dtype: inputs.receptance.dtype,
             client: inputs.receptance.client.clone(),
             device: inputs.receptance.device.clone(),
         }
@@ -63,13 +66,13 @@ impl<R: CubeRuntime> Plan<R> {
         empty_device_contiguous_dtype(client, device, Shape::new(shape), DType::F32)
     }
 
-    fn zeros<const D: usize>(&self, shape: [usize; D]) -> CubeTensor<R> {
-        let (client, device) = (self.client.clone(), self.device.clone());
-        zeros_client(client, device, Shape::new(shape), DType::F32)
+    fn rows(&self) -> Shape {
+        Shape::new([self.batch, self.len, self.heads * self.size])
     }
 
-    fn rows(&self) -> [usize; 3] {
-        [self.batch, self.len, self.heads * self.size]
+    fn empty_rows(&self) -> CubeTensor<R> {
+        let (client, device) = (self.client.clone(), self.device.clone());
+        empty_device_contiguous_dtype(client, device, self.rows(), self.dtype)
     }
 
     fn state(&self) -> [usize; 4] {
@@ -118,6 +121,7 @@ impl<R: CubeRuntime> Plan<R> {
             size,
             CHUNK,
             backwards,
+            self.dtype.into(),
         );
         let last = self.empty(self.state());
         let starts = first.is_some();
@@ -165,7 +169,7 @@ impl<R: CubeRuntime> Plan<R> {
         states: &CubeTensor<R>,
         backwards: bool,
     ) -> CubeTensor<R> {
-        let output = self.empty(self.rows());
+        let output = self.empty_rows();
         let (count, dim) = self.by_chunk();
         outputs::launch::<R>(
             &self.client,
@@ -183,6 +187,7 @@ impl<R: CubeRuntime> Plan<R> {
             self.size,
             CHUNK,
             backwards,
+            self.dtype.into(),
         );
         output
     }
@@ -221,15 +226,17 @@ pub(super) fn backward<R: CubeRuntime>(
         state,
     } = inputs.map(into_contiguous);
     let wants_state = state.is_some();
-    let grad = grads
-        .output
-        .map_or_else(|| plan.zeros(plan.rows()), into_contiguous);
+    let zeros = || {
+        let (client, device) = (plan.client.clone(), plan.device.clone());
+        zeros_client(client, device, plan.rows(), plan.dtype)
+    };
+    let grad = grads.output.map_or_else(zeros, into_contiguous);
     let [starts, _] = plan.states([&k, &v, &w], state, false);
     let after_last = grads.state.map(into_contiguous);
     let [ends, to_state] = plan.states([&r, &grad, &w], after_last, true);
     let to_value = plan.outputs([&k, &r, &grad, &w], &u, &ends, true);
 
-    let [to_receptance, to_key, to_decay] = [(); 3].map(|()| plan.empty(plan.rows()));
+    let [to_receptance, to_key, to_decay] = [(); 3].map(|()| plan.empty_rows());
     let to_bonus = plan.empty([plan.batch * plan.heads, plan.chunks, plan.size]);
     let (count, dim) = plan.by_chunk();
     gradients::launch::<R>(
@@ -252,6 +259,7 @@ pub(super) fn backward<R: CubeRuntime>(
         plan.heads,
         plan.size,
         CHUNK,
+        plan.dtype.into(),
     );
     Wkv6Inputs {
         receptance: to_receptance,

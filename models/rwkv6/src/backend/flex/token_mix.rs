@@ -102,7 +102,6 @@ impl<'a, T: Real> Factors<'a, T> {
 }
 
 pub(super) fn forward<T: Real, const K: usize>(inputs: TokenMix<FlexTensor, K>) -> [FlexTensor; K] {
-    let _span = tracing::trace_span!("token shift").entered();
     let inputs = contiguous(inputs);
     let tokens = Tokens::<T>::new(&inputs.x, inputs.before.as_ref());
     let (count, size) = (tokens.x.len(), tokens.size);
@@ -149,7 +148,6 @@ pub(super) fn backward<T: Real, const K: usize>(
     grads: [Option<FlexTensor>; K],
     wants: TokenMixWants,
 ) -> TokenMixGrads<FlexTensor, K> {
-    let _span = tracing::trace_span!("token shift").entered();
     let inputs = contiguous(inputs);
     let tokens = Tokens::<T>::new(&inputs.x, inputs.before.as_ref());
     let (count, size, len) = (tokens.x.len(), tokens.size, tokens.len);

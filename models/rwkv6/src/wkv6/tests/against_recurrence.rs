@@ -136,7 +136,7 @@ fn half_precision_is_computed_in_single() {
         for form in [Form::Recurrence, Form::Chunked, Form::Kernel] {
             let (output, state) = wkv6(inputs.clone(), Some(form));
             assert_eq!((output.dtype(), state.dtype()), (dtype, DType::F32));
-            let wide = inputs.clone().cast(DType::F32);
+            let wide = inputs.clone().cast(DType::F32, DType::F32);
             let (wide_output, wide_state) = wkv6(wide, Some(form));
             assert_eq!(values(output), values(wide_output.cast(dtype)));
             assert_eq!(values(state), values(wide_state));

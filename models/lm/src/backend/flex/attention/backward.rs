@@ -130,7 +130,6 @@ pub(in super::super) fn backward<T: Real>(
     grad: &FlexTensor,
     window: &Window,
 ) -> AttentionGrads<FlexTensor> {
-    let _span = tracing::trace_span!("attention").entered();
     let sizes = Sizes::of(query, key);
     let inputs = [query, key, value, grad];
     let [query, key, value, grad] = inputs.map(|tensor| forwards(tensor.clone()));

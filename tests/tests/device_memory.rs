@@ -1,0 +1,278 @@
+//! Memory of a training step on a GPU, by its allocations, which the runtime writes down.
+//!
+//! Without a GPU's feature there is nothing to count; `.ci/run` runs it on software Vulkan. The table:
+//! `cargo test -p bone-tests --features vulkan --test device_memory -- --nocapture`.
+
+use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
+use bone_tests::training::{plan, train_on};
+use bone_train::bench::{Parts, RandomModel};
+use bone_train::data::Batch;
+use bone_train::device::{OnDevice, all_devices, on_device};
+use bone_train::models::{Architecture, ModelBackend, ModelSource, WithModel, with_model};
+use bone_train::optimizer::AdamWSettings;
+use bone_train::step::{Savings, TrainModel};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Distribution, Tensor, TensorPrimitive};
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const VOCAB: usize = 2048;
+const HIDDEN: usize = 32;
+const LENGTHS: [usize; 4] = [256, 512, 1024, 2048];
+/// Tokens that the head handles at once.
+const CHUNK: usize = 128;
+const FLOAT: f64 = 4.0;
+
+/// What the runtime wrote of its allocations.
+struct Log {
+    path: PathBuf,
+    marks: Cell<usize>,
+}
+
+impl Log {
+    fn text(&self, from: usize) -> String {
+        let bytes = std::fs::read(&self.path).unwrap_or_default();
+        String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
+    }
+
+    /// Bytes of a line's allocation: `[…] Reserved memory 1.05 MB using …`.
+    fn size(line: &str) -> Option<f64> {
+        let (_, told) = line.split_once("Reserved memory ")?;
+        let mut words = told.split(' ');
+        let number: f64 = words.next()?.parse().ok()?;
+        let unit = ["B", "KB", "MB", "GB"];
+        let power = unit
+            .iter()
+            .position(|&unit| Some(unit) == words.clone().next())?;
+        Some(number * 1000f64.powi(power as i32))
+    }
+
+    /// Where everything asked for so far is behind in the log, which is written beside the work: an
+    /// allocation is made whose size no other has, and waited for.
+    fn mark<B: Backend>(&self, device: &B::Device) -> usize {
+        self.marks.set(self.marks.get() + 1);
+        // Small, so that it is among no sizes that matter.
+        let count = 7_001 + 50 * self.marks.get();
+        let marker = Tensor::<B, 1>::zeros([count], (device, DType::F32));
+        B::sync(device).expect("works");
+        let (size, started) = (FLOAT * count as f64, Instant::now());
+        while started.elapsed() < Duration::from_secs(20) {
+            let mut end = 0;
+            for line in self.text(0).split_inclusive('\n') {
+                end += line.len();
+                if Self::size(line).is_some_and(|found| (found - size).abs() < 40.0) {
+                    drop(marker);
+                    return end;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("no allocation of {size} bytes in {}", self.path.display());
+    }
+
+    /// Sizes of what `work` allocates, the largest first.
+    fn of<B: Backend, T>(&self, device: &B::Device, work: impl FnOnce() -> T) -> (T, Vec<f64>) {
+        let from = self.mark::<B>(device);
+        let result = work();
+        let to = self.mark::<B>(device);
+        let text = self.text(from);
+        let mut sizes: Vec<_> = text[..to - from].lines().filter_map(Self::size).collect();
+        sizes.sort_by(|a, b| b.total_cmp(a));
+        (result, sizes)
+    }
+}
+
+/// Steps of a small model whose sequences are long and whose vocabulary is large.
+struct Steps<'a> {
+    log: &'a Log,
+    folder: &'a Path,
+    architecture: Architecture,
+}
+
+impl OnDevice for Steps<'_> {
+    type Output = ();
+
+    fn run<B: ModelBackend>(self, device: B::Device) {
+        let folder = self.folder.join(self.architecture.name());
+        let random = RandomModel {
+            architecture: self.architecture,
+            hidden_size: HIDDEN,
+            intermediate_size: 64,
+            layers: 2,
+            heads: 2,
+            kv_heads: 2,
+            vocab_size: VOCAB,
+            positions: LENGTHS[3],
+        };
+        random.write(&folder, DType::F32).expect("is written");
+        let source = ModelSource {
+            folder,
+            dtype: None,
+            random: None,
+        };
+        let work = OnModel::<B> {
+            steps: self,
+            device: device.clone(),
+        };
+        with_model::<B, _>(&source, &device, work).expect("loads");
+    }
+}
+
+struct OnModel<'a, B: ModelBackend> {
+    steps: Steps<'a>,
+    device: B::Device,
+}
+
+impl<B: ModelBackend> OnModel<'_, B> {
+    /// One step over a sequence: what it allocated, and what tensors lay in at most where a part of it
+    /// began or ended.
+    fn step<M: TrainModel<B>>(&self, model: M, len: usize, chunked: bool) -> (M, Vec<f64>, f64) {
+        let batch = Batch {
+            rows: 1,
+            len: len + 1,
+            tokens: (0..=len).map(|i| (i * 7919 % VOCAB) as u32).collect(),
+            loss_mask: (0..=len).map(|i| i > 0).collect(),
+            row_ids: vec![0],
+            starts: Vec::new(),
+        };
+        let savings = Savings {
+            recompute: true,
+            head_chunk: chunked.then_some(CHUNK),
+        };
+        let plan = plan(1, 1e-4, savings);
+        let settings = AdamWSettings::default();
+        let device = &self.device;
+        let train = |model| train_on::<B, M>(model, vec![batch.clone()], &plan, settings, device).0;
+        // The first one tunes its products, which copies what they are of.
+        let model = train(model);
+        let log = self.steps.log;
+        let (model, sizes) = log.of::<B::InnerBackend, _>(device, || train(model));
+        let (model, apart) = Parts::on::<B::InnerBackend>(device).of(|| train(model));
+        (model, sizes, apart.device_bytes.expect("counted") as f64)
+    }
+}
+
+impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
+    type Output = ();
+
+    fn run<M: TrainModel<B>>(self, model: M) {
+        let axis = self.steps.architecture.block_axis();
+        let targets = Targets::new(Selection::AllLinear);
+        let config = AdapterConfig::new(Variant::Bone(axis), 8, targets);
+        let model = bone::attach::<B, _>(model, &config).expect("fits");
+        let mut model = bone::freeze_base::<B, _>(model);
+        let name = self.steps.architecture.name();
+        println!(
+            "| {name}, tokens | allocations | largest | in use | one head's square | all logits |"
+        );
+        println!("|---|---|---|---|---|---|");
+        let mut peaks = Vec::new();
+        for len in LENGTHS {
+            let (sizes, most);
+            (model, sizes, most) = self.step(model, len, true);
+            let square = FLOAT * (len * len) as f64;
+            let logits = FLOAT * (len * VOCAB) as f64;
+            println!(
+                "| {len} | {} | {:.2} MB | {:.2} MB | {:.2} MB | {:.2} MB |",
+                sizes.len(),
+                sizes[0] / 1e6,
+                most / 1e6,
+                square / 1e6,
+                logits / 1e6,
+            );
+            peaks.push(most);
+            assert!(sizes[0] < 0.6 * logits, "{name}, {len} tokens: {sizes:?}");
+            // For fewer tokens a tile is the whole.
+            let rows = len >= 8 * CHUNK;
+            assert!(
+                !rows || sizes[0] < 0.6 * square,
+                "{name}, {len} tokens: {sizes:?}"
+            );
+        }
+        // Twice as much more for twice as many more.
+        let growth: Vec<_> = peaks.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        for pair in growth.windows(2) {
+            assert!(
+                pair[0] > 0.0 && pair[1] < 2.1 * pair[0],
+                "{name}: {peaks:?}"
+            );
+        }
+        // That the count sees them where they are.
+        let (_, sizes, _) = self.step(model, 512, false);
+        assert!(sizes[0] >= 0.99 * FLOAT * (512 * VOCAB) as f64, "{sizes:?}");
+    }
+}
+
+/// A layer wider than its batch is long.
+struct Layer<'a> {
+    log: &'a Log,
+}
+
+impl OnDevice for Layer<'_> {
+    type Output = ();
+
+    fn run<B: ModelBackend>(self, device: B::Device) {
+        const WIDTH: usize = 1024;
+        let random = |shape| Tensor::<B, 2>::random(shape, Distribution::Default, &device);
+        let w = random([WIDTH, WIDTH]);
+        let block = Tensor::<B, 3>::random([WIDTH / 64, 64, 64], Distribution::Default, &device);
+        let block = block.require_grad();
+        let x = random([8, WIDTH]).require_grad();
+        let pass = |axis| {
+            let [x, w] = [&x, &w].map(|t| t.clone().into_primitive().tensor());
+            let block = block.clone().into_primitive().tensor();
+            let y = match axis {
+                // burn's layout is the transpose.
+                BlockAxis::Output => B::bone_output_product(x, B::float_transpose(w), block),
+                BlockAxis::Input => B::bone_input_product(x, w, block),
+            };
+            let y = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(y));
+            let grads = y.powi_scalar(2).sum().backward();
+            B::sync(&device).expect("works");
+            grads
+        };
+        for axis in [BlockAxis::Output, BlockAxis::Input] {
+            pass(axis);
+            let (_, sizes) = self.log.of::<B::InnerBackend, _>(&device, || pass(axis));
+            let weight = FLOAT * (WIDTH * WIDTH) as f64;
+            println!(
+                "bone, {axis:?} axis: largest {:.2} of {:.2} MB",
+                sizes[0] / 1e6,
+                weight / 1e6
+            );
+            assert!(sizes[0] < 0.3 * weight, "{axis:?}: {sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_step_holds_nothing_that_is_large() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Log {
+        path: folder.path().join("memory.log"),
+        marks: Cell::new(0),
+    };
+    let settings = format!(
+        "[autotune]\nlevel = \"minimal\"\n\n[memory]\nlogger = {{ level = \"full\", file = {:?} }}\n",
+        log.path
+    );
+    std::fs::write(folder.path().join("cubecl.toml"), settings).expect("is written");
+    // The runtime reads it before its first device.
+    std::env::set_current_dir(folder.path()).expect("is there");
+    for device in all_devices() {
+        if device.name.kind.on_processor() {
+            continue;
+        }
+        on_device(device.name, true, Layer { log: &log }).expect("works");
+        for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
+            let (log, folder) = (&log, folder.path());
+            let steps = Steps {
+                log,
+                folder,
+                architecture,
+            };
+            on_device(device.name, true, steps).expect("works");
+        }
+    }
+}
