@@ -3,8 +3,9 @@
     python peft_step.py --method miss --dtype f32
 
 Prints one line of JSON: the median, fastest and slowest step after warming up, tokens a second of the
-median, and the largest resident memory, also that before any model was there. Methods: bone (PEFT's `bat`, bone on the output axis), miss,
-lora, full. `--checkpointing` is transformers' own gradient checkpointing.
+median, and the largest resident memory, also that before any model was there; on a card what torch has
+allocated and reserved of it at most. Methods: bone (PEFT's `bat`, bone on the output axis), miss, lora,
+full. `--checkpointing` is transformers' own gradient checkpointing; attention is torch's sdpa.
 """
 
 import argparse
@@ -13,7 +14,9 @@ import resource
 import statistics
 import time
 
+import peft
 import torch
+import transformers
 from peft import LoraConfig, MissConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -27,6 +30,11 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def model(a):
+    if a.model:
+        base = LlamaForCausalLM.from_pretrained(
+            a.model, dtype=DTYPES[a.dtype], device_map=a.device, attn_implementation="sdpa")
+        base.config.use_cache = False
+        return adapted(a, base)
     config = LlamaConfig(
         hidden_size=a.hidden_size,
         intermediate_size=a.intermediate_size,
@@ -39,7 +47,11 @@ def model(a):
         use_cache=False,
     )
     torch.manual_seed(0)
-    base = LlamaForCausalLM(config).to(DTYPES[a.dtype])
+    with torch.device(a.device):
+        return adapted(a, LlamaForCausalLM(config).to(DTYPES[a.dtype]))
+
+
+def adapted(a, base):
     if a.checkpointing:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if a.method == "full":
@@ -69,15 +81,20 @@ def main():
     p.add_argument("--steps", type=int, default=3)
     p.add_argument("--threads", type=int)
     p.add_argument("--checkpointing", action="store_true")
+    p.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    p.add_argument("--model", help="a folder of a LLaMA instead of a random one of the sizes")
     a = p.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
 
+    on_card = a.device != "cpu"
     net = model(a)
+    a.vocab_size = net.config.vocab_size
     trained = [x for x in net.parameters() if x.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0)
     # One token more than are trained on, as ours: the last has nothing after it.
     tokens = torch.arange(a.batch * (a.len + 1)).mul(7919).remainder(a.vocab_size).view(a.batch, -1)
+    tokens = tokens.to(a.device)
     seconds = []
     for step in range(a.warmup + a.steps):
         started = time.perf_counter()
@@ -88,6 +105,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        # It waits for the card.
         loss = loss.item()
         if step >= a.warmup:
             seconds.append(time.perf_counter() - started)
@@ -101,7 +119,12 @@ def main():
         "imported_mb": IMPORTED_MB,
         "loss": loss,
         "trained_parameters": sum(x.numel() for x in trained),
+        "device": torch.cuda.get_device_name(a.device) if on_card else "cpu",
+        "device_allocated_mb": torch.cuda.max_memory_allocated(a.device) / 1e6 if on_card else None,
+        "device_reserved_mb": torch.cuda.max_memory_reserved(a.device) / 1e6 if on_card else None,
         "matmul": f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
+                     "peft": peft.__version__},
     }))
 
 

@@ -190,13 +190,9 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
                 "{name}, {len} tokens: {sizes:?}"
             );
         }
-        // Twice as much more for twice as many more.
-        let growth: Vec<_> = peaks.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        for pair in growth.windows(2) {
-            assert!(
-                pair[0] > 0.0 && pair[1] < 2.1 * pair[0],
-                "{name}: {peaks:?}"
-            );
+        // No more than twice as much for twice as many.
+        for pair in peaks.windows(2) {
+            assert!(pair[1] < 2.05 * pair[0], "{name}: {peaks:?}");
         }
         // That the count sees them where they are.
         let (_, sizes, _) = self.step(model, 512, false);

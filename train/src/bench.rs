@@ -2,10 +2,12 @@
 
 mod floor;
 mod measure;
+mod operations;
 mod parts;
 mod random;
 
 pub use floor::{Floor, Products};
 pub use measure::{Measured, StepBench, Timing};
+pub use operations::{OPERATIONS, OperationBench, OperationTime};
 pub use parts::{Apart, Parts, Share};
 pub use random::{LARGEST, RandomModel, RandomModelError};

@@ -41,6 +41,11 @@ pub struct Timing {
     pub slowest: f64,
 }
 
+/// The median of at least one.
+pub(super) fn median(values: Vec<f64>) -> f64 {
+    Timing::of(values).median
+}
+
 impl Timing {
     fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
@@ -158,9 +163,9 @@ impl StepBench {
             loss,
             apart,
             device_memory,
-            product_rate: Timing::of(rates.products).median,
+            product_rate: median(rates.products),
             product_dtype: self.dtype,
-            copy_rate: Timing::of(rates.copies).median,
+            copy_rate: median(rates.copies),
         })
     }
 }

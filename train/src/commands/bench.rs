@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub mod generate;
+pub mod operations;
 mod report;
 pub mod train;
 
@@ -26,6 +27,9 @@ pub enum BenchCommand {
     Train(Box<train::BenchTrainArgs>),
     /// Time the continuing of prompts: of a batch of prompts, and of each token after them
     Generate(Box<generate::BenchGenerateArgs>),
+    /// Time each operation that has a kernel or a backward of its own, against the same written in
+    /// burn's operations
+    Operations(Box<operations::BenchOperationsArgs>),
 }
 
 /// Runs a benchmark.
@@ -37,6 +41,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CommandError> {
     match command {
         BenchCommand::Train(args) => train::run(args),
         BenchCommand::Generate(args) => generate::run(args),
+        BenchCommand::Operations(args) => operations::run(args),
     }
 }
 

@@ -297,3 +297,65 @@ fn a_random_model_leaves_nothing_behind() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// Small sizes, on the processor.
+fn operations(more: &[&str]) -> crate::command::Ran {
+    let args = [
+        "bench",
+        "operations",
+        "--device",
+        "cpu",
+        "--batch-size",
+        "1",
+        "--max-seq-len",
+        "12",
+        "--hidden-size",
+        "64",
+        "--intermediate-size",
+        "96",
+        "--vocab-size",
+        "50",
+        "--rounds",
+        "2",
+    ];
+    bone(args.into_iter().chain(more.iter().copied()))
+}
+
+#[test]
+fn every_operation_is_timed_both_ways() {
+    let ran = operations(&["--json", "--rank", "8"]).succeeded();
+    let found: Value = serde_json::from_str(&ran.stdout).expect("a line of JSON");
+    let times = found["operations"].as_object().expect("operations");
+    let names: Vec<_> = times.keys().map(String::as_str).collect();
+    let mut all = bone_train::bench::OPERATIONS;
+    all.sort_unstable();
+    assert_eq!(names, all);
+    for (name, both) in times {
+        for key in ["seconds", "composed_seconds"] {
+            assert!(number(both, key) > 0.0, "{name}: {both}");
+        }
+    }
+    // As a table, of those that are asked for.
+    let told = operations(&["--rank", "8", "--only", "wkv6,swiglu"]).succeeded();
+    let rows = told.stdout.lines().skip(3);
+    let names: Vec<_> = rows.filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!(names, ["swiglu", "wkv6"], "{}", told.stdout);
+}
+
+#[test]
+fn operations_of_no_size_are_refused() {
+    for (args, words) in [
+        (
+            &["--rank", "7", "--heads", "3"][..],
+            &["--rank", "--heads"][..],
+        ),
+        (&["--rounds", "0", "--rank", "0"], &["--rounds", "--rank"]),
+        (&["--only", "wkv7"], &["wkv7", "wkv6"]),
+    ] {
+        let ran = operations(args);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        for word in words {
+            assert!(ran.stderr.contains(word), "no {word} in {}", ran.stderr);
+        }
+    }
+}

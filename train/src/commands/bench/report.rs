@@ -179,19 +179,19 @@ impl Found {
             self.read.as_secs_f64()
         );
         line!(
-            "floor      {:.3} s: products of {} GFLOP at {:.0} GFLOP/s, the rate of one in {} measured here; \
+            "floor      {:.3} s: products of {} GFLOP at {} GFLOP/s, the rate of one in {} measured here; \
              the step is at {:.0} % of it",
             self.floor_seconds(),
             giga(self.floor.total()),
-            self.measured.product_rate / 1e9,
+            giga(self.measured.product_rate),
             Capabilities::names(&[self.measured.product_dtype]),
             100.0 * self.floor_seconds() / timing.median
         );
         line!(
-            "           {:.3} s: {} GB that they read and write at {:.0} GB/s, the rate of a copy measured here",
+            "           {:.3} s: {} GB that they read and write at {} GB/s, the rate of a copy measured here",
             self.copy_floor_seconds(),
             giga(self.floor.bytes),
-            self.measured.copy_rate / 1e9
+            giga(self.measured.copy_rate)
         );
         line!("\n{}", self.measured.apart.table(self.device.kind));
     }
