@@ -6,6 +6,7 @@ use super::{CPU, on_trial};
 use bone_train::device::{Capabilities, OnDevice, on_device};
 use bone_train::models::ModelBackend;
 use burn::tensor::{DType, Tensor, TensorData};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt::Debug;
@@ -14,6 +15,16 @@ mod attention;
 mod output_axis;
 mod rows;
 mod wkv6;
+
+/// As many shapes as an emulated device compiles in a minute, the same every time.
+fn cases() -> ProptestConfig {
+    ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(8),
+        ..ProptestConfig::default()
+    }
+}
 
 /// An operation of one shape.
 trait Case: Copy + Debug {

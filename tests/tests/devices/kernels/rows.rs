@@ -93,18 +93,14 @@ fn norms() -> impl Strategy<Value = Norm> {
     (
         prop_oneof![Just(1usize), 2..40usize],
         prop_oneof![Just(None), Just(Some(1usize)), (2..9usize).prop_map(Some)],
-        prop_oneof![Just(1usize), Just(8), Just(64), 2..700usize],
+        // Of a few entries what is left of the gradient is rounding's.
+        prop_oneof![Just(8usize), Just(64), 8..700usize],
         any::<(bool, u64)>(),
     )
         .prop_map(|(rows, groups, width, (trains, seed))| Norm {
             rows,
             groups,
-            // One entry less its mean is nothing, whose sign is rounding's.
-            width: if groups.is_some() {
-                width.max(4)
-            } else {
-                width
-            },
+            width,
             trains: trains && seed % 2 == 0,
             seed,
         })
@@ -174,7 +170,7 @@ fn losses() -> impl Strategy<Value = Loss> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::cases())]
 
     #[test]
     fn norms_are_their_formulas(case in norms()) {

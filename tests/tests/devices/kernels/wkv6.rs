@@ -116,7 +116,7 @@ fn recurrences() -> impl Strategy<Value = Recurrence> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(super::cases())]
 
     #[test]
     fn wkv6_is_the_recurrence(case in recurrences()) {

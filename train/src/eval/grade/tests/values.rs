@@ -164,7 +164,8 @@ fn near(a: Value, b: Value) -> Option<bool> {
     let difference = (a.0 - b.0).abs() + (a.1 - b.1).abs();
     let usable = [a, b].iter().all(|v| {
         let size = v.0.abs() + v.1.abs();
-        size < 1e6 && !(1e-12..1e-4).contains(&size)
+        // 5⁻¹⁸ is not 0, though near it.
+        size < 1e6 && (size == 0.0 || size > 1e-4)
     });
     usable.then_some(difference < 1e-8)
 }
