@@ -4,13 +4,14 @@
 //! device can run; `none` takes none; names with commas between take those; `no-NAME` all but that
 //! one. What has no kernel, or none here, is computed by burn's operations.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Name of the environment variable.
 const CHOICE: &str = "BONE_KERNELS";
 
 /// An operation that there is a kernel for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kernel {
     /// Attention by tiles of queries.
     Attention,
@@ -60,6 +61,30 @@ pub fn chosen() -> &'static Result<Vec<Kernel>, String> {
     &CHOSEN
 }
 
+/// Kernels that gave way: what was said of each, until it is taken.
+static GAVE_WAY: Mutex<BTreeMap<Kernel, Option<String>>> = Mutex::new(BTreeMap::new());
+
+/// Leaves word that a kernel which may be used cannot be, and why: a sentence. Of each kernel the first
+/// is kept; it is a `tracing` event of the level `WARN`, too.
+pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
+    let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    said.entry(kernel).or_insert_with(|| {
+        let text = format!(
+            "{} is computed by burn's operations and not by its kernel: {}",
+            kernel.name(),
+            reason()
+        );
+        tracing::warn!("{text}");
+        Some(text)
+    });
+}
+
+/// What [`gives_way`] left since the last call.
+pub fn gave_way() -> Vec<String> {
+    let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    said.values_mut().filter_map(Option::take).collect()
+}
+
 fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
     let words = words.unwrap_or_default();
     let (mut on, mut off, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
@@ -99,7 +124,21 @@ fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kernel, choose};
+    use super::{Kernel, choose, gave_way, gives_way};
+
+    #[test]
+    fn a_kernel_that_gives_way_is_said_once() {
+        gives_way(Kernel::Wkv6, || "heads of 128".to_owned());
+        gives_way(Kernel::Wkv6, || unreachable!("it was said"));
+        let said = gave_way();
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].contains("wkv6") && said[0].ends_with("heads of 128"),
+            "{said:?}"
+        );
+        gives_way(Kernel::Wkv6, || unreachable!("it was said"));
+        assert!(gave_way().is_empty());
+    }
 
     #[test]
     fn all_unless_some_are_named() {

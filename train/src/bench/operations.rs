@@ -57,6 +57,8 @@ pub struct OperationTime {
 
 type Work<'a, B> = Box<dyn Fn() -> Tensor<B, 1> + 'a>;
 
+type Make<D, P> = fn(&OperationBench, &D) -> P;
+
 /// One operation both ways, each to a sum.
 struct Pair<'a, B: ModelBackend> {
     ours: Work<'a, B>,
@@ -117,7 +119,7 @@ impl OperationBench {
                 composed: median(composed),
             }
         };
-        let all: [fn(&Self, &B::Device) -> Pair<'static, B>; OPERATIONS.len()] = [
+        let all: [Make<B::Device, Pair<'static, B>>; OPERATIONS.len()] = [
             Self::rms_norm,
             Self::layer_norm,
             Self::swiglu,

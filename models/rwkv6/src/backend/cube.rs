@@ -2,7 +2,7 @@
 
 use super::{Backend, Wkv6Kernel};
 use bone::Backend as _;
-use bone::kernels::Kernel;
+use bone::kernels::{Kernel, gives_way};
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -22,8 +22,14 @@ where
         head_size: usize,
         device: &Self::Device,
     ) -> Option<Wkv6Kernel<FloatTensor<Self>>> {
-        let wanted = Self::has_kernel(Kernel::Wkv6, dtype, device);
-        (wanted && wkv6::runs_on(&R::client(device), head_size)).then_some(Wkv6Kernel {
+        if !Self::has_kernel(Kernel::Wkv6, dtype, device) {
+            return None;
+        }
+        if let Some(reason) = wkv6::obstacle(&R::client(device), head_size) {
+            gives_way(Kernel::Wkv6, || reason);
+            return None;
+        }
+        Some(Wkv6Kernel {
             forward: wkv6::forward::<R>,
             backward: Some(wkv6::backward::<R>),
         })

@@ -1,8 +1,11 @@
 //! RWKV6's recurrence.
 
+use super::super::on_trial;
 use super::super::operations::{Named, values};
 use super::{Case, Numbers, hold};
+use bone::kernels::Kernel;
 use bone_rwkv6::{Form, Wkv6, wkv6};
+use bone_train::device::{OnDevice, on_device};
 use bone_train::models::ModelBackend;
 use burn::tensor::Tensor;
 use proptest::prelude::*;
@@ -113,6 +116,45 @@ fn recurrences() -> impl Strategy<Value = Recurrence> {
                 seed,
             },
         )
+}
+
+/// Heads wider than the kernel's.
+struct Wide;
+
+impl OnDevice for Wide {
+    type Output = bool;
+
+    fn run<B: ModelBackend>(self, device: B::Device) -> bool {
+        let row = || Tensor::<B, 3>::zeros([1, 2, 128], &device);
+        let inputs = Wkv6 {
+            receptance: row(),
+            key: row(),
+            value: row(),
+            decay: row(),
+            bonus: Tensor::zeros([1, 128], &device),
+            state: None,
+        };
+        let has = Form::Kernel.available(&inputs);
+        // Without it there is a form all the same.
+        assert_eq!(wkv6(inputs, None).0.dims(), [1, 2, 128]);
+        has
+    }
+}
+
+#[test]
+fn heads_too_wide_are_said_once() {
+    let gpus = on_trial()
+        .into_iter()
+        .filter(|(name, _)| !name.kind.on_processor());
+    let mut said = Vec::new();
+    for (name, fusion) in gpus.clone() {
+        assert!(!on_device(name, fusion, Wide).expect("works"));
+        said.extend(bone::kernels::gave_way());
+    }
+    let wanted = usize::from(gpus.count() > 0 && Kernel::Wkv6.is_on());
+    assert_eq!(said.len(), wanted, "{said:?}");
+    let names_it = |text: &String| text.contains("wkv6") && text.contains("128 entries a head");
+    assert!(said.iter().all(names_it), "{said:?}");
 }
 
 proptest! {

@@ -24,13 +24,28 @@ const SHARED: usize = 4 * (3 * CHUNK + 1) * LARGEST;
 /// Tensors of the kernel that takes most, and what CubeCL adds.
 const BINDINGS: u32 = 12 + 2;
 
-/// Whether a device has what the kernels take.
-pub(super) fn runs_on<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -> bool {
+/// What the kernels take of a device for heads of this size and it has not.
+pub(super) fn obstacle<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -> Option<String> {
     let hardware = &client.properties().hardware;
-    size <= LARGEST
-        && hardware.max_units_per_cube as usize >= size
-        && hardware.max_shared_memory_size >= SHARED
-        && hardware.max_bindings >= BINDINGS
+    let needs = [
+        ("entries a head", size, LARGEST),
+        ("units a cube", size, hardware.max_units_per_cube as usize),
+        (
+            "bytes of shared memory",
+            SHARED,
+            hardware.max_shared_memory_size,
+        ),
+        (
+            "bindings",
+            BINDINGS as usize,
+            hardware.max_bindings as usize,
+        ),
+    ];
+    let missing = needs.iter().filter(|(_, needed, most)| needed > most);
+    let said: Vec<_> = missing
+        .map(|(what, needed, most)| format!("{needed} {what}, of which there can be {most}"))
+        .collect();
+    (!said.is_empty()).then(|| format!("it would take {}", said.join(", ")))
 }
 
 /// Sizes, and where new tensors are made.
