@@ -166,8 +166,7 @@ mod tests {
             let found = total(&products);
             assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
         }
-        // 109,510,656 weights twice, less 1,769,472 of the first block's; 8 × 768 × 3 + 2,816 × 36 … by
-        // hand.
+        // Each of 109,510,656 weights twice, but for three of the first block, whose input nobody trains.
         let bytes = |entry| {
             let batch = [4, 256];
             let floor = Floor::new(&layers, &Products::States, batch, None, entry);

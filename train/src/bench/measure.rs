@@ -76,7 +76,7 @@ pub struct Measured {
     pub product_rate: f64,
     /// What that product's weight was held in.
     pub product_dtype: DType,
-    /// Bytes a second that are read and written where a tensor is copied, in the same way.
+    /// Bytes a second that are read and written where a tensor is copied, the median of some.
     pub copy_rate: f64,
 }
 
@@ -157,6 +157,7 @@ impl StepBench {
         let peak_resident_bytes = peak_resident_bytes();
         let device_memory = <Inner<B> as bone::Backend>::device_memory(device);
         rates.sample();
+        let copy_rate = rates.copy_rate();
         Ok(Measured {
             timing: Timing::of(seconds),
             peak_resident_bytes,
@@ -165,7 +166,7 @@ impl StepBench {
             device_memory,
             product_rate: median(rates.products),
             product_dtype: self.dtype,
-            copy_rate: median(rates.copies),
+            copy_rate,
         })
     }
 }
@@ -175,6 +176,9 @@ type Inner<B> = <B as AutodiffBackend>::InnerBackend;
 /// Entries of the tensor that is copied: beyond every cache, and little beside a model.
 const COPIED: usize = 16 << 20;
 
+/// Copies that are timed.
+const COPIES: usize = 5;
+
 /// Rates of one product, in the backend's own way, and of copying. Each of them ends before the next
 /// begins.
 struct Rates<'a, B: TrainBackend> {
@@ -183,7 +187,6 @@ struct Rates<'a, B: TrainBackend> {
     flops: f64,
     device: &'a B::Device,
     products: Vec<f64>,
-    copies: Vec<f64>,
 }
 
 impl<'a, B: TrainBackend> Rates<'a, B> {
@@ -198,10 +201,8 @@ impl<'a, B: TrainBackend> Rates<'a, B> {
             flops: 2.0 * (n * d_input * d_output) as f64,
             device,
             products: Vec::new(),
-            copies: Vec::new(),
         };
         rates.product();
-        rates.copy();
         rates
     }
 
@@ -220,13 +221,14 @@ impl<'a, B: TrainBackend> Rates<'a, B> {
         seconds.map(|seconds| self.flops / seconds)
     }
 
-    fn copy(&self) -> Option<f64> {
+    /// Not between the steps: the copies are memory that a step does not take.
+    fn copy_rate(&self) -> f64 {
         let bytes = 2 * size_of::<f32>() * COPIED;
         let from = Tensor::<Inner<B>, 1>::ones([COPIED], (self.device, DType::F32));
-        // It is made by now, and shared, so that the sum is written elsewhere.
-        Inner::<B>::sync(self.device).ok()?;
-        let seconds = self.seconds(|| from.clone() + 1.0);
-        seconds.map(|seconds| bytes as f64 / seconds)
+        // It is shared, so that the sum is written elsewhere; the first makes it, too.
+        let times = (0..=COPIES).filter_map(|_| self.seconds(|| from.clone() + 1.0));
+        let seconds: Vec<_> = times.skip(1).collect();
+        bytes as f64 / median(seconds)
     }
 
     /// Enough of them that one pause does not count.
@@ -236,7 +238,6 @@ impl<'a, B: TrainBackend> Rates<'a, B> {
             let rate = self.product();
             self.products.extend(rate);
         }
-        self.copies.extend(self.copy());
     }
 }
 

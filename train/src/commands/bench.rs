@@ -45,6 +45,20 @@ pub fn run(command: &BenchCommand) -> Result<(), CommandError> {
     }
 }
 
+/// Where a benchmark runs, and how what it found is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+    /// On a GPU, run neighbouring operations as one
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub fusion: bool,
+    /// Print one line of JSON instead of the tables
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The model.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Model")]

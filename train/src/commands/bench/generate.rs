@@ -1,6 +1,6 @@
 //! `bone bench generate`: prompts continued, timed.
 
-use super::{ModelArgs, Opened, Scratch, refuse_extremes, usage};
+use super::{ModelArgs, Opened, RunArgs, Scratch, refuse_extremes, usage};
 use crate::bench::{Apart, Parts};
 use crate::commands::CommandError;
 use crate::device::{self, DeviceName, Kind, OnDevice};
@@ -31,15 +31,9 @@ pub struct BenchGenerateArgs {
     /// Times that all is done; the median counts
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: usize,
-    /// What to run on; `bone devices` lists it
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub device: String,
-    /// On a GPU, run neighbouring operations as one
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub fusion: bool,
-    /// Print one line of JSON instead of text
-    #[arg(long)]
-    pub json: bool,
+    /// Where, and how it is told
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 impl BenchGenerateArgs {
@@ -85,7 +79,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
             "--max-new-tokens must be 2 or more: the first comes with the prompt",
         ));
     }
-    let (device, _) = device::choose(&args.device)?;
+    let (device, _) = device::choose(&args.run.device)?;
     let mut opened = args
         .model
         .open(args.prompt_len + args.max_new_tokens, None)?;
@@ -112,10 +106,10 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         opened: &opened,
         args,
     };
-    let (mut rounds, parts) = device::on_device(device.name, args.fusion, work)??;
+    let (mut rounds, parts) = device::on_device(device.name, args.run.fusion, work)??;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
     report(&opened, args, device.name, rounds[rounds.len() / 2]);
-    if !args.json {
+    if !args.run.json {
         line!("\n{}", parts.table(device.name.kind));
     }
     Ok(())
@@ -198,7 +192,7 @@ fn report(opened: &Opened, args: &BenchGenerateArgs, device: DeviceName, round: 
     let after = rows * (args.max_new_tokens - 1) as f64 / round.rest;
     let all = rows * args.max_new_tokens as f64 / (round.first + round.rest);
     let peak = peak_resident_bytes();
-    if args.json {
+    if args.run.json {
         let found = json!({
             "model": opened.to_json(),
             "device": device.to_string(),

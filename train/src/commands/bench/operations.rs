@@ -1,6 +1,6 @@
 //! `bone bench operations`: each operation that has a body of its own, against burn's.
 
-use super::{refuse_extremes, usage};
+use super::{RunArgs, refuse_extremes, usage};
 use crate::bench::{OPERATIONS, OperationBench, OperationTime};
 use crate::commands::CommandError;
 use crate::device::{self, DeviceName, OnDevice};
@@ -42,15 +42,9 @@ pub struct BenchOperationsArgs {
     /// Only these, with commas between [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = OPERATIONS)]
     pub only: Vec<String>,
-    /// What to run on; `bone devices` lists it
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub device: String,
-    /// On a GPU, run neighbouring operations as one
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub fusion: bool,
-    /// Print one line of JSON instead of the table
-    #[arg(long)]
-    pub json: bool,
+    /// Where, and how it is told
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 impl BenchOperationsArgs {
@@ -110,9 +104,9 @@ impl OnDevice for OperationBench {
 /// [`CommandError`].
 pub fn run(args: &BenchOperationsArgs) -> Result<(), CommandError> {
     let bench = args.bench()?;
-    let (device, _) = device::choose(&args.device)?;
-    let times = device::on_device(device.name, args.fusion, bench.clone())?;
-    match args.json {
+    let (device, _) = device::choose(&args.run.device)?;
+    let times = device::on_device(device.name, args.run.fusion, bench.clone())?;
+    match args.run.json {
         true => line!("{}", to_json(&bench, args, device.name, &times)),
         false => {
             line!(
@@ -126,7 +120,7 @@ pub fn run(args: &BenchOperationsArgs) -> Result<(), CommandError> {
                 bench.rank,
                 device.name,
                 device.description(),
-                if args.fusion { "on" } else { "off" }
+                if args.run.fusion { "on" } else { "off" }
             );
             line!(
                 "\n{:<18} {:>10} {:>10} {:>7}",
@@ -164,7 +158,7 @@ fn to_json(
         .collect();
     json!({
         "device": device.to_string(),
-        "fusion": args.fusion,
+        "fusion": args.run.fusion,
         "batch_size": bench.batch,
         "max_seq_len": bench.len,
         "hidden_size": bench.hidden,

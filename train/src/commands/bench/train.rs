@@ -1,7 +1,7 @@
 //! `bone bench train`: a training step, timed and taken apart.
 
 use super::report::{Found, Ready};
-use super::{ModelArgs, Scratch, read_twice, refuse_extremes, usage};
+use super::{ModelArgs, RunArgs, Scratch, read_twice, refuse_extremes, usage};
 use crate::bench::{Floor, Measured, Products, StepBench};
 use crate::commands::CommandError;
 use crate::config::{AxisWord, MethodName};
@@ -56,15 +56,9 @@ pub struct BenchTrainArgs {
     /// Steps that are timed; one more is taken apart
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
-    /// What to run on; `bone devices` lists it
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub device: String,
-    /// On a GPU, run neighbouring operations as one
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub fusion: bool,
-    /// Print one line of JSON instead of the tables
-    #[arg(long)]
-    pub json: bool,
+    /// Where, and how it is told
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Rank, and width of miss-mini.
@@ -77,7 +71,7 @@ const DEFAULT_WIDTH: usize = 64;
 /// [`CommandError`].
 pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     let result = measure(args)?;
-    match args.json {
+    match args.run.json {
         true => line!("{}", result.to_json()),
         false => result.print(),
     }
@@ -185,7 +179,7 @@ impl BenchTrainArgs {
 
 fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
     args.check()?;
-    let (device, _) = device::choose(&args.device)?;
+    let (device, _) = device::choose(&args.run.device)?;
     let full = args.method == MethodName::Full;
     let mut opened = args
         .model
@@ -243,7 +237,7 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
         adapter: adapter.clone(),
         bench,
     };
-    let (ready, measured) = device::on_device(device.name, args.fusion, work)??;
+    let (ready, measured) = device::on_device(device.name, args.run.fusion, work)??;
     Ok(Found {
         args: args.clone(),
         device: device.name,
