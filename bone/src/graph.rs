@@ -174,10 +174,18 @@ where
 /// else refers to that graph, a backward that ends on another thread meanwhile takes it for unused
 /// and drops its first operations, and their gradients are lost without a word.
 ///
+/// A single one is the whole, which burn would copy.
+///
 /// # Panics
 ///
 /// As `Tensor::cat`.
-pub fn cat<B: BurnBackend, const D: usize>(tensors: Vec<Tensor<B, D>>, dim: usize) -> Tensor<B, D> {
+pub fn cat<B: BurnBackend, const D: usize>(
+    mut tensors: Vec<Tensor<B, D>>,
+    dim: usize,
+) -> Tensor<B, D> {
+    if tensors.len() == 1 {
+        return tensors.remove(0);
+    }
     let held = tensors.clone();
     let whole = Tensor::cat(tensors, dim);
     drop(held);

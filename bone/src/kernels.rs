@@ -17,22 +17,39 @@ pub enum Kernel {
     Attention,
     /// Cross-entropy and its gradient.
     CrossEntropy,
+    /// SwiGLU, sigmoid gate and squared ReLU.
+    Gate,
     /// RMSNorm, LayerNorm and GroupNorm.
     Norm,
+    /// Rotary positions.
+    Rotary,
+    /// RWKV6's mix of each token with the one before it.
+    TokenShift,
     /// RWKV6's recurrence.
     Wkv6,
 }
 
 impl Kernel {
     /// Every one.
-    pub const ALL: &'static [Self] = &[Self::Attention, Self::CrossEntropy, Self::Norm, Self::Wkv6];
+    pub const ALL: &'static [Self] = &[
+        Self::Attention,
+        Self::CrossEntropy,
+        Self::Gate,
+        Self::Norm,
+        Self::Rotary,
+        Self::TokenShift,
+        Self::Wkv6,
+    ];
 
     /// What `BONE_KERNELS` calls it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Attention => "attention",
             Self::CrossEntropy => "cross-entropy",
+            Self::Gate => "gate",
             Self::Norm => "norm",
+            Self::Rotary => "rotary",
+            Self::TokenShift => "token-shift",
             Self::Wkv6 => "wkv6",
         }
     }

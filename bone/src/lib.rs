@@ -22,6 +22,8 @@ mod attach;
 pub mod backend;
 pub mod bare;
 mod config;
+#[cfg(feature = "cubecl")]
+pub mod cube;
 pub mod dropout;
 mod error;
 #[cfg(feature = "cubecl")]

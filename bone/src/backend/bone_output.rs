@@ -123,7 +123,7 @@ pub fn backward<B: Backend>(
         input: d_input.map(primitive),
         weight: wants
             .weight
-            .then(|| primitive(Tensor::cat(d_weight, 0).transpose().cast(w.dtype()))),
-        block: wants.block.then(|| primitive(Tensor::cat(d_block, 0))),
+            .then(|| primitive(cat(d_weight, 0).transpose().cast(w.dtype()))),
+        block: wants.block.then(|| primitive(cat(d_block, 0))),
     }
 }

@@ -58,7 +58,7 @@ pub struct AttentionGrads<T> {
 }
 
 /// What a gate does with its input before it is multiplied with the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gate {
     /// `x · σ(x)`, of SwiGLU.
     Silu,

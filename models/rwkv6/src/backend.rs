@@ -61,6 +61,18 @@ pub struct TokenMix<T, const K: usize> {
     pub by_data: Option<T>,
 }
 
+#[cfg(feature = "cubecl")]
+impl<T, const K: usize> TokenMix<T, K> {
+    /// x and the shared parts, then the others that there are.
+    fn into_vec(self) -> Vec<T> {
+        let mut all = vec![self.x];
+        all.extend(self.maa);
+        all.extend(self.before);
+        all.extend(self.by_data);
+        all
+    }
+}
+
 /// Which gradients a [`Backend::token_mix_backward`] has to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenMixWants {

@@ -12,6 +12,7 @@ use rand::{RngExt, SeedableRng};
 use std::fmt::Debug;
 
 mod attention;
+mod entries;
 mod output_axis;
 mod rows;
 mod wkv6;

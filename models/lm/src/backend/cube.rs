@@ -1,6 +1,6 @@
 //! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
-use super::{Backend, NormGrads, NormParams, reference};
+use super::{Backend, Gate, NormGrads, NormParams, reference};
 use bone::Backend as _;
 use bone::kernels::Kernel;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -9,7 +9,9 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use norm::Norm;
 
 mod cross_entropy;
+mod gate;
 mod norm;
+mod rotate;
 mod row;
 
 impl<R, F, I, BT> Backend for CubeBackend<R, F, I, BT>
@@ -37,6 +39,41 @@ where
         match Self::has_kernel(Kernel::CrossEntropy, logits.dtype, &logits.device) {
             true => cross_entropy::run(logits, targets, true),
             false => reference::cross_entropy_and_gradient::<Self>(logits, targets),
+        }
+    }
+
+    fn gated(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        function: Gate,
+    ) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Gate, gate.dtype, &gate.device) {
+            true => gate::forward(gate, value, function),
+            false => reference::gated::<Self>(gate, value, function),
+        }
+    }
+
+    fn gated_backward(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        function: Gate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match Self::has_kernel(Kernel::Gate, gate.dtype, &gate.device) {
+            true => gate::backward([gate, value, grad], function),
+            false => reference::gated_backward::<Self>(gate, value, grad, function),
+        }
+    }
+
+    fn rotate(
+        input: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        back: bool,
+    ) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Rotary, input.dtype, &input.device) {
+            true => rotate::run(input, cos, sin, back),
+            false => reference::rotate::<Self>(input, cos, sin, back),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Under burn's fusion: a kernel of the backend below stays one, and what has none is made of
 //! operations that fusion knows.
 
-use super::{Backend, NormGrads, NormParams, reference};
+use super::{Backend, Gate, NormGrads, NormParams, reference};
 use bone::fusion::{Inputs, record};
 use bone::kernels::Kernel;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -57,6 +57,59 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
         });
         let gradient = found.remove(1);
         (one(found), gradient)
+    }
+
+    fn gated(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        function: Gate,
+    ) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Gate, &gate) {
+            return reference::gated::<Self>(gate, value, function);
+        }
+        let outputs = like(&gate);
+        let inputs = vec![gate, value].into();
+        one(record::<B>("gated", inputs, outputs, move |inputs| {
+            let [gate, value] = inputs.floats();
+            vec![B::gated(gate, value, function)]
+        }))
+    }
+
+    fn gated_backward(
+        gate: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        function: Gate,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !has::<B>(Kernel::Gate, &gate) {
+            return reference::gated_backward::<Self>(gate, value, grad, function);
+        }
+        let outputs = [like(&gate), like(&gate)].concat();
+        let inputs = vec![gate, value, grad].into();
+        let mut found = record::<B>("gated_backward", inputs, outputs, move |inputs| {
+            let [gate, value, grad] = inputs.floats();
+            let (to_gate, to_value) = B::gated_backward(gate, value, grad, function);
+            vec![to_gate, to_value]
+        });
+        let to_value = found.remove(1);
+        (one(found), to_value)
+    }
+
+    fn rotate(
+        input: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        back: bool,
+    ) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Rotary, &input) {
+            return reference::rotate::<Self>(input, cos, sin, back);
+        }
+        let outputs = like(&input);
+        let inputs = vec![input, cos, sin].into();
+        one(record::<B>("rotate", inputs, outputs, move |inputs| {
+            let [input, cos, sin] = inputs.floats();
+            vec![B::rotate(input, cos, sin, back)]
+        }))
     }
 
     fn rms_norm(

@@ -1,6 +1,6 @@
 //! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
-use super::{Backend, Wkv6Kernel};
+use super::{Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Kernel, token_mix as reference};
 use bone::Backend as _;
 use bone::kernels::{Kernel, gives_way};
 use burn::tensor::DType;
@@ -8,6 +8,7 @@ use burn::tensor::ops::FloatTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
 mod kernels;
+mod token_mix;
 mod wkv6;
 
 impl<R, F, I, BT> Backend for CubeBackend<R, F, I, BT>
@@ -33,5 +34,24 @@ where
             forward: wkv6::forward::<R>,
             backward: Some(wkv6::backward::<R>),
         })
+    }
+
+    fn token_mix<const K: usize>(inputs: TokenMix<FloatTensor<Self>, K>) -> [FloatTensor<Self>; K] {
+        match Self::has_kernel(Kernel::TokenShift, inputs.x.dtype, &inputs.x.device) {
+            true => token_mix::forward(inputs),
+            false => reference::forward::<Self, K>(inputs),
+        }
+    }
+
+    fn token_mix_backward<const K: usize>(
+        inputs: TokenMix<FloatTensor<Self>, K>,
+        grads: [Option<FloatTensor<Self>>; K],
+        wants: TokenMixWants,
+    ) -> TokenMixGrads<FloatTensor<Self>, K> {
+        let has = Self::has_kernel(Kernel::TokenShift, inputs.x.dtype, &inputs.x.device);
+        match has && !wants.maa {
+            true => token_mix::backward(inputs, grads, wants.x),
+            false => reference::backward::<Self, K>(inputs, grads, wants),
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Under burn's fusion: a kernel of the backend below stays one.
 
-use super::{Backend, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs};
+use super::{
+    Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs, token_mix,
+};
 use bone::fusion::{Inputs, record};
+use bone::kernels::Kernel;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata};
 use burn_fusion::{Fusion, FusionBackend};
@@ -17,6 +20,98 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
             forward: forward::<B>,
             backward: kernel.backward.and(Some(backward::<B>)),
         })
+    }
+
+    fn token_mix<const K: usize>(inputs: TokenMix<FloatTensor<Self>, K>) -> [FloatTensor<Self>; K] {
+        if !mixes::<B>(&inputs.x) {
+            return token_mix::forward::<Self, K>(inputs);
+        }
+        let given = Given::of(&inputs);
+        let outputs = vec![(inputs.x.shape(), inputs.x.dtype); K];
+        let inputs = inputs.into_vec().into();
+        let outputs = record::<B>("token_mix", inputs, outputs, move |inputs| {
+            let (inputs, _) = given.split::<_, K>(inputs.floats);
+            B::token_mix(inputs).into()
+        });
+        let outputs: Result<[_; K], _> = outputs.try_into();
+        outputs.expect("one for each mix")
+    }
+
+    fn token_mix_backward<const K: usize>(
+        inputs: TokenMix<FloatTensor<Self>, K>,
+        grads: [Option<FloatTensor<Self>>; K],
+        wants: TokenMixWants,
+    ) -> TokenMixGrads<FloatTensor<Self>, K> {
+        if wants.maa || !mixes::<B>(&inputs.x) {
+            return token_mix::backward::<Self, K>(inputs, grads, wants);
+        }
+        let given = Given::of(&inputs);
+        let present = grads.each_ref().map(Option::is_some);
+        let of = |tensor: Option<&FloatTensor<Self>>| {
+            tensor.map(|tensor| (tensor.shape(), tensor.dtype))
+        };
+        let shapes = [
+            of(wants.x.then_some(&inputs.x)),
+            of(inputs.before.as_ref().filter(|_| wants.x)),
+            of(inputs.by_data.as_ref()),
+        ];
+        let are_made = shapes.each_ref().map(Option::is_some);
+        let mut all = inputs.into_vec();
+        all.extend(grads.into_iter().flatten());
+        let outputs = shapes.into_iter().flatten().collect();
+        let made = record::<B>("token_mix_backward", all.into(), outputs, move |inputs| {
+            let (inputs, mut grads) = given.split::<_, K>(inputs.floats);
+            let grads = present.map(|present| present.then(|| grads.next()).flatten());
+            let grads = B::token_mix_backward(inputs, grads, wants);
+            let made = [grads.x, grads.before, grads.by_data];
+            made.into_iter().flatten().collect()
+        });
+        let mut made = made.into_iter();
+        let [x, before, by_data] = are_made.map(|is| is.then(|| made.next()).flatten());
+        TokenMixGrads {
+            x,
+            before,
+            maa: None,
+            by_data,
+        }
+    }
+}
+
+/// Whether the backend below has a kernel for the token shift.
+fn mixes<B: FusionBackend + Backend>(x: &FloatTensor<Fusion<B>>) -> bool {
+    B::has_kernel(Kernel::TokenShift, x.dtype, x.client.device())
+}
+
+/// What of a token mix there is beside x and the shared parts.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    before: bool,
+    by_data: bool,
+}
+
+impl Given {
+    fn of<T, const K: usize>(inputs: &TokenMix<T, K>) -> Self {
+        Self {
+            before: inputs.before.is_some(),
+            by_data: inputs.by_data.is_some(),
+        }
+    }
+
+    /// The inputs as [`TokenMix::into_vec`] gave them, and what comes after them.
+    fn split<T, const K: usize>(self, all: Vec<T>) -> (TokenMix<T, K>, impl Iterator<Item = T>) {
+        let mut all = all.into_iter();
+        let mut next = || all.next().expect("as many as were put in");
+        let x = next();
+        let maa = std::array::from_fn(|_| next());
+        let before = self.before.then(&mut next);
+        let by_data = self.by_data.then(next);
+        let inputs = TokenMix {
+            x,
+            before,
+            maa,
+            by_data,
+        };
+        (inputs, all)
     }
 }
 
