@@ -1,4 +1,5 @@
-//! Memory of a training step on a GPU, by its allocations, which the runtime writes down.
+//! What a training step asks of a GPU: its memory, what is launched, and what the processor waits for,
+//! all of which the runtime writes down.
 //!
 //! Without a GPU's feature there is nothing to count; `.ci/run` runs it on software Vulkan. The table:
 //! `cargo test -p bone-tests --features vulkan --test device_memory -- --nocapture`.
@@ -7,7 +8,7 @@ use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_tests::training::{plan, train_on};
 use bone_train::bench::{Parts, RandomModel};
 use bone_train::data::Batch;
-use bone_train::device::{OnDevice, all_devices, on_device};
+use bone_train::device::{Kind, OnDevice, all_devices, on_device};
 use bone_train::models::{Architecture, ModelBackend, ModelSource, WithModel, with_model};
 use bone_train::optimizer::AdamWSettings;
 use bone_train::step::{Savings, TrainModel};
@@ -24,7 +25,7 @@ const LENGTHS: [usize; 4] = [256, 512, 1024, 2048];
 const CHUNK: usize = 128;
 const FLOAT: f64 = 4.0;
 
-/// What the runtime wrote of its allocations.
+/// What the runtime wrote down.
 struct Log {
     path: PathBuf,
     marks: Cell<usize>,
@@ -74,16 +75,36 @@ impl Log {
         panic!("no allocation of {size} bytes in {}", self.path.display());
     }
 
-    /// Sizes of what `work` allocates, the largest first.
-    fn of<B: Backend, T>(&self, device: &B::Device, work: impl FnOnce() -> T) -> (T, Vec<f64>) {
+    /// What `work` asks of the device.
+    fn of<B: Backend, T>(&self, device: &B::Device, work: impl FnOnce() -> T) -> (T, Asked) {
         let from = self.mark::<B>(device);
         let result = work();
         let to = self.mark::<B>(device);
         let text = self.text(from);
-        let mut sizes: Vec<_> = text[..to - from].lines().filter_map(Self::size).collect();
+        let lines = || text[..to - from].lines();
+        let on_device = lines().filter(|line| line.contains("Main GPU Memory"));
+        let mut sizes: Vec<_> = on_device.filter_map(Self::size).collect();
         sizes.sort_by(|a, b| b.total_cmp(a));
-        (result, sizes)
+        let asked = Asked {
+            sizes,
+            launches: lines().filter(|line| line.contains("Executing ")).count(),
+            // Every read goes through a buffer of its own.
+            reads: lines()
+                .filter(|line| line.contains("Staging") && Self::size(line).is_some())
+                .count(),
+        };
+        (result, asked)
     }
+}
+
+/// What some work asked of a device.
+struct Asked {
+    /// Of its allocations, the largest first.
+    sizes: Vec<f64>,
+    /// Kernels that were launched.
+    launches: usize,
+    /// Times that the processor waited for numbers.
+    reads: usize,
 }
 
 /// Steps of a small model whose sequences are long and whose vocabulary is large.
@@ -91,6 +112,8 @@ struct Steps<'a> {
     log: &'a Log,
     folder: &'a Path,
     architecture: Architecture,
+    /// What one read counts as: 1, or 0 where the runtime does not tell.
+    reads: usize,
 }
 
 impl OnDevice for Steps<'_> {
@@ -130,7 +153,7 @@ struct OnModel<'a, B: ModelBackend> {
 impl<B: ModelBackend> OnModel<'_, B> {
     /// One step over a sequence: what it allocated, and what tensors lay in at most where a part of it
     /// began or ended.
-    fn step<M: TrainModel<B>>(&self, model: M, len: usize, chunked: bool) -> (M, Vec<f64>, f64) {
+    fn step<M: TrainModel<B>>(&self, model: M, len: usize, chunked: bool) -> (M, Asked, f64) {
         let batch = Batch {
             rows: 1,
             len: len + 1,
@@ -150,9 +173,9 @@ impl<B: ModelBackend> OnModel<'_, B> {
         // The first one tunes its products, which copies what they are of.
         let model = train(model);
         let log = self.steps.log;
-        let (model, sizes) = log.of::<B::InnerBackend, _>(device, || train(model));
+        let (model, asked) = log.of::<B::InnerBackend, _>(device, || train(model));
         let (model, apart) = Parts::on::<B::InnerBackend>(device).of(|| train(model));
-        (model, sizes, apart.device_bytes.expect("counted") as f64)
+        (model, asked, apart.device_bytes.expect("counted") as f64)
     }
 }
 
@@ -167,17 +190,21 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
         let mut model = bone::freeze_base::<B, _>(model);
         let name = self.steps.architecture.name();
         println!(
-            "| {name}, tokens | allocations | largest | in use | one head's square | all logits |"
+            "| {name}, tokens | launches | reads | allocations | largest | in use | one head's square | \
+             all logits |"
         );
-        println!("|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|");
         let mut peaks = Vec::new();
         for len in LENGTHS {
-            let (sizes, most);
-            (model, sizes, most) = self.step(model, len, true);
+            let (asked, most);
+            (model, asked, most) = self.step(model, len, true);
+            let sizes = &asked.sizes;
             let square = FLOAT * (len * len) as f64;
             let logits = FLOAT * (len * VOCAB) as f64;
             println!(
-                "| {len} | {} | {:.2} MB | {:.2} MB | {:.2} MB | {:.2} MB |",
+                "| {len} | {} | {} | {} | {:.2} MB | {:.2} MB | {:.2} MB | {:.2} MB |",
+                asked.launches,
+                asked.reads,
                 sizes.len(),
                 sizes[0] / 1e6,
                 most / 1e6,
@@ -185,6 +212,8 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
                 logits / 1e6,
             );
             peaks.push(most);
+            // Loss and norm, and nothing on the way.
+            assert_eq!(asked.reads, self.steps.reads, "{name}, {len} tokens");
             assert!(sizes[0] < 0.6 * logits, "{name}, {len} tokens: {sizes:?}");
             // For fewer tokens a tile is the whole.
             let rows = len >= 8 * CHUNK;
@@ -198,8 +227,24 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
             assert!(pair[1] < 2.05 * pair[0], "{name}: {peaks:?}");
         }
         // That the count sees them where they are.
-        let (_, sizes, _) = self.step(model, 512, false);
+        let (_, asked, _) = self.step(model, 512, false);
+        let sizes = asked.sizes;
         assert!(sizes[0] >= 0.99 * FLOAT * (512 * VOCAB) as f64, "{sizes:?}");
+    }
+}
+
+/// Counts a read of one number.
+struct Read<'a> {
+    log: &'a Log,
+}
+
+impl OnDevice for Read<'_> {
+    type Output = usize;
+
+    fn run<B: ModelBackend>(self, device: B::Device) -> usize {
+        let number = Tensor::<B::InnerBackend, 1>::zeros([1], (&device, DType::F32));
+        let read = || number.clone().into_data();
+        self.log.of::<B::InnerBackend, _>(&device, read).1.reads
     }
 }
 
@@ -233,7 +278,8 @@ impl OnDevice for Layer<'_> {
         };
         for axis in [BlockAxis::Output, BlockAxis::Input] {
             pass(axis);
-            let (_, sizes) = self.log.of::<B::InnerBackend, _>(&device, || pass(axis));
+            let (_, asked) = self.log.of::<B::InnerBackend, _>(&device, || pass(axis));
+            let sizes = asked.sizes;
             let weight = FLOAT * (WIDTH * WIDTH) as f64;
             println!(
                 "bone, {axis:?} axis: largest {:.2} of {:.2} MB",
@@ -249,13 +295,15 @@ impl OnDevice for Layer<'_> {
 fn a_step_holds_nothing_that_is_large() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = Log {
-        path: folder.path().join("memory.log"),
+        path: folder.path().join("device.log"),
         marks: Cell::new(0),
         end: Cell::new(0),
     };
+    let logger = |level| format!("logger = {{ level = {level:?}, file = {:?} }}", log.path);
     let settings = format!(
-        "[autotune]\nlevel = \"minimal\"\n\n[memory]\nlogger = {{ level = \"full\", file = {:?} }}\n",
-        log.path
+        "[autotune]\nlevel = \"minimal\"\n\n[memory]\n{}\n\n[profiling]\n{}\n",
+        logger("full"),
+        logger("minimal")
     );
     std::fs::write(folder.path().join("cubecl.toml"), settings).expect("is written");
     // The runtime reads it before its first device.
@@ -264,6 +312,10 @@ fn a_step_holds_nothing_that_is_large() {
         if device.name.kind.on_processor() {
             continue;
         }
+        let reads = on_device(device.name, true, Read { log: &log }).expect("works");
+        // CUDA and ROCm read through memory that they write through, too.
+        let told = matches!(device.name.kind, Kind::Vulkan | Kind::Metal | Kind::Wgpu);
+        assert_eq!(reads, usize::from(told), "{}", device.name);
         on_device(device.name, true, Layer { log: &log }).expect("works");
         for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
             let (log, folder) = (&log, folder.path());
@@ -271,6 +323,7 @@ fn a_step_holds_nothing_that_is_large() {
                 log,
                 folder,
                 architecture,
+                reads,
             };
             on_device(device.name, true, steps).expect("works");
         }

@@ -6,6 +6,7 @@
 
 use crate::Window;
 use burn::tensor::ops::{FloatTensor, IntTensor};
+use std::ops::Range;
 
 mod adamw;
 mod attention;
@@ -55,6 +56,19 @@ pub struct AttentionGrads<T> {
     pub key: T,
     /// To the values.
     pub value: T,
+}
+
+/// Queries of [attention](Backend::windowed_attention) that are handled at once.
+#[derive(Debug, Clone)]
+pub struct QueryTile {
+    /// What they see.
+    pub window: Window,
+    /// Which of the queries they are.
+    pub queries: Range<usize>,
+    /// How many queries there are in all.
+    pub len: usize,
+    /// What scores are multiplied with, `1 / √width`.
+    pub scale: f64,
 }
 
 /// What a gate does with its input before it is multiplied with the value.
@@ -170,6 +184,32 @@ pub trait Backend: bone::Backend {
         window: &Window,
     ) -> AttentionGrads<FloatTensor<Self>> {
         tiled::backward::<Self>(inputs, grad, window)
+    }
+
+    /// `softmax(scale · scores)` of a tile's queries over the keys that each sees, 0 for the others.
+    ///
+    /// # Shapes
+    ///
+    /// - `scores`: `[batch, heads, queries, keys]`, and so the output; as many keys as the last query
+    ///   sees
+    fn window_softmax(scores: FloatTensor<Self>, tile: &QueryTile) -> FloatTensor<Self> {
+        tiled::window_softmax::<Self>(scores, tile)
+    }
+
+    /// The backward of [`window_softmax`](Backend::window_softmax), whose result was `weights`:
+    /// `scale · weights · (grad − Σ grad · weights)`.
+    fn window_softmax_backward(
+        weights: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        tiled::window_softmax_backward::<Self>(weights, grad, scale)
+    }
+
+    /// `whole` `[batch, heads, len, width]` with `part` `[batch, heads, fewer, width]` added to its first
+    /// positions; in place where nobody else holds it.
+    fn add_to_first(whole: FloatTensor<Self>, part: FloatTensor<Self>) -> FloatTensor<Self> {
+        tiled::add_to_first::<Self>(whole, part)
     }
 
     /// Turns the two halves of every head by the angles of its position, those of `cos` and `sin`;

@@ -18,7 +18,7 @@ mod weights;
 mod window;
 
 pub use attention::{attention, rotate, softmax, write_positions};
-pub use backend::{AdamWStep, Backend, Gate, Moments};
+pub use backend::{AdamWStep, Backend, Gate, Moments, QueryTile};
 pub use bone::weights::named_weights;
 pub use bone_files::{MAX_JSON_BYTES, read_small};
 pub use causal_lm::{Block, BlockState, CausalLm, Part, Span, append_rows};

@@ -43,6 +43,17 @@ impl Window {
         first..self.end(query)
     }
 
+    /// The first key that each of some of `len` queries sees, `[rows or 1, queries]`; `None` where that is
+    /// key 0 for all.
+    pub(crate) fn first_keys(&self, queries: &Range<usize>, len: usize) -> Option<Vec<i32>> {
+        self.first.as_ref()?;
+        let first = (0..self.rows(len)).flat_map(|row| {
+            let of_query = move |query| self.of(row, query, len).start as i32;
+            queries.clone().map(of_query)
+        });
+        Some(first.collect())
+    }
+
     /// How many keys there are up to query `query`'s own.
     pub(crate) fn end(&self, query: usize) -> usize {
         self.past + query + 1
@@ -70,13 +81,11 @@ impl Window {
             .clone()
             .expand([1, 1, count, keys])
             .greater_equal(end.expand([1, 1, count, keys]));
-        if self.first.is_none() {
+        let Some(first) = self.first_keys(queries, len) else {
             return later;
-        }
-        let first = (0..rows).flat_map(|row| queries.clone().map(move |query| (row, query)));
-        let first = first.map(|(row, query)| self.of(row, query, len).start as i32);
+        };
         let shape = [rows, 1, count, keys];
-        let first = numbers(first.collect(), [rows, 1, count, 1]).expand(shape);
+        let first = numbers(first, [rows, 1, count, 1]).expand(shape);
         key.expand(shape).lower(first).bool_or(later.expand(shape))
     }
 

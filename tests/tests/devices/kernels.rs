@@ -15,6 +15,7 @@ mod attention;
 mod entries;
 mod output_axis;
 mod rows;
+mod window;
 mod wkv6;
 
 /// As many shapes as an emulated device compiles in a minute, the same every time.

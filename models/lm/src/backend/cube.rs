@@ -1,6 +1,6 @@
 //! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
-use super::{Backend, Gate, NormGrads, NormParams, reference};
+use super::{Backend, Gate, NormGrads, NormParams, QueryTile, reference, tiled};
 use bone::Backend as _;
 use bone::kernels::Kernel;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -13,6 +13,7 @@ mod gate;
 mod norm;
 mod rotate;
 mod row;
+mod window;
 
 impl<R, F, I, BT> Backend for CubeBackend<R, F, I, BT>
 where
@@ -23,6 +24,31 @@ where
 {
     fn attends_by_window() -> bool {
         Kernel::Attention.is_on()
+    }
+
+    fn window_softmax(scores: FloatTensor<Self>, tile: &QueryTile) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Attention, scores.dtype, &scores.device) {
+            true => window::softmax(scores, tile),
+            false => tiled::window_softmax::<Self>(scores, tile),
+        }
+    }
+
+    fn window_softmax_backward(
+        weights: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Attention, grad.dtype, &grad.device) {
+            true => window::softmax_backward(weights, grad, scale),
+            false => tiled::window_softmax_backward::<Self>(weights, grad, scale),
+        }
+    }
+
+    fn add_to_first(whole: FloatTensor<Self>, part: FloatTensor<Self>) -> FloatTensor<Self> {
+        match Self::has_kernel(Kernel::Attention, whole.dtype, &whole.device) {
+            true => window::add_to_first(whole, part),
+            false => tiled::add_to_first::<Self>(whole, part),
+        }
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {

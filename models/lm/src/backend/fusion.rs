@@ -1,7 +1,7 @@
 //! Under burn's fusion: a kernel of the backend below stays one, and what has none is made of
 //! operations that fusion knows.
 
-use super::{Backend, Gate, NormGrads, NormParams, reference};
+use super::{Backend, Gate, NormGrads, NormParams, QueryTile, reference, tiled};
 use bone::fusion::{Inputs, record};
 use bone::kernels::Kernel;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -21,6 +21,47 @@ fn one<T>(mut results: Vec<T>) -> T {
 impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     fn attends_by_window() -> bool {
         B::attends_by_window()
+    }
+
+    fn window_softmax(scores: FloatTensor<Self>, tile: &QueryTile) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Attention, &scores) {
+            return tiled::window_softmax::<Self>(scores, tile);
+        }
+        let (outputs, tile) = (like(&scores), tile.clone());
+        let inputs = vec![scores].into();
+        one(record::<B>(
+            "window_softmax",
+            inputs,
+            outputs,
+            move |inputs| vec![B::window_softmax(one(inputs.floats), &tile)],
+        ))
+    }
+
+    fn window_softmax_backward(
+        weights: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Attention, &grad) {
+            return tiled::window_softmax_backward::<Self>(weights, grad, scale);
+        }
+        let (outputs, inputs) = (like(&grad), vec![weights, grad].into());
+        let name = "window_softmax_backward";
+        one(record::<B>(name, inputs, outputs, move |inputs| {
+            let [weights, grad] = inputs.floats();
+            vec![B::window_softmax_backward(weights, grad, scale)]
+        }))
+    }
+
+    fn add_to_first(whole: FloatTensor<Self>, part: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !has::<B>(Kernel::Attention, &whole) {
+            return tiled::add_to_first::<Self>(whole, part);
+        }
+        let (outputs, inputs) = (like(&whole), vec![whole, part].into());
+        one(record::<B>("add_to_first", inputs, outputs, |inputs| {
+            let [whole, part] = inputs.floats();
+            vec![B::add_to_first(whole, part)]
+        }))
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: IntTensor<Self>) -> FloatTensor<Self> {

@@ -2,8 +2,8 @@
 //! square, and keys and values are not repeated for the heads of their group.
 
 use super::reference::{primitive, tensor};
-use super::{AttentionGrads, Backend};
-use crate::{Window, softmax};
+use super::{AttentionGrads, Backend, QueryTile};
+use crate::Window;
 use bone::graph::cat;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
@@ -41,15 +41,19 @@ struct Inputs<'a, B: Backend> {
     tensors: [Tensor<B, 4>; 3],
     window: &'a Window,
     kv_heads: usize,
+    /// What scores are multiplied with.
+    scale: f64,
 }
 
 impl<'a, B: Backend> Inputs<'a, B> {
     fn new(inputs: [FloatTensor<B>; 3], window: &'a Window) -> Self {
         let tensors = inputs.map(tensor::<B, 4>);
+        let width = tensors[0].dims()[3];
         Self {
             kv_heads: tensors[1].dims()[1],
             tensors,
             window,
+            scale: (width as f64).sqrt().recip(),
         }
     }
 
@@ -59,29 +63,50 @@ impl<'a, B: Backend> Inputs<'a, B> {
 
     fn tile(&self, queries: &Range<usize>, keys: usize) -> Tile<B> {
         let [query, key, value] = self.tensors.clone();
-        let [batch, heads, _, width] = query.dims();
+        let [batch, heads, _, _] = query.dims();
         let (group, count) = (heads / self.kv_heads, queries.len());
         let query = grouped(query.narrow(2, queries.start, count), self.kv_heads);
         let [key, value] = [key, value].map(|x| x.narrow(2, 0, keys));
         let scores = query.clone().matmul(key.clone().swap_dims(2, 3));
-        let scores = scores / (width as f64).sqrt();
-        let hidden = self
-            .window
-            .hidden_from(queries, keys, self.len(), &query.device());
-        let scores = scores
-            .reshape([batch, self.kv_heads * group, count, keys])
-            .mask_fill(
-                hidden.expand([batch, heads, count, keys]),
-                f32::NEG_INFINITY,
-            )
-            .reshape([batch, self.kv_heads, group * count, keys]);
+        let scores = scores.reshape([batch, heads, count, keys]);
+        let tile = QueryTile {
+            window: self.window.clone(),
+            queries: queries.clone(),
+            len: self.len(),
+            scale: self.scale,
+        };
+        let weights = tensor::<B, 4>(B::window_softmax(primitive(scores), &tile));
         Tile {
             query,
             key,
             value,
-            weights: softmax(scores),
+            weights: weights.reshape([batch, self.kv_heads, group * count, keys]),
         }
     }
+}
+
+/// The reference of [`Backend::window_softmax`].
+pub(super) fn window_softmax<B: Backend>(
+    scores: FloatTensor<B>,
+    tile: &QueryTile,
+) -> FloatTensor<B> {
+    let scores = tensor::<B, 4>(scores) * tile.scale;
+    let (shape, device) = (scores.dims(), scores.device());
+    let hidden = tile
+        .window
+        .hidden_from(&tile.queries, shape[3], tile.len, &device);
+    let scores = scores.mask_fill(hidden.expand(shape), f32::NEG_INFINITY);
+    B::softmax_last(primitive(scores))
+}
+
+/// The reference of [`Backend::window_softmax_backward`].
+pub(super) fn window_softmax_backward<B: Backend>(
+    weights: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    scale: f64,
+) -> FloatTensor<B> {
+    let grad = B::softmax_last_backward(weights, grad);
+    B::float_mul_scalar(grad, scale.into())
 }
 
 /// [`Backend::windowed_attention`].
@@ -96,12 +121,35 @@ pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) 
     primitive(cat(outputs.collect(), 2))
 }
 
-/// `whole` with `part` added to its first positions.
-fn add_to_first<B: Backend>(whole: Tensor<B, 4>, part: Tensor<B, 4>) -> Tensor<B, 4> {
-    let [batch, heads, len, width] = part.dims();
-    let first = [0..batch, 0..heads, 0..len, 0..width];
+/// The reference of [`Backend::add_to_first`].
+pub(super) fn add_to_first<B: Backend>(
+    whole: FloatTensor<B>,
+    part: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let [whole, part] = [whole, part].map(tensor::<B, 4>);
+    let first = part.dims().map(|size| 0..size);
     let sum = whole.clone().slice(first.clone()) + part;
-    whole.slice_assign(first, sum)
+    primitive(whole.slice_assign(first, sum))
+}
+
+/// A sum of parts that are of the first positions each, the longest of them first.
+struct Sum<B: Backend> {
+    shape: [usize; 4],
+    so_far: Option<FloatTensor<B>>,
+}
+
+impl<B: Backend> Sum<B> {
+    fn add(&mut self, part: Tensor<B, 4>) {
+        let whole = match self.so_far.take() {
+            None if part.dims() == self.shape => return self.so_far = Some(primitive(part)),
+            None => primitive(Tensor::<B, 4>::zeros(
+                self.shape,
+                (&part.device(), part.dtype()),
+            )),
+            Some(sum) => sum,
+        };
+        self.so_far = Some(B::add_to_first(whole, primitive(part)));
+    }
 }
 
 /// [`Backend::windowed_attention_backward`].
@@ -113,8 +161,13 @@ pub(super) fn backward<B: Backend>(
     let (inputs, grad) = (Inputs::<B>::new(inputs, window), tensor::<B, 4>(grad));
     let [batch, heads, len, width] = inputs.tensors[0].dims();
     let mut to_query = Vec::new();
-    let [mut to_key, mut to_value] = [1, 2].map(|n| inputs.tensors[n].zeros_like());
-    for (queries, keys) in tiles(window, len) {
+    let [mut to_key, mut to_value] = [1, 2].map(|n| Sum::<B> {
+        shape: inputs.tensors[n].dims(),
+        so_far: None,
+    });
+    // The last one sees all keys: its part is what the others are added to.
+    let all: Vec<_> = tiles(window, len).collect();
+    for (queries, keys) in all.into_iter().rev() {
         let Tile {
             query,
             key,
@@ -123,19 +176,21 @@ pub(super) fn backward<B: Backend>(
         } = inputs.tile(&queries, keys);
         let grad = grad.clone().narrow(2, queries.start, queries.len());
         let grad = grouped(grad, inputs.kv_heads);
-        let of_value = weights.clone().swap_dims(2, 3).matmul(grad.clone());
-        to_value = add_to_first(to_value, of_value);
+        to_value.add(weights.clone().swap_dims(2, 3).matmul(grad.clone()));
         let of_weights = grad.matmul(value.swap_dims(2, 3));
-        let of_scores = B::softmax_last_backward(primitive(weights), primitive(of_weights));
-        let of_scores = tensor::<B, 4>(of_scores) / (width as f64).sqrt();
+        let of_scores =
+            B::window_softmax_backward(primitive(weights), primitive(of_weights), inputs.scale);
+        let of_scores = tensor::<B, 4>(of_scores);
         let of_query = of_scores.clone().matmul(key);
         to_query.push(of_query.reshape([batch, heads, queries.len(), width]));
-        to_key = add_to_first(to_key, of_scores.swap_dims(2, 3).matmul(query));
+        to_key.add(of_scores.swap_dims(2, 3).matmul(query));
     }
+    to_query.reverse();
+    let [key, value] = [to_key, to_value].map(|sum| sum.so_far.expect("there are queries"));
     AttentionGrads {
         query: primitive(cat(to_query, 2)),
-        key: primitive(to_key),
-        value: primitive(to_value),
+        key,
+        value,
     }
 }
 

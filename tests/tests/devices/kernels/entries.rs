@@ -5,6 +5,7 @@ use super::{Case, Numbers, hold};
 use bone_lm::{Gate, gated, rotate};
 use bone_rwkv6::TokenMix;
 use bone_train::models::ModelBackend;
+use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive, activation};
 use proptest::prelude::*;
 
@@ -158,9 +159,7 @@ struct Shifted<const K: usize> {
     seed: u64,
 }
 
-fn float<B: ModelBackend, const D: usize>(
-    tensor: &Tensor<B, D>,
-) -> burn::tensor::ops::FloatTensor<B> {
+fn float<B: ModelBackend, const D: usize>(tensor: &Tensor<B, D>) -> FloatTensor<B> {
     tensor.clone().into_primitive().tensor()
 }
 

@@ -12,7 +12,7 @@ use cubecl::prelude::*;
 
 /// `losses` `[n]` of `logits` `[n, vocab]`; with `gradient`, that of each to its logits instead of them.
 #[cube(launch)]
-fn kernel<F: Float, I: Numeric>(
+fn cross_entropy_kernel<F: Float, I: Numeric>(
     logits: &mut Tensor<F>,
     targets: &Tensor<I>,
     losses: &mut Tensor<F>,
@@ -83,7 +83,7 @@ pub(super) fn run<R: CubeRuntime>(
     );
     let dtypes = [logits.dtype.into(), targets.dtype.into()];
     let (count, dim) = cubes(&client, n, vocab);
-    kernel::launch::<R>(
+    cross_entropy_kernel::launch::<R>(
         &client,
         count,
         dim,

@@ -51,7 +51,7 @@ fn slope<N: Size>(x: Vector<f32, N>, #[comptime] function: Gate) -> Vector<f32, 
 }
 
 #[cube(launch)]
-fn forward_kernel<F: Float, N: Size>(
+fn gate_kernel<F: Float, N: Size>(
     gate: &Tensor<Vector<F, N>>,
     value: &Tensor<Vector<F, N>>,
     output: &mut Tensor<Vector<F, N>>,
@@ -67,7 +67,7 @@ fn forward_kernel<F: Float, N: Size>(
 }
 
 #[cube(launch)]
-fn backward_kernel<F: Float, N: Size>(
+fn gate_backward_kernel<F: Float, N: Size>(
     gate: &Tensor<Vector<F, N>>,
     value: &Tensor<Vector<F, N>>,
     grad: &Tensor<Vector<F, N>>,
@@ -100,7 +100,7 @@ pub(super) fn forward<R: CubeRuntime>(
     let units = count / vector;
     let (cubes, dim) = cubes(&client, units);
     let dtype = gate.dtype.into();
-    forward_kernel::launch::<R>(
+    gate_kernel::launch::<R>(
         &client,
         cubes,
         dim,
@@ -128,7 +128,7 @@ pub(super) fn backward<R: CubeRuntime>(
     let units = count / vector;
     let (cubes, dim) = cubes(&client, units);
     let dtype = gate.dtype.into();
-    backward_kernel::launch::<R>(
+    gate_backward_kernel::launch::<R>(
         &client,
         cubes,
         dim,

@@ -54,7 +54,7 @@ fn factor<F: Float>(
 
 /// `(x − mean)·factor·w + b`; without `centred` the mean is not taken off and there is no b.
 #[cube(launch)]
-fn forward_kernel<F: Float>(
+fn norm_kernel<F: Float>(
     input: &Tensor<F>,
     weight: &Tensor<F>,
     bias: &Tensor<F>,
@@ -88,7 +88,7 @@ fn forward_kernel<F: Float>(
 /// `dx = factor·(g − mean(g) − x̂·mean(g·x̂))` with `g = dy·w` and `x̂` the normalised input;
 /// without `centred` no `mean(g)`.
 #[cube(launch)]
-fn backward_kernel<F: Float>(
+fn norm_backward_kernel<F: Float>(
     input: &Tensor<F>,
     weight: &Tensor<F>,
     grad: &Tensor<F>,
@@ -162,7 +162,7 @@ pub(super) fn run<R: CubeRuntime>(
         None => {
             // Not read where there is none.
             let bias = norm.bias.map_or_else(|| weight.clone(), into_contiguous);
-            forward_kernel::launch::<R>(
+            norm_kernel::launch::<R>(
                 &client,
                 count,
                 dim,
@@ -177,7 +177,7 @@ pub(super) fn run<R: CubeRuntime>(
                 dtype,
             );
         }
-        Some(grad) => backward_kernel::launch::<R>(
+        Some(grad) => norm_backward_kernel::launch::<R>(
             &client,
             count,
             dim,

@@ -12,7 +12,7 @@ use cubecl::prelude::*;
 /// `half` is of a head's width and, as all places, in vectors; `tables` are the sequences that have
 /// angles of their own.
 #[cube(launch)]
-fn kernel<F: Float, N: Size>(
+fn rotary_kernel<F: Float, N: Size>(
     input: &Tensor<Vector<F, N>>,
     cos: &Tensor<Vector<F, N>>,
     sin: &Tensor<Vector<F, N>>,
@@ -69,7 +69,7 @@ pub(super) fn run<R: CubeRuntime>(
     let units = shape[0] * heads * len * half / vector;
     let (cubes, dim) = cubes(&client, units);
     let (dtype, tables) = (input.dtype.into(), cos.shape()[0]);
-    kernel::launch::<R>(
+    rotary_kernel::launch::<R>(
         &client,
         cubes,
         dim,

@@ -1,7 +1,7 @@
 //! The recurrence by chunks of tokens, for every vendor.
 //!
-//! The state before each chunk is found first: what each chunk adds by itself ([`states`]), then
-//! one pass over chunks ([`scan`]). After that all chunks are independent. A head's state is held
+//! The state before each chunk is found first: what each chunk adds by itself ([`wkv6_states`]), then
+//! one pass over chunks ([`wkv6_scan`]). After that all chunks are independent. A head's state is held
 //! by columns in registers, so that no unit waits for another; what all units read lies in shared
 //! memory. Backwards the same kernels run from the last token to the first: the gradient to the
 //! state obeys the same recurrence with r for k and dy for v, and dv is to it what y is to the state.
@@ -59,7 +59,7 @@ fn chunk_of_cube(
 /// - `added`: `[batch · heads, chunks, size, size]`
 /// - `kept`: `[batch · heads, chunks, size]`
 #[cube(launch)]
-pub(super) fn states<F: Float>(
+pub(super) fn wkv6_states<F: Float>(
     left: &Tensor<F>,
     right: &Tensor<F>,
     decay: &Tensor<F>,
@@ -118,7 +118,7 @@ pub(super) fn states<F: Float>(
 /// - `kept`: `[batch · heads, chunks, size]`
 /// - `first`, `last`: `[batch · heads, size, size]`; `first` is read if there is one
 #[cube(launch)]
-pub(super) fn scan(
+pub(super) fn wkv6_scan(
     states: &mut Tensor<f32>,
     kept: &Tensor<f32>,
     first: &Tensor<f32>,
@@ -161,7 +161,7 @@ pub(super) fn scan(
 /// - `bonus`: `[heads, size]`
 /// - `states`: `[batch · heads, chunks, size, size]`
 #[cube(launch)]
-pub(super) fn outputs<F: Float>(
+pub(super) fn wkv6_outputs<F: Float>(
     query: &Tensor<F>,
     left: &Tensor<F>,
     right: &Tensor<F>,
@@ -226,7 +226,7 @@ pub(super) fn outputs<F: Float>(
 /// - `states` before and `ends` after each chunk: `[batch · heads, chunks, size, size]`
 /// - `to_bonus`: `[batch · heads, chunks, size]`
 #[cube(launch)]
-pub(super) fn gradients<F: Float>(
+pub(super) fn wkv6_gradients<F: Float>(
     receptance: &Tensor<F>,
     key: &Tensor<F>,
     value: &Tensor<F>,
@@ -368,7 +368,7 @@ pub(super) fn gradients<F: Float>(
 /// - `parts`: `[batch · heads, chunks, size]`
 /// - `sum`: `[heads, size]`
 #[cube(launch)]
-pub(super) fn sum_bonus(
+pub(super) fn wkv6_sum_bonus(
     parts: &Tensor<f32>,
     sum: &mut Tensor<f32>,
     batch: usize,

@@ -57,7 +57,7 @@ struct Given {
 
 /// Sizes are in vectors.
 #[cube(launch)]
-fn forward_kernel<F: Float, N: Size>(
+fn token_shift_kernel<F: Float, N: Size>(
     x: &Tensor<Vector<F, N>>,
     before: &Tensor<Vector<F, N>>,
     maa: &Tensor<Vector<F, N>>,
@@ -80,7 +80,7 @@ fn forward_kernel<F: Float, N: Size>(
 
 /// A mix's share of the gradients: that to x is added up, from the first one's on.
 #[cube(launch)]
-fn backward_kernel<F: Float, N: Size>(
+fn token_shift_backward_kernel<F: Float, N: Size>(
     x: &Tensor<Vector<F, N>>,
     before: &Tensor<Vector<F, N>>,
     maa: &Tensor<Vector<F, N>>,
@@ -180,7 +180,7 @@ pub(super) fn forward<R: CubeRuntime, const K: usize>(
     std::array::from_fn(|k| {
         let output = empty_like(&plan.x);
         let (cubes, dim) = cubes(&plan.client, plan.units);
-        forward_kernel::launch::<R>(
+        token_shift_kernel::launch::<R>(
             &plan.client,
             cubes,
             dim,
@@ -228,7 +228,7 @@ pub(super) fn backward<R: CubeRuntime, const K: usize>(
             continue;
         };
         let (cubes, dim) = cubes(&plan.client, plan.units);
-        backward_kernel::launch::<R>(
+        token_shift_backward_kernel::launch::<R>(
             &plan.client,
             cubes,
             dim,

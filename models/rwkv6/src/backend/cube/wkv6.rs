@@ -1,6 +1,6 @@
 //! wkv6's kernels put together.
 
-use super::kernels::{gradients, outputs, scan, states, sum_bonus};
+use super::kernels::{wkv6_gradients, wkv6_outputs, wkv6_scan, wkv6_states, wkv6_sum_bonus};
 use crate::backend::{Wkv6Inputs, Wkv6Outputs};
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
@@ -122,7 +122,7 @@ impl<R: CubeRuntime> Plan<R> {
         let all = self.empty([heads, self.chunks, size, size]);
         let kept = self.empty([heads, self.chunks, size]);
         let (count, dim) = self.by_chunk();
-        states::launch::<R>(
+        wkv6_states::launch::<R>(
             &self.client,
             count,
             dim,
@@ -143,7 +143,7 @@ impl<R: CubeRuntime> Plan<R> {
         // Not read where there is none.
         let first = first.unwrap_or_else(|| kept.clone());
         let (count, dim) = self.by_entry(heads * size * size);
-        scan::launch::<R>(
+        wkv6_scan::launch::<R>(
             &self.client,
             count,
             dim,
@@ -163,7 +163,7 @@ impl<R: CubeRuntime> Plan<R> {
     fn bonus(&self, parts: CubeTensor<R>) -> CubeTensor<R> {
         let sum = self.empty([self.heads, self.size]);
         let (count, dim) = self.by_entry(self.heads * self.size);
-        sum_bonus::launch::<R>(
+        wkv6_sum_bonus::launch::<R>(
             &self.client,
             count,
             dim,
@@ -186,7 +186,7 @@ impl<R: CubeRuntime> Plan<R> {
     ) -> CubeTensor<R> {
         let output = self.empty_rows();
         let (count, dim) = self.by_chunk();
-        outputs::launch::<R>(
+        wkv6_outputs::launch::<R>(
             &self.client,
             count,
             dim,
@@ -254,7 +254,7 @@ pub(super) fn backward<R: CubeRuntime>(
     let [to_receptance, to_key, to_decay] = [(); 3].map(|()| plan.empty_rows());
     let to_bonus = plan.empty([plan.batch * plan.heads, plan.chunks, plan.size]);
     let (count, dim) = plan.by_chunk();
-    gradients::launch::<R>(
+    wkv6_gradients::launch::<R>(
         &plan.client,
         count,
         dim,
