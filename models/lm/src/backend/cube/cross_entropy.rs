@@ -20,7 +20,7 @@ fn cross_entropy_kernel<F: Float, I: Numeric>(
     #[comptime] gradient: bool,
     #[define(F, I)] _dtypes: [StorageType; 2],
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= losses.len() {
         terminate!();
     }

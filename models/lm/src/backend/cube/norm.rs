@@ -65,11 +65,11 @@ fn norm_kernel<F: Float>(
     #[comptime] centred: bool,
     #[define(F)] _dtype: StorageType,
 ) {
-    let start = CUBE_POS as usize * width;
+    let start = CUBE_POS * width;
     if start >= output.len() {
         terminate!();
     }
-    let channel = CUBE_POS as usize % groups * width;
+    let channel = CUBE_POS % groups * width;
     let mut shared = SharedMemory::<f32>::new(UNITS);
     let mean = mean(input, start, width, &mut shared, centred);
     let factor = factor(input, start, width, mean, epsilon, &mut shared);
@@ -99,11 +99,11 @@ fn norm_backward_kernel<F: Float>(
     #[comptime] centred: bool,
     #[define(F)] _dtype: StorageType,
 ) {
-    let start = CUBE_POS as usize * width;
+    let start = CUBE_POS * width;
     if start >= output.len() {
         terminate!();
     }
-    let channel = CUBE_POS as usize % groups * width;
+    let channel = CUBE_POS % groups * width;
     let mut shared = SharedMemory::<f32>::new(UNITS);
     let mean = mean(input, start, width, &mut shared, centred);
     let factor = factor(input, start, width, mean, epsilon, &mut shared);

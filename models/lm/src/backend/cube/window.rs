@@ -26,7 +26,7 @@ fn window_softmax_kernel<F: Float, I: Numeric>(
     #[comptime] has_first: bool,
     #[define(F, I)] _dtypes: [StorageType; 2],
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= rows {
         terminate!();
     }
@@ -78,7 +78,7 @@ fn window_softmax_backward_kernel<F: Float>(
     scale: f32,
     #[define(F)] _dtype: StorageType,
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= rows {
         terminate!();
     }

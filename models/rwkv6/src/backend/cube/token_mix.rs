@@ -22,8 +22,9 @@ fn difference<F: Float, N: Size>(
     #[comptime] has_before: bool,
 ) -> Vector<f32, N> {
     let row = place / size;
+    let position = row % len;
     let mut previous = Vector::<f32, N>::new(0.0);
-    if row % len > 0 {
+    if position > 0 {
         previous = Vector::cast_from(x[place - size]);
     } else if comptime!(has_before) {
         previous = Vector::cast_from(before[row / len * size + place % size]);
@@ -118,7 +119,8 @@ fn token_shift_backward_kernel<F: Float, N: Size>(
         }
         d_x[place] = Vector::cast_from(sum);
         if comptime!(given.before) {
-            if row % len == 0 {
+            let position = row % len;
+            if position == 0 {
                 let at = row / len * size + place % size;
                 let sum = Vector::<f32, N>::cast_from(d_before[at]) + g * mu;
                 d_before[at] = Vector::cast_from(sum);
