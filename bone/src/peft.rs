@@ -25,7 +25,7 @@ mod write;
 
 pub use config::own_type;
 pub use scan::{open, scan};
-pub use write::write;
+pub use write::{files, write};
 pub(crate) use write::{replace, safetensors};
 
 /// Name of the configuration in an adapter folder.

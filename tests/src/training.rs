@@ -5,7 +5,7 @@ use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::report::{Event, ReportError, Reporter, SkipReport, StepReport};
 use bone_train::schedule::{Schedule, ScheduleKind};
 use bone_train::step::{Savings, TrainBackend, TrainModel};
-use bone_train::trainer::{Data, Outcome, Plan, train};
+use bone_train::trainer::{Data, Plan, Progress, Run, train};
 
 /// What the loop said.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Reporter for Heard {
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
         match event {
             Event::Step(step) => self.steps.push(step),
-            Event::Skipped(skip) => self.skipped.push(skip),
+            Event::Skipped(skip) => self.skipped.push(skip.clone()),
             _ => {}
         }
         Ok(())
@@ -41,7 +41,6 @@ pub fn plan(total_steps: usize, base_lr: f64, savings: Savings) -> Plan {
         chunk_ctx: None,
         seed: 0,
         eval_every: total_steps,
-        save_every: None,
         eval_batch_size: 1,
         pad_id: 0,
         loss_scale: None,
@@ -56,7 +55,7 @@ pub fn train_on<B: TrainBackend, M: TrainModel<B>>(
     plan: &Plan,
     settings: AdamWSettings,
     device: &B::Device,
-) -> (M, Heard, Outcome) {
+) -> (M, Heard, Progress) {
     let steps_per_epoch = batches.len() as u64;
     let steps = (0..).zip(batches).map(|(step, batch)| Step {
         at: Cursor { epoch: 0, step },
@@ -68,9 +67,12 @@ pub fn train_on<B: TrainBackend, M: TrainModel<B>>(
         steps_per_epoch,
         validation: Vec::new(),
     };
-    let (optimizer, mut heard) = (Optimizer::new(settings), Heard::default());
-    let save = |_: &M, _| Ok(());
-    let (model, outcome) =
-        train::<B, M>(model, optimizer, &mut data, plan, device, &mut heard, save).expect("finite");
-    (model, heard, outcome)
+    let mut heard = Heard::default();
+    let run = Run {
+        model,
+        optimizer: Optimizer::<B>::new(settings),
+        progress: Progress::new(plan.loss_scale),
+    };
+    let run = train(run, &mut data, plan, device, &mut heard, &mut ()).expect("finite");
+    (run.model, heard, run.progress)
 }

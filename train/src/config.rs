@@ -27,7 +27,7 @@ mod words;
 mod write;
 
 pub use error::{ConfigError, Problem};
-pub use read::resolve;
+pub use read::{Gone, resolve, resolve_over};
 pub use settings::{Flags, Origin, RawConfig, TrainArgs};
 pub use value::{Layers, Parts};
 pub use words::{AxisWord, DtypeChoice, Init, MethodName};
@@ -140,8 +140,17 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Steps between evaluations; see [`eval_interval`](Self::eval_interval).
     pub eval_every: Option<usize>,
-    /// Steps between saves; `None` saves only at the end.
+    /// Steps between checkpoints.
     pub save_every: Option<usize>,
+    /// Minutes between checkpoints; 0 for none.
+    pub save_minutes: f64,
+    /// Newest checkpoints that are kept, at least 1.
+    pub keep_last: usize,
+    /// Whether the checkpoint of the best evaluation is saved and kept.
+    pub keep_best: bool,
+    /// Whether the longest rows and a save are tried before the first step; `None` where the device is
+    /// none that the processor emulates.
+    pub shake_down: Option<bool>,
     /// What to run on.
     pub device: String,
     /// Precision of the base weights.

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod bench;
+pub mod checkpoint;
 pub mod commands;
 pub mod config;
 pub mod data;
@@ -9,7 +10,9 @@ pub mod dataset;
 pub mod demo;
 pub mod device;
 pub mod eval;
+pub mod fingerprint;
 pub mod gradients;
+pub mod lock;
 pub mod loss_scale;
 pub mod memory;
 pub mod models;
@@ -18,6 +21,7 @@ mod plural;
 pub mod prompt;
 pub mod report;
 pub mod schedule;
+pub mod signals;
 pub mod step;
 mod suggest;
 pub mod threads;

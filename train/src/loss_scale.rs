@@ -1,9 +1,12 @@
 //! Loss scaling for gradients that pass through f16.
 
+use serde::{Deserialize, Serialize};
+
 /// A factor on the loss, so that gradients are not lost below f16's smallest number. It is halved
 /// when one overflows, whose step is then skipped, and doubled after so many steps without. As
 /// PyTorch's `GradScaler` has it, numbers included.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LossScale {
     factor: f64,
     /// Steps since the factor last changed.

@@ -99,6 +99,10 @@ fn quiet_vulkan_loader() {
 fn fail(error: &CommandError) -> ExitCode {
     // Messages quote files of someone else's.
     let message = error.to_string();
-    eprintln!("error: {}", printable(&message));
+    let prefix = match error {
+        CommandError::Stopped { .. } => "",
+        _ => "error: ",
+    };
+    eprintln!("{prefix}{}", printable(&message));
     ExitCode::from(error.exit_code())
 }

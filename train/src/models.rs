@@ -20,6 +20,7 @@ mod tiny;
 
 pub(crate) use bone_rwkv6::{is_hugging_face, own_path};
 pub use recognise::architecture;
+pub(crate) use save::write_weights;
 pub(crate) use save::{MAX_SHARD_BYTES, NewFolder, companions, copy_companions};
 pub use save::{check_free, save_folder};
 pub use tiny::{TINY_VOCAB, with_tiny};

@@ -9,6 +9,10 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Tensor, TensorPrimitive};
 use std::collections::{HashMap, HashSet};
 
+mod state;
+
+pub use state::{Trained, TrainedMoments};
+
 /// Settings of AdamW. Names and defaults are those of PyTorch, but for the decay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {

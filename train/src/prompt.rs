@@ -64,11 +64,20 @@ impl Prompt {
     /// The file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), CommandError> {
         let path = folder.join(FILE);
-        let text = serde_json::to_string_pretty(self).map_err(|error| CommandError::Path {
-            path: path.clone(),
+        std::fs::write(&path, self.to_json()?).map_err(CommandError::io(&path))
+    }
+
+    /// What is in the file.
+    ///
+    /// # Errors
+    /// It cannot be JSON.
+    pub fn to_json(&self) -> Result<String, CommandError> {
+        let text = serde_json::to_string_pretty(self);
+        let text = text.map_err(|error| CommandError::Path {
+            path: FILE.into(),
             reason: error.to_string(),
         })?;
-        std::fs::write(&path, text + "\n").map_err(CommandError::io(&path))
+        Ok(text + "\n")
     }
 
     /// Reads it from `folder`, or from beside a file of weights; `None` where there is none.

@@ -59,17 +59,24 @@ pub struct StepReport {
     /// about the steps to come.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tuning: bool,
+    /// Where its loss is far above those of the steps before: their median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spike: Option<f64>,
 }
 
-/// An optimizer step that was left out, its gradients beyond f16.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// An optimizer step that was left out, its loss or gradients not finite.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SkipReport {
     /// Steps done, this one included.
     pub step: usize,
-    /// What the loss is scaled by from now on.
-    pub loss_scale: f64,
+    /// What the loss is scaled by from now on, where gradients overflowed f16; `None` where the
+    /// numbers themselves are at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Steps that were skipped so far.
     pub skipped: usize,
+    /// Numbers of its rows in the data, from 0; of rows packed together, the first's.
+    pub rows: Vec<u64>,
 }
 
 /// One evaluation on the held-out rows.
@@ -98,7 +105,7 @@ pub struct Summary {
     pub first_validation_loss: Option<f64>,
     /// Loss on the held-out rows at the end.
     pub last_validation_loss: Option<f64>,
-    /// Steps that were skipped, their gradients beyond f16.
+    /// Steps that were skipped, their loss or gradients not finite.
     pub skipped_steps: usize,
     /// Most memory that was resident, in bytes.
     pub peak_resident_bytes: u64,
@@ -122,7 +129,7 @@ pub enum Event<'a> {
     /// A step is done.
     Step(StepReport),
     /// A step was left out.
-    Skipped(SkipReport),
+    Skipped(&'a SkipReport),
     /// An evaluation is done.
     Evaluation(EvalReport),
     /// Something was written there.

@@ -1,16 +1,25 @@
 //! The loop: one for every model, method and device.
 
-use crate::data::{Sample, Step, evaluation_batches};
+use crate::data::{Batch, Sample, Step};
 use crate::gradients::Gradients;
 use crate::loss_scale::LossScale;
 use crate::optimizer::{NonFinite, Optimizer};
-use crate::report::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport};
+use crate::report::{Event, ReportError, Reporter, SkipReport, StepReport};
 use crate::schedule::Schedule;
-use crate::step::{Savings, TrainBackend, TrainModel, backward, loss_sum};
-use bone_lm::CausalLm;
+use crate::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::Tensor;
 use std::collections::BTreeSet;
 use std::time::Instant;
+
+mod progress;
+mod validation;
+
+pub use progress::{Best, Progress};
+use validation::validate;
+pub use validation::{EvalReading, mean_loss};
+
+/// Steps one after the other that may be left out because their numbers are not finite.
+const MOST_SKIPPED: usize = 3;
 
 /// What the loop does, and when.
 #[derive(Debug, Clone)]
@@ -28,47 +37,41 @@ pub struct Plan {
     pub seed: u64,
     /// Steps between evaluations.
     pub eval_every: usize,
-    /// Steps between saves; `None` saves only at the end.
-    pub save_every: Option<usize>,
     /// Rows of an evaluation batch.
     pub eval_batch_size: usize,
     /// Token id that fills shorter rows.
     pub pad_id: u32,
-    /// What the loss is scaled by where gradients pass through f16.
+    /// What the loss is scaled by at first where gradients pass through f16.
     pub loss_scale: Option<LossScale>,
     /// Whether the device compiles and tunes kernels for sizes it has not met.
     pub tunes_kernels: bool,
 }
 
-/// What a run came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
-    /// Held-out loss before the first step; `None` without held-out rows.
-    pub first_validation: Option<f64>,
-    /// Held-out loss after the last step.
-    pub last_validation: Option<f64>,
-    /// Mean training loss of the last step.
-    pub last_loss: f64,
-    /// Tokens that were trained.
-    pub tokens: usize,
-    /// Tokens that went through the model in training.
-    pub tokens_processed: usize,
-    /// Steps whose gradients overflowed f16 and that changed nothing.
-    pub skipped_steps: usize,
+impl Plan {
+    /// Whether the held-out rows are evaluated after so many steps: before the first, at the interval,
+    /// after the last.
+    fn evaluates_after(&self, steps: usize) -> bool {
+        steps == self.total_steps || steps.is_multiple_of(self.eval_every)
+    }
 }
 
 /// Why a run stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A step gave no finite number.
-    #[error("step {step}: {source}")]
+    /// Steps one after the other gave no finite numbers.
+    #[error(
+        "step {step} and the {} before it: {source} (rows {})",
+        MOST_SKIPPED - 1, listed(rows)
+    )]
     NonFinite {
-        /// The step, from 1.
+        /// The last of them, from 1.
         step: usize,
-        /// The numbers.
+        /// Its rows.
+        rows: Vec<u64>,
+        /// Its numbers.
         source: NonFinite,
     },
-    /// Every step's gradients overflowed f16.
+    /// No step changed anything.
     #[error(
         "the gradients of all {skipped} steps overflowed f16 and nothing was trained; take dtype \
          bf16 or f32, or more steps: the loss is scaled down at each"
@@ -93,9 +96,19 @@ pub enum TrainError {
     },
 }
 
+/// Row numbers, the first of many.
+fn listed(rows: &[u64]) -> String {
+    let shown: Vec<_> = rows.iter().take(16).map(u64::to_string).collect();
+    match rows.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// What a run learns from.
 pub struct Data {
-    /// The steps' rows; an endless iterator runs through epoch after epoch.
+    /// The steps' rows, from the one on that the run goes on with; an endless iterator runs through
+    /// epoch after epoch.
     pub steps: Box<dyn Iterator<Item = std::io::Result<Step>>>,
     /// Steps that make an epoch.
     pub steps_per_epoch: u64,
@@ -103,52 +116,147 @@ pub struct Data {
     pub validation: Vec<Sample>,
 }
 
-/// Trains `model` on `data` as `plan` says. `save` is called with the model and the number of
-/// steps done, at the plan's interval; the last state is returned instead.
+/// Where a run is, between two steps.
+#[derive(Debug)]
+pub struct Standing<'a, B: TrainBackend, M> {
+    /// The model.
+    pub model: &'a M,
+    /// Its optimizer.
+    pub optimizer: &'a Optimizer<B>,
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Whether it was evaluated just now, better than ever before.
+    pub is_best: bool,
+    /// Whether no step is left.
+    pub is_last: bool,
+}
+
+/// What a run does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Goes on.
+    GoOn,
+    /// Stops here.
+    Stop,
+}
+
+/// Somebody who looks at a run between its steps, and may save it or stop it.
+pub trait Watch<B: TrainBackend, M> {
+    /// Called before the first step and after every one, evaluations included.
+    ///
+    /// # Errors
+    ///
+    /// What ends the run, in words.
+    fn between_steps(
+        &mut self,
+        at: Standing<'_, B, M>,
+        reporter: &mut dyn Reporter,
+    ) -> Result<Then, String>;
+
+    /// Whether the run is to stop as soon as it can: an evaluation is given up for it.
+    fn is_stopping(&self) -> bool {
+        false
+    }
+}
+
+/// Lets it run.
+impl<B: TrainBackend, M> Watch<B, M> for () {
+    fn between_steps(
+        &mut self,
+        _: Standing<'_, B, M>,
+        _: &mut dyn Reporter,
+    ) -> Result<Then, String> {
+        Ok(Then::GoOn)
+    }
+}
+
+/// A run's model, optimizer and how far it is.
+#[derive(Debug)]
+pub struct Run<B: TrainBackend, M> {
+    /// The model.
+    pub model: M,
+    /// Its optimizer.
+    pub optimizer: Optimizer<B>,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// Makes a step's gradients of a batch and forgets them, to see whether the device can.
+///
+/// # Panics
+///
+/// Where the backend does, as when its memory is full.
+pub fn try_batch<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    batch: &Batch,
+    plan: &Plan,
+    device: &B::Device,
+) {
+    let mut grads = Gradients::default();
+    let savings = (plan.savings, plan.chunk_ctx);
+    let sum = backward(
+        model,
+        batch,
+        1.0,
+        savings,
+        (plan.seed, 0),
+        device,
+        &mut grads,
+    );
+    // The device is done when it can be read.
+    let norm = grads.squared_norm::<B, M>(model);
+    drop((norm.map(Tensor::into_data), sum.into_data()));
+}
+
+/// Trains on `data` as `plan` says, from where `run` is to the plan's end or to where `watch` stops it.
 ///
 /// # Errors
 ///
 /// [`TrainError`].
 pub fn train<B: TrainBackend, M: TrainModel<B>>(
-    mut model: M,
-    mut optimizer: Optimizer<B>,
+    run: Run<B, M>,
     data: &mut Data,
     plan: &Plan,
     device: &B::Device,
     reporter: &mut dyn Reporter,
-    mut save: impl FnMut(&M, usize) -> Result<(), String>,
-) -> Result<(M, Outcome), TrainError> {
-    let Data {
-        steps,
-        steps_per_epoch,
-        validation,
-    } = data;
-    let mut outcome = Outcome {
-        first_validation: None,
-        last_validation: None,
-        last_loss: f64::NAN,
-        tokens: 0,
-        tokens_processed: 0,
-        skipped_steps: 0,
-    };
-    let mut scale = plan.loss_scale;
+    watch: &mut dyn Watch<B, M>,
+) -> Result<Run<B, M>, TrainError> {
+    let Run {
+        mut model,
+        mut optimizer,
+        mut progress,
+    } = run;
     let mut met = BTreeSet::new();
-    let evaluate = |model: &M, step: usize, reporter: &mut dyn Reporter| {
-        let Some(report) = validate::<B, M>(model, validation, step, plan, device) else {
-            return Ok(None);
+    loop {
+        let mut is_best = false;
+        let due = plan.evaluates_after(progress.steps);
+        if due && progress.evaluated != Some(progress.steps) {
+            if plan.tunes_kernels && met.is_empty() && !data.validation.is_empty() {
+                reporter.report(Event::Tuning)?;
+            }
+            let stops = || watch.is_stopping();
+            let (steps, validation) = (progress.steps, &data.validation);
+            let found = validate::<B, M>(&model, validation, steps, plan, device, stops);
+            if let Some(report) = found {
+                is_best = progress.evaluated(report.loss);
+                reporter.report(Event::Evaluation(report))?;
+            }
+        }
+        let is_last = progress.steps >= plan.total_steps;
+        let standing = Standing {
+            model: &model,
+            optimizer: &optimizer,
+            progress: &progress,
+            is_best,
+            is_last,
         };
-        reporter.report(Event::Evaluation(report))?;
-        Ok::<_, ReportError>(Some(report.loss))
-    };
-    if plan.tunes_kernels && !validation.is_empty() {
-        reporter.report(Event::Tuning)?;
-    }
-    outcome.first_validation = evaluate(&model, 0, reporter)?;
-    outcome.last_validation = outcome.first_validation;
+        let then = watch.between_steps(standing, reporter);
+        if is_last || then.map_err(TrainError::Save)? == Then::Stop {
+            break;
+        }
 
-    for step in 0..plan.total_steps {
-        let started = Instant::now();
-        let Some(rows) = steps.next() else { break };
+        let (started, step) = (Instant::now(), progress.steps);
+        let Some(rows) = data.steps.next() else { break };
         let rows = rows.map_err(|source| TrainError::Data {
             step: step + 1,
             source,
@@ -165,7 +273,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         }
         let trained_tokens = rows.trained_tokens();
         let learning_rate = plan.schedule.lr(step);
-        let factor = scale.map_or(1.0, |scale| scale.factor());
+        let factor = progress.loss_scale.map_or(1.0, |scale| scale.factor());
         let mut grads = Gradients::default();
         let mut total: Option<Tensor<B::InnerBackend, 1>> = None;
         for batch in &rows.micro {
@@ -183,6 +291,9 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
                 None => sum,
             });
         }
+        progress.steps += 1;
+        progress.next = rows.at;
+        progress.next.step += 1;
         let Some(total) = total else { continue };
         let of_step = (total, trained_tokens as f64, factor);
         let (updated, result) = optimizer.step(model, grads, of_step, learning_rate);
@@ -190,26 +301,20 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         for note in bone::kernels::gave_way() {
             reporter.report(Event::Note(&note))?;
         }
-        let done = step + 1;
         let tokens_processed = rows.micro.iter().map(|b| b.rows * b.len).sum();
-        outcome.tokens_processed += tokens_processed;
-        let skipped = match (&result, &mut scale) {
-            (Ok(_), Some(scale)) => {
-                scale.kept();
-                None
-            }
-            (Err(bad), Some(scale)) if bad.loss.is_finite() => scale.overflowed().then_some(*scale),
-            _ => None,
-        };
-        match (result, skipped) {
-            (Ok(result), _) => {
-                outcome.last_loss = result.loss;
-                outcome.tokens += trained_tokens;
+        progress.tokens_processed += tokens_processed;
+        match result {
+            Ok(result) => {
+                if let Some(scale) = &mut progress.loss_scale {
+                    scale.kept();
+                }
+                progress.tokens += trained_tokens;
+                let spike = progress.took(result.loss);
                 reporter.report(Event::Step(StepReport {
-                    step: done,
+                    step: progress.steps,
                     total_steps: plan.total_steps,
                     epoch: rows.at.epoch as f64
-                        + (rows.at.step + 1) as f64 / *steps_per_epoch as f64,
+                        + (rows.at.step + 1) as f64 / data.steps_per_epoch as f64,
                     loss: result.loss,
                     grad_norm: result.grad_norm,
                     learning_rate,
@@ -217,93 +322,40 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
                     tokens_processed,
                     seconds: started.elapsed().as_secs_f64(),
                     tuning,
+                    spike,
                 }))?;
             }
-            (Err(_), Some(scale)) => {
-                outcome.skipped_steps = scale.skipped();
-                reporter.report(Event::Skipped(SkipReport {
-                    step: done,
-                    loss_scale: scale.factor(),
-                    skipped: scale.skipped(),
-                }))?;
+            Err(source) => {
+                let scale = &mut progress.loss_scale;
+                let overflowed =
+                    source.loss.is_finite() && scale.as_mut().is_some_and(LossScale::overflowed);
+                progress.skipped += 1;
+                progress.skipped_in_a_row += usize::from(!overflowed);
+                let row_ids = rows.micro.iter().flat_map(|batch| batch.row_ids.clone());
+                let report = SkipReport {
+                    step: progress.steps,
+                    loss_scale: scale.filter(|_| overflowed).map(|scale| scale.factor()),
+                    skipped: progress.skipped,
+                    rows: row_ids.collect(),
+                };
+                reporter.report(Event::Skipped(&report))?;
+                if progress.skipped_in_a_row >= MOST_SKIPPED {
+                    return Err(TrainError::NonFinite {
+                        step: progress.steps,
+                        rows: report.rows,
+                        source,
+                    });
+                }
             }
-            (Err(source), None) => return Err(TrainError::NonFinite { step: done, source }),
-        }
-
-        let last = done == plan.total_steps;
-        if last || done % plan.eval_every == 0 {
-            outcome.last_validation = evaluate(&model, done, reporter)?;
-        }
-        if !last && plan.save_every.is_some_and(|every| done % every == 0) {
-            save(&model, done).map_err(TrainError::Save)?;
         }
     }
-    if outcome.skipped_steps > 0 && outcome.tokens == 0 {
-        let skipped = outcome.skipped_steps;
+    if progress.skipped > 0 && progress.tokens == 0 && progress.steps >= plan.total_steps {
+        let skipped = progress.skipped;
         return Err(TrainError::NothingTrained { skipped });
     }
-    Ok((model, outcome))
-}
-
-/// Mean loss over the held-out rows, without dropout; `None` when there are none.
-fn validate<B: TrainBackend, M: TrainModel<B>>(
-    model: &M,
-    validation: &[Sample],
-    step: usize,
-    plan: &Plan,
-    device: &B::Device,
-) -> Option<EvalReport> {
-    if validation.is_empty() {
-        return None;
-    }
-    let model = model.valid();
-    let reading = EvalReading {
-        batch_size: plan.eval_batch_size,
-        pad_id: plan.pad_id,
-        head_chunk: plan.savings.head_chunk,
-        chunk_ctx: plan.chunk_ctx,
-    };
-    let (loss, tokens) = mean_loss(&model, validation, reading, device);
-    Some(EvalReport { step, loss, tokens })
-}
-
-/// How held-out samples go through a model.
-#[derive(Debug, Clone, Copy)]
-pub struct EvalReading {
-    /// Samples of a batch.
-    pub batch_size: usize,
-    /// Token id that fills shorter ones.
-    pub pad_id: u32,
-    /// Tokens the head handles at once; `None` for all of them.
-    pub head_chunk: Option<usize>,
-    /// Tokens of a sequence that go through at once; `None` for all of them.
-    pub chunk_ctx: Option<usize>,
-}
-
-/// Mean of −ln p over the trained tokens of `samples`, without dropout, and how many these are.
-pub fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
-    model: &M,
-    samples: &[Sample],
-    reading: EvalReading,
-    device: &B::Device,
-) -> (f64, usize) {
-    let EvalReading {
-        batch_size,
-        pad_id,
-        head_chunk,
-        chunk_ctx,
-    } = reading;
-    let mut sum: Option<Tensor<B, 1>> = None;
-    let mut tokens = 0;
-    for batch in evaluation_batches(samples, batch_size, pad_id) {
-        let part = loss_sum(model, &batch, head_chunk, chunk_ctx, device);
-        sum = Some(match sum {
-            Some(sum) => sum + part,
-            None => part,
-        });
-        tokens += batch.trained_tokens();
-    }
-    // One read of the device, for all batches.
-    let sum: f64 = sum.map_or(0.0, |sum| sum.into_data().iter::<f64>().sum());
-    (sum / tokens as f64, tokens)
+    Ok(Run {
+        model,
+        optimizer,
+        progress,
+    })
 }

@@ -18,14 +18,29 @@ use std::path::Path;
 /// [`FileError::NotOneAdapter`] if a value is not finite or a residual's adapter has not been made
 /// one of the untouched base; [`FileError::Io`] from the file system.
 pub fn write(saved: &SavedAdapter, base_model: Option<&str>, dir: &Path) -> Result<(), FileError> {
+    let files = files(saved, base_model)?;
+    std::fs::create_dir_all(dir).map_err(io(dir))?;
+    for (name, bytes) in files {
+        replace(&dir.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
+/// The files of such a folder: names, and what is in them.
+///
+/// # Errors
+///
+/// [`FileError::NotOneAdapter`], as [`write()`].
+pub fn files(
+    saved: &SavedAdapter,
+    base_model: Option<&str>,
+) -> Result<[(&'static str, Vec<u8>); 2], FileError> {
     saved.check_finite()?;
     saved.check_no_residual()?;
     let naming = Naming::peft(saved.config.as_ref());
-    let bytes = safetensors(&saved.named(naming), None)?;
-    std::fs::create_dir_all(dir).map_err(io(dir))?;
-    replace(&dir.join(TENSOR_FILE), &bytes)?;
-    let config = to_json(saved, base_model);
-    replace(&dir.join(CONFIG_FILE), config.as_bytes())
+    let tensors = safetensors(&saved.named(naming), None)?;
+    let config = to_json(saved, base_model).into_bytes();
+    Ok([(TENSOR_FILE, tensors), (CONFIG_FILE, config)])
 }
 
 /// A safetensors file of f32 tensors, with one more entry in its header's metadata.

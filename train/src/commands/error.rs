@@ -3,8 +3,11 @@ use crate::data::{BinidxError, OrderError, RenderError, TemplateError};
 use crate::dataset::DatasetError;
 use crate::device::DeviceError;
 use crate::eval::{QuestionError, ResultsError};
+use crate::lock::LockError;
 use crate::memory::{MemoryError, WeightsError};
 use crate::models::ModelError;
+use crate::optimizer::NonFinite;
+use crate::signals::Signal;
 use crate::trainer::TrainError;
 use bone_lm::generate::GenerateError;
 use bone_lm::sampling::SamplingError;
@@ -62,6 +65,22 @@ pub enum CommandError {
     Generate(#[from] GenerateError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error(transparent)]
+    NonFinite(#[from] NonFinite),
+    #[error(transparent)]
+    RunCheckpoint(#[from] crate::checkpoint::CheckpointError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A run that was asked to end, and did.
+    #[error("{}", stopped(*signal, *steps, *total_steps, out, *saved))]
+    Stopped {
+        signal: Signal,
+        steps: usize,
+        total_steps: usize,
+        out: PathBuf,
+        /// Whether there is a checkpoint to go on from.
+        saved: bool,
+    },
     /// A folder or file that is in the way or missing.
     #[error("{}: {reason}", path.display())]
     Path { path: PathBuf, reason: String },
@@ -79,6 +98,23 @@ pub enum CommandError {
     Disagreement(String),
 }
 
+fn stopped(
+    signal: Signal,
+    steps: usize,
+    total_steps: usize,
+    out: &std::path::Path,
+    saved: bool,
+) -> String {
+    let name = signal.name();
+    match saved {
+        true => format!(
+            "{name}: stopped after step {steps} of {total_steps}; go on with\n  bone train --resume {}",
+            out.display()
+        ),
+        false => format!("{name}: stopped before the first step; nothing was trained"),
+    }
+}
+
 impl CommandError {
     /// 2 for what was asked in the wrong way, 1 for what went wrong.
     pub fn exit_code(&self) -> u8 {
@@ -86,6 +122,7 @@ impl CommandError {
             Self::Config(error) if error.is_on_disk() => 1,
             Self::Config(_) | Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
             Self::Device(DeviceError::Name(_)) => 2,
+            Self::Stopped { signal, .. } => signal.exit_code(),
             _ => 1,
         }
     }

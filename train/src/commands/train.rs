@@ -5,6 +5,8 @@ use crate::config::{self, DtypeChoice, Init, Method, Parts, TrainArgs, TrainConf
 use crate::data::{BatchConfig, Batches, Cut, Kind as DataKind};
 use crate::dataset::{self, Dataset};
 use crate::device::{self, Device, DeviceError, Kind};
+use crate::fingerprint;
+use crate::lock::Lock;
 use crate::loss_scale::LossScale;
 use crate::memory::{
     Estimate, MemoryLimit, MemorySource, RunShape, available_memory, human, keep_freed_memory,
@@ -12,19 +14,28 @@ use crate::memory::{
 use crate::models::{self, ModelInfo, ModelSource};
 use crate::prompt::Prompt;
 use crate::report::{self, Event, Reporter};
+use crate::signals::Signals;
 use crate::step::Savings;
-use crate::trainer::{Data, Outcome, Plan, TrainError};
+use crate::trainer::{Data, Plan, Progress, TrainError};
 use bone::{AdapterConfig, AttachError, LayerError};
 use bone_lm::{Part, tokenizer};
+use std::path::Path;
 use std::time::Instant;
 
+mod identity;
 mod job;
+mod keeper;
+mod resume;
 mod trained;
 
+use identity::Identity;
 use job::{Job, RunOn};
+use resume::Resumed;
 
 /// The file every setting of a run is written to.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
+/// The file that says that a run came to its end.
+const FINISHED: &str = "finished.json";
 
 /// Reads settings, then runs.
 ///
@@ -32,9 +43,24 @@ pub(crate) const CONFIG_FILE: &str = "config.toml";
 ///
 /// [`CommandError`].
 pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
-    let config = config::resolve(args)?;
+    // First of all: a signal from here on ends it as shells expect.
+    let signals = Signals::listen().map_err(CommandError::io(Path::new("signals")))?;
     let mut reporter = report::console();
-    run_config(&config, &mut reporter).map(|_| ())
+    let (resumed, config) = match &args.resume {
+        None => (None, config::resolve(args)?),
+        Some(path) => {
+            let (resumed, config) = resume::open(path, args)?;
+            if resumed.is_finished() {
+                let out = config.out.display();
+                line!(
+                    "the run is finished: its result is in {out}; to train on, start from it with --adapter"
+                );
+                return Ok(());
+            }
+            (Some(resumed), config)
+        }
+    };
+    run_with(&config, &mut reporter, resumed.as_ref(), Some(signals)).map(|_| ())
 }
 
 /// Runs with settings that are checked. The result goes to `config.out`: an adapter to `adapter/`,
@@ -47,8 +73,22 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
 pub fn run_config(
     config: &TrainConfig,
     console: &mut dyn Reporter,
-) -> Result<Outcome, CommandError> {
+) -> Result<Progress, CommandError> {
+    run_with(config, console, None, None)
+}
+
+fn run_with(
+    config: &TrainConfig,
+    console: &mut dyn Reporter,
+    resumed: Option<&Resumed>,
+    signals: Option<&'static Signals>,
+) -> Result<Progress, CommandError> {
     let started = Instant::now();
+    // A folder that is not there yet is taken when it is made.
+    let lock = match config.out.is_dir() {
+        true => Some(Lock::take(&config.out)?),
+        false => None,
+    };
     let (device, device_reason) = device::choose(&config.device)?;
     let random = config.init == Init::Random;
     let info = models::inspect(&config.model, !random)?;
@@ -85,8 +125,9 @@ pub fn run_config(
         validation,
         notes,
     } = dataset::load(config, tokenizer.as_ref(), vocab_size)?;
+    let rows = fingerprint::of_rows(&samples, &train, &validation).map_err(dataset::temporary)?;
     let pad_id = tokenizer.eos().first().copied().unwrap_or(0);
-    let batches = Batches::new(
+    let mut batches = Batches::new(
         samples,
         train,
         BatchConfig {
@@ -107,6 +148,12 @@ pub fn run_config(
     config
         .check_warmup(total_steps)
         .map_err(CommandError::Usage)?;
+    let emulated = device.software && !device.name.kind.on_processor();
+    let tries = config.shake_down.unwrap_or(!emulated) && resumed.is_none();
+    let largest = match tries {
+        true => batches.largest().map_err(dataset::temporary)?,
+        false => None,
+    };
     let plan = Plan {
         total_steps,
         schedule: config.schedule(total_steps),
@@ -117,7 +164,6 @@ pub fn run_config(
         chunk_ctx: config.chunk_ctx,
         seed: config.seed,
         eval_every: config.eval_interval(total_steps),
-        save_every: config.save_every,
         eval_batch_size: config.batch_size,
         pad_id,
         loss_scale: precision.scales_loss.then(LossScale::default),
@@ -130,6 +176,12 @@ pub fn run_config(
     }
     resolved.head_chunk = plan.savings.head_chunk;
     let config = &resolved;
+    let mut identity = Identity::new(config, rows, device.name.to_string());
+    if let Some(resumed) = resumed {
+        let rows = identity.rows().to_owned();
+        resumed.check(identity.base()?, &rows, &device.name.to_string())?;
+        batches.seek(resumed.found.state.progress.next)?;
+    }
     let mut lines = vec![
         format!(
             "{} of {} parameters, {} blocks",
@@ -180,6 +232,11 @@ pub fn run_config(
                 lines,
                 console,
                 started,
+                identity,
+                resumed,
+                largest,
+                signals,
+                lock,
             },
         },
     );

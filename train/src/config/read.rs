@@ -15,15 +15,63 @@ use super::value::Given;
 /// [`ConfigError`]: the file cannot be read or is not TOML, or every setting that is unknown, of
 /// the wrong type, out of range or at odds with another.
 pub fn resolve(args: &TrainArgs) -> Result<TrainConfig, ConfigError> {
-    let (raw, problems) = RawConfig::read(args)?;
+    let (raw, problems) = RawConfig::read(args, None)?;
     raw.validate_after(problems)
+}
+
+/// The settings that a run was made with, and what came after them.
+#[derive(Debug)]
+pub struct Gone {
+    /// Those of the run.
+    pub before: TrainConfig,
+    /// With what was given now laid over them.
+    pub now: TrainConfig,
+}
+
+/// As [`resolve`], over the settings `toml` of the run in `out`, which came from `path`.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn resolve_over(
+    args: &TrainArgs,
+    toml: &str,
+    path: &Path,
+    out: &Path,
+) -> Result<Gone, ConfigError> {
+    let mut table = table(toml, path)?;
+    let overwrites = table.get("overwrite").and_then(toml::Value::as_bool);
+    let out = out.to_string_lossy().into_owned();
+    table.insert("out".to_owned(), out.into());
+    table.insert("overwrite".to_owned(), true.into());
+    let own = TrainArgs::default();
+    let resolve = |args: &TrainArgs| {
+        let (raw, problems) = RawConfig::read(args, Some((&table, path)))?;
+        let mut config = raw.validate_after(problems)?;
+        // It was only for the folder not to be in the way.
+        config.overwrite = overwrites.unwrap_or(false);
+        Ok::<_, ConfigError>(config)
+    };
+    Ok(Gone {
+        before: resolve(&own)?,
+        now: resolve(args)?,
+    })
 }
 
 impl RawConfig {
     /// Reads what was given, and lists what could not be read.
-    fn read(args: &TrainArgs) -> Result<(Self, Vec<Problem>), ConfigError> {
+    fn read(
+        args: &TrainArgs,
+        under: Option<(&toml::Table, &Path)>,
+    ) -> Result<(Self, Vec<Problem>), ConfigError> {
         let mut raw = Self::default();
         let mut problems = Vec::new();
+        if let Some((table, path)) = under {
+            raw.file = Some(path.to_owned());
+            for (key, value) in table {
+                let place = format!("{}: {key}", path.display());
+                raw.take(key, Given::Toml(value), Origin::File, place, &mut problems);
+            }
+        }
         if let Some(path) = &args.run {
             let file = path.display().to_string();
             let table = parse(path)?;
@@ -94,6 +142,10 @@ fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
+    table(&text, path)
+}
+
+fn table(text: &str, path: &Path) -> Result<toml::Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let before = text.get(..start).unwrap_or_default();

@@ -260,8 +260,16 @@ settings! {
     "Intervals" {
         /// Steps between evaluations [default: a tenth of the run]
         eval_every: usize as "STEPS";
-        /// Steps between saves [default: only at the end]
+        /// Steps between checkpoints, from which a run that was stopped goes on [default: none]
         save_every: usize as "STEPS";
+        /// Minutes between checkpoints, 0 for none [default: 15]
+        save_minutes: f64 as "MINUTES";
+        /// How many of the newest checkpoints are kept [default: 2]
+        keep_last: usize as "N";
+        /// Save a checkpoint at every evaluation that is the best so far, and keep the last of these: true, false [default: false]
+        keep_best: bool as "BOOL" [num_args = 0..=1, require_equals = true, default_missing_value = "true"];
+        /// Before the first step, try the longest rows and a checkpoint, so that what would fail later fails now: true, false [default: true, on an emulated device false]
+        shake_down: bool as "BOOL";
     }
     "Memory and device" {
         /// What to run on; `bone devices` lists it [default: auto]
@@ -288,6 +296,14 @@ pub struct TrainArgs {
     /// over the file. Every setting, defaults included, is written to OUT/config.toml.
     #[arg(value_name = "RUN.TOML")]
     pub run: Option<PathBuf>,
+    /// Go on with a run that was stopped: its output folder, or one of its checkpoints
+    ///
+    /// Its settings are its own; what is given besides must agree with them.
+    #[arg(long, value_name = "OUT")]
+    pub resume: Option<PathBuf>,
+    /// Settings that may differ from those of the run that is gone on with; base for the model's files, rows for the data's rows
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', requires = "resume")]
+    pub allow_change: Vec<String>,
     /// Set one key of the file, as often as needed
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

@@ -101,6 +101,21 @@ impl TrainConfig {
             .collect()
     }
 
+    /// What differs from `other`: the key, its value there, and here.
+    pub fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
+        let words = |shown: Shown| match shown {
+            Shown::Value(literal) => literal,
+            Shown::Unset(note) => note.to_owned(),
+            Shown::Meaningless => "nothing".to_owned(),
+        };
+        let pair = |key: &'static str| (words(other.shown(key)), words(self.shown(key)));
+        let pairs = KEYS.iter().map(|key| (key.name, pair(key.name)));
+        pairs
+            .filter(|(_, (there, here))| there != here)
+            .map(|(key, (there, here))| (key, there, here))
+            .collect()
+    }
+
     fn shown(&self, key: &str) -> Shown {
         let schema_is_own = self
             .schema
@@ -148,7 +163,11 @@ impl TrainConfig {
             "seed" => value(&self.seed),
             "eval_every" if self.validation == crate::data::Holdout::Count(0) => Shown::Meaningless,
             "eval_every" => or(&self.eval_every, "a tenth of the run"),
-            "save_every" => or(&self.save_every, "only at the end"),
+            "save_every" => or(&self.save_every, "none"),
+            "save_minutes" => value(&self.save_minutes),
+            "keep_last" => value(&self.keep_last),
+            "keep_best" => value(&self.keep_best),
+            "shake_down" => or(&self.shake_down, "true, on an emulated device false"),
             "device" => value(&self.device),
             "dtype" => value(&self.dtype),
             "fusion" => value(&self.fusion),

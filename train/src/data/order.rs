@@ -243,6 +243,29 @@ impl Batches {
         }
     }
 
+    /// A batch as large as any that can come: every row is as long as the longest.
+    ///
+    /// # Errors
+    /// Samples in a temporary file cannot be read.
+    pub fn largest(&self) -> io::Result<Option<Batch>> {
+        let samples = self.pools.iter().flat_map(|pool| pool.samples.iter());
+        let longest = samples.max_by_key(|number| self.samples.tokens_of(**number));
+        let Some(&number) = longest else {
+            return Ok(None);
+        };
+        let sample = self.samples.read(number)?;
+        let len = sample.tokens.len();
+        // With a token of padding between two.
+        let in_a_row = self.config.packing.map_or(1, |room| (room + 1) / (len + 1));
+        let row = vec![sample; in_a_row.max(1)];
+        let rows = vec![row; self.config.batch_size];
+        Ok(Some(Batch::packed(
+            &rows,
+            self.config.row_len,
+            self.config.pad_id,
+        )))
+    }
+
     /// The place of the step that comes next: what a resumed run needs.
     pub fn cursor(&self) -> Cursor {
         self.next

@@ -4,7 +4,7 @@ use super::{Architecture, ModelError, architecture};
 use bone_lm::checkpoint::{self, Checkpoint, Problem};
 use bone_lm::{Backend, CausalLm, named_weights, tokenizer};
 use bone_rwkv6::Names;
-use burn::tensor::DType;
+use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -122,14 +122,27 @@ pub fn save_folder<B: Backend, M: CausalLm<B>>(
     folder: &Path,
 ) -> Result<(), ModelError> {
     let folder = NewFolder::create(folder)?;
+    write_weights(named_weights(model), from, folder.path())?;
+    folder.finish()
+}
+
+/// Writes weights, named by their paths in a module, into an empty `folder`, as [`save_folder`].
+///
+/// # Errors
+///
+/// [`ModelError`].
+pub(crate) fn write_weights(
+    weights: impl Iterator<Item = (String, TensorData)>,
+    from: &Path,
+    folder: &Path,
+) -> Result<(), ModelError> {
     let names = names(from)?;
     let mut stored = None;
-    let weights = named_weights(model)
+    let weights = weights
         .inspect(|(_, data)| stored = Some(data.dtype))
         .map(|(name, data)| (names.of(&name), data));
-    checkpoint::save(folder.path(), weights, MAX_SHARD_BYTES, BTreeMap::new())?;
-    copy_companions(from, folder.path(), stored)?;
-    folder.finish()
+    checkpoint::save(folder, weights, MAX_SHARD_BYTES, BTreeMap::new())?;
+    copy_companions(from, folder, stored)
 }
 
 /// The files that belong to the model at `from` beside its weights: name, and where it really lies.

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::cadence::Cadence;
 use super::pace::{Pace, clock};
-use super::{EvalReport, Event, ReportError, Reporter, StepReport, Summary, printable};
+use super::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport, Summary, printable};
 use crate::memory::{human, resident_bytes};
 
 /// Plain lines, for a log or a pipe: the first step, every 5 % of the run and at least every 30
@@ -41,6 +41,9 @@ impl<W: Write> Reporter for Lines<W> {
                     .is_due(step.step, step.total_steps, Instant::now())
                 {
                     let line = step_line(&step, &self.pace);
+                    self.line(&line);
+                }
+                if let Some(line) = spike(&step) {
                     self.line(&line);
                 }
             }
@@ -99,11 +102,7 @@ pub(super) fn event_lines(event: Event<'_>) -> Vec<String> {
             lines.push(format!("training for {} steps", start.total_steps));
             lines
         }
-        Event::Skipped(skip) => vec![format!(
-            "note: step {} is skipped, its gradients overflowed f16; the loss is now scaled by {}, \
-             {} skipped so far",
-            skip.step, skip.loss_scale, skip.skipped
-        )],
+        Event::Skipped(skip) => vec![skipped(skip)],
         Event::Tuning => vec!["tuning kernels for a new size …".into()],
         Event::Phase(message) => vec![format!("{message} …")],
         Event::Evaluation(report) => vec![evaluation(&report)],
@@ -111,6 +110,30 @@ pub(super) fn event_lines(event: Event<'_>) -> Vec<String> {
         Event::Note(text) => vec![format!("note: {text}")],
         Event::Finish(summary) => finish(summary),
     }
+}
+
+fn skipped(skip: &SkipReport) -> String {
+    let SkipReport { step, skipped, .. } = skip;
+    match skip.loss_scale {
+        Some(scale) => format!(
+            "note: step {step} is skipped, its gradients overflowed f16; the loss is now scaled by \
+             {scale}, {skipped} skipped so far"
+        ),
+        None => format!(
+            "note: step {step} is skipped, its loss or gradients are not finite; {skipped} skipped so \
+             far; its rows are in metrics.jsonl"
+        ),
+    }
+}
+
+/// What is said of a step whose loss is far above those before.
+pub(super) fn spike(step: &StepReport) -> Option<String> {
+    let median = step.spike?;
+    let (number, loss) = (step.step, step.loss);
+    Some(format!(
+        "note: step {number} has a loss of {loss:.4}, {:.1} times the median of those before, {median:.4}",
+        loss / median
+    ))
 }
 
 fn evaluation(report: &EvalReport) -> String {
@@ -136,7 +159,7 @@ fn finish(summary: &Summary) -> Vec<String> {
     if summary.skipped_steps > 0 {
         let count = summary.skipped_steps;
         let steps = crate::plural::counted(count, "step");
-        lines.push(format!("{steps} skipped: gradients beyond f16"));
+        lines.push(format!("{steps} skipped: loss or gradients not finite"));
     }
     match (summary.first_validation_loss, summary.last_validation_loss) {
         (Some(first), Some(last)) if first > 0.0 => lines.push(format!(

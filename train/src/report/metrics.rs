@@ -42,6 +42,48 @@ impl Metrics {
         }
     }
 
+    /// Goes on with the file of a run that is gone on with from `steps` steps, after the last of which it
+    /// was evaluated or not: what came later is left out, and will be written again.
+    ///
+    /// # Errors
+    /// [`ReportError`]: the file cannot be read or written.
+    pub fn go_on(out: &Path, steps: usize, evaluated: Option<usize>) -> Result<Self, ReportError> {
+        let path = out.join(METRICS_FILE);
+        let replaced = || -> std::io::Result<File> {
+            let text = match std::fs::read(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                read => read?,
+            };
+            let is_kept = |line: &&[u8]| {
+                let value: Result<serde_json::Value, _> = serde_json::from_slice(line);
+                value.is_ok_and(|value| {
+                    let step = value["step"].as_u64().map(|step| step as usize);
+                    let last = match value["type"] == "evaluation" {
+                        true => evaluated,
+                        false => Some(steps),
+                    };
+                    step.is_some_and(|step| last.is_some_and(|last| step <= last))
+                })
+            };
+            // The last line of a run that was killed may be half of one.
+            let kept = text.split(|byte| *byte == b'\n').filter(is_kept);
+            let mut kept = kept.collect::<Vec<_>>().join(&b'\n');
+            if !kept.is_empty() {
+                kept.push(b'\n');
+            }
+            let partial = path.with_extension("partial");
+            let mut file = File::create(&partial)?;
+            file.write_all(&kept)?;
+            file.sync_all()?;
+            std::fs::rename(&partial, &path)?;
+            Ok(file)
+        };
+        match replaced() {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(ReportError { path, source }),
+        }
+    }
+
     fn write(&mut self, line: &impl Serialize) -> Result<(), ReportError> {
         serde_json::to_vec(line)
             .map_err(std::io::Error::from)

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::{event_lines, state};
+use super::lines::{event_lines, spike, state};
 use super::pace::Pace;
 use super::{Event, ReportError, Reporter, printable};
 
@@ -74,6 +74,7 @@ impl Reporter for Terminal {
                 let bar = self.bar();
                 bar.set_message(message);
                 bar.set_position(step.step as u64);
+                self.above(&Vec::from_iter(spike(&step)));
             }
             Event::Start(start) => {
                 self.above(&event_lines(event));

@@ -15,6 +15,7 @@ pub(super) fn step(step: usize, total_steps: usize) -> StepReport {
         tokens_processed: 1000,
         seconds: 2.0,
         tuning: false,
+        spike: None,
     }
 }
 
@@ -94,11 +95,13 @@ fn plain_lines_of_a_run() {
 
 #[test]
 fn a_step_that_is_skipped_has_a_line_in_both() {
-    let skip = Event::Skipped(SkipReport {
+    let report = SkipReport {
         step: 1,
-        loss_scale: 32_768.0,
+        loss_scale: Some(32_768.0),
         skipped: 1,
-    });
+        rows: vec![7, 3],
+    };
+    let skip = Event::Skipped(&report);
     let want = "note: step 1 is skipped, its gradients overflowed f16; the loss is now scaled by \
                 32768, 1 skipped so far";
     assert_eq!(printed(&[skip]), [want]);
@@ -106,9 +109,16 @@ fn a_step_that_is_skipped_has_a_line_in_both() {
     Metrics::create(dir.path()).unwrap().report(skip).unwrap();
     let line = std::fs::read_to_string(dir.path().join(METRICS_FILE)).unwrap();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let want =
-        serde_json::json!({"type": "skipped", "step": 1, "loss_scale": 32_768.0, "skipped": 1});
+    let want = serde_json::json!({
+        "type": "skipped", "step": 1, "loss_scale": 32_768.0, "skipped": 1, "rows": [7, 3]
+    });
     assert_eq!(line, want);
+    let report = SkipReport {
+        loss_scale: None,
+        ..report
+    };
+    let line = &printed(&[Event::Skipped(&report)])[0];
+    assert!(line.contains("loss or gradients are not finite"), "{line}");
 }
 
 #[test]

@@ -307,12 +307,7 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
             trainable: bone::count_params::<B, M>(&model).trainable,
             load: self.started.elapsed(),
         };
-        let measured = bench.run::<B, M>(model, &self.device).map_err(|error| {
-            CommandError::Train(crate::trainer::TrainError::NonFinite {
-                step: bench.warmup + bench.steps,
-                source: error,
-            })
-        })?;
+        let measured = bench.run::<B, M>(model, &self.device)?;
         Ok((ready, measured))
     }
 }

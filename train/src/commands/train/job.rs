@@ -1,18 +1,27 @@
 //! The part of a run that happens on a device.
 
-use super::trained::{Prepared, prepare, save};
-use super::{CONFIG_FILE, grouped};
+use super::identity::Identity;
+use super::keeper::{Cadence, Keeper};
+use super::resume::Resumed;
+use super::trained::{Prepared, prepare, result, save};
+use super::{CONFIG_FILE, FINISHED, grouped};
+use crate::checkpoint::{
+    CheckpointError, Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out,
+};
 use crate::commands::CommandError;
-use crate::commands::adapter::{CHECKPOINTS, RESULTS};
+use crate::commands::adapter::RESULTS;
 use crate::config::TrainConfig;
+use crate::data::Batch;
 use crate::device::OnDevice;
+use crate::lock::Lock;
 use crate::memory::peak_resident_bytes;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
 use crate::optimizer::{AdamWSettings, Optimizer};
 use crate::prompt::Prompt;
 use crate::report::{self, Event, Reporter, StartReport, Summary};
+use crate::signals::Signals;
 use crate::step::{TrainBackend, TrainModel};
-use crate::trainer::{Data, Outcome, Plan, TrainError, train};
+use crate::trainer::{Data, Plan, Progress, Run, TrainError, train, try_batch};
 use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
@@ -22,7 +31,7 @@ pub(super) struct RunOn<'a> {
 }
 
 impl OnDevice for RunOn<'_> {
-    type Output = Result<Outcome, CommandError>;
+    type Output = Result<Progress, CommandError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let work = TrainOn::<B> {
@@ -39,7 +48,7 @@ struct TrainOn<'a, B: TrainBackend> {
 }
 
 impl<B: TrainBackend> WithModel<B> for TrainOn<'_, B> {
-    type Output = Result<Outcome, CommandError>;
+    type Output = Result<Progress, CommandError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
         let started = Instant::now();
@@ -57,6 +66,14 @@ pub(super) struct Job<'a> {
     pub(super) lines: Vec<String>,
     pub(super) console: &'a mut dyn Reporter,
     pub(super) started: Instant,
+    /// What it is known by.
+    pub(super) identity: Identity,
+    /// Where it goes on from.
+    pub(super) resumed: Option<&'a Resumed>,
+    /// The largest batch, where it is to be tried before the first step.
+    pub(super) largest: Option<Batch>,
+    pub(super) signals: Option<&'static Signals>,
+    pub(super) lock: Option<Lock>,
 }
 
 /// The console and the record in the output folder.
@@ -70,12 +87,48 @@ impl Reporter for Both<'_> {
 }
 
 impl Job<'_> {
+    /// Makes the output folder a run's: nobody else's, and without what an older run has left there.
+    fn take_folder(&mut self) -> Result<(), CommandError> {
+        let (config, out) = (self.config, &self.config.out);
+        std::fs::create_dir_all(out).map_err(CommandError::io(out))?;
+        if self.lock.is_none() {
+            self.lock = Some(Lock::take(out)?);
+        }
+        let finished = out.join(FINISHED);
+        if finished.exists() {
+            std::fs::remove_file(&finished).map_err(CommandError::io(&finished))?;
+        }
+        if config.overwrite && self.resumed.is_none() {
+            // What an older run left would be taken for this one's result.
+            for old in RESULTS.map(|name| out.join(name)) {
+                if old.exists() {
+                    std::fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+                }
+            }
+        }
+        let written = out.join(CONFIG_FILE);
+        std::fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))
+    }
+
+    /// The record of the run, from where it goes on.
+    fn metrics(&self) -> Result<report::Metrics, CommandError> {
+        let out = &self.config.out;
+        let metrics = match self.resumed {
+            None => report::Metrics::create(out),
+            Some(resumed) => {
+                let progress = &resumed.found.state.progress;
+                report::Metrics::go_on(out, progress.steps, progress.evaluated)
+            }
+        };
+        Ok(metrics.map_err(TrainError::from)?)
+    }
+
     fn run<B: TrainBackend, M: TrainModel<B>>(
         mut self,
         prepared: Prepared<M>,
         set_up: Duration,
         device: &B::Device,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<Progress, CommandError> {
         let config = self.config;
         let Prepared { model, whole } = prepared;
         let count = bone::count_params::<B, M>(&model);
@@ -87,18 +140,25 @@ impl Job<'_> {
             100.0 * count.trainable as f64 / count.total as f64,
             set_up.as_secs_f64()
         ));
-        std::fs::create_dir_all(&config.out).map_err(CommandError::io(&config.out))?;
-        if config.overwrite {
-            // What an older run left would be taken for this one's result.
-            for old in RESULTS.map(|name| config.out.join(name)) {
-                if old.exists() {
-                    std::fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
-                }
-            }
-        }
-        let written = config.out.join(CONFIG_FILE);
-        std::fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))?;
-        let metrics = report::Metrics::create(&config.out).map_err(TrainError::from)?;
+        let optimizer = Optimizer::new(AdamWSettings {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            epsilon: config.eps,
+            weight_decay: config.weight_decay,
+            max_grad_norm: (config.max_grad_norm > 0.0).then_some(config.max_grad_norm),
+            lora_plus_ratio: config.lora_plus_ratio,
+        });
+        let run = Run {
+            model,
+            optimizer,
+            progress: Progress::new(self.plan.loss_scale),
+        };
+        let run = match self.resumed {
+            None => run,
+            Some(resumed) => put_back(run, resumed, device)?,
+        };
+        self.take_folder()?;
+        let metrics = self.metrics()?;
         let mut reporter = Both(self.console, metrics);
         let report = |reporter: &mut Both<'_>, event: Event<'_>| {
             reporter.report(event).map_err(TrainError::from)
@@ -111,46 +171,112 @@ impl Job<'_> {
                 total_steps: self.plan.total_steps,
             }),
         )?;
-        let optimizer = Optimizer::new(AdamWSettings {
-            beta1: config.beta1,
-            beta2: config.beta2,
-            epsilon: config.eps,
-            weight_decay: config.weight_decay,
-            max_grad_norm: (config.max_grad_norm > 0.0).then_some(config.max_grad_norm),
-            lora_plus_ratio: config.lora_plus_ratio,
-        });
-        let (model, outcome) = train(
-            model,
-            optimizer,
-            &mut self.data,
-            &self.plan,
-            device,
-            &mut reporter,
-            |model, step| {
-                let folder = config.out.join(CHECKPOINTS).join(format!("step-{step}"));
-                save::<B, M>(model, &whole, (config, &self.prompt), &folder)
-                    .map(|_| ())
-                    .map_err(|error| error.to_string())
+        let results = |model: &M| result::<B, M>(model, &whole, (config, &self.prompt));
+        let total_steps = self.plan.total_steps;
+        if let Some(batch) = &self.largest {
+            report(
+                &mut reporter,
+                Event::Phase("trying the longest rows and a checkpoint"),
+            )?;
+            try_batch::<B, M>(&run.model, batch, &self.plan, device);
+            let trained = run.optimizer.trained(&run.model);
+            let identity = RunIdentity::default();
+            let snapshot = Snapshot {
+                state: State::new(run.progress.clone(), &trained, &identity),
+                trained,
+                result: results(&run.model)?,
+            };
+            try_out(&config.out, snapshot).map_err(TrainError::Save)?;
+        }
+        let before = self
+            .resumed
+            .map_or(0.0, |resumed| resumed.found.state.seconds);
+        let (identity, started) = (&mut self.identity, self.started);
+        let mut identify = || identity.of(total_steps, before + started.elapsed().as_secs_f64());
+        let keep = Keep {
+            last: config.keep_last,
+            best: config.keep_best,
+        };
+        let resumed_at = self.resumed.map(|_| run.progress.steps);
+        let best = run.progress.best.map(|best| best.step);
+        let mut keeper = Keeper {
+            saver: Saver::new(&config.out, keep, resumed_at, best).map_err(TrainError::Save)?,
+            cadence: Cadence {
+                steps: config.save_every,
+                time: (config.save_minutes > 0.0)
+                    .then(|| Duration::try_from_secs_f64(60.0 * config.save_minutes).ok())
+                    .flatten(),
+                best: config.keep_best,
             },
-        )?;
-        let saved = save::<B, M>(&model, &whole, (config, &self.prompt), &config.out)?;
+            signals: self.signals,
+            identity: &mut identify,
+            results: &results,
+            saved_at: Instant::now(),
+            stopped: None,
+        };
+        // From here on there is something to lose.
+        let waiting = self.signals.map(Signals::wait);
+        let (data, plan) = (&mut self.data, &self.plan);
+        let run = train(run, data, plan, device, &mut reporter, &mut keeper)?;
+        let progress = run.progress;
+        if let Some((signal, saved)) = keeper.stopped {
+            return Err(CommandError::Stopped {
+                signal,
+                steps: progress.steps,
+                total_steps,
+                out: config.out.clone(),
+                saved,
+            });
+        }
+        drop(keeper);
+        let saved = save::<B, M>(&run.model, &whole, (config, &self.prompt), &config.out)?;
+        let finished = config.out.join(FINISHED);
+        let said = format!("{{\"steps\": {}}}\n", progress.steps);
+        std::fs::write(&finished, said).map_err(CommandError::io(&finished))?;
+        drop(waiting);
         report(&mut reporter, Event::Saved(&saved))?;
         report(
             &mut reporter,
             Event::Finish(&Summary {
-                steps: self.plan.total_steps,
-                tokens: outcome.tokens,
-                tokens_processed: outcome.tokens_processed,
-                skipped_steps: outcome.skipped_steps,
-                seconds: self.started.elapsed().as_secs_f64(),
-                first_validation_loss: outcome.first_validation,
-                last_validation_loss: outcome.last_validation,
+                steps: total_steps,
+                tokens: progress.tokens,
+                tokens_processed: progress.tokens_processed,
+                skipped_steps: progress.skipped,
+                seconds: before + started.elapsed().as_secs_f64(),
+                first_validation_loss: progress.first_validation,
+                last_validation_loss: progress.last_validation,
                 peak_resident_bytes: peak_resident_bytes(),
                 trained_parameters: count.trainable,
                 set_up_seconds: set_up.as_secs_f64(),
                 out: config.out.clone(),
             }),
         )?;
-        Ok(outcome)
+        Ok(progress)
     }
+}
+
+/// The run as its checkpoint has it.
+fn put_back<B: TrainBackend, M: TrainModel<B>>(
+    run: Run<B, M>,
+    resumed: &Resumed,
+    device: &B::Device,
+) -> Result<Run<B, M>, CommandError> {
+    let Found { folder, state, .. } = &resumed.found;
+    let trained = read_tensors(folder, state)?;
+    let Run {
+        model,
+        mut optimizer,
+        ..
+    } = run;
+    let model = optimizer.put_back(model, trained, device);
+    let model = model.map_err(|problems| CheckpointError::Damaged {
+        path: folder.clone(),
+        problems,
+        whole: None,
+    })?;
+    Ok(Run {
+        model,
+        optimizer,
+        progress: state.progress.clone(),
+    })
 }

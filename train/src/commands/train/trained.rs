@@ -1,15 +1,16 @@
 //! What of a model a method trains, and where it is saved.
 
 use super::no_state;
+use crate::checkpoint::{Unit, WriteResult};
 use crate::commands::CommandError;
 use crate::commands::adapter::{ADAPTER, MODEL, open, put_on};
 use crate::config::{Method, TrainConfig};
-use crate::models::save_folder;
-use crate::prompt::Prompt;
+use crate::models::{save_folder, write_weights};
+use crate::prompt::{self, Prompt};
 use crate::step::{TrainBackend, TrainModel};
 use bone::bare::Kind;
 use bone::peft;
-use bone::saved::{Contents, is_state};
+use bone::saved::{Contents, SavedAdapter, is_state};
 use bone::{attach, freeze_base, train_also, unfreeze_all, weights, with_dropout};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,43 @@ fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) ->
     };
     let names = weights::infos::<B, M>(model).into_keys();
     names.filter(trains).collect()
+}
+
+/// What a checkpoint has of the result: as [`save`] writes it.
+pub(super) fn result<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    whole: &BTreeSet<String>,
+    (config, prompt): (&TrainConfig, &Prompt),
+) -> Result<WriteResult, CommandError> {
+    let prompt = prompt.to_json()?;
+    let base = config.model.clone();
+    if config.method == Method::Full {
+        let weights: Vec<_> = bone::weights::named_weights::<_, M::Inner>(&model.valid()).collect();
+        return Ok(Box::new(move |unit: &Unit| {
+            let folder = unit.path().join(MODEL);
+            std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+            write_weights(weights.into_iter(), &base, &folder)
+                .map_err(|error| error.to_string())?;
+            let prompt_file = Path::new(MODEL).join(prompt::FILE);
+            unit.write(prompt_file, prompt.as_bytes())
+                .map_err(|error| error.to_string())
+        }));
+    }
+    let contents = Contents {
+        adapter: config.adapter_config(),
+        full: whole.clone(),
+    };
+    let saved = SavedAdapter::of::<B, M>(model, contents)?;
+    Ok(Box::new(move |unit: &Unit| {
+        let base = base.to_string_lossy();
+        let files = peft::files(&saved, Some(&base)).map_err(|error| error.to_string())?;
+        let prompt = (prompt::FILE, prompt.into_bytes());
+        for (name, bytes) in files.into_iter().chain([prompt]) {
+            unit.write(Path::new(ADAPTER).join(name), &bytes)
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }))
 }
 
 /// Writes what trained into `folder`: `adapter/` or `model/`, and the prompt with it.

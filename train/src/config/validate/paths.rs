@@ -8,6 +8,7 @@ use super::Check;
 use crate::commands::adapter::RESULTS;
 use crate::commands::train::CONFIG_FILE;
 use crate::data::{Kind, Sources, Template};
+use crate::lock::LOCK;
 use crate::models::GIVE_A_MODEL;
 use crate::report::METRICS_FILE;
 use bone_lm::tokenizer::TokenizerChoice;
@@ -77,7 +78,7 @@ impl Check<'_> {
 
     fn out_problem(&self, out: &Path) -> Option<String> {
         let shown = out.display();
-        let mut entries = match fs::read_dir(out) {
+        let entries = match fs::read_dir(out) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return Some(format!("{shown}: {error}; give a folder")),
@@ -106,7 +107,12 @@ impl Check<'_> {
                 ));
             }
         }
-        if self.raw.overwrite != Some(true) && entries.next().is_some() {
+        // What is left of a run that never began is nothing.
+        let mut results = entries.filter(|entry| {
+            let name = entry.as_ref().map(|entry| entry.file_name());
+            name.map_or(true, |name| name != LOCK)
+        });
+        if self.raw.overwrite != Some(true) && results.next().is_some() {
             return Some(format!(
                 "{shown} exists and is not empty; give another folder, or --overwrite to write \
                  into this one"

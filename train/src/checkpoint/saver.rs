@@ -1,0 +1,218 @@
+//! Writing checkpoints while the run goes on.
+
+use super::find::{name, of_run, tidy};
+use super::unit::{Unit, remove};
+use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
+use crate::memory::human;
+use crate::optimizer::Trained;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+/// Which checkpoints are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the newest, at least 1.
+    pub last: usize,
+    /// Besides, the one whose evaluation was best.
+    pub best: bool,
+}
+
+/// Writes the result so far into a checkpoint that is being filled.
+pub type WriteResult = Box<dyn FnOnce(&Unit) -> Result<(), String> + Send>;
+
+/// A run at one moment. Nothing that trains on changes it.
+pub struct Snapshot {
+    /// How far the run is.
+    pub state: State,
+    /// What trains, and the optimizer's moments.
+    pub trained: BTreeMap<String, Trained>,
+    /// The result so far.
+    pub result: WriteResult,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// Writes it whole, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words; the disk is as it was.
+    fn write(self, folder: &Path) -> Result<(), String> {
+        let tensors = tensors_to_bytes(&self.trained).map_err(|why| format!("not saved: {why}"))?;
+        let state = serde_json::to_vec_pretty(&self.state).map_err(|error| error.to_string())?;
+        // The result is about as large as what trains, moments apart.
+        let needed = tensors.len() + tensors.len() / 3 + state.len();
+        let said = |error: WriteError| explained(&error, folder, needed as u64);
+        let unit = Unit::begin(folder).map_err(said)?;
+        unit.write(TENSORS, &tensors).map_err(said)?;
+        unit.write(STATE, &state).map_err(said)?;
+        (self.result)(&unit)?;
+        unit.finish().map_err(said)
+    }
+}
+
+/// An error with what a person can do about it.
+fn explained(error: &WriteError, folder: &Path, needed: u64) -> String {
+    let full = matches!(
+        error.source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
+    if !full {
+        return error.to_string();
+    }
+    let place = folder.ancestors().find(|place| place.exists());
+    let free = place.and_then(|place| fs4::available_space(place).ok());
+    let free = free.map_or(String::new(), |free| format!(", {} are free", human(free)));
+    format!("{error}; a checkpoint takes about {}{free}", human(needed))
+}
+
+/// Writes the checkpoints of a run, one at a time, in a thread of its own.
+#[derive(Debug)]
+pub struct Saver {
+    out: PathBuf,
+    keep: Keep,
+    writing: Option<JoinHandle<Result<PathBuf, String>>>,
+    best: Option<usize>,
+    /// The checkpoint that was begun last.
+    last: Option<usize>,
+}
+
+impl Saver {
+    /// A saver for the run in `out`, which goes on from the checkpoint after `resumed` steps if there is
+    /// one. What a run that was killed has left unfinished is removed.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be removed.
+    pub fn new(
+        out: &Path,
+        keep: Keep,
+        resumed: Option<usize>,
+        best: Option<usize>,
+    ) -> Result<Self, String> {
+        tidy(out).map_err(|error| error.to_string())?;
+        Ok(Self {
+            out: out.to_path_buf(),
+            keep,
+            writing: None,
+            best,
+            last: resumed,
+        })
+    }
+
+    /// Whether the run after so many steps is saved already, or on its way.
+    pub fn has(&self, steps: usize) -> bool {
+        self.last == Some(steps)
+    }
+
+    /// The folder of the checkpoint after so many steps.
+    pub fn folder(&self, steps: usize) -> PathBuf {
+        self.out.join(FOLDER).join(name(steps))
+    }
+
+    /// Begins to write one. One that is still being written is waited for first.
+    ///
+    /// # Errors
+    ///
+    /// What the one before came to, if it was not written.
+    pub fn save(&mut self, snapshot: Snapshot, is_best: bool) -> Result<Option<PathBuf>, String> {
+        let before = self.wait();
+        let steps = snapshot.state.progress.steps;
+        if is_best {
+            self.best = Some(steps);
+        }
+        self.last = Some(steps);
+        let (folder, out) = (self.folder(steps), self.out.clone());
+        let (keep, best) = (self.keep, self.best.filter(|_| self.keep.best));
+        self.writing = Some(std::thread::spawn(move || {
+            snapshot.write(&folder)?;
+            prune(&out, keep, best, steps)?;
+            Ok(folder)
+        }));
+        before
+    }
+
+    /// What came of the one that is being written, if it is done.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not written.
+    pub fn poll(&mut self) -> Result<Option<PathBuf>, String> {
+        match self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
+            true => self.wait(),
+            false => Ok(None),
+        }
+    }
+
+    /// Waits for the one that is being written: where it lies, if there was one.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not written.
+    pub fn wait(&mut self) -> Result<Option<PathBuf>, String> {
+        let Some(writing) = self.writing.take() else {
+            return Ok(None);
+        };
+        let result = writing
+            .join()
+            .unwrap_or_else(|_| Err("the thread that writes checkpoints failed".to_owned()));
+        if result.is_err() {
+            self.last = None;
+        }
+        result.map(Some)
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        // Nobody is left to hear of it.
+        let _ = self.wait();
+    }
+}
+
+/// Writes a snapshot as a checkpoint of the run in `out` would be, and removes it again.
+///
+/// # Errors
+///
+/// Why it cannot be written.
+pub fn try_out(out: &Path, snapshot: Snapshot) -> Result<(), String> {
+    let place = out.join(FOLDER);
+    let is_new = !place.exists();
+    let folder = place.join("trial");
+    let written = snapshot.write(&folder);
+    let removed = match folder.exists() {
+        true => remove(&folder).map_err(|error| error.to_string()),
+        false => Ok(()),
+    };
+    if is_new {
+        // Only if there is nothing in it.
+        let _ = std::fs::remove_dir(&place);
+    }
+    written.and(removed)
+}
+
+/// Removes all checkpoints up to the one after `steps` but those to keep. Later ones, of a run that
+/// was resumed from an earlier one, are not this run's to remove.
+fn prune(out: &Path, keep: Keep, best: Option<usize>, steps: usize) -> Result<(), String> {
+    let all = of_run(out).map_err(|error| error.to_string())?;
+    let mut older: Vec<_> = all
+        .into_iter()
+        .filter(|(other, _)| *other <= steps)
+        .collect();
+    let kept = older.len().saturating_sub(keep.last.max(1));
+    older.truncate(kept);
+    older.retain(|(steps, _)| Some(*steps) != best);
+    for (_, folder) in older {
+        remove(&folder).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! A folder that is there whole or not at all.
+//!
+//! Its files are written under another name and forced to the disk, then a list of them with their
+//! hashes, then the folder gets its name. A reader trusts what the list says and nothing else.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::Xxh3;
+
+/// The list of a folder's files: what makes it complete.
+pub const LIST: &str = "complete.json";
+
+/// How the list is written now.
+const FORMAT: u32 = 1;
+
+/// What could not be written, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct WriteError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// For `map_err`.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> WriteError + '_ {
+    move |source| WriteError {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// A file of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Listed {
+    bytes: u64,
+    /// As `xxh128sum` prints it.
+    xxh128: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    format: u32,
+    /// By path in the folder, with slashes.
+    files: BTreeMap<String, Listed>,
+}
+
+/// Where a test may kill the run: before and after everything that a save does to the disk.
+fn may_die() {
+    fail::fail_point!("save", |_| {
+        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGABRT);
+        std::process::abort()
+    });
+}
+
+/// A folder that is being filled. Dropped before it is complete, it leaves nothing.
+#[derive(Debug)]
+pub struct Unit {
+    partial: PathBuf,
+    folder: PathBuf,
+}
+
+impl Unit {
+    /// Begins `folder`, which need not be there. What an earlier one left unfinished is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`].
+    pub fn begin(folder: &Path) -> Result<Self, WriteError> {
+        let partial = partial(folder);
+        may_die();
+        if partial.exists() {
+            fs::remove_dir_all(&partial).map_err(at(&partial))?;
+        }
+        fs::create_dir_all(&partial).map_err(at(&partial))?;
+        may_die();
+        Ok(Self {
+            partial,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Where its files lie until it is complete.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Writes a file of it; folders on the way are made.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`].
+    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), WriteError> {
+        let path = self.partial.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(at(parent))?;
+        }
+        may_die();
+        let half = bytes.len() / 2;
+        let mut file = File::create(&path).map_err(at(&path))?;
+        file.write_all(&bytes[..half]).map_err(at(&path))?;
+        may_die();
+        file.write_all(&bytes[half..]).map_err(at(&path))?;
+        may_die();
+        Ok(())
+    }
+
+    /// Gives it its name, in place of what had it. Everything is on the disk before.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]; then nothing has changed.
+    pub fn finish(self) -> Result<(), WriteError> {
+        let mut files = BTreeMap::new();
+        for name in files_in(&self.partial)? {
+            let path = self.partial.join(&name);
+            let mut file = File::open(&path).map_err(at(&path))?;
+            let listed = listed(&mut file).map_err(at(&path))?;
+            file.sync_all().map_err(at(&path))?;
+            may_die();
+            files.insert(name, listed);
+        }
+        let list = List {
+            format: FORMAT,
+            files,
+        };
+        let list = serde_json::to_vec_pretty(&list).map_err(io::Error::from);
+        let path = self.partial.join(LIST);
+        self.write(LIST, &list.map_err(at(&path))?)?;
+        let file = File::open(&path).map_err(at(&path))?;
+        file.sync_all().map_err(at(&path))?;
+        may_die();
+        for folder in folders_in(&self.partial)? {
+            sync_folder(&folder)?;
+        }
+        may_die();
+        if self.folder.exists() {
+            remove(&self.folder)?;
+        }
+        fs::rename(&self.partial, &self.folder).map_err(at(&self.folder))?;
+        may_die();
+        if let Some(parent) = self.folder.parent() {
+            sync_folder(parent)?;
+        }
+        may_die();
+        Ok(())
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        // After the rename there is nothing of this name.
+        let _ = fs::remove_dir_all(&self.partial);
+    }
+}
+
+/// Removes such a folder, so that half of one never looks whole: its list goes first.
+///
+/// # Errors
+///
+/// [`WriteError`].
+pub(super) fn remove(folder: &Path) -> Result<(), WriteError> {
+    let list = folder.join(LIST);
+    may_die();
+    if list.exists() {
+        fs::remove_file(&list).map_err(at(&list))?;
+        sync_folder(folder)?;
+    }
+    may_die();
+    fs::remove_dir_all(folder).map_err(at(folder))?;
+    may_die();
+    Ok(())
+}
+
+/// The name that a folder has until it is complete.
+fn partial(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{name}{PARTIAL}"))
+}
+
+/// What the name of an unfinished folder ends with.
+pub(super) const PARTIAL: &str = ".partial";
+
+/// What is wrong with a folder; nothing, if it is whole.
+pub(super) fn problems(folder: &Path) -> Vec<String> {
+    let path = folder.join(LIST);
+    let list = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return vec![format!("it has no {LIST}: it was never finished")];
+        }
+        Err(error) => return vec![format!("{LIST}: {error}")],
+        Ok(bytes) => match serde_json::from_slice::<List>(&bytes) {
+            Err(error) => return vec![format!("{LIST}: {error}")],
+            Ok(list) => list,
+        },
+    };
+    if list.format != FORMAT {
+        let found = list.format;
+        return vec![format!(
+            "{LIST}: format {found}, and this version of bone reads {FORMAT}; take the version it was \
+             written with"
+        )];
+    }
+    let problem = |(name, wanted): (&String, &Listed)| {
+        let path = folder.join(name);
+        let found = File::open(&path).and_then(|mut file| listed(&mut file));
+        match found {
+            Err(error) => Some(format!("{name}: {error}")),
+            Ok(found) if found.bytes != wanted.bytes => Some(format!(
+                "{name}: {} bytes, where {} were written",
+                found.bytes, wanted.bytes
+            )),
+            Ok(found) if found != *wanted => {
+                Some(format!("{name}: its bytes are not those that were written"))
+            }
+            Ok(_) => None,
+        }
+    };
+    list.files.iter().filter_map(problem).collect()
+}
+
+fn listed(file: &mut File) -> io::Result<Listed> {
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    Ok(Listed {
+        bytes,
+        xxh128: format!("{:032x}", hasher.digest128()),
+    })
+}
+
+/// Files below a folder, by their paths in it.
+fn files_in(folder: &Path) -> Result<Vec<String>, WriteError> {
+    let mut found = Vec::new();
+    for place in folders_in(folder)? {
+        for entry in entries(&place)? {
+            if !entry.is_dir() {
+                let name = entry.strip_prefix(folder).unwrap_or(&entry);
+                let parts = name.iter().map(|part| part.to_string_lossy());
+                found.push(parts.collect::<Vec<_>>().join("/"));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A folder and those below it.
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+    let mut found = vec![folder.to_path_buf()];
+    let mut next = 0;
+    while let Some(place) = found.get(next).cloned() {
+        found.extend(entries(&place)?.into_iter().filter(|path| path.is_dir()));
+        next += 1;
+    }
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
+    let read = fs::read_dir(folder).and_then(|entries| {
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        paths.collect()
+    });
+    read.map_err(at(folder))
+}
+
+/// Has the names in a folder written to the disk, where a folder can be opened for that.
+fn sync_folder(folder: &Path) -> Result<(), WriteError> {
+    match cfg!(unix) {
+        true => {
+            let opened = File::open(folder).map_err(at(folder))?;
+            opened.sync_all().map_err(at(folder))
+        }
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn unit(folder: &Path) -> Unit {
+        let unit = Unit::begin(folder).unwrap();
+        unit.write("state.json", b"{}").unwrap();
+        unit.write("adapter/weights", b"one and two").unwrap();
+        unit
+    }
+
+    #[test]
+    fn a_folder_is_there_whole_or_not_at_all() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("checkpoints/step-1");
+        drop(unit(&folder));
+        assert_eq!(entries(folder.parent().unwrap()).unwrap().len(), 0);
+        let unfinished = unit(&folder);
+        assert!(!folder.exists());
+        std::mem::forget(unfinished);
+        // What a killed run left is in nobody's way.
+        unit(&folder).finish().unwrap();
+        assert_eq!(problems(&folder), Vec::<String>::new());
+        assert_eq!(entries(folder.parent().unwrap()).unwrap().len(), 1);
+        // One takes another's place.
+        unit(&folder).finish().unwrap();
+        assert_eq!(problems(&folder), Vec::<String>::new());
+        remove(&folder).unwrap();
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn every_file_that_changed_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("step-1");
+        let changed = |change: &dyn Fn(&Path)| {
+            unit(&folder).finish().unwrap();
+            change(&folder);
+            problems(&folder)
+        };
+        let found = changed(&|folder| {
+            fs::write(folder.join("adapter/weights"), b"one and twO").unwrap();
+            fs::write(folder.join("state.json"), b"{").unwrap();
+        });
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("adapter/weights: its bytes"), "{found:?}");
+        assert!(
+            found[1].contains("state.json: 1 bytes, where 2"),
+            "{found:?}"
+        );
+        let found = changed(&|folder| fs::remove_file(folder.join("state.json")).unwrap());
+        assert!(found[0].starts_with("state.json: "), "{found:?}");
+        let found = changed(&|folder| fs::remove_file(folder.join(LIST)).unwrap());
+        assert!(found[0].contains("never finished"), "{found:?}");
+        let found = changed(&|folder| {
+            let list = fs::read_to_string(folder.join(LIST)).unwrap();
+            let older = list.replace("\"format\": 1", "\"format\": 0");
+            fs::write(folder.join(LIST), older).unwrap();
+        });
+        assert!(found[0].contains("format 0"), "{found:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Saving a run while it goes on, and stopping it when the system asks.
+
+use crate::checkpoint::{RunIdentity, Saver, Snapshot, State, WriteResult};
+use crate::commands::CommandError;
+use crate::report::{Event, ReportError, Reporter};
+use crate::signals::{Signal, Signals};
+use crate::step::TrainBackend;
+use crate::trainer::{Standing, Then, Watch};
+use burn::module::AutodiffModule;
+use std::time::{Duration, Instant};
+
+/// What the result so far is made of.
+pub(super) type Results<'a, M> = &'a dyn Fn(&M) -> Result<WriteResult, CommandError>;
+
+/// When a run is saved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cadence {
+    /// Steps between checkpoints.
+    pub(super) steps: Option<usize>,
+    /// Time between them.
+    pub(super) time: Option<Duration>,
+    /// At every evaluation that is the best so far.
+    pub(super) best: bool,
+}
+
+/// Looks after a run: saves it when it is time, and ends it when a signal says so.
+pub(super) struct Keeper<'a, M> {
+    pub(super) saver: Saver,
+    pub(super) cadence: Cadence,
+    pub(super) signals: Option<&'static Signals>,
+    /// What the run is known by, when it is first wanted.
+    pub(super) identity: &'a mut dyn FnMut() -> Result<RunIdentity, CommandError>,
+    pub(super) results: Results<'a, M>,
+    pub(super) saved_at: Instant,
+    /// The signal that has ended it, and whether there is a checkpoint of where it ended.
+    pub(super) stopped: Option<(Signal, bool)>,
+}
+
+impl<M> Keeper<'_, M> {
+    fn snapshot<B: TrainBackend>(
+        &mut self,
+        at: &Standing<'_, B, M>,
+    ) -> Result<Snapshot, CommandError>
+    where
+        M: AutodiffModule<B>,
+    {
+        let trained = at.optimizer.trained(at.model);
+        let identity = (self.identity)()?;
+        Ok(Snapshot {
+            state: State::new(at.progress.clone(), &trained, &identity),
+            trained,
+            result: (self.results)(at.model)?,
+        })
+    }
+
+    /// Tells what came of a checkpoint.
+    fn tell(
+        &self,
+        written: Result<Option<std::path::PathBuf>, String>,
+        reporter: &mut dyn Reporter,
+    ) -> Result<(), ReportError> {
+        match written {
+            Ok(None) => Ok(()),
+            Ok(Some(folder)) => reporter.report(Event::Saved(&folder)),
+            Err(why) => reporter.report(Event::Note(&format!(
+                "a checkpoint was not written: {why}; those before it are as they were, the run goes \
+                 on and will try again"
+            ))),
+        }
+    }
+}
+
+impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
+    fn between_steps(
+        &mut self,
+        at: Standing<'_, B, M>,
+        reporter: &mut dyn Reporter,
+    ) -> Result<Then, String> {
+        let words = |error: ReportError| error.to_string();
+        let done = self.saver.poll();
+        self.tell(done, reporter).map_err(words)?;
+        let steps = at.progress.steps;
+        if at.is_last {
+            let written = self.saver.wait();
+            self.tell(written, reporter).map_err(words)?;
+            return Ok(Then::GoOn);
+        }
+        let signal = self.signals.and_then(Signals::ends);
+        let asked = self.signals.is_some_and(Signals::takes_save);
+        if steps == 0 {
+            self.stopped = signal.map(|signal| (signal, false));
+            return Ok(signal.map_or(Then::GoOn, |_| Then::Stop));
+        }
+        let Cadence {
+            steps: every,
+            time,
+            best,
+        } = self.cadence;
+        let due = every.is_some_and(|every| steps.is_multiple_of(every))
+            || time.is_some_and(|time| self.saved_at.elapsed() >= time)
+            || (best && at.is_best);
+        if (due || asked || signal.is_some()) && !self.saver.has(steps) {
+            let snapshot = self.snapshot(&at).map_err(|error| error.to_string())?;
+            let before = self.saver.save(snapshot, at.is_best);
+            self.tell(before, reporter).map_err(words)?;
+            self.saved_at = Instant::now();
+        }
+        if asked || signal.is_some() {
+            let written = self.saver.wait();
+            match (signal, written) {
+                (Some(signal), Err(why)) => {
+                    return Err(format!(
+                        "{}: stopping after step {steps}, and it cannot be saved: {why}",
+                        signal.name()
+                    ));
+                }
+                (_, written) => self.tell(written, reporter).map_err(words)?,
+            }
+        }
+        self.stopped = signal.map(|signal| (signal, true));
+        Ok(signal.map_or(Then::GoOn, |_| Then::Stop))
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.signals.is_some_and(|signals| signals.ends().is_some())
+    }
+}

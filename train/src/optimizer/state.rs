@@ -1,0 +1,272 @@
+//! What an optimizer and the parameters it moves hold, by path: taken out, and put back.
+
+use super::{Optimizer, Taken};
+use crate::step::TrainBackend;
+use bone_lm::Moments;
+use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use std::collections::BTreeMap;
+
+/// A parameter that trains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// Its values, in the layout that the module holds them in.
+    pub values: TensorData,
+    /// What the optimizer holds of it; `None` before its first step.
+    pub moments: Option<TrainedMoments>,
+}
+
+/// What the optimizer holds of a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedMoments {
+    /// Steps that it took.
+    pub time: u32,
+    /// The first moment, in the parameter's shape.
+    pub first: TensorData,
+    /// The second.
+    pub second: TensorData,
+}
+
+impl<B: TrainBackend> Optimizer<B> {
+    /// Everything that trains, by its path in `model`, read from the device.
+    pub fn trained<M: AutodiffModule<B>>(&self, model: &M) -> BTreeMap<String, Trained> {
+        let mut read = Read {
+            optimizer: self,
+            path: Vec::new(),
+            found: BTreeMap::new(),
+        };
+        model.visit(&mut read);
+        read.found
+    }
+
+    /// Puts back what [`trained`](Self::trained) gave of a model like `model`, whose parameters that
+    /// train are the same.
+    ///
+    /// # Errors
+    ///
+    /// Every parameter that is missing, left over, or of another shape.
+    pub fn put_back<M: AutodiffModule<B>>(
+        &mut self,
+        model: M,
+        trained: BTreeMap<String, Trained>,
+        device: &B::Device,
+    ) -> Result<M, Vec<String>> {
+        let mut check = Check::<B> {
+            trained: &trained,
+            seen: BTreeMap::new(),
+            path: Vec::new(),
+            problems: Vec::new(),
+            backend: std::marker::PhantomData,
+        };
+        model.visit(&mut check);
+        let Check {
+            seen, mut problems, ..
+        } = check;
+        let left_over = trained.keys().filter(|path| !seen.contains_key(*path));
+        problems.extend(left_over.map(|path| format!("{path}: the model does not train it")));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(model.map(&mut Write {
+            optimizer: self,
+            trained,
+            path: Vec::new(),
+            device,
+        }))
+    }
+}
+
+struct Read<'a, B: TrainBackend> {
+    optimizer: &'a Optimizer<B>,
+    path: Vec<String>,
+    found: BTreeMap<String, Trained>,
+}
+
+impl<B: TrainBackend> ModuleVisitor<B> for Read<'_, B> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if !param.is_require_grad() {
+            return;
+        }
+        let data = |primitive| {
+            Tensor::<B::InnerBackend, D>::from_primitive(TensorPrimitive::Float(primitive))
+                .into_data()
+        };
+        let moments = self.optimizer.taken.get(&param.id).map(|taken| {
+            let Moments { first, second } = taken.moments.clone();
+            TrainedMoments {
+                time: taken.time,
+                first: data(first),
+                second: data(second),
+            }
+        });
+        let values = param.val().inner().into_data();
+        self.found
+            .insert(self.path.join("."), Trained { values, moments });
+    }
+}
+
+struct Check<'a, B> {
+    trained: &'a BTreeMap<String, Trained>,
+    seen: BTreeMap<String, ()>,
+    path: Vec<String>,
+    problems: Vec<String>,
+    backend: std::marker::PhantomData<B>,
+}
+
+impl<B: TrainBackend> ModuleVisitor<B> for Check<'_, B> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if !param.is_require_grad() {
+            return;
+        }
+        let path = self.path.join(".");
+        let wanted = param.lazy_shape().to_vec();
+        match self.trained.get(&path) {
+            None => self.problems.push(format!("{path}: missing")),
+            Some(found) => {
+                let moments = found.moments.iter();
+                let moments = moments.flat_map(|moments| [&moments.first, &moments.second]);
+                let mut all = moments.chain([&found.values]);
+                if let Some(other) = all.find(|data| data.shape[..] != wanted) {
+                    let shape = &other.shape[..];
+                    let problem = format!("{path}: shape {shape:?}, the model's has {wanted:?}");
+                    self.problems.push(problem);
+                }
+            }
+        }
+        self.seen.insert(path, ());
+    }
+}
+
+struct Write<'a, B: TrainBackend> {
+    optimizer: &'a mut Optimizer<B>,
+    trained: BTreeMap<String, Trained>,
+    path: Vec<String>,
+    device: &'a B::Device,
+}
+
+impl<B: TrainBackend> ModuleMapper<B> for Write<'_, B> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, tensor, mapper) = param.consume();
+        let Some(Trained { values, moments }) = self.trained.remove(&self.path.join(".")) else {
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let on_device = |data: TensorData| {
+            let dtype = data.dtype;
+            Tensor::<B::InnerBackend, D>::from_data(data, (self.device, dtype))
+        };
+        if let Some(TrainedMoments {
+            time,
+            first,
+            second,
+        }) = moments
+        {
+            let [first, second] =
+                [first, second].map(|data| on_device(data).into_primitive().tensor());
+            let moments = Moments { first, second };
+            self.optimizer.taken.insert(id, Taken { time, moments });
+        }
+        let tensor = Tensor::from_inner(on_device(values)).require_grad();
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::AdamWSettings;
+    use super::*;
+    use crate::gradients::Gradients;
+    use bone::{BoneLinear, BoneLinearConfig};
+    use burn::backend::{Autodiff, Flex};
+
+    type B = Autodiff<Flex>;
+
+    /// A step of a layer by a gradient that depends on nothing but the step and the layer.
+    fn step(layer: BoneLinear<B>, optimizer: &mut Optimizer<B>, n: usize) -> BoneLinear<B> {
+        let device = Default::default();
+        let x = (Tensor::<B, 1, burn::tensor::Int>::arange(0..20, &device).float()
+            * (n + 1) as f64)
+            .sin();
+        let y = layer.forward(x.reshape([4, 5]));
+        let mut all = y.powi_scalar(2).sum().backward();
+        let mut grads = Gradients::default();
+        grads.add::<B, _>(&mut all, &layer);
+        let loss = (Tensor::zeros([1], &device), 1.0, 1.0);
+        let (layer, outcome) = optimizer.step(layer, grads, loss, 1e-2);
+        outcome.unwrap();
+        layer
+    }
+
+    fn layer() -> BoneLinear<B> {
+        BoneLinearConfig::new(5, 3).init(&Default::default())
+    }
+
+    #[test]
+    fn what_is_put_back_goes_on_as_it_would_have() {
+        let settings = AdamWSettings::default();
+        let mut optimizer = Optimizer::<B>::new(settings);
+        let mut first = layer();
+        // Before the first step there are no moments.
+        let trained = optimizer.trained(&first);
+        assert_eq!(trained.keys().collect::<Vec<_>>(), ["bias", "weight"]);
+        assert!(trained.values().all(|trained| trained.moments.is_none()));
+        for n in 0..3 {
+            first = step(first, &mut optimizer, n);
+        }
+        let trained = optimizer.trained(&first);
+        let mut other = Optimizer::<B>::new(settings);
+        let mut second = other
+            .put_back(layer(), trained.clone(), &Default::default())
+            .unwrap();
+        assert_eq!(other.trained(&second), trained);
+        for n in 3..6 {
+            first = step(first, &mut optimizer, n);
+            second = step(second, &mut other, n);
+        }
+        assert_eq!(other.trained(&second), optimizer.trained(&first));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_at_once() {
+        let mut optimizer = Optimizer::<B>::new(AdamWSettings::default());
+        let mut trained = optimizer.trained(&layer());
+        let weight = trained.remove("weight").unwrap();
+        trained.insert("bias".into(), weight.clone());
+        trained.insert("other".into(), weight);
+        let problems = optimizer
+            .put_back(layer(), trained, &Default::default())
+            .unwrap_err();
+        let text = problems.join("\n");
+        for wanted in [
+            "bias: shape [5, 3]",
+            "weight: missing",
+            "other: the model does not",
+        ] {
+            assert!(text.contains(wanted), "{text}");
+        }
+    }
+}
