@@ -49,7 +49,7 @@ def fla(r, k, v, w, u):
 
 
 def rival(a, length):
-    device = "cuda" if a.rival == "fla" else "cpu"
+    device = (a.device if a.device.startswith("cuda") else "cuda") if a.rival == "fla" else "cpu"
     torch.manual_seed(0)
     shape = (a.batch_size, a.heads, length, SIZE)
     r, k, v = (torch.rand(shape, device=device).mul(2).sub(1).requires_grad_() for _ in range(3))
@@ -62,10 +62,22 @@ def rival(a, length):
             x.grad = None
         started = time.perf_counter()
         body(r, k, v, w, u).sum().backward()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[1:])
+
+
+def versions(a):
+    def said(*command):
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+    found = {"torch": torch.__version__, "bone": said(BONE, "--version"),
+             "commit": said("git", "-C", HERE, "rev-parse", "HEAD")}
+    if a.rival == "fla":
+        import importlib.metadata
+        found["flash-linear-attention"] = importlib.metadata.version("flash-linear-attention")
+        found["card"] = torch.cuda.get_device_name(a.device if a.device.startswith("cuda") else 0)
+    return found
 
 
 def ours(a, length):
@@ -90,7 +102,9 @@ def main():
     a = p.parse_args()
     if not Path(BONE).is_file():
         sys.exit(f"{BONE} is not there: cargo build --release --features cuda, or BONE=/path/to/bone")
-    found = {"arguments": {**vars(a), "out": None}, "torch": torch.__version__, "runs": []}
+    if a.rival == "fla" and not torch.cuda.is_available():
+        sys.exit("no card that torch sees: --rival recurrence tries the script without one")
+    found = {"arguments": {**vars(a), "out": None}, "versions": versions(a), "runs": []}
     print(f"{a.batch_size} × … tokens, {a.heads} heads of {SIZE}, f32, {a.device}")
     print(f"{'tokens':>7} {a.rival + ' ms':>14} {'ours ms':>9} {'× of it':>8} {'burn operations ms':>19}")
     for length in a.max_seq_len:

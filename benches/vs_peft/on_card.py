@@ -64,9 +64,10 @@ def write_llama(folder, sizes, dtype):
         num_key_value_heads=sizes["heads"], vocab_size=sizes["vocab-size"],
         max_position_embeddings=4096, tie_word_embeddings=False)
     torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config).to({"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[dtype])
-    model.save_pretrained(folder)
+    # On the processor, in its own precision at once: the card's memory is for what is measured.
+    torch.set_default_dtype({"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[dtype])
+    LlamaForCausalLM(config).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
 
 
 def bone(a, method, batch, length, recompute, model):

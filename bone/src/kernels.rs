@@ -128,8 +128,8 @@ fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
     if !unknown.is_empty() {
         let names: Vec<_> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
         return Err(format!(
-            "{CHOICE} names {}; it can be all, none, or with commas between: {}, each with no- before \
-             it to leave it out",
+            "{CHOICE} names {}; it can be all, none, or of these, with commas between: {}; no- before one \
+             of these leaves it out",
             unknown.join(", "),
             names.join(", ")
         ));

@@ -212,6 +212,10 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
                 logits / 1e6,
             );
             peaks.push(most);
+            // Three for each of the operations that a block is, forward, again and back, and one tile more
+            // of attention, and one chunk of the head, for every 128 tokens.
+            let most_launches = 700 + 64 * (len / CHUNK);
+            assert!(asked.launches < most_launches, "{name}: {}", asked.launches);
             // Loss and norm, and nothing on the way.
             assert_eq!(asked.reads, self.steps.reads, "{name}, {len} tokens");
             assert!(sizes[0] < 0.6 * logits, "{name}, {len} tokens: {sizes:?}");

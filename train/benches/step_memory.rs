@@ -169,6 +169,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             chunked_head: chunked,
             head_chunk: chunk,
             tiles: true,
+            casts: false,
         },
     );
     println!("{} {fastest} {}", peak_resident_bytes(), estimate.total());

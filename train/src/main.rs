@@ -57,6 +57,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Nothing, but in tests.
+    let _points = fail::FailScenario::setup();
     quiet_vulkan_loader();
     join_workers();
     #[cfg(feature = "flex")]
@@ -81,6 +83,10 @@ fn main() -> ExitCode {
         Command::Bench(command) => commands::bench::run(&command),
         Command::Devices(args) => commands::devices::run(&args),
     };
+    // A run has told them already.
+    for note in bone::kernels::gave_way() {
+        eprintln!("note: {}", printable(&note));
+    }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

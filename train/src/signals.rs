@@ -28,6 +28,13 @@ impl Signal {
     }
 }
 
+/// Ends this process as nothing that it does can prevent, for tests.
+pub(crate) fn kill() {
+    #[cfg(unix)]
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+    std::process::abort();
+}
+
 /// The signals that this process was sent.
 #[derive(Debug)]
 pub struct Signals {

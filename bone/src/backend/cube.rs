@@ -1,5 +1,5 @@
 use super::{Backend, BurnBackend, DeviceMemory};
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, gives_way};
 use burn::tensor::DType;
 use burn::tensor::backend::DTypeUsage;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -25,14 +25,41 @@ where
     }
 
     fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {
-        // They add up in f32 whatever they read and write.
-        let runs = match dtype {
+        if !kernel.is_on() {
+            return false;
+        }
+        // They compute in f32 whatever they read and write.
+        let takes = match dtype {
             DType::F32 => true,
             DType::F16 | DType::BF16 => Self::multiplies_in(dtype, device),
             _ => false,
         };
-        runs && kernel.is_on()
+        let most = R::client(device).properties().hardware.max_bindings;
+        let needed = bindings(kernel);
+        if !takes {
+            gives_way(kernel, || {
+                format!("this device does not compute in {dtype:?}")
+            });
+        } else if needed > most {
+            gives_way(kernel, || {
+                format!("it would take {needed} bindings, of which there can be {most}")
+            });
+        }
+        takes && needed <= most
     }
+}
+
+/// Tensors of a kernel that takes most, and what CubeCL adds; wkv6 says itself what it takes.
+fn bindings(kernel: Kernel) -> u32 {
+    let tensors = match kernel {
+        Kernel::Attention => 2,
+        Kernel::CrossEntropy => 3,
+        Kernel::Gate => 5,
+        Kernel::Norm | Kernel::Rotary => 4,
+        Kernel::TokenShift => 8,
+        Kernel::Wkv6 => 0,
+    };
+    tensors + 2
 }
 
 // The default body is made of operations that fusion already knows.

@@ -3,6 +3,8 @@
 
 use super::operations::{Named, largest_difference};
 use super::{CPU, on_trial};
+use bone::Backend as _;
+use bone::kernels::Kernel;
 use bone_train::device::{Capabilities, OnDevice, on_device};
 use bone_train::models::ModelBackend;
 use burn::tensor::{DType, Tensor, TensorData};
@@ -30,6 +32,9 @@ fn cases() -> ProptestConfig {
 
 /// An operation of one shape.
 trait Case: Copy + Debug {
+    /// The kernel that computes it on a GPU; `None` where it is made of products alone.
+    const KERNEL: Option<Kernel>;
+
     /// Outputs and gradients: by ours, or with `reference` by burn's operations.
     fn run<B: ModelBackend>(
         self,
@@ -84,6 +89,11 @@ impl<C: Case> OnDevice for There<C> {
             rounded: self.rounded,
             dtype: self.dtype,
         };
+        // Or the test would compare burn's operations with themselves.
+        if let (Some(kernel), false) = (C::KERNEL, B::device_memory(&device).is_none()) {
+            let has = B::InnerBackend::has_kernel(kernel, self.dtype, &device);
+            assert_eq!(has, kernel.is_on(), "{}", kernel.name());
+        }
         self.case.run::<B>(self.reference, &mut numbers, &device)
     }
 }

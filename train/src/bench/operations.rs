@@ -5,16 +5,21 @@ use crate::models::ModelBackend;
 use bone_lm::{Gate, RmsNorm, Sight, attention, cross_entropy, gated, layer_norm, rotate};
 use bone_rwkv6::{Form, TokenMix, Wkv6, wkv6};
 use burn::module::{Param, ParamId};
-use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorPrimitive, activation};
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorPrimitive, activation, module};
 use std::time::Instant;
 
+/// The one that is timed without a backward.
+const FORWARD_ALONE: &str = "attention-forward";
+
 /// Names of the operations.
-pub const OPERATIONS: [&str; 9] = [
+pub const OPERATIONS: [&str; 10] = [
     "rms-norm",
     "layer-norm",
     "swiglu",
     "rotary",
     "attention",
+    FORWARD_ALONE,
     "cross-entropy",
     "token-shift",
     "wkv6",
@@ -44,7 +49,7 @@ pub struct OperationBench {
     pub only: Vec<String>,
 }
 
-/// Median seconds of an operation, forward and backward.
+/// Median seconds of an operation, forward and, but for the one that says so, backward.
 #[derive(Debug, Clone, Copy)]
 pub struct OperationTime {
     /// Its name.
@@ -96,22 +101,24 @@ impl OperationBench {
     ///
     /// On sizes that do not fit each other.
     pub fn run<B: ModelBackend>(&self, device: &B::Device) -> Vec<OperationTime> {
-        let time = |work: &Work<'_, B>| {
+        let time = |work: &Work<'_, B>, backward: bool| {
             let started = Instant::now();
-            let grads = work().backward();
+            let sum = work();
+            let grads = backward.then(|| sum.backward());
             // What fails shows in what is read later.
             let _ = B::sync(device);
             let seconds = started.elapsed().as_secs_f64();
-            drop(grads);
+            drop((sum, grads));
             seconds
         };
         let of = |name, pair: Pair<'_, B>| {
-            time(&pair.ours);
-            time(&pair.composed);
+            let backward = name != FORWARD_ALONE;
+            time(&pair.ours, backward);
+            time(&pair.composed, backward);
             let (mut ours, mut composed) = (Vec::new(), Vec::new());
             for _ in 0..self.rounds {
-                ours.push(time(&pair.ours));
-                composed.push(time(&pair.composed));
+                ours.push(time(&pair.ours, backward));
+                composed.push(time(&pair.composed, backward));
             }
             OperationTime {
                 name,
@@ -125,6 +132,7 @@ impl OperationBench {
             Self::swiglu,
             Self::rotary,
             Self::attention,
+            Self::attention_forward,
             Self::cross_entropy,
             Self::token_shift,
             Self::wkv6,
@@ -222,6 +230,29 @@ impl OperationBench {
                 let scores = query.matmul(key.transpose()) / (width as f64).sqrt();
                 let scores = scores.mask_fill(hidden.clone(), f32::NEG_INFINITY);
                 activation::softmax(scores, 3).matmul(value)
+            },
+        )
+    }
+
+    /// Without a graph, as in evaluation and before a block is run again, beside burn's own attention, which
+    /// may be a flash kernel of its library's.
+    fn attention_forward<'a, B: ModelBackend>(&self, device: &B::Device) -> Pair<'a, B> {
+        let [_, _, len, _] = self.by_head();
+        let inputs = [(); 3].map(|()| leaf::<B, 4>(self.by_head(), device).inner());
+        let again = inputs.clone();
+        let sight = Sight::causal(len, device);
+        pair(
+            move || {
+                let [query, key, value] = inputs.clone();
+                Tensor::from_inner(attention(query, key, value, &sight))
+            },
+            move || {
+                let [query, key, value] = again.clone();
+                let options = AttentionModuleOptions {
+                    is_causal: true,
+                    ..Default::default()
+                };
+                Tensor::from_inner(module::attention(query, key, value, None, None, options))
             },
         )
     }

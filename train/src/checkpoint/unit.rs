@@ -51,10 +51,7 @@ struct List {
 
 /// Where a test may kill the run: before and after everything that a save does to the disk.
 fn may_die() {
-    fail::fail_point!("save", |_| {
-        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGABRT);
-        std::process::abort()
-    });
+    fail::fail_point!("save", |_| crate::signals::kill());
 }
 
 /// A folder that is being filled. Dropped before it is complete, it leaves nothing.

@@ -17,6 +17,7 @@ use crate::report::{self, Event, Reporter};
 use crate::signals::Signals;
 use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress, TrainError};
+use bone::kernels::Kernel;
 use bone::{AdapterConfig, AttachError, LayerError};
 use bone_lm::{Part, tokenizer};
 use std::path::Path;
@@ -311,7 +312,12 @@ fn estimate(
             recompute: config.recompute,
             chunked_head: config.chunked_head,
             head_chunk: chunk,
-            tiles: kind == Kind::Cpu,
+            tiles: match kind {
+                Kind::Cpu => true,
+                Kind::NdArray => false,
+                _ => Kernel::Attention.is_on(),
+            },
+            casts: kind != Kind::Cpu,
         },
     ))
 }

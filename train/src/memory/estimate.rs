@@ -270,7 +270,7 @@ impl Sizes {
 
     /// Whether half-precision weights are cast whole.
     fn casts(&self) -> bool {
-        self.run.base_bytes_per_parameter < 4 && !self.run.tiles
+        self.run.base_bytes_per_parameter < 4 && self.run.casts
     }
 
     /// A half-precision weight is cast for its product, and autodiff keeps the cast: a block's

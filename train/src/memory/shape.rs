@@ -117,9 +117,10 @@ pub struct RunShape {
     pub chunked_head: bool,
     /// Tokens of such a chunk.
     pub head_chunk: usize,
-    /// Whether the backend makes attention a tile of scores at a time, and products with a
-    /// half-precision weight a panel of it: then neither all scores nor a cast weight exist.
+    /// Whether the backend makes attention a tile of scores at a time: then all of them never exist.
     pub tiles: bool,
+    /// Whether a product with a half-precision weight casts all of it, and not a panel at a time.
+    pub casts: bool,
 }
 
 impl RunShape {

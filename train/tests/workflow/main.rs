@@ -18,6 +18,7 @@ mod names;
 mod packing;
 mod parts;
 mod precision;
+mod resume;
 mod runs;
 mod rwkv6;
 mod settings;

@@ -1,7 +1,7 @@
 //! Attention by tiles of queries.
 
 use super::super::operations::{Named, values};
-use super::{Case, Numbers, hold_once};
+use super::{Case, Kernel, Numbers, hold_once};
 use bone_lm::{Sight, Window, attention};
 use bone_train::models::ModelBackend;
 use burn::tensor::{Bool, Tensor, TensorData};
@@ -37,6 +37,8 @@ impl Attention {
 }
 
 impl Case for Attention {
+    const KERNEL: Option<Kernel> = Some(Kernel::Attention);
+
     fn seed(self) -> u64 {
         self.len as u64
     }
@@ -101,8 +103,9 @@ impl Case for Attention {
     }
 }
 
-/// Each shape is minutes of an emulated device's compiling, so they are chosen: a query alone, heads
-/// of 8 in groups with two sequences in a row, heads of 64 with earlier keys and a second tile.
+/// Each shape is a minute of an emulated device's compiling, so they are chosen: a query alone, heads
+/// of 8 in groups with two sequences in a row, heads of 64 in groups with earlier keys and a second tile. What is
+/// done between the products is tried over many shapes beside this.
 #[test]
 fn attention_is_its_formula() {
     let one = Attention {
@@ -123,6 +126,7 @@ fn attention_is_its_formula() {
     });
     hold_once(Attention {
         batch: 1,
+        heads: 4,
         width: 64,
         len: 131,
         past: 6,

@@ -1,7 +1,7 @@
 //! What goes entry by entry: gates, rotary positions, the token shift.
 
 use super::super::operations::{Named, values};
-use super::{Case, Numbers, hold};
+use super::{Case, Kernel, Numbers, hold};
 use bone_lm::{Gate, gated, rotate};
 use bone_rwkv6::TokenMix;
 use bone_train::models::ModelBackend;
@@ -19,6 +19,8 @@ struct Gated {
 }
 
 impl Case for Gated {
+    const KERNEL: Option<Kernel> = Some(Kernel::Gate);
+
     fn seed(self) -> u64 {
         self.seed
     }
@@ -79,6 +81,8 @@ struct Turned {
 }
 
 impl Case for Turned {
+    const KERNEL: Option<Kernel> = Some(Kernel::Rotary);
+
     fn seed(self) -> u64 {
         self.seed
     }
@@ -164,6 +168,8 @@ fn float<B: ModelBackend, const D: usize>(tensor: &Tensor<B, D>) -> FloatTensor<
 }
 
 impl<const K: usize> Case for Shifted<K> {
+    const KERNEL: Option<Kernel> = Some(Kernel::TokenShift);
+
     fn seed(self) -> u64 {
         self.seed
     }

@@ -1,7 +1,7 @@
 //! bone on the output axis, W' some rows at a time.
 
 use super::super::operations::{Named, values};
-use super::{Case, Numbers, hold_once};
+use super::{Case, Kernel, Numbers, hold_once};
 use bone_train::models::ModelBackend;
 use burn::tensor::{Tensor, TensorPrimitive};
 
@@ -15,6 +15,8 @@ struct Layer {
 }
 
 impl Case for Layer {
+    const KERNEL: Option<Kernel> = None;
+
     fn seed(self) -> u64 {
         self.rank as u64
     }

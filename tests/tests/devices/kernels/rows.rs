@@ -1,7 +1,7 @@
 //! What goes row by row: norms and cross-entropy.
 
 use super::super::operations::{Named, values};
-use super::{Case, Numbers, hold};
+use super::{Case, Kernel, Numbers, hold};
 use bone_lm::{RmsNorm, cross_entropy, layer_norm};
 use bone_train::models::ModelBackend;
 use burn::module::{Param, ParamId};
@@ -47,6 +47,8 @@ fn norm_of_operations<B: ModelBackend>(
 }
 
 impl Case for Norm {
+    const KERNEL: Option<Kernel> = Some(Kernel::Norm);
+
     fn seed(self) -> u64 {
         self.seed
     }
@@ -117,6 +119,8 @@ struct Loss {
 }
 
 impl Case for Loss {
+    const KERNEL: Option<Kernel> = Some(Kernel::CrossEntropy);
+
     fn seed(self) -> u64 {
         self.seed
     }

@@ -1,7 +1,7 @@
 //! What attention does between its products.
 
 use super::super::operations::{Named, values};
-use super::{Case, Numbers, hold};
+use super::{Case, Kernel, Numbers, hold};
 use bone_lm::{Backend as _, QueryTile, Window};
 use bone_train::models::ModelBackend;
 use burn::tensor::ops::FloatTensor;
@@ -59,6 +59,8 @@ fn outer<B: ModelBackend>(primitive: FloatTensor<B::InnerBackend>) -> Tensor<B, 
 }
 
 impl Case for Tile {
+    const KERNEL: Option<Kernel> = Some(Kernel::Attention);
+
     fn seed(self) -> u64 {
         self.seed
     }

@@ -2,8 +2,7 @@
 
 use super::super::on_trial;
 use super::super::operations::{Named, values};
-use super::{Case, Numbers, hold};
-use bone::kernels::Kernel;
+use super::{Case, Kernel, Numbers, hold};
 use bone_rwkv6::{Form, Wkv6, wkv6};
 use bone_train::device::{OnDevice, on_device};
 use bone_train::models::ModelBackend;
@@ -26,6 +25,8 @@ struct Recurrence {
 }
 
 impl Case for Recurrence {
+    const KERNEL: Option<Kernel> = Some(Kernel::Wkv6);
+
     fn seed(self) -> u64 {
         self.seed
     }

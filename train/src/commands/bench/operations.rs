@@ -62,6 +62,8 @@ impl BenchOperationsArgs {
         let hidden = self.hidden_size;
         let heads = self.heads.unwrap_or((hidden / 64).max(1));
         let problems = [
+            (self.max_seq_len < 2)
+                .then(|| "--max-seq-len: the token shift is of two tokens at least".to_owned()),
             (!hidden.is_multiple_of(2 * heads))
                 .then(|| format!("--heads: {hidden} is not {heads} heads of an even width")),
             (!hidden.is_multiple_of(self.rank)).then(|| {

@@ -50,9 +50,9 @@ pub struct BenchTrainArgs {
     /// Tokens the head handles at once; 0 for all of them
     #[arg(long, value_name = "N", default_value_t = 512, help_heading = "Batch")]
     pub head_chunk: usize,
-    /// Steps before any is timed
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub warmup: usize,
+    /// Steps before any is timed [default: 1; on a GPU 2, for the second is the first with moments, whose kernels are compiled then]
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<usize>,
     /// Steps that are timed; one more is taken apart
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
@@ -137,6 +137,7 @@ impl BenchTrainArgs {
                 chunked_head: self.head_chunk > 0,
                 head_chunk: self.head_chunk,
                 tiles: true,
+                casts: false,
             },
         )
     }
@@ -216,7 +217,11 @@ fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
             recompute: args.recompute,
             head_chunk: (args.head_chunk > 0).then_some(args.head_chunk),
         },
-        warmup: args.warmup,
+        warmup: args.warmup.unwrap_or(if device.name.kind.on_processor() {
+            1
+        } else {
+            2
+        }),
         steps: args.steps,
         product: [info.shape.hidden_size, info.shape.intermediate_size],
         // The processor multiplies in f32 whatever the weights are held in, unless it has bf16's

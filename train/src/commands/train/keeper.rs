@@ -77,6 +77,10 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         reporter: &mut dyn Reporter,
     ) -> Result<Then, String> {
         let words = |error: ReportError| error.to_string();
+        fail::fail_point!("step", |_| {
+            crate::signals::kill();
+            Ok(Then::Stop)
+        });
         let done = self.saver.poll();
         self.tell(done, reporter).map_err(words)?;
         let steps = at.progress.steps;

@@ -26,6 +26,7 @@ const RUN: RunShape = RunShape {
     chunked_head: true,
     head_chunk: 512,
     tiles: false,
+    casts: true,
 };
 
 fn mib(run: &RunShape) -> u64 {
@@ -62,7 +63,11 @@ fn terms_by_hand() {
 
 #[test]
 fn tiles_hold_no_scores_and_no_cast_weights() {
-    let tiled = RunShape { tiles: true, ..RUN };
+    let tiled = RunShape {
+        tiles: true,
+        casts: false,
+        ..RUN
+    };
     let work = |run: &RunShape| term(run, 3).bytes;
     let scores = 4 * 1024 * 5 * 12 * 256;
     assert_eq!(work(&RUN) - work(&tiled), scores);
@@ -79,6 +84,7 @@ fn tiles_hold_no_scores_and_no_cast_weights() {
     };
     let half_tiled = RunShape {
         tiles: true,
+        casts: false,
         ..half
     };
     assert_eq!(work(&half) - work(&half_tiled), scores + 4 * 7_079_424);
