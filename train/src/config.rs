@@ -166,6 +166,11 @@ pub struct TrainConfig {
     origins: BTreeMap<&'static str, Origin>,
 }
 
+/// Whether there is a setting of this name.
+pub fn is_key(name: &str) -> bool {
+    settings::KEYS.iter().any(|key| key.name == name)
+}
+
 impl TrainConfig {
     /// The adapters that train; `None` for a method without.
     pub fn adapter_config(&self) -> Option<AdapterConfig> {

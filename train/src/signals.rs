@@ -67,7 +67,11 @@ impl Signals {
             flag::register(signal, at_once)?;
         }
         #[cfg(unix)]
-        flag::register(signal_hook::consts::SIGUSR1, signals.saves.clone())?;
+        {
+            flag::register(signal_hook::consts::SIGUSR1, signals.saves.clone())?;
+            // A file beyond what the system allows is an error of whoever writes it, not the end.
+            flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+        }
         Ok(SIGNALS.get_or_init(|| signals))
     }
 

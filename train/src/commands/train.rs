@@ -1,6 +1,7 @@
 //! `bone train`.
 
 use super::{CommandError, precision};
+use crate::checkpoint::Found;
 use crate::config::{self, DtypeChoice, Init, Method, Parts, TrainArgs, TrainConfig};
 use crate::data::{BatchConfig, Batches, Cut, Kind as DataKind};
 use crate::dataset::{self, Dataset};
@@ -51,12 +52,14 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
         None => (None, config::resolve(args)?),
         Some(path) => {
             let (resumed, config) = resume::open(path, args)?;
-            if resumed.is_finished() {
-                let out = config.out.display();
-                line!(
-                    "the run is finished: its result is in {out}; to train on, start from it with --adapter"
+            // Who names a checkpoint wants what came after it anew.
+            if resumed.found.folder != *path && resumed.is_finished() {
+                let text = format!(
+                    "the run is finished, its result is in {}; to train on, start from it with --adapter",
+                    config.out.display()
                 );
-                return Ok(());
+                let said = reporter.report(Event::Note(&text));
+                return said.map_err(|error| TrainError::from(error).into());
             }
             (Some(resumed), config)
         }
@@ -203,6 +206,14 @@ fn run_with(
             limit.map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)))
         ),
     ];
+    if let Some(resumed) = resumed {
+        let Found { folder, state, .. } = &resumed.found;
+        let steps = state.progress.steps;
+        lines.push(format!(
+            "gone on with after step {steps} of {total_steps}: {}",
+            folder.display()
+        ));
+    }
     lines.extend(notes);
     if config.packing {
         lines.push(batches.packing().to_string());
@@ -210,6 +221,7 @@ fn run_with(
     lines.extend(info.beyond_positions(config.max_seq_len));
 
     console_phase(console, "loading the model")?;
+    fail::fail_point!("load");
     let source = ModelSource {
         folder: config.model.clone(),
         dtype: precision.convert,

@@ -71,6 +71,7 @@ fn mean_loss_unless<B: bone_lm::Backend, M: CausalLm<B>>(
     let mut sum: Option<Tensor<B, 1>> = None;
     let mut tokens = 0;
     for batch in evaluation_batches(samples, batch_size, pad_id) {
+        fail::fail_point!("evaluate");
         if stops() {
             return None;
         }

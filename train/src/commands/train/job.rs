@@ -16,7 +16,7 @@ use crate::device::OnDevice;
 use crate::lock::Lock;
 use crate::memory::peak_resident_bytes;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
-use crate::optimizer::{AdamWSettings, Optimizer};
+use crate::optimizer::{AdamWSettings, Optimizer, Trained, TrainedMoments};
 use crate::prompt::Prompt;
 use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::signals::Signals;
@@ -179,7 +179,16 @@ impl Job<'_> {
                 Event::Phase("trying the longest rows and a checkpoint"),
             )?;
             try_batch::<B, M>(&run.model, batch, &self.plan, device);
-            let trained = run.optimizer.trained(&run.model);
+            let mut trained = run.optimizer.trained(&run.model);
+            // As large as a later one, which has moments.
+            for Trained { values, moments } in trained.values_mut() {
+                let like = || TrainedMoments {
+                    time: 0,
+                    first: values.clone(),
+                    second: values.clone(),
+                };
+                moments.get_or_insert_with(like);
+            }
             let identity = RunIdentity::default();
             let snapshot = Snapshot {
                 state: State::new(run.progress.clone(), &trained, &identity),

@@ -36,6 +36,18 @@ pub(super) struct Resumed {
 
 /// The checkpoint that `path` names, and the settings of its run with those that were given.
 pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<(Resumed, TrainConfig), CommandError> {
+    let wanted = |key: &&String| {
+        let own = [BASE, ROWS, DEVICE];
+        !own.contains(&key.as_str()) && !config::is_key(key)
+    };
+    let unknown: Vec<_> = args.allow_change.iter().filter(wanted).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(CommandError::Usage(format!(
+            "--allow-change: {}: no setting is called so; it takes the names of `bone train --help`, with _ \
+             for -, and {BASE} and {ROWS}",
+            unknown.join(", ")
+        )));
+    }
     let found = find(path)?;
     let source = found.folder.join(crate::checkpoint::STATE);
     let gone = config::resolve_over(args, &found.state.config, &source, &found.out)?;

@@ -15,6 +15,9 @@ use bone::{attach, freeze_base, train_also, unfreeze_all, weights, with_dropout}
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// What a result is called while a new one takes its place.
+const OLD: &str = "model.old";
+
 /// A model that is ready to train.
 pub(super) struct Prepared<M> {
     pub(super) model: M,
@@ -121,9 +124,19 @@ pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
     folder: &Path,
 ) -> Result<PathBuf, CommandError> {
     if config.method == Method::Full {
-        let folder = folder.join(MODEL);
+        let (old, folder) = (folder.join(OLD), folder.join(MODEL));
+        let remove = || match old.exists() {
+            true => std::fs::remove_dir_all(&old).map_err(CommandError::io(&old)),
+            false => Ok(()),
+        };
+        // A run that is gone on with may have come as far as this before.
+        if folder.exists() {
+            remove()?;
+            std::fs::rename(&folder, &old).map_err(CommandError::io(&folder))?;
+        }
         save_folder(&model.valid(), &config.model, &folder)?;
         prompt.save(&folder)?;
+        remove()?;
         return Ok(folder);
     }
     let folder = folder.join(ADAPTER);

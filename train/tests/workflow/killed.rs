@@ -1,0 +1,90 @@
+//! A run that is killed in the middle of a save, at every place where it touches the disk.
+
+use crate::command::{Ran, bone, fixture, text};
+use crate::runs::{Place, Run};
+use std::path::Path;
+
+/// Three steps, saved after the first two, of which the newest is kept.
+const ARGS: [&str; 10] = [
+    "--method",
+    "miss",
+    "--rank",
+    "4",
+    "--max-steps",
+    "3",
+    "--save-every",
+    "1",
+    "--keep-last",
+    "1",
+];
+
+fn adapter(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
+}
+
+/// The run, killed at the n-th place.
+fn killed_at(place: &Place, n: usize, out: &str) -> Ran {
+    let points = format!("save={n}*off->return");
+    let environment = [("FAILPOINTS", points.as_str())];
+    place.try_with(
+        &environment,
+        &fixture("llama-tiny"),
+        &place.rows,
+        out,
+        &ARGS,
+    )
+}
+
+#[test]
+fn no_place_of_a_save_loses_what_was_saved() {
+    let place = Place::new();
+    let whole = place.train("whole", &ARGS);
+    let (mut n, mut resumed, mut from) = (0, 0, 0);
+    loop {
+        let name = format!("killed-{n}");
+        let ran = killed_at(&place, n, &name);
+        if ran.code == Some(0) {
+            break;
+        }
+        assert_eq!(ran.code, None, "{}", ran.stderr);
+        let out = place.path(&name);
+        let next = bone(["train", "--resume", text(&out)]);
+        if next.code == Some(0) {
+            resumed += 1;
+            assert!(adapter(&out) == adapter(&whole.out), "killed at place {n}");
+            assert_eq!(Run::read(out.clone()).numbers(), whole.numbers());
+            // Later is never less far.
+            let at = next.stderr.split("gone on with after step ").nth(1);
+            let at = at.and_then(|rest| rest.split_whitespace().next()).unwrap();
+            let at: usize = at.parse().unwrap_or_else(|_| panic!("{}", next.stderr));
+            assert!(
+                at >= from,
+                "place {n} goes on from {at}, those before from {from}"
+            );
+            from = at;
+        } else {
+            // Nothing was saved yet.
+            assert_eq!(resumed, 0, "place {n}: {}", next.stderr);
+            assert!(
+                next.stderr.contains("no checkpoint to go on from"),
+                "{}",
+                next.stderr
+            );
+        }
+        // Nothing half made is left where it could be taken for whole.
+        let left = std::fs::read_dir(out.join("checkpoints"));
+        for entry in left.into_iter().flatten() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(
+                !name.ends_with(".partial") || next.code != Some(0),
+                "{name}"
+            );
+        }
+        n += 1;
+    }
+    // The trial before the first step, and two saves.
+    assert!(
+        n > 60 && resumed > 25 && from == 2,
+        "{n} places, {resumed} resumed, from {from}"
+    );
+}

@@ -1,0 +1,215 @@
+//! Signals, in each phase of a run.
+
+#![cfg(unix)]
+
+use crate::command::{bone, fixture, text};
+use crate::runs::{Place, Run};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+const ARGS: &str = "--method miss --rank 4 --max-steps 30 --validation 8 --template plain --device cpu \
+                    --learning-rate 0.01";
+
+/// A run that goes on while the test looks at it.
+struct Going {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStderr>>,
+    said: Vec<String>,
+    out: PathBuf,
+}
+
+impl Going {
+    /// Begins a run that is slow at some point.
+    fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Self {
+        let path = place.path(out);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bone"));
+        let model = fixture("llama-tiny");
+        command.args([
+            "train",
+            "--model",
+            text(&model),
+            "--data",
+            text(&place.rows),
+        ]);
+        command
+            .args(["--out", text(&path)])
+            .args(ARGS.split_whitespace());
+        command.args(more).env("FAILPOINTS", slow);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self {
+            child,
+            lines,
+            said: Vec::new(),
+            out: path,
+        }
+    }
+
+    /// Waits for a line.
+    #[track_caller]
+    fn until(&mut self, wanted: &str) {
+        for line in self.lines.by_ref() {
+            self.said.push(line.unwrap());
+            if self.said.last().is_some_and(|line| line.contains(wanted)) {
+                return;
+            }
+        }
+        panic!("{wanted} was not said: {:#?}", self.said);
+    }
+
+    fn send(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// What it exited with, and all that it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.said.extend(self.lines.map(Result::unwrap));
+        (self.child.wait().unwrap().code(), self.said.join("\n"))
+    }
+}
+
+/// A run that nobody disturbed.
+fn whole(place: &Place) -> Run {
+    Going::begin(place, "whole", "", &[]).end();
+    Run::read(place.path("whole"))
+}
+
+#[track_caller]
+fn goes_on_as(out: &std::path::Path, whole: &Run) {
+    bone(["train", "--resume", text(out)]).succeeded();
+    assert_eq!(Run::read(out.to_path_buf()).numbers(), whole.numbers());
+    let adapter = |out: &std::path::Path| {
+        std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
+    };
+    assert!(adapter(out) == adapter(&whole.out));
+}
+
+#[test]
+fn the_first_ends_the_step_and_saves() {
+    let place = Place::new();
+    let whole = whole(&place);
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let mut run = Going::begin(&place, signal, "step=sleep(150)", &[]);
+        run.until("step 5/30");
+        let out = run.out.clone();
+        run.send(signal);
+        let (exit, said) = run.end();
+        assert_eq!(exit, Some(code), "{said}");
+        let line = format!("bone train --resume {}", out.display());
+        assert!(
+            said.contains(&line) && said.contains("stopped after step"),
+            "{said}"
+        );
+        assert!(!out.join("finished.json").exists());
+        goes_on_as(&out, &whole);
+    }
+}
+
+#[test]
+fn the_second_ends_it_at_once() {
+    let place = Place::new();
+    let mut run = Going::begin(&place, "out", "step=sleep(3000)", &[]);
+    run.until("step 1/30");
+    run.send("-TERM");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    run.send("-TERM");
+    let (exit, said) = run.end();
+    assert_eq!(exit, Some(143), "{said}");
+    assert!(!said.contains("stopped after"), "{said}");
+}
+
+#[test]
+fn loading_is_ended_at_once() {
+    let place = Place::new();
+    let mut run = Going::begin(&place, "out", "load=sleep(20000)", &[]);
+    run.until("loading the model");
+    run.send("-INT");
+    let (exit, said) = run.end();
+    assert_eq!(exit, Some(130), "{said}");
+    // Nothing is in the way of the next try.
+    let again = Going::begin(&place, "out", "", &[]);
+    assert_eq!(again.end().0, Some(0));
+}
+
+#[test]
+fn an_evaluation_is_given_up_and_made_up_for() {
+    let place = Place::new();
+    let whole = whole(&place);
+    // Two batches an evaluation; the first one of all is before the first step.
+    let mut run = Going::begin(&place, "out", "evaluate=2*off->sleep(1500)", &[]);
+    run.until("step 3/30");
+    run.send("-TERM");
+    let out = run.out.clone();
+    let (exit, said) = run.end();
+    assert_eq!(exit, Some(143), "{said}");
+    let stopped = Run::read(out.clone());
+    assert_eq!(stopped.evaluations.len(), 1, "{said}");
+    goes_on_as(&out, &whole);
+}
+
+#[test]
+fn a_save_is_brought_to_its_end() {
+    let place = Place::new();
+    let whole = whole(&place);
+    let slow = "save=sleep(30)";
+    let mut run = Going::begin(
+        &place,
+        "out",
+        slow,
+        &["--save-every", "5", "--shake-down", "false"],
+    );
+    run.until("step 6/30");
+    run.send("-TERM");
+    let out = run.out.clone();
+    let (exit, said) = run.end();
+    // It may have come to its end before.
+    assert!(
+        exit == Some(143) && said.contains("stopped after step"),
+        "{exit:?} {said}"
+    );
+    goes_on_as(&out, &whole);
+}
+
+#[test]
+fn usr1_saves_and_goes_on() {
+    let place = Place::new();
+    let whole = whole(&place);
+    let mut run = Going::begin(&place, "out", "step=sleep(100)", &[]);
+    run.until("step 3/30");
+    run.send("-USR1");
+    run.until("checkpoints/step-");
+    let out = run.out.clone();
+    let (exit, said) = run.end();
+    assert_eq!(exit, Some(0), "{said}");
+    assert_eq!(
+        std::fs::read_dir(out.join("checkpoints")).unwrap().count(),
+        1
+    );
+    assert_eq!(Run::read(out).numbers(), whole.numbers());
+}
+
+#[test]
+fn a_folder_is_one_runs() {
+    let place = Place::new();
+    let mut run = Going::begin(&place, "out", "step=sleep(300)", &[]);
+    run.until("step 1/30");
+    let second = Going::begin(&place, "out", "", &["--overwrite"]);
+    let (exit, said) = second.end();
+    assert_eq!(exit, Some(1), "{said}");
+    let owner = format!("process {}", run.child.id());
+    assert!(
+        said.contains("another run writes into this folder") && said.contains(&owner),
+        "{said}"
+    );
+    let resumed = bone(["train", "--resume", text(&run.out)]);
+    assert_ne!(resumed.code, Some(0));
+    run.send("-KILL");
+    run.end();
+    // A dead run's lock is nobody's.
+    let third = Going::begin(&place, "out", "", &["--overwrite"]);
+    assert_eq!(third.end().0, Some(0));
+}

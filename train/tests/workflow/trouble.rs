@@ -1,0 +1,361 @@
+//! What goes wrong in a long run: numbers, disks, files that change.
+
+use crate::command::{Ran, bone, fixture, text};
+use crate::runs::{Place, Run, number};
+use std::path::{Path, PathBuf};
+
+const SAVES: [&str; 8] = [
+    "--method",
+    "miss",
+    "--rank",
+    "4",
+    "--save-every",
+    "4",
+    "--keep-last",
+    "3",
+];
+
+#[track_caller]
+fn with_points(place: &Place, points: &str, out: &str, args: &[&str]) -> Ran {
+    let environment = [("FAILPOINTS", points)];
+    place.try_with(&environment, &fixture("llama-tiny"), &place.rows, out, args)
+}
+
+/// Every file below a folder, but the lock's, and what is in it.
+fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.ends_with("run.lock") => {}
+                false => found.push((path.clone(), std::fs::read(path).unwrap())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_step_that_is_no_number_is_left_out() {
+    let place = Place::new();
+    let points = "not_finite=4*off->1*return->off";
+    let ran = with_points(&place, points, "out", &SAVES).succeeded();
+    assert!(
+        ran.stderr
+            .contains("step 5 is skipped, its loss or gradients are not finite"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("1 step skipped"), "{}", ran.stderr);
+    let run = Run::read(place.path("out"));
+    assert_eq!((run.steps.len(), run.skipped.len()), (11, 1));
+    let skipped = &run.skipped[0];
+    assert_eq!(
+        (number(skipped, "step"), number(skipped, "skipped")),
+        (5.0, 1.0)
+    );
+    let rows = skipped["rows"].as_array().unwrap();
+    assert!(
+        rows.len() == 4
+            && rows
+                .iter()
+                .all(|row| row.as_u64().is_some_and(|row| row < 40))
+    );
+}
+
+#[test]
+fn a_few_of_them_stop_the_run_and_what_was_saved_stays() {
+    let place = Place::new();
+    let whole = place.train("whole", &SAVES);
+    let ran = with_points(&place, "not_finite=6*off->return", "out", &SAVES);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    for wanted in [
+        "step 9 and the 2 before it",
+        "lower the learning rate",
+        "rows ",
+    ] {
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+    let out = place.path("out");
+    // What is in it is from before the first of them.
+    bone(["train", "--resume", text(&out.join("checkpoints/step-4"))]).succeeded();
+    assert_eq!(Run::read(out).numbers(), whole.numbers());
+}
+
+#[test]
+fn a_checkpoint_that_changed_is_not_gone_on_from() {
+    let place = Place::new();
+    let run = place.train("out", &SAVES);
+    std::fs::remove_file(run.out.join("finished.json")).unwrap();
+    let newest = run.out.join("checkpoints/step-8");
+    let good = everything(&run.out);
+    let files: Vec<_> = everything(&newest)
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(files.len(), 6, "{files:?}");
+    let refused = |file: &Path, bytes: &[u8]| {
+        let before = std::fs::read(file).unwrap();
+        std::fs::write(file, bytes).unwrap();
+        let now = everything(&run.out);
+        let ran = bone(["train", "--resume", text(&run.out)]);
+        assert_eq!(ran.code, Some(1), "{}: {}", file.display(), ran.stderr);
+        let offer = format!("--resume {}", run.out.join("checkpoints/step-4").display());
+        assert!(ran.stderr.contains(&offer), "{}", ran.stderr);
+        assert!(everything(&run.out) == now, "{}", file.display());
+        std::fs::write(file, before).unwrap();
+        ran.stderr
+    };
+    for file in &files {
+        let mut bytes = std::fs::read(file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        let said = refused(file, &bytes);
+        let name = file.strip_prefix(&newest).unwrap().to_str().unwrap();
+        assert!(said.contains(name), "{name}: {said}");
+        refused(file, &bytes[..middle]);
+    }
+    // One that another version wrote.
+    let list = newest.join("complete.json");
+    let older = std::fs::read_to_string(&list).unwrap();
+    let said = refused(
+        &list,
+        older.replace("\"format\": 1", "\"format\": 7").as_bytes(),
+    );
+    assert!(
+        said.contains("format 7") && said.contains("take the version it was written with"),
+        "{said}"
+    );
+    assert!(everything(&run.out) == good);
+    // The one that was offered is as good as any.
+    bone([
+        "train",
+        "--resume",
+        text(&run.out.join("checkpoints/step-4")),
+    ])
+    .succeeded();
+    assert_eq!(Run::read(run.out.clone()).numbers(), run.numbers());
+}
+
+#[test]
+fn another_run_is_not_gone_on_with() {
+    let place = Place::new();
+    let run = place.train("out", &SAVES);
+    std::fs::remove_file(run.out.join("finished.json")).unwrap();
+    let resume = |args: &[&str]| {
+        let out = text(&run.out);
+        bone([&["train", "--resume", out], args].concat())
+    };
+    let good = everything(&run.out);
+    // Settings, all at once.
+    let ran = resume(&[
+        "--learning-rate",
+        "0.02",
+        "--set",
+        "batch_size=2",
+        "--keep-last",
+        "1",
+    ]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    for wanted in [
+        "learning_rate was 0.01 and is 0.02 now",
+        "batch_size was 4 and is 2 now",
+        "--allow-change batch_size,learning_rate",
+    ] {
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("keep_last"), "{}", ran.stderr);
+    // Rows.
+    let rows = std::fs::read_to_string(&place.rows).unwrap();
+    std::fs::write(&place.rows, rows.replacen("say ab", "say cd", 1)).unwrap();
+    let ran = resume(&[]);
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("--allow-change rows"),
+        "{}",
+        ran.stderr
+    );
+    std::fs::write(&place.rows, rows).unwrap();
+    assert!(everything(&run.out) == good);
+    // What is named as wanted is.
+    resume(&["--learning-rate", "0.02", "--allow-change", "learning_rate"]).succeeded();
+    let other = Run::read(run.out.clone());
+    assert_eq!(other.steps[..8], run.steps[..8]);
+    assert_ne!(
+        number(&other.steps[8], "learning_rate"),
+        number(&run.steps[8], "learning_rate")
+    );
+    // What is no setting cannot be wanted.
+    let ran = resume(&["--allow-change", "rate"]);
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("--allow-change: rate"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn another_base_is_not_gone_on_with() {
+    let place = Place::new();
+    let model = crate::command::copy_fixture("llama-tiny", &place.path("model"));
+    let run = place.train_on(&model, &place.rows, "out", &SAVES);
+    std::fs::remove_file(run.out.join("finished.json")).unwrap();
+    let weights = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let ran = bone(["train", "--resume", text(&run.out)]);
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("--allow-change base"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_finished_run_says_so() {
+    let place = Place::new();
+    let run = place.train("out", &SAVES);
+    let before = everything(&run.out);
+    let ran = bone(["train", "--resume", text(&run.out)]).succeeded();
+    assert!(ran.stderr.contains("the run is finished"), "{}", ran.stderr);
+    assert!(everything(&run.out) == before);
+    for (path, wanted) in [
+        (place.path("nothing"), "there is no such folder"),
+        (place.path(""), "has no checkpoint to go on from"),
+    ] {
+        let ran = bone(["train", "--resume", text(&path)]);
+        assert!(
+            ran.code == Some(1) && ran.stderr.contains(wanted),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+/// Runs `bone` where no file may be larger than so many KiB.
+#[cfg(unix)]
+fn with_small_files(kib: usize, args: &[&str]) -> Ran {
+    let binary = env!("CARGO_BIN_EXE_bone");
+    let command = format!("ulimit -f {kib}; exec \"{binary}\" \"$@\"");
+    let output = std::process::Command::new("bash")
+        .args(["-c", &command, "bash"])
+        .args(args)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_costs_nothing_that_was_saved() {
+    let place = Place::new();
+    let (model, out) = (fixture("llama-tiny"), place.path("out"));
+    let args = |out| {
+        let all = [
+            "train",
+            "--model",
+            text(&model),
+            "--data",
+            text(&place.rows),
+            "--out",
+            out,
+        ];
+        let more = "--template plain --validation 8 --device cpu --max-steps 6 --save-every 2 \
+                    --method full --learning-rate 0.001";
+        all.into_iter()
+            .chain(more.split_whitespace())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let run = |kib, more: &[&str]| {
+        let all = args(text(&out));
+        let all: Vec<&str> = all
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied())
+            .collect();
+        with_small_files(kib, &all)
+    };
+    // What would fail later fails before the first step, and says what it takes.
+    let ran = run(150, &[]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let said = &ran.stderr;
+    assert!(
+        said.contains("a checkpoint takes about") && said.contains("are free"),
+        "{said}"
+    );
+    assert!(Run::read(out.clone()).steps.is_empty());
+    assert!(!out.join("checkpoints").exists());
+    // A disk that fills up meanwhile: the run goes on, and its result is there.
+    let ran = run(150, &["--shake-down", "false", "--overwrite"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("a checkpoint was not written"),
+        "{}",
+        ran.stderr
+    );
+    assert!(out.join("model/model.safetensors").exists());
+    assert_eq!(
+        std::fs::read_dir(out.join("checkpoints")).unwrap().count(),
+        0
+    );
+    // With room for it, and then without, the old one stays whole.
+    bone(args(text(&place.path("room")))).succeeded();
+    let room = place.path("room");
+    std::fs::remove_file(room.join("finished.json")).unwrap();
+    let before = everything(&room.join("checkpoints/step-4"));
+    let resume = ["train", "--resume", text(&room)];
+    assert_eq!(with_small_files(20, &resume).code, Some(1));
+    assert!(everything(&room.join("checkpoints/step-4")) == before);
+    bone(resume).succeeded();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_told() {
+    let place = Place::new();
+    let (model, out) = (fixture("llama-tiny"), "/proc/bone-out");
+    let own = [
+        "train",
+        "--model",
+        text(&model),
+        "--data",
+        text(&place.rows),
+        "--out",
+        out,
+    ];
+    let ran = bone([&own[..], &SAVES].concat());
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains(out),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn memory_stays_flat() {
+    let place = Place::new();
+    let args = [
+        "--max-steps",
+        "300",
+        "--save-every",
+        "20",
+        "--eval-every",
+        "30",
+    ];
+    let run = place.train("out", &[&SAVES[..4], &args].concat());
+    let resident = |step: usize| number(&run.steps[step - 1], "resident_bytes");
+    let most = |steps: std::ops::RangeInclusive<usize>| steps.map(resident).fold(0.0, f64::max);
+    let (early, late) = (most(1..=30), most(31..=300));
+    assert!(late <= 1.02 * early, "{early} by step 30, {late} after it");
+}
