@@ -10,8 +10,8 @@
 #   GSM8K   GSM8K's test rows, question and answer
 #   MATH    MATH's test rows, problem and solution
 #   OUT     folder for everything, new or empty. Started again, what is done is not done again, and
-#           a run that was stopped while it answered questions goes on with the next. One that was
-#           stopped while it trained begins anew, with --overwrite.
+#           a run that was stopped while it answered questions goes on with the next, one that was
+#           stopped while it trained from its newest checkpoint.
 #
 # BONE names the program; without it that is `bone` from the PATH, else what cargo builds here.
 # EVAL has flags for `bone eval`, such as --batch-size 64.
@@ -40,8 +40,10 @@ else
     bone=(cargo run --release --manifest-path "$here/../../Cargo.toml" --)
 fi
 
-if [[ -f $out/train/adapter/adapter_config.json ]]; then
+if [[ -f $out/train/finished.json ]]; then
     echo "$out/train has a trained adapter"
+elif compgen -G "$out/train/checkpoints/step-*/complete.json" >/dev/null; then
+    "${bone[@]}" train --resume "$out/train"
 else
     "${bone[@]}" train "$here/$config.toml" --template "$here/${config%%-*}.template" \
         --model "$model" --data "$data" --out "$out/train" "$@"

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 mod cadence;
 mod lines;
+mod log;
 mod metrics;
 mod pace;
 mod printable;
@@ -19,6 +20,7 @@ mod terminal;
 mod tests;
 
 pub use lines::Lines;
+pub use log::{LOG_FOLDER, Log};
 pub use metrics::{METRICS_FILE, Metrics};
 pub use printable::printable;
 pub use terminal::Terminal;

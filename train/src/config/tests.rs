@@ -157,7 +157,7 @@ fn flags_win_over_set_which_wins_over_the_file() {
         "seed                   3  (--set)",
         "batch_size             2  (file)",
         "eps                    1e-8  (default)",
-        "save_every             only at the end  (default)",
+        "save_every             none  (default)",
     ] {
         assert!(lines.lines().any(|l| l == line), "no '{line}' in\n{lines}");
     }
@@ -289,7 +289,7 @@ fn the_command_line_is_well_formed() {
     for key in settings::KEYS {
         assert!(
             help.contains(&format!("--{} <", key.name.replace('_', "-")))
-                || ["overwrite", "packing"].contains(&key.name)
+                || ["overwrite", "packing", "keep_best"].contains(&key.name)
         );
         assert!(help.contains(&format!("{}:", key.heading)));
     }

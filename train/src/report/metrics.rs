@@ -12,7 +12,8 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 
 /// Writes `metrics.jsonl`: one JSON object for every step, every one that was skipped and every
 /// evaluation, told apart by `"type"`, with the fields of [`StepReport`](super::StepReport),
-/// [`SkipReport`](super::SkipReport) and [`EvalReport`](super::EvalReport). A step has `resident_bytes` besides. A number that is not
+/// [`SkipReport`](super::SkipReport) and [`EvalReport`](super::EvalReport). Each has `at`, the seconds since
+/// 1970, and a step `resident_bytes`. A number that is not
 /// finite is `null`. Every line is written at once, so a run that is killed leaves whole lines.
 #[derive(Debug)]
 pub struct Metrics {
@@ -27,6 +28,15 @@ struct Line<R> {
     report: R,
     #[serde(skip_serializing_if = "Option::is_none")]
     resident_bytes: Option<u64>,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<f64>,
+}
+
+fn now() -> Option<f64> {
+    let since = std::time::UNIX_EPOCH.elapsed().ok()?;
+    // To the millisecond.
+    Some((since.as_secs_f64() * 1e3).round() / 1e3)
 }
 
 impl Metrics {
@@ -106,16 +116,19 @@ impl Reporter for Metrics {
                 r#type: "step",
                 report,
                 resident_bytes: Some(resident_bytes()),
+                at: now(),
             }),
             Event::Skipped(report) => self.write(&Line {
                 r#type: "skipped",
                 report,
                 resident_bytes: None,
+                at: now(),
             }),
             Event::Evaluation(report) => self.write(&Line {
                 r#type: "evaluation",
                 report,
                 resident_bytes: None,
+                at: now(),
             }),
             Event::Start(_)
             | Event::Tuning

@@ -108,7 +108,8 @@ fn a_step_that_is_skipped_has_a_line_in_both() {
     let dir = tempfile::tempdir().unwrap();
     Metrics::create(dir.path()).unwrap().report(skip).unwrap();
     let line = std::fs::read_to_string(dir.path().join(METRICS_FILE)).unwrap();
-    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let mut line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(line.as_object_mut().unwrap().remove("at").unwrap().is_f64());
     let want = serde_json::json!({
         "type": "skipped", "step": 1, "loss_scale": 32_768.0, "skipped": 1, "rows": [7, 3]
     });

@@ -76,13 +76,14 @@ pub(super) struct Job<'a> {
     pub(super) lock: Option<Lock>,
 }
 
-/// The console and the record in the output folder.
-struct Both<'a>(&'a mut dyn Reporter, report::Metrics);
+/// The console, the record and the log in the output folder.
+struct All<'a>(&'a mut dyn Reporter, report::Metrics, report::Log);
 
-impl Reporter for Both<'_> {
+impl Reporter for All<'_> {
     fn report(&mut self, event: Event<'_>) -> Result<(), report::ReportError> {
         self.0.report(event)?;
-        self.1.report(event)
+        self.1.report(event)?;
+        self.2.report(event)
     }
 }
 
@@ -159,8 +160,9 @@ impl Job<'_> {
         };
         self.take_folder()?;
         let metrics = self.metrics()?;
-        let mut reporter = Both(self.console, metrics);
-        let report = |reporter: &mut Both<'_>, event: Event<'_>| {
+        let log = report::Log::open(&config.out).map_err(TrainError::from)?;
+        let mut reporter = All(self.console, metrics, log);
+        let report = |reporter: &mut All<'_>, event: Event<'_>| {
             reporter.report(event).map_err(TrainError::from)
         };
         report(

@@ -1,0 +1,124 @@
+use std::path::Path;
+
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::lines::event_lines;
+use super::{Event, ReportError, Reporter};
+
+/// The logs' folder in the output folder.
+pub const LOG_FOLDER: &str = "logs";
+/// How many days are kept.
+const DAYS: usize = 14;
+/// The environment's variable for what is logged.
+const FILTER: &str = "BONE_LOG";
+
+/// Writes what happens in a run, as `tracing` events, to `logs/bone.DAY.jsonl` in the output folder: one JSON
+/// object a line, a file a day, fourteen days of them. Libraries that log are in it, too. `BONE_LOG` chooses, in
+/// the words of `tracing-subscriber`'s `EnvFilter`: `info` without it, `debug` has every step.
+///
+/// While it is there, this thread's events go there.
+pub struct Log {
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+impl Log {
+    /// Begins a log, or goes on with it, in the folder `out`.
+    ///
+    /// # Errors
+    /// [`ReportError`]: the folder cannot be made.
+    pub fn open(out: &Path) -> Result<Self, ReportError> {
+        let folder = out.join(LOG_FOLDER);
+        let appender = RollingFileAppender::builder()
+            .rotation(Rotation::DAILY)
+            .filename_prefix("bone")
+            .filename_suffix("jsonl")
+            .max_log_files(DAYS)
+            .build(&folder)
+            .map_err(|error| ReportError {
+                path: folder,
+                source: std::io::Error::other(error),
+            })?;
+        let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            .with_ansi(false)
+            .with_writer(appender);
+        let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+        Ok(Self {
+            _guard: tracing::subscriber::set_default(subscriber),
+        })
+    }
+}
+
+impl Reporter for Log {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(report) => {
+                let step = report.step;
+                let (loss, grad_norm) = (report.loss, report.grad_norm);
+                let (learning_rate, seconds) = (report.learning_rate, report.seconds);
+                tracing::debug!(step, loss, grad_norm, learning_rate, seconds, "step");
+                if let Some(median) = report.spike {
+                    tracing::warn!(step, loss, median, "spike");
+                }
+            }
+            Event::Skipped(report) => {
+                let (step, skipped, rows) = (report.step, report.skipped, &report.rows);
+                tracing::warn!(step, skipped, ?rows, "skipped");
+            }
+            Event::Evaluation(report) => {
+                tracing::info!(step = report.step, loss = report.loss, "evaluation");
+            }
+            Event::Note(text) => tracing::warn!("{text}"),
+            other => {
+                for line in event_lines(other) {
+                    tracing::info!("{line}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::step;
+    use super::*;
+
+    #[test]
+    fn what_happens_is_a_line_each() {
+        let out = tempfile::tempdir().unwrap();
+        let mut log = Log::open(out.path()).unwrap();
+        log.report(Event::Note("a \u{1b}[31mnote")).unwrap();
+        log.report(Event::Step(step(3, 10))).unwrap();
+        drop(log);
+        tracing::warn!("nobody's");
+        // Another run goes on with the file of the day.
+        let mut log = Log::open(out.path()).unwrap();
+        log.report(Event::Phase("loading")).unwrap();
+        drop(log);
+        let files: Vec<_> = std::fs::read_dir(out.path().join(LOG_FOLDER))
+            .unwrap()
+            .collect();
+        assert_eq!(files.len(), 1);
+        let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let said = |n: usize| (&lines[n]["level"], &lines[n]["fields"]["message"]);
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(said(0), (&"WARN".into(), &"a \u{1b}[31mnote".into()));
+        assert_eq!(said(1), (&"INFO".into(), &"loading …".into()));
+        assert!(!text.contains('\u{1b}'), "escaped in JSON");
+    }
+}
