@@ -179,8 +179,11 @@ fn metrics_are_one_object_a_line_at_once() {
     };
     metrics.report(Event::Step(diverged)).unwrap();
     metrics.report(Event::Evaluation(EVALUATION)).unwrap();
-    let lines = read();
+    let mut lines = read();
     assert!(lines[1]["loss"].is_null());
+    for line in &mut lines {
+        assert!(line.as_object_mut().unwrap().remove("at").unwrap().is_f64());
+    }
     let want = serde_json::json!({"type": "evaluation", "step": 2, "loss": 2.0, "tokens": 300});
     assert_eq!(lines[2], want);
     assert_eq!(lines.len(), 3);
