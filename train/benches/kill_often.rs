@@ -106,7 +106,7 @@ fn begin(place: &Path, out: &Path) -> Command {
     ]);
     command.args([
         "--max-steps",
-        "400",
+        "60",
         "--save-every",
         "3",
         "--batch-size",
