@@ -153,7 +153,7 @@ pub(crate) fn misfit(info: Option<&Info>, data: &TensorData) -> Option<String> {
 }
 
 /// Whether every value is a number.
-pub(crate) fn is_finite(data: &TensorData) -> bool {
+pub fn is_finite(data: &TensorData) -> bool {
     match data.as_slice::<f32>() {
         Ok(values) => values.iter().all(|value| value.is_finite()),
         Err(_) => data.iter::<f64>().all(f64::is_finite),

@@ -30,7 +30,7 @@ pub use folder::{MAX_JSON_BYTES, read_small};
 pub use header::json_object;
 pub use index::resolve;
 pub use pth::{PthProblem, save_pth};
-pub use writer::{Planned, SaveError, Writer, file_dtype, save, save_streamed};
+pub use writer::{Planned, SaveError, Writer, file_dtype, save, save_streamed, sync_folder};
 
 /// File name of a checkpoint in one piece.
 pub const SINGLE_FILE: &str = "model.safetensors";

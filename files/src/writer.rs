@@ -289,8 +289,12 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// Makes the renames durable, which on Unix are the folder's data.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes the names in a folder durable, which on Unix are the folder's data.
+///
+/// # Errors
+///
+/// From the file system.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;
     }

@@ -14,8 +14,10 @@
 
 use crate::optimizer::{Trained, TrainedMoments};
 use crate::trainer::Progress;
+use bone::weights::is_finite;
+use bone_lm::checkpoint::{burn_dtype, file_dtype};
 use burn::tensor::{DType, TensorData};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -188,19 +190,13 @@ pub fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Vec<u8>, 
         let moments = moments.flat_map(|m| [(FIRST, &m.first), (SECOND, &m.second)]);
         for (prefix, data) in moments.chain([(VALUES, values)]) {
             let name = format!("{prefix}{path}");
-            if !data.iter::<f64>().all(f64::is_finite) {
+            if !is_finite(data) {
                 problems.push(format!("{name} has values that are not finite"));
                 continue;
             }
-            let dtype = match data.dtype {
-                DType::F64 => Dtype::F64,
-                DType::F32 => Dtype::F32,
-                DType::F16 => Dtype::F16,
-                DType::BF16 => Dtype::BF16,
-                other => {
-                    problems.push(format!("{name} is {other:?}"));
-                    continue;
-                }
+            let Some(dtype) = file_dtype(data.dtype) else {
+                problems.push(format!("{name} is {:?}", data.dtype));
+                continue;
             };
             match TensorView::new(dtype, data.shape.to_vec(), &data.bytes) {
                 Ok(view) => views.push((name, view)),
@@ -231,13 +227,8 @@ pub fn read_tensors(
             let Ok(view) = file.tensor(name) else {
                 return Ok(None);
             };
-            let dtype = match view.dtype() {
-                Dtype::F64 => DType::F64,
-                Dtype::F32 => DType::F32,
-                Dtype::F16 => DType::F16,
-                Dtype::BF16 => DType::BF16,
-                other => return Err(format!("{name} is {other:?}")),
-            };
+            let dtype = burn_dtype(view.dtype()).filter(DType::is_float);
+            let dtype = dtype.ok_or_else(|| format!("{name} is {:?}", view.dtype()))?;
             let shape = view.shape().to_vec();
             Ok(Some(TensorData::from_bytes_vec(
                 view.data().to_vec(),

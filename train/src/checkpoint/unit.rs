@@ -3,10 +3,12 @@
 //! Its files are written under another name and forced to the disk, then a list of them with their
 //! hashes, then the folder gets its name. A reader trusts what the list says and nothing else.
 
+use crate::fingerprint;
+use bone_lm::checkpoint::sync_folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -132,7 +134,7 @@ impl Unit {
         file.sync_all().map_err(at(&path))?;
         may_die();
         for folder in folders_in(&self.partial)? {
-            sync_folder(&folder)?;
+            sync_folder(&folder).map_err(at(&folder))?;
         }
         may_die();
         if self.folder.exists() {
@@ -141,7 +143,7 @@ impl Unit {
         fs::rename(&self.partial, &self.folder).map_err(at(&self.folder))?;
         may_die();
         if let Some(parent) = self.folder.parent() {
-            sync_folder(parent)?;
+            sync_folder(parent).map_err(at(parent))?;
         }
         may_die();
         Ok(())
@@ -165,7 +167,7 @@ pub(super) fn remove(folder: &Path) -> Result<(), WriteError> {
     may_die();
     if list.exists() {
         fs::remove_file(&list).map_err(at(&list))?;
-        sync_folder(folder)?;
+        sync_folder(folder).map_err(at(folder))?;
     }
     may_die();
     fs::remove_dir_all(folder).map_err(at(folder))?;
@@ -222,16 +224,7 @@ pub(super) fn problems(folder: &Path) -> Vec<String> {
 
 fn listed(file: &mut File) -> io::Result<Listed> {
     let mut hasher = Xxh3::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        bytes += read as u64;
-    }
+    let bytes = fingerprint::add_file(&mut hasher, file)?;
     Ok(Listed {
         bytes,
         xxh128: format!("{:032x}", hasher.digest128()),
@@ -271,17 +264,6 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
         paths.collect()
     });
     read.map_err(at(folder))
-}
-
-/// Has the names in a folder written to the disk, where a folder can be opened for that.
-fn sync_folder(folder: &Path) -> Result<(), WriteError> {
-    match cfg!(unix) {
-        true => {
-            let opened = File::open(folder).map_err(at(folder))?;
-            opened.sync_all().map_err(at(folder))
-        }
-        false => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The adapter in a folder a person names: finding it, and putting it on a model.
 
 use super::CommandError;
+use crate::checkpoint;
 use crate::models::{ModelInfo, is_hugging_face, own_path};
 use crate::prompt::Prompt;
 use crate::step::{TrainBackend, TrainModel};
@@ -17,10 +18,8 @@ pub(super) const ADAPTER: &str = "adapter";
 /// The folder `train --method full` puts the model into, inside its output folder.
 pub(super) const MODEL: &str = "model";
 
-/// The folder `train` puts intermediate results into, inside its output folder.
-pub(super) const CHECKPOINTS: &str = "checkpoints";
-/// All of these.
-pub(crate) const RESULTS: [&str; 3] = [ADAPTER, MODEL, CHECKPOINTS];
+/// These, and the folder that a run is saved into on its way.
+pub(crate) const RESULTS: [&str; 3] = [ADAPTER, MODEL, checkpoint::FOLDER];
 
 /// Where an adapter lies.
 enum At {

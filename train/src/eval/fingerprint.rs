@@ -2,6 +2,7 @@
 
 use super::Question;
 use crate::data::Sample;
+use crate::fingerprint::give_sample;
 use std::path::Path;
 
 /// Of all that is read and asked: a question's tokens hold the template, the examples and the
@@ -26,17 +27,7 @@ pub fn of_prompts<'a>(prompts: impl Iterator<Item = (&'a Question, &'a [u32])>) 
 pub fn of_samples<E>(samples: impl Iterator<Item = Result<Sample, E>>) -> Result<String, E> {
     let mut hasher = crc32fast::Hasher::new();
     for sample in samples {
-        let Sample {
-            tokens, trained, ..
-        } = sample?;
-        for token in tokens {
-            hasher.update(&token.to_le_bytes());
-        }
-        for range in trained {
-            hasher.update(&(range.start as u64).to_le_bytes());
-            hasher.update(&(range.end as u64).to_le_bytes());
-        }
-        hasher.update(&u32::MAX.to_le_bytes());
+        give_sample(&sample?, |bytes| hasher.update(bytes));
     }
     Ok(format!("{:08x}", hasher.finalize()))
 }

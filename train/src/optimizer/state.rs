@@ -5,7 +5,7 @@ use crate::step::TrainBackend;
 use bone_lm::Moments;
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, TensorPrimitive};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A parameter that trains.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ impl<B: TrainBackend> Optimizer<B> {
     ) -> Result<M, Vec<String>> {
         let mut check = Check::<B> {
             trained: &trained,
-            seen: BTreeMap::new(),
+            seen: BTreeSet::new(),
             path: Vec::new(),
             problems: Vec::new(),
             backend: std::marker::PhantomData,
@@ -62,7 +62,7 @@ impl<B: TrainBackend> Optimizer<B> {
         let Check {
             seen, mut problems, ..
         } = check;
-        let left_over = trained.keys().filter(|path| !seen.contains_key(*path));
+        let left_over = trained.keys().filter(|path| !seen.contains(*path));
         problems.extend(left_over.map(|path| format!("{path}: the model does not train it")));
         if !problems.is_empty() {
             return Err(problems);
@@ -115,7 +115,7 @@ impl<B: TrainBackend> ModuleVisitor<B> for Read<'_, B> {
 
 struct Check<'a, B> {
     trained: &'a BTreeMap<String, Trained>,
-    seen: BTreeMap<String, ()>,
+    seen: BTreeSet<String>,
     path: Vec<String>,
     problems: Vec<String>,
     backend: std::marker::PhantomData<B>,
@@ -149,7 +149,7 @@ impl<B: TrainBackend> ModuleVisitor<B> for Check<'_, B> {
                 }
             }
         }
-        self.seen.insert(path, ());
+        self.seen.insert(path);
     }
 }
 

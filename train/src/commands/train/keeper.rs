@@ -7,6 +7,7 @@ use crate::signals::{Signal, Signals};
 use crate::step::TrainBackend;
 use crate::trainer::{Standing, Then, Watch};
 use burn::module::AutodiffModule;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What the result so far is made of.
@@ -56,7 +57,7 @@ impl<M> Keeper<'_, M> {
     /// Tells what came of a checkpoint.
     fn tell(
         &self,
-        written: Result<Option<std::path::PathBuf>, String>,
+        written: Result<Option<PathBuf>, String>,
         reporter: &mut dyn Reporter,
     ) -> Result<(), ReportError> {
         match written {

@@ -1,7 +1,7 @@
 //! Cross-entropy: a row's logits are read once for its loss, and once more where its gradient is
 //! wanted, which is written over them.
 
-use super::row::{UNITS, cubes, largest_of_units, sum_of_units};
+use super::row::{UNITS, cubes, largest_and_total};
 use burn::tensor::{Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::cubecl;
@@ -27,22 +27,8 @@ fn cross_entropy_kernel<F: Float, I: Numeric>(
     let mut shared = SharedMemory::<f32>::new(UNITS);
     let units = CUBE_DIM as usize;
     let start = row * vocab;
-    // The largest so far, and the sum of exponentials less it.
-    let mut most = f32::new(-3.0e38);
-    let mut sum = f32::new(0.0);
-    let mut column = UNIT_POS as usize;
-    while column < vocab {
-        let x = f32::cast_from(logits[start + column]);
-        if x > most {
-            sum = sum * (most - x).exp() + 1.0;
-            most = x;
-        } else {
-            sum += (x - most).exp();
-        }
-        column += units;
-    }
-    let largest = largest_of_units(most, &mut shared);
-    let total = sum_of_units(sum * (most - largest).exp(), &mut shared);
+    let (largest, total) =
+        largest_and_total::<F>(logits, start, start + vocab, f32::new(1.0), &mut shared);
     let target = u32::cast_from(targets[row]) as usize;
     if UNIT_POS == 0 {
         let loss = total.ln() + largest - f32::cast_from(logits[start + target]);

@@ -30,6 +30,35 @@ fn previous_power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }
 
+/// The largest of a tensor's entries from `begin` to before `end`, times `scale`, and the sum of the
+/// exponentials of all of them less it, for all of the cube's units. Each entry is read once.
+#[cube]
+pub(super) fn largest_and_total<F: Float>(
+    values: &Tensor<F>,
+    begin: usize,
+    end: usize,
+    scale: f32,
+    shared: &mut SharedMemory<f32>,
+) -> (f32, f32) {
+    // The largest so far, and the sum of exponentials less it.
+    let mut most = f32::new(-3.0e38);
+    let mut sum = f32::new(0.0);
+    let mut n = begin + UNIT_POS as usize;
+    while n < end {
+        let x = f32::cast_from(values[n]) * scale;
+        if x > most {
+            sum = sum * (most - x).exp() + 1.0;
+            most = x;
+        } else {
+            sum += (x - most).exp();
+        }
+        n += CUBE_DIM as usize;
+    }
+    let largest = largest_of_units(most, shared);
+    let total = sum_of_units(sum * (most - largest).exp(), shared);
+    (largest, total)
+}
+
 /// The sum of every unit's value, for all of them.
 #[cube]
 pub(super) fn sum_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
@@ -38,7 +67,7 @@ pub(super) fn sum_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
 
 /// The largest of every unit's values, for all of them.
 #[cube]
-pub(super) fn largest_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
+fn largest_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
     of_units(value, shared, true)
 }
 

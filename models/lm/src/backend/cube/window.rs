@@ -1,7 +1,7 @@
 //! What attention does between its products: a cube has one query's scores.
 
 use super::super::QueryTile;
-use super::row::{UNITS, cubes, largest_of_units, sum_of_units};
+use super::row::{UNITS, cubes, largest_and_total, sum_of_units};
 use bone::cube::{cubes as cubes_of_units, vector_size};
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
@@ -40,22 +40,8 @@ fn window_softmax_kernel<F: Float, I: Numeric>(
         begin = u32::cast_from(first[table * queries + query]) as usize;
     }
     let start = row * keys;
-    // The largest so far, and the sum of exponentials less it.
-    let mut most = f32::new(-3.0e38);
-    let mut sum = f32::new(0.0);
-    let mut key = begin + UNIT_POS as usize;
-    while key < end {
-        let x = f32::cast_from(scores[start + key]) * scale;
-        if x > most {
-            sum = sum * (most - x).exp() + 1.0;
-            most = x;
-        } else {
-            sum += (x - most).exp();
-        }
-        key += units;
-    }
-    let largest = largest_of_units(most, &mut shared);
-    let total = sum_of_units(sum * (most - largest).exp(), &mut shared);
+    let (largest, total) =
+        largest_and_total::<F>(scores, start + begin, start + end, scale, &mut shared);
     let mut key = UNIT_POS as usize;
     while key < keys {
         let mut weight = f32::new(0.0);
