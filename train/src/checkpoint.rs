@@ -24,12 +24,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod find;
+mod list;
 mod saver;
 mod unit;
 
 pub use find::{Found, find};
+pub use list::LIST;
 pub use saver::{Keep, Saver, Snapshot, WriteResult, try_out};
-pub use unit::{LIST, Unit, WriteError};
+pub use unit::{Unit, WriteError};
 
 /// The folder in a run's output folder.
 pub const FOLDER: &str = "checkpoints";

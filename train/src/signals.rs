@@ -29,6 +29,7 @@ impl Signal {
 }
 
 /// Ends this process as nothing that it does can prevent, for tests.
+#[allow(dead_code, reason = "called where fail points are compiled in")]
 pub(crate) fn kill() {
     #[cfg(unix)]
     let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);

@@ -1,6 +1,7 @@
 //! The checkpoints of a run.
 
-use super::unit::{PARTIAL, problems, remove};
+use super::list::problems;
+use super::unit::{PARTIAL, remove};
 use super::{CheckpointError, FOLDER, STATE, State, WriteError, read_state};
 use std::fs;
 use std::io;

@@ -3,20 +3,11 @@
 //! Its files are written under another name and forced to the disk, then a list of them with their
 //! hashes, then the folder gets its name. A reader trusts what the list says and nothing else.
 
-use crate::fingerprint;
+use super::list::{LIST, List, Listed};
 use bone_lm::checkpoint::sync_folder;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::Xxh3;
-
-/// The list of a folder's files: what makes it complete.
-pub const LIST: &str = "complete.json";
-
-/// How the list is written now.
-const FORMAT: u32 = 1;
 
 /// What could not be written, and why.
 #[derive(Debug, thiserror::Error)]
@@ -34,21 +25,6 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> WriteError + '_ {
         path: path.to_path_buf(),
         source,
     }
-}
-
-/// A file of the list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Listed {
-    bytes: u64,
-    /// As `xxh128sum` prints it.
-    xxh128: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct List {
-    format: u32,
-    /// By path in the folder, with slashes.
-    files: BTreeMap<String, Listed>,
 }
 
 /// Where a test may kill the run: before and after everything that a save does to the disk.
@@ -114,22 +90,18 @@ impl Unit {
     ///
     /// [`WriteError`]; then nothing has changed.
     pub fn finish(self) -> Result<(), WriteError> {
-        let mut files = BTreeMap::new();
+        let mut list = List::default();
         for name in files_in(&self.partial)? {
             let path = self.partial.join(&name);
             let mut file = File::open(&path).map_err(at(&path))?;
-            let listed = listed(&mut file).map_err(at(&path))?;
+            let listed = Listed::of(&mut file).map_err(at(&path))?;
             file.sync_all().map_err(at(&path))?;
             may_die();
-            files.insert(name, listed);
+            list.files.insert(name, listed);
         }
-        let list = List {
-            format: FORMAT,
-            files,
-        };
-        let list = serde_json::to_vec_pretty(&list).map_err(io::Error::from);
         let path = self.partial.join(LIST);
-        self.write(LIST, &list.map_err(at(&path))?)?;
+        let list = list.to_bytes().map_err(at(&path))?;
+        self.write(LIST, &list)?;
         let file = File::open(&path).map_err(at(&path))?;
         file.sync_all().map_err(at(&path))?;
         may_die();
@@ -184,53 +156,6 @@ fn partial(folder: &Path) -> PathBuf {
 /// What the name of an unfinished folder ends with.
 pub(super) const PARTIAL: &str = ".partial";
 
-/// What is wrong with a folder; nothing, if it is whole.
-pub(super) fn problems(folder: &Path) -> Vec<String> {
-    let path = folder.join(LIST);
-    let list = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return vec![format!("it has no {LIST}: it was never finished")];
-        }
-        Err(error) => return vec![format!("{LIST}: {error}")],
-        Ok(bytes) => match serde_json::from_slice::<List>(&bytes) {
-            Err(error) => return vec![format!("{LIST}: {error}")],
-            Ok(list) => list,
-        },
-    };
-    if list.format != FORMAT {
-        let found = list.format;
-        return vec![format!(
-            "{LIST}: format {found}, and this version of bone reads {FORMAT}; take the version it was \
-             written with"
-        )];
-    }
-    let problem = |(name, wanted): (&String, &Listed)| {
-        let path = folder.join(name);
-        let found = File::open(&path).and_then(|mut file| listed(&mut file));
-        match found {
-            Err(error) => Some(format!("{name}: {error}")),
-            Ok(found) if found.bytes != wanted.bytes => Some(format!(
-                "{name}: {} bytes, where {} were written",
-                found.bytes, wanted.bytes
-            )),
-            Ok(found) if found != *wanted => {
-                Some(format!("{name}: its bytes are not those that were written"))
-            }
-            Ok(_) => None,
-        }
-    };
-    list.files.iter().filter_map(problem).collect()
-}
-
-fn listed(file: &mut File) -> io::Result<Listed> {
-    let mut hasher = Xxh3::new();
-    let bytes = fingerprint::add_file(&mut hasher, file)?;
-    Ok(Listed {
-        bytes,
-        xxh128: format!("{:032x}", hasher.digest128()),
-    })
-}
-
 /// Files below a folder, by their paths in it.
 fn files_in(folder: &Path) -> Result<Vec<String>, WriteError> {
     let mut found = Vec::new();
@@ -269,11 +194,14 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::list::problems;
+    use super::super::{STATE, TENSORS};
     use super::*;
 
     fn unit(folder: &Path) -> Unit {
         let unit = Unit::begin(folder).unwrap();
-        unit.write("state.json", b"{}").unwrap();
+        unit.write(STATE, b"{}").unwrap();
+        unit.write(TENSORS, b"tensors").unwrap();
         unit.write("adapter/weights", b"one and two").unwrap();
         unit
     }
@@ -296,36 +224,5 @@ mod tests {
         assert_eq!(problems(&folder), Vec::<String>::new());
         remove(&folder).unwrap();
         assert!(!folder.exists());
-    }
-
-    #[test]
-    fn every_file_that_changed_is_told() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = place.path().join("step-1");
-        let changed = |change: &dyn Fn(&Path)| {
-            unit(&folder).finish().unwrap();
-            change(&folder);
-            problems(&folder)
-        };
-        let found = changed(&|folder| {
-            fs::write(folder.join("adapter/weights"), b"one and twO").unwrap();
-            fs::write(folder.join("state.json"), b"{").unwrap();
-        });
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].contains("adapter/weights: its bytes"), "{found:?}");
-        assert!(
-            found[1].contains("state.json: 1 bytes, where 2"),
-            "{found:?}"
-        );
-        let found = changed(&|folder| fs::remove_file(folder.join("state.json")).unwrap());
-        assert!(found[0].starts_with("state.json: "), "{found:?}");
-        let found = changed(&|folder| fs::remove_file(folder.join(LIST)).unwrap());
-        assert!(found[0].contains("never finished"), "{found:?}");
-        let found = changed(&|folder| {
-            let list = fs::read_to_string(folder.join(LIST)).unwrap();
-            let older = list.replace("\"format\": 1", "\"format\": 0");
-            fs::write(folder.join(LIST), older).unwrap();
-        });
-        assert!(found[0].contains("format 0"), "{found:?}");
     }
 }

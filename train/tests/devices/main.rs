@@ -6,8 +6,13 @@
 
 #[path = "../command/mod.rs"]
 mod command;
+#[cfg(unix)]
+#[path = "../workflow/going.rs"]
+mod going;
 #[path = "../workflow/runs.rs"]
 mod runs;
+#[cfg(unix)]
+mod stopped;
 
 use bone_train::device::{Capabilities, DeviceName, Kind, all_devices, devices};
 use burn::tensor::DType;

@@ -1,6 +1,9 @@
 //! Settings that change time and memory, and nothing else.
 
-use crate::runs::Place;
+use crate::command::fixture;
+use crate::runs::{Place, Run};
+use serde_json::Value;
+use std::path::PathBuf;
 
 const METHODS: [&[&str]; 3] = [
     &["--method", "bone", "--rank", "4"],
@@ -54,4 +57,52 @@ fn recompute_and_chunked_head_save_memory_and_change_nothing() {
         &["--recompute", "true", "--head-chunk", "7"],
     ];
     assert_same_losses(&METHODS, &settings);
+}
+
+/// A model of random weights, wide enough for its products to be shared out among threads.
+fn wide(place: &Place, fixture_name: &str, width: usize) -> PathBuf {
+    let from = fixture(fixture_name);
+    let config = std::fs::read(from.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_slice(&config).unwrap();
+    let old = config["hidden_size"].as_u64().unwrap() as usize;
+    for key in ["hidden_size", "intermediate_size", "attention_hidden_size"] {
+        if let Some(size) = config[key].as_u64() {
+            config[key] = (size as usize * width / old).into();
+        }
+    }
+    let folder = place.path(fixture_name);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    std::fs::copy(from.join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    folder
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let place = Place::new();
+    let methods: [(&[&str], &str); 2] = [
+        (
+            &["--method", "bone", "--rank", "8"],
+            "adapter/adapter_model.safetensors",
+        ),
+        (&["--method", "full"], "model/model.safetensors"),
+    ];
+    for model in ["llama-tiny", "rwkv6-tiny-head12"].map(|name| wide(&place, name, 192)) {
+        for (method, result) in methods {
+            let run = |threads: &str| {
+                let args = ["--init", "random", "--overwrite", "--max-steps", "3"];
+                let args = [&args[..], &["--batch-size", "8"], method].concat();
+                let environment = [("RAYON_NUM_THREADS", threads)];
+                let ran = place.try_with(&environment, &model, &place.rows, "out", &args);
+                ran.succeeded();
+                let run = Run::read(place.path("out"));
+                (run.numbers(), std::fs::read(run.out.join(result)).unwrap())
+            };
+            let one = run("1");
+            for threads in ["2", "3", "8"] {
+                let same = run(threads) == one;
+                assert!(same, "{}, {method:?}: {threads} threads", model.display());
+            }
+        }
+    }
 }

@@ -12,6 +12,8 @@ mod demo;
 mod equivalence;
 mod eval;
 mod generation;
+#[cfg(unix)]
+mod going;
 mod killed;
 mod methods;
 mod models;

@@ -2,79 +2,24 @@
 
 #![cfg(unix)]
 
-use crate::command::{bone, fixture, text};
+use crate::command::{bone, text};
+use crate::going::Going;
 use crate::runs::{Place, Run};
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
 
 const ARGS: &str = "--method miss --rank 4 --max-steps 30 --validation 8 --template plain --device cpu \
                     --learning-rate 0.01";
 
-/// A run that goes on while the test looks at it.
-struct Going {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStderr>>,
-    said: Vec<String>,
-    out: PathBuf,
-}
-
-impl Going {
-    /// Begins a run that is slow at some point.
-    fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Self {
-        let path = place.path(out);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bone"));
-        let model = fixture("llama-tiny");
-        command.args([
-            "train",
-            "--model",
-            text(&model),
-            "--data",
-            text(&place.rows),
-        ]);
-        command
-            .args(["--out", text(&path)])
-            .args(ARGS.split_whitespace());
-        command.args(more).env("FAILPOINTS", slow);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self {
-            child,
-            lines,
-            said: Vec::new(),
-            out: path,
-        }
-    }
-
-    /// Waits for a line.
-    #[track_caller]
-    fn until(&mut self, wanted: &str) {
-        for line in self.lines.by_ref() {
-            self.said.push(line.unwrap());
-            if self.said.last().is_some_and(|line| line.contains(wanted)) {
-                return;
-            }
-        }
-        panic!("{wanted} was not said: {:#?}", self.said);
-    }
-
-    fn send(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// What it exited with, and all that it said.
-    fn end(mut self) -> (Option<i32>, String) {
-        self.said.extend(self.lines.map(Result::unwrap));
-        (self.child.wait().unwrap().code(), self.said.join("\n"))
-    }
+fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Going {
+    let args: Vec<_> = ARGS
+        .split_whitespace()
+        .chain(more.iter().copied())
+        .collect();
+    Going::begin(place, out, slow, &args)
 }
 
 /// A run that nobody disturbed.
 fn whole(place: &Place) -> Run {
-    Going::begin(place, "whole", "", &[]).end();
+    begin(place, "whole", "", &[]).end();
     Run::read(place.path("whole"))
 }
 
@@ -93,7 +38,7 @@ fn the_first_ends_the_step_and_saves() {
     let place = Place::new();
     let whole = whole(&place);
     for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
-        let mut run = Going::begin(&place, signal, "step=sleep(150)", &[]);
+        let mut run = begin(&place, signal, "step=sleep(150)", &[]);
         run.until("step 5/30");
         let out = run.out.clone();
         run.send(signal);
@@ -112,7 +57,7 @@ fn the_first_ends_the_step_and_saves() {
 #[test]
 fn the_second_ends_it_at_once() {
     let place = Place::new();
-    let mut run = Going::begin(&place, "out", "step=sleep(3000)", &[]);
+    let mut run = begin(&place, "out", "step=sleep(3000)", &[]);
     run.until("step 1/30");
     run.send("-TERM");
     std::thread::sleep(std::time::Duration::from_millis(300));
@@ -125,13 +70,13 @@ fn the_second_ends_it_at_once() {
 #[test]
 fn loading_is_ended_at_once() {
     let place = Place::new();
-    let mut run = Going::begin(&place, "out", "load=sleep(20000)", &[]);
+    let mut run = begin(&place, "out", "load=sleep(20000)", &[]);
     run.until("loading the model");
     run.send("-INT");
     let (exit, said) = run.end();
     assert_eq!(exit, Some(130), "{said}");
     // Nothing is in the way of the next try.
-    let again = Going::begin(&place, "out", "", &[]);
+    let again = begin(&place, "out", "", &[]);
     assert_eq!(again.end().0, Some(0));
 }
 
@@ -140,7 +85,7 @@ fn an_evaluation_is_given_up_and_made_up_for() {
     let place = Place::new();
     let whole = whole(&place);
     // Two batches an evaluation; the first one of all is before the first step.
-    let mut run = Going::begin(&place, "out", "evaluate=2*off->sleep(1500)", &[]);
+    let mut run = begin(&place, "out", "evaluate=2*off->sleep(1500)", &[]);
     run.until("step 3/30");
     run.send("-TERM");
     let out = run.out.clone();
@@ -156,7 +101,7 @@ fn a_save_is_brought_to_its_end() {
     let place = Place::new();
     let whole = whole(&place);
     let slow = "save=sleep(30)";
-    let mut run = Going::begin(
+    let mut run = begin(
         &place,
         "out",
         slow,
@@ -178,7 +123,7 @@ fn a_save_is_brought_to_its_end() {
 fn usr1_saves_and_goes_on() {
     let place = Place::new();
     let whole = whole(&place);
-    let mut run = Going::begin(&place, "out", "step=sleep(100)", &[]);
+    let mut run = begin(&place, "out", "step=sleep(100)", &[]);
     run.until("step 3/30");
     run.send("-USR1");
     run.until("checkpoints/step-");
@@ -195,9 +140,9 @@ fn usr1_saves_and_goes_on() {
 #[test]
 fn a_folder_is_one_runs() {
     let place = Place::new();
-    let mut run = Going::begin(&place, "out", "step=sleep(300)", &[]);
+    let mut run = begin(&place, "out", "step=sleep(300)", &[]);
     run.until("step 1/30");
-    let second = Going::begin(&place, "out", "", &["--overwrite"]);
+    let second = begin(&place, "out", "", &["--overwrite"]);
     let (exit, said) = second.end();
     assert_eq!(exit, Some(1), "{said}");
     let owner = format!("process {}", run.child.id());
@@ -210,6 +155,6 @@ fn a_folder_is_one_runs() {
     run.send("-KILL");
     run.end();
     // A dead run's lock is nobody's.
-    let third = Going::begin(&place, "out", "", &["--overwrite"]);
+    let third = begin(&place, "out", "", &["--overwrite"]);
     assert_eq!(third.end().0, Some(0));
 }

@@ -1,0 +1,85 @@
+//! Each file of a run's checkpoint, replaced.
+#![no_main]
+
+use bone_train::checkpoint::{
+    self, FOLDER, LIST, RunIdentity, STATE, State, TENSORS, Unit, tensors_to_bytes,
+};
+use bone_train::optimizer::{Trained, TrainedMoments};
+use burn::tensor::TensorData;
+use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// A run's output folder with one checkpoint, which is whole.
+struct Run {
+    out: TempDir,
+    checkpoint: PathBuf,
+    state: State,
+}
+
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let block = || TensorData::new(vec![0.5f32; 6], [2, 3]);
+    let moments = Some(TrainedMoments {
+        time: 3,
+        first: block(),
+        second: block(),
+    });
+    let values = block();
+    let trained = BTreeMap::from([("layer.block".into(), Trained { values, moments })]);
+    let identity = RunIdentity {
+        total_steps: 8,
+        ..RunIdentity::default()
+    };
+    let state = State::new(Default::default(), &trained, &identity);
+    let out = tempfile::tempdir().expect("a folder");
+    let checkpoint = out.path().join(FOLDER).join("step-3");
+    let unit = Unit::begin(&checkpoint).expect("begun");
+    let tensors = tensors_to_bytes(&trained).expect("tensors");
+    unit.write(TENSORS, &tensors).expect("written");
+    let json = serde_json::to_vec(&state).expect("state");
+    unit.write(STATE, &json).expect("written");
+    unit.finish().expect("finished");
+    checkpoint::find(out.path()).expect("whole");
+    Run {
+        out,
+        checkpoint,
+        state,
+    }
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let Run {
+        out,
+        checkpoint,
+        state,
+    } = &*RUN;
+    let with = |name: &str, read: &dyn Fn()| {
+        let path = checkpoint.join(name);
+        let whole = std::fs::read(&path).expect("there");
+        std::fs::write(&path, bytes).expect("written");
+        read();
+        std::fs::write(&path, whole).expect("written");
+    };
+    with(STATE, &|| {
+        if let Err(error) = checkpoint::read_state(checkpoint) {
+            bone_fuzz::bounded(error);
+        }
+        // The list knows it.
+        let found = checkpoint::find(out.path());
+        bone_fuzz::bounded(found.expect_err("another state"));
+    });
+    with(TENSORS, &|| {
+        match checkpoint::read_tensors(checkpoint, state) {
+            Ok(trained) => assert!(trained.values().all(|trained| trained.moments.is_none())),
+            Err(error) => bone_fuzz::bounded(error),
+        }
+    });
+    with(LIST, &|| {
+        // A list of nothing but what is there and right is whole, however it came about.
+        if let Err(error) = checkpoint::find(out.path()) {
+            bone_fuzz::bounded(error);
+        }
+    });
+});
