@@ -1,10 +1,10 @@
-//! Adapters whose layers are called as RWKV6's Hugging Face code calls them.
+//! Names in files: those of RWKV6's Hugging Face code, and those that are meant for a terminal.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command::text;
+use crate::command::{bone, text};
 use crate::runs::{Place, generate, merge};
 use crate::rwkv6::model;
 
@@ -67,4 +67,23 @@ fn an_adapter_on_the_hugging_face_model_serves_every_file_of_its_weights() {
             assert_eq!(generate(&merged, &PROMPT), ours);
         }
     }
+}
+
+/// A safetensors file with one value under a name.
+fn named(path: &Path, name: &str) {
+    let header = json!({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).to_string();
+    let size = (header.len() as u64).to_le_bytes();
+    let bytes = [&size[..], header.as_bytes(), &[0; 4]].concat();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_tensors_name_does_not_command_the_terminal() {
+    let place = Place::new();
+    let file = place.path("model.safetensors");
+    named(&file, "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}x");
+    let told = bone(["inspect", text(&file)]).succeeded().stdout;
+    assert!(told.contains(r"\u{1b}]0;owned\u{7}"), "{told}");
+    let unsafe_ = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!told.contains(unsafe_), "{told:?}");
 }

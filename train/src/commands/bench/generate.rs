@@ -2,7 +2,7 @@
 
 use super::{ModelArgs, Opened, RunArgs, Scratch, refuse_extremes, usage};
 use crate::bench::{Apart, Parts};
-use crate::commands::CommandError;
+use crate::commands::{CommandError, say_json};
 use crate::device::{self, DeviceName, Kind, OnDevice};
 use crate::memory::{available_memory, human, peak_resident_bytes};
 use crate::models::{Architecture, ModelBackend, WithModel, with_model};
@@ -206,7 +206,7 @@ fn report(opened: &Opened, args: &BenchGenerateArgs, device: DeviceName, round: 
             "decode_tokens_per_second": after,
             "peak_resident_mb": peak as f64 / 1e6,
         });
-        line!("{found}");
+        say_json(&found);
         return;
     }
     line!("{}", opened.describe());

@@ -2,7 +2,7 @@
 
 use super::{RunArgs, refuse_extremes, usage};
 use crate::bench::{OPERATIONS, OperationBench, OperationTime};
-use crate::commands::CommandError;
+use crate::commands::{CommandError, say_json};
 use crate::device::{self, DeviceName, OnDevice};
 use crate::models::ModelBackend;
 use serde_json::json;
@@ -109,7 +109,7 @@ pub fn run(args: &BenchOperationsArgs) -> Result<(), CommandError> {
     let (device, _) = device::choose(&args.run.device)?;
     let times = device::on_device(device.name, args.run.fusion, bench.clone())?;
     match args.run.json {
-        true => line!("{}", to_json(&bench, args, device.name, &times)),
+        true => say_json(&to_json(&bench, args, device.name, &times)),
         false => {
             line!(
                 "{} × {} tokens, {} wide, {} heads, {} inside, vocabulary {}, rank {}, on {} ({}), fusion {}",

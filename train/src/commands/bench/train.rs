@@ -3,7 +3,7 @@
 use super::report::{Found, Ready};
 use super::{ModelArgs, RunArgs, Scratch, read_twice, refuse_extremes, usage};
 use crate::bench::{Floor, Measured, Products, StepBench};
-use crate::commands::CommandError;
+use crate::commands::{CommandError, say_json};
 use crate::config::{AxisWord, MethodName};
 use crate::device::{self, Kind, OnDevice};
 use crate::memory::{Estimate, RunShape, available_memory, keep_freed_memory};
@@ -72,7 +72,7 @@ const DEFAULT_WIDTH: usize = 64;
 pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     let result = measure(args)?;
     match args.run.json {
-        true => line!("{}", result.to_json()),
+        true => say_json(&result.to_json()),
         false => result.print(),
     }
     Ok(())
