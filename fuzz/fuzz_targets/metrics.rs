@@ -19,14 +19,21 @@ fuzz_target!(|bytes: &[u8]| {
     let kept = go_on();
     // What is kept are whole lines of before, and going on once more keeps all of it.
     assert!(kept.is_empty() || kept.ends_with(b"\n"));
-    for line in kept.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in kept
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let value: serde_json::Value = serde_json::from_slice(line).expect("JSON");
         let last = match value["type"] == "evaluation" {
             true => EVALUATED,
             false => DONE,
         };
         assert!(value["step"].as_u64().expect("a step") <= last as u64);
-        assert!(bytes.split(|&byte| byte == b'\n').any(|before| before == line));
+        assert!(
+            bytes
+                .split(|&byte| byte == b'\n')
+                .any(|before| before == line)
+        );
     }
     assert_eq!(go_on(), kept);
 });

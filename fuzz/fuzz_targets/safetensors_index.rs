@@ -32,7 +32,10 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(folder.join(INDEX_FILE), bytes).expect("written");
     let opened = Checkpoint::open(folder);
     if let Ok(checkpoint) = &opened {
-        let outside = checkpoint.files().iter().find(|file| !lies_in(file, folder));
+        let outside = checkpoint
+            .files()
+            .iter()
+            .find(|file| !lies_in(file, folder));
         assert!(outside.is_none(), "{outside:?}");
     }
     bone_fuzz::read_all(opened);
