@@ -138,6 +138,7 @@ impl Run {
                 tokens: tokens.to_vec(),
                 loss_mask: weights.iter().map(|w| *w != 0.0).collect(),
                 row_ids: (0..rows as u64).collect(),
+                samples: Vec::new(),
                 starts: Vec::new(),
             })
             .collect()

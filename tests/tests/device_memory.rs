@@ -160,6 +160,7 @@ impl<B: ModelBackend> OnModel<'_, B> {
             tokens: (0..=len).map(|i| (i * 7919 % VOCAB) as u32).collect(),
             loss_mask: (0..=len).map(|i| i > 0).collect(),
             row_ids: vec![0],
+            samples: Vec::new(),
             starts: Vec::new(),
         };
         let savings = Savings {

@@ -135,6 +135,7 @@ fn run(form: Form, recompute: bool) {
         tokens: (0..ROWS * LEN).map(|i| (i * 7919 % VOCAB) as u32).collect(),
         loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
         row_ids: (0..ROWS as u64).collect(),
+        samples: Vec::new(),
         starts: Vec::new(),
     };
     let savings = Savings {

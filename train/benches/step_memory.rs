@@ -115,6 +115,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
         tokens,
         loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
         row_ids: (0..ROWS as u64).collect(),
+        samples: Vec::new(),
         starts: Vec::new(),
     };
     let savings = Savings {

@@ -28,7 +28,8 @@ mod list;
 mod saver;
 mod unit;
 
-pub use find::{Found, find};
+pub(crate) use find::is_trial;
+pub use find::{Found, find, set_aside};
 pub use list::LIST;
 pub use saver::{Keep, Saver, Snapshot, WriteResult, try_out};
 pub use unit::{Unit, WriteError};
@@ -57,10 +58,12 @@ pub struct State {
     pub total_steps: usize,
     /// Its settings, as TOML.
     pub config: String,
-    /// What the model's files, and those of an adapter that it goes on from, are known by.
-    pub base: String,
+    /// What the model's files, and those of an adapter that it starts from, are known by: a hash a file.
+    pub base: BTreeMap<String, String>,
     /// What the rows are known by, once they are tokens.
     pub data: String,
+    /// Steps that made the epoch.
+    pub steps_per_epoch: u64,
     /// What it ran on.
     pub device: String,
     /// Steps that each parameter took, by its path.
@@ -120,6 +123,7 @@ impl State {
             config: run.config.clone(),
             base: run.base.clone(),
             data: run.data.clone(),
+            steps_per_epoch: run.steps_per_epoch,
             device: run.device.clone(),
             times: trained.iter().filter_map(time).collect(),
             seconds: run.seconds,
@@ -134,10 +138,12 @@ pub struct RunIdentity {
     pub total_steps: usize,
     /// Its settings, as TOML.
     pub config: String,
-    /// Of the model's files.
-    pub base: String,
+    /// Of the model's files, by their names.
+    pub base: BTreeMap<String, String>,
     /// Of the rows.
     pub data: String,
+    /// Steps that make the epoch.
+    pub steps_per_epoch: u64,
     /// What it runs on.
     pub device: String,
     /// Seconds so far.

@@ -29,6 +29,7 @@ mod write;
 pub use error::{ConfigError, Problem};
 pub use read::{Gone, resolve, resolve_over};
 pub use settings::{Flags, Origin, RawConfig, TrainArgs};
+pub(crate) use validate::is_empty;
 pub use value::{Layers, Parts};
 pub use words::{AxisWord, DtypeChoice, Init, MethodName};
 

@@ -1,41 +1,50 @@
 //! What a run's inputs are known by, so that it is not gone on with on others.
 
 use crate::data::{Pool, Sample, Samples};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Of all bytes of the files of a model or an adapter: of a folder's own, or of the file.
+/// What a model or an adapter is made of; notes and pictures beside it are not.
+const KINDS: [&str; 7] = ["bin", "jinja", "json", "model", "pth", "safetensors", "txt"];
+
+/// A hash of each file of a model or an adapter, by its name: of a folder's own, or of the file.
 ///
 /// # Errors
 ///
 /// The file or folder that cannot be read, and what the system says.
-pub fn of_files(path: &Path) -> Result<String, (PathBuf, io::Error)> {
+pub fn of_files(path: &Path) -> Result<BTreeMap<String, String>, (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_path_buf();
         move |error| (path, error)
     };
-    let mut files = match path.is_dir() {
+    let files = match path.is_dir() {
         false => vec![path.to_path_buf()],
         true => {
             let entries = fs::read_dir(path).map_err(at(path))?;
             let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-            paths.collect::<io::Result<Vec<_>>>().map_err(at(path))?
+            let mut files: Vec<_> = paths.collect::<io::Result<_>>().map_err(at(path))?;
+            let kind = |file: &PathBuf| file.extension().is_some_and(is_kind);
+            files.retain(|file| kind(file) && file.is_file());
+            files
         }
     };
-    files.retain(|file| file.is_file());
-    files.sort();
-    let mut hasher = Xxh3::new();
-    for path in files {
-        let name = path.file_name().unwrap_or_default();
-        hasher.update(name.as_encoded_bytes());
-        hasher.update(&[0]);
+    let hash = |path: PathBuf| {
+        let mut hasher = Xxh3::new();
         let mut file = File::open(&path).map_err(at(&path))?;
-        let bytes = add_file(&mut hasher, &mut file).map_err(at(&path))?;
-        hasher.update(&bytes.to_le_bytes());
-    }
-    Ok(format!("{:032x}", hasher.digest128()))
+        add_file(&mut hasher, &mut file).map_err(at(&path))?;
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        Ok((name, format!("{:032x}", hasher.digest128())))
+    };
+    files.into_iter().map(hash).collect()
+}
+
+fn is_kind(extension: &OsStr) -> bool {
+    KINDS.iter().any(|kind| extension == *kind)
 }
 
 /// Adds a file from where it is read next to its end; how many bytes that were.
@@ -87,5 +96,10 @@ pub fn of_rows(samples: &Samples, train: &[Pool], validation: &[Sample]) -> io::
     for sample in validation {
         add(&mut hasher, sample);
     }
-    Ok(format!("{:032x}", hasher.digest128()))
+    let trained: usize = train.iter().map(|pool| pool.samples.len()).sum();
+    Ok(format!(
+        "{trained} and {} held out, {:032x}",
+        validation.len(),
+        hasher.digest128()
+    ))
 }

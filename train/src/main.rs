@@ -6,6 +6,7 @@ use bone_train::demo;
 use bone_train::report::printable;
 use bone_train::threads::join_workers;
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Keeps freed tensors' memory for the next ones of their size: the system's allocator gives it
@@ -63,11 +64,11 @@ fn main() -> ExitCode {
     join_workers();
     #[cfg(feature = "flex")]
     if let Err(reason) = bone::matrix::bf16_instructions() {
-        eprintln!("error: {reason}");
+        tell(&format!("error: {reason}"));
         return ExitCode::from(2);
     }
     if let Err(reason) = bone::kernels::chosen() {
-        eprintln!("error: {reason}");
+        tell(&format!("error: {reason}"));
         return ExitCode::from(2);
     }
     let outcome = match cli.command {
@@ -85,7 +86,7 @@ fn main() -> ExitCode {
     };
     // A run has told them already.
     for note in bone::kernels::gave_way() {
-        eprintln!("note: {}", printable(&note));
+        tell(&format!("note: {note}"));
     }
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,6 +110,11 @@ fn fail(error: &CommandError) -> ExitCode {
         CommandError::Stopped { .. } => "",
         _ => "error: ",
     };
-    eprintln!("{prefix}{}", printable(&message));
+    tell(&format!("{prefix}{message}"));
     ExitCode::from(error.exit_code())
+}
+
+/// Prints on stderr, if there is one still.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }

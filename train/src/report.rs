@@ -77,7 +77,7 @@ pub struct SkipReport {
     pub loss_scale: Option<f64>,
     /// Steps that were skipped so far.
     pub skipped: usize,
-    /// Numbers of its rows in the data, from 0; of rows packed together, the first's.
+    /// Numbers of its rows in the data, from 0 and on over all files; rows packed together are all there.
     pub rows: Vec<u64>,
 }
 

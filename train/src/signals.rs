@@ -18,13 +18,41 @@ impl Signal {
     pub fn name(self) -> &'static str {
         match self.0 {
             SIGINT => "SIGINT",
+            #[cfg(unix)]
+            signal_hook::consts::SIGHUP => "SIGHUP",
             _ => "SIGTERM",
         }
     }
 
-    /// What a program that it ended exits with, as shells have it: 130 or 143.
+    /// What a program that it ended exits with, as shells have it: 129, 130 or 143.
     pub fn exit_code(self) -> u8 {
         128u8.saturating_add(u8::try_from(self.0).unwrap_or(u8::MAX))
+    }
+}
+
+/// The signals that end a run. SIGHUP comes when its terminal is closed.
+#[cfg(unix)]
+const ENDING: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
+#[cfg(not(unix))]
+const ENDING: [i32; 2] = [SIGINT, SIGTERM];
+
+/// Whether whoever started this process wants it to outlive a signal, as `nohup` does.
+fn is_ignored(signal: i32) -> bool {
+    #[cfg(unix)]
+    {
+        let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: nothing is set, and what is there is written to `now`, which is as large; of zeros it
+        // is a value too.
+        let now = unsafe {
+            libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
+            now.assume_init()
+        };
+        now.sa_sigaction == libc::SIG_IGN
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = signal;
+        false
     }
 }
 
@@ -60,7 +88,7 @@ impl Signals {
             ends: Arc::new(AtomicUsize::new(0)),
             saves: Arc::new(AtomicBool::new(false)),
         };
-        for signal in [SIGINT, SIGTERM] {
+        for signal in ENDING.into_iter().filter(|signal| !is_ignored(*signal)) {
             let (at_once, ends) = (signals.at_once.clone(), signals.ends.clone());
             // In this order: the second one finds what the first has set.
             flag::register_conditional_shutdown(signal, 128 + signal, at_once.clone())?;

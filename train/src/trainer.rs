@@ -96,6 +96,11 @@ pub enum TrainError {
     },
 }
 
+/// Where a test may kill a run inside a step.
+fn may_die() {
+    fail::fail_point!("micro", |_| crate::signals::kill());
+}
+
 /// Where a test may have a step's loss be no number.
 fn perhaps_not_finite<B: bone_lm::Backend>(total: Tensor<B, 1>) -> Tensor<B, 1> {
     fail::fail_point!("not_finite", |_| total.clone().mul_scalar(f32::NAN));
@@ -234,7 +239,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     } = run;
     let mut met = BTreeSet::new();
     loop {
-        let mut is_best = false;
+        let (mut is_best, mut gave_up) = (false, false);
         let due = plan.evaluates_after(progress.steps);
         if due && progress.evaluated != Some(progress.steps) {
             if plan.tunes_kernels && met.is_empty() && !data.validation.is_empty() {
@@ -243,21 +248,29 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             let stops = || watch.is_stopping();
             let (steps, validation) = (progress.steps, &data.validation);
             let found = validate::<B, M>(&model, validation, steps, plan, device, stops);
+            gave_up = found.is_none() && !validation.is_empty();
             if let Some(report) = found {
                 is_best = progress.evaluated(report.loss);
                 reporter.report(Event::Evaluation(report))?;
+                if !report.loss.is_finite() {
+                    reporter.report(Event::Note(
+                        "the held-out loss is not finite: what is trained may be lost; go back to an \
+                         earlier checkpoint with a lower learning rate",
+                    ))?;
+                }
             }
         }
-        let is_last = progress.steps >= plan.total_steps;
+        let all_done = progress.steps >= plan.total_steps;
         let standing = Standing {
             model: &model,
             optimizer: &optimizer,
             progress: &progress,
             is_best,
-            is_last,
+            // Who goes on with it evaluates first.
+            is_last: all_done && !gave_up,
         };
         let then = watch.between_steps(standing, reporter);
-        if is_last || then.map_err(TrainError::Save)? == Then::Stop {
+        if then.map_err(TrainError::Save)? == Then::Stop || all_done {
             break;
         }
 
@@ -283,6 +296,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         let mut grads = Gradients::default();
         let mut total: Option<Tensor<B::InnerBackend, 1>> = None;
         for batch in &rows.micro {
+            may_die();
             let sum = backward(
                 &model,
                 batch,
@@ -338,7 +352,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
                     source.loss.is_finite() && scale.as_mut().is_some_and(LossScale::overflowed);
                 progress.skipped += 1;
                 progress.skipped_in_a_row += usize::from(!overflowed);
-                let row_ids = rows.micro.iter().flat_map(|batch| batch.row_ids.clone());
+                let row_ids = rows.micro.iter().flat_map(|batch| batch.samples.clone());
                 let report = SkipReport {
                     step: progress.steps,
                     loss_scale: scale.filter(|_| overflowed).map(|scale| scale.factor()),

@@ -41,6 +41,7 @@ impl Steps {
             tokens: (0..ROWS * LEN).map(token).collect(),
             loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
             row_ids: (0..ROWS as u64).collect(),
+            samples: Vec::new(),
             starts: Vec::new(),
         }
     }

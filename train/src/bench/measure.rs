@@ -92,6 +92,7 @@ impl StepBench {
                 .collect(),
             loss_mask: (0..rows * len).map(|i| i % len > 0).collect(),
             row_ids: (0..rows as u64).collect(),
+            samples: (0..rows as u64).collect(),
             starts: Vec::new(),
         }
     }

@@ -1,8 +1,10 @@
 //! The checkpoints of a run.
 
-use super::list::problems;
-use super::unit::{PARTIAL, remove};
+use super::list::{LIST, problems};
+use super::saver::TRIAL;
+use super::unit::{PARTIAL, at, remove};
 use super::{CheckpointError, FOLDER, STATE, State, WriteError, read_state};
+use bone_lm::checkpoint::sync_folder;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,33 +24,40 @@ pub struct Found {
     pub folder: PathBuf,
     /// The output folder of the run that it is of.
     pub out: PathBuf,
+    /// Whether it was named itself, and not its run.
+    pub named: bool,
     /// What the run is.
     pub state: State,
 }
 
-/// The checkpoint that `path` names: one itself, or the newest of the run whose output folder it is.
+/// The checkpoint that `path` names: one itself, `OUT/checkpoints/step-N`, or the newest of the run whose
+/// output folder it is.
 ///
 /// # Errors
 ///
 /// [`CheckpointError`]. What is damaged is told with all that is wrong, and which one is whole; it is never
-/// passed over in silence.
+/// passed over in silence. A copy outside its run's folder is none: nobody knows what else lies there.
 pub fn find(path: &Path) -> Result<Found, CheckpointError> {
     let none = |reason: &str| CheckpointError::None {
         path: path.to_path_buf(),
         reason: reason.to_owned(),
     };
-    if path.join(STATE).exists() || steps_of(path).is_some() {
-        let out = path.parent().and_then(Path::parent);
-        let out = out.ok_or_else(|| none("is in no run's output folder"))?;
-        let out = match out.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => out,
-        };
-        return open(path, out);
+    if let Some((folder, out)) = placed(path) {
+        return open(&folder, &out, true);
     }
-    let all = of_run(path).map_err(|error| none(&error.to_string()))?;
+    if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
+        return Err(none(
+            "a checkpoint goes on in the folder of its run, as OUT/checkpoints/step-N: put it back there, or \
+             begin a new run from what it has learned with --adapter or --model",
+        ));
+    }
+    let out = match path.file_name() {
+        Some(name) if name == FOLDER && path.is_dir() => or_here(path.parent()),
+        _ => path.to_path_buf(),
+    };
+    let all = of_run(&out).map_err(|error| none(&error.to_string()))?;
     match all.last() {
-        Some((_, newest)) => open(newest, path),
+        Some((_, newest)) => open(newest, &out, false),
         None if path.exists() => Err(none(
             "has no checkpoint to go on from: name the output folder of a run, or begin anew with \
              --overwrite",
@@ -59,7 +68,25 @@ pub fn find(path: &Path) -> Result<Found, CheckpointError> {
     }
 }
 
-fn open(folder: &Path, out: &Path) -> Result<Found, CheckpointError> {
+/// A folder's parent, where a path has one of no name.
+fn or_here(parent: Option<&Path>) -> PathBuf {
+    match parent {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// A checkpoint's folder and its run's, if that is what a path leads to, by a link or from within as well.
+fn placed(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let of = |folder: &Path| {
+        let within = folder.parent()?;
+        let is_one = within.file_name()? == FOLDER && steps_of(folder).is_some();
+        is_one.then(|| (folder.to_path_buf(), or_here(within.parent())))
+    };
+    of(path).or_else(|| of(&fs::canonicalize(path).ok()?))
+}
+
+fn open(folder: &Path, out: &Path, named: bool) -> Result<Found, CheckpointError> {
     let wrong = problems(folder);
     let state = match wrong.is_empty() {
         true => read_state(folder),
@@ -73,6 +100,7 @@ fn open(folder: &Path, out: &Path) -> Result<Found, CheckpointError> {
         Ok(state) => Ok(Found {
             folder: folder.to_path_buf(),
             out: out.to_path_buf(),
+            named,
             state,
         }),
         Err(CheckpointError::Damaged { path, problems, .. }) => Err(CheckpointError::Damaged {
@@ -125,9 +153,105 @@ pub(super) fn tidy(out: &Path) -> Result<(), WriteError> {
         return Ok(());
     };
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.to_string_lossy().ends_with(PARTIAL) {
+        let is_trial = path.file_name().is_some_and(|name| name == TRIAL);
+        if is_trial || path.to_string_lossy().ends_with(PARTIAL) {
             remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// Whether a folder of checkpoints has only what is left of one that was tried.
+pub(crate) fn is_trial(place: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(place)? {
+        let name = entry?.file_name();
+        if !name.to_string_lossy().starts_with(TRIAL) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Gives the checkpoints of `out` that are of more than so many steps other names: the run goes on from
+/// before them, and what it was then is another run. Their new names.
+///
+/// # Errors
+///
+/// [`WriteError`].
+pub fn set_aside(out: &Path, steps: usize) -> Result<Vec<PathBuf>, WriteError> {
+    let place = out.join(FOLDER);
+    let all = of_run(out).map_err(at(&place))?;
+    let mut names = Vec::new();
+    for (_, folder) in all.into_iter().filter(|(later, _)| *later > steps) {
+        let free = (1..).map(|n| PathBuf::from(format!("{}.aside-{n}", folder.display())));
+        let Some(name) = free.into_iter().find(|name| !name.exists()) else {
+            continue;
+        };
+        fs::rename(&folder, &name).map_err(at(&folder))?;
+        names.push(name);
+    }
+    if !names.is_empty() {
+        sync_folder(&place).map_err(at(&place))?;
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_one_where_its_run_has_it() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("run");
+        let one = out.join(FOLDER).join("step-3");
+        fs::create_dir_all(&one).unwrap();
+        assert_eq!(placed(&one), Some((one.clone(), out.clone())));
+        assert_eq!(placed(&out), None);
+        #[cfg(unix)]
+        {
+            let link = place.path().join("latest");
+            std::os::unix::fs::symlink(&one, &link).unwrap();
+            let real = fs::canonicalize(&one).unwrap();
+            assert_eq!(placed(&link).unwrap().0, real);
+        }
+        // A copy elsewhere goes on nowhere, and what lies there is left alone.
+        let copy = place.path().join("backup/step-3");
+        fs::create_dir_all(&copy).unwrap();
+        fs::write(copy.join(STATE), "{}").unwrap();
+        let error = find(&copy).unwrap_err().to_string();
+        assert!(error.contains("put it back there"), "{error}");
+    }
+
+    #[test]
+    fn another_versions_is_told_with_the_version() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join(FOLDER).join("step-3");
+        let unit = super::super::Unit::begin(&folder).unwrap();
+        let state = br#"{"format": 7, "bone": "9.9.9"}"#;
+        unit.write(STATE, state).unwrap();
+        unit.write(super::super::TENSORS, b"tensors").unwrap();
+        unit.finish().unwrap();
+        let error = find(place.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("state.json: format 7, written by bone 9.9.9"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_came_after_is_set_aside() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path();
+        for steps in [4, 8, 12] {
+            fs::create_dir_all(out.join(FOLDER).join(name(steps))).unwrap();
+        }
+        assert_eq!(set_aside(out, 8).unwrap().len(), 1);
+        fs::create_dir_all(out.join(FOLDER).join(name(12))).unwrap();
+        let names = set_aside(out, 4).unwrap();
+        let wanted = ["step-8.aside-1", "step-12.aside-2"].map(|name| out.join(FOLDER).join(name));
+        assert_eq!(names, wanted);
+        assert_eq!(of_run(out).unwrap().len(), 1);
+    }
 }

@@ -1,7 +1,7 @@
 //! Writing checkpoints while the run goes on.
 
 use super::find::{name, of_run, tidy};
-use super::unit::{Unit, remove};
+use super::unit::{Unit, bytes_in, remove};
 use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
 use crate::memory::human;
 use crate::optimizer::Trained;
@@ -69,6 +69,13 @@ fn explained(error: &WriteError, folder: &Path, needed: u64) -> String {
     if !full {
         return error.to_string();
     }
+    if error.source.kind() != io::ErrorKind::StorageFull {
+        // What is free on the disk is not what is allowed.
+        let needed = human(needed);
+        return format!(
+            "{error}; a checkpoint takes about {needed}: raise the limit, or give another folder"
+        );
+    }
     let place = folder.ancestors().find(|place| place.exists());
     let free = place.and_then(|place| fs4::available_space(place).ok());
     let free = free.map_or(String::new(), |free| format!(", {} are free", human(free)));
@@ -135,7 +142,7 @@ impl Saver {
         let (keep, best) = (self.keep, self.best.filter(|_| self.keep.best));
         self.writing = Some(std::thread::spawn(move || {
             snapshot.write(&folder)?;
-            prune(&out, keep, best, steps)?;
+            prune(&out, keep, best)?;
             Ok(folder)
         }));
         before
@@ -179,35 +186,48 @@ impl Drop for Saver {
     }
 }
 
-/// Writes a snapshot as a checkpoint of the run in `out` would be, and removes it again.
+/// What a checkpoint is called that is only tried.
+pub(super) const TRIAL: &str = "trial";
+
+/// Writes a snapshot as a checkpoint of the run in `out` would be, and removes it again. What a run that
+/// keeps `keep` will lack on the disk, in words, if it will.
 ///
 /// # Errors
 ///
 /// Why it cannot be written.
-pub fn try_out(out: &Path, snapshot: Snapshot) -> Result<(), String> {
+pub fn try_out(out: &Path, keep: Keep, snapshot: Snapshot) -> Result<Option<String>, String> {
+    let words = |error: WriteError| error.to_string();
+    tidy(out).map_err(words)?;
     let place = out.join(FOLDER);
     let is_new = !place.exists();
-    let folder = place.join("trial");
+    let folder = place.join(TRIAL);
     let written = snapshot.write(&folder);
-    let removed = match folder.exists() {
-        true => remove(&folder).map_err(|error| error.to_string()),
-        false => Ok(()),
+    let (size, removed) = match folder.exists() {
+        true => (bytes_in(&folder).map_err(words)?, remove(&folder)),
+        false => (0, Ok(())),
     };
     if is_new {
         // Only if there is nothing in it.
         let _ = std::fs::remove_dir(&place);
     }
-    written.and(removed)
+    written.and(removed.map_err(words))?;
+    // Those that are kept, the next one while it is written, and the result.
+    let needed = size * (keep.last as u64 + u64::from(keep.best) + 2);
+    let free = fs4::available_space(out).unwrap_or(u64::MAX);
+    Ok((free < needed).then(|| {
+        format!(
+            "{}: {} are free, and the checkpoints that are kept, one more while it is written, and the \
+             result take about {}: later ones will not be written; free some, or lower --keep-last",
+            out.display(),
+            human(free),
+            human(needed)
+        )
+    }))
 }
 
-/// Removes all checkpoints up to the one after `steps` but those to keep. Later ones, of a run that
-/// was resumed from an earlier one, are not this run's to remove.
-fn prune(out: &Path, keep: Keep, best: Option<usize>, steps: usize) -> Result<(), String> {
-    let all = of_run(out).map_err(|error| error.to_string())?;
-    let mut older: Vec<_> = all
-        .into_iter()
-        .filter(|(other, _)| *other <= steps)
-        .collect();
+/// Removes all checkpoints but those to keep.
+fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
+    let mut older = of_run(out).map_err(|error| error.to_string())?;
     let kept = older.len().saturating_sub(keep.last.max(1));
     older.truncate(kept);
     older.retain(|(steps, _)| Some(*steps) != best);

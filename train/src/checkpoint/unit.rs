@@ -51,7 +51,12 @@ impl Unit {
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(at(&partial))?;
         }
+        let place = partial.parent().filter(|place| !place.exists());
         fs::create_dir_all(&partial).map_err(at(&partial))?;
+        if let Some(above) = place.and_then(Path::parent) {
+            // The folder of all checkpoints is new itself.
+            sync_folder(above).map_err(at(above))?;
+        }
         may_die();
         Ok(Self {
             partial,
@@ -84,7 +89,7 @@ impl Unit {
         Ok(())
     }
 
-    /// Gives it its name, in place of what had it. Everything is on the disk before.
+    /// Gives it its name, which nothing has. Everything is on the disk before.
     ///
     /// # Errors
     ///
@@ -109,8 +114,9 @@ impl Unit {
             sync_folder(&folder).map_err(at(&folder))?;
         }
         may_die();
+        // Between removing what is there and this one's name a kill would leave neither.
         if self.folder.exists() {
-            remove(&self.folder)?;
+            return Err(at(&self.folder)(io::ErrorKind::AlreadyExists.into()));
         }
         fs::rename(&self.partial, &self.folder).map_err(at(&self.folder))?;
         may_die();
@@ -172,6 +178,16 @@ fn files_in(folder: &Path) -> Result<Vec<String>, WriteError> {
     Ok(found)
 }
 
+/// What the files below a folder hold together.
+pub(super) fn bytes_in(folder: &Path) -> Result<u64, WriteError> {
+    let mut bytes = 0;
+    for name in files_in(folder)? {
+        let path = folder.join(name);
+        bytes += fs::metadata(&path).map_err(at(&path))?.len();
+    }
+    Ok(bytes)
+}
+
 /// A folder and those below it.
 fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
     let mut found = vec![folder.to_path_buf()];
@@ -219,8 +235,8 @@ mod tests {
         unit(&folder).finish().unwrap();
         assert_eq!(problems(&folder), Vec::<String>::new());
         assert_eq!(entries(folder.parent().unwrap()).unwrap().len(), 1);
-        // One takes another's place.
-        unit(&folder).finish().unwrap();
+        // What is there is left as it is.
+        assert!(unit(&folder).finish().is_err());
         assert_eq!(problems(&folder), Vec::<String>::new());
         remove(&folder).unwrap();
         assert!(!folder.exists());

@@ -1,3 +1,4 @@
+use crate::checkpoint;
 use crate::config::ConfigError;
 use crate::data::{BinidxError, OrderError, RenderError, TemplateError};
 use crate::dataset::DatasetError;
@@ -12,7 +13,7 @@ use crate::trainer::TrainError;
 use bone_lm::generate::GenerateError;
 use bone_lm::sampling::SamplingError;
 use bone_lm::tokenizer::TokenizerError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a command failed, in a message for a person.
 #[derive(Debug, thiserror::Error)]
@@ -72,14 +73,23 @@ pub enum CommandError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A run that was asked to end, and did.
-    #[error("{}", stopped(*signal, *steps, *total_steps, out, *saved))]
+    #[error("{}", stopped(*signal, *steps, *total_steps, out, unsaved.as_deref()))]
     Stopped {
         signal: Signal,
         steps: usize,
         total_steps: usize,
         out: PathBuf,
-        /// Whether there is a checkpoint to go on from.
-        saved: bool,
+        /// Why there is no checkpoint of where it ended, if there is none.
+        unsaved: Option<String>,
+    },
+    /// A run that came to an error, and has checkpoints to go on from.
+    #[error(
+        "{source}; go on from its newest checkpoint with\n  {}",
+        go_on_with(out)
+    )]
+    GoOn {
+        source: Box<CommandError>,
+        out: PathBuf,
     },
     /// A folder or file that is in the way or missing.
     #[error("{}: {reason}", path.display())]
@@ -102,17 +112,39 @@ fn stopped(
     signal: Signal,
     steps: usize,
     total_steps: usize,
-    out: &std::path::Path,
-    saved: bool,
+    out: &Path,
+    unsaved: Option<&str>,
 ) -> String {
     let name = signal.name();
-    match saved {
-        true => format!(
-            "{name}: stopped after step {steps} of {total_steps}; go on with\n  bone train --resume {}",
-            out.display()
-        ),
-        false => format!("{name}: stopped before the first step; nothing was trained"),
+    let line = go_on_with(out);
+    match unsaved {
+        _ if steps == 0 => format!("{name}: stopped before the first step; nothing was trained"),
+        None => {
+            format!("{name}: stopped after step {steps} of {total_steps}; go on with\n  {line}")
+        }
+        Some(why) => {
+            let said =
+                format!("{name}: stopped after step {steps} of {total_steps}, not saved: {why}");
+            match checkpoint::find(out) {
+                Ok(found) => {
+                    let before = found.state.progress.steps;
+                    format!("{said}; go on from step {before} with\n  {line}")
+                }
+                Err(_) => said,
+            }
+        }
     }
+}
+
+/// What a person types to go on with the run in `out`, as a shell reads it.
+fn go_on_with(out: &Path) -> String {
+    let shown = out.display().to_string();
+    let shown = match shown.starts_with('-') {
+        true => format!("./{shown}"),
+        false => shown,
+    };
+    let quoted = shlex::try_quote(&shown).map_or(shown.clone(), Into::into);
+    format!("bone train --resume {quoted}")
 }
 
 impl CommandError {
@@ -123,14 +155,42 @@ impl CommandError {
             Self::Config(_) | Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
             Self::Device(DeviceError::Name(_)) => 2,
             Self::Stopped { signal, .. } => signal.exit_code(),
+            Self::GoOn { source, .. } => source.exit_code(),
             _ => 1,
         }
     }
 
-    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+    /// With the way to go on, where the run in `out` has a checkpoint.
+    pub(crate) fn of_run(self, out: &Path) -> Self {
+        match checkpoint::find(out) {
+            Ok(_) => Self::GoOn {
+                source: Box::new(self),
+                out: out.to_path_buf(),
+            },
+            Err(_) => self,
+        }
+    }
+
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |error| Self::Path {
             path: path.to_path_buf(),
             reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_to_go_on_is_read_as_it_is_meant() {
+        for (out, wanted) in [
+            ("run", "bone train --resume run"),
+            ("my run", "bone train --resume 'my run'"),
+            ("-x", "bone train --resume ./-x"),
+        ] {
+            assert_eq!(go_on_with(Path::new(out)), wanted);
         }
     }
 }

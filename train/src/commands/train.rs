@@ -48,23 +48,27 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
     // First of all: a signal from here on ends it as shells expect.
     let signals = Signals::listen().map_err(CommandError::io(Path::new("signals")))?;
     let mut reporter = report::console();
-    let (resumed, config) = match &args.resume {
-        None => (None, config::resolve(args)?),
-        Some(path) => {
-            let (resumed, config) = resume::open(path, args)?;
-            // Who names a checkpoint wants what came after it anew.
-            if resumed.found.folder != *path && resumed.is_finished() {
-                let text = format!(
-                    "the run is finished, its result is in {}; to train on, start from it with --adapter",
-                    config.out.display()
-                );
-                let said = reporter.report(Event::Note(&text));
-                return said.map_err(|error| TrainError::from(error).into());
-            }
-            (Some(resumed), config)
-        }
+    let Some(path) = &args.resume else {
+        let config = config::resolve(args)?;
+        return run_with(&config, &mut reporter, None, Some(signals)).map(|_| ());
     };
-    run_with(&config, &mut reporter, resumed.as_ref(), Some(signals)).map(|_| ())
+    let (resumed, config, lock) = resume::open(path, args)?;
+    if resumed.is_finished() {
+        let text = format!(
+            "the run is finished, its result is in {}; to train on, raise --max-steps and name it in \
+             --allow-change, or start from the result with --adapter or --model",
+            config.out.display()
+        );
+        let said = reporter.report(Event::Note(&text));
+        return said.map_err(|error| TrainError::from(error).into());
+    }
+    run_with(
+        &config,
+        &mut reporter,
+        Some((&resumed, lock)),
+        Some(signals),
+    )
+    .map(|_| ())
 }
 
 /// Runs with settings that are checked. The result goes to `config.out`: an adapter to `adapter/`,
@@ -84,14 +88,15 @@ pub fn run_config(
 fn run_with(
     config: &TrainConfig,
     console: &mut dyn Reporter,
-    resumed: Option<&Resumed>,
+    resumed: Option<(&Resumed, Lock)>,
     signals: Option<&'static Signals>,
 ) -> Result<Progress, CommandError> {
     let started = Instant::now();
-    // A folder that is not there yet is taken when it is made.
-    let lock = match config.out.is_dir() {
-        true => Some(Lock::take(&config.out)?),
-        false => None,
+    let (resumed, lock) = match resumed {
+        Some((resumed, lock)) => (Some(resumed), Some(lock)),
+        // A folder that is not there yet is taken when it is made.
+        None if config.out.is_dir() => (None, Some(Lock::take(&config.out)?)),
+        None => (None, None),
     };
     let (device, device_reason) = device::choose(&config.device)?;
     let random = config.init == Init::Random;
@@ -180,11 +185,13 @@ fn run_with(
     }
     resolved.head_chunk = plan.savings.head_chunk;
     let config = &resolved;
+    let rows = (rows, batches.steps_per_epoch());
     let mut identity = Identity::new(config, rows, device.name.to_string());
     if let Some(resumed) = resumed {
         let rows = identity.rows().to_owned();
-        resumed.check(identity.base()?, &rows, &device.name.to_string())?;
-        batches.seek(resumed.found.state.progress.next)?;
+        let device = device.name.to_string();
+        resumed.check(identity.base()?, &rows, &device, total_steps)?;
+        batches.seek(resumed.place(batches.steps_per_epoch()))?;
     }
     let mut lines = vec![
         format!(

@@ -43,18 +43,23 @@ pub fn resolve_over(
     let out = out.to_string_lossy().into_owned();
     table.insert("out".to_owned(), out.into());
     table.insert("overwrite".to_owned(), true.into());
-    let own = TrainArgs::default();
-    let resolve = |args: &TrainArgs| {
-        let (raw, problems) = RawConfig::read(args, Some((&table, path)))?;
+    let resolve = |args: &TrainArgs, table: &toml::Table| {
+        let (raw, problems) = RawConfig::read(args, Some((table, path)))?;
         let mut config = raw.validate_after(problems)?;
         // It was only for the folder not to be in the way.
         config.overwrite = overwrites.unwrap_or(false);
         Ok::<_, ConfigError>(config)
     };
-    Ok(Gone {
-        before: resolve(&own)?,
-        now: resolve(args)?,
-    })
+    let now = resolve(args, &table)?;
+    // Its files may have moved: they are looked for where they are now.
+    let written = self::table(&now.to_toml(), path)?;
+    for key in ["model", "adapter", "data"] {
+        if let (true, Some(value)) = (table.contains_key(key), written.get(key)) {
+            table.insert(key.to_owned(), value.clone());
+        }
+    }
+    let before = resolve(&TrainArgs::default(), &table)?;
+    Ok(Gone { before, now })
 }
 
 impl RawConfig {

@@ -11,6 +11,7 @@ mod method;
 mod paths;
 
 pub(super) use method::{block_axis_reason, comes_with_adapter, default_learning_rate};
+pub(crate) use paths::is_empty;
 
 /// Longest sequence in tokens, where it is not given.
 const MAX_SEQ_LEN: usize = 512;

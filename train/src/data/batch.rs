@@ -16,6 +16,8 @@ pub struct Batch {
     pub loss_mask: Vec<bool>,
     /// [`Sample::row`] of each row's first sequence.
     pub row_ids: Vec<u64>,
+    /// [`Sample::row`] of every sequence, row by row.
+    pub samples: Vec<u64>,
     /// Where each row's sequences begin, as [`bone_lm::Span::starts`]: from 0, with a token of
     /// padding between two. Empty when every row is one sequence.
     pub starts: Vec<Vec<usize>>,
@@ -67,6 +69,10 @@ impl Batch {
             tokens,
             loss_mask,
             row_ids: rows.iter().map(|row| first(row.as_ref())).collect(),
+            samples: rows
+                .iter()
+                .flat_map(|row| row.as_ref().iter().map(|sample| sample.row))
+                .collect(),
             starts,
         }
     }

@@ -139,6 +139,7 @@ impl<B: TrainBackend> WithModel<B> for Step<B> {
                 .collect(),
             loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
             row_ids: (0..ROWS as u64).collect(),
+            samples: (0..ROWS as u64).collect(),
             starts: Vec::new(),
         };
         let savings = Savings {

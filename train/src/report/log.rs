@@ -36,6 +36,11 @@ impl Log {
     /// [`ReportError`]: the folder cannot be made.
     pub fn open(out: &Path) -> Result<Self, ReportError> {
         let folder = out.join(LOG_FOLDER);
+        // The appender complains on stderr of a folder that it makes itself.
+        std::fs::create_dir_all(&folder).map_err(|source| ReportError {
+            path: folder.clone(),
+            source,
+        })?;
         let appender = RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
             .filename_prefix("bone")
@@ -50,6 +55,7 @@ impl Log {
         let lines = tracing_subscriber::fmt::layer()
             .json()
             .with_ansi(false)
+            .log_internal_errors(false)
             .with_writer(appender);
         let subscriber = tracing_subscriber::registry().with(filter).with(lines);
         Ok(Self {

@@ -15,10 +15,15 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 /// [`SkipReport`](super::SkipReport) and [`EvalReport`](super::EvalReport). Each has `at`, the seconds since
 /// 1970, and a step `resident_bytes`. A number that is not
 /// finite is `null`. Every line is written at once, so a run that is killed leaves whole lines.
+///
+/// A disk that is full ends no run: lines wait until there is room, and [`trouble`](Self::trouble) says so.
 #[derive(Debug)]
 pub struct Metrics {
     path: PathBuf,
     file: File,
+    /// What could not be written yet.
+    waiting: Vec<u8>,
+    trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +45,20 @@ fn now() -> Option<f64> {
 }
 
 impl Metrics {
+    fn of(path: PathBuf, file: File) -> Self {
+        Self {
+            path,
+            file,
+            waiting: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    /// Why lines have to wait, told once.
+    pub fn trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
     /// Makes the file in the folder `out`, in place of one that is there.
     ///
     /// # Errors
@@ -47,7 +66,7 @@ impl Metrics {
     pub fn create(out: &Path) -> Result<Self, ReportError> {
         let path = out.join(METRICS_FILE);
         match File::create(&path) {
-            Ok(file) => Ok(Self { path, file }),
+            Ok(file) => Ok(Self::of(path, file)),
             Err(source) => Err(ReportError { path, source }),
         }
     }
@@ -89,24 +108,65 @@ impl Metrics {
             Ok(file)
         };
         match replaced() {
-            Ok(file) => Ok(Self { path, file }),
+            Ok(file) => Ok(Self::of(path, file)),
             Err(source) => Err(ReportError { path, source }),
         }
     }
 
     fn write(&mut self, line: &impl Serialize) -> Result<(), ReportError> {
-        serde_json::to_vec(line)
-            .map_err(std::io::Error::from)
-            .and_then(|mut json| {
-                json.push(b'\n');
-                self.file.write_all(&json)?;
-                self.file.flush()
-            })
-            .map_err(|source| ReportError {
-                path: self.path.clone(),
-                source,
-            })
+        let all_written = self.waiting.is_empty();
+        let json = serde_json::to_vec(line).map_err(|error| self.failed(error.into()))?;
+        self.waiting.extend(json);
+        self.waiting.push(b'\n');
+        match self.write_out() {
+            Ok(()) => Ok(()),
+            Err(error) if is_full(&error) => {
+                if all_written {
+                    let path = self.path.display();
+                    self.trouble = Some(format!(
+                        "{path}: {error}; the run goes on, and its lines are written when there is room"
+                    ));
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
     }
+
+    /// Writes what waits; of what cannot be written the rest waits on, in the middle of a line as well.
+    fn write_out(&mut self) -> std::io::Result<()> {
+        while !self.waiting.is_empty() {
+            match self.file.write(&self.waiting) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(written) => drop(self.waiting.drain(..written)),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Forces what was written to the disk.
+    ///
+    /// # Errors
+    /// [`ReportError`]: the system cannot, or lines are waiting still.
+    pub fn sync(&mut self) -> Result<(), ReportError> {
+        let written = self.write_out().and_then(|()| self.file.sync_all());
+        written.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, source: std::io::Error) -> ReportError {
+        ReportError {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Whether there is no room, which there may be later.
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
 impl Reporter for Metrics {
@@ -137,5 +197,34 @@ impl Reporter for Metrics {
             | Event::Note(_)
             | Event::Finish(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::step;
+    use super::*;
+
+    #[test]
+    fn a_full_disk_costs_no_line() {
+        let out = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::create(out.path()).unwrap();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let room = std::mem::replace(&mut metrics.file, full.unwrap());
+        let add = |metrics: &mut Metrics, n| metrics.report(Event::Step(step(n, 10))).unwrap();
+        add(&mut metrics, 1);
+        assert!(metrics.trouble().unwrap().contains("No space left"));
+        add(&mut metrics, 2);
+        assert_eq!(metrics.trouble(), None, "told once");
+        assert!(metrics.sync().is_err());
+        metrics.file = room;
+        add(&mut metrics, 3);
+        let text = std::fs::read_to_string(out.path().join(METRICS_FILE)).unwrap();
+        let steps = text.lines().map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            value["step"].as_u64().unwrap()
+        });
+        assert_eq!(steps.collect::<Vec<_>>(), [1, 2, 3]);
     }
 }

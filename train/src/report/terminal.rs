@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -53,8 +54,10 @@ impl Terminal {
 
     fn above(&self, lines: &[String]) {
         let print = || {
+            // A terminal that was closed takes nothing, and is no reason to end a run.
+            let mut stderr = std::io::stderr().lock();
             for line in lines {
-                eprintln!("{}", printable(line));
+                let _ = writeln!(stderr, "{}", printable(line));
             }
         };
         match &self.bar {

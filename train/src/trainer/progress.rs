@@ -84,7 +84,7 @@ impl Progress {
             self.first_validation = Some(loss);
             return false;
         }
-        let is_best = self.best.is_none_or(|best| loss < best.loss);
+        let is_best = loss.is_finite() && self.best.is_none_or(|best| loss < best.loss);
         if is_best {
             let step = self.steps;
             self.best = Some(Best { step, loss });
@@ -138,6 +138,8 @@ mod tests {
         progress.steps = 5;
         assert!(progress.evaluated(3.0));
         progress.steps = 10;
+        assert!(!progress.evaluated(3.5));
+        assert!(!progress.evaluated(f64::NAN));
         assert!(!progress.evaluated(3.5));
         assert_eq!(progress.best, Some(Best { step: 5, loss: 3.0 }));
         assert_eq!(

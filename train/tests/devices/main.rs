@@ -76,48 +76,6 @@ fn the_demo_tells_its_story_on_every_device() {
     }
 }
 
-/// As long as a run that grows shows it: this burn and wgpu are said to.
-#[test]
-fn memory_stays_what_it_is() {
-    let place = Place::new();
-    // WGSL goes through the same driver, and time is short.
-    for device in gpus().into_iter().filter(|name| name.kind != Kind::Wgpu) {
-        let device = device.to_string();
-        let out = device.replace(':', "-");
-        let args = [
-            "--device",
-            &device,
-            "--max-steps",
-            "150",
-            "--rank",
-            "4",
-            "--batch-size",
-            "1",
-            "--eval-every",
-            "150",
-            "--learning-rate",
-            "0.001",
-            "--dtype",
-            "f32",
-        ];
-        let run = place.train(&out, &args);
-        assert_eq!(run.steps.len(), 150);
-        let resident: Vec<f64> = run
-            .steps
-            .iter()
-            .map(|step| number(step, "resident_bytes"))
-            .collect();
-        let most = resident[30..].iter().fold(0f64, |a, &b| a.max(b));
-        let seconds: f64 = run.steps.iter().map(|step| number(step, "seconds")).sum();
-        println!(
-            "{device}: {:.1} MB after 30 steps, at most {:.1} in the 120 after; {seconds:.0} s",
-            resident[29] / 1e6,
-            most / 1e6,
-        );
-        assert!(most < 1.01 * resident[29], "{device}");
-    }
-}
-
 /// Products in half precision, where the device has them: such a base learns what one in f32 on the
 /// processor learns, and where it has not it says so. RWKV6's step in half is one of `bone devices`'.
 #[test]

@@ -65,4 +65,11 @@ impl Going {
         self.said.extend(self.lines.map(Result::unwrap));
         (self.child.wait().unwrap().code(), self.said.join("\n"))
     }
+
+    /// What it exits with when nobody reads what it says.
+    #[allow(dead_code, reason = "shared with other tests, which use all of it")]
+    pub(crate) fn unheard(mut self) -> (Option<i32>, PathBuf) {
+        drop(self.lines);
+        (self.child.wait().unwrap().code(), self.out)
+    }
 }

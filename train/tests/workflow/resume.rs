@@ -1,14 +1,15 @@
 //! A run that was killed, and gone on with.
 
-use crate::command::{bone, fixture, text};
-use crate::runs::{Place, Run};
+use crate::command::{bone, bone_with, copy_fixture, fixture, text};
+use crate::runs::{Place, Run, number};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Steps of a run, and how many of them before it is saved, before it is killed.
+/// Steps of a run, and how many of them before it is saved.
 const STEPS: usize = 40;
 const SAVED: usize = 13;
-const KILLED: usize = 20;
+/// Micro batches before it is killed, in the middle of the two of a step.
+const KILLED: usize = 41;
 
 /// Everything at once that makes going on difficult.
 const DIFFICULT: &str = "--max-steps 40 --save-every 13 --eval-every 8 --batch-size 2 \
@@ -28,7 +29,7 @@ fn bytes(path: PathBuf) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Kills a run after the 20th of 40 steps, goes on from the 13th, and holds everything against a run that
+/// Kills a run inside the 21st of 40 steps, goes on from the 13th, and holds everything against a run that
 /// nobody killed.
 #[track_caller]
 fn goes_on(model: &str, args: &str) {
@@ -43,8 +44,7 @@ fn goes_on(model: &str, args: &str) {
         .collect();
     let whole = place.train_on(&model, &place.rows, "whole", &all);
 
-    // One call before the first step, and one after each.
-    let killed = format!("step={}*off->return", KILLED);
+    let killed = format!("micro={KILLED}*off->return");
     let environment = [("FAILPOINTS", killed.as_str())];
     let ran = place.try_with(&environment, &model, &place.rows, "killed", &all);
     assert_eq!(ran.code, None, "{}", ran.stderr);
@@ -58,14 +58,16 @@ fn goes_on(model: &str, args: &str) {
     assert_eq!(resumed.numbers(), whole.numbers());
     for file in [
         "checkpoints/step-39/training.safetensors",
-        "checkpoints/step-26/training.safetensors",
+        "checkpoints/step-40/training.safetensors",
     ] {
         assert!(
             bytes(out.join(file)) == bytes(whole.out.join(file)),
             "{file}: what trains, and its moments"
         );
     }
-    assert_eq!(state(&out, 39), state(&whole.out, 39));
+    for step in [39, 40] {
+        assert_eq!(state(&out, step), state(&whole.out, step));
+    }
     let result = match args.contains("full") {
         true => "model/model.safetensors",
         false => "adapter/adapter_model.safetensors",
@@ -122,4 +124,85 @@ fn parts_beside_an_adapter_and_states() {
         "rwkv6-tiny",
         "--method bone --block-axis output --rank 4 --chunk-ctx 8 --recompute false",
     );
+}
+
+/// Steps that are in the record, in their order.
+fn recorded(out: &Path) -> Vec<f64> {
+    let steps = Run::read(out.to_path_buf()).steps;
+    steps.iter().map(|line| number(line, "step")).collect()
+}
+
+const SAVES: &str = "--method miss --rank 4 --save-every 4 --keep-last 9";
+
+#[test]
+fn who_goes_back_begins_another_run() {
+    let place = Place::new();
+    let args: Vec<_> = SAVES.split_whitespace().collect();
+    let out = place.train("out", &args).out;
+    let from = out.join("checkpoints/step-4");
+    let args = ["train", "--resume", text(&from), "--learning-rate", "0.02"];
+    let args = [&args[..], &["--allow-change", "learning_rate"]].concat();
+    let ran = bone_with(&args, &[("FAILPOINTS", "step=5*off->return")]);
+    assert_eq!(ran.code, None, "{}", ran.stderr);
+    assert!(ran.stderr.contains("is set aside"), "{}", ran.stderr);
+    assert!(out.join("checkpoints/step-12.aside-1/state.json").exists());
+    // The newest is of the run that was killed, and the record too.
+    let ran = bone(["train", "--resume", text(&out)]).succeeded();
+    assert!(ran.stderr.contains("after step 8 of 12"), "{}", ran.stderr);
+    let wanted: Vec<_> = (1..=12).map(f64::from).collect();
+    assert_eq!(recorded(&out), wanted);
+    let config = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(config.contains("learning_rate = 0.02"), "{config}");
+}
+
+#[test]
+fn a_finished_run_is_made_longer() {
+    let place = Place::new();
+    let args: Vec<_> = SAVES.split_whitespace().collect();
+    let args = [&args[..], &["--schedule", "constant"]].concat();
+    let longer = place.train("longer", &[&args[..], &["--max-steps", "16"]].concat());
+    let out = place.train("out", &args).out;
+    let more = ["train", "--resume", text(&out), "--max-steps", "16"];
+    let ran = bone([&more[..], &["--allow-change", "max_steps"]].concat()).succeeded();
+    assert!(ran.stderr.contains("after step 12 of 16"), "{}", ran.stderr);
+    let adapter = |out: &Path| bytes(out.join("adapter/adapter_model.safetensors"));
+    assert!(adapter(&out) == adapter(&longer.out));
+    let fewer = ["train", "--resume", text(&out), "--max-steps", "8"];
+    let ran = bone([&fewer[..], &["--allow-change", "max_steps"]].concat());
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("the run has done 16 steps"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn files_may_move_and_batches_change() {
+    let place = Place::new();
+    let model = copy_fixture("llama-tiny", &place.path("model"));
+    let args: Vec<_> = SAVES.split_whitespace().collect();
+    let run = place.train_on(&model, &place.rows, "before", &args);
+    let out = place.path("after");
+    for (from, to) in [
+        (&run.out, &out),
+        (&model, &place.path("elsewhere")),
+        (&place.rows, &place.path("moved.jsonl")),
+    ] {
+        std::fs::rename(from, to).unwrap();
+    }
+    let notes = place.path("elsewhere/NOTES.md");
+    std::fs::write(notes, "nothing of the model").unwrap();
+    let eight = out.join("checkpoints/step-8");
+    let (model, rows) = (place.path("elsewhere"), place.path("moved.jsonl"));
+    let args = ["train", "--resume", text(&eight), "--model", text(&model)];
+    let args = [&args[..], &["--data", text(&rows)]].concat();
+    bone(&args).succeeded();
+    assert_eq!(Run::read(out.clone()).numbers(), run.numbers());
+    // Batches of half the size, from as far in the epoch.
+    let half = ["--batch-size", "2", "--allow-change", "batch_size"];
+    bone([&args[..], &half].concat()).succeeded();
+    let before = &run.steps[8]["epoch"];
+    let now = &Run::read(out).steps[8]["epoch"];
+    let difference = before.as_f64().unwrap() - now.as_f64().unwrap();
+    assert!((0.0..0.1).contains(&difference), "{before} {now}");
 }

@@ -37,7 +37,7 @@ fn goes_on_as(out: &std::path::Path, whole: &Run) {
 fn the_first_ends_the_step_and_saves() {
     let place = Place::new();
     let whole = whole(&place);
-    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+    for (signal, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
         let mut run = begin(&place, signal, "step=sleep(150)", &[]);
         run.until("step 5/30");
         let out = run.out.clone();
@@ -97,6 +97,63 @@ fn an_evaluation_is_given_up_and_made_up_for() {
 }
 
 #[test]
+fn the_last_evaluation_is_made_up_for() {
+    let place = Place::new();
+    let whole = whole(&place);
+    // Two batches before the first step, and two for each of nine that come before the last.
+    let mut run = begin(
+        &place,
+        "out",
+        "evaluate=20*off->sleep(1500)",
+        &["--eval-every", "3"],
+    );
+    run.until("step 30/30");
+    run.send("-TERM");
+    let out = run.out.clone();
+    let (exit, said) = run.end();
+    assert_eq!(exit, Some(143), "{said}");
+    assert!(said.contains("stopped after step 30 of 30"), "{said}");
+    let (adapter, last) = (out.join("adapter"), "adapter/adapter_model.safetensors");
+    assert!(!adapter.exists());
+    bone(["train", "--resume", text(&out)]).succeeded();
+    let read = |out: &std::path::Path| std::fs::read(out.join(last)).unwrap();
+    assert!(read(&out) == read(&whole.out));
+    let evaluations = Run::read(out).evaluations;
+    let of_last = |run: &[serde_json::Value]| run.last().unwrap()["loss"].clone();
+    assert_eq!(evaluations.len(), 11);
+    assert_eq!(of_last(&evaluations), of_last(&whole.evaluations));
+}
+
+#[test]
+fn the_trial_before_the_first_step_leaves_nothing() {
+    let place = Place::new();
+    let mut run = begin(&place, "out", "save=sleep(50)", &[]);
+    run.until("trying the longest rows");
+    run.send("-TERM");
+    let out = run.out.clone();
+    let (exit, said) = run.end();
+    assert_eq!(exit, Some(143), "{said}");
+    assert!(said.contains("stopped before the first step"), "{said}");
+    assert_eq!(
+        std::fs::read_dir(out).unwrap().count(),
+        1,
+        "the lock's file"
+    );
+    let again = begin(&place, "out", "", &[]);
+    assert_eq!(again.end().0, Some(0));
+}
+
+#[test]
+fn nobody_need_read_what_a_run_says() {
+    let place = Place::new();
+    let whole = whole(&place);
+    let run = begin(&place, "out", "step=sleep(20)", &[]);
+    let (code, out) = run.unheard();
+    assert_eq!(code, Some(0));
+    assert_eq!(Run::read(out).numbers(), whole.numbers());
+}
+
+#[test]
 fn a_save_is_brought_to_its_end() {
     let place = Place::new();
     let whole = whole(&place);
@@ -130,10 +187,9 @@ fn usr1_saves_and_goes_on() {
     let out = run.out.clone();
     let (exit, said) = run.end();
     assert_eq!(exit, Some(0), "{said}");
-    assert_eq!(
-        std::fs::read_dir(out.join("checkpoints")).unwrap().count(),
-        1
-    );
+    // The one that was asked for, and the last.
+    let saved = std::fs::read_dir(out.join("checkpoints")).unwrap().count();
+    assert_eq!(saved, 2);
     assert_eq!(Run::read(out).numbers(), whole.numbers());
 }
 

@@ -77,6 +77,7 @@ fn a_few_of_them_stop_the_run_and_what_was_saved_stays() {
         "step 9 and the 2 before it",
         "lower the learning rate",
         "rows ",
+        "go on from its newest checkpoint with\n  bone train --resume ",
     ] {
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
     }
@@ -91,7 +92,7 @@ fn a_checkpoint_that_changed_is_not_gone_on_from() {
     let place = Place::new();
     let run = place.train("out", &SAVES);
     std::fs::remove_file(run.out.join("finished.json")).unwrap();
-    let newest = run.out.join("checkpoints/step-8");
+    let newest = run.out.join("checkpoints/step-12");
     let good = everything(&run.out);
     let files: Vec<_> = everything(&newest)
         .into_iter()
@@ -104,7 +105,7 @@ fn a_checkpoint_that_changed_is_not_gone_on_from() {
         let now = everything(&run.out);
         let ran = bone(["train", "--resume", text(&run.out)]);
         assert_eq!(ran.code, Some(1), "{}: {}", file.display(), ran.stderr);
-        let offer = format!("--resume {}", run.out.join("checkpoints/step-4").display());
+        let offer = format!("--resume {}", run.out.join("checkpoints/step-8").display());
         assert!(ran.stderr.contains(&offer), "{}", ran.stderr);
         assert!(everything(&run.out) == now, "{}", file.display());
         std::fs::write(file, before).unwrap();
@@ -135,7 +136,7 @@ fn a_checkpoint_that_changed_is_not_gone_on_from() {
     bone([
         "train",
         "--resume",
-        text(&run.out.join("checkpoints/step-4")),
+        text(&run.out.join("checkpoints/step-8")),
     ])
     .succeeded();
     assert_eq!(Run::read(run.out.clone()).numbers(), run.numbers());
@@ -146,10 +147,8 @@ fn another_run_is_not_gone_on_with() {
     let place = Place::new();
     let run = place.train("out", &SAVES);
     std::fs::remove_file(run.out.join("finished.json")).unwrap();
-    let resume = |args: &[&str]| {
-        let out = text(&run.out);
-        bone([&["train", "--resume", out], args].concat())
-    };
+    let eight = run.out.join("checkpoints/step-8");
+    let resume = |args: &[&str]| bone([&["train", "--resume", text(&eight)], args].concat());
     let good = everything(&run.out);
     // Settings, all at once.
     let ran = resume(&[
@@ -210,7 +209,9 @@ fn another_base_is_not_gone_on_with() {
     std::fs::write(&weights, bytes).unwrap();
     let ran = bone(["train", "--resume", text(&run.out)]);
     assert!(
-        ran.code == Some(2) && ran.stderr.contains("--allow-change base"),
+        ran.code == Some(2)
+            && ran.stderr.contains("base: changed model.safetensors")
+            && ran.stderr.contains("--allow-change base"),
         "{}",
         ran.stderr
     );
@@ -291,13 +292,13 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let said = &ran.stderr;
     assert!(
-        said.contains("a checkpoint takes about") && said.contains("are free"),
+        said.contains("a checkpoint takes about") && said.contains("raise the limit"),
         "{said}"
     );
-    assert!(Run::read(out.clone()).steps.is_empty());
-    assert!(!out.join("checkpoints").exists());
+    // Nothing is in the way of the next try.
+    assert_eq!(everything(&out), []);
     // A disk that fills up meanwhile: the run goes on, and its result is there.
-    let ran = run(150, &["--shake-down", "false", "--overwrite"]);
+    let ran = run(150, &["--shake-down", "false"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("a checkpoint was not written"),
@@ -313,11 +314,36 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
     bone(args(text(&place.path("room")))).succeeded();
     let room = place.path("room");
     std::fs::remove_file(room.join("finished.json")).unwrap();
-    let before = everything(&room.join("checkpoints/step-4"));
-    let resume = ["train", "--resume", text(&room)];
-    assert_eq!(with_small_files(20, &resume).code, Some(1));
-    assert!(everything(&room.join("checkpoints/step-4")) == before);
-    bone(resume).succeeded();
+    let four = room.join("checkpoints/step-4");
+    let before = everything(&four);
+    let ran = with_small_files(20, &["train", "--resume", text(&four)]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let line = format!("bone train --resume {}", room.display());
+    assert!(ran.stderr.contains(&line), "{}", ran.stderr);
+    assert!(everything(&four) == before);
+    bone(["train", "--resume", text(&room)]).succeeded();
+    // What is to be written over is there until the new run has shown that it can be.
+    let before = everything(&room);
+    let all = args(text(&room));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let ran = with_small_files(20, &[&all[..], &["--overwrite"]].concat());
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(everything(&room) == before);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_no_result() {
+    let place = Place::new();
+    let args = "--method full --learning-rate 3e38 --schedule constant --max-steps 1";
+    let args: Vec<_> = args.split_whitespace().collect();
+    let ran = with_points(&place, "", "out", &args);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    for wanted in ["the model was not saved", "the held-out loss is not finite"] {
+        assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
+    }
+    for result in ["model", "finished.json"] {
+        assert!(!place.path("out").join(result).exists(), "{result}");
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -4,42 +4,47 @@ use crate::checkpoint::RunIdentity;
 use crate::commands::CommandError;
 use crate::config::TrainConfig;
 use crate::fingerprint;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-type Hashed = Result<String, (PathBuf, std::io::Error)>;
+type Files = BTreeMap<String, String>;
+type Hashed = Result<Files, (PathBuf, std::io::Error)>;
 
 /// What a run is known by. The bytes of its model are read in a thread of their own.
 pub(super) struct Identity {
     config: String,
     rows: String,
+    steps_per_epoch: u64,
     device: String,
     base: Base,
 }
 
 enum Base {
     Reading(Option<JoinHandle<Hashed>>),
-    Known(String),
+    Known(Files),
 }
 
 impl Identity {
     /// Begins to read what the run starts from.
-    pub(super) fn new(config: &TrainConfig, rows: String, device: String) -> Self {
-        let paths: Vec<_> = [&config.model]
-            .into_iter()
-            .chain(&config.adapter)
-            .cloned()
-            .collect();
+    pub(super) fn new(
+        config: &TrainConfig,
+        (rows, steps_per_epoch): (String, u64),
+        device: String,
+    ) -> Self {
+        let (model, adapter) = (config.model.clone(), config.adapter.clone());
         let reading = std::thread::spawn(move || {
-            let each: Result<Vec<_>, _> = paths
-                .iter()
-                .map(|path| fingerprint::of_files(path))
-                .collect();
-            Ok(each?.join("+"))
+            let mut files = fingerprint::of_files(&model)?;
+            if let Some(adapter) = adapter {
+                let of_adapter = fingerprint::of_files(&adapter)?.into_iter();
+                files.extend(of_adapter.map(|(name, hash)| (format!("adapter's {name}"), hash)));
+            }
+            Ok(files)
         });
         Self {
             config: config.to_toml(),
             rows,
+            steps_per_epoch,
             device,
             base: Base::Reading(Some(reading)),
         }
@@ -50,7 +55,7 @@ impl Identity {
     }
 
     /// What the model is known by; waits for it.
-    pub(super) fn base(&mut self) -> Result<&str, CommandError> {
+    pub(super) fn base(&mut self) -> Result<&Files, CommandError> {
         if let Base::Reading(reading) = &mut self.base {
             let read = reading.take().map(JoinHandle::join);
             let base = match read {
@@ -66,9 +71,10 @@ impl Identity {
             };
             self.base = Base::Known(base);
         }
+        static NONE: Files = Files::new();
         match &self.base {
             Base::Known(base) => Ok(base),
-            Base::Reading(_) => Ok(""),
+            Base::Reading(_) => Ok(&NONE),
         }
     }
 
@@ -78,12 +84,13 @@ impl Identity {
         total_steps: usize,
         seconds: f64,
     ) -> Result<RunIdentity, CommandError> {
-        let base = self.base()?.to_owned();
+        let base = self.base()?.clone();
         Ok(RunIdentity {
             total_steps,
             config: self.config.clone(),
             base,
             data: self.rows.clone(),
+            steps_per_epoch: self.steps_per_epoch,
             device: self.device.clone(),
             seconds,
         })

@@ -1,16 +1,16 @@
 //! The part of a run that happens on a device.
 
 use super::identity::Identity;
-use super::keeper::{Cadence, Keeper};
+use super::keeper::{Cadence, Keeper, Results};
 use super::resume::Resumed;
 use super::trained::{Prepared, prepare, result, save};
 use super::{CONFIG_FILE, FINISHED, grouped};
 use crate::checkpoint::{
-    CheckpointError, Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out,
+    Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, set_aside, try_out,
 };
 use crate::commands::CommandError;
 use crate::commands::adapter::RESULTS;
-use crate::config::TrainConfig;
+use crate::config::{self, TrainConfig};
 use crate::data::Batch;
 use crate::device::OnDevice;
 use crate::lock::Lock;
@@ -22,6 +22,8 @@ use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::signals::Signals;
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Data, Plan, Progress, Run, TrainError, train, try_batch};
+use bone_lm::checkpoint::sync_folder;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
@@ -83,32 +85,98 @@ impl Reporter for All<'_> {
     fn report(&mut self, event: Event<'_>) -> Result<(), report::ReportError> {
         self.0.report(event)?;
         self.1.report(event)?;
+        if let Event::Saved(_) = event {
+            // Where there is no room its lines wait.
+            let _ = self.1.sync();
+        }
+        if let Some(trouble) = self.1.trouble() {
+            self.0.report(Event::Note(&trouble))?;
+        }
         self.2.report(event)
     }
 }
 
 impl Job<'_> {
-    /// Makes the output folder a run's: nobody else's, and without what an older run has left there.
+    /// Makes the output folder this run's and nobody else's.
     fn take_folder(&mut self) -> Result<(), CommandError> {
-        let (config, out) = (self.config, &self.config.out);
+        let out = &self.config.out;
         std::fs::create_dir_all(out).map_err(CommandError::io(out))?;
-        if self.lock.is_none() {
-            self.lock = Some(Lock::take(out)?);
+        if self.lock.is_some() {
+            return Ok(());
         }
+        self.lock = Some(Lock::take(out)?);
+        // Another run may have been here since the settings were read.
+        if !self.config.overwrite && !config::is_empty(out).map_err(CommandError::io(out))? {
+            return Err(CommandError::Path {
+                path: out.clone(),
+                reason: "another run has written here meanwhile; give another folder".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Removes what an older run has left in the folder, which would be taken for this one's result, and
+    /// sets aside what a resumed one did after where it goes on from.
+    fn clear_folder(&mut self) -> Result<(), CommandError> {
+        let (config, out) = (self.config, &self.config.out);
         let finished = out.join(FINISHED);
         if finished.exists() {
             std::fs::remove_file(&finished).map_err(CommandError::io(&finished))?;
         }
-        if config.overwrite && self.resumed.is_none() {
-            // What an older run left would be taken for this one's result.
-            for old in RESULTS.map(|name| out.join(name)) {
-                if old.exists() {
-                    std::fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+        match self.resumed {
+            None if config.overwrite => {
+                for old in RESULTS.map(|name| out.join(name)) {
+                    if old.exists() {
+                        std::fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+                    }
+                }
+            }
+            None => {}
+            Some(resumed) => {
+                let aside = set_aside(out, resumed.found.state.progress.steps);
+                for folder in aside.map_err(|error| TrainError::Save(error.to_string()))? {
+                    self.lines.push(format!(
+                        "what was done after that is set aside: {}",
+                        folder.display()
+                    ));
                 }
             }
         }
         let written = out.join(CONFIG_FILE);
         std::fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))
+    }
+
+    /// Tries a batch of the longest rows, and a checkpoint as large as a later one.
+    fn shake_down<B: TrainBackend, M: TrainModel<B>>(
+        &mut self,
+        run: &Run<B, M>,
+        batch: &Batch,
+        results: Results<'_, M>,
+        device: &B::Device,
+    ) -> Result<(), CommandError> {
+        self.console
+            .report(Event::Phase("trying the longest rows and a checkpoint"))
+            .map_err(TrainError::from)?;
+        try_batch::<B, M>(&run.model, batch, &self.plan, device);
+        let mut trained = run.optimizer.trained(&run.model);
+        // As large as a later one, which has moments.
+        for Trained { values, moments } in trained.values_mut() {
+            let like = || TrainedMoments {
+                time: 0,
+                first: values.clone(),
+                second: values.clone(),
+            };
+            moments.get_or_insert_with(like);
+        }
+        let identity = RunIdentity::default();
+        let snapshot = Snapshot {
+            state: State::new(run.progress.clone(), &trained, &identity),
+            trained,
+            result: results(&run.model)?,
+        };
+        let lack = try_out(&self.config.out, keep(self.config), snapshot);
+        self.lines.extend(lack.map_err(TrainError::Save)?);
+        Ok(())
     }
 
     /// The record of the run, from where it goes on.
@@ -158,7 +226,25 @@ impl Job<'_> {
             None => run,
             Some(resumed) => put_back(run, resumed, device)?,
         };
+        let (config, prompt) = (self.config, self.prompt.clone());
+        let results = |model: &M| result::<B, M>(model, &whole, (config, &prompt));
+        let total_steps = self.plan.total_steps;
         self.take_folder()?;
+        // From here on a signal waits until the folder is as it should be.
+        let waiting = self.signals.map(Signals::wait);
+        if let Some(batch) = self.largest.take() {
+            self.shake_down(&run, &batch, &results, device)?;
+        }
+        if let Some(signal) = self.signals.and_then(Signals::ends) {
+            return Err(CommandError::Stopped {
+                signal,
+                steps: 0,
+                total_steps,
+                out: config.out.clone(),
+                unsaved: None,
+            });
+        }
+        self.clear_folder()?;
         let metrics = self.metrics()?;
         let log = report::Log::open(&config.out).map_err(TrainError::from)?;
         let mut reporter = All(self.console, metrics, log);
@@ -170,48 +256,19 @@ impl Job<'_> {
             Event::Start(&StartReport {
                 settings: config.lines(),
                 model: self.lines,
-                total_steps: self.plan.total_steps,
+                total_steps,
             }),
         )?;
-        let results = |model: &M| result::<B, M>(model, &whole, (config, &self.prompt));
-        let total_steps = self.plan.total_steps;
-        if let Some(batch) = &self.largest {
-            report(
-                &mut reporter,
-                Event::Phase("trying the longest rows and a checkpoint"),
-            )?;
-            try_batch::<B, M>(&run.model, batch, &self.plan, device);
-            let mut trained = run.optimizer.trained(&run.model);
-            // As large as a later one, which has moments.
-            for Trained { values, moments } in trained.values_mut() {
-                let like = || TrainedMoments {
-                    time: 0,
-                    first: values.clone(),
-                    second: values.clone(),
-                };
-                moments.get_or_insert_with(like);
-            }
-            let identity = RunIdentity::default();
-            let snapshot = Snapshot {
-                state: State::new(run.progress.clone(), &trained, &identity),
-                trained,
-                result: results(&run.model)?,
-            };
-            try_out(&config.out, snapshot).map_err(TrainError::Save)?;
-        }
         let before = self
             .resumed
             .map_or(0.0, |resumed| resumed.found.state.seconds);
         let (identity, started) = (&mut self.identity, self.started);
         let mut identify = || identity.of(total_steps, before + started.elapsed().as_secs_f64());
-        let keep = Keep {
-            last: config.keep_last,
-            best: config.keep_best,
-        };
         let resumed_at = self.resumed.map(|_| run.progress.steps);
         let best = run.progress.best.map(|best| best.step);
         let mut keeper = Keeper {
-            saver: Saver::new(&config.out, keep, resumed_at, best).map_err(TrainError::Save)?,
+            saver: Saver::new(&config.out, keep(config), resumed_at, best)
+                .map_err(TrainError::Save)?,
             cadence: Cadence {
                 steps: config.save_every,
                 time: (config.save_minutes > 0.0)
@@ -225,25 +282,29 @@ impl Job<'_> {
             saved_at: Instant::now(),
             stopped: None,
         };
-        // From here on there is something to lose.
-        let waiting = self.signals.map(Signals::wait);
         let (data, plan) = (&mut self.data, &self.plan);
-        let run = train(run, data, plan, device, &mut reporter, &mut keeper)?;
+        let run = train(run, data, plan, device, &mut reporter, &mut keeper);
+        let stopped = keeper.stopped.take();
+        // What is being written is waited for.
+        drop(keeper);
+        let run = run.map_err(|error| CommandError::from(error).of_run(&config.out))?;
         let progress = run.progress;
-        if let Some((signal, saved)) = keeper.stopped {
+        if let Some((signal, unsaved)) = stopped {
             return Err(CommandError::Stopped {
                 signal,
                 steps: progress.steps,
                 total_steps,
                 out: config.out.clone(),
-                saved,
+                unsaved,
             });
         }
-        drop(keeper);
-        let saved = save::<B, M>(&run.model, &whole, (config, &self.prompt), &config.out)?;
-        let finished = config.out.join(FINISHED);
-        let said = format!("{{\"steps\": {}}}\n", progress.steps);
-        std::fs::write(&finished, said).map_err(CommandError::io(&finished))?;
+        let saved = save::<B, M>(&run.model, &whole, (config, &prompt), &config.out);
+        let saved = saved.and_then(|saved| {
+            reporter.1.sync().map_err(TrainError::from)?;
+            finish(&config.out, &saved, progress.steps)?;
+            Ok(saved)
+        });
+        let saved = saved.map_err(|error| error.of_run(&config.out))?;
         drop(waiting);
         report(&mut reporter, Event::Saved(&saved))?;
         report(
@@ -266,6 +327,34 @@ impl Job<'_> {
     }
 }
 
+/// Which checkpoints are kept.
+fn keep(config: &TrainConfig) -> Keep {
+    Keep {
+        last: config.keep_last,
+        best: config.keep_best,
+    }
+}
+
+/// Says that the run came to its end, when all of its result is on the disk.
+fn finish(out: &Path, result: &Path, steps: usize) -> Result<(), CommandError> {
+    sync_files(result).map_err(CommandError::io(result))?;
+    let finished = out.join(FINISHED);
+    let said = format!("{{\"steps\": {steps}}}\n");
+    std::fs::write(&finished, said).map_err(CommandError::io(&finished))?;
+    sync_files(out).map_err(CommandError::io(out))
+}
+
+/// Forces the files of a folder, and their names, to the disk.
+fn sync_files(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() {
+            std::fs::File::open(path)?.sync_all()?;
+        }
+    }
+    sync_folder(folder)
+}
+
 /// The run as its checkpoint has it.
 fn put_back<B: TrainBackend, M: TrainModel<B>>(
     run: Run<B, M>,
@@ -280,10 +369,13 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
         ..
     } = run;
     let model = optimizer.put_back(model, trained, device);
-    let model = model.map_err(|problems| CheckpointError::Damaged {
-        path: folder.clone(),
-        problems,
-        whole: None,
+    let model = model.map_err(|problems| {
+        CommandError::Usage(format!(
+            "--resume {}: with these settings other parameters train than those that are in it:\n  {}\nleave \
+             out what was changed of method, rank, targets or parts, or begin a new run",
+            folder.display(),
+            problems.join("\n  ")
+        ))
     })?;
     Ok(Run {
         model,

@@ -33,8 +33,8 @@ pub(super) struct Keeper<'a, M> {
     pub(super) identity: &'a mut dyn FnMut() -> Result<RunIdentity, CommandError>,
     pub(super) results: Results<'a, M>,
     pub(super) saved_at: Instant,
-    /// The signal that has ended it, and whether there is a checkpoint of where it ended.
-    pub(super) stopped: Option<(Signal, bool)>,
+    /// The signal that has ended it, and why there is no checkpoint of where it ended, if there is none.
+    pub(super) stopped: Option<(Signal, Option<String>)>,
 }
 
 impl<M> Keeper<'_, M> {
@@ -58,14 +58,18 @@ impl<M> Keeper<'_, M> {
     fn tell(
         &self,
         written: Result<Option<PathBuf>, String>,
+        is_last: bool,
         reporter: &mut dyn Reporter,
     ) -> Result<(), ReportError> {
+        let next = match is_last {
+            true => "",
+            false => ", the run goes on and will try again",
+        };
         match written {
             Ok(None) => Ok(()),
             Ok(Some(folder)) => reporter.report(Event::Saved(&folder)),
             Err(why) => reporter.report(Event::Note(&format!(
-                "a checkpoint was not written: {why}; those before it are as they were, the run goes \
-                 on and will try again"
+                "a checkpoint was not written: {why}; those before it are as they were{next}"
             ))),
         }
     }
@@ -82,48 +86,49 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
             crate::signals::kill();
             Ok(Then::Stop)
         });
+        let (steps, is_last) = (at.progress.steps, at.is_last);
         let done = self.saver.poll();
-        self.tell(done, reporter).map_err(words)?;
-        let steps = at.progress.steps;
-        if at.is_last {
-            let written = self.saver.wait();
-            self.tell(written, reporter).map_err(words)?;
-            return Ok(Then::GoOn);
-        }
-        let signal = self.signals.and_then(Signals::ends);
-        let asked = self.signals.is_some_and(Signals::takes_save);
+        self.tell(done, is_last, reporter).map_err(words)?;
+        // A run that is done is not stopped any more.
+        let signal = self.signals.and_then(Signals::ends).filter(|_| !is_last);
         if steps == 0 {
-            self.stopped = signal.map(|signal| (signal, false));
+            self.stopped = signal.map(|signal| (signal, None));
             return Ok(signal.map_or(Then::GoOn, |_| Then::Stop));
         }
+        let asked = self.signals.is_some_and(Signals::takes_save);
         let Cadence {
             steps: every,
             time,
             best,
         } = self.cadence;
+        // The result is written after the last: if that fails, nothing is lost.
+        let ends = is_last && (every.is_some() || time.is_some());
         let due = every.is_some_and(|every| steps.is_multiple_of(every))
             || time.is_some_and(|time| self.saved_at.elapsed() >= time)
             || (best && at.is_best);
-        if (due || asked || signal.is_some()) && !self.saver.has(steps) {
+        if (due || ends || asked || signal.is_some()) && !self.saver.has(steps) {
             let snapshot = self.snapshot(&at).map_err(|error| error.to_string())?;
             let before = self.saver.save(snapshot, at.is_best);
-            self.tell(before, reporter).map_err(words)?;
+            self.tell(before, is_last, reporter).map_err(words)?;
             self.saved_at = Instant::now();
         }
-        if asked || signal.is_some() {
-            let written = self.saver.wait();
-            match (signal, written) {
-                (Some(signal), Err(why)) => {
-                    return Err(format!(
-                        "{}: stopping after step {steps}, and it cannot be saved: {why}",
-                        signal.name()
-                    ));
-                }
-                (_, written) => self.tell(written, reporter).map_err(words)?,
-            }
+        if !(asked || is_last || signal.is_some()) {
+            return Ok(Then::GoOn);
         }
-        self.stopped = signal.map(|signal| (signal, true));
-        Ok(signal.map_or(Then::GoOn, |_| Then::Stop))
+        let written = self.saver.wait();
+        let Some(signal) = signal else {
+            self.tell(written, is_last, reporter).map_err(words)?;
+            return Ok(Then::GoOn);
+        };
+        let unsaved = match written {
+            Err(why) => Some(why),
+            written => {
+                self.tell(written, is_last, reporter).map_err(words)?;
+                None
+            }
+        };
+        self.stopped = Some((signal, unsaved));
+        Ok(Then::Stop)
     }
 
     fn is_stopping(&self) -> bool {

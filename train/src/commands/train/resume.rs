@@ -4,10 +4,17 @@ use super::FINISHED;
 use crate::checkpoint::{Found, find};
 use crate::commands::CommandError;
 use crate::config::{self, TrainArgs, TrainConfig};
+use crate::data::Cursor;
+use crate::lock::Lock;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Settings that change nothing of what a run learns.
-const FREE: [&str; 7] = [
+/// Settings that change nothing of what a run learns: files are known by what is in them.
+const FREE: [&str; 11] = [
+    "model",
+    "adapter",
+    "data",
+    "out",
     "overwrite",
     "eval_every",
     "save_every",
@@ -35,7 +42,12 @@ pub(super) struct Resumed {
 }
 
 /// The checkpoint that `path` names, and the settings of its run with those that were given.
-pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<(Resumed, TrainConfig), CommandError> {
+///
+/// The run's folder is taken before it is looked at: nobody else goes on with it meanwhile.
+pub(super) fn open(
+    path: &Path,
+    args: &TrainArgs,
+) -> Result<(Resumed, TrainConfig, Lock), CommandError> {
     let wanted = |key: &&String| {
         let own = [BASE, ROWS, DEVICE];
         !own.contains(&key.as_str()) && !config::is_key(key)
@@ -48,6 +60,7 @@ pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<(Resumed, TrainConfi
             unknown.join(", ")
         )));
     }
+    let lock = Lock::take(&find(path)?.out)?;
     let found = find(path)?;
     let source = found.folder.join(crate::checkpoint::STATE);
     let gone = config::resolve_over(args, &found.state.config, &source, &found.out)?;
@@ -66,13 +79,31 @@ pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<(Resumed, TrainConfi
         allowed: args.allow_change.clone(),
         differences: differences.collect(),
     };
-    Ok((resumed, gone.now))
+    Ok((resumed, gone.now, lock))
 }
 
 impl Resumed {
-    /// Whether the run came to its end, and nothing that is given now would make it longer.
+    /// Whether the run came to its end, and nothing that is given now would make it another. Who names a
+    /// checkpoint wants what came after it anew.
     pub(super) fn is_finished(&self) -> bool {
-        self.differences.is_empty() && self.found.out.join(FINISHED).exists()
+        let finished = self.found.out.join(FINISHED).exists();
+        !self.found.named && self.differences.is_empty() && finished
+    }
+
+    /// Where in the data the run goes on, when an epoch has so many steps.
+    pub(super) fn place(&self, steps_per_epoch: u64) -> Cursor {
+        let state = &self.found.state;
+        let Cursor { epoch, step } = state.progress.next;
+        let before = state.steps_per_epoch.max(1);
+        if before == steps_per_epoch {
+            return Cursor { epoch, step };
+        }
+        // Batches of another size: as far through the epoch as it was.
+        let step = u128::from(step) * u128::from(steps_per_epoch) / u128::from(before);
+        Cursor {
+            epoch,
+            step: u64::try_from(step).unwrap_or(steps_per_epoch),
+        }
     }
 
     /// Checks what the run is now against what it was: its model's files, its rows, its device.
@@ -80,7 +111,13 @@ impl Resumed {
     /// # Errors
     ///
     /// Everything that differs and was not named as wanted.
-    pub(super) fn check(&self, base: &str, rows: &str, device: &str) -> Result<(), CommandError> {
+    pub(super) fn check(
+        &self,
+        base: &BTreeMap<String, String>,
+        rows: &str,
+        device: &str,
+        total_steps: usize,
+    ) -> Result<(), CommandError> {
         let state = &self.found.state;
         let mut all = self.differences.clone();
         let mut add = |key: &str, differs: bool, what: String| {
@@ -90,20 +127,29 @@ impl Resumed {
         };
         add(
             BASE,
-            state.base != base,
-            "base: the files of the model, or of the adapter it started from, are others now"
-                .into(),
+            state.base != *base,
+            format!("base: {}", changes(&state.base, base)),
         );
         add(
             ROWS,
             state.data != rows,
-            "rows: the data's rows are others now, or are read otherwise".into(),
+            format!(
+                "rows: the data's rows are others now, or are read otherwise: {} then, {rows} now",
+                state.data
+            ),
         );
         add(
             DEVICE,
             state.device != device,
             format!("device was {} and is {device} now", state.device),
         );
+        if state.progress.steps > total_steps {
+            return Err(CommandError::Usage(format!(
+                "max_steps: the run has done {} steps, and {total_steps} would be all; take more, or go on from \
+                 an earlier checkpoint",
+                state.progress.steps
+            )));
+        }
         let refused: Vec<_> = all
             .iter()
             .filter(|(key, _)| !self.allowed.contains(key))
@@ -122,4 +168,31 @@ impl Resumed {
             keys.join(",")
         )))
     }
+}
+
+/// Which files differ, in words.
+fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> String {
+    let changed = |name: &&String| now.get(*name).is_some_and(|hash| *hash != before[*name]);
+    let kinds = [
+        ("changed", before.keys().filter(changed).collect::<Vec<_>>()),
+        (
+            "gone",
+            before
+                .keys()
+                .filter(|name| !now.contains_key(*name))
+                .collect(),
+        ),
+        (
+            "new",
+            now.keys()
+                .filter(|name| !before.contains_key(*name))
+                .collect(),
+        ),
+    ];
+    let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+    let said = kinds.map(|(kind, names)| {
+        let names: Vec<_> = names.into_iter().map(String::as_str).collect();
+        format!("{kind} {}", names.join(", "))
+    });
+    said.collect::<Vec<_>>().join("; ")
 }

@@ -124,6 +124,17 @@ pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
     folder: &Path,
 ) -> Result<PathBuf, CommandError> {
     if config.method == Method::Full {
+        let model = model.valid();
+        let weights = weights::named_weights::<_, M::Inner>(&model);
+        let broken = weights.filter(|(_, data)| !weights::is_finite(data));
+        let broken: Vec<_> = broken.map(|(name, _)| name).collect();
+        if let Some(first) = broken.first() {
+            return Err(CommandError::Data(format!(
+                "the model was not saved: {} of its parameters have values that are not finite, {first} \
+                 first; lower the learning rate",
+                broken.len()
+            )));
+        }
         let (old, folder) = (folder.join(OLD), folder.join(MODEL));
         let remove = || match old.exists() {
             true => std::fs::remove_dir_all(&old).map_err(CommandError::io(&old)),
@@ -134,7 +145,7 @@ pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
             remove()?;
             std::fs::rename(&folder, &old).map_err(CommandError::io(&folder))?;
         }
-        save_folder(&model.valid(), &config.model, &folder)?;
+        save_folder(&model, &config.model, &folder)?;
         prompt.save(&folder)?;
         remove()?;
         return Ok(folder);

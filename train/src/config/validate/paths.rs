@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::Check;
+use crate::checkpoint;
 use crate::commands::adapter::RESULTS;
 use crate::commands::train::CONFIG_FILE;
 use crate::data::{Kind, Sources, Template};
@@ -78,11 +79,11 @@ impl Check<'_> {
 
     fn out_problem(&self, out: &Path) -> Option<String> {
         let shown = out.display();
-        let entries = match fs::read_dir(out) {
-            Ok(entries) => entries,
+        match fs::read_dir(out) {
+            Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return Some(format!("{shown}: {error}; give a folder")),
-        };
+        }
         let model = self.raw.model.as_deref().map(fs::canonicalize);
         if let (Some(Ok(model)), Ok(out)) = (model, fs::canonicalize(out))
             && model == out
@@ -107,12 +108,7 @@ impl Check<'_> {
                 ));
             }
         }
-        // What is left of a run that never began is nothing.
-        let mut results = entries.filter(|entry| {
-            let name = entry.as_ref().map(|entry| entry.file_name());
-            name.map_or(true, |name| name != LOCK)
-        });
-        if self.raw.overwrite != Some(true) && results.next().is_some() {
+        if self.raw.overwrite != Some(true) && !is_empty(out).unwrap_or(false) {
             return Some(format!(
                 "{shown} exists and is not empty; give another folder, or --overwrite to write \
                  into this one"
@@ -130,4 +126,20 @@ impl Check<'_> {
             Template::default()
         })
     }
+}
+
+/// Whether a run's output folder is as good as new: what is left of one that never began is nothing.
+pub(crate) fn is_empty(out: &Path) -> std::io::Result<bool> {
+    for entry in fs::read_dir(out)? {
+        let entry = entry?;
+        let is_nothing = match entry.file_name() {
+            name if name == LOCK => true,
+            name if name == checkpoint::FOLDER => checkpoint::is_trial(&entry.path())?,
+            _ => false,
+        };
+        if !is_nothing {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
