@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 /// Steps of a run, and how many of them before it is saved.
 const STEPS: usize = 40;
 const SAVED: usize = 13;
-/// Micro batches before it is killed, in the middle of the two of a step.
+/// Micro batches before it is killed, in the middle of the two of a step; rows that are packed are one.
 const KILLED: usize = 41;
+const PACKED_AND_KILLED: usize = 30;
 
 /// Everything at once that makes going on difficult.
 const DIFFICULT: &str = "--max-steps 40 --save-every 13 --eval-every 8 --batch-size 2 \
@@ -29,7 +30,7 @@ fn bytes(path: PathBuf) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Kills a run inside the 21st of 40 steps, goes on from the 13th, and holds everything against a run that
+/// Kills a run inside a step after the 13th of 40, goes on from the 13th, and holds everything against a run that
 /// nobody killed.
 #[track_caller]
 fn goes_on(model: &str, args: &str) {
@@ -44,7 +45,11 @@ fn goes_on(model: &str, args: &str) {
         .collect();
     let whole = place.train_on(&model, &place.rows, "whole", &all);
 
-    let killed = format!("micro={KILLED}*off->return");
+    let micro = match args.contains("--packing") {
+        true => PACKED_AND_KILLED,
+        false => KILLED,
+    };
+    let killed = format!("micro={micro}*off->return");
     let environment = [("FAILPOINTS", killed.as_str())];
     let ran = place.try_with(&environment, &model, &place.rows, "killed", &all);
     assert_eq!(ran.code, None, "{}", ran.stderr);
@@ -142,7 +147,9 @@ fn who_goes_back_begins_another_run() {
     let from = out.join("checkpoints/step-4");
     let args = ["train", "--resume", text(&from), "--learning-rate", "0.02"];
     let args = [&args[..], &["--allow-change", "learning_rate"]].concat();
-    let ran = bone_with(&args, &[("FAILPOINTS", "step=5*off->return")]);
+    // What was saved after step 8 has time to be.
+    let points = "step=5*off->1*sleep(2000)->return";
+    let ran = bone_with(&args, &[("FAILPOINTS", points)]);
     assert_eq!(ran.code, None, "{}", ran.stderr);
     assert!(ran.stderr.contains("is set aside"), "{}", ran.stderr);
     assert!(out.join("checkpoints/step-12.aside-1/state.json").exists());

@@ -311,8 +311,8 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
         0
     );
     // With room for it, and then without, the old one stays whole.
-    bone(args(text(&place.path("room")))).succeeded();
     let room = place.path("room");
+    bone(args(text(&room))).succeeded();
     std::fs::remove_file(room.join("finished.json")).unwrap();
     let four = room.join("checkpoints/step-4");
     let before = everything(&four);
