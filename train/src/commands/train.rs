@@ -24,6 +24,7 @@ use bone_lm::{Part, tokenizer};
 use std::path::Path;
 use std::time::Instant;
 
+mod folder;
 mod identity;
 mod job;
 mod keeper;

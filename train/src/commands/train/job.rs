@@ -1,16 +1,14 @@
 //! The part of a run that happens on a device.
 
+use super::folder;
+use super::grouped;
 use super::identity::Identity;
 use super::keeper::{Cadence, Keeper, Results};
 use super::resume::Resumed;
 use super::trained::{Prepared, prepare, result, save};
-use super::{CONFIG_FILE, FINISHED, grouped};
-use crate::checkpoint::{
-    Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, set_aside, try_out,
-};
+use crate::checkpoint::{Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out};
 use crate::commands::CommandError;
-use crate::commands::adapter::RESULTS;
-use crate::config::{self, TrainConfig};
+use crate::config::TrainConfig;
 use crate::data::Batch;
 use crate::device::OnDevice;
 use crate::lock::Lock;
@@ -22,8 +20,6 @@ use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::signals::Signals;
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Data, Plan, Progress, Run, TrainError, train, try_batch};
-use bone_lm::checkpoint::sync_folder;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
@@ -97,55 +93,6 @@ impl Reporter for All<'_> {
 }
 
 impl Job<'_> {
-    /// Makes the output folder this run's and nobody else's.
-    fn take_folder(&mut self) -> Result<(), CommandError> {
-        let out = &self.config.out;
-        std::fs::create_dir_all(out).map_err(CommandError::io(out))?;
-        if self.lock.is_some() {
-            return Ok(());
-        }
-        self.lock = Some(Lock::take(out)?);
-        // Another run may have been here since the settings were read.
-        if !self.config.overwrite && !config::is_empty(out).map_err(CommandError::io(out))? {
-            return Err(CommandError::Path {
-                path: out.clone(),
-                reason: "another run has written here meanwhile; give another folder".to_owned(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Removes what an older run has left in the folder, which would be taken for this one's result, and
-    /// sets aside what a resumed one did after where it goes on from.
-    fn clear_folder(&mut self) -> Result<(), CommandError> {
-        let (config, out) = (self.config, &self.config.out);
-        let finished = out.join(FINISHED);
-        if finished.exists() {
-            std::fs::remove_file(&finished).map_err(CommandError::io(&finished))?;
-        }
-        match self.resumed {
-            None if config.overwrite => {
-                for old in RESULTS.map(|name| out.join(name)) {
-                    if old.exists() {
-                        std::fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
-                    }
-                }
-            }
-            None => {}
-            Some(resumed) => {
-                let aside = set_aside(out, resumed.found.state.progress.steps);
-                for folder in aside.map_err(|error| TrainError::Save(error.to_string()))? {
-                    self.lines.push(format!(
-                        "what was done after that is set aside: {}",
-                        folder.display()
-                    ));
-                }
-            }
-        }
-        let written = out.join(CONFIG_FILE);
-        std::fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))
-    }
-
     /// Tries a batch of the longest rows, and a checkpoint as large as a later one.
     fn shake_down<B: TrainBackend, M: TrainModel<B>>(
         &mut self,
@@ -229,7 +176,7 @@ impl Job<'_> {
         let (config, prompt) = (self.config, self.prompt.clone());
         let results = |model: &M| result::<B, M>(model, &whole, (config, &prompt));
         let total_steps = self.plan.total_steps;
-        self.take_folder()?;
+        let _lock = folder::take(config, self.lock.take())?;
         // From here on a signal waits until the folder is as it should be.
         let waiting = self.signals.map(Signals::wait);
         if let Some(batch) = self.largest.take() {
@@ -244,7 +191,8 @@ impl Job<'_> {
                 unsaved: None,
             });
         }
-        self.clear_folder()?;
+        let aside = folder::clear(config, self.resumed)?;
+        self.lines.extend(aside);
         let metrics = self.metrics()?;
         let log = report::Log::open(&config.out).map_err(TrainError::from)?;
         let mut reporter = All(self.console, metrics, log);
@@ -301,7 +249,7 @@ impl Job<'_> {
         let saved = save::<B, M>(&run.model, &whole, (config, &prompt), &config.out);
         let saved = saved.and_then(|saved| {
             reporter.1.sync().map_err(TrainError::from)?;
-            finish(&config.out, &saved, progress.steps)?;
+            folder::finish(&config.out, &saved, progress.steps)?;
             Ok(saved)
         });
         let saved = saved.map_err(|error| error.of_run(&config.out))?;
@@ -333,26 +281,6 @@ fn keep(config: &TrainConfig) -> Keep {
         last: config.keep_last,
         best: config.keep_best,
     }
-}
-
-/// Says that the run came to its end, when all of its result is on the disk.
-fn finish(out: &Path, result: &Path, steps: usize) -> Result<(), CommandError> {
-    sync_files(result).map_err(CommandError::io(result))?;
-    let finished = out.join(FINISHED);
-    let said = format!("{{\"steps\": {steps}}}\n");
-    std::fs::write(&finished, said).map_err(CommandError::io(&finished))?;
-    sync_files(out).map_err(CommandError::io(out))
-}
-
-/// Forces the files of a folder, and their names, to the disk.
-fn sync_files(folder: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_file() {
-            std::fs::File::open(path)?.sync_all()?;
-        }
-    }
-    sync_folder(folder)
 }
 
 /// The run as its checkpoint has it.
