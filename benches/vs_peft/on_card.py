@@ -7,7 +7,7 @@ With a Python that has torch, transformers and peft, and `bone` built for the ca
 card, each step in a process of its own; recompute and PEFT's checkpointing off and on. What does not fit
 is a line of its own. Every run as it printed itself, with versions, goes to benches/results/.
 
-Tried without a card: `--device vulkan --sizes tiny --batches 1x32 --steps 1 --methods miss`; PEFT runs on
+Tried without a card: `--device vulkan --dtype f32 --sizes tiny --batches 1x32 --steps 1 --methods miss`; PEFT runs on
 the processor then, so that no ratio means anything.
 """
 

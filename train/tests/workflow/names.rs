@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command::{bone, text};
+use crate::command::{bone, copy_fixture, text};
 use crate::runs::{Place, generate, merge};
 use crate::rwkv6::model;
 
@@ -80,9 +80,12 @@ fn named(path: &Path, name: &str) {
 #[test]
 fn a_tensors_name_does_not_command_the_terminal() {
     let place = Place::new();
-    let file = place.path("model.safetensors");
-    named(&file, "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}x");
-    let told = bone(["inspect", text(&file)]).succeeded().stdout;
+    let model = copy_fixture("llama-tiny", &place.path("model"));
+    named(
+        &model.join("model.safetensors"),
+        "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}x",
+    );
+    let told = bone(["inspect", text(&model)]).stdout;
     assert!(told.contains(r"\u{1b}]0;owned\u{7}"), "{told}");
     let unsafe_ = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!told.contains(unsafe_), "{told:?}");

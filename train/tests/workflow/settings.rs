@@ -61,11 +61,13 @@ fn saves_and_evaluations_come_at_their_intervals() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["step-10", "step-5"]);
+    // The two newest: the last step is saved too.
+    assert_eq!(names, ["step-10", "step-12"]);
 
     // A checkpoint is what a run of so many steps at the same rates would have saved.
     let constant = ["--schedule", "constant", "--save-every", "5"];
-    let long = place.train("long", &[&ADAPTER[..], &constant].concat());
+    let kept = ["--keep-last", "3"];
+    let long = place.train("long", &[&ADAPTER[..], &constant, &kept].concat());
     let short = ["--schedule", "constant", "--max-steps", "5"];
     let short = place.train("short", &[&ADAPTER[..], &short].concat());
     let file = "adapter/adapter_model.safetensors";
@@ -92,7 +94,7 @@ fn a_run_replaces_another_only_with_overwrite() {
     assert_eq!(second.steps.len(), 2);
     assert!(second.out.join("model").is_dir());
     // What the older run left would be taken for a result of this one.
-    for old in ["adapter", "checkpoints"] {
+    for old in ["adapter", "checkpoints/step-5", "checkpoints/step-10"] {
         assert!(
             !second.out.join(old).exists(),
             "{old} of the older run is still there"
