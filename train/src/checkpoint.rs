@@ -29,7 +29,7 @@ mod saver;
 mod unit;
 
 pub(crate) use find::is_trial;
-pub use find::{Found, find, set_aside};
+pub use find::{Found, Located, find, locate, set_aside};
 pub use list::LIST;
 pub use saver::{Keep, Saver, Snapshot, WriteResult, try_out};
 pub use unit::{Unit, WriteError};

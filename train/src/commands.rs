@@ -25,7 +25,7 @@ mod stops;
 mod talk;
 pub mod train;
 
-pub use error::CommandError;
+pub use error::{CommandError, Unsaved};
 pub use session::SessionArgs;
 
 /// Prints to stdout, as it is. That may be a pipe whose reader has gone: nobody is left to tell then.

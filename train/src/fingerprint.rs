@@ -33,12 +33,10 @@ pub fn of_files(path: &Path) -> Result<BTreeMap<String, String>, (PathBuf, io::E
         }
     };
     let hash = |path: PathBuf| {
-        let mut hasher = Xxh3::new();
-        let mut file = File::open(&path).map_err(at(&path))?;
-        add_file(&mut hasher, &mut file).map_err(at(&path))?;
+        let hashed = File::open(&path).and_then(|mut file| of_file(&mut file));
+        let (_, hash) = hashed.map_err(at(&path))?;
         let name = path.file_name().unwrap_or_default();
-        let name = name.to_string_lossy().into_owned();
-        Ok((name, format!("{:032x}", hasher.digest128())))
+        Ok((name.to_string_lossy().into_owned(), hash))
     };
     files.into_iter().map(hash).collect()
 }
@@ -47,18 +45,20 @@ fn is_kind(extension: &OsStr) -> bool {
     KINDS.iter().any(|kind| extension == *kind)
 }
 
-/// Adds a file from where it is read next to its end; how many bytes that were.
+/// Of a file from where it is read next to its end: how many bytes that are, and their hash as `xxh128sum`
+/// prints it.
 ///
 /// # Errors
 ///
 /// It cannot be read.
-pub(crate) fn add_file(hasher: &mut Xxh3, file: &mut File) -> io::Result<u64> {
+pub(crate) fn of_file(file: &mut File) -> io::Result<(u64, String)> {
+    let mut hasher = Xxh3::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(bytes);
+            return Ok((bytes, format!("{:032x}", hasher.digest128())));
         }
         hasher.update(&buffer[..read]);
         bytes += read as u64;

@@ -9,6 +9,7 @@ pub mod data;
 pub mod dataset;
 pub mod demo;
 pub mod device;
+mod disk;
 pub mod eval;
 pub mod fingerprint;
 pub mod gradients;

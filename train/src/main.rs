@@ -3,10 +3,9 @@
 use bone_train::commands::{self, CommandError};
 use bone_train::config::TrainArgs;
 use bone_train::demo;
-use bone_train::report::printable;
+use bone_train::report::tell;
 use bone_train::threads::join_workers;
 use clap::{Parser, Subcommand};
-use std::io::Write;
 use std::process::ExitCode;
 
 /// Keeps freed tensors' memory for the next ones of their size: the system's allocator gives it
@@ -112,9 +111,4 @@ fn fail(error: &CommandError) -> ExitCode {
     };
     tell(&format!("{prefix}{message}"));
     ExitCode::from(error.exit_code())
-}
-
-/// Prints on stderr, if there is one still.
-fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }

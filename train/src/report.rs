@@ -3,7 +3,7 @@
 //! The loop hands every [`Event`] to a [`Reporter`]. [`for_run`] makes those of a run: a progress
 //! bar or plain lines on stderr, and `metrics.jsonl` in the output folder.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -190,6 +190,12 @@ pub fn console() -> Box<dyn Reporter> {
     } else {
         Box::new(Lines::new(io::stderr()))
     }
+}
+
+/// Prints a line on stderr that may hold what strangers wrote, if anybody reads it: a terminal that was closed
+/// is no reason to end anything.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
 /// The reporters of a run: [`console`], and [`Metrics`] in the folder `out`, which must exist.

@@ -1,6 +1,6 @@
 //! What a run does when the system asks it to end, or to save.
 //!
-//! Until a run trains there is nothing to lose, and the first SIGINT or SIGTERM ends it at once. From then
+//! Until a run trains there is nothing to lose, and the first SIGINT, SIGTERM or SIGHUP ends it at once. From then
 //! on the first is a wish, which the loop meets between two steps, and the second ends it at once.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Signal(i32);
 
 impl Signal {
-    /// `SIGINT` or `SIGTERM`.
+    /// `SIGINT`, `SIGTERM` or `SIGHUP`.
     pub fn name(self) -> &'static str {
         match self.0 {
             SIGINT => "SIGINT",
@@ -73,7 +73,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// The process's one. SIGINT and SIGTERM end the process at once until [`wait`](Self::wait).
+    /// The process's one. What ends a run ends the process at once until [`wait`](Self::wait).
     ///
     /// # Errors
     ///

@@ -20,12 +20,8 @@ pub(super) fn name(steps: usize) -> String {
 /// A checkpoint that is whole.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// The output folder of the run that it is of.
-    pub out: PathBuf,
-    /// Whether it was named itself, and not its run.
-    pub named: bool,
+    /// Where it is.
+    pub at: Located,
     /// What the run is.
     pub state: State,
 }
@@ -38,12 +34,36 @@ pub struct Found {
 /// [`CheckpointError`]. What is damaged is told with all that is wrong, and which one is whole; it is never
 /// passed over in silence. A copy outside its run's folder is none: nobody knows what else lies there.
 pub fn find(path: &Path) -> Result<Found, CheckpointError> {
+    open(locate(path)?)
+}
+
+/// Where a checkpoint is.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The output folder of the run that it is of.
+    pub out: PathBuf,
+    /// Whether it was named itself, and not its run.
+    pub named: bool,
+}
+
+/// As [`find`], but whether it is whole, for which all of it is read.
+///
+/// # Errors
+///
+/// [`CheckpointError::None`].
+pub fn locate(path: &Path) -> Result<Located, CheckpointError> {
     let none = |reason: &str| CheckpointError::None {
         path: path.to_path_buf(),
         reason: reason.to_owned(),
     };
     if let Some((folder, out)) = placed(path) {
-        return open(&folder, &out, true);
+        return Ok(Located {
+            folder,
+            out,
+            named: true,
+        });
     }
     if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
         return Err(none(
@@ -57,7 +77,11 @@ pub fn find(path: &Path) -> Result<Found, CheckpointError> {
     };
     let all = of_run(&out).map_err(|error| none(&error.to_string()))?;
     match all.last() {
-        Some((_, newest)) => open(newest, &out, false),
+        Some((_, newest)) => Ok(Located {
+            folder: newest.clone(),
+            out,
+            named: false,
+        }),
         None if path.exists() => Err(none(
             "has no checkpoint to go on from: name the output folder of a run, or begin anew with \
              --overwrite",
@@ -86,25 +110,20 @@ fn placed(path: &Path) -> Option<(PathBuf, PathBuf)> {
     of(path).or_else(|| of(&fs::canonicalize(path).ok()?))
 }
 
-fn open(folder: &Path, out: &Path, named: bool) -> Result<Found, CheckpointError> {
-    let wrong = problems(folder);
+fn open(at: Located) -> Result<Found, CheckpointError> {
+    let wrong = problems(&at.folder);
     let state = match wrong.is_empty() {
-        true => read_state(folder),
+        true => read_state(&at.folder),
         false => Err(CheckpointError::Damaged {
-            path: folder.to_path_buf(),
+            path: at.folder.clone(),
             problems: wrong,
             whole: None,
         }),
     };
     match state {
-        Ok(state) => Ok(Found {
-            folder: folder.to_path_buf(),
-            out: out.to_path_buf(),
-            named,
-            state,
-        }),
+        Ok(state) => Ok(Found { at, state }),
         Err(CheckpointError::Damaged { path, problems, .. }) => Err(CheckpointError::Damaged {
-            whole: newest_whole(out, &path),
+            whole: newest_whole(&at.out, &path),
             path,
             problems,
         }),

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path};
-use xxhash_rust::xxh3::Xxh3;
 
 /// The list of a folder's files: what makes it complete.
 pub const LIST: &str = "complete.json";
@@ -25,12 +24,8 @@ pub(super) struct Listed {
 
 impl Listed {
     pub(super) fn of(file: &mut File) -> io::Result<Self> {
-        let mut hasher = Xxh3::new();
-        let bytes = fingerprint::add_file(&mut hasher, file)?;
-        Ok(Self {
-            bytes,
-            xxh128: format!("{:032x}", hasher.digest128()),
-        })
+        let (bytes, xxh128) = fingerprint::of_file(file)?;
+        Ok(Self { bytes, xxh128 })
     }
 
     /// What is wrong with the file `name` of `folder`.

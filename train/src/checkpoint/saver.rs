@@ -3,6 +3,7 @@
 use super::find::{name, of_run, tidy};
 use super::unit::{Unit, bytes_in, remove};
 use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
+use crate::disk::is_full;
 use crate::memory::human;
 use crate::optimizer::Trained;
 use std::collections::BTreeMap;
@@ -62,11 +63,7 @@ impl Snapshot {
 
 /// An error with what a person can do about it.
 fn explained(error: &WriteError, folder: &Path, needed: u64) -> String {
-    let full = matches!(
-        error.source.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    );
-    if !full {
+    if !is_full(&error.source) {
         return error.to_string();
     }
     if error.source.kind() != io::ErrorKind::StorageFull {

@@ -6,6 +6,7 @@ use crate::config::DtypeChoice;
 use crate::device::Capabilities;
 use crate::memory::{check_weights, human};
 use crate::models::{self, Architecture, ModelInfo, ModelSource};
+use crate::report::tell;
 use bone_lm::checkpoint::{Checkpoint, burn_dtype};
 use burn::tensor::DType;
 use std::fs::File;
@@ -125,11 +126,11 @@ impl ModelArgs {
                 let bytes = random.parameters().map_err(failed)?;
                 let bytes = bytes.saturating_mul(dtype.size() as u64);
                 check_weights(bytes)?;
-                eprintln!(
+                tell(&format!(
                     "a random model of {} goes to {} until it is loaded",
                     human(bytes),
                     scratch.path().display()
-                );
+                ));
                 random.write(&folder, dtype).map_err(failed)?;
                 (folder, None, Some(scratch))
             }

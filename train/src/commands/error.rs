@@ -73,14 +73,14 @@ pub enum CommandError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A run that was asked to end, and did.
-    #[error("{}", stopped(*signal, *steps, *total_steps, out, unsaved.as_deref()))]
+    #[error("{}", stopped(*signal, *steps, *total_steps, out, unsaved.as_ref()))]
     Stopped {
         signal: Signal,
         steps: usize,
         total_steps: usize,
         out: PathBuf,
         /// Why there is no checkpoint of where it ended, if there is none.
-        unsaved: Option<String>,
+        unsaved: Option<Unsaved>,
     },
     /// A run that came to an error, and has checkpoints to go on from.
     #[error(
@@ -108,12 +108,31 @@ pub enum CommandError {
     Disagreement(String),
 }
 
+/// Why a run that was stopped is not saved where it stopped.
+#[derive(Debug)]
+pub struct Unsaved {
+    why: String,
+    /// Steps of the newest checkpoint.
+    newest: Option<usize>,
+}
+
+impl Unsaved {
+    /// Of the run in `out`.
+    pub(crate) fn new(why: String, out: &Path) -> Self {
+        let newest = checkpoint::locate(out).and_then(|at| checkpoint::read_state(&at.folder));
+        Self {
+            why,
+            newest: newest.ok().map(|state| state.progress.steps),
+        }
+    }
+}
+
 fn stopped(
     signal: Signal,
     steps: usize,
     total_steps: usize,
     out: &Path,
-    unsaved: Option<&str>,
+    unsaved: Option<&Unsaved>,
 ) -> String {
     let name = signal.name();
     let line = go_on_with(out);
@@ -122,15 +141,12 @@ fn stopped(
         None => {
             format!("{name}: stopped after step {steps} of {total_steps}; go on with\n  {line}")
         }
-        Some(why) => {
+        Some(Unsaved { why, newest }) => {
             let said =
                 format!("{name}: stopped after step {steps} of {total_steps}, not saved: {why}");
-            match checkpoint::find(out) {
-                Ok(found) => {
-                    let before = found.state.progress.steps;
-                    format!("{said}; go on from step {before} with\n  {line}")
-                }
-                Err(_) => said,
+            match newest {
+                Some(before) => format!("{said}; go on from step {before} with\n  {line}"),
+                None => said,
             }
         }
     }
@@ -162,7 +178,7 @@ impl CommandError {
 
     /// With the way to go on, where the run in `out` has a checkpoint.
     pub(crate) fn of_run(self, out: &Path) -> Self {
-        match checkpoint::find(out) {
+        match checkpoint::locate(out) {
             Ok(_) => Self::GoOn {
                 source: Box::new(self),
                 out: out.to_path_buf(),

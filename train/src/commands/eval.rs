@@ -8,6 +8,7 @@ use crate::data::{FieldMap, Selection, Template};
 use crate::eval::fingerprint;
 use crate::eval::grade::{Benchmark, extract, same};
 use crate::eval::{Answer, Ended, Question, Questions, Results, Settings, Shots, Unfinished};
+use crate::report::tell;
 use bone_lm::generate::{self, BatchConfig};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::tokenizer::Piece;
@@ -224,8 +225,8 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         batch_size: args.batch_size as usize,
     };
     match &asking {
-        Asking::Template(template) => eprintln!("template: {template}"),
-        Asking::Shots(_) => eprintln!("template: none, {} examples", settings.shots),
+        Asking::Template(template) => tell(&format!("template: {template}")),
+        Asking::Shots(_) => tell(&format!("template: none, {} examples", settings.shots)),
     }
     let mut kept = Unfinished::open(&args.out, settings)?;
     let answered: std::collections::BTreeSet<_> =
@@ -302,7 +303,9 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
             "--data: {what}; ask with fewer --shots, or a shorter --template"
         ))),
         false => {
-            eprintln!("warning: {what}; they are not asked, and count as wrong");
+            tell(&format!(
+                "warning: {what}; they are not asked, and count as wrong"
+            ));
             Ok(())
         }
     }

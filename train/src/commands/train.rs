@@ -215,11 +215,11 @@ fn run_with(
         ),
     ];
     if let Some(resumed) = resumed {
-        let Found { folder, state, .. } = &resumed.found;
+        let Found { at, state } = &resumed.found;
         let steps = state.progress.steps;
         lines.push(format!(
             "gone on with after step {steps} of {total_steps}: {}",
-            folder.display()
+            at.folder.display()
         ));
     }
     lines.extend(notes);

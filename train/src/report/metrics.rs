@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Event, ReportError, Reporter};
+use crate::disk::is_full;
 use crate::memory::resident_bytes;
 
 /// The file's name in the output folder.
@@ -161,12 +162,6 @@ impl Metrics {
             source,
         }
     }
-}
-
-/// Whether there is no room, which there may be later.
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
 impl Reporter for Metrics {

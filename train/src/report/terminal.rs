@@ -1,11 +1,10 @@
-use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::{event_lines, spike, state};
 use super::pace::Pace;
-use super::{Event, ReportError, Reporter, printable};
+use super::{Event, ReportError, Reporter, tell};
 
 const TEMPLATE: &str = "{bar:20} {pos}/{len}  eta {eta}  {wide_msg}";
 
@@ -54,10 +53,8 @@ impl Terminal {
 
     fn above(&self, lines: &[String]) {
         let print = || {
-            // A terminal that was closed takes nothing, and is no reason to end a run.
-            let mut stderr = std::io::stderr().lock();
             for line in lines {
-                let _ = writeln!(stderr, "{}", printable(line));
+                tell(line);
             }
         };
         match &self.bar {

@@ -24,10 +24,7 @@ fn it_goes_on_where_it_was_and_memory_stays_what_it_is() {
         let name = device.replace(':', "-");
         let mut run = begin(&name, &device);
         run.until("tuning kernels");
-        run.send("-TERM");
-        let out = run.out.clone();
-        let (code, said) = run.end();
-        assert_eq!(code, Some(143), "{said}");
+        let (out, said) = run.stopped_by("-TERM", 143);
         assert!(said.contains("stopped after step 1"), "{said}");
         bone(["train", "--resume", text(&out)]).succeeded();
         let run = Run::read(out);

@@ -66,6 +66,16 @@ impl Going {
         (self.child.wait().unwrap().code(), self.said.join("\n"))
     }
 
+    /// Sends a signal: its folder, and all that it said until it exited with `code`.
+    #[track_caller]
+    pub(crate) fn stopped_by(self, signal: &str, code: i32) -> (PathBuf, String) {
+        self.send(signal);
+        let out = self.out.clone();
+        let (exit, said) = self.end();
+        assert_eq!(exit, Some(code), "{said}");
+        (out, said)
+    }
+
     /// What it exits with when nobody reads what it says.
     #[allow(dead_code, reason = "shared with other tests, which use all of it")]
     pub(crate) fn unheard(mut self) -> (Option<i32>, PathBuf) {

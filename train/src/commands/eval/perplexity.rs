@@ -9,6 +9,7 @@ use crate::data::{FieldMap, Limits, Sample, Schema, Sources};
 use crate::dataset::{self, Reading};
 use crate::eval::fingerprint;
 use crate::eval::partial::write_json;
+use crate::report::tell;
 use crate::trainer::{EvalReading, mean_loss};
 use bone_lm::{Backend, CausalLm};
 use std::path::PathBuf;
@@ -97,7 +98,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     }
     let session = Session::open(&args.session)?;
     if let Some(note) = session.info.beyond_positions(args.max_seq_len as usize) {
-        eprintln!("{note}");
+        tell(&note);
     }
     let template = session.template_or_trained(args.template.as_deref())?;
     let own = args.field_map.clone().map(Schema::Fields);

@@ -1,5 +1,6 @@
 //! How far an evaluation is.
 
+use crate::report::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Instant;
@@ -46,7 +47,7 @@ impl Progress {
             let Amount {
                 what, before, all, ..
             } = amount;
-            eprintln!("going on after {before} of {all} {what}");
+            tell(&format!("going on after {before} of {all} {what}"));
         }
         Self {
             bar,
@@ -83,7 +84,10 @@ impl Progress {
         self.bar.set_position(self.done as u64);
         if self.bar.is_hidden() && tenth(self.done) > tenth(before) {
             let all = self.amount.all;
-            eprintln!("{} of {all} {verb}, {what}, {left} s left", self.done);
+            tell(&format!(
+                "{} of {all} {verb}, {what}, {left} s left",
+                self.done
+            ));
         }
     }
 

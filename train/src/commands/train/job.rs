@@ -7,7 +7,7 @@ use super::keeper::{Cadence, Keeper, Results};
 use super::resume::Resumed;
 use super::trained::{Prepared, prepare, result, save};
 use crate::checkpoint::{Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out};
-use crate::commands::CommandError;
+use crate::commands::{CommandError, Unsaved};
 use crate::config::TrainConfig;
 use crate::data::Batch;
 use crate::device::OnDevice;
@@ -243,7 +243,7 @@ impl Job<'_> {
                 steps: progress.steps,
                 total_steps,
                 out: config.out.clone(),
-                unsaved,
+                unsaved: unsaved.map(|why| Unsaved::new(why, &config.out)),
             });
         }
         let saved = save::<B, M>(&run.model, &whole, (config, &prompt), &config.out);
@@ -289,8 +289,8 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
     resumed: &Resumed,
     device: &B::Device,
 ) -> Result<Run<B, M>, CommandError> {
-    let Found { folder, state, .. } = &resumed.found;
-    let trained = read_tensors(folder, state)?;
+    let Found { at, state } = &resumed.found;
+    let trained = read_tensors(&at.folder, state)?;
     let Run {
         model,
         mut optimizer,
@@ -301,7 +301,7 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
         CommandError::Usage(format!(
             "--resume {}: with these settings other parameters train than those that are in it:\n  {}\nleave \
              out what was changed of method, rank, targets or parts, or begin a new run",
-            folder.display(),
+            at.folder.display(),
             problems.join("\n  ")
         ))
     })?;

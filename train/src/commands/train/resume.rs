@@ -1,7 +1,7 @@
 //! Going on with a run that was stopped.
 
 use super::FINISHED;
-use crate::checkpoint::{Found, find};
+use crate::checkpoint::{Found, find, locate};
 use crate::commands::CommandError;
 use crate::config::{self, TrainArgs, TrainConfig};
 use crate::data::Cursor;
@@ -60,10 +60,10 @@ pub(super) fn open(
             unknown.join(", ")
         )));
     }
-    let lock = Lock::take(&find(path)?.out)?;
+    let lock = Lock::take(&locate(path)?.out)?;
     let found = find(path)?;
-    let source = found.folder.join(crate::checkpoint::STATE);
-    let gone = config::resolve_over(args, &found.state.config, &source, &found.out)?;
+    let source = found.at.folder.join(crate::checkpoint::STATE);
+    let gone = config::resolve_over(args, &found.state.config, &source, &found.at.out)?;
     let differences = gone.now.differences(&gone.before).into_iter();
     let differences =
         differences
@@ -86,8 +86,8 @@ impl Resumed {
     /// Whether the run came to its end, and nothing that is given now would make it another. Who names a
     /// checkpoint wants what came after it anew.
     pub(super) fn is_finished(&self) -> bool {
-        let finished = self.found.out.join(FINISHED).exists();
-        !self.found.named && self.differences.is_empty() && finished
+        let finished = self.found.at.out.join(FINISHED).exists();
+        !self.found.at.named && self.differences.is_empty() && finished
     }
 
     /// Where in the data the run goes on, when an epoch has so many steps.
@@ -164,7 +164,7 @@ impl Resumed {
         let keys: Vec<_> = refused.iter().map(|(key, _)| key.as_str()).collect();
         Err(CommandError::Usage(format!(
             "--resume {}: the run was another one:{said}\ngo on all the same with --allow-change {}",
-            self.found.folder.display(),
+            self.found.at.folder.display(),
             keys.join(",")
         )))
     }
