@@ -31,7 +31,7 @@ mod unit;
 pub(crate) use find::is_trial;
 pub use find::{Found, Located, find, locate, set_aside};
 pub use list::LIST;
-pub use saver::{Keep, Saver, Snapshot, WriteResult, try_out};
+pub use saver::{Keep, Saver, Snapshot, WriteResult, Written, try_out};
 pub use unit::{Unit, WriteError};
 
 /// The folder in a run's output folder.
@@ -70,6 +70,9 @@ pub struct State {
     pub times: BTreeMap<String, u32>,
     /// Seconds that the run has taken.
     pub seconds: f64,
+    /// Lines of `metrics.jsonl` that there was no room for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unwritten: String,
 }
 
 /// Why a checkpoint cannot be read or gone on from.
@@ -127,6 +130,7 @@ impl State {
             device: run.device.clone(),
             times: trained.iter().filter_map(time).collect(),
             seconds: run.seconds,
+            unwritten: String::new(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::data::{Cut, Holdout, Schema, Sources, Template};
 use crate::schedule::{Schedule, ScheduleKind};
 
 mod error;
+mod over;
 mod read;
 mod settings;
 #[cfg(test)]
@@ -27,7 +28,8 @@ mod words;
 mod write;
 
 pub use error::{ConfigError, Problem};
-pub use read::{Gone, resolve, resolve_over};
+pub use over::{Gone, resolve_over};
+pub use read::resolve;
 pub use settings::{Flags, Origin, RawConfig, TrainArgs};
 pub(crate) use validate::is_empty;
 pub use value::{Layers, Parts};

@@ -55,16 +55,7 @@ impl Lock {
         let mut file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                let _ = (&mut file).take(200).read_to_string(&mut owner);
-                let owner = match owner.trim() {
-                    "" => String::new(),
-                    owner => format!(": {owner}"),
-                };
-                let out = out.to_path_buf();
-                return Err(LockError::Taken { out, owner });
-            }
+            Err(TryLockError::WouldBlock) => return Err(taken(out, &file)),
             // A file system without locks: nothing is known of others there.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -78,6 +69,26 @@ impl Lock {
         written.map_err(failed)?;
         Ok(Self { _file: file })
     }
+
+    /// The run that writes into the folder `out` now, if one does.
+    pub fn owner(out: &Path) -> Option<LockError> {
+        let file = File::open(out.join(LOCK)).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(taken(out, &file)),
+            _ => None,
+        }
+    }
+}
+
+fn taken(out: &Path, file: &File) -> LockError {
+    let mut owner = String::new();
+    let _ = file.take(200).read_to_string(&mut owner);
+    let owner = match owner.trim() {
+        "" => String::new(),
+        owner => format!(": {owner}"),
+    };
+    let out = out.to_path_buf();
+    LockError::Taken { out, owner }
 }
 
 #[cfg(test)]
@@ -88,7 +99,9 @@ mod tests {
     #[test]
     fn a_folder_is_one_runs() {
         let out = tempfile::tempdir().unwrap();
+        assert!(Lock::owner(out.path()).is_none());
         let held = Lock::take(out.path()).unwrap();
+        assert!(Lock::owner(out.path()).is_some());
         let error = Lock::take(out.path()).unwrap_err().to_string();
         let own = format!("process {}", std::process::id());
         assert!(
@@ -96,6 +109,7 @@ mod tests {
             "{error}"
         );
         drop(held);
+        assert!(Lock::owner(out.path()).is_none());
         Lock::take(out.path()).unwrap();
     }
 

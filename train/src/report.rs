@@ -10,6 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 mod cadence;
+mod continued;
 mod lines;
 mod log;
 mod metrics;
@@ -19,6 +20,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
+pub use continued::Continued;
 pub use lines::Lines;
 pub use log::{LOG_FOLDER, Log};
 pub use metrics::{METRICS_FILE, Metrics};
@@ -159,6 +161,11 @@ pub trait Reporter {
     /// # Errors
     /// [`ReportError`] where a record cannot be written. A terminal that went away is no error.
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError>;
+
+    /// Lines of its record that it could not write yet, for want of room: a checkpoint keeps them.
+    fn unwritten(&mut self) -> String {
+        String::new()
+    }
 }
 
 /// Says nothing.
@@ -172,6 +179,10 @@ impl<R: Reporter + ?Sized> Reporter for Box<R> {
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
         (**self).report(event)
     }
+
+    fn unwritten(&mut self) -> String {
+        (**self).unwritten()
+    }
 }
 
 /// Tells each of them, in order, until one fails.
@@ -179,6 +190,10 @@ impl<R: Reporter> Reporter for Vec<R> {
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
         self.iter_mut()
             .try_for_each(|reporter| reporter.report(event))
+    }
+
+    fn unwritten(&mut self) -> String {
+        self.iter_mut().map(Reporter::unwritten).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::data::{Batch, Sample, Step};
 use crate::gradients::Gradients;
 use crate::loss_scale::LossScale;
 use crate::optimizer::{NonFinite, Optimizer};
-use crate::report::{Event, ReportError, Reporter, SkipReport, StepReport};
+use crate::report::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport};
 use crate::schedule::Schedule;
 use crate::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::Tensor;
@@ -219,6 +219,41 @@ pub fn try_batch<B: TrainBackend, M: TrainModel<B>>(
     drop((norm.map(Tensor::into_data), sum.into_data()));
 }
 
+/// Evaluates the held-out rows, if the plan does after so many steps and that was not done: what they come to,
+/// and whether it is the best so far. `None` as well where `stops` gives it up.
+pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    progress: &mut Progress,
+    validation: &[Sample],
+    plan: &Plan,
+    device: &B::Device,
+    stops: impl Fn() -> bool,
+) -> Option<(EvalReport, bool)> {
+    let steps = progress.steps;
+    if !plan.evaluates_after(steps) || progress.evaluated == Some(steps) {
+        return None;
+    }
+    let report = validate::<B, M>(model, validation, steps, plan, device, stops)?;
+    let is_best = progress.evaluated(report.loss);
+    Some((report, is_best))
+}
+
+/// Tells of an evaluation.
+///
+/// # Errors
+///
+/// It cannot be recorded.
+pub fn tell(report: EvalReport, reporter: &mut dyn Reporter) -> Result<(), ReportError> {
+    reporter.report(Event::Evaluation(report))?;
+    match report.loss.is_finite() {
+        true => Ok(()),
+        false => reporter.report(Event::Note(
+            "the held-out loss is not finite: what is trained may be lost; go back to an earlier checkpoint \
+             with a lower learning rate",
+        )),
+    }
+}
+
 /// Trains on `data` as `plan` says, from where `run` is to the plan's end or to where `watch` stops it.
 ///
 /// # Errors
@@ -239,26 +274,17 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     } = run;
     let mut met = BTreeSet::new();
     loop {
-        let (mut is_best, mut gave_up) = (false, false);
-        let due = plan.evaluates_after(progress.steps);
-        if due && progress.evaluated != Some(progress.steps) {
-            if plan.tunes_kernels && met.is_empty() && !data.validation.is_empty() {
-                reporter.report(Event::Tuning)?;
-            }
-            let stops = || watch.is_stopping();
-            let (steps, validation) = (progress.steps, &data.validation);
-            let found = validate::<B, M>(&model, validation, steps, plan, device, stops);
-            gave_up = found.is_none() && !validation.is_empty();
-            if let Some(report) = found {
-                is_best = progress.evaluated(report.loss);
-                reporter.report(Event::Evaluation(report))?;
-                if !report.loss.is_finite() {
-                    reporter.report(Event::Note(
-                        "the held-out loss is not finite: what is trained may be lost; go back to an \
-                         earlier checkpoint with a lower learning rate",
-                    ))?;
-                }
-            }
+        let due = plan.evaluates_after(progress.steps) && !data.validation.is_empty();
+        let due = due && progress.evaluated != Some(progress.steps);
+        if due && plan.tunes_kernels && met.is_empty() {
+            reporter.report(Event::Tuning)?;
+        }
+        let stops = || watch.is_stopping();
+        let found = evaluate::<B, M>(&model, &mut progress, &data.validation, plan, device, stops);
+        let gave_up = due && found.is_none();
+        let is_best = found.is_some_and(|(_, is_best)| is_best);
+        if let Some((report, _)) = found {
+            tell(report, reporter)?;
         }
         let all_done = progress.steps >= plan.total_steps;
         let standing = Standing {

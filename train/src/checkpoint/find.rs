@@ -143,8 +143,10 @@ fn newest_whole(out: &Path, but: &Path) -> Option<PathBuf> {
 }
 
 fn steps_of(folder: &Path) -> Option<usize> {
-    let name = folder.file_name()?.to_str()?;
-    name.strip_prefix(NAME)?.parse().ok()
+    let given = folder.file_name()?.to_str()?;
+    let steps = given.strip_prefix(NAME)?.parse().ok()?;
+    // Somebody's step-008 is none.
+    (name(steps) == given).then_some(steps)
 }
 
 /// Every checkpoint of the run in `out`, damaged ones too, by its steps.
@@ -156,7 +158,8 @@ pub(super) fn of_run(out: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
     };
     for entry in entries {
         let path = entry?.path();
-        all.extend(steps_of(&path).map(|steps| (steps, path)));
+        let steps = steps_of(&path).filter(|_| path.is_dir());
+        all.extend(steps.map(|steps| (steps, path)));
     }
     all.sort();
     Ok(all)
@@ -172,8 +175,11 @@ pub(super) fn tidy(out: &Path) -> Result<(), WriteError> {
         return Ok(());
     };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let is_trial = path.file_name().is_some_and(|name| name == TRIAL);
-        if is_trial || path.to_string_lossy().ends_with(PARTIAL) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let whole = name.and_then(|name| name.strip_suffix(PARTIAL));
+        let is_trial = |name: Option<&str>| name == Some(TRIAL);
+        let was_one = whole.is_some_and(|name| steps_of(Path::new(name)).is_some());
+        if is_trial(name) || is_trial(whole) || was_one {
             remove(&path)?;
         }
     }
@@ -257,6 +263,22 @@ mod tests {
             error.contains("state.json: format 7, written by bone 9.9.9"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let checkpoints = place.path().join(FOLDER);
+        let theirs = ["mine.partial", "step-008", "step-8.aside-1", "notes"];
+        let ours = ["trial", "trial.partial", "step-9.partial"];
+        for name in theirs.iter().chain(&ours) {
+            fs::create_dir_all(checkpoints.join(name)).unwrap();
+        }
+        fs::write(checkpoints.join("step-500"), "a file").unwrap();
+        tidy(place.path()).unwrap();
+        assert!(theirs.iter().all(|name| checkpoints.join(name).exists()));
+        assert!(!ours.iter().any(|name| checkpoints.join(name).exists()));
+        assert_eq!(of_run(place.path()).unwrap(), []);
     }
 
     #[test]

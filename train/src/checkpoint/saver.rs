@@ -3,11 +3,11 @@
 use super::find::{name, of_run, tidy};
 use super::unit::{Unit, bytes_in, remove};
 use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
-use crate::disk::is_full;
+use crate::disk::explained;
 use crate::memory::human;
 use crate::optimizer::Trained;
 use std::collections::BTreeMap;
-use std::io;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -21,7 +21,16 @@ pub struct Keep {
 }
 
 /// Writes the result so far into a checkpoint that is being filled.
-pub type WriteResult = Box<dyn FnOnce(&Unit) -> Result<(), String> + Send>;
+pub type WriteResult = Box<dyn FnOnce(&Unit) -> Result<(), Box<dyn Error + Send + Sync>> + Send>;
+
+/// A checkpoint that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// Why older ones could not be removed, if they could not.
+    pub left: Option<String>,
+}
 
 /// A run at one moment. Nothing that trains on changes it.
 pub struct Snapshot {
@@ -52,39 +61,25 @@ impl Snapshot {
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| error.to_string())?;
         // The result is about as large as what trains, moments apart.
         let needed = tensors.len() + tensors.len() / 3 + state.len();
-        let said = |error: WriteError| explained(&error, folder, needed as u64);
+        let takes = ("a checkpoint", needed as u64, FILES);
+        let said = |error: WriteError| explained(&error, takes, folder);
         let unit = Unit::begin(folder).map_err(said)?;
         unit.write(TENSORS, &tensors).map_err(said)?;
         unit.write(STATE, &state).map_err(said)?;
-        (self.result)(&unit)?;
+        (self.result)(&unit).map_err(|error| explained(&*error, takes, folder))?;
         unit.finish().map_err(said)
     }
 }
 
-/// An error with what a person can do about it.
-fn explained(error: &WriteError, folder: &Path, needed: u64) -> String {
-    if !is_full(&error.source) {
-        return error.to_string();
-    }
-    if error.source.kind() != io::ErrorKind::StorageFull {
-        // What is free on the disk is not what is allowed.
-        let needed = human(needed);
-        return format!(
-            "{error}; a checkpoint takes about {needed}: raise the limit, or give another folder"
-        );
-    }
-    let place = folder.ancestors().find(|place| place.exists());
-    let free = place.and_then(|place| fs4::available_space(place).ok());
-    let free = free.map_or(String::new(), |free| format!(", {} are free", human(free)));
-    format!("{error}; a checkpoint takes about {}{free}", human(needed))
-}
+/// Files and folders of a checkpoint.
+const FILES: u64 = 8;
 
 /// Writes the checkpoints of a run, one at a time, in a thread of its own.
 #[derive(Debug)]
 pub struct Saver {
     out: PathBuf,
     keep: Keep,
-    writing: Option<JoinHandle<Result<PathBuf, String>>>,
+    writing: Option<JoinHandle<Result<Written, String>>>,
     best: Option<usize>,
     /// The checkpoint that was begun last.
     last: Option<usize>,
@@ -128,7 +123,7 @@ impl Saver {
     /// # Errors
     ///
     /// What the one before came to, if it was not written.
-    pub fn save(&mut self, snapshot: Snapshot, is_best: bool) -> Result<Option<PathBuf>, String> {
+    pub fn save(&mut self, snapshot: Snapshot, is_best: bool) -> Result<Option<Written>, String> {
         let before = self.wait();
         let steps = snapshot.state.progress.steps;
         if is_best {
@@ -139,8 +134,8 @@ impl Saver {
         let (keep, best) = (self.keep, self.best.filter(|_| self.keep.best));
         self.writing = Some(std::thread::spawn(move || {
             snapshot.write(&folder)?;
-            prune(&out, keep, best)?;
-            Ok(folder)
+            let left = prune(&out, keep, best).err();
+            Ok(Written { folder, left })
         }));
         before
     }
@@ -150,7 +145,7 @@ impl Saver {
     /// # Errors
     ///
     /// Why it was not written.
-    pub fn poll(&mut self) -> Result<Option<PathBuf>, String> {
+    pub fn poll(&mut self) -> Result<Option<Written>, String> {
         match self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
             true => self.wait(),
             false => Ok(None),
@@ -162,7 +157,7 @@ impl Saver {
     /// # Errors
     ///
     /// Why it was not written.
-    pub fn wait(&mut self) -> Result<Option<PathBuf>, String> {
+    pub fn wait(&mut self) -> Result<Option<Written>, String> {
         let Some(writing) = self.writing.take() else {
             return Ok(None);
         };
@@ -209,7 +204,8 @@ pub fn try_out(out: &Path, keep: Keep, snapshot: Snapshot) -> Result<Option<Stri
     }
     written.and(removed.map_err(words))?;
     // Those that are kept, the next one while it is written, and the result.
-    let needed = size * (keep.last as u64 + u64::from(keep.best) + 2);
+    let kept = (keep.last as u64).saturating_add(u64::from(keep.best) + 2);
+    let needed = size.saturating_mul(kept);
     let free = fs4::available_space(out).unwrap_or(u64::MAX);
     Ok((free < needed).then(|| {
         format!(
@@ -223,13 +219,20 @@ pub fn try_out(out: &Path, keep: Keep, snapshot: Snapshot) -> Result<Option<Stri
 }
 
 /// Removes all checkpoints but those to keep.
+///
+/// # Errors
+///
+/// All that cannot be removed, and why.
 fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
     let mut older = of_run(out).map_err(|error| error.to_string())?;
     let kept = older.len().saturating_sub(keep.last.max(1));
     older.truncate(kept);
     older.retain(|(steps, _)| Some(*steps) != best);
-    for (_, folder) in older {
-        remove(&folder).map_err(|error| error.to_string())?;
+    let failed = |(_, folder): (usize, PathBuf)| remove(&folder).err();
+    let failed: Vec<_> = older.into_iter().filter_map(failed).collect();
+    let words: Vec<_> = failed.iter().map(ToString::to_string).collect();
+    match words.is_empty() {
+        true => Ok(()),
+        false => Err(words.join("; ")),
     }
-    Ok(())
 }

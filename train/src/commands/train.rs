@@ -24,6 +24,7 @@ use bone_lm::{Part, tokenizer};
 use std::path::Path;
 use std::time::Instant;
 
+mod changed;
 mod folder;
 mod identity;
 mod job;
@@ -33,7 +34,7 @@ mod trained;
 
 use identity::Identity;
 use job::{Job, RunOn};
-use resume::Resumed;
+use resume::{Length, Resumed};
 
 /// The file every setting of a run is written to.
 pub(crate) const CONFIG_FILE: &str = "config.toml";
@@ -93,6 +94,7 @@ fn run_with(
     signals: Option<&'static Signals>,
 ) -> Result<Progress, CommandError> {
     let started = Instant::now();
+    report::Log::check().map_err(TrainError::from)?;
     let (resumed, lock) = match resumed {
         Some((resumed, lock)) => (Some(resumed), Some(lock)),
         // A folder that is not there yet is taken when it is made.
@@ -159,7 +161,7 @@ fn run_with(
         .check_warmup(total_steps)
         .map_err(CommandError::Usage)?;
     let emulated = device.software && !device.name.kind.on_processor();
-    let tries = config.shake_down.unwrap_or(!emulated) && resumed.is_none();
+    let tries = config.shake_down.unwrap_or(!emulated);
     let largest = match tries {
         true => batches.largest().map_err(dataset::temporary)?,
         false => None,
@@ -191,7 +193,12 @@ fn run_with(
     if let Some(resumed) = resumed {
         let rows = identity.rows().to_owned();
         let device = device.name.to_string();
-        resumed.check(identity.base()?, &rows, &device, total_steps)?;
+        let length = Length {
+            total_steps,
+            steps_per_epoch: batches.steps_per_epoch(),
+            epochs: config.epochs,
+        };
+        resumed.check(identity.base()?, &rows, &device, length)?;
         batches.seek(resumed.place(batches.steps_per_epoch()))?;
     }
     let mut lines = vec![

@@ -19,52 +19,9 @@ pub fn resolve(args: &TrainArgs) -> Result<TrainConfig, ConfigError> {
     raw.validate_after(problems)
 }
 
-/// The settings that a run was made with, and what came after them.
-#[derive(Debug)]
-pub struct Gone {
-    /// Those of the run.
-    pub before: TrainConfig,
-    /// With what was given now laid over them.
-    pub now: TrainConfig,
-}
-
-/// As [`resolve`], over the settings `toml` of the run in `out`, which came from `path`.
-///
-/// # Errors
-/// [`ConfigError`].
-pub fn resolve_over(
-    args: &TrainArgs,
-    toml: &str,
-    path: &Path,
-    out: &Path,
-) -> Result<Gone, ConfigError> {
-    let mut table = table(toml, path)?;
-    let overwrites = table.get("overwrite").and_then(toml::Value::as_bool);
-    let out = out.to_string_lossy().into_owned();
-    table.insert("out".to_owned(), out.into());
-    table.insert("overwrite".to_owned(), true.into());
-    let resolve = |args: &TrainArgs, table: &toml::Table| {
-        let (raw, problems) = RawConfig::read(args, Some((table, path)))?;
-        let mut config = raw.validate_after(problems)?;
-        // It was only for the folder not to be in the way.
-        config.overwrite = overwrites.unwrap_or(false);
-        Ok::<_, ConfigError>(config)
-    };
-    let now = resolve(args, &table)?;
-    // Its files may have moved: they are looked for where they are now.
-    let written = self::table(&now.to_toml(), path)?;
-    for key in ["model", "adapter", "data"] {
-        if let (true, Some(value)) = (table.contains_key(key), written.get(key)) {
-            table.insert(key.to_owned(), value.clone());
-        }
-    }
-    let before = resolve(&TrainArgs::default(), &table)?;
-    Ok(Gone { before, now })
-}
-
 impl RawConfig {
     /// Reads what was given, and lists what could not be read.
-    fn read(
+    pub(super) fn read(
         args: &TrainArgs,
         under: Option<(&toml::Table, &Path)>,
     ) -> Result<(Self, Vec<Problem>), ConfigError> {
@@ -150,7 +107,7 @@ fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
     table(&text, path)
 }
 
-fn table(text: &str, path: &Path) -> Result<toml::Table, ConfigError> {
+pub(super) fn table(text: &str, path: &Path) -> Result<toml::Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
         let before = text.get(..start).unwrap_or_default();

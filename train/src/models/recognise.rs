@@ -37,7 +37,13 @@ pub fn architecture(path: &Path) -> Result<Architecture, ModelError> {
             Err(CheckpointError::NoWeights { .. }) => None,
             Err(other) => return Err(other.into()),
         };
-        return known.ok_or_else(|| error(format!("not found; {GIVE_A_MODEL}")));
+        // A run's folder, or one of its checkpoints.
+        let inner = path.join("model");
+        let fix = match inner.is_dir() {
+            true => format!("the model is in {}", inner.display()),
+            false => GIVE_A_MODEL.to_owned(),
+        };
+        return known.ok_or_else(|| error(format!("not found; {fix}")));
     };
     let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| error(format!("not JSON: {e}")))?;

@@ -29,7 +29,29 @@ impl std::fmt::Debug for Log {
     }
 }
 
+/// What is logged.
+fn filter(words: Option<&str>) -> Result<EnvFilter, ReportError> {
+    let words = words.filter(|words| !words.trim().is_empty());
+    words
+        .unwrap_or("info")
+        .parse()
+        .map_err(|error| ReportError {
+            path: FILTER.into(),
+            source: std::io::Error::other(format!(
+                "{error}; take info, debug, or TARGET=LEVEL with commas"
+            )),
+        })
+}
+
 impl Log {
+    /// Checks what the environment says of it.
+    ///
+    /// # Errors
+    /// [`ReportError`]: `BONE_LOG` is no filter.
+    pub fn check() -> Result<(), ReportError> {
+        filter(std::env::var(FILTER).ok().as_deref()).map(drop)
+    }
+
     /// Begins a log, or goes on with it, in the folder `out`.
     ///
     /// # Errors
@@ -51,7 +73,7 @@ impl Log {
                 path: folder,
                 source: std::io::Error::other(error),
             })?;
-        let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = filter(std::env::var(FILTER).ok().as_deref())?;
         let lines = tracing_subscriber::fmt::layer()
             .json()
             .with_ansi(false)
@@ -99,6 +121,15 @@ impl Reporter for Log {
 mod tests {
     use super::super::tests::step;
     use super::*;
+
+    #[test]
+    fn what_is_no_filter_is_told() {
+        for words in [None, Some(""), Some("debug"), Some("bone_train=debug,warn")] {
+            assert!(filter(words).is_ok(), "{words:?}");
+        }
+        let error = filter(Some("!!!")).unwrap_err().to_string();
+        assert!(error.starts_with("BONE_LOG: "), "{error}");
+    }
 
     #[test]
     fn what_happens_is_a_line_each() {

@@ -22,9 +22,11 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 pub struct Metrics {
     path: PathBuf,
     file: File,
-    /// What could not be written yet.
+    /// Lines that are not in the file yet, or not to their end.
     waiting: Vec<u8>,
-    trouble: Option<String>,
+    /// How much of the first is.
+    begun: usize,
+    pub(super) trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -46,11 +48,12 @@ fn now() -> Option<f64> {
 }
 
 impl Metrics {
-    fn of(path: PathBuf, file: File) -> Self {
+    pub(super) fn of(path: PathBuf, file: File) -> Self {
         Self {
             path,
             file,
             waiting: Vec::new(),
+            begun: 0,
             trouble: None,
         }
     }
@@ -67,48 +70,6 @@ impl Metrics {
     pub fn create(out: &Path) -> Result<Self, ReportError> {
         let path = out.join(METRICS_FILE);
         match File::create(&path) {
-            Ok(file) => Ok(Self::of(path, file)),
-            Err(source) => Err(ReportError { path, source }),
-        }
-    }
-
-    /// Goes on with the file of a run that is gone on with from `steps` steps, after the last of which it
-    /// was evaluated or not: what came later is left out, and will be written again.
-    ///
-    /// # Errors
-    /// [`ReportError`]: the file cannot be read or written.
-    pub fn go_on(out: &Path, steps: usize, evaluated: Option<usize>) -> Result<Self, ReportError> {
-        let path = out.join(METRICS_FILE);
-        let replaced = || -> std::io::Result<File> {
-            let text = match std::fs::read(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-                read => read?,
-            };
-            let is_kept = |line: &&[u8]| {
-                let value: Result<serde_json::Value, _> = serde_json::from_slice(line);
-                value.is_ok_and(|value| {
-                    let step = value["step"].as_u64().map(|step| step as usize);
-                    let last = match value["type"] == "evaluation" {
-                        true => evaluated,
-                        false => Some(steps),
-                    };
-                    step.is_some_and(|step| last.is_some_and(|last| step <= last))
-                })
-            };
-            // The last line of a run that was killed may be half of one.
-            let kept = text.split(|byte| *byte == b'\n').filter(is_kept);
-            let mut kept = kept.collect::<Vec<_>>().join(&b'\n');
-            if !kept.is_empty() {
-                kept.push(b'\n');
-            }
-            let partial = path.with_extension("partial");
-            let mut file = File::create(&partial)?;
-            file.write_all(&kept)?;
-            file.sync_all()?;
-            std::fs::rename(&partial, &path)?;
-            Ok(file)
-        };
-        match replaced() {
             Ok(file) => Ok(Self::of(path, file)),
             Err(source) => Err(ReportError { path, source }),
         }
@@ -136,15 +97,21 @@ impl Metrics {
 
     /// Writes what waits; of what cannot be written the rest waits on, in the middle of a line as well.
     fn write_out(&mut self) -> std::io::Result<()> {
-        while !self.waiting.is_empty() {
-            match self.file.write(&self.waiting) {
-                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(written) => drop(self.waiting.drain(..written)),
+        let mut written = Ok(());
+        while written.is_ok() && self.begun < self.waiting.len() {
+            match self.file.write(&self.waiting[self.begun..]) {
+                Ok(0) => written = Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.begun += bytes,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => written = Err(error),
             }
         }
-        Ok(())
+        let line_end = |byte: &u8| *byte == b'\n';
+        let whole = self.waiting[..self.begun].iter().rposition(line_end);
+        let whole = whole.map_or(0, |end| end + 1);
+        self.waiting.drain(..whole);
+        self.begun -= whole;
+        written
     }
 
     /// Forces what was written to the disk.
@@ -154,6 +121,11 @@ impl Metrics {
     pub fn sync(&mut self) -> Result<(), ReportError> {
         let written = self.write_out().and_then(|()| self.file.sync_all());
         written.map_err(|error| self.failed(error))
+    }
+
+    /// Lines that are not in the file.
+    pub fn unwritten(&self) -> String {
+        String::from_utf8_lossy(&self.waiting).into_owned()
     }
 
     fn failed(&self, source: std::io::Error) -> ReportError {
@@ -193,6 +165,12 @@ impl Reporter for Metrics {
             | Event::Finish(_) => Ok(()),
         }
     }
+
+    fn unwritten(&mut self) -> String {
+        // There may be room again.
+        let _ = self.write_out();
+        Metrics::unwritten(self)
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -213,8 +191,10 @@ mod tests {
         add(&mut metrics, 2);
         assert_eq!(metrics.trouble(), None, "told once");
         assert!(metrics.sync().is_err());
+        assert_eq!(Metrics::unwritten(&metrics).lines().count(), 2);
         metrics.file = room;
         add(&mut metrics, 3);
+        assert_eq!(Metrics::unwritten(&metrics), "");
         let text = std::fs::read_to_string(out.path().join(METRICS_FILE)).unwrap();
         let steps = text.lines().map(|line| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod again;
 mod bench;
 #[path = "../command/mod.rs"]
 mod command;

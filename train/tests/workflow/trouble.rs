@@ -22,7 +22,7 @@ fn with_points(place: &Place, points: &str, out: &str, args: &[&str]) -> Ran {
 }
 
 /// Every file below a folder, but the lock's, and what is in it.
-fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -240,7 +240,7 @@ fn a_finished_run_says_so() {
 
 /// Runs `bone` where no file may be larger than so many KiB.
 #[cfg(unix)]
-fn with_small_files(kib: usize, args: &[&str]) -> Ran {
+pub(crate) fn with_small_files(kib: usize, args: &[&str]) -> Ran {
     let binary = env!("CARGO_BIN_EXE_bone");
     let command = format!("ulimit -f {kib}; exec \"{binary}\" \"$@\"");
     let output = std::process::Command::new("bash")
@@ -315,8 +315,15 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
     bone(args(text(&room))).succeeded();
     std::fs::remove_file(room.join("finished.json")).unwrap();
     let four = room.join("checkpoints/step-4");
+    let before = everything(&room);
+    let on = ["train", "--resume", text(&four)];
+    let ran = with_small_files(20, &on);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let wanted = "a checkpoint takes about";
+    assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+    assert!(everything(&room) == before);
     let before = everything(&four);
-    let ran = with_small_files(20, &["train", "--resume", text(&four)]);
+    let ran = with_small_files(20, &[&on[..], &["--shake-down", "false"]].concat());
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let line = format!("bone train --resume {}", room.display());
     assert!(ran.stderr.contains(&line), "{}", ran.stderr);

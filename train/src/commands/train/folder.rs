@@ -1,8 +1,7 @@
 //! A run's output folder: nobody else's, cleared, and finished.
 
-use super::resume::Resumed;
-use super::{CONFIG_FILE, FINISHED};
-use crate::checkpoint::set_aside;
+use super::{CONFIG_FILE, FINISHED, changed};
+use crate::checkpoint::{RunIdentity, set_aside};
 use crate::commands::CommandError;
 use crate::commands::adapter::RESULTS;
 use crate::config::{self, TrainConfig};
@@ -10,7 +9,7 @@ use crate::lock::Lock;
 use crate::trainer::TrainError;
 use bone_lm::checkpoint::sync_folder;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes the output folder this run's and nobody else's, if it is not yet by `lock`.
 pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, CommandError> {
@@ -30,42 +29,50 @@ pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, Com
     Ok(lock)
 }
 
-/// Removes what an older run has left in the folder, which would be taken for this one's result, and sets
-/// aside what a resumed one did after where it goes on from: lines that say so.
-pub(super) fn clear(
-    config: &TrainConfig,
-    resumed: Option<&Resumed>,
-) -> Result<Vec<String>, CommandError> {
+/// Removes what an older run has left in the folder, which would be taken for this one's result.
+pub(super) fn clear(config: &TrainConfig) -> Result<(), CommandError> {
     let out = &config.out;
-    let finished = out.join(FINISHED);
-    if finished.exists() {
-        fs::remove_file(&finished).map_err(CommandError::io(&finished))?;
-    }
-    let mut lines = Vec::new();
-    match resumed {
-        None if config.overwrite => {
-            for old in RESULTS.map(|name| out.join(name)) {
-                if old.exists() {
-                    fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
-                }
+    unfinish(out)?;
+    if config.overwrite {
+        for old in RESULTS.map(|name| out.join(name)) {
+            if old.exists() {
+                fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
             }
         }
-        None => {}
-        Some(resumed) => {
-            let aside = set_aside(out, resumed.found.state.progress.steps);
-            let aside = aside.map_err(|error| TrainError::Save(error.to_string()))?;
-            let line = |folder: std::path::PathBuf| {
-                format!(
-                    "what was done after that is set aside: {}",
-                    folder.display()
-                )
-            };
-            lines.extend(aside.into_iter().map(line));
-        }
     }
-    let written = out.join(CONFIG_FILE);
-    fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))?;
-    Ok(lines)
+    write_settings(config)
+}
+
+/// Sets aside what the run in the folder did after where it goes on from, and says what it is now: lines that
+/// tell of it.
+pub(super) fn go_on(
+    config: &TrainConfig,
+    after: usize,
+    run: RunIdentity,
+) -> Result<Vec<String>, CommandError> {
+    let out = &config.out;
+    let aside = set_aside(out, after).map_err(|error| TrainError::Save(error.to_string()))?;
+    unfinish(out)?;
+    changed::keep(out, after, run)?;
+    write_settings(config)?;
+    let line = |folder: &PathBuf| {
+        let folder = folder.display();
+        format!("what was done after step {after} is set aside: {folder}")
+    };
+    Ok(aside.iter().map(line).collect())
+}
+
+fn unfinish(out: &Path) -> Result<(), CommandError> {
+    let finished = out.join(FINISHED);
+    match finished.exists() {
+        true => fs::remove_file(&finished).map_err(CommandError::io(&finished)),
+        false => Ok(()),
+    }
+}
+
+fn write_settings(config: &TrainConfig) -> Result<(), CommandError> {
+    let written = config.out.join(CONFIG_FILE);
+    fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))
 }
 
 /// Says that the run came to its end, when all of its result is on the disk.

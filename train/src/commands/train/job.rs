@@ -11,6 +11,7 @@ use crate::commands::{CommandError, Unsaved};
 use crate::config::TrainConfig;
 use crate::data::Batch;
 use crate::device::OnDevice;
+use crate::disk::explained;
 use crate::lock::Lock;
 use crate::memory::peak_resident_bytes;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
@@ -19,7 +20,7 @@ use crate::prompt::Prompt;
 use crate::report::{self, Event, Reporter, StartReport, Summary};
 use crate::signals::Signals;
 use crate::step::{TrainBackend, TrainModel};
-use crate::trainer::{Data, Plan, Progress, Run, TrainError, train, try_batch};
+use crate::trainer::{Data, Plan, Progress, Run, TrainError, evaluate, tell, train, try_batch};
 use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
@@ -90,6 +91,10 @@ impl Reporter for All<'_> {
         }
         self.2.report(event)
     }
+
+    fn unwritten(&mut self) -> String {
+        self.1.unwritten()
+    }
 }
 
 impl Job<'_> {
@@ -126,17 +131,27 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The record of the run, from where it goes on.
-    fn metrics(&self) -> Result<report::Metrics, CommandError> {
-        let out = &self.config.out;
-        let metrics = match self.resumed {
-            None => report::Metrics::create(out),
+    /// Makes the folder this run's, and begins its record there, or goes on with it.
+    fn record(&mut self) -> Result<(report::Metrics, report::Log, Vec<String>), CommandError> {
+        let config = self.config;
+        let out = &config.out;
+        let (metrics, aside) = match self.resumed {
+            None => {
+                folder::clear(config)?;
+                (report::Metrics::create(out), Vec::new())
+            }
             Some(resumed) => {
-                let progress = &resumed.found.state.progress;
-                report::Metrics::go_on(out, progress.steps, progress.evaluated)
+                let state = &resumed.found.state;
+                let at = (state.progress.steps, state.progress.evaluated);
+                let run = self.identity.of(self.plan.total_steps, state.seconds)?;
+                let record = report::Continued::prepare(out, at, &state.unwritten);
+                let record = record.map_err(TrainError::from)?;
+                let aside = folder::go_on(config, state.progress.steps, run)?;
+                (record.take_place(), aside)
             }
         };
-        Ok(metrics.map_err(TrainError::from)?)
+        let log = report::Log::open(out).map_err(TrainError::from)?;
+        Ok((metrics.map_err(TrainError::from)?, log, aside))
     }
 
     fn run<B: TrainBackend, M: TrainModel<B>>(
@@ -169,7 +184,7 @@ impl Job<'_> {
             optimizer,
             progress: Progress::new(self.plan.loss_scale),
         };
-        let run = match self.resumed {
+        let mut run = match self.resumed {
             None => run,
             Some(resumed) => put_back(run, resumed, device)?,
         };
@@ -182,7 +197,28 @@ impl Job<'_> {
         if let Some(batch) = self.largest.take() {
             self.shake_down(&run, &batch, &results, device)?;
         }
-        if let Some(signal) = self.signals.and_then(Signals::ends) {
+        let start = StartReport {
+            settings: config.lines(),
+            model: std::mem::take(&mut self.lines),
+            total_steps,
+        };
+        self.console
+            .report(Event::Start(&start))
+            .map_err(TrainError::from)?;
+        let ends = || self.signals.and_then(Signals::ends);
+        // Before anything of an older run is touched.
+        let first = match self.resumed {
+            Some(_) => None,
+            None => evaluate::<B, M>(
+                &run.model,
+                &mut run.progress,
+                &self.data.validation,
+                &self.plan,
+                device,
+                || ends().is_some(),
+            ),
+        };
+        if let Some(signal) = ends() {
             return Err(CommandError::Stopped {
                 signal,
                 steps: 0,
@@ -191,22 +227,18 @@ impl Job<'_> {
                 unsaved: None,
             });
         }
-        let aside = folder::clear(config, self.resumed)?;
-        self.lines.extend(aside);
-        let metrics = self.metrics()?;
-        let log = report::Log::open(&config.out).map_err(TrainError::from)?;
+        let (metrics, mut log, aside) = self.record()?;
+        log.report(Event::Start(&start)).map_err(TrainError::from)?;
         let mut reporter = All(self.console, metrics, log);
         let report = |reporter: &mut All<'_>, event: Event<'_>| {
             reporter.report(event).map_err(TrainError::from)
         };
-        report(
-            &mut reporter,
-            Event::Start(&StartReport {
-                settings: config.lines(),
-                model: self.lines,
-                total_steps,
-            }),
-        )?;
+        for line in &aside {
+            report(&mut reporter, Event::Note(line))?;
+        }
+        if let Some((first, _)) = first {
+            tell(first, &mut reporter).map_err(TrainError::from)?;
+        }
         let before = self
             .resumed
             .map_or(0.0, |resumed| resumed.found.state.seconds);
@@ -228,6 +260,7 @@ impl Job<'_> {
             identity: &mut identify,
             results: &results,
             saved_at: Instant::now(),
+            is_owed: false,
             stopped: None,
         };
         let (data, plan) = (&mut self.data, &self.plan);
@@ -252,7 +285,11 @@ impl Job<'_> {
             folder::finish(&config.out, &saved, progress.steps)?;
             Ok(saved)
         });
-        let saved = saved.map_err(|error| error.of_run(&config.out))?;
+        let saved = saved.map_err(|error| {
+            let takes = ("the result", 4 * count.trainable as u64, 4);
+            let text = explained(&error, takes, &config.out);
+            CommandError::from(TrainError::Save(text)).of_run(&config.out)
+        })?;
         drop(waiting);
         report(&mut reporter, Event::Saved(&saved))?;
         report(

@@ -1,13 +1,12 @@
 //! Saving a run while it goes on, and stopping it when the system asks.
 
-use crate::checkpoint::{RunIdentity, Saver, Snapshot, State, WriteResult};
+use crate::checkpoint::{RunIdentity, Saver, Snapshot, State, WriteResult, Written};
 use crate::commands::CommandError;
 use crate::report::{Event, ReportError, Reporter};
 use crate::signals::{Signal, Signals};
 use crate::step::TrainBackend;
 use crate::trainer::{Standing, Then, Watch};
 use burn::module::AutodiffModule;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What the result so far is made of.
@@ -33,6 +32,8 @@ pub(super) struct Keeper<'a, M> {
     pub(super) identity: &'a mut dyn FnMut() -> Result<RunIdentity, CommandError>,
     pub(super) results: Results<'a, M>,
     pub(super) saved_at: Instant,
+    /// Whether a checkpoint was due that was put off.
+    pub(super) is_owed: bool,
     /// The signal that has ended it, and why there is no checkpoint of where it ended, if there is none.
     pub(super) stopped: Option<(Signal, Option<String>)>,
 }
@@ -41,14 +42,17 @@ impl<M> Keeper<'_, M> {
     fn snapshot<B: TrainBackend>(
         &mut self,
         at: &Standing<'_, B, M>,
+        reporter: &mut dyn Reporter,
     ) -> Result<Snapshot, CommandError>
     where
         M: AutodiffModule<B>,
     {
         let trained = at.optimizer.trained(at.model);
         let identity = (self.identity)()?;
+        let mut state = State::new(at.progress.clone(), &trained, &identity);
+        state.unwritten = reporter.unwritten();
         Ok(Snapshot {
-            state: State::new(at.progress.clone(), &trained, &identity),
+            state,
             trained,
             result: (self.results)(at.model)?,
         })
@@ -57,7 +61,7 @@ impl<M> Keeper<'_, M> {
     /// Tells what came of a checkpoint.
     fn tell(
         &self,
-        written: Result<Option<PathBuf>, String>,
+        written: Result<Option<Written>, String>,
         is_last: bool,
         reporter: &mut dyn Reporter,
     ) -> Result<(), ReportError> {
@@ -67,7 +71,11 @@ impl<M> Keeper<'_, M> {
         };
         match written {
             Ok(None) => Ok(()),
-            Ok(Some(folder)) => reporter.report(Event::Saved(&folder)),
+            Ok(Some(Written { folder, left })) => {
+                reporter.report(Event::Saved(&folder))?;
+                let left = left.map(|why| format!("older checkpoints were not removed: {why}"));
+                left.map_or(Ok(()), |note| reporter.report(Event::Note(&note)))
+            }
             Err(why) => reporter.report(Event::Note(&format!(
                 "a checkpoint was not written: {why}; those before it are as they were{next}"
             ))),
@@ -103,11 +111,20 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         } = self.cadence;
         // The result is written after the last: if that fails, nothing is lost.
         let ends = is_last && (every.is_some() || time.is_some());
+        let is_best = best && at.is_best;
         let due = every.is_some_and(|every| steps.is_multiple_of(every))
-            || time.is_some_and(|time| self.saved_at.elapsed() >= time)
-            || (best && at.is_best);
-        if (due || ends || asked || signal.is_some()) && !self.saver.has(steps) {
-            let snapshot = self.snapshot(&at).map_err(|error| error.to_string())?;
+            || time.is_some_and(|time| self.saved_at.elapsed() >= time);
+        self.is_owed |= due;
+        // A step that changed nothing does not take the place of the last that did.
+        let changed = at.progress.skipped_in_a_row == 0;
+        let wanted = (self.is_owed && changed) || is_best || ends || asked || signal.is_some();
+        if self.saver.has(steps) {
+            self.is_owed = false;
+        } else if wanted {
+            self.is_owed = false;
+            let snapshot = self
+                .snapshot(&at, reporter)
+                .map_err(|error| error.to_string())?;
             let before = self.saver.save(snapshot, at.is_best);
             self.tell(before, is_last, reporter).map_err(words)?;
             self.saved_at = Instant::now();

@@ -1,8 +1,9 @@
 //! Going on with a run that was stopped.
 
-use super::FINISHED;
+use super::{FINISHED, changed};
 use crate::checkpoint::{Found, find, locate};
 use crate::commands::CommandError;
+use crate::commands::adapter::{ADAPTER, MODEL};
 use crate::config::{self, TrainArgs, TrainConfig};
 use crate::data::Cursor;
 use crate::lock::Lock;
@@ -24,6 +25,18 @@ const FREE: [&str; 11] = [
     "shake_down",
 ];
 
+/// Settings that say what trains: the values and moments of a checkpoint are of no other.
+const SHAPING: [&str; 8] = [
+    "method",
+    "block_axis",
+    "rank",
+    "mini_width",
+    "targets",
+    "exclude",
+    "layers",
+    "train_parts",
+];
+
 /// What the model's files are called where they differ.
 const BASE: &str = "base";
 /// What the rows are called.
@@ -39,6 +52,8 @@ pub(super) struct Resumed {
     allowed: Vec<String>,
     /// What does, of its settings: a name, and what is said of it.
     differences: Vec<(String, String)>,
+    /// Whether a file is looked for elsewhere.
+    moved: bool,
 }
 
 /// The checkpoint that `path` names, and the settings of its run with those that were given.
@@ -61,23 +76,24 @@ pub(super) fn open(
         )));
     }
     let lock = Lock::take(&locate(path)?.out)?;
-    let found = find(path)?;
+    let mut found = find(path)?;
+    changed::lay_over(&mut found)?;
     let source = found.at.folder.join(crate::checkpoint::STATE);
     let gone = config::resolve_over(args, &found.state.config, &source, &found.at.out)?;
     let differences = gone.now.differences(&gone.before).into_iter();
-    let differences =
-        differences
-            .filter(|(key, ..)| !FREE.contains(key))
-            .map(|(key, there, here)| {
-                (
-                    key.to_owned(),
-                    format!("{key} was {there} and is {here} now"),
-                )
-            });
+    let differences = differences
+        .filter(|(key, ..)| !FREE.contains(key) && !gone.superseded.contains(key))
+        .map(|(key, there, here)| {
+            (
+                key.to_owned(),
+                format!("{key} was {there} and is {here} now"),
+            )
+        });
     let resumed = Resumed {
         found,
         allowed: args.allow_change.clone(),
         differences: differences.collect(),
+        moved: gone.moved,
     };
     Ok((resumed, gone.now, lock))
 }
@@ -86,8 +102,10 @@ impl Resumed {
     /// Whether the run came to its end, and nothing that is given now would make it another. Who names a
     /// checkpoint wants what came after it anew.
     pub(super) fn is_finished(&self) -> bool {
-        let finished = self.found.at.out.join(FINISHED).exists();
-        !self.found.at.named && self.differences.is_empty() && finished
+        let out = &self.found.at.out;
+        let has_result = [ADAPTER, MODEL].iter().any(|name| out.join(name).exists());
+        let is_same = self.differences.is_empty() && !self.moved && !self.found.at.named;
+        is_same && has_result && out.join(FINISHED).exists()
     }
 
     /// Where in the data the run goes on, when an epoch has so many steps.
@@ -110,13 +128,13 @@ impl Resumed {
     ///
     /// # Errors
     ///
-    /// Everything that differs and was not named as wanted.
+    /// Everything that differs and was not named as wanted, and a length that is none.
     pub(super) fn check(
         &self,
         base: &BTreeMap<String, String>,
         rows: &str,
         device: &str,
-        total_steps: usize,
+        length: Length,
     ) -> Result<(), CommandError> {
         let state = &self.found.state;
         let mut all = self.differences.clone();
@@ -125,9 +143,15 @@ impl Resumed {
                 all.push((key.to_owned(), what));
             }
         };
+        // The name of a file is no part of what is in it.
+        let hashes = |files: &BTreeMap<String, String>| {
+            let mut hashes: Vec<_> = files.values().cloned().collect();
+            hashes.sort();
+            hashes
+        };
         add(
             BASE,
-            state.base != *base,
+            hashes(&state.base) != hashes(base),
             format!("base: {}", changes(&state.base, base)),
         );
         add(
@@ -143,31 +167,68 @@ impl Resumed {
             state.device != device,
             format!("device was {} and is {device} now", state.device),
         );
-        if state.progress.steps > total_steps {
-            return Err(CommandError::Usage(format!(
-                "max_steps: the run has done {} steps, and {total_steps} would be all; take more, or go on from \
-                 an earlier checkpoint",
-                state.progress.steps
-            )));
+        let is_wanted =
+            |key: &String| self.allowed.contains(key) && !SHAPING.contains(&key.as_str());
+        all.retain(|(key, _)| !is_wanted(key));
+        if all.is_empty() {
+            return self.check_length(length);
         }
-        let refused: Vec<_> = all
+        let said: String = all.iter().map(|(_, what)| format!("\n  {what}")).collect();
+        let (shaping, others): (Vec<_>, Vec<_>) = all
             .iter()
-            .filter(|(key, _)| !self.allowed.contains(key))
-            .collect();
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let said: String = refused
-            .iter()
-            .map(|(_, what)| format!("\n  {what}"))
-            .collect();
-        let keys: Vec<_> = refused.iter().map(|(key, _)| key.as_str()).collect();
+            .map(|(key, _)| key.as_str())
+            .partition(|key| SHAPING.contains(key));
+        let fix = match shaping.is_empty() {
+            true => format!(
+                "go on all the same with --allow-change {}",
+                others.join(",")
+            ),
+            false => format!(
+                "{} cannot change within a run: leave out what was given, or begin a new run",
+                shaping.join(", ")
+            ),
+        };
         Err(CommandError::Usage(format!(
-            "--resume {}: the run was another one:{said}\ngo on all the same with --allow-change {}",
-            self.found.at.folder.display(),
-            keys.join(",")
+            "--resume {}: the run was another one:{said}\n{fix}",
+            self.found.at.folder.display()
         )))
     }
+
+    /// Checks that it is known where the run ends, and that this is ahead.
+    fn check_length(&self, length: Length) -> Result<(), CommandError> {
+        let state = &self.found.state;
+        let steps = state.progress.steps;
+        let (before, now) = (state.steps_per_epoch, length.steps_per_epoch);
+        if let (Some(epochs), true) = (length.epochs, before != now) {
+            let Cursor { epoch, step } = state.progress.next;
+            let done = epoch as f64 + step as f64 / before.max(1) as f64;
+            let ahead = ((epochs - done).max(0.0) * now as f64).ceil() as usize;
+            return Err(CommandError::Usage(format!(
+                "--resume {}: an epoch was {before} steps and is {now} now, so that epochs {epochs} does not say \
+                 any more how many steps the run has, nor its schedule; say it with --max-steps and name \
+                 max_steps in --allow-change: {} end where {epochs} epochs of the data do",
+                self.found.at.folder.display(),
+                steps + ahead
+            )));
+        }
+        if steps > length.total_steps {
+            return Err(CommandError::Usage(format!(
+                "max_steps: the run has done {steps} steps, and {} would be all; take more, or go on from \
+                 an earlier checkpoint",
+                length.total_steps
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// How long a run is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Length {
+    pub(super) total_steps: usize,
+    pub(super) steps_per_epoch: u64,
+    /// Where they decide.
+    pub(super) epochs: Option<f64>,
 }
 
 /// Which files differ, in words.

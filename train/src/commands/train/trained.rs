@@ -91,12 +91,10 @@ pub(super) fn result<B: TrainBackend, M: TrainModel<B>>(
         let weights: Vec<_> = bone::weights::named_weights::<_, M::Inner>(&model.valid()).collect();
         return Ok(Box::new(move |unit: &Unit| {
             let folder = unit.path().join(MODEL);
-            std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-            write_weights(weights.into_iter(), &base, &folder)
-                .map_err(|error| error.to_string())?;
+            std::fs::create_dir_all(&folder)?;
+            write_weights(weights.into_iter(), &base, &folder)?;
             let prompt_file = Path::new(MODEL).join(prompt::FILE);
-            unit.write(prompt_file, prompt.as_bytes())
-                .map_err(|error| error.to_string())
+            Ok(unit.write(prompt_file, prompt.as_bytes())?)
         }));
     }
     let contents = Contents {
@@ -106,11 +104,10 @@ pub(super) fn result<B: TrainBackend, M: TrainModel<B>>(
     let saved = SavedAdapter::of::<B, M>(model, contents)?;
     Ok(Box::new(move |unit: &Unit| {
         let base = base.to_string_lossy();
-        let files = peft::files(&saved, Some(&base)).map_err(|error| error.to_string())?;
+        let files = peft::files(&saved, Some(&base))?;
         let prompt = (prompt::FILE, prompt.into_bytes());
         for (name, bytes) in files.into_iter().chain([prompt]) {
-            unit.write(Path::new(ADAPTER).join(name), &bytes)
-                .map_err(|error| error.to_string())?;
+            unit.write(Path::new(ADAPTER).join(name), &bytes)?;
         }
         Ok(())
     }))

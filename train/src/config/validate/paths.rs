@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Check;
 use crate::checkpoint;
 use crate::commands::adapter::RESULTS;
 use crate::commands::train::CONFIG_FILE;
 use crate::data::{Kind, Sources, Template};
-use crate::lock::LOCK;
+use crate::lock::{LOCK, Lock};
 use crate::models::GIVE_A_MODEL;
 use crate::report::METRICS_FILE;
 use bone_lm::tokenizer::TokenizerChoice;
@@ -92,7 +92,14 @@ impl Check<'_> {
         }
         let data = self.raw.data.iter().flat_map(|sources| &sources.0);
         let data = data.flat_map(|source| source.selection.files().unwrap_or_default());
-        let inputs = self.raw.model.iter().cloned().chain(data);
+        let tokenizer = match &self.raw.tokenizer {
+            Some(TokenizerChoice::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        // A template that is no file is the name of one of ours.
+        let template = self.raw.template.as_ref().map(PathBuf::from);
+        let own = [self.raw.model.clone(), self.raw.adapter.clone(), tokenizer];
+        let inputs = own.into_iter().flatten().chain(template).chain(data);
         for input in inputs.filter_map(|path| fs::canonicalize(path).ok()) {
             let inside = |name: &&str| {
                 fs::canonicalize(out.join(name)).is_ok_and(|old| input.starts_with(old))
@@ -109,6 +116,9 @@ impl Check<'_> {
             }
         }
         if self.raw.overwrite != Some(true) && !is_empty(out).unwrap_or(false) {
+            if let Some(taken) = Lock::owner(out) {
+                return Some(taken.to_string());
+            }
             return Some(format!(
                 "{shown} exists and is not empty; give another folder, or --overwrite to write \
                  into this one"

@@ -1,0 +1,151 @@
+//! The record of a run that is gone on with.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::ReportError;
+use super::metrics::{METRICS_FILE, Metrics};
+use crate::plural::counted;
+
+/// `metrics.jsonl` as it was at a checkpoint, beside the file until it takes its place.
+#[derive(Debug)]
+pub struct Continued {
+    path: PathBuf,
+    partial: PathBuf,
+    file: File,
+    /// Steps that it has no line of.
+    missing: usize,
+}
+
+impl Continued {
+    /// Writes what the file in `out` has of a run up to `steps` steps, after the last of which it was evaluated
+    /// or not, and the lines `unwritten` that had no room then: what came later is left out, and will be
+    /// written again.
+    ///
+    /// # Errors
+    /// [`ReportError`]: it cannot be read or written; the file is as it was.
+    pub fn prepare(
+        out: &Path,
+        (steps, evaluated): (usize, Option<usize>),
+        unwritten: &str,
+    ) -> Result<Self, ReportError> {
+        let path = out.join(METRICS_FILE);
+        let partial = path.with_extension("partial");
+        let failed = |source| ReportError {
+            path: path.clone(),
+            source,
+        };
+        let mut text = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(failed)?,
+        };
+        // The last line of a run that was killed may be half of one.
+        text.push(b'\n');
+        text.extend(unwritten.bytes());
+        let mut met = BTreeSet::new();
+        let mut is_kept = |line: &&[u8]| {
+            let value: Result<serde_json::Value, _> = serde_json::from_slice(line);
+            value.is_ok_and(|value| {
+                let is_evaluation = value["type"] == "evaluation";
+                let last = match is_evaluation {
+                    true => evaluated,
+                    false => Some(steps),
+                };
+                let step = value["step"].as_u64().map(|step| step as usize);
+                step.filter(|step| last.is_some_and(|last| *step <= last))
+                    .is_some_and(|step| met.insert((is_evaluation, step)))
+            })
+        };
+        let mut kept = Vec::new();
+        for line in text.split(|byte| *byte == b'\n').filter(&mut is_kept) {
+            kept.extend(line);
+            kept.push(b'\n');
+        }
+        let missing = (1..=steps).filter(|step| !met.contains(&(false, *step)));
+        let missing = missing.count();
+        let write = || {
+            let mut file = File::create(&partial)?;
+            file.write_all(&kept)?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        match write() {
+            Ok(file) => Ok(Self {
+                path,
+                partial,
+                file,
+                missing,
+            }),
+            Err(source) => {
+                let _ = std::fs::remove_file(&partial);
+                Err(failed(source))
+            }
+        }
+    }
+
+    /// Takes the file's place, to go on with.
+    ///
+    /// # Errors
+    /// [`ReportError`]: it cannot.
+    pub fn take_place(self) -> Result<Metrics, ReportError> {
+        let Self {
+            path,
+            partial,
+            file,
+            missing,
+        } = self;
+        if let Err(source) = std::fs::rename(&partial, &path) {
+            return Err(ReportError { path, source });
+        }
+        let trouble = (missing > 0).then(|| {
+            format!(
+                "{}: {} of the run have no line in it any more; was it changed?",
+                path.display(),
+                counted(missing, "step")
+            )
+        });
+        let mut metrics = Metrics::of(path, file);
+        metrics.trouble = trouble;
+        Ok(metrics)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn line(kind: &str, step: usize) -> String {
+        format!("{{\"type\":\"{kind}\",\"step\":{step}}}\n")
+    }
+
+    #[test]
+    fn no_step_is_missing_and_none_is_twice() {
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path().join(METRICS_FILE);
+        let steps: Vec<_> = (1..=5).map(|step| line("step", step)).collect();
+        let [first, last] = [0, 4].map(|step| line("evaluation", step));
+        // Half of the third is in the file: the disk was full.
+        let (half, _) = steps[2].split_at(7);
+        let text = [&first, &steps[0], &steps[1], half].concat();
+        std::fs::write(&path, &text).unwrap();
+        let unwritten = [&steps[2][..], &steps[3], &last, &steps[4]].concat();
+        let wanted = [&first[..], &steps.concat()[..4 * steps[0].len()], &last].concat();
+        // Before and after there was room for it.
+        for before in [text, [&first, &steps[..3].concat()[..]].concat()] {
+            std::fs::write(&path, &before).unwrap();
+            let now = Continued::prepare(out.path(), (4, Some(4)), &unwritten).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+            let mut metrics = now.take_place().unwrap();
+            assert_eq!(metrics.trouble(), None);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted);
+        }
+        // One that was lost is told.
+        std::fs::write(&path, line("skipped", 2)).unwrap();
+        let now = Continued::prepare(out.path(), (3, None), "").unwrap();
+        let trouble = now.take_place().unwrap().trouble().unwrap();
+        assert!(trouble.contains("2 steps of the run"), "{trouble}");
+    }
+}
