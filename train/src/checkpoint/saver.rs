@@ -236,3 +236,30 @@ fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
         false => Err(words.join("; ")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::LIST;
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn one_that_cannot_be_removed_keeps_no_other() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = |steps| out.path().join(FOLDER).join(name(steps));
+        for steps in 1..=4 {
+            fs::create_dir_all(folder(steps)).unwrap();
+        }
+        // No list is a folder.
+        fs::create_dir(folder(1).join(LIST)).unwrap();
+        let keep = Keep {
+            last: 1,
+            best: true,
+        };
+        let error = prune(out.path(), keep, Some(2)).unwrap_err();
+        assert!(error.contains("step-1"), "{error}");
+        let left = [1, 2, 3, 4].map(|steps| folder(steps).exists());
+        assert_eq!(left, [true, true, false, true]);
+    }
+}
