@@ -76,7 +76,12 @@ fn what_is_no_model_is_told_what_would_be() {
     assert!(error(&folder).contains(&format!("config.json: not found; {GIVE_A_MODEL}")));
     let file = error(&folder.join(checkpoint::SINGLE_FILE));
     assert!(file.contains("not RWKV6's weights; for a LLaMA2"), "{file}");
-    assert!(error(dir.path()).contains(&format!("config.json: not found; {GIVE_A_MODEL}")));
+    // A run's folder has its model within.
+    let within = format!(
+        "config.json: not found; the model is in {}",
+        folder.display()
+    );
+    assert!(error(dir.path()).contains(&within));
     let nowhere = error(&dir.path().join("nowhere"));
     assert!(nowhere.ends_with(&format!("nowhere: no such folder or file; {GIVE_A_MODEL}")));
     // Broken weights are broken, not missing.

@@ -17,7 +17,7 @@ use crate::memory::peak_resident_bytes;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
 use crate::optimizer::{AdamWSettings, Optimizer, Trained, TrainedMoments};
 use crate::prompt::Prompt;
-use crate::report::{self, Event, Reporter, StartReport, Summary};
+use crate::report::{self, EvalReport, Event, Reporter, StartReport, Summary};
 use crate::signals::Signals;
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Data, Plan, Progress, Run, TrainError, evaluate, tell, train, try_batch};
@@ -131,6 +131,28 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Evaluates a new run's held-out rows: before anything of an older run is touched.
+    fn first_evaluation<B: TrainBackend, M: TrainModel<B>>(
+        &mut self,
+        run: &mut Run<B, M>,
+        device: &B::Device,
+    ) -> Result<Option<EvalReport>, CommandError> {
+        let validation = &self.data.validation;
+        if self.resumed.is_some() || validation.is_empty() {
+            return Ok(None);
+        }
+        if self.plan.tunes_kernels {
+            self.console
+                .report(Event::Tuning)
+                .map_err(TrainError::from)?;
+        }
+        let signals = self.signals;
+        let stops = || signals.and_then(Signals::ends).is_some();
+        let (model, progress) = (&run.model, &mut run.progress);
+        let found = evaluate::<B, M>(model, progress, validation, &self.plan, device, stops);
+        Ok(found.map(|(report, _)| report))
+    }
+
     /// Makes the folder this run's, and begins its record there, or goes on with it.
     fn record(&mut self) -> Result<(report::Metrics, report::Log, Vec<String>), CommandError> {
         let config = self.config;
@@ -205,20 +227,8 @@ impl Job<'_> {
         self.console
             .report(Event::Start(&start))
             .map_err(TrainError::from)?;
-        let ends = || self.signals.and_then(Signals::ends);
-        // Before anything of an older run is touched.
-        let first = match self.resumed {
-            Some(_) => None,
-            None => evaluate::<B, M>(
-                &run.model,
-                &mut run.progress,
-                &self.data.validation,
-                &self.plan,
-                device,
-                || ends().is_some(),
-            ),
-        };
-        if let Some(signal) = ends() {
+        let first = self.first_evaluation(&mut run, device)?;
+        if let Some(signal) = self.signals.and_then(Signals::ends) {
             return Err(CommandError::Stopped {
                 signal,
                 steps: 0,
@@ -236,7 +246,7 @@ impl Job<'_> {
         for line in &aside {
             report(&mut reporter, Event::Note(line))?;
         }
-        if let Some((first, _)) = first {
+        if let Some(first) = first {
             tell(first, &mut reporter).map_err(TrainError::from)?;
         }
         let before = self
