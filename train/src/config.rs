@@ -190,17 +190,24 @@ impl TrainConfig {
 
     /// Optimizer steps of the run, at least 1, where an epoch has `steps_per_epoch`.
     pub fn total_steps(&self, steps_per_epoch: usize) -> usize {
-        let of_epochs = self.epochs.map(|epochs| {
+        let of_epochs = self.steps_of_epochs(steps_per_epoch).into_iter();
+        of_epochs.chain(self.max_steps).min().unwrap_or(1).max(1)
+    }
+
+    /// Those of the epochs it is to have, where it is measured in them.
+    fn steps_of_epochs(&self, steps_per_epoch: usize) -> Option<usize> {
+        self.epochs.map(|epochs| {
             let steps = epochs * steps_per_epoch as f64;
             // 0.1 × 30 is a little more than 3 in floating point and means 3.
             (steps * (1.0 - 1e-12)).ceil() as usize
-        });
-        of_epochs
-            .into_iter()
-            .chain(self.max_steps)
-            .min()
-            .unwrap_or(1)
-            .max(1)
+        })
+    }
+
+    /// The epochs after which the run ends, unless it ends after so many steps before.
+    pub(crate) fn decisive_epochs(&self, steps_per_epoch: usize) -> Option<f64> {
+        let steps = self.steps_of_epochs(steps_per_epoch)?;
+        let sooner = self.max_steps.is_some_and(|most| most < steps);
+        self.epochs.filter(|_| !sooner)
     }
 
     /// The learning rate of every step of a run of `total_steps`.

@@ -45,7 +45,7 @@ fn locate(path: &Path) -> Option<At> {
 }
 
 /// The folder or the file that the adapter at `path` is; `path` where there is none.
-pub(super) fn place(path: &Path) -> PathBuf {
+pub(crate) fn place(path: &Path) -> PathBuf {
     match locate(path) {
         Some(At::Folder(place) | At::File(place) | At::PerhapsModel(place)) => place,
         None => path.to_path_buf(),

@@ -82,6 +82,13 @@ pub enum CommandError {
         /// Why there is no checkpoint of where it ended, if there is none.
         unsaved: Option<Unsaved>,
     },
+    /// A run that was asked to end before it did anything.
+    #[error("{}", not_begun(*signal, *goes_on))]
+    NotBegun {
+        signal: Signal,
+        /// Whether it goes on from a checkpoint.
+        goes_on: bool,
+    },
     /// A run that came to an error, and has checkpoints to go on from.
     #[error(
         "{source}; go on from its newest checkpoint with\n  {}",
@@ -127,6 +134,16 @@ impl Unsaved {
     }
 }
 
+fn not_begun(signal: Signal, goes_on: bool) -> String {
+    let name = signal.name();
+    match goes_on {
+        true => {
+            format!("{name}: stopped before the run went on; nothing was changed, go on as now")
+        }
+        false => format!("{name}: stopped before the first step; nothing was trained"),
+    }
+}
+
 fn stopped(
     signal: Signal,
     steps: usize,
@@ -137,7 +154,7 @@ fn stopped(
     let name = signal.name();
     let line = go_on_with(out);
     match unsaved {
-        _ if steps == 0 => format!("{name}: stopped before the first step; nothing was trained"),
+        _ if steps == 0 => not_begun(signal, false),
         None => {
             format!("{name}: stopped after step {steps} of {total_steps}; go on with\n  {line}")
         }
@@ -170,7 +187,7 @@ impl CommandError {
             Self::Config(error) if error.is_on_disk() => 1,
             Self::Config(_) | Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
             Self::Device(DeviceError::Name(_)) => 2,
-            Self::Stopped { signal, .. } => signal.exit_code(),
+            Self::Stopped { signal, .. } | Self::NotBegun { signal, .. } => signal.exit_code(),
             Self::GoOn { source, .. } => source.exit_code(),
             _ => 1,
         }

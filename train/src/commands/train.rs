@@ -24,6 +24,7 @@ use bone_lm::{Part, tokenizer};
 use std::path::Path;
 use std::time::Instant;
 
+mod beside;
 mod changed;
 mod folder;
 mod identity;
@@ -54,7 +55,16 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
         let config = config::resolve(args)?;
         return run_with(&config, &mut reporter, None, Some(signals)).map(|_| ());
     };
-    let (resumed, config, lock) = resume::open(path, args)?;
+    let resume::Opened {
+        resumed,
+        config,
+        lock,
+        note,
+    } = resume::open(path, args)?;
+    if let Some(note) = note {
+        let said = reporter.report(Event::Note(&note));
+        said.map_err(TrainError::from)?;
+    }
     if resumed.is_finished() {
         let text = format!(
             "the run is finished, its result is in {}; to train on, raise --max-steps and name it in \
@@ -196,7 +206,7 @@ fn run_with(
         let length = Length {
             total_steps,
             steps_per_epoch: batches.steps_per_epoch(),
-            epochs: config.epochs,
+            epochs: config.decisive_epochs(steps_per_epoch),
         };
         resumed.check(identity.base()?, &rows, &device, length)?;
         batches.seek(resumed.place(batches.steps_per_epoch()))?;

@@ -6,6 +6,7 @@ use super::TrainConfig;
 use super::error::{ConfigError, Problem};
 use super::read::table;
 use super::settings::{Origin, RawConfig, TrainArgs};
+use crate::commands::train::CONFIG_FILE;
 use crate::data::Holdout;
 
 /// Settings that name files, which may move.
@@ -113,7 +114,15 @@ impl RawConfig {
                 on_disk: false,
             });
         };
-        if let Some(given) = self.out.as_deref().filter(|given| !is_own(given)) {
+        // Its own settings may say where it was before it was moved.
+        let file = self
+            .file
+            .as_deref()
+            .and_then(|file| file.canonicalize().ok());
+        let from_file = self.origins.get("out") == Some(&Origin::File);
+        let was = from_file && file.is_some() && file == out.join(CONFIG_FILE).canonicalize().ok();
+        let given = self.out.as_deref().filter(|given| !was && !is_own(given));
+        if let Some(given) = given {
             refuse(
                 "out",
                 format!(

@@ -5,15 +5,17 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempPath;
+
 use super::ReportError;
 use super::metrics::{METRICS_FILE, Metrics};
 use crate::plural::counted;
 
-/// `metrics.jsonl` as it was at a checkpoint, beside the file until it takes its place.
+/// `metrics.jsonl` as it was at a checkpoint, or a new one, beside the file until it takes its place.
 #[derive(Debug)]
 pub struct Continued {
     path: PathBuf,
-    partial: PathBuf,
+    partial: TempPath,
     file: File,
     /// Steps that it has no line of.
     missing: usize,
@@ -32,7 +34,6 @@ impl Continued {
         unwritten: &str,
     ) -> Result<Self, ReportError> {
         let path = out.join(METRICS_FILE);
-        let partial = path.with_extension("partial");
         let failed = |source| ReportError {
             path: path.clone(),
             source,
@@ -65,24 +66,17 @@ impl Continued {
         }
         let missing = (1..=steps).filter(|step| !met.contains(&(false, *step)));
         let missing = missing.count();
-        let write = || {
-            let mut file = File::create(&partial)?;
-            file.write_all(&kept)?;
-            file.sync_all()?;
-            Ok(file)
-        };
-        match write() {
-            Ok(file) => Ok(Self {
-                path,
-                partial,
-                file,
-                missing,
-            }),
-            Err(source) => {
-                let _ = std::fs::remove_file(&partial);
-                Err(failed(source))
-            }
-        }
+        let partial = path.with_extension("partial");
+        let mut file = File::create(&partial).map_err(failed)?;
+        let partial = TempPath::try_from_path(partial).map_err(failed)?;
+        let written = file.write_all(&kept).and_then(|()| file.sync_all());
+        written.map_err(failed)?;
+        Ok(Self {
+            path,
+            partial,
+            file,
+            missing,
+        })
     }
 
     /// Takes the file's place, to go on with.
@@ -96,7 +90,8 @@ impl Continued {
             file,
             missing,
         } = self;
-        if let Err(source) = std::fs::rename(&partial, &path) {
+        if let Err(error) = partial.persist(&path) {
+            let source = error.error;
             return Err(ReportError { path, source });
         }
         let trouble = (missing > 0).then(|| {

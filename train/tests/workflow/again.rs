@@ -82,7 +82,9 @@ fn what_was_changed_outlives_a_kill() {
     assert!(adapter(&out) == adapter(&whole));
     // Who names the checkpoint has the run as it was.
     let ran = resume(&out_eight, &[]).succeeded();
-    assert!(ran.stderr.contains("after step 8 of 12"), "{}", ran.stderr);
+    for wanted in ["after step 8 of 12", "named itself"] {
+        assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -109,6 +111,19 @@ fn what_ends_with_its_epochs_is_measured_anew_in_steps() {
     assert_eq!(run.steps.len(), 36);
     let epoch = run.steps[35]["epoch"].as_f64().unwrap();
     assert!((epoch - 3.0).abs() < 1e-9, "{epoch}");
+    // 7 of 10 steps of 8 rows are 14 of 20 of 4, exactly.
+    let out = place.path("five");
+    let args = "--template plain --validation 0 --device cpu --epochs 2 --batch-size 8 --method miss --rank 4";
+    let mut all = vec!["train", "--model", text(&model), "--data"];
+    all.extend([text(&place.rows), "--out", text(&out), "--save-every", "1"]);
+    let keeps = ["--keep-last", "9"];
+    bone(all.into_iter().chain(args.split(' ')).chain(keeps)).succeeded();
+    let seven = out.join("checkpoints/step-7");
+    let ran = resume(
+        &seven,
+        &["--batch-size", "4", "--allow-change", "batch_size"],
+    );
+    refused(&ran, 2, &["13 end where 2 epochs"]);
 }
 
 #[test]
@@ -153,6 +168,7 @@ fn what_a_run_starts_from_is_not_where_it_writes() {
     std::fs::copy(model.join("tokenizer.json"), &tokenizer).unwrap();
     let before = everything(&out);
     for (key, path) in [
+        ("--adapter", out.clone()),
         ("--adapter", out.join("adapter")),
         ("--adapter", out.join("checkpoints/step-8/adapter")),
         ("--tokenizer", tokenizer),
@@ -174,6 +190,26 @@ fn an_older_run_is_there_until_the_first_evaluation_is_done() {
     let environment = [("FAILPOINTS", "evaluate=panic")];
     let ran = place.try_with(&environment, &model, &place.rows, "out", &args);
     assert!(!matches!(ran.code, Some(0)), "{}", ran.stderr);
+    assert!(everything(&out) == before);
+}
+
+#[test]
+fn what_cannot_begin_changes_nothing() {
+    let place = Place::new();
+    let out = place.train("out", &SAVES).out;
+    // Where its log belongs a file lies.
+    let logs = out.join("logs");
+    std::fs::remove_dir_all(&logs).unwrap();
+    std::fs::write(&logs, "a file").unwrap();
+    let before = everything(&out);
+    let ran = resume(&out.join("checkpoints/step-8"), &[]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(everything(&out) == before);
+    let model = fixture("llama-tiny");
+    let args = [&SAVES[..], &["--overwrite"]].concat();
+    let ran = place.try_on(&model, &place.rows, "out", &args);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains(text(&logs)), "{}", ran.stderr);
     assert!(everything(&out) == before);
 }
 

@@ -3,13 +3,14 @@
 //! A checkpoint is never written again, and the one that a run goes on from says what the run was. Were it
 //! killed before its next one, or stopped before its next step, a change that was wanted would be lost.
 
+use super::beside::Beside;
+use super::resume::FREE;
 use crate::checkpoint::{FOLDER, Found, RunIdentity};
 use crate::commands::CommandError;
-use bone_lm::checkpoint::sync_folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The file, beside the checkpoints.
@@ -31,23 +32,34 @@ fn place(out: &Path) -> PathBuf {
     out.join(FOLDER).join(FILE)
 }
 
-/// Lays over a checkpoint what the run that went on from it last was. Who names a checkpoint wants it as it is.
-pub(super) fn lay_over(found: &mut Found) -> Result<(), CommandError> {
+/// Lays over a checkpoint what the run that went on from it last was. Who names a checkpoint wants it as it is: a
+/// note, if it was another one then.
+pub(super) fn lay_over(found: &mut Found) -> Result<Option<String>, CommandError> {
     let path = place(&found.at.out);
     let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         bytes => bytes.map_err(CommandError::io(&path))?,
     };
+    let read: Result<Changed, _> = serde_json::from_slice(&bytes);
+    let state = &mut found.state;
     if found.at.named {
-        return Ok(());
+        let other = read.ok().filter(|read| read.after == state.progress.steps);
+        let other = other.filter(|read| learns(&read.config) != learns(&state.config));
+        return Ok(other.map(|_| {
+            format!(
+                "the run has gone on from {} with other settings before ({}); named itself, the checkpoint has \
+                 its own",
+                found.at.folder.display(),
+                path.display()
+            )
+        }));
     }
-    let read: Changed = serde_json::from_slice(&bytes).map_err(|error| CommandError::Path {
+    let read = read.map_err(|error| CommandError::Path {
         path,
         reason: format!(
             "{error}; remove it to go on as the checkpoint says, without what was changed since"
         ),
     })?;
-    let state = &mut found.state;
     if read.after == state.progress.steps {
         let Changed {
             config,
@@ -58,12 +70,18 @@ pub(super) fn lay_over(found: &mut Found) -> Result<(), CommandError> {
         } = read;
         (state.config, state.base, state.data, state.device) = (config, base, data, device);
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Keeps what the run in `out` is that goes on after so many steps.
-pub(super) fn keep(out: &Path, after: usize, run: RunIdentity) -> Result<(), CommandError> {
-    let path = place(out);
+/// The settings that change what a run learns.
+fn learns(config: &str) -> Option<toml::Table> {
+    let mut table: toml::Table = config.parse().ok()?;
+    table.retain(|key, _| !FREE.contains(&key));
+    Some(table)
+}
+
+/// What the run in `out` is that goes on after so many steps, for the disk.
+pub(super) fn kept(out: &Path, after: usize, run: RunIdentity) -> Result<Beside, CommandError> {
     let changed = Changed {
         after,
         config: run.config,
@@ -71,14 +89,8 @@ pub(super) fn keep(out: &Path, after: usize, run: RunIdentity) -> Result<(), Com
         data: run.data,
         device: run.device,
     };
-    let partial = path.with_extension("partial");
-    let write = || {
-        let bytes = serde_json::to_vec_pretty(&changed)?;
-        let mut file = File::create(&partial)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, &path)?;
-        path.parent().map_or(Ok(()), sync_folder)
-    };
-    write().map_err(CommandError::io(&path))
+    let path = place(out);
+    let bytes = serde_json::to_vec_pretty(&changed).map_err(std::io::Error::from);
+    let bytes = bytes.map_err(CommandError::io(&path))?;
+    Beside::write(path, &bytes)
 }

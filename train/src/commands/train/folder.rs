@@ -1,11 +1,13 @@
 //! A run's output folder: nobody else's, cleared, and finished.
 
+use super::beside::Beside;
 use super::{CONFIG_FILE, FINISHED, changed};
-use crate::checkpoint::{RunIdentity, set_aside};
+use crate::checkpoint::{RunIdentity, State, set_aside};
 use crate::commands::CommandError;
 use crate::commands::adapter::RESULTS;
 use crate::config::{self, TrainConfig};
 use crate::lock::Lock;
+use crate::report::{Continued, Log, Metrics};
 use crate::trainer::TrainError;
 use bone_lm::checkpoint::sync_folder;
 use std::fs;
@@ -29,37 +31,85 @@ pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, Com
     Ok(lock)
 }
 
-/// Removes what an older run has left in the folder, which would be taken for this one's result.
-pub(super) fn clear(config: &TrainConfig) -> Result<(), CommandError> {
+/// All that a run writes before its first step, beside the names it will have.
+pub(super) struct Ready {
+    settings: Beside,
+    /// What the run has become, where it goes on, and after how many steps.
+    kept: Option<(usize, Beside)>,
+    metrics: Continued,
+    log: Log,
+}
+
+/// Writes it: nothing that lies there has changed if it cannot be written.
+pub(super) fn ready(
+    config: &TrainConfig,
+    resumed: Option<(&State, RunIdentity)>,
+) -> Result<Ready, CommandError> {
     let out = &config.out;
-    unfinish(out)?;
-    if config.overwrite {
-        for old in RESULTS.map(|name| out.join(name)) {
-            if old.exists() {
-                fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+    let settings = Beside::write(out.join(CONFIG_FILE), config.to_toml().as_bytes())?;
+    let (at, unwritten) = match &resumed {
+        None => ((0, None), ""),
+        Some((
+            State {
+                progress,
+                unwritten,
+                ..
+            },
+            _,
+        )) => ((progress.steps, progress.evaluated), unwritten.as_str()),
+    };
+    let kept = resumed.map(|(state, run)| {
+        let after = state.progress.steps;
+        Ok::<_, CommandError>((after, changed::kept(out, after, run)?))
+    });
+    Ok(Ready {
+        settings,
+        kept: kept.transpose()?,
+        metrics: Continued::prepare(out, at, unwritten).map_err(TrainError::from)?,
+        log: Log::open(out).map_err(TrainError::from)?,
+    })
+}
+
+/// Removes what an older run has left in the folder, which would be taken for this one's result, or sets aside
+/// what the run that is gone on with did after that; then the new files get their names. The record, the log,
+/// and lines that tell of it.
+pub(super) fn begin(
+    config: &TrainConfig,
+    ready: Ready,
+) -> Result<(Metrics, Log, Vec<String>), CommandError> {
+    let Ready {
+        settings,
+        kept,
+        metrics,
+        log,
+    } = ready;
+    let out = &config.out;
+    let mut lines = Vec::new();
+    match kept {
+        Some((after, kept)) => {
+            let aside = set_aside(out, after);
+            let aside = aside.map_err(|error| TrainError::Save(error.to_string()))?;
+            let line = |folder: &PathBuf| {
+                let folder = folder.display();
+                format!("what was done after step {after} is set aside: {folder}")
+            };
+            lines.extend(aside.iter().map(line));
+            unfinish(out)?;
+            kept.take_place()?;
+        }
+        None => {
+            unfinish(out)?;
+            // Where it is not to be written over, it is empty.
+            for old in RESULTS.map(|name| out.join(name)) {
+                if config.overwrite && old.exists() {
+                    fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+                }
             }
         }
     }
-    write_settings(config)
-}
-
-/// Sets aside what the run in the folder did after where it goes on from, and says what it is now: lines that
-/// tell of it.
-pub(super) fn go_on(
-    config: &TrainConfig,
-    after: usize,
-    run: RunIdentity,
-) -> Result<Vec<String>, CommandError> {
-    let out = &config.out;
-    let aside = set_aside(out, after).map_err(|error| TrainError::Save(error.to_string()))?;
-    unfinish(out)?;
-    changed::keep(out, after, run)?;
-    write_settings(config)?;
-    let line = |folder: &PathBuf| {
-        let folder = folder.display();
-        format!("what was done after step {after} is set aside: {folder}")
-    };
-    Ok(aside.iter().map(line).collect())
+    settings.take_place()?;
+    let metrics = metrics.take_place().map_err(TrainError::from)?;
+    Ok((metrics, log, lines))
 }
 
 fn unfinish(out: &Path) -> Result<(), CommandError> {
@@ -68,11 +118,6 @@ fn unfinish(out: &Path) -> Result<(), CommandError> {
         true => fs::remove_file(&finished).map_err(CommandError::io(&finished)),
         false => Ok(()),
     }
-}
-
-fn write_settings(config: &TrainConfig) -> Result<(), CommandError> {
-    let written = config.out.join(CONFIG_FILE);
-    fs::write(&written, config.to_toml()).map_err(CommandError::io(&written))
 }
 
 /// Says that the run came to its end, when all of its result is on the disk.

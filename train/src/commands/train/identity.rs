@@ -1,7 +1,7 @@
 //! What a run is known by.
 
 use crate::checkpoint::RunIdentity;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, adapter};
 use crate::config::TrainConfig;
 use crate::fingerprint;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ impl Identity {
         let reading = std::thread::spawn(move || {
             let mut files = fingerprint::of_files(&model)?;
             if let Some(adapter) = adapter {
-                let of_adapter = fingerprint::of_files(&adapter)?.into_iter();
+                let of_adapter = fingerprint::of_files(&adapter::place(&adapter))?.into_iter();
                 files.extend(of_adapter.map(|(name, hash)| (format!("adapter's {name}"), hash)));
             }
             Ok(files)

@@ -155,25 +155,16 @@ impl Job<'_> {
 
     /// Makes the folder this run's, and begins its record there, or goes on with it.
     fn record(&mut self) -> Result<(report::Metrics, report::Log, Vec<String>), CommandError> {
-        let config = self.config;
-        let out = &config.out;
-        let (metrics, aside) = match self.resumed {
-            None => {
-                folder::clear(config)?;
-                (report::Metrics::create(out), Vec::new())
-            }
-            Some(resumed) => {
-                let state = &resumed.found.state;
-                let at = (state.progress.steps, state.progress.evaluated);
+        let resumed = match self.resumed {
+            None => None,
+            Some(Resumed { found, .. }) => {
+                let state = &found.state;
                 let run = self.identity.of(self.plan.total_steps, state.seconds)?;
-                let record = report::Continued::prepare(out, at, &state.unwritten);
-                let record = record.map_err(TrainError::from)?;
-                let aside = folder::go_on(config, state.progress.steps, run)?;
-                (record.take_place(), aside)
+                Some((state, run))
             }
         };
-        let log = report::Log::open(out).map_err(TrainError::from)?;
-        Ok((metrics.map_err(TrainError::from)?, log, aside))
+        let ready = folder::ready(self.config, resumed)?;
+        folder::begin(self.config, ready)
     }
 
     fn run<B: TrainBackend, M: TrainModel<B>>(
@@ -229,13 +220,8 @@ impl Job<'_> {
             .map_err(TrainError::from)?;
         let first = self.first_evaluation(&mut run, device)?;
         if let Some(signal) = self.signals.and_then(Signals::ends) {
-            return Err(CommandError::Stopped {
-                signal,
-                steps: 0,
-                total_steps,
-                out: config.out.clone(),
-                unsaved: None,
-            });
+            let goes_on = self.resumed.is_some();
+            return Err(CommandError::NotBegun { signal, goes_on });
         }
         let (metrics, mut log, aside) = self.record()?;
         log.report(Event::Start(&start)).map_err(TrainError::from)?;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Settings that change nothing of what a run learns: files are known by what is in them.
-const FREE: [&str; 11] = [
+pub(super) const FREE: [&str; 11] = [
     "model",
     "adapter",
     "data",
@@ -59,10 +59,7 @@ pub(super) struct Resumed {
 /// The checkpoint that `path` names, and the settings of its run with those that were given.
 ///
 /// The run's folder is taken before it is looked at: nobody else goes on with it meanwhile.
-pub(super) fn open(
-    path: &Path,
-    args: &TrainArgs,
-) -> Result<(Resumed, TrainConfig, Lock), CommandError> {
+pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<Opened, CommandError> {
     let wanted = |key: &&String| {
         let own = [BASE, ROWS, DEVICE];
         !own.contains(&key.as_str()) && !config::is_key(key)
@@ -75,9 +72,14 @@ pub(super) fn open(
             unknown.join(", ")
         )));
     }
-    let lock = Lock::take(&locate(path)?.out)?;
+    // One that has no checkpoint yet may be somebody's.
+    let located = locate(path).map_err(|none| match Lock::owner(path) {
+        Some(taken) => CommandError::from(taken),
+        None => none.into(),
+    });
+    let lock = Lock::take(&located?.out)?;
     let mut found = find(path)?;
-    changed::lay_over(&mut found)?;
+    let note = changed::lay_over(&mut found)?;
     let source = found.at.folder.join(crate::checkpoint::STATE);
     let gone = config::resolve_over(args, &found.state.config, &source, &found.at.out)?;
     let differences = gone.now.differences(&gone.before).into_iter();
@@ -95,7 +97,21 @@ pub(super) fn open(
         differences: differences.collect(),
         moved: gone.moved,
     };
-    Ok((resumed, gone.now, lock))
+    Ok(Opened {
+        resumed,
+        config: gone.now,
+        lock,
+        note,
+    })
+}
+
+/// A run to go on with.
+pub(super) struct Opened {
+    pub(super) resumed: Resumed,
+    pub(super) config: TrainConfig,
+    pub(super) lock: Lock,
+    /// What a person should know.
+    pub(super) note: Option<String>,
 }
 
 impl Resumed {
@@ -200,9 +216,11 @@ impl Resumed {
         let steps = state.progress.steps;
         let (before, now) = (state.steps_per_epoch, length.steps_per_epoch);
         if let (Some(epochs), true) = (length.epochs, before != now) {
-            let Cursor { epoch, step } = state.progress.next;
-            let done = epoch as f64 + step as f64 / before.max(1) as f64;
-            let ahead = ((epochs - done).max(0.0) * now as f64).ceil() as usize;
+            let Cursor { epoch, step } = self.place(now);
+            let done = epoch * now + step;
+            let ahead = length
+                .total_steps
+                .saturating_sub(usize::try_from(done).unwrap_or(0));
             return Err(CommandError::Usage(format!(
                 "--resume {}: an epoch was {before} steps and is {now} now, so that epochs {epochs} does not say \
                  any more how many steps the run has, nor its schedule; say it with --max-steps and name \
@@ -227,7 +245,7 @@ impl Resumed {
 pub(super) struct Length {
     pub(super) total_steps: usize,
     pub(super) steps_per_epoch: u64,
-    /// Where they decide.
+    /// Where they decide: `total_steps` are theirs.
     pub(super) epochs: Option<f64>,
 }
 

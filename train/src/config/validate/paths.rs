@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Check;
 use crate::checkpoint;
-use crate::commands::adapter::RESULTS;
+use crate::commands::adapter::{self, RESULTS};
 use crate::commands::train::CONFIG_FILE;
 use crate::data::{Kind, Sources, Template};
 use crate::lock::{LOCK, Lock};
@@ -98,7 +98,8 @@ impl Check<'_> {
         };
         // A template that is no file is the name of one of ours.
         let template = self.raw.template.as_ref().map(PathBuf::from);
-        let own = [self.raw.model.clone(), self.raw.adapter.clone(), tokenizer];
+        let adapter = self.raw.adapter.as_deref().map(adapter::place);
+        let own = [self.raw.model.clone(), adapter, tokenizer];
         let inputs = own.into_iter().flatten().chain(template).chain(data);
         for input in inputs.filter_map(|path| fs::canonicalize(path).ok()) {
             let inside = |name: &&str| {
