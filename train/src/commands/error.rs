@@ -138,7 +138,9 @@ fn not_begun(signal: Signal, goes_on: bool) -> String {
     let name = signal.name();
     match goes_on {
         true => {
-            format!("{name}: stopped before the run went on; nothing was changed, the same command goes on")
+            format!(
+                "{name}: stopped before the run went on; nothing was changed, the same command goes on"
+            )
         }
         false => format!("{name}: stopped before the first step; nothing was trained"),
     }
