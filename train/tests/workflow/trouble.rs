@@ -377,6 +377,9 @@ fn a_folder_that_cannot_be_written_is_told() {
 
 #[test]
 fn memory_stays_flat() {
+    // What the allocator takes at once for a thread that saves, early or late as the machine is busy: a twentieth
+    // of so small a process. Every save's would be fifteen of them.
+    const CHUNK: f64 = (4 << 20) as f64;
     let place = Place::new();
     let args = [
         "--max-steps",
@@ -390,5 +393,8 @@ fn memory_stays_flat() {
     let resident = |step: usize| number(&run.steps[step - 1], "resident_bytes");
     let most = |steps: std::ops::RangeInclusive<usize>| steps.map(resident).fold(0.0, f64::max);
     let (early, late) = (most(1..=30), most(31..=300));
-    assert!(late <= 1.02 * early, "{early} by step 30, {late} after it");
+    assert!(
+        late <= 1.02 * early + CHUNK,
+        "{early} by step 30, {late} after it"
+    );
 }
