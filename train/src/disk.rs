@@ -1,9 +1,12 @@
-//! What the disk says.
+//! What the disk says, and files that get their names late.
 
 use crate::memory::human;
+use bone_lm::checkpoint::sync_folder;
 use std::error::Error;
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
 
 /// What the smallest file takes, and a folder.
 const BLOCK: u64 = 4096;
@@ -39,6 +42,42 @@ pub(crate) fn explained(
     let free = place.and_then(|place| fs4::available_space(place).ok());
     let free = free.map_or(String::new(), |free| format!(", {} are free", human(free)));
     format!("{error}; {what} takes about {needed}{free}")
+}
+
+/// A file that is written and on the disk, but lies beside its name until everything else is ready. Dropped, it
+/// leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    partial: TempPath,
+    path: PathBuf,
+    file: File,
+}
+
+impl Beside {
+    pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<Self> {
+        let partial = path.with_extension("partial");
+        let mut file = File::create(&partial)?;
+        let partial = TempPath::try_from_path(partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(Self {
+            partial,
+            path,
+            file,
+        })
+    }
+
+    /// Gives it its name, in place of what has it; the file, to write on.
+    pub(crate) fn take_place(self) -> io::Result<File> {
+        let Self {
+            partial,
+            path,
+            file,
+        } = self;
+        partial.persist(&path).map_err(|error| error.error)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        Ok(file)
+    }
 }
 
 #[cfg(test)]

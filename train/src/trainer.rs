@@ -48,10 +48,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the held-out rows are evaluated after so many steps: before the first, at the interval,
-    /// after the last.
-    fn evaluates_after(&self, steps: usize) -> bool {
-        steps == self.total_steps || steps.is_multiple_of(self.eval_every)
+    /// Whether the held-out rows are to be evaluated where a run is: before the first step, at the interval,
+    /// after the last, unless that was done.
+    fn evaluates(&self, progress: &Progress) -> bool {
+        let steps = progress.steps;
+        let due = steps == self.total_steps || steps.is_multiple_of(self.eval_every);
+        due && progress.evaluated != Some(steps)
     }
 }
 
@@ -219,8 +221,8 @@ pub fn try_batch<B: TrainBackend, M: TrainModel<B>>(
     drop((norm.map(Tensor::into_data), sum.into_data()));
 }
 
-/// Evaluates the held-out rows, if the plan does after so many steps and that was not done: what they come to,
-/// and whether it is the best so far. `None` as well where `stops` gives it up.
+/// Evaluates the held-out rows, if the plan does so here and that was not done: what they come to, and whether
+/// it is the best so far. `None` as well where `stops` gives it up.
 pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     progress: &mut Progress,
@@ -229,11 +231,10 @@ pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
     device: &B::Device,
     stops: impl Fn() -> bool,
 ) -> Option<(EvalReport, bool)> {
-    let steps = progress.steps;
-    if !plan.evaluates_after(steps) || progress.evaluated == Some(steps) {
+    if !plan.evaluates(progress) {
         return None;
     }
-    let report = validate::<B, M>(model, validation, steps, plan, device, stops)?;
+    let report = validate::<B, M>(model, validation, progress.steps, plan, device, stops)?;
     let is_best = progress.evaluated(report.loss);
     Some((report, is_best))
 }
@@ -243,7 +244,7 @@ pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
 /// # Errors
 ///
 /// It cannot be recorded.
-pub fn tell(report: EvalReport, reporter: &mut dyn Reporter) -> Result<(), ReportError> {
+pub fn tell_evaluation(report: EvalReport, reporter: &mut dyn Reporter) -> Result<(), ReportError> {
     reporter.report(Event::Evaluation(report))?;
     match report.loss.is_finite() {
         true => Ok(()),
@@ -274,8 +275,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
     } = run;
     let mut met = BTreeSet::new();
     loop {
-        let due = plan.evaluates_after(progress.steps) && !data.validation.is_empty();
-        let due = due && progress.evaluated != Some(progress.steps);
+        let due = plan.evaluates(&progress) && !data.validation.is_empty();
         if due && plan.tunes_kernels && met.is_empty() {
             reporter.report(Event::Tuning)?;
         }
@@ -284,7 +284,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         let gave_up = due && found.is_none();
         let is_best = found.is_some_and(|(_, is_best)| is_best);
         if let Some((report, _)) = found {
-            tell(report, reporter)?;
+            tell_evaluation(report, reporter)?;
         }
         let all_done = progress.steps >= plan.total_steps;
         let standing = Standing {

@@ -156,7 +156,6 @@ fn stopped(
     let name = signal.name();
     let line = go_on_with(out);
     match unsaved {
-        _ if steps == 0 => not_begun(signal, false),
         None => {
             format!("{name}: stopped after step {steps} of {total_steps}; go on with\n  {line}")
         }

@@ -24,7 +24,6 @@ use bone_lm::{Part, tokenizer};
 use std::path::Path;
 use std::time::Instant;
 
-mod beside;
 mod changed;
 mod folder;
 mod identity;

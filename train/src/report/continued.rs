@@ -1,27 +1,42 @@
 //! The record of a run that is gone on with.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-
-use tempfile::TempPath;
 
 use super::ReportError;
 use super::metrics::{METRICS_FILE, Metrics};
+use crate::disk::Beside;
 use crate::plural::counted;
 
 /// `metrics.jsonl` as it was at a checkpoint, or a new one, beside the file until it takes its place.
 #[derive(Debug)]
 pub struct Continued {
     path: PathBuf,
-    partial: TempPath,
-    file: File,
+    file: Beside,
     /// Steps that it has no line of.
     missing: usize,
 }
 
 impl Continued {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// [`ReportError`]: it cannot be written; the file is as it was.
+    pub fn anew(out: &Path) -> Result<Self, ReportError> {
+        Self::write(out.join(METRICS_FILE), &[], 0)
+    }
+
+    fn write(path: PathBuf, kept: &[u8], missing: usize) -> Result<Self, ReportError> {
+        match Beside::write(path.clone(), kept) {
+            Ok(file) => Ok(Self {
+                path,
+                file,
+                missing,
+            }),
+            Err(source) => Err(ReportError { path, source }),
+        }
+    }
+
     /// Writes what the file in `out` has of a run up to `steps` steps, after the last of which it was evaluated
     /// or not, and the lines `unwritten` that had no room then: what came later is left out, and will be
     /// written again.
@@ -34,13 +49,10 @@ impl Continued {
         unwritten: &str,
     ) -> Result<Self, ReportError> {
         let path = out.join(METRICS_FILE);
-        let failed = |source| ReportError {
-            path: path.clone(),
-            source,
-        };
         let mut text = match std::fs::read(&path) {
+            Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            read => read.map_err(failed)?,
+            Err(source) => return Err(ReportError { path, source }),
         };
         // The last line of a run that was killed may be half of one.
         text.push(b'\n');
@@ -65,18 +77,7 @@ impl Continued {
             kept.push(b'\n');
         }
         let missing = (1..=steps).filter(|step| !met.contains(&(false, *step)));
-        let missing = missing.count();
-        let partial = path.with_extension("partial");
-        let mut file = File::create(&partial).map_err(failed)?;
-        let partial = TempPath::try_from_path(partial).map_err(failed)?;
-        let written = file.write_all(&kept).and_then(|()| file.sync_all());
-        written.map_err(failed)?;
-        Ok(Self {
-            path,
-            partial,
-            file,
-            missing,
-        })
+        Self::write(path, &kept, missing.count())
     }
 
     /// Takes the file's place, to go on with.
@@ -86,14 +87,13 @@ impl Continued {
     pub fn take_place(self) -> Result<Metrics, ReportError> {
         let Self {
             path,
-            partial,
             file,
             missing,
         } = self;
-        if let Err(error) = partial.persist(&path) {
-            let source = error.error;
-            return Err(ReportError { path, source });
-        }
+        let file = match file.take_place() {
+            Ok(file) => file,
+            Err(source) => return Err(ReportError { path, source }),
+        };
         let trouble = (missing > 0).then(|| {
             format!(
                 "{}: {} of the run have no line in it any more; was it changed?",

@@ -123,11 +123,6 @@ impl Metrics {
         written.map_err(|error| self.failed(error))
     }
 
-    /// Lines that are not in the file.
-    pub fn unwritten(&self) -> String {
-        String::from_utf8_lossy(&self.waiting).into_owned()
-    }
-
     fn failed(&self, source: std::io::Error) -> ReportError {
         ReportError {
             path: self.path.clone(),
@@ -169,7 +164,7 @@ impl Reporter for Metrics {
     fn unwritten(&mut self) -> String {
         // There may be room again.
         let _ = self.write_out();
-        Metrics::unwritten(self)
+        String::from_utf8_lossy(&self.waiting).into_owned()
     }
 }
 
@@ -191,10 +186,10 @@ mod tests {
         add(&mut metrics, 2);
         assert_eq!(metrics.trouble(), None, "told once");
         assert!(metrics.sync().is_err());
-        assert_eq!(Metrics::unwritten(&metrics).lines().count(), 2);
+        assert_eq!(metrics.unwritten().lines().count(), 2);
         metrics.file = room;
         add(&mut metrics, 3);
-        assert_eq!(Metrics::unwritten(&metrics), "");
+        assert_eq!(metrics.unwritten(), "");
         let text = std::fs::read_to_string(out.path().join(METRICS_FILE)).unwrap();
         let steps = text.lines().map(|line| {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -1,20 +1,9 @@
 //! Going on with a run that something was changed of, and what must not be lost by it.
 
 use crate::command::{Ran, bone, bone_with, copy_fixture, fixture, text};
-use crate::runs::{Place, Run};
+use crate::runs::{Place, Run, SAVES};
 use crate::trouble::everything;
 use std::path::Path;
-
-const SAVES: [&str; 8] = [
-    "--method",
-    "miss",
-    "--rank",
-    "4",
-    "--save-every",
-    "4",
-    "--keep-last",
-    "9",
-];
 
 fn adapter(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()

@@ -1,7 +1,7 @@
 //! A run that was killed, and gone on with.
 
 use crate::command::{bone, bone_with, copy_fixture, fixture, text};
-use crate::runs::{Place, Run, number};
+use crate::runs::{Place, Run, SAVES, number};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -137,13 +137,10 @@ fn recorded(out: &Path) -> Vec<f64> {
     steps.iter().map(|line| number(line, "step")).collect()
 }
 
-const SAVES: &str = "--method miss --rank 4 --save-every 4 --keep-last 9";
-
 #[test]
 fn who_goes_back_begins_another_run() {
     let place = Place::new();
-    let args: Vec<_> = SAVES.split_whitespace().collect();
-    let out = place.train("out", &args).out;
+    let out = place.train("out", &SAVES).out;
     let from = out.join("checkpoints/step-4");
     let args = ["train", "--resume", text(&from), "--learning-rate", "0.02"];
     let args = [&args[..], &["--allow-change", "learning_rate"]].concat();
@@ -165,8 +162,7 @@ fn who_goes_back_begins_another_run() {
 #[test]
 fn a_finished_run_is_made_longer() {
     let place = Place::new();
-    let args: Vec<_> = SAVES.split_whitespace().collect();
-    let args = [&args[..], &["--schedule", "constant"]].concat();
+    let args = [&SAVES[..], &["--schedule", "constant"]].concat();
     let longer = place.train("longer", &[&args[..], &["--max-steps", "16"]].concat());
     let out = place.train("out", &args).out;
     let more = ["train", "--resume", text(&out), "--max-steps", "16"];
@@ -187,8 +183,7 @@ fn a_finished_run_is_made_longer() {
 fn files_may_move_and_batches_change() {
     let place = Place::new();
     let model = copy_fixture("llama-tiny", &place.path("model"));
-    let args: Vec<_> = SAVES.split_whitespace().collect();
-    let run = place.train_on(&model, &place.rows, "before", &args);
+    let run = place.train_on(&model, &place.rows, "before", &SAVES);
     let out = place.path("after");
     for (from, to) in [
         (&run.out, &out),

@@ -7,6 +7,19 @@ use serde_json::Value;
 
 use crate::command::{Ran, bone, bone_with, fixture, text, write_rows};
 
+/// A run of 12 steps that is saved every four, and keeps them all.
+#[allow(dead_code, reason = "shared with other tests, which use all of it")]
+pub(crate) const SAVES: [&str; 8] = [
+    "--method",
+    "miss",
+    "--rank",
+    "4",
+    "--save-every",
+    "4",
+    "--keep-last",
+    "9",
+];
+
 /// A temporary folder with rows.
 pub(crate) struct Place {
     folder: tempfile::TempDir,

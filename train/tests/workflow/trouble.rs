@@ -1,19 +1,8 @@
 //! What goes wrong in a long run: numbers, disks, files that change.
 
 use crate::command::{Ran, bone, fixture, text};
-use crate::runs::{Place, Run, number};
+use crate::runs::{Place, Run, SAVES, number};
 use std::path::{Path, PathBuf};
-
-const SAVES: [&str; 8] = [
-    "--method",
-    "miss",
-    "--rank",
-    "4",
-    "--save-every",
-    "4",
-    "--keep-last",
-    "3",
-];
 
 #[track_caller]
 fn with_points(place: &Place, points: &str, out: &str, args: &[&str]) -> Ran {

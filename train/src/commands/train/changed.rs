@@ -3,10 +3,10 @@
 //! A checkpoint is never written again, and the one that a run goes on from says what the run was. Were it
 //! killed before its next one, or stopped before its next step, a change that was wanted would be lost.
 
-use super::beside::Beside;
 use super::resume::FREE;
 use crate::checkpoint::{FOLDER, Found, RunIdentity};
 use crate::commands::CommandError;
+use crate::disk::Beside;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ struct Changed {
     device: String,
 }
 
-fn place(out: &Path) -> PathBuf {
+pub(super) fn place(out: &Path) -> PathBuf {
     out.join(FOLDER).join(FILE)
 }
 
@@ -91,6 +91,6 @@ pub(super) fn kept(out: &Path, after: usize, run: RunIdentity) -> Result<Beside,
     };
     let path = place(out);
     let bytes = serde_json::to_vec_pretty(&changed).map_err(std::io::Error::from);
-    let bytes = bytes.map_err(CommandError::io(&path))?;
-    Beside::write(path, &bytes)
+    let kept = bytes.and_then(|bytes| Beside::write(path.clone(), &bytes));
+    kept.map_err(CommandError::io(&path))
 }

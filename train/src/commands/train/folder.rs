@@ -1,11 +1,11 @@
 //! A run's output folder: nobody else's, cleared, and finished.
 
-use super::beside::Beside;
 use super::{CONFIG_FILE, FINISHED, changed};
 use crate::checkpoint::{RunIdentity, State, set_aside};
 use crate::commands::CommandError;
 use crate::commands::adapter::RESULTS;
 use crate::config::{self, TrainConfig};
+use crate::disk::Beside;
 use crate::lock::Lock;
 use crate::report::{Continued, Log, Metrics};
 use crate::trainer::TrainError;
@@ -46,26 +46,22 @@ pub(super) fn ready(
     resumed: Option<(&State, RunIdentity)>,
 ) -> Result<Ready, CommandError> {
     let out = &config.out;
-    let settings = Beside::write(out.join(CONFIG_FILE), config.to_toml().as_bytes())?;
-    let (at, unwritten) = match &resumed {
-        None => ((0, None), ""),
-        Some((
-            State {
-                progress,
-                unwritten,
-                ..
-            },
-            _,
-        )) => ((progress.steps, progress.evaluated), unwritten.as_str()),
+    let settings = out.join(CONFIG_FILE);
+    let toml = config.to_toml();
+    let settings =
+        Beside::write(settings.clone(), toml.as_bytes()).map_err(CommandError::io(&settings))?;
+    let (kept, metrics) = match resumed {
+        None => (None, Continued::anew(out)),
+        Some((state, run)) => {
+            let at = (state.progress.steps, state.progress.evaluated);
+            let kept = (at.0, changed::kept(out, at.0, run)?);
+            (Some(kept), Continued::prepare(out, at, &state.unwritten))
+        }
     };
-    let kept = resumed.map(|(state, run)| {
-        let after = state.progress.steps;
-        Ok::<_, CommandError>((after, changed::kept(out, after, run)?))
-    });
     Ok(Ready {
         settings,
-        kept: kept.transpose()?,
-        metrics: Continued::prepare(out, at, unwritten).map_err(TrainError::from)?,
+        kept,
+        metrics: metrics.map_err(TrainError::from)?,
         log: Log::open(out).map_err(TrainError::from)?,
     })
 }
@@ -95,7 +91,8 @@ pub(super) fn begin(
             };
             lines.extend(aside.iter().map(line));
             unfinish(out)?;
-            kept.take_place()?;
+            kept.take_place()
+                .map_err(CommandError::io(&changed::place(out)))?;
         }
         None => {
             unfinish(out)?;
@@ -107,7 +104,10 @@ pub(super) fn begin(
             }
         }
     }
-    settings.take_place()?;
+    let settings_file = out.join(CONFIG_FILE);
+    settings
+        .take_place()
+        .map_err(CommandError::io(&settings_file))?;
     let metrics = metrics.take_place().map_err(TrainError::from)?;
     Ok((metrics, log, lines))
 }

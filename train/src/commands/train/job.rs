@@ -20,7 +20,9 @@ use crate::prompt::Prompt;
 use crate::report::{self, EvalReport, Event, Reporter, StartReport, Summary};
 use crate::signals::Signals;
 use crate::step::{TrainBackend, TrainModel};
-use crate::trainer::{Data, Plan, Progress, Run, TrainError, evaluate, tell, train, try_batch};
+use crate::trainer::{
+    Data, Plan, Progress, Run, TrainError, evaluate, tell_evaluation, train, try_batch,
+};
 use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
@@ -233,7 +235,7 @@ impl Job<'_> {
             report(&mut reporter, Event::Note(line))?;
         }
         if let Some(first) = first {
-            tell(first, &mut reporter).map_err(TrainError::from)?;
+            tell_evaluation(first, &mut reporter).map_err(TrainError::from)?;
         }
         let before = self
             .resumed
@@ -267,6 +269,10 @@ impl Job<'_> {
         let run = run.map_err(|error| CommandError::from(error).of_run(&config.out))?;
         let progress = run.progress;
         if let Some((signal, unsaved)) = stopped {
+            if progress.steps == 0 {
+                let goes_on = false;
+                return Err(CommandError::NotBegun { signal, goes_on });
+            }
             return Err(CommandError::Stopped {
                 signal,
                 steps: progress.steps,

@@ -160,11 +160,11 @@ impl Resumed {
             }
         };
         // The name of a file is no part of what is in it.
-        let hashes = |files: &BTreeMap<String, String>| {
-            let mut hashes: Vec<_> = files.values().cloned().collect();
+        fn hashes(files: &BTreeMap<String, String>) -> Vec<&String> {
+            let mut hashes: Vec<_> = files.values().collect();
             hashes.sort();
             hashes
-        };
+        }
         add(
             BASE,
             hashes(&state.base) != hashes(base),
