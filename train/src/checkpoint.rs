@@ -24,14 +24,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod find;
+mod keep;
 mod list;
 mod saver;
 mod unit;
 
-pub(crate) use find::is_trial;
 pub use find::{Found, Located, find, locate, set_aside};
+pub(crate) use find::{is_trial, of_run as all};
+pub use keep::Keep;
 pub use list::LIST;
-pub use saver::{Keep, Saver, Snapshot, WriteResult, Written, try_out};
+pub use saver::{Outcome, Saver, Snapshot, WriteResult, try_out};
 pub use unit::{Unit, WriteError};
 
 /// The folder in a run's output folder.

@@ -17,6 +17,20 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
+/// What the system says of an error of writing, where it is that there is no room.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+        (*error).source()
+    });
+    let cause = causes.find_map(|error| error.downcast_ref::<io::Error>());
+    cause.filter(|cause| is_full(cause))
+}
+
+/// Whether there is no room for what was to be written, which there may be when somebody makes some.
+pub(crate) fn may_get_room(error: &(dyn Error + 'static)) -> bool {
+    cause(error).is_some_and(|cause| cause.kind() != ErrorKind::FileTooLarge)
+}
+
 /// An error of writing `what`, which takes about `needed` bytes in `files` files, at `place`: with what a person
 /// can do about it where there is no room.
 pub(crate) fn explained(
@@ -24,11 +38,7 @@ pub(crate) fn explained(
     (what, needed, files): (&str, u64, u64),
     place: &Path,
 ) -> String {
-    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
-        (*error).source()
-    });
-    let cause = causes.find_map(|error| error.downcast_ref::<io::Error>());
-    let Some(cause) = cause.filter(|cause| is_full(cause)) else {
+    let Some(cause) = cause(error) else {
         return error.to_string();
     };
     let needed = human(needed + files * BLOCK);
@@ -44,6 +54,11 @@ pub(crate) fn explained(
     format!("{error}; {what} takes about {needed}{free}")
 }
 
+/// Where a file lies until it gets its name.
+pub(crate) fn partial(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
 /// A file that is written and on the disk, but lies beside its name until everything else is ready. Dropped, it
 /// leaves nothing.
 #[derive(Debug)]
@@ -55,7 +70,7 @@ pub(crate) struct Beside {
 
 impl Beside {
     pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<Self> {
-        let partial = path.with_extension("partial");
+        let partial = partial(&path);
         let mut file = File::create(&partial)?;
         let partial = TempPath::try_from_path(partial)?;
         file.write_all(bytes)?;

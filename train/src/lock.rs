@@ -62,11 +62,11 @@ impl Lock {
         }
         let host = sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned());
         let text = format!("process {} on {host}\n", std::process::id());
-        let written = file
+        // Where there is no room for it, nothing is said of who has it.
+        let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()));
-        written.map_err(failed)?;
         Ok(Self { _file: file })
     }
 

@@ -21,7 +21,7 @@ mod tiny;
 pub(crate) use bone_rwkv6::{is_hugging_face, own_path};
 pub use recognise::architecture;
 pub(crate) use save::write_weights;
-pub(crate) use save::{MAX_SHARD_BYTES, NewFolder, companions, copy_companions};
+pub(crate) use save::{MAX_SHARD_BYTES, NewFolder, companions, copy_companions, is_partial};
 pub use save::{check_free, save_folder};
 pub use tiny::{TINY_VOCAB, with_tiny};
 
@@ -69,6 +69,14 @@ pub enum ModelError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// What the system says of a folder or file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What it says.
+        source: std::io::Error,
     },
     /// A LLaMA could not be made.
     #[error(transparent)]

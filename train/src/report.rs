@@ -28,7 +28,7 @@ pub use printable::printable;
 pub use terminal::Terminal;
 
 /// What a run begins with.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StartReport {
     /// The settings, one a line.
     pub settings: Vec<String>,
@@ -36,6 +36,8 @@ pub struct StartReport {
     pub model: Vec<String>,
     /// Optimizer steps of the run.
     pub total_steps: usize,
+    /// Losses of the last steps before, where it goes on.
+    pub recent_losses: Vec<f64>,
 }
 
 /// One optimizer step.

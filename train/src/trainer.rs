@@ -19,7 +19,7 @@ use validation::validate;
 pub use validation::{EvalReading, mean_loss};
 
 /// Steps one after the other that may be left out because their numbers are not finite.
-const MOST_SKIPPED: usize = 3;
+pub(crate) const MOST_SKIPPED: usize = 3;
 
 /// What the loop does, and when.
 #[derive(Debug, Clone)]

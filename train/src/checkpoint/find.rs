@@ -150,7 +150,7 @@ fn steps_of(folder: &Path) -> Option<usize> {
 }
 
 /// Every checkpoint of the run in `out`, damaged ones too, by its steps.
-pub(super) fn of_run(out: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
+pub(crate) fn of_run(out: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
     let mut all = Vec::new();
     let entries = match fs::read_dir(out.join(FOLDER)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
@@ -207,7 +207,9 @@ pub fn set_aside(out: &Path, steps: usize) -> Result<Vec<PathBuf>, WriteError> {
     let place = out.join(FOLDER);
     let all = of_run(out).map_err(at(&place))?;
     let mut names = Vec::new();
-    for (_, folder) in all.into_iter().filter(|(later, _)| *later > steps) {
+    // The newest first: killed in between, the run goes on from one before them.
+    let later = all.into_iter().rev().filter(|(later, _)| *later > steps);
+    for (_, folder) in later {
         let free = (1..).map(|n| PathBuf::from(format!("{}.aside-{n}", folder.display())));
         let Some(name) = free.into_iter().find(|name| !name.exists()) else {
             continue;
@@ -215,6 +217,7 @@ pub fn set_aside(out: &Path, steps: usize) -> Result<Vec<PathBuf>, WriteError> {
         fs::rename(&folder, &name).map_err(at(&folder))?;
         names.push(name);
     }
+    names.reverse();
     if !names.is_empty() {
         sync_folder(&place).map_err(at(&place))?;
     }

@@ -1,6 +1,7 @@
 //! Writing checkpoints while the run goes on.
 
-use super::find::{name, of_run, tidy};
+use super::find::{name, tidy};
+use super::keep::{Keep, best_of, prune};
 use super::unit::{Unit, bytes_in, remove};
 use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
 use crate::disk::explained;
@@ -11,25 +12,18 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-/// Which checkpoints are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
-    /// So many of the newest, at least 1.
-    pub last: usize,
-    /// Besides, the one whose evaluation was best.
-    pub best: bool,
-}
-
 /// Writes the result so far into a checkpoint that is being filled.
 pub type WriteResult = Box<dyn FnOnce(&Unit) -> Result<(), Box<dyn Error + Send + Sync>> + Send>;
 
-/// A checkpoint that was written.
-#[derive(Debug)]
-pub struct Written {
-    /// Where it lies.
-    pub folder: PathBuf,
-    /// Why older ones could not be removed, if they could not.
-    pub left: Option<String>,
+/// What came of a checkpoint.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It lies there.
+    Saved(PathBuf),
+    /// Why it was not written, in words.
+    NotSaved(String),
+    /// Why older ones that made room for it could not be removed, in words.
+    NotRemoved(String),
 }
 
 /// A run at one moment. Nothing that trains on changes it.
@@ -75,14 +69,28 @@ impl Snapshot {
 const FILES: u64 = 8;
 
 /// Writes the checkpoints of a run, one at a time, in a thread of its own.
+///
+/// A new one takes the place of an older only when it is known to be good ([`trust`](Self::trust)): weights may be
+/// finite and lost all the same, which the next step shows.
 #[derive(Debug)]
 pub struct Saver {
     out: PathBuf,
     keep: Keep,
-    writing: Option<JoinHandle<Result<Written, String>>>,
+    writing: Option<Writing>,
+    removing: Option<JoinHandle<Result<(), String>>>,
     best: Option<usize>,
     /// The checkpoint that was begun last.
     last: Option<usize>,
+    /// Whether older ones have not made room for it yet, and whether they may.
+    crowded: bool,
+    trusted: bool,
+}
+
+#[derive(Debug)]
+struct Writing {
+    thread: JoinHandle<Result<PathBuf, String>>,
+    steps: usize,
+    is_best: bool,
 }
 
 impl Saver {
@@ -91,20 +99,18 @@ impl Saver {
     ///
     /// # Errors
     ///
-    /// What cannot be removed.
-    pub fn new(
-        out: &Path,
-        keep: Keep,
-        resumed: Option<usize>,
-        best: Option<usize>,
-    ) -> Result<Self, String> {
+    /// What cannot be removed or read.
+    pub fn new(out: &Path, keep: Keep, resumed: Option<usize>) -> Result<Self, String> {
         tidy(out).map_err(|error| error.to_string())?;
         Ok(Self {
             out: out.to_path_buf(),
             keep,
             writing: None,
-            best,
+            removing: None,
+            best: best_of(out).map_err(|error| error.to_string())?,
             last: resumed,
+            crowded: false,
+            trusted: false,
         })
     }
 
@@ -118,57 +124,93 @@ impl Saver {
         self.out.join(FOLDER).join(name(steps))
     }
 
-    /// Begins to write one. One that is still being written is waited for first.
-    ///
-    /// # Errors
-    ///
-    /// What the one before came to, if it was not written.
-    pub fn save(&mut self, snapshot: Snapshot, is_best: bool) -> Result<Option<Written>, String> {
+    /// Begins to write one. One that is still being written is waited for first: what came of it.
+    pub fn save(&mut self, snapshot: Snapshot, is_best: bool) -> Vec<Outcome> {
         let before = self.wait();
         let steps = snapshot.state.progress.steps;
-        if is_best {
-            self.best = Some(steps);
-        }
-        self.last = Some(steps);
-        let (folder, out) = (self.folder(steps), self.out.clone());
-        let (keep, best) = (self.keep, self.best.filter(|_| self.keep.best));
-        self.writing = Some(std::thread::spawn(move || {
-            snapshot.write(&folder)?;
-            let left = prune(&out, keep, best).err();
-            Ok(Written { folder, left })
-        }));
+        (self.last, self.trusted) = (Some(steps), false);
+        let folder = self.folder(steps);
+        let thread = std::thread::spawn(move || snapshot.write(&folder).map(|()| folder));
+        self.writing = Some(Writing {
+            thread,
+            steps,
+            is_best,
+        });
         before
     }
 
-    /// What came of the one that is being written, if it is done.
-    ///
-    /// # Errors
-    ///
-    /// Why it was not written.
-    pub fn poll(&mut self) -> Result<Option<Written>, String> {
-        match self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
-            true => self.wait(),
-            false => Ok(None),
-        }
+    /// Takes the checkpoint that was begun last, and is there, for the best.
+    pub fn is_best(&mut self) {
+        self.best = self.last;
     }
 
-    /// Waits for the one that is being written: where it lies, if there was one.
-    ///
-    /// # Errors
-    ///
-    /// Why it was not written.
-    pub fn wait(&mut self) -> Result<Option<Written>, String> {
-        let Some(writing) = self.writing.take() else {
-            return Ok(None);
-        };
-        let result = writing
-            .join()
-            .unwrap_or_else(|_| Err("the thread that writes checkpoints failed".to_owned()));
-        if result.is_err() {
-            self.last = None;
-        }
-        result.map(Some)
+    /// Lets older ones make room for the one that was begun last: the run is known to be as it should be.
+    pub fn trust(&mut self) {
+        self.trusted = true;
+        self.make_room();
     }
+
+    /// Removes all checkpoints but those to keep.
+    fn make_room(&mut self) {
+        let waits = self.writing.is_some() || self.removing.is_some();
+        if waits || !self.crowded || !self.trusted {
+            return;
+        }
+        self.crowded = false;
+        let (out, keep, best) = (self.out.clone(), self.keep, self.best);
+        self.removing = Some(std::thread::spawn(move || prune(&out, keep, best)));
+    }
+
+    /// What came of what is done since this was last asked.
+    pub fn poll(&mut self) -> Vec<Outcome> {
+        let mut news = Vec::new();
+        if let Some(writing) = self.writing.take_if(|writing| writing.thread.is_finished()) {
+            news.push(self.written(writing));
+        }
+        if let Some(removing) = self.removing.take_if(|removing| removing.is_finished()) {
+            news.extend(removed(removing));
+        }
+        self.make_room();
+        news
+    }
+
+    /// Waits for all that is being done: what came of it.
+    pub fn wait(&mut self) -> Vec<Outcome> {
+        let mut news = Vec::new();
+        if let Some(writing) = self.writing.take() {
+            news.push(self.written(writing));
+        }
+        self.make_room();
+        if let Some(removing) = self.removing.take() {
+            news.extend(removed(removing));
+        }
+        news
+    }
+
+    fn written(&mut self, writing: Writing) -> Outcome {
+        match joined(writing.thread) {
+            Ok(folder) => {
+                self.crowded = true;
+                if writing.is_best {
+                    self.best = Some(writing.steps);
+                }
+                Outcome::Saved(folder)
+            }
+            Err(why) => {
+                self.last = None;
+                Outcome::NotSaved(why)
+            }
+        }
+    }
+}
+
+fn joined<T>(thread: JoinHandle<Result<T, String>>) -> Result<T, String> {
+    let result = thread.join();
+    result.unwrap_or_else(|_| Err("the thread that writes checkpoints failed".to_owned()))
+}
+
+fn removed(thread: JoinHandle<Result<(), String>>) -> Option<Outcome> {
+    joined(thread).err().map(Outcome::NotRemoved)
 }
 
 impl Drop for Saver {
@@ -218,48 +260,67 @@ pub fn try_out(out: &Path, keep: Keep, snapshot: Snapshot) -> Result<Option<Stri
     }))
 }
 
-/// Removes all checkpoints but those to keep.
-///
-/// # Errors
-///
-/// All that cannot be removed, and why.
-fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
-    let mut older = of_run(out).map_err(|error| error.to_string())?;
-    let kept = older.len().saturating_sub(keep.last.max(1));
-    older.truncate(kept);
-    older.retain(|(steps, _)| Some(*steps) != best);
-    let failed = |(_, folder): (usize, PathBuf)| remove(&folder).err();
-    let failed: Vec<_> = older.into_iter().filter_map(failed).collect();
-    let words: Vec<_> = failed.iter().map(ToString::to_string).collect();
-    match words.is_empty() {
-        true => Ok(()),
-        false => Err(words.join("; ")),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::LIST;
+    use super::super::RunIdentity;
+    use super::super::find::of_run;
     use super::*;
-    use std::fs;
+    use crate::trainer::Progress;
+
+    fn snapshot(steps: usize, is_written: bool) -> Snapshot {
+        let progress = Progress {
+            steps,
+            ..Progress::default()
+        };
+        let trained = BTreeMap::new();
+        Snapshot {
+            state: State::new(progress, &trained, &RunIdentity::default()),
+            trained,
+            result: Box::new(move |_| match is_written {
+                true => Ok(()),
+                false => Err("no room".into()),
+            }),
+        }
+    }
+
+    fn left(out: &Path) -> Vec<usize> {
+        let all = of_run(out).unwrap();
+        all.into_iter().map(|(steps, _)| steps).collect()
+    }
 
     #[test]
-    fn one_that_cannot_be_removed_keeps_no_other() {
+    fn an_older_one_makes_room_for_what_is_trusted() {
         let out = tempfile::tempdir().unwrap();
-        let folder = |steps| out.path().join(FOLDER).join(name(steps));
-        for steps in 1..=4 {
-            fs::create_dir_all(folder(steps)).unwrap();
-        }
-        // No list is a folder.
-        fs::create_dir(folder(1).join(LIST)).unwrap();
         let keep = Keep {
             last: 1,
             best: true,
         };
-        let error = prune(out.path(), keep, Some(2)).unwrap_err();
-        assert!(error.contains("step-1"), "{error}");
-        let left = [1, 2, 3, 4].map(|steps| folder(steps).exists());
-        assert_eq!(left, [true, true, false, true]);
+        let mut saver = Saver::new(out.path(), keep, None).unwrap();
+        let saved = |saver: &Saver, steps| vec![Outcome::Saved(saver.folder(steps))];
+        assert_eq!(saver.save(snapshot(1, true), true), []);
+        assert_eq!(saver.wait(), saved(&saver, 1));
+        // A better one that is not written costs the best there is nothing.
+        saver.save(snapshot(2, false), true);
+        assert_eq!(saver.wait(), [Outcome::NotSaved("no room".to_owned())]);
+        assert!(!saver.has(2));
+        saver.save(snapshot(3, true), false);
+        saver.trust();
+        saver.wait();
+        assert_eq!(left(out.path()), [1, 3]);
+        // Nothing is known of it, then something is.
+        saver.save(snapshot(4, true), false);
+        assert_eq!(saver.wait(), saved(&saver, 4));
+        assert_eq!(left(out.path()), [1, 3, 4]);
+        saver.trust();
+        assert_eq!(saver.wait(), []);
+        assert_eq!(left(out.path()), [1, 4]);
+        // It was trusted, not the one after it.
+        saver.save(snapshot(5, true), true);
+        saver.wait();
+        assert_eq!(left(out.path()), [1, 4, 5]);
+        saver.trust();
+        saver.wait();
+        assert_eq!(left(out.path()), [5]);
     }
 }

@@ -18,8 +18,11 @@ pub(super) const ADAPTER: &str = "adapter";
 /// The folder `train --method full` puts the model into, inside its output folder.
 pub(super) const MODEL: &str = "model";
 
+/// What that is called while a new one takes its place.
+pub(super) const OLD_MODEL: &str = "model.old";
+
 /// These, and the folder that a run is saved into on its way.
-pub(crate) const RESULTS: [&str; 3] = [ADAPTER, MODEL, checkpoint::FOLDER];
+pub(crate) const RESULTS: [&str; 4] = [ADAPTER, MODEL, OLD_MODEL, checkpoint::FOLDER];
 
 /// Where an adapter lies.
 enum At {

@@ -70,6 +70,12 @@ pub enum CommandError {
     NonFinite(#[from] NonFinite),
     #[error(transparent)]
     RunCheckpoint(#[from] crate::checkpoint::CheckpointError),
+    /// A damaged one, and what is to be given besides to go on from another.
+    #[error("{source}{arguments}")]
+    Offered {
+        source: crate::checkpoint::CheckpointError,
+        arguments: String,
+    },
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A run that was asked to end, and did.
@@ -90,13 +96,18 @@ pub enum CommandError {
         goes_on: bool,
     },
     /// A run that came to an error, and has checkpoints to go on from.
-    #[error(
-        "{source}; go on from its newest checkpoint with\n  {}",
-        go_on_with(out)
-    )]
+    #[error("{source}; {}", hint.as_ref().map_or_else(|| newest(out), Clone::clone))]
     GoOn {
         source: Box<CommandError>,
         out: PathBuf,
+        /// How, where it is not from the newest as it is.
+        hint: Option<String>,
+    },
+    /// What the system says of a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
     },
     /// A folder or file that is in the way or missing.
     #[error("{}: {reason}", path.display())]
@@ -170,8 +181,15 @@ fn stopped(
     }
 }
 
+fn newest(out: &Path) -> String {
+    format!(
+        "go on from its newest checkpoint with\n  {}",
+        go_on_with(out)
+    )
+}
+
 /// What a person types to go on with the run in `out`, as a shell reads it.
-fn go_on_with(out: &Path) -> String {
+pub(super) fn go_on_with(out: &Path) -> String {
     let shown = out.display().to_string();
     let shown = match shown.starts_with('-') {
         true => format!("./{shown}"),
@@ -194,21 +212,22 @@ impl CommandError {
         }
     }
 
-    /// With the way to go on, where the run in `out` has a checkpoint.
-    pub(crate) fn of_run(self, out: &Path) -> Self {
+    /// With the way to go on, where the run in `out` has a checkpoint: `hint`, or from the newest.
+    pub(crate) fn of_run(self, out: &Path, hint: Option<String>) -> Self {
         match checkpoint::locate(out) {
             Ok(_) => Self::GoOn {
                 source: Box::new(self),
                 out: out.to_path_buf(),
+                hint,
             },
             Err(_) => self,
         }
     }
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |error| Self::Path {
+        move |source| Self::Io {
             path: path.to_path_buf(),
-            reason: error.to_string(),
+            source,
         }
     }
 }

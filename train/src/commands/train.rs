@@ -25,10 +25,12 @@ use std::path::Path;
 use std::time::Instant;
 
 mod changed;
+mod ending;
 mod folder;
 mod identity;
 mod job;
 mod keeper;
+mod lower;
 mod resume;
 mod trained;
 

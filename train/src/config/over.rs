@@ -84,8 +84,14 @@ fn superseded(
             keys.push(key);
         }
     };
-    replaced(is_new(&given.max_steps, &own.max_steps), "epochs");
-    replaced(is_new(&given.epochs, &own.epochs), "max_steps");
+    // A run that has both ends with what comes first, and each stays unless it is given anew.
+    let has_both = own.max_steps.is_some() && own.epochs.is_some();
+    let takes_place = |is_new: bool| is_new && !has_both;
+    replaced(
+        takes_place(is_new(&given.max_steps, &own.max_steps)),
+        "epochs",
+    );
+    replaced(takes_place(is_new(&given.epochs, &own.epochs)), "max_steps");
     replaced(given.warmup_ratio.is_some(), "warmup_steps");
     replaced(given.warmup_steps.is_some(), "warmup_ratio");
     replaced(given.schema.is_some(), "field_map");

@@ -47,6 +47,9 @@ pub fn check_free(folder: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// What comes between a folder's name and a process's number while the one is filled by the other.
+const PARTIAL: &str = ".partial-";
+
 /// A folder that is being filled under another name, and is removed unless it is finished: half a
 /// model never looks like one.
 #[derive(Debug)]
@@ -63,9 +66,18 @@ impl NewFolder {
     /// [`ModelError::Folder`].
     pub(crate) fn create(folder: &Path) -> Result<Self, ModelError> {
         check_free(folder)?;
+        Self::beside(folder)
+    }
+
+    /// Begins what is to take the place of `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Folder`].
+    pub(crate) fn beside(folder: &Path) -> Result<Self, ModelError> {
         // Collected again from its components, which end without a slash.
         let mut partial = folder.components().collect::<PathBuf>().into_os_string();
-        partial.push(format!(".partial-{}", std::process::id()));
+        partial.push(format!("{PARTIAL}{}", std::process::id()));
         let partial = PathBuf::from(partial);
         if let Some(parent) = partial.parent() {
             std::fs::create_dir_all(parent).map_err(io(parent))?;
@@ -86,13 +98,38 @@ impl NewFolder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Folder`]: something else is there by now.
+    /// [`ModelError::Io`]: something else is there by now.
     pub(crate) fn finish(self) -> Result<(), ModelError> {
         if self.folder.exists() {
             std::fs::remove_dir(&self.folder).map_err(io(&self.folder))?;
         }
         std::fs::rename(&self.partial, &self.folder).map_err(io(&self.folder))
     }
+
+    /// Gives it its name, and what has that the name `old`, under which it is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Folder`].
+    pub(crate) fn replace(self, old: &Path) -> Result<(), ModelError> {
+        let remove = || match old.exists() {
+            true => std::fs::remove_dir_all(old).map_err(io(old)),
+            false => Ok(()),
+        };
+        if self.folder.exists() {
+            remove()?;
+            std::fs::rename(&self.folder, old).map_err(io(&self.folder))?;
+        }
+        std::fs::rename(&self.partial, &self.folder).map_err(io(&self.folder))?;
+        remove()
+    }
+}
+
+/// Whether a file is called as what is being written for the folder `of` is.
+pub(crate) fn is_partial(name: &str, of: &str) -> bool {
+    let rest = name.strip_prefix(of);
+    let process = rest.and_then(|rest| rest.strip_prefix(PARTIAL));
+    process.is_some_and(|process| process.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl Drop for NewFolder {
@@ -104,9 +141,9 @@ impl Drop for NewFolder {
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError + '_ {
-    move |error| ModelError::Folder {
+    move |source| ModelError::Io {
         path: path.to_path_buf(),
-        reason: error.to_string(),
+        source,
     }
 }
 

@@ -48,6 +48,9 @@ impl<W: Write> Reporter for Lines<W> {
                 }
             }
             other => {
+                if let Event::Start(start) = other {
+                    self.pace.goes_on(&start.recent_losses);
+                }
                 for line in event_lines(other) {
                     self.line(&line);
                 }

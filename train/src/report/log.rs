@@ -9,6 +9,9 @@ use super::{Event, ReportError, Reporter};
 
 /// The logs' folder in the output folder.
 pub const LOG_FOLDER: &str = "logs";
+/// What its files are called, before and after the day.
+const PREFIX: &str = "bone";
+const SUFFIX: &str = "jsonl";
 /// How many days are kept.
 const DAYS: usize = 14;
 /// The environment's variable for what is logged.
@@ -52,6 +55,21 @@ impl Log {
         filter(std::env::var(FILTER).ok().as_deref()).map(drop)
     }
 
+    /// Whether a folder of logs has nothing else in it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn is_alone(folder: &Path) -> std::io::Result<bool> {
+        for entry in std::fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Begins a log, or goes on with it, in the folder `out`.
     ///
     /// # Errors
@@ -65,8 +83,8 @@ impl Log {
         })?;
         let appender = RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
-            .filename_prefix("bone")
-            .filename_suffix("jsonl")
+            .filename_prefix(PREFIX)
+            .filename_suffix(SUFFIX)
             .max_log_files(DAYS)
             .build(&folder)
             .map_err(|error| ReportError {

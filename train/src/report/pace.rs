@@ -36,6 +36,11 @@ impl Mean {
 }
 
 impl Pace {
+    /// Goes on from a run's last losses.
+    pub(super) fn goes_on(&mut self, losses: &[f64]) {
+        losses.iter().for_each(|loss| self.loss.add(*loss));
+    }
+
     pub(super) fn add(&mut self, step: &StepReport) {
         // One loss that is not finite must not hide all that follow.
         if step.loss.is_finite() {
@@ -107,6 +112,20 @@ mod tests {
         pace.add(&second);
         // (0.1·0.9·3 + 0.1·1) / (0.1·0.9 + 0.1)
         assert!((pace.loss(&second) - 0.37 / 0.19).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_shows_the_mean_that_it_would_have() {
+        let losses = [3.0, 1.0, 2.0];
+        let step = |loss| StepReport {
+            loss,
+            ..step(1, 10)
+        };
+        let (mut whole, mut on) = (Pace::default(), Pace::default());
+        losses.iter().for_each(|loss| whole.add(&step(*loss)));
+        on.goes_on(&losses[..2]);
+        on.add(&step(losses[2]));
+        assert_eq!(whole.loss(&step(2.0)), on.loss(&step(2.0)));
     }
 
     #[test]

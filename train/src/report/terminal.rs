@@ -79,6 +79,7 @@ impl Reporter for Terminal {
             Event::Start(start) => {
                 self.above(&event_lines(event));
                 self.total_steps = start.total_steps;
+                self.pace.goes_on(&start.recent_losses);
             }
             Event::Tuning => self.bar().set_message("tuning kernels"),
             Event::Skipped(skip) => {
@@ -189,6 +190,7 @@ mod tests {
             settings: Vec::new(),
             model: Vec::new(),
             total_steps: 10,
+            recent_losses: Vec::new(),
         };
         terminal.report(Event::Start(&start)).unwrap();
         assert!(terminal.bar.is_none());

@@ -41,6 +41,7 @@ fn plain_lines_of_a_run() {
         settings: vec!["rank  64  (default)".into()],
         model: vec!["LLaMA, 12 blocks".into()],
         total_steps: 100,
+        recent_losses: Vec::new(),
     };
     let summary = Summary {
         steps: 100,

@@ -15,6 +15,7 @@ mod eval;
 mod generation;
 #[cfg(unix)]
 mod going;
+mod kept;
 mod killed;
 mod methods;
 mod models;

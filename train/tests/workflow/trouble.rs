@@ -66,7 +66,8 @@ fn a_few_of_them_stop_the_run_and_what_was_saved_stays() {
         "step 9 and the 2 before it",
         "lower the learning rate",
         "rows ",
-        "go on from its newest checkpoint with\n  bone train --resume ",
+        "go on from its newest checkpoint with a lower learning rate, as in\n  bone train --resume ",
+        " --set learning_rate=0.001 --allow-change learning_rate",
     ] {
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
     }
@@ -311,12 +312,14 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
     let wanted = "a checkpoint takes about";
     assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
     assert!(everything(&room) == before);
-    let before = everything(&four);
+    let (before, model_before) = (everything(&four), everything(&room.join("model")));
     let ran = with_small_files(20, &[&on[..], &["--shake-down", "false"]].concat());
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let line = format!("bone train --resume {}", room.display());
     assert!(ran.stderr.contains(&line), "{}", ran.stderr);
     assert!(everything(&four) == before);
+    // The result there was is there until a new one is.
+    assert!(everything(&room.join("model")) == model_before);
     bone(["train", "--resume", text(&room)]).succeeded();
     // What is to be written over is there until the new run has shown that it can be.
     let before = everything(&room);

@@ -3,12 +3,13 @@
 //! A checkpoint is never written again, and the one that a run goes on from says what the run was. Were it
 //! killed before its next one, or stopped before its next step, a change that was wanted would be lost.
 
-use super::resume::FREE;
-use crate::checkpoint::{FOLDER, Found, RunIdentity};
+use super::resume::{BASE, DEVICE, FREE, ROWS};
+use crate::checkpoint::{FOLDER, Found, RunIdentity, State, read_state};
 use crate::commands::CommandError;
 use crate::disk::Beside;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -44,13 +45,12 @@ pub(super) fn lay_over(found: &mut Found) -> Result<Option<String>, CommandError
     let state = &mut found.state;
     if found.at.named {
         let other = read.ok().filter(|read| read.after == state.progress.steps);
-        let other = other.filter(|read| learns(&read.config) != learns(&state.config));
-        return Ok(other.map(|_| {
+        let arguments = other.and_then(|read| arguments(&read, state));
+        return Ok(arguments.map(|arguments| {
             format!(
-                "the run has gone on from {} with other settings before ({}); named itself, the checkpoint has \
-                 its own",
+                "the run has gone on from {} with other settings before; named itself, the checkpoint has its own, \
+                 and with those it is{arguments}",
                 found.at.folder.display(),
-                path.display()
             )
         }));
     }
@@ -73,11 +73,84 @@ pub(super) fn lay_over(found: &mut Found) -> Result<Option<String>, CommandError
     Ok(None)
 }
 
-/// The settings that change what a run learns.
-fn learns(config: &str) -> Option<toml::Table> {
-    let mut table: toml::Table = config.parse().ok()?;
-    table.retain(|key, _| !FREE.contains(&key));
-    Some(table)
+/// What is to be given besides for the run that goes on from the checkpoint `folder`, named itself, to be what it was
+/// when it last did, but for the settings `except`.
+pub(super) fn carried(out: &Path, folder: &Path) -> Option<Arguments> {
+    let state = read_state(folder).ok()?;
+    let read: Changed = serde_json::from_slice(&fs::read(place(out)).ok()?).ok()?;
+    match read.after == state.progress.steps {
+        true => arguments(&read, &state),
+        false => None,
+    }
+}
+
+/// What is given besides to make a run another.
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    /// Settings, and their values.
+    set: BTreeMap<String, String>,
+    /// What is allowed to differ.
+    allowed: BTreeSet<String>,
+}
+
+impl Arguments {
+    /// The value of a setting.
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
+        self.set.get(key).map(String::as_str)
+    }
+
+    /// With one setting more, or another value of it.
+    pub(super) fn with(mut self, key: &str, value: String) -> Self {
+        self.set.insert(key.to_owned(), value);
+        self.allowed.insert(key.to_owned());
+        self
+    }
+}
+
+/// As a shell reads it, behind a command.
+impl fmt::Display for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, value) in &self.set {
+            let value = shlex::try_quote(value).unwrap_or_default();
+            write!(f, " --set {key}={value}")?;
+        }
+        let allowed: Vec<_> = self.allowed.iter().map(String::as_str).collect();
+        write!(f, " --allow-change {}", allowed.join(","))
+    }
+}
+
+/// A setting's value as a person gives it.
+fn as_given(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(all) => all.iter().map(as_given).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// What makes the run of a checkpoint the changed one; nothing where that learns the same.
+fn arguments(changed: &Changed, state: &State) -> Option<Arguments> {
+    let table = |config: &str| config.parse::<toml::Table>().ok();
+    let (before, now) = (table(&state.config)?, table(&changed.config)?);
+    let own = ["out", "overwrite"];
+    let differs = |(key, value): &(&String, &toml::Value)| {
+        before.get(*key) != Some(*value) && !own.contains(&key.as_str())
+    };
+    let settings = now.iter().filter(differs);
+    let set: BTreeMap<_, _> = settings
+        .map(|(key, value)| (key.clone(), as_given(value)))
+        .collect();
+    let keys = set.keys().map(String::as_str);
+    let keys = keys.filter(|key| !FREE.contains(key));
+    let others = [
+        (BASE, changed.base != state.base),
+        (ROWS, changed.data != state.data),
+        (DEVICE, changed.device != state.device),
+    ];
+    let others = others.into_iter().filter(|(_, differs)| *differs);
+    let allowed = keys.chain(others.map(|(key, _)| key));
+    let allowed: BTreeSet<_> = allowed.map(ToOwned::to_owned).collect();
+    (!allowed.is_empty()).then_some(Arguments { set, allowed })
 }
 
 /// What the run in `out` is that goes on after so many steps, for the disk.

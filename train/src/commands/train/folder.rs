@@ -3,10 +3,11 @@
 use super::{CONFIG_FILE, FINISHED, changed};
 use crate::checkpoint::{RunIdentity, State, set_aside};
 use crate::commands::CommandError;
-use crate::commands::adapter::RESULTS;
+use crate::commands::adapter::{MODEL, RESULTS};
 use crate::config::{self, TrainConfig};
-use crate::disk::Beside;
+use crate::disk::{Beside, explained};
 use crate::lock::Lock;
+use crate::models::is_partial;
 use crate::report::{Continued, Log, Metrics};
 use crate::trainer::TrainError;
 use bone_lm::checkpoint::sync_folder;
@@ -48,8 +49,14 @@ pub(super) fn ready(
     let out = &config.out;
     let settings = out.join(CONFIG_FILE);
     let toml = config.to_toml();
-    let settings =
-        Beside::write(settings.clone(), toml.as_bytes()).map_err(CommandError::io(&settings))?;
+    let takes = ("the run's settings", toml.len() as u64, 4);
+    let settings = Beside::write(settings.clone(), toml.as_bytes()).map_err(|error| {
+        let reason = explained(&error, takes, out);
+        CommandError::Path {
+            path: settings,
+            reason,
+        }
+    })?;
     let (kept, metrics) = match resumed {
         None => (None, Continued::anew(out)),
         Some((state, run)) => {
@@ -81,8 +88,14 @@ pub(super) fn begin(
     } = ready;
     let out = &config.out;
     let mut lines = Vec::new();
+    remove_leftovers(out)?;
     match kept {
         Some((after, kept)) => {
+            // Killed in between, it goes on with what was changed, or is what it was.
+            kept.take_place()
+                .map_err(CommandError::io(&changed::place(out)))?;
+            may_die();
+            unfinish(out)?;
             let aside = set_aside(out, after);
             let aside = aside.map_err(|error| TrainError::Save(error.to_string()))?;
             let line = |folder: &PathBuf| {
@@ -90,16 +103,13 @@ pub(super) fn begin(
                 format!("what was done after step {after} is set aside: {folder}")
             };
             lines.extend(aside.iter().map(line));
-            unfinish(out)?;
-            kept.take_place()
-                .map_err(CommandError::io(&changed::place(out)))?;
         }
         None => {
             unfinish(out)?;
             // Where it is not to be written over, it is empty.
             for old in RESULTS.map(|name| out.join(name)) {
                 if config.overwrite && old.exists() {
-                    fs::remove_dir_all(&old).map_err(CommandError::io(&old))?;
+                    remove(&old)?;
                 }
             }
         }
@@ -110,6 +120,40 @@ pub(super) fn begin(
         .map_err(CommandError::io(&settings_file))?;
     let metrics = metrics.take_place().map_err(TrainError::from)?;
     Ok((metrics, log, lines))
+}
+
+/// Where a test may kill a run that has begun to go on.
+fn may_die() {
+    fail::fail_point!("goes_on", |_| crate::signals::kill());
+}
+
+/// What a folder is called that is being removed.
+const REMOVED: &str = ".removed";
+
+/// Removes a folder so that a kill in between leaves no half of it under its name.
+fn remove(folder: &Path) -> Result<(), CommandError> {
+    let mut removed = folder.as_os_str().to_owned();
+    removed.push(REMOVED);
+    fs::rename(folder, &removed).map_err(CommandError::io(folder))?;
+    fs::remove_dir_all(&removed).map_err(CommandError::io(folder))
+}
+
+/// Removes what runs that were killed have left of folders that they wrote or removed.
+fn remove_leftovers(out: &Path) -> Result<(), CommandError> {
+    let is_leftover = |name: &str| {
+        let removed = RESULTS
+            .iter()
+            .any(|of| name.strip_prefix(of) == Some(REMOVED));
+        removed || is_partial(name, MODEL)
+    };
+    for entry in fs::read_dir(out).map_err(CommandError::io(out))? {
+        let entry = entry.map_err(CommandError::io(out))?;
+        if entry.file_name().to_str().is_some_and(is_leftover) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(CommandError::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 fn unfinish(out: &Path) -> Result<(), CommandError> {

@@ -1,9 +1,11 @@
 //! The part of a run that happens on a device.
 
+use super::ending::{Unfinished, write_result};
 use super::folder;
 use super::grouped;
 use super::identity::Identity;
 use super::keeper::{Cadence, Keeper, Results};
+use super::lower::lower;
 use super::resume::Resumed;
 use super::trained::{Prepared, prepare, result, save};
 use crate::checkpoint::{Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out};
@@ -216,6 +218,7 @@ impl Job<'_> {
             settings: config.lines(),
             model: std::mem::take(&mut self.lines),
             total_steps,
+            recent_losses: run.progress.recent.clone(),
         };
         self.console
             .report(Event::Start(&start))
@@ -243,10 +246,8 @@ impl Job<'_> {
         let (identity, started) = (&mut self.identity, self.started);
         let mut identify = || identity.of(total_steps, before + started.elapsed().as_secs_f64());
         let resumed_at = self.resumed.map(|_| run.progress.steps);
-        let best = run.progress.best.map(|best| best.step);
         let mut keeper = Keeper {
-            saver: Saver::new(&config.out, keep(config), resumed_at, best)
-                .map_err(TrainError::Save)?,
+            saver: Saver::new(&config.out, keep(config), resumed_at).map_err(TrainError::Save)?,
             cadence: Cadence {
                 steps: config.save_every,
                 time: (config.save_minutes > 0.0)
@@ -258,39 +259,47 @@ impl Job<'_> {
             identity: &mut identify,
             results: &results,
             saved_at: Instant::now(),
-            is_owed: false,
+            owed: None,
+            tried: None,
             stopped: None,
         };
         let (data, plan) = (&mut self.data, &self.plan);
         let run = train(run, data, plan, device, &mut reporter, &mut keeper);
         let stopped = keeper.stopped.take();
+        let is_saved = keeper.saver.has(total_steps);
         // What is being written is waited for.
         drop(keeper);
-        let run = run.map_err(|error| CommandError::from(error).of_run(&config.out))?;
+        let run = run.map_err(|error| {
+            let hint = lower(&error, &config.out);
+            CommandError::from(error).of_run(&config.out, hint)
+        })?;
         let progress = run.progress;
+        let stopped_at = |signal, steps, unsaved: Option<String>| CommandError::Stopped {
+            signal,
+            steps,
+            total_steps,
+            out: config.out.clone(),
+            unsaved: unsaved.map(|why| Unsaved::new(why, &config.out)),
+        };
         if let Some((signal, unsaved)) = stopped {
             if progress.steps == 0 {
                 let goes_on = false;
                 return Err(CommandError::NotBegun { signal, goes_on });
             }
-            return Err(CommandError::Stopped {
-                signal,
-                steps: progress.steps,
-                total_steps,
-                out: config.out.clone(),
-                unsaved: unsaved.map(|why| Unsaved::new(why, &config.out)),
-            });
+            return Err(stopped_at(signal, progress.steps, unsaved));
         }
-        let saved = save::<B, M>(&run.model, &whole, (config, &prompt), &config.out);
-        let saved = saved.and_then(|saved| {
+        let write = |reporter: &mut All<'_>| {
+            let saved = save::<B, M>(&run.model, &whole, (config, &prompt), &config.out)?;
             reporter.1.sync().map_err(TrainError::from)?;
             folder::finish(&config.out, &saved, progress.steps)?;
             Ok(saved)
-        });
-        let saved = saved.map_err(|error| {
-            let takes = ("the result", 4 * count.trainable as u64, 4);
-            let text = explained(&error, takes, &config.out);
-            CommandError::from(TrainError::Save(text)).of_run(&config.out)
+        };
+        let takes = ("the result", 4 * count.trainable as u64, 4);
+        let explain = |error: &CommandError| explained(error, takes, &config.out);
+        let saved = write_result((write, explain), is_saved, self.signals, &mut reporter);
+        let saved = saved.map_err(|unfinished| match unfinished {
+            Unfinished::Failed(error) => error.of_run(&config.out, None),
+            Unfinished::Stopped(signal, why) => stopped_at(signal, progress.steps, Some(why)),
         })?;
         drop(waiting);
         report(&mut reporter, Event::Saved(&saved))?;

@@ -1,11 +1,11 @@
 //! Saving a run while it goes on, and stopping it when the system asks.
 
-use crate::checkpoint::{RunIdentity, Saver, Snapshot, State, WriteResult, Written};
+use crate::checkpoint::{Outcome, RunIdentity, Saver, Snapshot, State, WriteResult};
 use crate::commands::CommandError;
 use crate::report::{Event, ReportError, Reporter};
 use crate::signals::{Signal, Signals};
 use crate::step::TrainBackend;
-use crate::trainer::{Standing, Then, Watch};
+use crate::trainer::{Progress, Standing, Then, Watch};
 use burn::module::AutodiffModule;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,35 @@ pub(super) struct Cadence {
     pub(super) best: bool,
 }
 
+/// When a checkpoint that was put off or could not be written is tried again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owed {
+    from: Instant,
+    /// How long the next try is put off if this one fails.
+    pause: Duration,
+}
+
+/// Between the first two tries; every later pause is twice the one before.
+const PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+impl Owed {
+    fn now() -> Self {
+        Self {
+            from: Instant::now(),
+            pause: PAUSE,
+        }
+    }
+
+    fn after(before: Option<Self>) -> Self {
+        let pause = before.map_or(PAUSE, |before| before.pause);
+        Self {
+            from: Instant::now() + pause,
+            pause: LONGEST_PAUSE.min(2 * pause),
+        }
+    }
+}
+
 /// Looks after a run: saves it when it is time, and ends it when a signal says so.
 pub(super) struct Keeper<'a, M> {
     pub(super) saver: Saver,
@@ -32,8 +61,10 @@ pub(super) struct Keeper<'a, M> {
     pub(super) identity: &'a mut dyn FnMut() -> Result<RunIdentity, CommandError>,
     pub(super) results: Results<'a, M>,
     pub(super) saved_at: Instant,
-    /// Whether a checkpoint was due that was put off.
-    pub(super) is_owed: bool,
+    /// A checkpoint that was due and is not there.
+    pub(super) owed: Option<Owed>,
+    /// What the try is that is under way.
+    pub(super) tried: Option<Owed>,
     /// The signal that has ended it, and why there is no checkpoint of where it ended, if there is none.
     pub(super) stopped: Option<(Signal, Option<String>)>,
 }
@@ -58,10 +89,10 @@ impl<M> Keeper<'_, M> {
         })
     }
 
-    /// Tells what came of a checkpoint.
+    /// Tells what came of checkpoints.
     fn tell(
-        &self,
-        written: Result<Option<Written>, String>,
+        &mut self,
+        outcomes: Vec<Outcome>,
         is_last: bool,
         reporter: &mut dyn Reporter,
     ) -> Result<(), ReportError> {
@@ -69,17 +100,25 @@ impl<M> Keeper<'_, M> {
             true => "",
             false => ", the run goes on and will try again",
         };
-        match written {
-            Ok(None) => Ok(()),
-            Ok(Some(Written { folder, left })) => {
-                reporter.report(Event::Saved(&folder))?;
-                let left = left.map(|why| format!("older checkpoints were not removed: {why}"));
-                left.map_or(Ok(()), |note| reporter.report(Event::Note(&note)))
-            }
-            Err(why) => reporter.report(Event::Note(&format!(
-                "a checkpoint was not written: {why}; those before it are as they were{next}"
-            ))),
+        for outcome in outcomes {
+            let note = match outcome {
+                Outcome::Saved(folder) => {
+                    self.tried = None;
+                    reporter.report(Event::Saved(&folder))?;
+                    continue;
+                }
+                Outcome::NotSaved(why) => {
+                    let owed = Owed::after(self.tried.take());
+                    self.owed = Some(owed);
+                    format!(
+                        "a checkpoint was not written: {why}; those before it are as they were{next}"
+                    )
+                }
+                Outcome::NotRemoved(why) => format!("older checkpoints were not removed: {why}"),
+            };
+            reporter.report(Event::Note(&note))?;
         }
+        Ok(())
     }
 }
 
@@ -103,6 +142,11 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
             self.stopped = signal.map(|signal| (signal, None));
             return Ok(signal.map_or(Then::GoOn, |_| Then::Stop));
         }
+        let standing = Soundness::of(at.progress);
+        if standing != Soundness::Lost && !self.saver.has(steps) {
+            // The step after it went well.
+            self.saver.trust();
+        }
         let asked = self.signals.is_some_and(Signals::takes_save);
         let Cadence {
             steps: every,
@@ -114,41 +158,117 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         let is_best = best && at.is_best;
         let due = every.is_some_and(|every| steps.is_multiple_of(every))
             || time.is_some_and(|time| self.saved_at.elapsed() >= time);
-        self.is_owed |= due;
-        // A step that changed nothing does not take the place of the last that did.
-        let changed = at.progress.skipped_in_a_row == 0;
-        let wanted = (self.is_owed && changed) || is_best || ends || asked || signal.is_some();
+        if due {
+            // A try that failed before puts this one off no more.
+            self.owed = Some(Owed {
+                from: Instant::now(),
+                ..self.owed.unwrap_or_else(Owed::now)
+            });
+        }
+        let is_owed = self.owed.is_some_and(|owed| owed.from <= Instant::now());
+        // What changed nothing, or is lost, does not take the place of the last that did and is not.
+        let wanted = (is_owed && standing != Soundness::Lost)
+            || is_best
+            || ends
+            || asked
+            || signal.is_some();
         if self.saver.has(steps) {
-            self.is_owed = false;
+            self.owed = None;
+            if at.is_best {
+                self.saver.is_best();
+            }
         } else if wanted {
-            self.is_owed = false;
             let snapshot = self
                 .snapshot(&at, reporter)
                 .map_err(|error| error.to_string())?;
             let before = self.saver.save(snapshot, at.is_best);
             self.tell(before, is_last, reporter).map_err(words)?;
+            self.tried = self.owed.take();
             self.saved_at = Instant::now();
+        }
+        if standing == Soundness::Seen || (is_last && standing != Soundness::Lost) {
+            self.saver.trust();
         }
         if !(asked || is_last || signal.is_some()) {
             return Ok(Then::GoOn);
         }
-        let written = self.saver.wait();
+        let done = self.saver.wait();
         let Some(signal) = signal else {
-            self.tell(written, is_last, reporter).map_err(words)?;
+            self.tell(done, is_last, reporter).map_err(words)?;
             return Ok(Then::GoOn);
         };
-        let unsaved = match written {
-            Err(why) => Some(why),
-            written => {
-                self.tell(written, is_last, reporter).map_err(words)?;
-                None
+        let (mut unsaved, mut told) = (None, Vec::new());
+        for outcome in done {
+            match outcome {
+                Outcome::NotSaved(why) => unsaved = Some(why),
+                other => told.push(other),
             }
-        };
+        }
+        self.tell(told, is_last, reporter).map_err(words)?;
         self.stopped = Some((signal, unsaved));
         Ok(Then::Stop)
     }
 
     fn is_stopping(&self) -> bool {
         self.signals.is_some_and(|signals| signals.ends().is_some())
+    }
+}
+
+/// Whether a run is as it should be, as far as its last step and an evaluation right after it show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Soundness {
+    /// Its numbers were not finite.
+    Lost,
+    /// The step's were, which are of the weights before it.
+    Likely,
+    /// So is the held-out loss of the weights as they are.
+    Seen,
+}
+
+impl Soundness {
+    fn of(progress: &Progress) -> Self {
+        let evaluated = progress.evaluated == Some(progress.steps);
+        match progress.last_validation.filter(|_| evaluated) {
+            _ if progress.skipped_in_a_row > 0 => Self::Lost,
+            None => Self::Likely,
+            Some(loss) if loss.is_finite() => Self::Seen,
+            Some(_) => Self::Lost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_is_tried_later() {
+        let pauses = [10, 20, 40, 80, 160, 320, 600, 600];
+        let mut before = None;
+        for seconds in pauses {
+            let (now, owed) = (Instant::now(), Owed::after(before));
+            let pause = owed.from - now;
+            let wanted = Duration::from_secs(seconds);
+            assert!(pause >= wanted && pause < wanted + PAUSE, "{pause:?}");
+            before = Some(owed);
+        }
+    }
+
+    #[test]
+    fn a_run_is_sound_as_far_as_its_numbers_show() {
+        let of = |skipped_in_a_row, evaluated, loss| {
+            Soundness::of(&Progress {
+                steps: 5,
+                skipped_in_a_row,
+                evaluated,
+                last_validation: Some(loss),
+                ..Progress::default()
+            })
+        };
+        assert_eq!(of(0, Some(5), 2.0), Soundness::Seen);
+        assert_eq!(of(0, Some(5), f64::NAN), Soundness::Lost);
+        assert_eq!(of(0, Some(4), f64::NAN), Soundness::Likely);
+        assert_eq!(of(0, None, 2.0), Soundness::Likely);
+        assert_eq!(of(1, Some(4), 2.0), Soundness::Lost);
     }
 }

@@ -1,7 +1,7 @@
 //! Going on with a run that was stopped.
 
 use super::{FINISHED, changed};
-use crate::checkpoint::{Found, find, locate};
+use crate::checkpoint::{CheckpointError, Found, find, locate};
 use crate::commands::CommandError;
 use crate::commands::adapter::{ADAPTER, MODEL};
 use crate::config::{self, TrainArgs, TrainConfig};
@@ -38,11 +38,11 @@ const SHAPING: [&str; 8] = [
 ];
 
 /// What the model's files are called where they differ.
-const BASE: &str = "base";
+pub(super) const BASE: &str = "base";
 /// What the rows are called.
-const ROWS: &str = "rows";
+pub(super) const ROWS: &str = "rows";
 /// What is run on.
-const DEVICE: &str = "device";
+pub(super) const DEVICE: &str = "device";
 
 /// A run that is gone on with.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<Opened, CommandError
         None => none.into(),
     });
     let lock = Lock::take(&located?.out)?;
-    let mut found = find(path)?;
+    let mut found = find(path).map_err(offered)?;
     let note = changed::lay_over(&mut found)?;
     let source = found.at.folder.join(crate::checkpoint::STATE);
     let gone = config::resolve_over(args, &found.state.config, &source, &found.at.out)?;
@@ -103,6 +103,22 @@ pub(super) fn open(path: &Path, args: &TrainArgs) -> Result<Opened, CommandError
         lock,
         note,
     })
+}
+
+/// A damaged checkpoint, with what the run was changed to where another is offered.
+fn offered(error: CheckpointError) -> CommandError {
+    let whole = match &error {
+        CheckpointError::Damaged { whole, .. } => whole.as_deref(),
+        CheckpointError::None { .. } => None,
+    };
+    let at = whole.and_then(|whole| locate(whole).ok());
+    match at.and_then(|at| changed::carried(&at.out, &at.folder)) {
+        Some(arguments) => CommandError::Offered {
+            source: error,
+            arguments: arguments.to_string(),
+        },
+        None => error.into(),
+    }
 }
 
 /// A run to go on with.

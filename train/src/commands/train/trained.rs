@@ -3,9 +3,9 @@
 use super::no_state;
 use crate::checkpoint::{Unit, WriteResult};
 use crate::commands::CommandError;
-use crate::commands::adapter::{ADAPTER, MODEL, open, put_on};
+use crate::commands::adapter::{ADAPTER, MODEL, OLD_MODEL, open, put_on};
 use crate::config::{Method, TrainConfig};
-use crate::models::{save_folder, write_weights};
+use crate::models::{NewFolder, write_weights};
 use crate::prompt::{self, Prompt};
 use crate::step::{TrainBackend, TrainModel};
 use bone::bare::Kind;
@@ -14,9 +14,6 @@ use bone::saved::{Contents, SavedAdapter, is_state};
 use bone::{attach, freeze_base, train_also, unfreeze_all, weights, with_dropout};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// What a result is called while a new one takes its place.
-const OLD: &str = "model.old";
 
 /// A model that is ready to train.
 pub(super) struct Prepared<M> {
@@ -132,19 +129,14 @@ pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
                 broken.len()
             )));
         }
-        let (old, folder) = (folder.join(OLD), folder.join(MODEL));
-        let remove = || match old.exists() {
-            true => std::fs::remove_dir_all(&old).map_err(CommandError::io(&old)),
-            false => Ok(()),
-        };
-        // A run that is gone on with may have come as far as this before.
-        if folder.exists() {
-            remove()?;
-            std::fs::rename(&folder, &old).map_err(CommandError::io(&folder))?;
-        }
-        save_folder(&model, &config.model, &folder)?;
-        prompt.save(&folder)?;
-        remove()?;
+        let (old, folder) = (folder.join(OLD_MODEL), folder.join(MODEL));
+        // A run that is gone on with may have come as far as this before: until the new one is whole, that
+        // is there.
+        let new = NewFolder::beside(&folder)?;
+        let weights = weights::named_weights::<_, M::Inner>(&model);
+        write_weights(weights, &config.model, new.path())?;
+        prompt.save(new.path())?;
+        new.replace(&old)?;
         return Ok(folder);
     }
     let folder = folder.join(ADAPTER);

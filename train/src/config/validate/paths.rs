@@ -9,9 +9,10 @@ use crate::checkpoint;
 use crate::commands::adapter::{self, RESULTS};
 use crate::commands::train::CONFIG_FILE;
 use crate::data::{Kind, Sources, Template};
+use crate::disk;
 use crate::lock::{LOCK, Lock};
 use crate::models::GIVE_A_MODEL;
-use crate::report::METRICS_FILE;
+use crate::report::{self, METRICS_FILE};
 use bone_lm::tokenizer::TokenizerChoice;
 
 impl Check<'_> {
@@ -146,7 +147,10 @@ pub(crate) fn is_empty(out: &Path) -> std::io::Result<bool> {
         let is_nothing = match entry.file_name() {
             name if name == LOCK => true,
             name if name == checkpoint::FOLDER => checkpoint::is_trial(&entry.path())?,
-            _ => false,
+            name if name == report::LOG_FOLDER => report::Log::is_alone(&entry.path())?,
+            name => [CONFIG_FILE, METRICS_FILE]
+                .iter()
+                .any(|of| name == *disk::partial(Path::new(of))),
         };
         if !is_nothing {
             return Ok(false);
