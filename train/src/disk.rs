@@ -17,17 +17,17 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
-/// What the system says of an error of writing, where it is that there is no room.
+/// What the system says of an error, if it says something.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
         (*error).source()
     });
-    let cause = causes.find_map(|error| error.downcast_ref::<io::Error>());
-    cause.filter(|cause| is_full(cause))
+    causes.find_map(|error| error.downcast_ref::<io::Error>())
 }
 
-/// Whether there is no room for what was to be written, which there may be when somebody makes some.
-pub(crate) fn may_get_room(error: &(dyn Error + 'static)) -> bool {
+/// Whether what could not be written may be later, when there is room or the disk is there again. What is allowed
+/// this process does not change.
+pub(crate) fn may_pass(error: &(dyn Error + 'static)) -> bool {
     cause(error).is_some_and(|cause| cause.kind() != ErrorKind::FileTooLarge)
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn explained(
     (what, needed, files): (&str, u64, u64),
     place: &Path,
 ) -> String {
-    let Some(cause) = cause(error) else {
+    let Some(cause) = cause(error).filter(|cause| is_full(cause)) else {
         return error.to_string();
     };
     let needed = human(needed + files * BLOCK);

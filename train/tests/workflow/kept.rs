@@ -78,6 +78,26 @@ fn what_is_lost_takes_the_place_of_nothing() {
 }
 
 #[test]
+fn a_last_step_that_ruins_all_is_taken_anew() {
+    let place = Place::new();
+    let args = "--method full --learning-rate 0.001 --save-every 4";
+    let out = place.train("out", &args.split(' ').collect::<Vec<_>>()).out;
+    let ruin = "--max-steps 13 --learning-rate 3e38 --schedule constant --allow-change \
+                max_steps,learning_rate,schedule";
+    let ran = resume(&out, &ruin.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the model was not saved"),
+        "{}",
+        ran.stderr
+    );
+    let advice = advice(&ran);
+    let lower = advice.iter().map(|word| word.replace("=3e37", "=1e-4"));
+    let ran = bone(lower.collect::<Vec<_>>()).succeeded();
+    assert!(ran.stderr.contains("after step 12 of 13"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_best_is_kept_that_was_found_when_going_on() {
     let place = Place::new();
     let args = "--method miss --rank 4 --max-steps 9 --save-every 3 --keep-best --keep-last 9 --eval-every 4";
@@ -103,7 +123,7 @@ fn what_is_in_memory_alone_waits_for_room() {
         place.try_with(&[("FAILPOINTS", points)], &model, &place.rows, out, &args)
     };
     let ran = full("result=1*return->off", "later", &["--save-minutes", "0"]).succeeded();
-    let wanted = "so that it waits for room";
+    let wanted = "so that it waits, and tries again";
     assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
     assert!(
         place
@@ -130,7 +150,7 @@ fn what_waits_for_room_is_stopped_by_a_signal() {
         "--template plain --validation 0 --device cpu --max-steps 2 --save-minutes 0 --method miss";
     let args: Vec<_> = args.split(' ').collect();
     let mut run = Going::begin(&place, "out", "result=return", &args);
-    run.until("waits for room");
+    run.until("waits, and tries again");
     let (_, said) = run.stopped_by("-TERM", 143);
     assert!(said.contains("after step 2 of 2, not saved: "), "{said}");
 }

@@ -1,7 +1,7 @@
 //! Writing the result, where there may be no room for it.
 
 use crate::commands::CommandError;
-use crate::disk::may_get_room;
+use crate::disk::may_pass;
 use crate::report::{Event, Reporter};
 use crate::signals::{Signal, Signals};
 use crate::trainer::TrainError;
@@ -29,8 +29,8 @@ fn perhaps_full() -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the result with `write`, whose errors `explain` puts into words. Where there is no room for it, and it
-/// is not saved otherwise, it waits for some: it is nowhere but in memory.
+/// Writes the result with `write`, whose errors `explain` puts into words. Where the disk does not take it, and it
+/// is not saved otherwise, it waits, for room or for the disk: it is nowhere but in memory.
 ///
 /// # Errors
 ///
@@ -52,14 +52,13 @@ pub(super) fn write_result<R: Reporter>(
             Err(error) => error,
         };
         let why = explain(&error);
-        let waits = !is_saved && may_get_room(&error) && started.elapsed() < PATIENCE;
+        let waits = !is_saved && may_pass(&error) && started.elapsed() < PATIENCE;
         if !waits {
             return Err(Unfinished::Failed(TrainError::Save(why).into()));
         }
         if pause == PAUSE {
             let note = format!(
-                "the result was not written: {why}; no checkpoint has it, so that it waits for room, and tries \
-                 again for an hour"
+                "the result was not written: {why}; no checkpoint has it, so that it waits, and tries again for an hour"
             );
             let told = reporter.report(Event::Note(&note));
             told.map_err(|error| Unfinished::Failed(TrainError::from(error).into()))?;

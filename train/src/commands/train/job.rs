@@ -5,7 +5,7 @@ use super::folder;
 use super::grouped;
 use super::identity::Identity;
 use super::keeper::{Cadence, Keeper, Results};
-use super::lower::lower;
+use super::lower;
 use super::resume::Resumed;
 use super::trained::{Prepared, prepare, result, save};
 use crate::checkpoint::{Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out};
@@ -270,7 +270,7 @@ impl Job<'_> {
         // What is being written is waited for.
         drop(keeper);
         let run = run.map_err(|error| {
-            let hint = lower(&error, &config.out);
+            let hint = lower::after_steps(&error, &config.out);
             CommandError::from(error).of_run(&config.out, hint)
         })?;
         let progress = run.progress;
@@ -298,7 +298,9 @@ impl Job<'_> {
         let explain = |error: &CommandError| explained(error, takes, &config.out);
         let saved = write_result((write, explain), is_saved, self.signals, &mut reporter);
         let saved = saved.map_err(|unfinished| match unfinished {
-            Unfinished::Failed(error) => error.of_run(&config.out, None),
+            Unfinished::Failed(error) => {
+                error.of_run(&config.out, lower::at_the_end(&progress, &config.out))
+            }
             Unfinished::Stopped(signal, why) => stopped_at(signal, progress.steps, Some(why)),
         })?;
         drop(waiting);

@@ -3,21 +3,34 @@
 use super::changed::{self, Arguments};
 use crate::checkpoint::{State, all, read_state};
 use crate::commands::error::go_on_with;
-use crate::trainer::{MOST_SKIPPED, TrainError};
+use crate::trainer::{MOST_SKIPPED, Progress, TrainError};
 use std::path::Path;
 
-/// What helps the run in `out` if its numbers are not finite any more: with the settings that it has, it would come to
-/// the same again.
-pub(super) fn lower(error: &TrainError, out: &Path) -> Option<String> {
-    let TrainError::NonFinite { step, .. } = error else {
-        return None;
-    };
+/// What helps the run in `out` that ended with an error, if its numbers are not finite any more.
+pub(super) fn after_steps(error: &TrainError, out: &Path) -> Option<String> {
+    match error {
+        TrainError::NonFinite { step, .. } => lower(step - MOST_SKIPPED, out),
+        _ => None,
+    }
+}
+
+/// What helps the run in `out` that came to its end, if its numbers are not finite.
+pub(super) fn at_the_end(progress: &Progress, out: &Path) -> Option<String> {
+    let loss = progress.last_validation?;
+    match loss.is_finite() {
+        true => None,
+        false => lower(progress.steps, out),
+    }
+}
+
+/// How to go on with the run in `out`, whose weights may be lost after so many steps: with the settings that it has,
+/// it would come to the same again.
+fn lower(suspect: usize, out: &Path) -> Option<String> {
     let all = all(out).ok()?;
     let mut newest = all.iter().rev();
     let (steps, folder) = newest.next()?;
-    // Nothing after it has shown that its weights are good.
-    let is_suspect = steps + MOST_SKIPPED == *step;
-    let (name, from, folder) = match newest.next().filter(|_| is_suspect) {
+    let older = newest.next().filter(|_| *steps >= suspect);
+    let (name, from, folder) = match older {
         Some((_, before)) => ("an older checkpoint", before.as_path(), before),
         None => ("its newest checkpoint", out, folder),
     };
