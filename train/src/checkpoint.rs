@@ -13,6 +13,7 @@
 //! dropout masks of the seed, the step and the row.
 
 use crate::optimizer::{Trained, TrainedMoments};
+use crate::shell;
 use crate::trainer::Progress;
 use bone::weights::is_finite;
 use bone_lm::checkpoint::{burn_dtype, file_dtype};
@@ -30,8 +31,9 @@ mod saver;
 mod unit;
 
 pub use find::{Found, Located, find, locate, set_aside};
-pub(crate) use find::{is_trial, of_run as all};
+pub(crate) use find::{is_trial, newest_whole, of_run as all};
 pub use keep::Keep;
+pub(crate) use keep::evaluation;
 pub use list::LIST;
 pub use saver::{Outcome, Saver, Snapshot, WriteResult, try_out};
 pub use unit::{Unit, WriteError};
@@ -107,7 +109,7 @@ fn offer(whole: Option<&Path>) -> String {
         Some(whole) => format!(
             "; nothing was changed; {} is whole, go on from it with --resume {}",
             whole.display(),
-            whole.display()
+            shell::path(whole)
         ),
         None => "; no other checkpoint of the run is whole; nothing was changed".to_owned(),
     }

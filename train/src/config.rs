@@ -32,6 +32,7 @@ pub use over::{Gone, resolve_over};
 pub use read::resolve;
 pub use settings::{Flags, Origin, RawConfig, TrainArgs};
 pub(crate) use validate::is_empty;
+pub(crate) use value::sources_as_given;
 pub use value::{Layers, Parts};
 pub use words::{AxisWord, DtypeChoice, Init, MethodName};
 

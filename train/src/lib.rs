@@ -22,6 +22,7 @@ mod plural;
 pub mod prompt;
 pub mod report;
 pub mod schedule;
+mod shell;
 pub mod signals;
 pub mod step;
 mod suggest;

@@ -123,7 +123,7 @@ fn open(at: Located) -> Result<Found, CheckpointError> {
     match state {
         Ok(state) => Ok(Found { at, state }),
         Err(CheckpointError::Damaged { path, problems, .. }) => Err(CheckpointError::Damaged {
-            whole: newest_whole(&at.out, &path),
+            whole: newest_whole(&at.out, |_, folder| folder.file_name() != path.file_name()),
             path,
             problems,
         }),
@@ -131,15 +131,17 @@ fn open(at: Located) -> Result<Found, CheckpointError> {
     }
 }
 
-/// The newest whole checkpoint of the run in `out` but one.
-fn newest_whole(out: &Path, but: &Path) -> Option<PathBuf> {
+/// The newest whole checkpoint of the run in `out` that is wanted, by its steps and its folder.
+pub(crate) fn newest_whole(
+    out: &Path,
+    is_wanted: impl Fn(usize, &Path) -> bool,
+) -> Option<PathBuf> {
     let all = of_run(out).ok()?;
-    let mut others = all.into_iter().rev().map(|(_, folder)| folder);
-    others.find(|folder| {
-        folder.file_name() != but.file_name()
-            && problems(folder).is_empty()
-            && read_state(folder).is_ok()
-    })
+    let wanted = all.into_iter().rev();
+    let mut wanted = wanted.filter(|(steps, folder)| is_wanted(*steps, folder));
+    let whole =
+        wanted.find(|(_, folder)| problems(folder).is_empty() && read_state(folder).is_ok());
+    whole.map(|(_, folder)| folder)
 }
 
 fn steps_of(folder: &Path) -> Option<usize> {

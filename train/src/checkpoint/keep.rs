@@ -3,7 +3,7 @@
 use super::find::of_run;
 use super::read_state;
 use super::unit::remove;
-use crate::trainer::Best;
+use crate::trainer::{Best, Progress};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,26 +16,28 @@ pub struct Keep {
     pub best: bool,
 }
 
-/// The steps of the checkpoint in `out` that was evaluated best, as far as any of them knows. Damaged ones say
-/// nothing.
-pub(super) fn best_of(out: &Path) -> io::Result<Option<usize>> {
+/// What an evaluation of a run where it is came to, if there was one and that is a number.
+pub(crate) fn evaluation(progress: &Progress) -> Option<Best> {
+    let loss = progress.last_validation.filter(|loss| loss.is_finite())?;
+    let step = progress.steps;
+    (progress.evaluated == Some(step)).then_some(Best { step, loss })
+}
+
+/// The checkpoint in `out` that was evaluated best, as far as any of them knows. Damaged ones say nothing.
+pub(super) fn best_of(out: &Path) -> io::Result<Option<Best>> {
     let all = of_run(out)?;
     let mut known = Vec::new();
-    for (steps, folder) in &all {
+    for (_, folder) in &all {
         let Ok(state) = read_state(folder) else {
             continue;
         };
-        let own = state.progress.last_validation;
-        let own = own.filter(|_| state.progress.evaluated == Some(*steps));
-        known.extend(own.map(|loss| Best { step: *steps, loss }));
+        known.extend(evaluation(&state.progress));
         known.extend(state.progress.best);
     }
     let is_there = |best: &Best| all.iter().any(|(steps, _)| *steps == best.step);
     known.retain(|best| is_there(best) && best.loss.is_finite());
-    let best = known
-        .iter()
-        .min_by(|one, other| one.loss.total_cmp(&other.loss));
-    Ok(best.map(|best| best.step))
+    let lowest = |one: &Best, other: &Best| one.loss.total_cmp(&other.loss);
+    Ok(known.into_iter().min_by(lowest))
 }
 
 /// Removes all checkpoints but those to keep, of which `best` is one where it is wanted.
@@ -64,7 +66,6 @@ mod tests {
     use super::super::find::name;
     use super::super::{FOLDER, LIST, RunIdentity, STATE, State};
     use super::*;
-    use crate::trainer::Progress;
     use std::fs;
 
     #[test]
@@ -102,16 +103,16 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(STATE), serde_json::to_vec(&state).unwrap()).unwrap();
         };
-        assert_eq!(best_of(out.path()).unwrap(), None);
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), None);
         let best = |step, loss| Best { step, loss };
         // Saved before it was evaluated, which the next one knows; the best of all had no room.
         write(4, 2, 9.0, best(2, 9.0));
-        assert_eq!(best_of(out.path()).unwrap(), None);
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), None);
         write(6, 6, 3.0, best(4, 2.0));
-        assert_eq!(best_of(out.path()).unwrap(), Some(4));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), Some(4));
         write(9, 9, 2.5, best(8, 1.0));
-        assert_eq!(best_of(out.path()).unwrap(), Some(4));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), Some(4));
         write(12, 12, 1.5, best(8, 1.0));
-        assert_eq!(best_of(out.path()).unwrap(), Some(12));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), Some(12));
     }
 }

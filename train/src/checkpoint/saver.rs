@@ -1,12 +1,13 @@
 //! Writing checkpoints while the run goes on.
 
 use super::find::{name, tidy};
-use super::keep::{Keep, best_of, prune};
+use super::keep::{Keep, best_of, evaluation, prune};
 use super::unit::{Unit, bytes_in, remove};
 use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
 use crate::disk::explained;
 use crate::memory::human;
 use crate::optimizer::Trained;
+use crate::trainer::Best;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,8 @@ pub struct Saver {
     keep: Keep,
     writing: Option<Writing>,
     removing: Option<JoinHandle<Result<(), String>>>,
-    best: Option<usize>,
+    /// The best that is there.
+    best: Option<Best>,
     /// The checkpoint that was begun last.
     last: Option<usize>,
     /// Whether older ones have not made room for it yet, and whether they may.
@@ -89,8 +91,7 @@ pub struct Saver {
 #[derive(Debug)]
 struct Writing {
     thread: JoinHandle<Result<PathBuf, String>>,
-    steps: usize,
-    is_best: bool,
+    evaluated: Option<Best>,
 }
 
 impl Saver {
@@ -109,7 +110,8 @@ impl Saver {
             removing: None,
             best: best_of(out).map_err(|error| error.to_string())?,
             last: resumed,
-            crowded: false,
+            // It may have been stopped before the older ones made room.
+            crowded: resumed.is_some(),
             trusted: false,
         })
     }
@@ -125,23 +127,22 @@ impl Saver {
     }
 
     /// Begins to write one. One that is still being written is waited for first: what came of it.
-    pub fn save(&mut self, snapshot: Snapshot, is_best: bool) -> Vec<Outcome> {
+    pub fn save(&mut self, snapshot: Snapshot) -> Vec<Outcome> {
         let before = self.wait();
-        let steps = snapshot.state.progress.steps;
+        let progress = &snapshot.state.progress;
+        let (steps, evaluated) = (progress.steps, evaluation(progress));
         (self.last, self.trusted) = (Some(steps), false);
         let folder = self.folder(steps);
         let thread = std::thread::spawn(move || snapshot.write(&folder).map(|()| folder));
-        self.writing = Some(Writing {
-            thread,
-            steps,
-            is_best,
-        });
+        self.writing = Some(Writing { thread, evaluated });
         before
     }
 
-    /// Takes the checkpoint that was begun last, and is there, for the best.
-    pub fn is_best(&mut self) {
-        self.best = self.last;
+    /// Takes the evaluation of a checkpoint that is there.
+    pub fn evaluated(&mut self, evaluated: Best) {
+        if self.best.is_none_or(|best| evaluated.loss < best.loss) {
+            self.best = Some(evaluated);
+        }
     }
 
     /// Lets older ones make room for the one that was begun last: the run is known to be as it should be.
@@ -157,7 +158,8 @@ impl Saver {
             return;
         }
         self.crowded = false;
-        let (out, keep, best) = (self.out.clone(), self.keep, self.best);
+        let best = self.best.map(|best| best.step);
+        let (out, keep) = (self.out.clone(), self.keep);
         self.removing = Some(std::thread::spawn(move || prune(&out, keep, best)));
     }
 
@@ -191,8 +193,8 @@ impl Saver {
         match joined(writing.thread) {
             Ok(folder) => {
                 self.crowded = true;
-                if writing.is_best {
-                    self.best = Some(writing.steps);
+                if let Some(evaluated) = writing.evaluated {
+                    self.evaluated(evaluated);
                 }
                 Outcome::Saved(folder)
             }
@@ -268,9 +270,12 @@ mod tests {
     use super::*;
     use crate::trainer::Progress;
 
-    fn snapshot(steps: usize, is_written: bool) -> Snapshot {
+    /// The state after so many steps, with the loss of an evaluation or none.
+    fn snapshot(steps: usize, loss: Option<f64>, is_written: bool) -> Snapshot {
         let progress = Progress {
             steps,
+            evaluated: loss.map(|_| steps),
+            last_validation: loss,
             ..Progress::default()
         };
         let trained = BTreeMap::new();
@@ -298,25 +303,25 @@ mod tests {
         };
         let mut saver = Saver::new(out.path(), keep, None).unwrap();
         let saved = |saver: &Saver, steps| vec![Outcome::Saved(saver.folder(steps))];
-        assert_eq!(saver.save(snapshot(1, true), true), []);
+        assert_eq!(saver.save(snapshot(1, Some(3.0), true)), []);
         assert_eq!(saver.wait(), saved(&saver, 1));
         // A better one that is not written costs the best there is nothing.
-        saver.save(snapshot(2, false), true);
+        saver.save(snapshot(2, Some(1.0), false));
         assert_eq!(saver.wait(), [Outcome::NotSaved("no room".to_owned())]);
         assert!(!saver.has(2));
-        saver.save(snapshot(3, true), false);
+        saver.save(snapshot(3, Some(4.0), true));
         saver.trust();
         saver.wait();
         assert_eq!(left(out.path()), [1, 3]);
         // Nothing is known of it, then something is.
-        saver.save(snapshot(4, true), false);
+        saver.save(snapshot(4, None, true));
         assert_eq!(saver.wait(), saved(&saver, 4));
         assert_eq!(left(out.path()), [1, 3, 4]);
         saver.trust();
         assert_eq!(saver.wait(), []);
         assert_eq!(left(out.path()), [1, 4]);
         // It was trusted, not the one after it.
-        saver.save(snapshot(5, true), true);
+        saver.save(snapshot(5, Some(2.0), true));
         saver.wait();
         assert_eq!(left(out.path()), [1, 4, 5]);
         saver.trust();

@@ -8,6 +8,7 @@ use crate::lock::LockError;
 use crate::memory::{MemoryError, WeightsError};
 use crate::models::ModelError;
 use crate::optimizer::NonFinite;
+use crate::shell;
 use crate::signals::Signal;
 use crate::trainer::TrainError;
 use bone_lm::generate::GenerateError;
@@ -189,14 +190,8 @@ fn newest(out: &Path) -> String {
 }
 
 /// What a person types to go on with the run in `out`, as a shell reads it.
-pub(super) fn go_on_with(out: &Path) -> String {
-    let shown = out.display().to_string();
-    let shown = match shown.starts_with('-') {
-        true => format!("./{shown}"),
-        false => shown,
-    };
-    let quoted = shlex::try_quote(&shown).map_or(shown.clone(), Into::into);
-    format!("bone train --resume {quoted}")
+pub(super) fn go_on_with(path: &Path) -> String {
+    format!("bone train --resume {}", shell::path(path))
 }
 
 impl CommandError {
@@ -228,22 +223,6 @@ impl CommandError {
         move |source| Self::Io {
             path: path.to_path_buf(),
             source,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_typed_to_go_on_is_read_as_it_is_meant() {
-        for (out, wanted) in [
-            ("run", "bone train --resume run"),
-            ("my run", "bone train --resume 'my run'"),
-            ("-x", "bone train --resume ./-x"),
-        ] {
-            assert_eq!(go_on_with(Path::new(out)), wanted);
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::data::Holdout;
 /// Settings that name files, which may move.
 const FILES: [&str; 3] = ["model", "adapter", "data"];
 
+/// Settings that say how long a run is.
+const LENGTHS: [&str; 2] = ["epochs", "max_steps"];
+
 /// The settings that a run was made with, and what came after them.
 #[derive(Debug)]
 pub struct Gone {
@@ -20,7 +23,7 @@ pub struct Gone {
     /// With what was given now laid over them.
     pub now: TrainConfig,
     /// Settings of the run that one which was given takes the place of: a length in steps that of a length in
-    /// epochs.
+    /// epochs, where the run has but that.
     pub superseded: Vec<&'static str>,
     /// Whether a file is looked for elsewhere now.
     pub moved: bool,
@@ -39,7 +42,7 @@ pub fn resolve_over(
     let mut table = table(toml, path)?;
     let overwrites = table.remove("overwrite").and_then(|value| value.as_bool());
     table.insert("out".to_owned(), out.to_string_lossy().into_owned().into());
-    let superseded = superseded(args, &table, path)?;
+    let mut superseded = superseded(args, &table, path)?;
     let over = |args: &TrainArgs, but: &[&str], table: &toml::Table| {
         let mut table = table.clone();
         table.retain(|key, _| !but.contains(&key));
@@ -61,6 +64,9 @@ pub fn resolve_over(
         }
     }
     let before = over(&TrainArgs::default(), &[], &table)?;
+    // A run that has both lengths ends with what comes first: to drop one is a change of its own.
+    let has_both = LENGTHS.iter().all(|key| table.contains_key(*key));
+    superseded.retain(|key| !(has_both && LENGTHS.contains(key)));
     Ok(Gone {
         before,
         now,
@@ -84,14 +90,8 @@ fn superseded(
             keys.push(key);
         }
     };
-    // A run that has both ends with what comes first, and each stays unless it is given anew.
-    let has_both = own.max_steps.is_some() && own.epochs.is_some();
-    let takes_place = |is_new: bool| is_new && !has_both;
-    replaced(
-        takes_place(is_new(&given.max_steps, &own.max_steps)),
-        "epochs",
-    );
-    replaced(takes_place(is_new(&given.epochs, &own.epochs)), "max_steps");
+    replaced(is_new(&given.max_steps, &own.max_steps), "epochs");
+    replaced(is_new(&given.epochs, &own.epochs), "max_steps");
     replaced(given.warmup_ratio.is_some(), "warmup_steps");
     replaced(given.warmup_steps.is_some(), "warmup_ratio");
     replaced(given.schema.is_some(), "field_map");

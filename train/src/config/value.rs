@@ -11,6 +11,9 @@ use crate::schedule::ScheduleKind;
 mod layers;
 mod parts;
 mod sources;
+
+pub(crate) use sources::sources_as_given;
+
 mod tokenizer;
 
 pub use layers::Layers;

@@ -27,10 +27,21 @@ impl Going {
             "--data",
             text(&place.rows),
         ]);
-        command
-            .args(["--out", text(&path)])
-            .args(more)
-            .env("FAILPOINTS", slow);
+        command.args(["--out", text(&path)]).args(more);
+        Self::of(command, path, slow)
+    }
+
+    /// Goes on with one.
+    #[cfg(unix)]
+    #[allow(dead_code, reason = "shared with other tests, which use all of it")]
+    pub(crate) fn on(out: &std::path::Path, slow: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bone"));
+        command.args(["train", "--resume", text(out)]);
+        Self::of(command, out.to_path_buf(), slow)
+    }
+
+    fn of(mut command: Command, path: PathBuf, slow: &str) -> Self {
+        command.env("FAILPOINTS", slow);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         Self {

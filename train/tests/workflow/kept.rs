@@ -1,12 +1,16 @@
 //! What a run keeps of what it has learned, whatever happens.
 
-use crate::command::{Ran, bone, bone_with, fixture, text};
+use crate::command::{Ran, bone, bone_with, copy_fixture, fixture, text};
 use crate::going::Going;
 use crate::runs::{Place, Run, SAVES, number};
 use std::path::Path;
 
 fn resume(path: &Path, more: &[&str]) -> Ran {
     bone([&["train", "--resume", text(path)], more].concat())
+}
+
+fn adapter(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
 }
 
 /// The steps of its checkpoints.
@@ -59,10 +63,12 @@ fn what_is_lost_takes_the_place_of_nothing() {
     for (validation, left) in [("8", vec![12]), ("0", vec![12, 13])] {
         let args = [&few[..], &["--validation", validation]].concat();
         let out = place.train(validation, &args).out;
-        assert_eq!(checkpoints(&out), [12]);
         let ran = resume(&out, &ruin);
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
         assert_eq!(checkpoints(&out), left, "{}", ran.stderr);
+        // And again, as who begins runs anew when they end does.
+        let again = resume(&out, &[]);
+        assert_eq!(advice(&again), advice(&ran));
         // What it says to do helps, and what was changed stays so.
         let advice = advice(&ran);
         assert!(
@@ -73,7 +79,7 @@ fn what_is_lost_takes_the_place_of_nothing() {
         let ran = bone(lower.collect::<Vec<_>>()).succeeded();
         assert!(ran.stderr.contains("after step 12 of 24"), "{}", ran.stderr);
         assert_eq!(steps(&out), (1..=24).collect::<Vec<_>>());
-        assert_eq!(checkpoints(&out), [24]);
+        assert_eq!(checkpoints(&out).last(), Some(&24));
     }
 }
 
@@ -161,7 +167,7 @@ fn what_is_offered_has_what_was_changed() {
     let out = place.train("out", &SAVES).out;
     let change = "--max-steps 24 --learning-rate 0.005 --save-every 6 --allow-change max_steps,learning_rate";
     resume(&out, &change.split(' ').collect::<Vec<_>>()).succeeded();
-    let whole = std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap();
+    let whole = adapter(&out);
     let numbers = Run::read(out.clone()).numbers();
     // Of those after the change only a damaged one is left.
     for gone in ["checkpoints/step-24", "finished.json"] {
@@ -185,21 +191,107 @@ fn what_is_offered_has_what_was_changed() {
     words.insert(0, "train".to_owned());
     bone(words).succeeded();
     assert_eq!(Run::read(out.clone()).numbers(), numbers);
-    assert!(std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap() == whole);
+    assert!(adapter(&out) == whole);
 }
 
 #[test]
-fn a_run_that_has_both_lengths_keeps_the_one_that_is_not_given() {
+fn where_nothing_good_is_left_it_says_so() {
+    let place = Place::new();
+    let args = "--method miss --rank 4 --learning-rate 1e30 --schedule constant --save-every 1 --validation 0";
+    let args: Vec<_> = args.split(' ').collect();
+    let ran = place.try_on(&fixture("llama-tiny"), &place.rows, "out", &args);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let wanted = "begin anew with --overwrite and a lower learning rate";
+    assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_advised_has_the_files_where_they_are_now() {
+    let place = Place::new();
+    let model = copy_fixture("llama-tiny", &place.path("a model"));
+    let args = "--method miss --rank 4 --max-steps 8 --save-every 2 --keep-last 9 --validation 0";
+    let args: Vec<_> = args.split(' ').collect();
+    let out = place.train_on(&model, &place.rows, "my out", &args).out;
+    let moved = place.path("my model");
+    std::fs::rename(&model, &moved).unwrap();
+    let data = format!("{0}[:20],{0}[20:]@0.5", text(&place.rows));
+    let more = [
+        "--model",
+        text(&moved),
+        "--data",
+        &data,
+        "--max-steps",
+        "12",
+        "--allow-change",
+    ];
+    resume(&out, &[&more[..], &["data,rows,max_steps"]].concat()).succeeded();
+    // After step 8 nothing is whole.
+    for broken in ["step-10", "step-12"] {
+        std::fs::write(out.join("checkpoints").join(broken).join("state.json"), "{").unwrap();
+    }
+    std::fs::remove_file(out.join("finished.json")).unwrap();
+    let before = adapter(&out);
+    let ran = resume(&out, &[]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let offer = ran
+        .stderr
+        .trim()
+        .rsplit("go on from it with ")
+        .next()
+        .unwrap();
+    let mut words = shlex::split(offer).unwrap();
+    words.insert(0, "train".to_owned());
+    bone(words).succeeded();
+    assert!(adapter(&out) == before);
+}
+
+#[cfg(unix)]
+#[test]
+fn runs_that_are_stopped_again_and_again_keep_as_many() {
+    let place = Place::new();
+    let args =
+        "--template plain --validation 0 --device cpu --max-steps 90 --keep-last 1 --method miss";
+    let args: Vec<_> = args.split(' ').collect();
+    let mut run = Going::begin(&place, "out", "micro=sleep(100)", &args);
+    run.until("step 1/90");
+    let (out, _) = run.stopped_by("-TERM", 143);
+    for _ in 0..3 {
+        let mut run = Going::on(&out, "micro=sleep(100)");
+        run.until("  epoch ");
+        run.until("  epoch ");
+        run.stopped_by("-TERM", 143);
+    }
+    assert!(checkpoints(&out).len() <= 2, "{:?}", checkpoints(&out));
+}
+
+#[test]
+fn a_run_that_has_both_lengths_drops_one_only_where_that_is_named() {
     let place = Place::new();
     // 32 rows: 8 steps an epoch.
     let args = "--epochs 2 --max-steps 10 --batch-size 4";
     let args = [&SAVES[..], &args.split(' ').collect::<Vec<_>>()].concat();
-    for (change, key, all) in [("3", "epochs", 10), ("30", "max_steps", 16)] {
-        let out = place.train(key, &args).out;
-        let flag = format!("--{}", key.replace('_', "-"));
-        resume(&out, &[&flag, change, "--allow-change", key]).succeeded();
-        assert_eq!(steps(&out).len(), all);
-    }
+    let out = place.train("out", &args).out;
+    let longer = ["--max-steps", "30", "--allow-change"];
+    let ran = resume(&out, &[&longer[..], &["max_steps"]].concat());
+    let wanted = "epochs was 2.0 and is as many as max_steps takes now";
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains(wanted),
+        "{}",
+        ran.stderr
+    );
+    let both = [&longer[..], &["max_steps", "--epochs", "2"]].concat();
+    resume(&out, &both).succeeded();
+    assert_eq!(steps(&out).len(), 16);
+    resume(
+        &out,
+        &[
+            &["--max-steps", "20", "--allow-change"][..],
+            &["max_steps,epochs"],
+        ]
+        .concat(),
+    )
+    .succeeded();
+    assert_eq!(steps(&out).len(), 20);
 }
 
 #[test]

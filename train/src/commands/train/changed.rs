@@ -6,7 +6,9 @@
 use super::resume::{BASE, DEVICE, FREE, ROWS};
 use crate::checkpoint::{FOLDER, Found, RunIdentity, State, read_state};
 use crate::commands::CommandError;
+use crate::config;
 use crate::disk::Beside;
+use crate::shell;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -46,6 +48,7 @@ pub(super) fn lay_over(found: &mut Found) -> Result<Option<String>, CommandError
     if found.at.named {
         let other = read.ok().filter(|read| read.after == state.progress.steps);
         let arguments = other.and_then(|read| arguments(&read, state));
+        let arguments = arguments.filter(|arguments| !arguments.allowed.is_empty());
         return Ok(arguments.map(|arguments| {
             format!(
                 "the run has gone on from {} with other settings before; named itself, the checkpoint has its own, \
@@ -73,15 +76,12 @@ pub(super) fn lay_over(found: &mut Found) -> Result<Option<String>, CommandError
     Ok(None)
 }
 
-/// What is to be given besides for the run that goes on from the checkpoint `folder`, named itself, to be what it was
-/// when it last did, but for the settings `except`.
+/// What is to be given besides for the run that goes on from the checkpoint `folder`, named itself, to be what it is
+/// by now: whenever it went on it wrote that down.
 pub(super) fn carried(out: &Path, folder: &Path) -> Option<Arguments> {
     let state = read_state(folder).ok()?;
     let read: Changed = serde_json::from_slice(&fs::read(place(out)).ok()?).ok()?;
-    match read.after == state.progress.steps {
-        true => arguments(&read, &state),
-        false => None,
-    }
+    arguments(&read, &state)
 }
 
 /// What is given besides to make a run another.
@@ -111,24 +111,32 @@ impl Arguments {
 impl fmt::Display for Arguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, value) in &self.set {
-            let value = shlex::try_quote(value).unwrap_or_default();
-            write!(f, " --set {key}={value}")?;
+            write!(f, " --set {key}={}", shell::word(value))?;
         }
         let allowed: Vec<_> = self.allowed.iter().map(String::as_str).collect();
-        write!(f, " --allow-change {}", allowed.join(","))
+        match allowed.is_empty() {
+            true => Ok(()),
+            false => write!(f, " --allow-change {}", allowed.join(",")),
+        }
     }
 }
 
 /// A setting's value as a person gives it.
-fn as_given(value: &toml::Value) -> String {
+fn as_given(key: &str, value: &toml::Value) -> String {
+    if let ("data", Some(sources)) = (key, config::sources_as_given(value)) {
+        return sources;
+    }
     match value {
         toml::Value::String(text) => text.clone(),
-        toml::Value::Array(all) => all.iter().map(as_given).collect::<Vec<_>>().join(","),
+        toml::Value::Array(all) => {
+            let all: Vec<_> = all.iter().map(|value| as_given(key, value)).collect();
+            all.join(",")
+        }
         other => other.to_string(),
     }
 }
 
-/// What makes the run of a checkpoint the changed one; nothing where that learns the same.
+/// What makes the run of a checkpoint the changed one; nothing where that is the same.
 fn arguments(changed: &Changed, state: &State) -> Option<Arguments> {
     let table = |config: &str| config.parse::<toml::Table>().ok();
     let (before, now) = (table(&state.config)?, table(&changed.config)?);
@@ -138,7 +146,7 @@ fn arguments(changed: &Changed, state: &State) -> Option<Arguments> {
     };
     let settings = now.iter().filter(differs);
     let set: BTreeMap<_, _> = settings
-        .map(|(key, value)| (key.clone(), as_given(value)))
+        .map(|(key, value)| (key.clone(), as_given(key, value)))
         .collect();
     let keys = set.keys().map(String::as_str);
     let keys = keys.filter(|key| !FREE.contains(key));
@@ -150,7 +158,8 @@ fn arguments(changed: &Changed, state: &State) -> Option<Arguments> {
     let others = others.into_iter().filter(|(_, differs)| *differs);
     let allowed = keys.chain(others.map(|(key, _)| key));
     let allowed: BTreeSet<_> = allowed.map(ToOwned::to_owned).collect();
-    (!allowed.is_empty()).then_some(Arguments { set, allowed })
+    let differs = !(set.is_empty() && allowed.is_empty());
+    differs.then_some(Arguments { set, allowed })
 }
 
 /// What the run in `out` is that goes on after so many steps, for the disk.

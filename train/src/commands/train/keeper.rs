@@ -1,6 +1,6 @@
 //! Saving a run while it goes on, and stopping it when the system asks.
 
-use crate::checkpoint::{Outcome, RunIdentity, Saver, Snapshot, State, WriteResult};
+use crate::checkpoint::{Outcome, RunIdentity, Saver, Snapshot, State, WriteResult, evaluation};
 use crate::commands::CommandError;
 use crate::report::{Event, ReportError, Reporter};
 use crate::signals::{Signal, Signals};
@@ -174,19 +174,19 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
             || signal.is_some();
         if self.saver.has(steps) {
             self.owed = None;
-            if at.is_best {
-                self.saver.is_best();
+            if let Some(evaluated) = evaluation(at.progress) {
+                self.saver.evaluated(evaluated);
             }
         } else if wanted {
             let snapshot = self
                 .snapshot(&at, reporter)
                 .map_err(|error| error.to_string())?;
-            let before = self.saver.save(snapshot, at.is_best);
+            let before = self.saver.save(snapshot);
             self.tell(before, is_last, reporter).map_err(words)?;
             self.tried = self.owed.take();
             self.saved_at = Instant::now();
         }
-        if standing == Soundness::Seen || (is_last && standing != Soundness::Lost) {
+        if standing == Soundness::Seen {
             self.saver.trust();
         }
         if !(asked || is_last || signal.is_some()) {

@@ -1,7 +1,7 @@
 //! How to go on with a run that learned too fast.
 
 use super::changed::{self, Arguments};
-use crate::checkpoint::{State, all, read_state};
+use crate::checkpoint::{State, all, newest_whole, read_state};
 use crate::commands::error::go_on_with;
 use crate::trainer::{MOST_SKIPPED, Progress, TrainError};
 use std::path::Path;
@@ -26,24 +26,24 @@ pub(super) fn at_the_end(progress: &Progress, out: &Path) -> Option<String> {
 /// How to go on with the run in `out`, whose weights may be lost after so many steps: with the settings that it has,
 /// it would come to the same again.
 fn lower(suspect: usize, out: &Path) -> Option<String> {
-    let all = all(out).ok()?;
-    let mut newest = all.iter().rev();
-    let (steps, folder) = newest.next()?;
-    let older = newest.next().filter(|_| *steps >= suspect);
-    let (name, from, folder) = match older {
-        Some((_, before)) => ("an older checkpoint", before.as_path(), before),
-        None => ("its newest checkpoint", out, folder),
+    let newest = all(out).ok()?.pop();
+    let Some(folder) = newest_whole(out, |steps, _| steps < suspect) else {
+        return newest.map(|_| {
+            "what its checkpoints have may be lost already: begin anew with --overwrite and a lower learning rate"
+                .to_owned()
+        });
     };
-    let state = read_state(folder).ok()?;
-    let changed = changed::carried(out, folder).unwrap_or_default();
+    let is_newest = newest.is_some_and(|(_, newest)| newest == folder);
+    let state = read_state(&folder).ok()?;
+    let changed = changed::carried(out, &folder).unwrap_or_default();
     let rate = match changed.value("learning_rate") {
         Some(rate) => rate.to_owned(),
         None => of_run(&state)?,
     };
     // Who goes on with the run has its changes, who names a checkpoint gives them again.
-    let arguments = match from == out {
-        true => Arguments::default(),
-        false => changed,
+    let (name, from, arguments) = match is_newest {
+        true => ("its newest checkpoint", out, Arguments::default()),
+        false => ("an older checkpoint", folder.as_path(), changed),
     };
     let arguments = arguments.with("learning_rate", a_tenth(&rate)?);
     Some(format!(

@@ -43,6 +43,11 @@ impl Setting for Sources {
     }
 }
 
+/// The sources that a setting names, as a flag has them.
+pub(crate) fn sources_as_given(value: &Value) -> Option<String> {
+    Sources::from_toml(value).ok().map(|all| all.to_string())
+}
+
 fn table(source: &Source) -> String {
     let Source { selection, weight } = source;
     let path = quoted(&selection.to_string());
