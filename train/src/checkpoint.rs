@@ -33,7 +33,6 @@ mod unit;
 pub use find::{Found, Located, find, locate, set_aside};
 pub(crate) use find::{is_trial, newest_whole, of_run as all};
 pub use keep::Keep;
-pub(crate) use keep::evaluation;
 pub use list::LIST;
 pub use saver::{Outcome, Saver, Snapshot, WriteResult, try_out};
 pub use unit::{Unit, WriteError};

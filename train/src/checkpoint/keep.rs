@@ -3,7 +3,7 @@
 use super::find::of_run;
 use super::read_state;
 use super::unit::remove;
-use crate::trainer::{Best, Progress};
+use crate::trainer::Best;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,13 +16,6 @@ pub struct Keep {
     pub best: bool,
 }
 
-/// What an evaluation of a run where it is came to, if there was one and that is a number.
-pub(crate) fn evaluation(progress: &Progress) -> Option<Best> {
-    let loss = progress.last_validation.filter(|loss| loss.is_finite())?;
-    let step = progress.steps;
-    (progress.evaluated == Some(step)).then_some(Best { step, loss })
-}
-
 /// The checkpoint in `out` that was evaluated best, as far as any of them knows. Damaged ones say nothing.
 pub(super) fn best_of(out: &Path) -> io::Result<Option<Best>> {
     let all = of_run(out)?;
@@ -31,7 +24,7 @@ pub(super) fn best_of(out: &Path) -> io::Result<Option<Best>> {
         let Ok(state) = read_state(folder) else {
             continue;
         };
-        known.extend(evaluation(&state.progress));
+        known.extend(state.progress.evaluation());
         known.extend(state.progress.best);
     }
     let is_there = |best: &Best| all.iter().any(|(steps, _)| *steps == best.step);
@@ -66,6 +59,7 @@ mod tests {
     use super::super::find::name;
     use super::super::{FOLDER, LIST, RunIdentity, STATE, State};
     use super::*;
+    use crate::trainer::Progress;
     use std::fs;
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writing checkpoints while the run goes on.
 
 use super::find::{name, tidy};
-use super::keep::{Keep, best_of, evaluation, prune};
+use super::keep::{Keep, best_of, prune};
 use super::unit::{Unit, bytes_in, remove};
 use super::{FOLDER, STATE, State, TENSORS, WriteError, tensors_to_bytes};
 use crate::disk::explained;
@@ -103,12 +103,16 @@ impl Saver {
     /// What cannot be removed or read.
     pub fn new(out: &Path, keep: Keep, resumed: Option<usize>) -> Result<Self, String> {
         tidy(out).map_err(|error| error.to_string())?;
+        let best = match keep.best {
+            true => best_of(out).map_err(|error| error.to_string())?,
+            false => None,
+        };
         Ok(Self {
             out: out.to_path_buf(),
             keep,
             writing: None,
             removing: None,
-            best: best_of(out).map_err(|error| error.to_string())?,
+            best,
             last: resumed,
             // It may have been stopped before the older ones made room.
             crowded: resumed.is_some(),
@@ -130,7 +134,7 @@ impl Saver {
     pub fn save(&mut self, snapshot: Snapshot) -> Vec<Outcome> {
         let before = self.wait();
         let progress = &snapshot.state.progress;
-        let (steps, evaluated) = (progress.steps, evaluation(progress));
+        let (steps, evaluated) = (progress.steps, progress.evaluation());
         (self.last, self.trusted) = (Some(steps), false);
         let folder = self.folder(steps);
         let thread = std::thread::spawn(move || snapshot.write(&folder).map(|()| folder));
@@ -138,9 +142,10 @@ impl Saver {
         before
     }
 
-    /// Takes the evaluation of a checkpoint that is there.
+    /// Takes the evaluation of a checkpoint that is there; one that is no number is none.
     pub fn evaluated(&mut self, evaluated: Best) {
-        if self.best.is_none_or(|best| evaluated.loss < best.loss) {
+        let is_number = evaluated.loss.is_finite();
+        if is_number && self.best.is_none_or(|best| evaluated.loss < best.loss) {
             self.best = Some(evaluated);
         }
     }

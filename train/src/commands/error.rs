@@ -97,12 +97,10 @@ pub enum CommandError {
         goes_on: bool,
     },
     /// A run that came to an error, and has checkpoints to go on from.
-    #[error("{source}; {}", hint.as_ref().map_or_else(|| newest(out), Clone::clone))]
+    #[error("{source}; {how}")]
     GoOn {
         source: Box<CommandError>,
-        out: PathBuf,
-        /// How, where it is not from the newest as it is.
-        hint: Option<String>,
+        how: String,
     },
     /// What the system says of a file.
     #[error("{}: {source}", path.display())]
@@ -212,8 +210,7 @@ impl CommandError {
         match checkpoint::locate(out) {
             Ok(_) => Self::GoOn {
                 source: Box::new(self),
-                out: out.to_path_buf(),
-                hint,
+                how: hint.unwrap_or_else(|| newest(out)),
             },
             Err(_) => self,
         }

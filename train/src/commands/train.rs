@@ -24,6 +24,7 @@ use bone_lm::{Part, tokenizer};
 use std::path::Path;
 use std::time::Instant;
 
+mod backoff;
 mod changed;
 mod ending;
 mod folder;

@@ -11,13 +11,11 @@ use crate::schedule::ScheduleKind;
 mod layers;
 mod parts;
 mod sources;
-
-pub(crate) use sources::sources_as_given;
-
 mod tokenizer;
 
 pub use layers::Layers;
 pub use parts::Parts;
+pub(crate) use sources::sources_as_given;
 
 /// The largest whole number that TOML can hold.
 const MOST: u64 = i64::MAX as u64;

@@ -63,7 +63,7 @@ impl NewFolder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Folder`].
+    /// [`ModelError::Folder`] if it is something else, or [`ModelError::Io`].
     pub(crate) fn create(folder: &Path) -> Result<Self, ModelError> {
         check_free(folder)?;
         Self::beside(folder)
@@ -73,7 +73,7 @@ impl NewFolder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Folder`].
+    /// [`ModelError::Io`].
     pub(crate) fn beside(folder: &Path) -> Result<Self, ModelError> {
         // Collected again from its components, which end without a slash.
         let mut partial = folder.components().collect::<PathBuf>().into_os_string();
@@ -110,7 +110,7 @@ impl NewFolder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Folder`].
+    /// [`ModelError::Io`].
     pub(crate) fn replace(self, old: &Path) -> Result<(), ModelError> {
         let remove = || match old.exists() {
             true => std::fs::remove_dir_all(old).map_err(io(old)),

@@ -76,6 +76,15 @@ impl Progress {
         spike
     }
 
+    /// The evaluation after the steps done, if there was one, whatever it came to.
+    pub(crate) fn evaluation(&self) -> Option<Best> {
+        let step = self.steps;
+        let loss = self
+            .last_validation
+            .filter(|_| self.evaluated == Some(step))?;
+        Some(Best { step, loss })
+    }
+
     /// Takes an evaluation after the steps done; whether it is the lowest after a step so far.
     pub(super) fn evaluated(&mut self, loss: f64) -> bool {
         self.evaluated = Some(self.steps);

@@ -1,17 +1,9 @@
 //! Going on with a run that something was changed of, and what must not be lost by it.
 
 use crate::command::{Ran, bone, bone_with, copy_fixture, fixture, text};
-use crate::runs::{Place, Run, SAVES};
+use crate::runs::{Place, Run, SAVES, adapter, resume};
 use crate::trouble::everything;
 use std::path::Path;
-
-fn adapter(out: &Path) -> Vec<u8> {
-    std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
-}
-
-fn resume(path: &Path, more: &[&str]) -> Ran {
-    bone([&["train", "--resume", text(path)], more].concat())
-}
 
 #[track_caller]
 fn refused(ran: &Ran, code: i32, wanted: &[&str]) {

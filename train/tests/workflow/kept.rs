@@ -2,16 +2,8 @@
 
 use crate::command::{Ran, bone, bone_with, copy_fixture, fixture, text};
 use crate::going::Going;
-use crate::runs::{Place, Run, SAVES, number};
+use crate::runs::{Place, Run, SAVES, adapter, number, resume};
 use std::path::Path;
-
-fn resume(path: &Path, more: &[&str]) -> Ran {
-    bone([&["train", "--resume", text(path)], more].concat())
-}
-
-fn adapter(out: &Path) -> Vec<u8> {
-    std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
-}
 
 /// The steps of its checkpoints.
 fn checkpoints(out: &Path) -> Vec<usize> {
@@ -32,6 +24,17 @@ fn advice(ran: &Ran) -> Vec<String> {
     let words = shlex::split(line).unwrap();
     assert_eq!(words[0], "bone", "{}", ran.stderr);
     words[1..].to_vec()
+}
+
+/// Goes on with a run whose newest checkpoint is damaged: it is refused, and then as it says.
+fn take_the_offer(out: &Path) {
+    let ran = resume(out, &[]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let said = ran.stderr.trim();
+    let offer = said.rsplit("go on from it with ").next().unwrap();
+    let mut words = shlex::split(offer).unwrap();
+    words.insert(0, "train".to_owned());
+    bone(words).succeeded();
 }
 
 /// Every step of its record.
@@ -179,17 +182,7 @@ fn what_is_offered_has_what_was_changed() {
         removed.unwrap();
     }
     std::fs::write(out.join("checkpoints/step-18/state.json"), "{").unwrap();
-    let ran = resume(&out, &[]);
-    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    let offer = ran
-        .stderr
-        .trim()
-        .rsplit("go on from it with ")
-        .next()
-        .unwrap();
-    let mut words = shlex::split(offer).unwrap();
-    words.insert(0, "train".to_owned());
-    bone(words).succeeded();
+    take_the_offer(&out);
     assert_eq!(Run::read(out.clone()).numbers(), numbers);
     assert!(adapter(&out) == whole);
 }
@@ -231,17 +224,7 @@ fn what_is_advised_has_the_files_where_they_are_now() {
     }
     std::fs::remove_file(out.join("finished.json")).unwrap();
     let before = adapter(&out);
-    let ran = resume(&out, &[]);
-    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    let offer = ran
-        .stderr
-        .trim()
-        .rsplit("go on from it with ")
-        .next()
-        .unwrap();
-    let mut words = shlex::split(offer).unwrap();
-    words.insert(0, "train".to_owned());
-    bone(words).succeeded();
+    take_the_offer(&out);
     assert!(adapter(&out) == before);
 }
 

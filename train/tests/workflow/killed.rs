@@ -1,8 +1,7 @@
 //! A run that is killed in the middle of a save, at every place where it touches the disk.
 
 use crate::command::{Ran, bone, fixture, text};
-use crate::runs::{Place, Run};
-use std::path::Path;
+use crate::runs::{Place, Run, adapter};
 
 /// Three steps, saved after each, of which the newest is kept.
 const ARGS: [&str; 10] = [
@@ -17,10 +16,6 @@ const ARGS: [&str; 10] = [
     "--keep-last",
     "1",
 ];
-
-fn adapter(out: &Path) -> Vec<u8> {
-    std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
-}
 
 /// The run, killed at the n-th place.
 fn killed_at(place: &Place, n: usize, out: &str) -> Ran {

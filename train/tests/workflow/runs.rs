@@ -191,3 +191,15 @@ pub(crate) fn tensors(file: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
         })
         .collect()
 }
+
+/// Goes on with a run, or from a checkpoint.
+#[allow(dead_code, reason = "shared with other tests, which use all of it")]
+pub(crate) fn resume(path: &Path, more: &[&str]) -> Ran {
+    bone([&["train", "--resume", text(path)], more].concat())
+}
+
+/// The adapter that a run has made.
+#[allow(dead_code, reason = "shared with other tests, which use all of it")]
+pub(crate) fn adapter(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
+}

@@ -1,5 +1,6 @@
 //! Writing the result, where there may be no room for it.
 
+use super::backoff::Backoff;
 use crate::commands::CommandError;
 use crate::disk::may_pass;
 use crate::report::{Event, Reporter};
@@ -9,9 +10,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Between the first two tries; every later pause is twice the one before.
-const PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a result waits for room.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -44,7 +42,8 @@ pub(super) fn write_result<R: Reporter>(
     signals: Option<&'static Signals>,
     reporter: &mut R,
 ) -> Result<PathBuf, Unfinished> {
-    let (started, mut pause) = (Instant::now(), PAUSE);
+    let (started, mut is_told) = (Instant::now(), false);
+    let mut pauses = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
     loop {
         let result = perhaps_full().map_err(CommandError::io(Path::new("result")));
         let error = match result.and_then(|()| write(reporter)) {
@@ -56,17 +55,17 @@ pub(super) fn write_result<R: Reporter>(
         if !waits {
             return Err(Unfinished::Failed(TrainError::Save(why).into()));
         }
-        if pause == PAUSE {
+        if !is_told {
+            is_told = true;
             let note = format!(
                 "the result was not written: {why}; no checkpoint has it, so that it waits, and tries again for an hour"
             );
             let told = reporter.report(Event::Note(&note));
             told.map_err(|error| Unfinished::Failed(TrainError::from(error).into()))?;
         }
-        if let Some(signal) = wait(pause, signals) {
+        if let Some(signal) = wait(pauses.pause(), signals) {
             return Err(Unfinished::Stopped(signal, why));
         }
-        pause = LONGEST_PAUSE.min(2 * pause);
     }
 }
 

@@ -4,7 +4,7 @@ use super::ending::{Unfinished, write_result};
 use super::folder;
 use super::grouped;
 use super::identity::Identity;
-use super::keeper::{Cadence, Keeper, Results};
+use super::keeper::{Cadence, Keeper, Results, pauses};
 use super::lower;
 use super::resume::Resumed;
 use super::trained::{Prepared, prepare, result, save};
@@ -260,7 +260,7 @@ impl Job<'_> {
             results: &results,
             saved_at: Instant::now(),
             owed: None,
-            tried: None,
+            pauses: pauses(),
             stopped: None,
         };
         let (data, plan) = (&mut self.data, &self.plan);

@@ -1,6 +1,7 @@
 //! Saving a run while it goes on, and stopping it when the system asks.
 
-use crate::checkpoint::{Outcome, RunIdentity, Saver, Snapshot, State, WriteResult, evaluation};
+use super::backoff::Backoff;
+use crate::checkpoint::{Outcome, RunIdentity, Saver, Snapshot, State, WriteResult};
 use crate::commands::CommandError;
 use crate::report::{Event, ReportError, Reporter};
 use crate::signals::{Signal, Signals};
@@ -23,33 +24,9 @@ pub(super) struct Cadence {
     pub(super) best: bool,
 }
 
-/// When a checkpoint that was put off or could not be written is tried again.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Owed {
-    from: Instant,
-    /// How long the next try is put off if this one fails.
-    pause: Duration,
-}
-
-/// Between the first two tries; every later pause is twice the one before.
-const PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-impl Owed {
-    fn now() -> Self {
-        Self {
-            from: Instant::now(),
-            pause: PAUSE,
-        }
-    }
-
-    fn after(before: Option<Self>) -> Self {
-        let pause = before.map_or(PAUSE, |before| before.pause);
-        Self {
-            from: Instant::now() + pause,
-            pause: LONGEST_PAUSE.min(2 * pause),
-        }
-    }
+/// How long a checkpoint that could not be written is put off.
+pub(super) fn pauses() -> Backoff {
+    Backoff::new(Duration::from_secs(10), Duration::from_secs(600))
 }
 
 /// Looks after a run: saves it when it is time, and ends it when a signal says so.
@@ -61,10 +38,9 @@ pub(super) struct Keeper<'a, M> {
     pub(super) identity: &'a mut dyn FnMut() -> Result<RunIdentity, CommandError>,
     pub(super) results: Results<'a, M>,
     pub(super) saved_at: Instant,
-    /// A checkpoint that was due and is not there.
-    pub(super) owed: Option<Owed>,
-    /// What the try is that is under way.
-    pub(super) tried: Option<Owed>,
+    /// When a checkpoint that was due and is not there is tried.
+    pub(super) owed: Option<Instant>,
+    pub(super) pauses: Backoff,
     /// The signal that has ended it, and why there is no checkpoint of where it ended, if there is none.
     pub(super) stopped: Option<(Signal, Option<String>)>,
 }
@@ -103,13 +79,12 @@ impl<M> Keeper<'_, M> {
         for outcome in outcomes {
             let note = match outcome {
                 Outcome::Saved(folder) => {
-                    self.tried = None;
+                    self.pauses.reset();
                     reporter.report(Event::Saved(&folder))?;
                     continue;
                 }
                 Outcome::NotSaved(why) => {
-                    let owed = Owed::after(self.tried.take());
-                    self.owed = Some(owed);
+                    self.owed = Some(Instant::now() + self.pauses.pause());
                     format!(
                         "a checkpoint was not written: {why}; those before it are as they were{next}"
                     )
@@ -160,12 +135,9 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
             || time.is_some_and(|time| self.saved_at.elapsed() >= time);
         if due {
             // A try that failed before puts this one off no more.
-            self.owed = Some(Owed {
-                from: Instant::now(),
-                ..self.owed.unwrap_or_else(Owed::now)
-            });
+            self.owed = Some(Instant::now());
         }
-        let is_owed = self.owed.is_some_and(|owed| owed.from <= Instant::now());
+        let is_owed = self.owed.is_some_and(|from| from <= Instant::now());
         // What changed nothing, or is lost, does not take the place of the last that did and is not.
         let wanted = (is_owed && standing != Soundness::Lost)
             || is_best
@@ -174,7 +146,7 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
             || signal.is_some();
         if self.saver.has(steps) {
             self.owed = None;
-            if let Some(evaluated) = evaluation(at.progress) {
+            if let Some(evaluated) = at.progress.evaluation() {
                 self.saver.evaluated(evaluated);
             }
         } else if wanted {
@@ -183,7 +155,7 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
                 .map_err(|error| error.to_string())?;
             let before = self.saver.save(snapshot);
             self.tell(before, is_last, reporter).map_err(words)?;
-            self.tried = self.owed.take();
+            self.owed = None;
             self.saved_at = Instant::now();
         }
         if standing == Soundness::Seen {
@@ -227,11 +199,10 @@ enum Soundness {
 
 impl Soundness {
     fn of(progress: &Progress) -> Self {
-        let evaluated = progress.evaluated == Some(progress.steps);
-        match progress.last_validation.filter(|_| evaluated) {
+        match progress.evaluation() {
             _ if progress.skipped_in_a_row > 0 => Self::Lost,
             None => Self::Likely,
-            Some(loss) if loss.is_finite() => Self::Seen,
+            Some(best) if best.loss.is_finite() => Self::Seen,
             Some(_) => Self::Lost,
         }
     }
@@ -243,15 +214,11 @@ mod tests {
 
     #[test]
     fn what_fails_again_is_tried_later() {
-        let pauses = [10, 20, 40, 80, 160, 320, 600, 600];
-        let mut before = None;
-        for seconds in pauses {
-            let (now, owed) = (Instant::now(), Owed::after(before));
-            let pause = owed.from - now;
-            let wanted = Duration::from_secs(seconds);
-            assert!(pause >= wanted && pause < wanted + PAUSE, "{pause:?}");
-            before = Some(owed);
-        }
+        let wanted = [10, 20, 40, 80, 160, 320, 600, 600].map(Duration::from_secs);
+        let mut pauses = pauses();
+        assert_eq!(wanted.map(|_| pauses.pause()), wanted);
+        pauses.reset();
+        assert_eq!(pauses.pause(), wanted[0]);
     }
 
     #[test]
