@@ -7,11 +7,11 @@
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_data::Batch;
 use bone_llama2::{Llama, LlamaConfig};
-use bone_train::gradients::Gradients;
 use bone_train::memory::{
     ActivationShape, Estimate, ModelShape, RunShape, human, peak_resident_bytes,
 };
 use bone_train::optimizer::{AdamWSettings, Optimizer};
+use bone_train::step::Gradients;
 use bone_train::step::{Savings, backward};
 use burn::backend::{Autodiff, Flex};
 use std::process::Command;

@@ -1,10 +1,11 @@
 //! Devices: what there is, which one is taken, and the backend that computes on it.
 
-use crate::gradients::Gradients;
 use crate::models::ModelBackend;
+use crate::step::Gradients;
 use bone::{AdapterConfig, BlockAxis, BoneLinearConfig, Selection, Targets, Variant};
-use bone_data::counted;
+use bone_data::{counted, human};
 use burn::tensor::Tensor;
+use std::str::FromStr;
 
 #[cfg(feature = "adapters")]
 mod adapters;
@@ -25,9 +26,60 @@ mod trial;
 pub use backend::{OnDevice, on_device};
 pub use capabilities::Capabilities;
 pub use error::DeviceError;
-pub use list::{Device, all_devices, devices};
+pub use list::{all_devices, devices};
 pub use name::{DeviceName, Kind};
 pub use trial::Trial;
+
+/// A device that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// What `--device` calls it.
+    pub name: DeviceName,
+    /// What its maker calls it.
+    pub title: String,
+    /// Its driver, where it has one.
+    pub driver: Option<String>,
+    /// Bytes of its memory, where that can be known.
+    pub memory: Option<u64>,
+    /// Whether it is a GPU's driver that computes on the processor.
+    pub software: bool,
+}
+
+impl Device {
+    /// Title, driver and memory in one line.
+    pub fn description(&self) -> String {
+        let mut parts = vec![self.title.clone()];
+        parts.extend(self.driver.clone());
+        parts.extend(self.memory.map(human));
+        if self.software {
+            parts.push("emulated by the processor".into());
+        }
+        parts.join(", ")
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || DeviceError::Name(text.to_string());
+        let (name, index) = match text.split_once(':') {
+            Some((name, index)) => (name, Some(index.parse().map_err(|_| bad())?)),
+            None => (text, None),
+        };
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(bad)?;
+        if kind.on_processor() && index.is_some() {
+            return Err(bad());
+        }
+        Ok(Self {
+            kind,
+            index: index.unwrap_or(0),
+        })
+    }
+}
 
 /// The device `name` stands for and why it is taken. `auto` is the best of this build that works: a
 /// GPU before the processor, and that before a GPU that the processor emulates.

@@ -1,6 +1,6 @@
 //! What the disk says, and files that get their names late.
 
-use crate::memory::human;
+use bone_data::human;
 use bone_lm::checkpoint::sync_folder;
 use std::error::Error;
 use std::fs::File;

@@ -4,7 +4,6 @@ pub mod agreement;
 pub mod config;
 pub mod device;
 mod disk;
-pub mod gradients;
 pub mod layout;
 pub mod loss_scale;
 pub mod memory;

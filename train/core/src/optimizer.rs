@@ -1,6 +1,6 @@
 //! AdamW with clipping by the global norm.
 
-use crate::gradients::Gradients;
+use crate::step::Gradients;
 use crate::step::TrainBackend;
 use bone_lm::{AdamWStep, Backend, Moments};
 use burn::module::{AutodiffModule, ModuleMapper, Param, ParamId};

@@ -16,19 +16,20 @@
 //! that of whole sequences; the gradient is cut at the pieces' edges, since the state carried
 //! over has no graph.
 
-use crate::gradients::Gradients;
 use bone_data::Batch;
 use bone_lm::{Backend, Block, CausalLm};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
+mod gradients;
 mod head;
 mod piece;
 #[cfg(test)]
 mod tests;
 mod trunk;
 
+pub use gradients::Gradients;
 use head::Draws;
 use piece::{Piece, Pieces};
 use trunk::{Carried, Pass, Trained, Trunk};

@@ -1,104 +1,27 @@
 //! The loop: one for every model, method and device.
 
-use crate::gradients::Gradients;
 use crate::loss_scale::LossScale;
-use crate::optimizer::{NonFinite, Optimizer};
+use crate::optimizer::Optimizer;
 use crate::report::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport};
-use crate::schedule::Schedule;
-use crate::step::{Savings, TrainBackend, TrainModel, backward};
-use bone_data::{Batch, Sample, Step};
+use crate::step::{Gradients, TrainBackend, TrainModel, backward};
+use bone_data::{Batch, Sample};
 use burn::tensor::Tensor;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+mod error;
+mod plan;
 mod progress;
 mod validation;
+mod watch;
 
+pub(crate) use error::MOST_SKIPPED;
+pub use error::TrainError;
+pub use plan::{Data, Plan};
 pub use progress::{Best, Progress};
 use validation::validate;
 pub use validation::{EvalReading, mean_loss};
-
-/// Steps one after the other that may be left out because their numbers are not finite.
-pub(crate) const MOST_SKIPPED: usize = 3;
-
-/// What the loop does, and when.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Optimizer steps.
-    pub total_steps: usize,
-    /// Learning rate of each.
-    pub schedule: Schedule,
-    /// Where memory is saved.
-    pub savings: Savings,
-    /// Tokens of a sequence that go through the model at once, with the state carried on; `None`
-    /// for all of them.
-    pub chunk_ctx: Option<usize>,
-    /// What dropout masks are drawn from.
-    pub seed: u64,
-    /// Steps between evaluations.
-    pub eval_every: usize,
-    /// Rows of an evaluation batch.
-    pub eval_batch_size: usize,
-    /// Token id that fills shorter rows.
-    pub pad_id: u32,
-    /// What the loss is scaled by at first where gradients pass through f16.
-    pub loss_scale: Option<LossScale>,
-    /// Whether the device compiles and tunes kernels for sizes it has not met.
-    pub tunes_kernels: bool,
-}
-
-impl Plan {
-    /// Whether the held-out rows are to be evaluated where a run is: before the first step, at the interval,
-    /// after the last, unless that was done.
-    fn evaluates(&self, progress: &Progress) -> bool {
-        let steps = progress.steps;
-        let due = steps == progress.begun_at
-            || steps == self.total_steps
-            || steps.is_multiple_of(self.eval_every);
-        due && progress.evaluated != Some(steps)
-    }
-}
-
-/// Why a run stopped early.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// Steps one after the other gave no finite numbers.
-    #[error(
-        "step {step} and the {} before it: {source} (rows {})",
-        MOST_SKIPPED - 1, listed(rows)
-    )]
-    NonFinite {
-        /// The last of them, from 1.
-        step: usize,
-        /// Its rows.
-        rows: Vec<u64>,
-        /// Its numbers.
-        source: NonFinite,
-    },
-    /// No step changed anything.
-    #[error(
-        "the gradients of all {skipped} steps overflowed f16 and nothing was trained; take dtype \
-         bf16 or f32, or more steps: the loss is scaled down at each"
-    )]
-    NothingTrained {
-        /// Steps of the run.
-        skipped: usize,
-    },
-    /// The report could not be written.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-    /// The result could not be saved.
-    #[error("{0}")]
-    Save(String),
-    /// Rows that had been put aside could not be read again.
-    #[error("step {step}: the temporary file of the rows' tokens: {source}")]
-    Data {
-        /// The step, from 1.
-        step: usize,
-        /// What the system says.
-        source: std::io::Error,
-    },
-}
+pub use watch::{Standing, Then, Watch};
 
 /// Where a test may kill a run inside a step.
 fn may_die() {
@@ -109,80 +32,6 @@ fn may_die() {
 fn perhaps_not_finite<B: bone_lm::Backend>(total: Tensor<B, 1>) -> Tensor<B, 1> {
     fail::fail_point!("not_finite", |_| total.clone().mul_scalar(f32::NAN));
     total
-}
-
-/// Row numbers, the first of many.
-fn listed(rows: &[u64]) -> String {
-    let shown: Vec<_> = rows.iter().take(16).map(u64::to_string).collect();
-    match rows.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// What a run learns from.
-pub struct Data {
-    /// The steps' rows, from the one on that the run goes on with; an endless iterator runs through
-    /// epoch after epoch.
-    pub steps: Box<dyn Iterator<Item = std::io::Result<Step>>>,
-    /// Steps that make an epoch.
-    pub steps_per_epoch: u64,
-    /// Held-out rows.
-    pub validation: Vec<Sample>,
-}
-
-/// Where a run is, between two steps.
-#[derive(Debug)]
-pub struct Standing<'a, B: TrainBackend, M> {
-    /// The model.
-    pub model: &'a M,
-    /// Its optimizer.
-    pub optimizer: &'a Optimizer<B>,
-    /// How far it is.
-    pub progress: &'a Progress,
-    /// Whether it was evaluated just now, better than ever before.
-    pub is_best: bool,
-    /// Whether no step is left.
-    pub is_last: bool,
-}
-
-/// What a run does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// Goes on.
-    GoOn,
-    /// Stops here.
-    Stop,
-}
-
-/// Somebody who looks at a run between its steps, and may save it or stop it.
-pub trait Watch<B: TrainBackend, M> {
-    /// Called before the first step and after every one, evaluations included.
-    ///
-    /// # Errors
-    ///
-    /// What ends the run, in words.
-    fn between_steps(
-        &mut self,
-        at: Standing<'_, B, M>,
-        reporter: &mut dyn Reporter,
-    ) -> Result<Then, String>;
-
-    /// Whether the run is to stop as soon as it can: an evaluation is given up for it.
-    fn is_stopping(&self) -> bool {
-        false
-    }
-}
-
-/// Lets it run.
-impl<B: TrainBackend, M> Watch<B, M> for () {
-    fn between_steps(
-        &mut self,
-        _: Standing<'_, B, M>,
-        _: &mut dyn Reporter,
-    ) -> Result<Then, String> {
-        Ok(Then::GoOn)
-    }
 }
 
 /// A run's model, optimizer and how far it is.

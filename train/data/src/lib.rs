@@ -42,7 +42,7 @@ pub use conversation::{Content, Message, Role};
 pub use cut::Cut;
 pub use field_map::{FieldMap, FieldMapError, FieldMapProblem};
 pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
-pub use plural::{counted, grouped, s};
+pub use plural::{counted, grouped, human, s};
 pub use prompt::{PROMPT_FILE, Prompt, PromptError};
 pub use rows::{Problem, Row, RowError, RowFile, RowReader};
 pub use sample::{Dropped, Limits, Refused, Sample, Tokenized, tokenize};

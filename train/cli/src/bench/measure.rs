@@ -3,9 +3,9 @@
 use super::{Apart, Parts};
 use bone::backend::DeviceMemory;
 use bone_data::Batch;
-use bone_train::gradients::Gradients;
 use bone_train::memory::peak_resident_bytes;
 use bone_train::optimizer::{AdamWSettings, NonFinite, Optimizer};
+use bone_train::step::Gradients;
 use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Distribution, Tensor};

@@ -49,7 +49,7 @@ fn no_place_of_a_save_loses_what_was_saved() {
             assert!(adapter(&out) == adapter(&whole.out), "killed at place {n}");
             assert_eq!(Run::read(out.clone()).numbers(), whole.numbers());
             // Later is never less far.
-            let at = next.stderr.split("gone on with after step ").nth(1);
+            let at = next.stderr.split("resumed at step ").nth(1);
             let at = at.and_then(|rest| rest.split_whitespace().next()).unwrap();
             let at: usize = at.parse().unwrap_or_else(|_| panic!("{}", next.stderr));
             assert!(
@@ -60,11 +60,7 @@ fn no_place_of_a_save_loses_what_was_saved() {
         } else {
             // Nothing was saved yet.
             assert_eq!(resumed, 0, "place {n}: {}", next.stderr);
-            assert!(
-                next.stderr.contains("no checkpoint to go on from"),
-                "{}",
-                next.stderr
-            );
+            assert!(next.stderr.contains("has no checkpoint"), "{}", next.stderr);
         }
         // Nothing half made is left where it could be taken for whole.
         let left = std::fs::read_dir(out.join("checkpoints"));

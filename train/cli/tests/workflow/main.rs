@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-mod again;
 mod bench;
 #[path = "../command/mod.rs"]
 mod command;
@@ -12,6 +11,7 @@ mod data_files;
 mod demo;
 mod equivalence;
 mod eval;
+mod fork;
 mod generation;
 #[cfg(unix)]
 mod going;
@@ -23,6 +23,7 @@ mod names;
 mod packing;
 mod parts;
 mod precision;
+mod preserved;
 mod resume;
 mod runs;
 mod rwkv6;

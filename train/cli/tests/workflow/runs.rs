@@ -192,14 +192,47 @@ pub(crate) fn tensors(file: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
         .collect()
 }
 
-/// Goes on with a run, or from a checkpoint.
+/// Resumes a run, or forks it where `more` has an `--out`.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn resume(path: &Path, more: &[&str]) -> Ran {
     bone([&["train", "--resume", text(path)], more].concat())
+}
+
+/// Makes a finished run one that was stopped after `step` steps, which it has a checkpoint of.
+#[allow(dead_code, reason = "shared with other tests, which use all of it")]
+pub(crate) fn rewind(out: &Path, step: usize) {
+    let _ = std::fs::remove_file(out.join("finished.json"));
+    for later in checkpoints(out).into_iter().filter(|later| *later > step) {
+        std::fs::remove_dir_all(out.join(format!("checkpoints/step-{later}"))).unwrap();
+    }
+}
+
+/// The steps of a run's checkpoints.
+#[allow(dead_code, reason = "shared with other tests, which use all of it")]
+pub(crate) fn checkpoints(out: &Path) -> Vec<usize> {
+    let entries = std::fs::read_dir(out.join("checkpoints")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let steps = |name: String| {
+        name.strip_prefix("step-")
+            .and_then(|steps| steps.parse().ok())
+    };
+    let mut all: Vec<usize> = names.filter_map(steps).collect();
+    all.sort_unstable();
+    all
 }
 
 /// The adapter that a run has made.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn adapter(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
+}
+
+/// Every step of its record, in order.
+#[allow(dead_code, reason = "shared with other tests, which use all of it")]
+pub(crate) fn steps(out: &Path) -> Vec<usize> {
+    let steps = Run::read(out.to_path_buf()).steps;
+    steps
+        .iter()
+        .map(|step| number(step, "step") as usize)
+        .collect()
 }

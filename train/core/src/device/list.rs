@@ -1,35 +1,7 @@
 //! What devices there are.
 
-use super::{DeviceName, Kind, guard};
-use crate::memory::{available_memory, human};
-
-/// A device that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// What `--device` calls it.
-    pub name: DeviceName,
-    /// What its maker calls it.
-    pub title: String,
-    /// Its driver, where it has one.
-    pub driver: Option<String>,
-    /// Bytes of its memory, where that can be known.
-    pub memory: Option<u64>,
-    /// Whether it is a GPU's driver that computes on the processor.
-    pub software: bool,
-}
-
-impl Device {
-    /// Title, driver and memory in one line.
-    pub fn description(&self) -> String {
-        let mut parts = vec![self.title.clone()];
-        parts.extend(self.driver.clone());
-        parts.extend(self.memory.map(human));
-        if self.software {
-            parts.push("emulated by the processor".into());
-        }
-        parts.join(", ")
-    }
-}
+use super::{Device, DeviceName, Kind, guard};
+use crate::memory::available_memory;
 
 /// The devices of one kind, or why there are none.
 ///

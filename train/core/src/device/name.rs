@@ -1,8 +1,6 @@
 //! Devices by name: `cpu`, `cuda:1`, `vulkan`.
 
-use super::DeviceError;
 use std::fmt;
-use std::str::FromStr;
 
 /// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,29 +93,6 @@ impl fmt::Display for DeviceName {
             true => f.write_str(self.kind.name()),
             false => write!(f, "{}:{}", self.kind.name(), self.index),
         }
-    }
-}
-
-impl FromStr for DeviceName {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || DeviceError::Name(text.to_string());
-        let (name, index) = match text.split_once(':') {
-            Some((name, index)) => (name, Some(index.parse().map_err(|_| bad())?)),
-            None => (text, None),
-        };
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(bad)?;
-        if kind.on_processor() && index.is_some() {
-            return Err(bad());
-        }
-        Ok(Self {
-            kind,
-            index: index.unwrap_or(0),
-        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! A training step of a tiny model on a device, to compare with another's.
 
 use super::{DeviceError, DeviceName, OnDevice, on_device};
-use crate::gradients::Gradients;
 use crate::models::{Architecture, ModelBackend, TINY_VOCAB, WithModel, with_tiny};
+use crate::step::Gradients;
 use crate::step::{Savings, TrainBackend, TrainModel, backward};
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_data::Batch;

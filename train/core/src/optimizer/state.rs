@@ -199,7 +199,7 @@ impl<B: TrainBackend> ModuleMapper<B> for Write<'_, B> {
 mod tests {
     use super::super::AdamWSettings;
     use super::*;
-    use crate::gradients::Gradients;
+    use crate::step::Gradients;
     use bone::{BoneLinear, BoneLinearConfig};
     use burn::backend::{Autodiff, Flex};
 

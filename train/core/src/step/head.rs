@@ -1,7 +1,7 @@
 //! From hidden states to the loss, and back.
 
+use super::Gradients;
 use super::{TrainBackend, TrainModel};
-use crate::gradients::Gradients;
 use bone::dropout::{self, Draw};
 use bone_data::Batch;
 use bone_lm::{Backend, CausalLm, cross_entropy};

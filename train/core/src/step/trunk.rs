@@ -1,9 +1,9 @@
 //! A piece's way through embedding and blocks, and back.
 
+use super::Gradients;
 use super::head::Draws;
 use super::piece::Piece;
 use super::{State, TrainBackend, TrainModel};
-use crate::gradients::Gradients;
 use bone_lm::{Backend, Block, CausalLm, generate::token_tensor};
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;

@@ -1,7 +1,6 @@
 //! The checkpoints of a run.
 
 use super::list::{LIST, problems};
-use super::saver::TRIAL;
 use super::unit::{PARTIAL, remove};
 use super::{CheckpointError, STATE, State, WriteError, read_state};
 use crate::layout::CHECKPOINTS;
@@ -11,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// What a checkpoint's folder is called, before the number of steps.
 const NAME: &str = "step-";
+
+/// What a checkpoint is called that is only tried.
+pub(super) const TRIAL: &str = "trial";
 
 /// The name of the checkpoint after so many steps.
 pub(super) fn name(steps: usize) -> String {
@@ -61,8 +63,8 @@ pub fn locate(path: &Path) -> Result<Located, CheckpointError> {
     }
     if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
         return Err(none(
-            "a checkpoint goes on in the folder of its run, as OUT/checkpoints/step-N: put it back there, or \
-             begin a new run from what it has learned with --adapter or --model",
+            "is a checkpoint outside the folder of its run: put it back there as OUT/checkpoints/step-N, or \
+             start a new run from what it has learned with --adapter or --model",
         ));
     }
     let out = match path.file_name() {
@@ -76,8 +78,7 @@ pub fn locate(path: &Path) -> Result<Located, CheckpointError> {
             out,
         }),
         None if path.exists() => Err(none(
-            "has no checkpoint to go on from: name the output folder of a run, or begin anew with \
-             --overwrite",
+            "has no checkpoint; name the output folder of a run, or start again with --overwrite",
         )),
         None => Err(none(
             "there is no such folder; name the output folder of a run",

@@ -1,14 +1,14 @@
 //! Writing checkpoints while the run goes on.
 
-use super::find::{name, tidy};
+use super::find::{TRIAL, name, tidy};
 use super::keep::{Keep, best_of, prune};
 use super::unit::{Unit, bytes_in, remove};
 use super::{STATE, State, TENSORS, WriteError, tensors_to_bytes};
 use crate::disk::explained;
 use crate::layout::CHECKPOINTS;
-use crate::memory::human;
 use crate::optimizer::Trained;
 use crate::trainer::Best;
+use bone_data::human;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -227,9 +227,6 @@ impl Drop for Saver {
         let _ = self.wait();
     }
 }
-
-/// What a checkpoint is called that is only tried.
-pub(super) const TRIAL: &str = "trial";
 
 /// Writes a snapshot as a checkpoint of the run in `out` would be, and removes it again. What a run that
 /// keeps `keep` will lack on the disk, in words, if it will.

@@ -1,6 +1,6 @@
 //! Gradients by parameter: added up, measured, clipped.
 
-use crate::step::TrainBackend;
+use super::TrainBackend;
 use bone_lm::Backend;
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

@@ -1,0 +1,131 @@
+//! What a run that cannot begin, or has trouble, leaves as it was.
+
+use crate::command::{copy_fixture, fixture, text};
+use crate::runs::{Place, Run, SAVES, adapter, resume, rewind, steps};
+use crate::trouble::everything;
+
+#[test]
+fn what_a_run_starts_from_is_not_where_it_writes() {
+    let place = Place::new();
+    let model = copy_fixture("llama-tiny", &place.path("model"));
+    let out = place.train_on(&model, &place.rows, "out", &SAVES).out;
+    let tokenizer = out.join("checkpoints/tokenizer.json");
+    std::fs::copy(model.join("tokenizer.json"), &tokenizer).unwrap();
+    let before = everything(&out);
+    for (key, path) in [
+        ("--adapter", out.clone()),
+        ("--adapter", out.join("adapter")),
+        ("--adapter", out.join("checkpoints/step-8/adapter")),
+        ("--tokenizer", tokenizer),
+    ] {
+        let args = [key, text(&path), "--overwrite"];
+        let ran = place.try_on(&model, &place.rows, "out", &args);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("would replace"), "{}", ran.stderr);
+        assert!(everything(&out) == before);
+    }
+}
+
+#[test]
+fn an_older_run_is_there_until_the_first_evaluation_is_done() {
+    let place = Place::new();
+    let out = place.train("out", &SAVES).out;
+    let before = everything(&out);
+    let args = [&SAVES[..], &["--overwrite"]].concat();
+    let model = fixture("llama-tiny");
+    let environment = [("FAILPOINTS", "evaluate=panic")];
+    let ran = place.try_with(&environment, &model, &place.rows, "out", &args);
+    assert!(!matches!(ran.code, Some(0)), "{}", ran.stderr);
+    assert!(everything(&out) == before);
+}
+
+#[test]
+fn what_cannot_begin_changes_nothing() {
+    let place = Place::new();
+    let out = place.train("out", &SAVES).out;
+    // Where its log belongs a file lies.
+    let logs = out.join("logs");
+    std::fs::remove_dir_all(&logs).unwrap();
+    std::fs::write(&logs, "a file").unwrap();
+    rewind(&out, 8);
+    let before = everything(&out);
+    let ran = resume(&out, &[]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(everything(&out) == before);
+    let model = fixture("llama-tiny");
+    let args = [&SAVES[..], &["--overwrite"]].concat();
+    let ran = place.try_on(&model, &place.rows, "out", &args);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains(text(&logs)), "{}", ran.stderr);
+    assert!(everything(&out) == before);
+}
+
+#[test]
+fn a_series_without_numbers_costs_no_checkpoint() {
+    let place = Place::new();
+    let args = "--method miss --rank 4 --save-every 1";
+    let args: Vec<_> = args.split(' ').collect();
+    let model = fixture("llama-tiny");
+    let whole = place.train("whole", &args);
+    let environment = [("FAILPOINTS", "not_finite=6*off->3*return->off")];
+    let ran = place.try_with(&environment, &model, &place.rows, "out", &args);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let out = place.path("out");
+    let ran = resume(&out, &[]).succeeded();
+    assert!(ran.stderr.contains("at step 6 of 12"), "{}", ran.stderr);
+    assert_eq!(Run::read(out).numbers(), whole.numbers());
+    // What was put off is made up for.
+    let environment = [("FAILPOINTS", "not_finite=3*off->1*return->off")];
+    let args = [&SAVES[..], &["--max-steps", "6"]].concat();
+    let ran = place.try_with(&environment, &model, &place.rows, "later", &args);
+    let saved = ran.succeeded().stderr;
+    assert!(
+        saved.contains("later/checkpoints/step-5") && !saved.contains("step-4"),
+        "{saved}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn lines_without_room_are_in_the_checkpoint() {
+    let place = Place::new();
+    let (model, out) = (fixture("llama-tiny"), place.path("out"));
+    let args = "--template plain --validation 0 --device cpu --method miss --rank 1 --targets q_proj \
+                --layers 0 --max-steps 80 --save-every 10 --learning-rate 0.01";
+    let mut all = vec!["train", "--model", text(&model), "--data"];
+    all.extend([text(&place.rows), "--out", text(&out)]);
+    all.extend(args.split_whitespace());
+    let ran = crate::trouble::with_small_files(12, &all);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let wanted = "its lines are written when there is room";
+    assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+    let ran = resume(&out, &[]).succeeded();
+    assert!(ran.stderr.contains("at step 80 of 80"), "{}", ran.stderr);
+    assert_eq!(steps(&out), (1..=80).collect::<Vec<_>>());
+    // Lines that somebody removed are told.
+    std::fs::remove_file(out.join("metrics.jsonl")).unwrap();
+    std::fs::remove_file(out.join("finished.json")).unwrap();
+    let ran = resume(&out, &[]).succeeded();
+    assert!(
+        ran.stderr.contains("of the run have no line"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_file_of_another_name_is_the_same_and_a_lost_result_is_made_again() {
+    let place = Place::new();
+    let model = crate::rwkv6::named(&place, "rwkv6-tiny-pth");
+    let out = place.train_on(&model, &place.rows, "out", &SAVES).out;
+    let before = adapter(&out);
+    std::fs::remove_dir_all(out.join("adapter")).unwrap();
+    resume(&out, &[]).succeeded();
+    assert!(adapter(&out) == before);
+    let renamed = model.with_file_name("RWKV-x.pth");
+    std::fs::rename(&model, &renamed).unwrap();
+    let new = place.path("new");
+    let change = ["--model", text(&renamed), "--out", text(&new)];
+    resume(&out.join("checkpoints/step-8"), &change).succeeded();
+    assert!(adapter(&new) == before);
+}
