@@ -43,8 +43,9 @@ pub(crate) fn answer_is(output: &str) -> Option<&str> {
     let rest = &output[PHRASE.find_iter(output).last()?.end()..];
     let end = END.find_at(rest, rest.rfind("\\end{").unwrap_or(0));
     let sentence = &rest[..end.map_or(rest.len(), |end| end.start())];
-    let formula = latex::between_dollars(sentence);
-    Some(formula.trim_matches(|c: char| c.is_whitespace() || "$*.".contains(c)))
+    let around = |c: char| c.is_whitespace() || "$*".contains(c);
+    let formula = latex::between_dollars(sentence).trim_matches(around);
+    Some(formula.trim_end_matches('.'))
 }
 
 /// Returns what follows the last `The answer is: `, up to a full stop that ends a line.

@@ -1,6 +1,8 @@
 //! Our verdicts beside those of lm-evaluation-harness, which `tests/reference/grade_outputs.py`
 //! writes.
 
+#![allow(clippy::unwrap_used)]
+
 use bone_grade::{Benchmark, Rule, gold, grade};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -55,7 +57,9 @@ fn verdicts_are_those_of_the_harness_but_for_the_listed_ones() {
             let listed = listed.remove(&(id.to_owned(), grader.to_owned()));
             let expected = listed.unwrap_or(their);
             if verdict.correct != expected || listed == Some(their) {
-                differ.push(format!("{id} {grader}: {verdict:?}, gold {gold:?}, {output:?}"));
+                differ.push(format!(
+                    "{id} {grader}: {verdict:?}, gold {gold:?}, {output:?}"
+                ));
             }
         }
     }
