@@ -5,7 +5,7 @@ use bone_train::commands::train::run_config;
 use bone_train::commands::{CommandError, SessionArgs};
 use bone_train::config::{TrainArgs, resolve};
 use bone_train::data::SelectionError;
-use bone_train::eval::grade::Benchmark;
+use bone_train::eval::Benchmark;
 use bone_train::report::{Event, ReportError, Reporter, Summary};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
