@@ -16,11 +16,10 @@ use std::str::FromStr;
 /// | `flexible-extract` | the last number | lm-evaluation-harness, task `gsm8k` | the same |
 /// | `metamath` | after the last `The answer is: `; for GSM8K the number there, rounded | MetaMath's own scripts (Yu et al. 2023) | `Question`, `Instruction`, `Response`, `USER`, `ASSISTANT` |
 ///
-/// `boxed` is the default for MATH: models write one or the other, and tables for models that write
-/// boxes take the box. For models tuned on MetaMathQA it finds what `metamath` finds.
-/// `flexible-extract` is the default for GSM8K: it is the one published rule that reads both
-/// `#### 72` and `The answer is: 72`. `metamath` is the rule of the tables in the MetaMath and Bone
-/// papers.
+/// `boxed` is the default for MATH, as models write a box, "The answer is", or both.
+/// `flexible-extract` is the default for GSM8K: of these rules it alone reads both `#### 72`, the end
+/// of GSM8K's solutions, and `The answer is: 72`, the end of MetaMathQA's. `metamath` reproduces the
+/// tables of MetaMath and of what compares with it.
 ///
 /// `strict-match` and `flexible-extract` also read LaTeX's separators of thousands, `9\,500` and
 /// `9{,}500`, which the harness takes for two numbers.
