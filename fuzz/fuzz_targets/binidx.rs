@@ -1,7 +1,7 @@
 //! The index of a file of tokens, and the tokens.
 #![no_main]
 
-use bone_train::data::Binidx;
+use bone_data::Binidx;
 use libfuzzer_sys::fuzz_target;
 
 /// Tokens of a sequence that are read.

@@ -1,7 +1,7 @@
 //! Each file of a run's checkpoint, replaced.
 #![no_main]
 
-use bone_train::checkpoint::{
+use bone_train::run::checkpoint::{
     self, FOLDER, LIST, RunIdentity, STATE, State, TENSORS, Unit, tensors_to_bytes,
 };
 use bone_train::optimizer::{Trained, TrainedMoments};

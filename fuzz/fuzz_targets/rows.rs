@@ -1,7 +1,7 @@
 //! A file of rows: JSON Lines, a JSON array, Parquet, each compressed or not; and a file of text.
 #![no_main]
 
-use bone_train::data::{RowReader, Template, read_bytes, read_text};
+use bone_data::{RowReader, Template, read_bytes, read_text};
 use libfuzzer_sys::fuzz_target;
 
 /// Rows of one file that are read: a few bytes can say millions.

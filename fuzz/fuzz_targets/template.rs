@@ -1,7 +1,7 @@
 //! A model's own chat template, and one for a question and its answer.
 #![no_main]
 
-use bone_train::data::{Content, Message, Role, Template};
+use bone_data::{Content, Message, Role, Template};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use tempfile::TempDir;

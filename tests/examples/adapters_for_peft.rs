@@ -9,12 +9,12 @@ use bone::saved::Contents;
 use bone::{
     AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, peft,
 };
+use bone_cli::commands::convert::{self, ConvertArgs, Format};
+use bone_cli::commands::merge::{MergeArgs, merge};
 use bone_llama2::Llama;
 use bone_lm::generate::token_tensor;
 use bone_lm::{CausalLm, Part, checkpoint};
 use bone_tests::{Run, fixtures};
-use bone_train::commands::convert::{self, ConvertArgs, Format};
-use bone_train::commands::merge::{MergeArgs, merge};
 use bone_train::gradients::Gradients;
 use bone_train::models::save_folder;
 use bone_train::optimizer::{AdamWSettings, Optimizer};

@@ -1,7 +1,7 @@
 //! What the tests that cross crates share: where fixtures and assets lie, and golden records.
 
+use bone_data::Batch;
 use bone_lm::checkpoint::Checkpoint;
-use bone_train::data::Batch;
 use burn::tensor::{DType, TensorData};
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Given batches through the loop of `bone train`.
 
-use bone_train::data::{Batch, Cursor, Step};
+use bone_data::{Batch, Cursor, Step};
 use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::report::{Event, ReportError, Reporter, SkipReport, StepReport};
 use bone_train::schedule::{Schedule, ScheduleKind};

@@ -5,9 +5,9 @@
 //! `cargo test -p bone-tests --features vulkan --test device_memory -- --nocapture`.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
+use bone_cli::bench::{Parts, RandomModel};
+use bone_data::Batch;
 use bone_tests::training::{plan, train_on};
-use bone_train::bench::{Parts, RandomModel};
-use bone_train::data::Batch;
 use bone_train::device::{Kind, OnDevice, all_devices, on_device};
 use bone_train::models::{Architecture, ModelBackend, ModelSource, WithModel, with_model};
 use bone_train::optimizer::AdamWSettings;

@@ -6,13 +6,13 @@ use bone::{
     AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, bare,
     peft,
 };
+use bone_cli::commands::merge::{MergeArgs, merge};
 use bone_llama2::Llama;
 use bone_lm::CausalLm;
 use bone_lm::generate::token_tensor;
 use bone_rwkv6::Rwkv6;
 use bone_tests::replay::{B, PLAIN, Tolerance, retrain};
 use bone_tests::{Record, Run, fixtures, max_difference};
-use bone_train::commands::merge::{MergeArgs, merge};
 use burn::backend::Flex;
 use burn::tensor::DType;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,11 @@
 //! Loss scaling, on the processor, where it has to change nothing.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
+use bone_data::Batch;
 use bone_llama2::Llama;
 use bone_tests::replay::{B, SAVING};
 use bone_tests::training::{Heard, plan, train_on};
 use bone_tests::{Run, fixtures};
-use bone_train::data::Batch;
 use bone_train::loss_scale::LossScale;
 use bone_train::optimizer::AdamWSettings;
 use bone_train::trainer::Plan;

@@ -1,12 +1,12 @@
 //! One run: training, then the score.
 
-use bone_train::commands::eval::{QuestionArgs, score};
-use bone_train::commands::train::run_config;
-use bone_train::commands::{CommandError, SessionArgs};
+use bone_cli::commands::eval::{QuestionArgs, score};
+use bone_cli::commands::{CommandError, SessionArgs};
+use bone_cli::eval::Benchmark;
+use bone_data::SelectionError;
 use bone_train::config::{TrainArgs, resolve};
-use bone_train::data::SelectionError;
-use bone_train::eval::Benchmark;
 use bone_train::report::{Event, ReportError, Reporter, Summary};
+use bone_train::run::{self, Host};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -118,7 +118,7 @@ fn outcome(job: &Job) -> Result<Outcome, CommandError> {
         ..TrainArgs::default()
     };
     let mut heard = Heard::default();
-    run_config(&resolve(&args)?, &mut heard)?;
+    run::train(&resolve(&args)?, Host::new(&mut heard))?;
     let (correct, questions) = match &job.test {
         Some(test) => score_of(job, test, train)?,
         None => (0, 0),

@@ -13,7 +13,6 @@ mod loss;
 pub mod math;
 mod norm;
 pub mod sampling;
-pub mod tokenizer;
 mod weights;
 mod window;
 

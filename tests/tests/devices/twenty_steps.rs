@@ -2,9 +2,9 @@
 
 use super::{CPU, on_trial};
 use bone::{AdapterConfig, Selection, Targets, Variant};
+use bone_data::Batch;
 use bone_tests::training::{plan, train_on};
 use bone_tests::{max_difference, nan_max, relative_difference};
-use bone_train::data::Batch;
 use bone_train::device::{DeviceError, DeviceName, OnDevice, on_device};
 use bone_train::models::{Architecture, ModelBackend, TINY_VOCAB, WithModel, with_tiny};
 use bone_train::optimizer::AdamWSettings;

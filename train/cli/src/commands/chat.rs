@@ -1,0 +1,206 @@
+//! `bone chat`: a conversation in the terminal.
+
+use super::session::{Session, SessionArgs, TRAINED, Work};
+use super::stops::stop_tokens;
+use super::talk::{Said, Talk};
+use super::{CommandError, say};
+use bone_data::{Message, RenderError, Role, Template};
+use bone_lm::generate::BatchConfig;
+use bone_lm::sampling::SamplingConfig;
+use bone_lm::{Backend, CausalLm};
+use bone_train::report::printable;
+use std::io::{BufRead, IsTerminal, stdin};
+
+/// With whom, and how.
+#[derive(Debug, clap::Args)]
+pub struct ChatArgs {
+    /// Who answers.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// Template of the conversation: trained for the one of the training run, model for the model's
+    /// own chat_template, rwkv, llama2-chat, chatml, alpaca, plain, or a file [default: trained,
+    /// else model]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub template: Option<String>,
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Tokens of an answer at most
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub max_new_tokens: usize,
+    /// 0 takes the most likely token; higher is more varied
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        default_value_t = 0.0
+    )]
+    pub temperature: f32,
+    /// Choose among the most likely tokens that make up this probability
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+const HELP: &str = "/new begins anew, /exit ends it";
+
+/// Reads lines and answers them, until the input ends or says `/exit`.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
+    let sampling = SamplingConfig {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        seed: args.seed,
+        ..SamplingConfig::default()
+    };
+    sampling.validate()?;
+    let session = Session::open(&args.session)?;
+    let template = match &args.template {
+        Some(name) => session.template(name)?,
+        None => match session.trained_template() {
+            Some(template) => template,
+            None => session.template("model").map_err(|error| {
+                CommandError::Usage(format!(
+                    "--template: neither a training run nor the model says how it is talked to \
+                     ({error}); give one: {TRAINED}, rwkv, llama2-chat, chatml, alpaca, plain, or a \
+                     file"
+                ))
+            })?,
+        },
+    };
+    let stops = template.stops();
+    session.with(Conversation {
+        session: &session,
+        template: &template,
+        stops: &stops,
+        system: args.system.as_deref(),
+        config: BatchConfig {
+            batch_size: 1,
+            sampling,
+            max_new_tokens: args.max_new_tokens,
+            max_positions: session.info.positions,
+            stop: stop_tokens(session.tokenizer.as_ref(), &stops)?,
+            near_tie: None,
+        },
+    })
+}
+
+struct Conversation<'a> {
+    session: &'a Session,
+    template: &'a Template,
+    stops: &'a [String],
+    system: Option<&'a str>,
+    config: BatchConfig,
+}
+
+impl Conversation<'_> {
+    fn start(&self) -> Vec<Message> {
+        let message = |text: &str| Message {
+            role: Role::System,
+            content: text.to_owned(),
+        };
+        self.system.map(message).into_iter().collect()
+    }
+}
+
+impl Work for Conversation<'_> {
+    type Output = ();
+
+    fn run<B: Backend, M: CausalLm<B>>(
+        self,
+        model: &M,
+        device: &B::Device,
+    ) -> Result<(), CommandError> {
+        let talk = Talk {
+            tokenizer: self.session.tokenizer.as_ref(),
+            stops: self.stops,
+            config: &self.config,
+        };
+        let is_terminal = stdin().is_terminal();
+        if is_terminal {
+            line!("template {}; {HELP}", self.template);
+        }
+        let mut messages = self.start();
+        let mut input = stdin().lock();
+        let mut line = Vec::new();
+        loop {
+            if is_terminal {
+                say("\n> ");
+            }
+            line.clear();
+            let read = input.read_until(b'\n', &mut line);
+            if read.map_err(CommandError::io("the input".as_ref()))? == 0 {
+                break;
+            }
+            let Ok(said) = std::str::from_utf8(&line) else {
+                line!("that was not UTF-8; say it again");
+                continue;
+            };
+            match said.trim() {
+                "" => continue,
+                "/exit" => break,
+                "/new" => {
+                    messages = self.start();
+                    continue;
+                }
+                word if word.starts_with('/') => {
+                    line!("{word} is no command: {HELP}");
+                    continue;
+                }
+                _ => messages.push(Message {
+                    role: Role::User,
+                    content: said.trim_end_matches(['\n', '\r']).to_owned(),
+                }),
+            }
+            let mut pieces = self.template.prompt(&messages);
+            if let Err(RenderError::SingleTurn { .. }) = &pieces {
+                let said = messages.pop();
+                messages = self.start();
+                messages.extend(said);
+                pieces = self.template.prompt(&messages);
+                if is_terminal && pieces.is_ok() {
+                    line!("(begun anew: {} is for one question)", self.template);
+                }
+            }
+            let pieces = match pieces {
+                Ok(pieces) => pieces,
+                // What was said before stays.
+                Err(error) => {
+                    messages.pop();
+                    line!("{}; /new begins anew", printable(&error.to_string()));
+                    continue;
+                }
+            };
+            let prompt = self.session.encode(&pieces)?;
+            let positions = self.session.info.positions;
+            if let Some(positions) = positions.filter(|most| prompt.len() >= *most) {
+                messages.pop();
+                line!(
+                    "the conversation has {} tokens with that, and the model was made for \
+                     {positions}; /new begins anew",
+                    prompt.len()
+                );
+                continue;
+            }
+            let mut answer = String::new();
+            talk.with(model, &[prompt], device, |said| {
+                match said {
+                    Said::Text { text, .. } => say(&printable(text)),
+                    Said::Ended(ended) => answer = ended.text,
+                }
+                Ok(())
+            })?;
+            say("\n");
+            messages.push(Message {
+                role: Role::Assistant,
+                content: answer.trim().to_owned(),
+            });
+        }
+        Ok(())
+    }
+}

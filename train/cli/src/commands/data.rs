@@ -1,0 +1,143 @@
+//! `bone data`: look at training data before it is trained on, and write it as RWKV's binidx.
+
+use super::CommandError;
+use bone_data::load::{self, Reading};
+use bone_data::tokenizer::{self, Tokenizer, TokenizerChoice};
+use bone_data::{BinidxWriter, FieldMap, Limits, Schema, Sources, Template};
+use bone_train::models;
+use std::path::PathBuf;
+
+mod check;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum DataCommand {
+    /// Show what training would make of data files: rows, what is dropped and why, lengths, samples
+    Check(check::CheckArgs),
+    /// Write rows as RWKV's binidx, X.bin and X.idx: their tokens, with no mark of what is trained
+    Binidx(BinidxArgs),
+}
+
+/// How rows become tokens.
+#[derive(Debug, clap::Args)]
+pub struct ReadingArgs {
+    /// Rows: FILE, `FILE[0:1000]` for some of them, DIR/train for a split; several with commas
+    #[arg(value_name = "FILES")]
+    pub data: Sources,
+    /// The model whose tokenizer it is for
+    #[arg(long, value_name = "DIR|FILE", required_unless_present = "tokenizer")]
+    pub model: Option<PathBuf>,
+    /// auto for what lies beside the model, bytes, or a file: tokenizer.json, RWKV's vocabulary
+    /// [default: auto]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub tokenizer: Option<TokenizerChoice>,
+    /// Prompt template, as for bone train
+    #[arg(long, value_name = "NAME|FILE", default_value = "alpaca")]
+    pub template: String,
+    /// What the rows' fields are, as for bone train [default: found from the rows]
+    #[arg(long, value_name = "NAME", conflicts_with = "field_map")]
+    pub schema: Option<Schema>,
+    /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD]
+    #[arg(long, value_name = "MAP")]
+    pub field_map: Option<FieldMap>,
+}
+
+/// Where to write tokens.
+#[derive(Debug, clap::Args)]
+pub struct BinidxArgs {
+    /// How rows become tokens.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// X of X.bin and X.idx, neither of which may be there
+    #[arg(long, value_name = "X")]
+    pub out: PathBuf,
+}
+
+/// A tokenizer and what goes with it, opened.
+struct Opened {
+    tokenizer: Box<dyn Tokenizer>,
+    tokenizer_reason: String,
+    vocab_size: usize,
+    template: Template,
+    schema: Option<Schema>,
+}
+
+impl Opened {
+    fn of(args: &ReadingArgs) -> Result<Self, CommandError> {
+        let auto = TokenizerChoice::Auto;
+        let choice = args.tokenizer.as_ref().unwrap_or(&auto);
+        let known = match &args.model {
+            Some(model) => Some(models::inspect(model, false)?.shape.vocab_size),
+            None if *choice == auto => {
+                return Err(CommandError::Usage(
+                    "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer"
+                        .into(),
+                ));
+            }
+            None => None,
+        };
+        let beside = args.model.clone().unwrap_or_default();
+        let (tokenizer, reason) = tokenizer::open(&beside, choice, known.unwrap_or(0))?;
+        let own = args.field_map.clone().map(Schema::Fields);
+        Ok(Self {
+            vocab_size: known.unwrap_or(tokenizer.vocab_size()),
+            tokenizer,
+            tokenizer_reason: reason,
+            template: Template::load(&args.template, args.model.as_deref())?,
+            schema: own.or_else(|| args.schema.clone()),
+        })
+    }
+
+    fn reading(&self, max_seq_len: usize) -> Reading<'_> {
+        Reading {
+            schema: self.schema.as_ref(),
+            template: &self.template,
+            tokenizer: self.tokenizer.as_ref(),
+            limits: Limits {
+                max_seq_len,
+                vocab_size: self.vocab_size,
+            },
+        }
+    }
+}
+
+/// Does what was asked.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(command: &DataCommand) -> Result<(), CommandError> {
+    match command {
+        DataCommand::Check(args) => check::run(args),
+        DataCommand::Binidx(args) => binidx(args),
+    }
+}
+
+fn binidx(args: &BinidxArgs) -> Result<(), CommandError> {
+    let opened = Opened::of(&args.reading)?;
+    let mut writer = BinidxWriter::create(&args.out, opened.vocab_size)?;
+    // Nothing is cut: the format holds sequences of any length.
+    let reading = opened.reading(u32::MAX as usize);
+    let (samples, _, reports) = load::read(&args.reading.data, reading)?;
+    for number in 0..samples.len() as u32 {
+        let sample = samples.read(number);
+        writer.push(&sample.map_err(load::temporary)?.tokens)?;
+    }
+    let summary = writer.finish()?;
+    for report in &reports {
+        line!(
+            "{}: {}; {}",
+            report.path.display(),
+            report.what,
+            report.dropped
+        );
+    }
+    line!(
+        "wrote {} sequences of {} tokens to {} and {}",
+        summary.sequences,
+        summary.tokens,
+        summary.bin.display(),
+        summary.idx.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! `bone data check`.
+
+use super::{Opened, ReadingArgs};
+use crate::commands::{CommandError, say};
+use bone_data::grouped;
+use bone_data::load::{self, Checked, FileReport};
+use bone_data::s;
+use bone_data::tokenizer::{TextStream, Tokenizer};
+use bone_data::{BatchConfig, Batches, Pool, Sample, Samples};
+use bone_train::report::printable;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// How rows become tokens.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Longest sequence in tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
+    pub max_seq_len: u32,
+    /// Samples to show
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub samples: u32,
+    /// Show trained text in colour: auto where the output is a terminal; else it is between « and »
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to write in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// Where the output is a terminal.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+pub(super) fn run(args: &CheckArgs) -> Result<(), CommandError> {
+    let opened = Opened::of(&args.reading)?;
+    let max_seq_len = args.max_seq_len as usize;
+    let reading = opened.reading(max_seq_len);
+    let Checked {
+        samples,
+        pools,
+        reports,
+        mut problems,
+    } = load::check(&args.reading.data, reading)?;
+    line!("tokenizer: {}", opened.tokenizer_reason);
+    line!("template: {}", opened.template);
+    for report in &reports {
+        describe(report, &samples);
+    }
+    if !samples.is_empty() {
+        packed(&samples, pools, max_seq_len)?;
+        let colour = match args.color {
+            Color::Auto => std::io::stdout().is_terminal(),
+            Color::Always => true,
+            Color::Never => false,
+        };
+        show(&samples, args.samples, opened.tokenizer.as_ref(), colour)?;
+    }
+    match problems.len() {
+        0 => Ok(()),
+        1 => Err(problems.remove(0).into()),
+        _ => {
+            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Err(CommandError::Data(all.join("\n")))
+        }
+    }
+}
+
+fn describe(report: &FileReport, samples: &Samples) {
+    line!("\n{}", report.path.display());
+    if !report.what.is_empty() {
+        line!("  {}", report.what);
+    }
+    let dropped = report.dropped;
+    line!(
+        "  {} good row{}: {} sample{}, {} truncated",
+        grouped(report.rows as usize),
+        s(report.rows as usize),
+        grouped(report.samples.len()),
+        s(report.samples.len()),
+        grouped(dropped.truncated)
+    );
+    if report.weight != 1.0 {
+        let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
+        let taken = taken.round() as usize;
+        line!(
+            "  weight {times}: {} sample{} an epoch",
+            grouped(taken),
+            s(taken)
+        );
+    }
+    line!(
+        "  dropped {}: {} with a prompt that fills max_seq_len, {} with nothing to train",
+        grouped(dropped.rows()),
+        grouped(dropped.prompt_too_long),
+        grouped(dropped.empty)
+    );
+    let kept: Vec<u32> = report
+        .samples
+        .clone()
+        .map(|number| samples.tokens_of(number) as u32)
+        .collect();
+    let tokens: usize = kept.iter().map(|len| *len as usize).sum();
+    line!(
+        "  {} tokens, {} of them trained ({:.1} %)",
+        grouped(tokens),
+        grouped(report.trained),
+        100.0 * report.trained as f64 / tokens.max(1) as f64
+    );
+    if !report.lengths.is_empty() {
+        lengths("tokens a row", &report.lengths);
+    }
+    lengths("tokens a sample", &kept);
+}
+
+fn lengths(what: &str, lengths: &[u32]) {
+    let mut sorted = lengths.to_vec();
+    sorted.sort_unstable();
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return;
+    };
+    // Nearest rank.
+    let at = |share: f64| sorted[(share * last as f64).round() as usize];
+    line!(
+        "  {what:15}: least {}, median {}, 90 % up to {}, 99 % up to {}, most {}",
+        sorted[0],
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        sorted[last]
+    );
+}
+
+/// What packing would make of an epoch's samples.
+fn packed(
+    samples: &Arc<Samples>,
+    pools: Vec<Pool>,
+    max_seq_len: usize,
+) -> Result<(), CommandError> {
+    let config = BatchConfig {
+        batch_size: 1,
+        gradient_accumulation: 1,
+        window: 1,
+        seed: 0,
+        pad_id: 0,
+        packing: Some(max_seq_len),
+        row_len: 0,
+    };
+    let batches = Batches::new(samples.clone(), pools, config)?;
+    line!("\nwith --packing: {}", batches.packing());
+    Ok(())
+}
+
+/// Prints samples from the whole of the data, evenly apart.
+fn show(
+    samples: &Samples,
+    count: u32,
+    tokenizer: &dyn Tokenizer,
+    colour: bool,
+) -> Result<(), CommandError> {
+    let all = samples.len() as u32;
+    let count = count.min(all);
+    for shown in 0..count {
+        let number = (u64::from(shown) * u64::from(all) / u64::from(count)) as u32;
+        let sample = samples.read(number).map_err(load::temporary)?;
+        line!(
+            "\nsample {} of {}: row {}, {} tokens, {} trained",
+            number + 1,
+            all,
+            sample.row + 1,
+            sample.tokens.len(),
+            sample.trained_tokens()
+        );
+        say(&marked(&sample, tokenizer, colour)?);
+        say("\n");
+    }
+    Ok(())
+}
+
+/// A sample's text with what is trained marked; first and last tokens by their numbers.
+fn marked(
+    sample: &Sample,
+    tokenizer: &dyn Tokenizer,
+    colour: bool,
+) -> Result<String, CommandError> {
+    let (begin, end) = match colour {
+        true => ("\u{1b}[32m", "\u{1b}[0m"),
+        false => ("«", "»"),
+    };
+    let mut text = String::new();
+    let mut stream = TextStream::new(tokenizer);
+    let mut inside = false;
+    for (at, token) in sample.tokens.iter().enumerate() {
+        let trained = sample.trained.iter().any(|range| range.contains(&at));
+        if trained != inside {
+            text.push_str(if trained { begin } else { end });
+            inside = trained;
+        }
+        let special = tokenizer.bos() == Some(*token) || tokenizer.eos().contains(token);
+        if special {
+            text.push_str(&format!("<{token}>"));
+        }
+        if let Some(new) = stream.push(*token)?.filter(|_| !special) {
+            text.push_str(&printable(&new));
+        }
+    }
+    if let Some(rest) = stream.finish()? {
+        text.push_str(&printable(&rest));
+    }
+    if inside {
+        text.push_str(end);
+    }
+    Ok(text)
+}

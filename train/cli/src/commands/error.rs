@@ -1,0 +1,118 @@
+use crate::eval::{QuestionError, ResultsError};
+use bone::{AttachError, FileError, MergeError, ValueError};
+use bone_data::load::DatasetError;
+use bone_data::tokenizer::TokenizerError;
+use bone_data::{BinidxError, OrderError, PromptError, RenderError, TemplateError};
+use bone_lm::checkpoint::{CheckpointError, SaveError};
+use bone_lm::generate::GenerateError;
+use bone_lm::sampling::SamplingError;
+use bone_train::config::ConfigError;
+use bone_train::device::DeviceError;
+use bone_train::memory::{MemoryError, WeightsError};
+use bone_train::models::ModelError;
+use bone_train::models::adapter::AdapterError;
+use bone_train::optimizer::NonFinite;
+use bone_train::run::RunError;
+use std::path::{Path, PathBuf};
+
+/// Why a command failed, in a message for a person.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "most variants are another module's error")]
+pub enum CommandError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Problems of several data files.
+    #[error("{0}")]
+    Data(String),
+    #[error(transparent)]
+    Binidx(#[from] BinidxError),
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    #[error(transparent)]
+    NonFinite(#[from] NonFinite),
+    /// The system cannot read or write a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    /// A folder or file is in the way or missing.
+    #[error("{}: {reason}", path.display())]
+    Path { path: PathBuf, reason: String },
+    /// Devices that do not compute what the processor computes.
+    #[error("{0}")]
+    DeviceTrial(String),
+    /// What was asked for is contradictory.
+    #[error("{0}")]
+    Usage(String),
+    /// A merged model whose logits are not those of the adapted one.
+    #[error("{0}")]
+    Disagreement(String),
+}
+
+/// Errors that a run has too.
+macro_rules! through_run {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                Self::Run(error.into())
+            }
+        }
+    )+};
+}
+
+through_run!(
+    AdapterError,
+    AttachError,
+    ConfigError,
+    DatasetError,
+    DeviceError,
+    FileError,
+    MemoryError,
+    ModelError,
+    OrderError,
+    PromptError,
+    TokenizerError,
+    ValueError,
+);
+
+impl CommandError {
+    /// Returns 2 for a wrong request, 1 for a failure, and 128 + N for signal N.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Run(error) => error.exit_code(),
+            Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Returns whether a signal stopped a run.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Run(error) if error.is_stop())
+    }
+
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! `bone inspect`: what a file or folder is, before anything is done with it.
+
+use super::CommandError;
+use bone::bare::Kind;
+use bone::saved::{SavedAdapter, Scan};
+use bone::{Selection, Variant, without_numbers};
+use bone_data::grouped;
+use bone_lm::checkpoint::{Checkpoint, TensorInfo};
+use bone_train::config::AxisWord;
+use bone_train::models::adapter::{fit, open, tensors};
+use bone_train::models::{self, architecture, parameters};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// An adapter or a model: a folder, or a file of weights
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Says whether the adapter fits this model
+    #[arg(long, value_name = "DIR|FILE")]
+    pub model: Option<PathBuf>,
+    /// Lists every tensor by itself
+    #[arg(long)]
+    pub tensors: bool,
+    /// Axis of bone's blocks in a file that does not say it: output, input, or none for miss
+    #[arg(long, value_name = "AXIS")]
+    pub block_axis: Option<AxisWord>,
+}
+
+/// Prints what it is, its tensors, and whether any value is not finite.
+///
+/// # Errors
+///
+/// [`CommandError`]; something that cannot be used is an error after all that is known of it has
+/// been printed.
+pub fn run(args: &InspectArgs) -> Result<(), CommandError> {
+    let kind = args.block_axis.map(AxisWord::kind);
+    match open(&args.path, kind) {
+        Ok(scan) => adapter(args, scan),
+        Err(error) => match architecture(&args.path) {
+            Ok(_) => model(args),
+            Err(_) => Err(error.into()),
+        },
+    }
+}
+
+fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
+    let file = tensors(&args.path)?;
+    let contents = scan.contents();
+    let trained = contents.full.len();
+    match &contents.adapter {
+        Some(config) => {
+            line!(
+                "adapter: {}, rank {}",
+                described(config.variant),
+                config.rank
+            );
+            if config.dropout > 0.0 {
+                line!("dropout: {}", config.dropout);
+            }
+            line!("targets: {}", selected(&config.targets.modules));
+            if let Some(exclude) = &config.targets.exclude {
+                line!("excluded: {}", selected(exclude));
+            }
+            if let Some(layers) = &config.targets.layers {
+                line!("layers: {layers:?}");
+            }
+            if trained > 0 {
+                line!("beside it: {trained} parameters held whole");
+            }
+        }
+        None => line!("tuned states of an RWKV6: {trained}"),
+    }
+    let finite = print_tensors(&file, args.tensors)?;
+    match &args.model {
+        Some(path) => {
+            let info = models::inspect(path, true)?;
+            let checkpoint = Checkpoint::open_path(path)?;
+            let saved = fit(scan, &args.path, &info, &parameters(&info, &checkpoint))?;
+            line!("fits {}: yes", path.display());
+            print_shape(&saved);
+        }
+        None => print_shape(&scan.finish()?),
+    }
+    finite
+}
+
+/// The model's sizes as far as the adapter tells them.
+fn print_shape(saved: &SavedAdapter) {
+    let names: BTreeSet<_> = saved.layers.keys().chain(saved.full.keys()).collect();
+    let begins = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+    let family = match () {
+        () if begins("model.layers.") => "a LLaMA",
+        () if begins("blocks.") => "an RWKV",
+        () => "a model of another family",
+    };
+    let blocks: BTreeSet<usize> = names
+        .iter()
+        .filter_map(|name| name.split('.').find_map(|part| part.parse().ok()))
+        .collect();
+    line!(
+        "made for: {family}, {} layers adapted in {} blocks, {} values",
+        saved.layers.len(),
+        blocks.len(),
+        grouped(saved.num_params())
+    );
+    let sizes = widths(saved);
+    if !sizes.is_empty() {
+        line!("  layers: {}", sizes.join(", "));
+    }
+}
+
+/// What an adapter tells of the widths of its layers, each kind once.
+fn widths(saved: &SavedAdapter) -> Vec<String> {
+    let Some(config) = saved.contents().adapter else {
+        return Vec::new();
+    };
+    let mut found = BTreeMap::new();
+    for (layer, tensors) in &saved.layers {
+        let sizes: Vec<_> = tensors.iter().map(|data| data.shape.to_vec()).collect();
+        let width = match (config.variant, &sizes[..]) {
+            (Variant::Bone(bone::BlockAxis::Output), [block]) => {
+                format!("{} outputs", block[0] * block[1])
+            }
+            (Variant::Bone(bone::BlockAxis::Input), [block]) => {
+                format!("{} inputs", block[0] * block[1])
+            }
+            (Variant::Miss, [block]) => format!("{} outputs", block[1]),
+            (Variant::Lora(_), [a, b]) => format!("{} -> {}", a[1], b[0]),
+            _ => continue,
+        };
+        let kind = layer.rsplit('.').next().unwrap_or(layer);
+        found.insert((kind.to_owned(), width.clone()), format!("{kind} {width}"));
+    }
+    found.into_values().collect()
+}
+
+fn described(variant: Variant) -> String {
+    match variant {
+        Variant::Bone(axis) => Kind::Bone(axis).name().into(),
+        Variant::MissMini { width } => format!("miss-mini, width {width}"),
+        Variant::Lora(lora) => {
+            let rslora = if lora.rslora { ", rsLoRA" } else { "" };
+            format!("{}, alpha {}{rslora}", variant.name(), lora.alpha)
+        }
+        Variant::Miss => "miss".into(),
+    }
+}
+
+fn selected(selection: &Selection) -> String {
+    match selection {
+        Selection::AllLinear => "all-linear".into(),
+        Selection::Names(names) if names.len() > 16 => format!("{} layers by name", names.len()),
+        Selection::Names(names) => names.join(", "),
+        Selection::Regex(pattern) => format!("/{pattern}/"),
+    }
+}
+
+fn model(args: &InspectArgs) -> Result<(), CommandError> {
+    if args.model.is_some() {
+        return Err(CommandError::Usage(
+            "--model: this is a model itself; it goes with an adapter".into(),
+        ));
+    }
+    let info = models::inspect(&args.path, true)?;
+    let shape = &info.shape;
+    line!(
+        "model: {} of {} parameters: {} blocks, hidden size {}, intermediate size {}, {} tokens",
+        info.architecture.name(),
+        grouped(shape.parameters),
+        shape.num_layers,
+        shape.hidden_size,
+        shape.intermediate_size,
+        shape.vocab_size
+    );
+    let checkpoint = Checkpoint::open_path(&args.path)?;
+    line!("files: {}", checkpoint.files().len());
+    let finite = print_tensors(&checkpoint, args.tensors)?;
+    let parameters = parameters(&info, &checkpoint);
+    let weights = info.linear_layers.iter();
+    let weights = weights.map(|(path, ..)| format!("{path}.weight"));
+    let missing: Vec<_> = weights
+        .filter(|name| !parameters.contains_key(name))
+        .collect();
+    if !missing.is_empty() {
+        return Err(CommandError::Path {
+            path: args.path.clone(),
+            reason: format!("is not whole: {} missing", missing.join(", ")),
+        });
+    }
+    finite
+}
+
+/// Prints the tensors, alike ones together; an error names those with values that are not finite.
+fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandError>, CommandError> {
+    let (mut groups, mut broken) = (BTreeMap::<String, usize>::new(), Vec::new());
+    let mut order = Vec::new();
+    for (name, info) in file.tensors() {
+        let line = match each {
+            true => format!("{name}  {}", type_of(info)),
+            false => format!("{}  {}", without_numbers(name), type_of(info)),
+        };
+        let count = groups.entry(line.clone()).or_default();
+        if *count == 0 {
+            order.push(line);
+        }
+        *count += 1;
+        let bad = match info.dtype.to_string().contains('F') {
+            true => {
+                let data = file.data(name)?;
+                data.iter::<f64>()
+                    .filter(|value| !value.is_finite())
+                    .count()
+            }
+            false => 0,
+        };
+        if bad > 0 {
+            broken.push(format!(
+                "{name} ({bad} of {})",
+                info.shape.iter().product::<usize>()
+            ));
+        }
+    }
+    line!("tensors: {}", file.tensors().count());
+    for line in order {
+        match groups[&line] {
+            1 => line!("  {line}"),
+            count => line!("  {line}  x{count}"),
+        }
+    }
+    if broken.is_empty() {
+        line!("every value is finite");
+        return Ok(Ok(()));
+    }
+    Ok(Err(CommandError::Path {
+        path: file.files().first().cloned().unwrap_or_default(),
+        reason: format!("holds values that are not finite: {}", broken.join(", ")),
+    }))
+}
+
+fn type_of(info: &TensorInfo) -> String {
+    format!("{} {:?}", info.dtype, info.shape)
+}

@@ -1,0 +1,225 @@
+//! `bone merge`: adapters and base become a model of their own, or are taken apart again.
+
+use super::CommandError;
+use bone::saved::Scan;
+use bone_data::PROMPT_FILE;
+use bone_lm::checkpoint::Dtype;
+use bone_train::agreement::Agreement;
+use bone_train::config::{AxisWord, DtypeChoice};
+use bone_train::device::{self, Kind};
+use bone_train::memory::{check_weights, human, peak_resident_bytes};
+use bone_train::models::adapter::{self, open};
+use bone_train::models::{self, NewFolder, check_free, inspect};
+use burn::tensor::DType;
+use std::path::{Path, PathBuf};
+
+mod check;
+mod write;
+
+use check::Check;
+pub use write::Reversal;
+use write::Write;
+
+/// What to merge.
+#[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    #[arg(long, value_name = "DIR|FILE")]
+    pub model: PathBuf,
+    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
+    /// several are merged in the order given
+    #[arg(long, value_name = "DIR|FILE", required = true)]
+    pub adapter: Vec<PathBuf>,
+    /// Folder for the merged model; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Precision of the merged weights: auto for the base's, f32, bf16, f16
+    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+    /// Take the adapters out of a model they were merged into, the last one first
+    #[arg(long)]
+    pub unmerge: bool,
+    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
+    /// for miss
+    #[arg(long, value_name = "AXIS")]
+    pub block_axis: Option<AxisWord>,
+    /// Most bytes of a file of the result, like 500MB [default: 5GB]
+    #[arg(long, value_name = "SIZE", value_parser = write::shard_size)]
+    pub max_shard_size: Option<u64>,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
+
+impl MergeArgs {
+    /// One adapter into one model, everything else as by default.
+    pub fn new(model: PathBuf, adapter: PathBuf, out: PathBuf, device: &str) -> Self {
+        Self {
+            model,
+            adapter: vec![adapter],
+            out,
+            dtype: DtypeChoice::Auto,
+            unmerge: false,
+            block_axis: None,
+            max_shard_size: None,
+            device: device.to_owned(),
+        }
+    }
+}
+
+/// What a merge came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Merged {
+    /// How far the two models' logits lie apart.
+    pub agreement: Agreement,
+    /// Files of weights.
+    pub files: usize,
+    /// Bytes of tensors of the largest of them.
+    pub largest_file: u64,
+    /// The most memory that was resident when all had been written.
+    pub peak_of_write: u64,
+    /// What taking the adapters out lost.
+    pub reversal: Option<Reversal>,
+}
+
+/// Merges, checks that the merged model says what the adapted one says, and writes it.
+///
+/// # Errors
+///
+/// [`CommandError`]; nothing is left behind if the two disagree.
+pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
+    let merged = merge(args)?;
+    line!(
+        "wrote {} file(s), the largest {}; peak memory of the write {}",
+        merged.files,
+        human(merged.largest_file),
+        human(merged.peak_of_write)
+    );
+    if let Some(reversal) = merged.reversal {
+        line!("taken out: {reversal}");
+    }
+    line!(
+        "merged against adapted: {} (the check took up to {})",
+        merged.agreement,
+        human(peak_resident_bytes())
+    );
+    line!("saved {}", args.out.display());
+    Ok(())
+}
+
+/// The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
+/// knows.
+fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
+    if args.unmerge {
+        let file = folder.join(PROMPT_FILE);
+        return match file.exists() {
+            true => std::fs::remove_file(&file).map_err(CommandError::io(&file)),
+            false => Ok(()),
+        };
+    }
+    let prompts = args.adapter.iter().map(|path| adapter::prompt(path));
+    match prompts.collect::<Result<Vec<_>, _>>()?.pop().flatten() {
+        Some(prompt) => Ok(prompt.save(folder)?),
+        None => Ok(()),
+    }
+}
+
+/// As [`run`], without printing.
+///
+/// # Errors
+///
+/// As there.
+pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
+    let (device, _) = device::choose(&args.device)?;
+    let scans = || -> Result<Vec<Scan>, CommandError> {
+        let kind = args.block_axis.map(AxisWord::kind);
+        let several = args.adapter.len() > 1;
+        let scan = |path: &PathBuf| match several {
+            // The flag is for those among several that need it.
+            true => open(path, None).or_else(|_| open(path, kind)),
+            false => open(path, kind),
+        };
+        Ok(args.adapter.iter().map(scan).collect::<Result<_, _>>()?)
+    };
+    let adapters = scans()?;
+    if args.unmerge {
+        let stands = |(path, scan): (&PathBuf, &Scan)| {
+            scan.stands_on_residual()
+                .then(|| path.display().to_string())
+        };
+        let residual: Vec<_> = args
+            .adapter
+            .iter()
+            .zip(&adapters)
+            .filter_map(stands)
+            .collect();
+        if !residual.is_empty() {
+            return Err(CommandError::Usage(format!(
+                "--unmerge: the factors of {} belong to a residual of the base, which the merged \
+                 model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
+                residual.join(", ")
+            )));
+        }
+    }
+    check_free(&args.out)?;
+    models::companions(&args.model)?;
+    let info = inspect(&args.model, true)?;
+    let base = match info.stored {
+        Some(Dtype::F16) => DType::F16,
+        Some(Dtype::BF16) => DType::BF16,
+        _ => DType::F32,
+    };
+    let chosen = args.dtype.dtype();
+    let stored = chosen.unwrap_or(base);
+
+    let write = Write::plan(args, &info, adapters, chosen)?;
+    let folder = NewFolder::create(&args.out)?;
+    let (files, largest_file) = (write.files(), write.largest_file());
+    let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
+    models::copy_companions(&args.model, folder.path(), Some(stored))?;
+    copy_prompt(args, folder.path())?;
+    let peak_of_write = peak_resident_bytes();
+
+    // The base stays in its file's pages; the merged weights are new.
+    if device.name.kind == Kind::Cpu {
+        check_weights(info.stored_bytes as u64)?;
+    }
+    let (with, without) = match args.unmerge {
+        false => (args.model.as_path(), folder.path()),
+        true => (folder.path(), args.model.as_path()),
+    };
+    let check = Check {
+        with,
+        adapters: args
+            .adapter
+            .iter()
+            .map(PathBuf::as_path)
+            .zip(scans()?)
+            .collect(),
+        without,
+        base,
+        stored,
+    };
+    let (agreement, good) = device::on_device(device.name, true, check)??;
+    if !good {
+        let fix = match stored {
+            DType::F32 => "",
+            _ => {
+                ". Half precision keeps too few digits of what the adapter changes: merge with \
+                 --dtype f32, or train further"
+            }
+        };
+        return Err(CommandError::Disagreement(format!(
+            "the merged model does not say what the adapted one says: {agreement}; nothing was \
+             written{fix}"
+        )));
+    }
+    folder.finish()?;
+    Ok(Merged {
+        agreement,
+        files,
+        largest_file,
+        peak_of_write,
+        reversal,
+    })
+}

@@ -1,0 +1,140 @@
+//! `bone demo`: the whole story on tiny models that are bundled with the binary.
+
+use crate::commands::{CommandError, line};
+use bone_train::device;
+use models::{Bundled, LLAMA2, RWKV6};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+mod models;
+mod story;
+pub mod task;
+
+const HELD_OUT_ROWS: usize = 200;
+
+/// What the demo is run with.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// The bundled model to fine-tune, or both
+    #[arg(long, value_name = "ARCH", value_enum, default_value_t = Arch::Both)]
+    pub arch: Arch,
+    /// Folder for everything the demo writes [default: the first free of bone-demo, bone-demo-2, …]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    // The warm-up takes a step, and must leave one.
+    /// Optimizer steps for each model
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(2..))]
+    pub steps: u32,
+    /// Held-out questions to ask, before, after and of the merged model [default: all]
+    #[arg(long, value_name = "N")]
+    pub questions: Option<std::num::NonZeroUsize>,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
+
+/// Which of the bundled models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Arch {
+    /// LLaMA2
+    Llama2,
+    /// RWKV6
+    Rwkv6,
+    /// One after the other, each in a folder of its own
+    Both,
+}
+
+impl Arch {
+    fn models(self) -> &'static [Bundled] {
+        const BOTH: &[Bundled] = &[LLAMA2, RWKV6];
+        match self {
+            Self::Llama2 => &BOTH[..1],
+            Self::Rwkv6 => &BOTH[1..],
+            Self::Both => BOTH,
+        }
+    }
+}
+
+/// Runs the demo and prints what happens.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
+    let started = Instant::now();
+    // Before anything is written.
+    device::choose(&args.device)?;
+    let out = folder(args.out.as_deref())?;
+    let models = args.arch.models();
+    let mut outcomes = Vec::new();
+    for model in models {
+        let out = match models {
+            [_] => out.clone(),
+            _ => {
+                let name = model.architecture.name();
+                line!("{name}\n{}\n", "=".repeat(name.len()));
+                out.join(model.name)
+            }
+        };
+        outcomes.push((model, story::tell(model, &out, args)?, out));
+    }
+    if outcomes.len() > 1 {
+        line!("Exact match:");
+        for (model, outcome, _) in &outcomes {
+            let name = model.architecture.name();
+            line!("  {name:<6} before: {}", outcome.before);
+            line!("  {name:<6} after : {}", outcome.after);
+        }
+        line!("");
+    }
+
+    line!("What to type next:");
+    // As this program was called, which need not be on the path.
+    let bone = std::env::args().next().unwrap_or_else(|| "bone".into());
+    for (_, _, out) in &outcomes {
+        let out = out.display();
+        line!(
+            "  {bone} generate --model {out}/base --adapter {out}/run --prompt '31+8 in words: '"
+        );
+    }
+    line!("  {bone} train --model YOUR_MODEL --data YOUR_ROWS.jsonl --out YOUR_RUN");
+    line!("\n{:.0} seconds in all.", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The folder to write to: as asked for, new or empty; else the first free name.
+fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
+    let free = |path: &Path| {
+        std::fs::read_dir(path).map_or(!path.exists(), |mut entries| entries.next().is_none())
+    };
+    match asked {
+        Some(path) if free(path) => Ok(path.to_path_buf()),
+        Some(path) => Err(CommandError::Path {
+            path: path.to_path_buf(),
+            reason: "already there and not empty; name another folder with --out".into(),
+        }),
+        None => {
+            let names = std::iter::once("bone-demo".to_string())
+                .chain((2..1000).map(|number| format!("bone-demo-{number}")));
+            names
+                .map(PathBuf::from)
+                .find(|path| free(path))
+                .ok_or_else(|| {
+                    CommandError::Usage(
+                        "name a folder with --out: bone-demo to bone-demo-999 are taken".into(),
+                    )
+                })
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let result = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(path, bytes));
+    result.map_err(|error| CommandError::Path {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    })
+}

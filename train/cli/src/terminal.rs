@@ -1,0 +1,246 @@
+//! The terminal: a progress bar, or plain lines where there is no terminal.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use bone_train::report::{
+    Event, Lines, Pace, ReportError, Reporter, event_lines, spike, state, tell,
+};
+
+const TEMPLATE: &str = "{bar:20} {pos}/{len}  eta {eta}  {wide_msg}";
+
+/// A progress bar on stderr with everything else printed above it.
+#[derive(Debug)]
+pub struct Terminal {
+    bar: Option<ProgressBar>,
+    total_steps: usize,
+    pace: Pace,
+    target: fn() -> ProgressDrawTarget,
+}
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Terminal {
+    /// A bar that appears with the first step, or with the tuning of kernels before it.
+    pub fn new() -> Self {
+        Self::on(ProgressDrawTarget::stderr)
+    }
+
+    fn on(target: fn() -> ProgressDrawTarget) -> Self {
+        Self {
+            bar: None,
+            total_steps: 0,
+            pace: Pace::default(),
+            target,
+        }
+    }
+
+    fn bar(&mut self) -> &ProgressBar {
+        let (target, total) = (self.target, self.total_steps);
+        self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(total as u64), target());
+            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+                bar.set_style(style);
+            }
+            // A step may take minutes: the clock goes on meanwhile.
+            bar.enable_steady_tick(Duration::from_secs(1));
+            bar
+        })
+    }
+
+    fn above(&self, lines: &[String]) {
+        let print = || {
+            for line in lines {
+                tell(line);
+            }
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Reporter for Terminal {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(step) => {
+                self.pace.add(&step);
+                let message = state(&step, &self.pace);
+                self.total_steps = step.total_steps;
+                let bar = self.bar();
+                bar.set_message(message);
+                bar.set_position(step.step as u64);
+                self.above(&Vec::from_iter(spike(&step)));
+            }
+            Event::Start(start) => {
+                self.above(&event_lines(event));
+                self.total_steps = start.total_steps;
+                self.pace.goes_on(&start.recent_losses);
+            }
+            Event::Tuning => self.bar().set_message("tuning kernels"),
+            Event::Skipped(skip) => {
+                self.above(&event_lines(event));
+                let bar = self.bar();
+                bar.set_message("step skipped");
+                bar.set_position(skip.step as u64);
+            }
+            Event::Finish(_) => {
+                if let Some(bar) = self.bar.take() {
+                    bar.abandon();
+                }
+                self.above(&event_lines(event));
+            }
+            other => self.above(&event_lines(other)),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Terminal {
+    /// A run that fails leaves the bar where it was, and the error below it.
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.abandon();
+        }
+    }
+}
+
+/// The console's reporter: a progress bar where stderr is a terminal, plain lines where not.
+pub fn console() -> Box<dyn Reporter> {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if io::stderr().is_terminal() && !dumb {
+        Box::new(Terminal::new())
+    } else {
+        Box::new(Lines::new(io::stderr()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use indicatif::TermLike;
+
+    use super::*;
+    use bone_train::report::{StartReport, StepReport};
+
+    /// 1,000 tokens in two seconds.
+    fn step(step: usize, total_steps: usize) -> StepReport {
+        StepReport {
+            step,
+            total_steps,
+            epoch: 0.03,
+            loss: 2.5,
+            grad_norm: 0.75,
+            learning_rate: 2e-5,
+            tokens: 600,
+            tokens_processed: 1000,
+            seconds: 2.0,
+            tuning: false,
+            spike: None,
+        }
+    }
+
+    #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    /// What was drawn on a terminal of 60 columns.
+    static DRAWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    #[derive(Debug)]
+    struct Narrow;
+
+    impl TermLike for Narrow {
+        fn width(&self) -> u16 {
+            60
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, line: &str) -> io::Result<()> {
+            self.write_str(line)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            DRAWN.lock().unwrap().push(text.to_owned());
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_bar_stays_on_one_line_of_a_narrow_terminal() {
+        let mut terminal = Terminal::on(|| ProgressDrawTarget::term_like(Box::new(Narrow)));
+        terminal.report(Event::Step(step(3, 10))).unwrap();
+        let bar = terminal.bar.clone().unwrap();
+        assert!(bar.message().len() > 30, "{}", bar.message());
+        // Draws whatever the pace; before, the bar may have been drawn without its message.
+        bar.abandon();
+        let drawn = DRAWN.lock().unwrap().clone();
+        let of_bar: Vec<_> = drawn.iter().filter(|text| text.contains("/10")).collect();
+        for text in &of_bar {
+            assert!(text.trim_end().chars().count() <= 60, "{text:?}");
+        }
+        let last = of_bar.last().expect("it was drawn");
+        assert!(
+            last.contains("eta ") && last.contains("loss 2.5"),
+            "{last:?}"
+        );
+    }
+
+    #[test]
+    fn the_first_kernels_are_tuned_under_a_bar() {
+        let mut terminal = Terminal::on(ProgressDrawTarget::hidden);
+        let start = StartReport {
+            settings: Vec::new(),
+            model: Vec::new(),
+            total_steps: 10,
+            recent_losses: Vec::new(),
+        };
+        terminal.report(Event::Start(&start)).unwrap();
+        assert!(terminal.bar.is_none());
+        terminal.report(Event::Tuning).unwrap();
+        let bar = terminal.bar.clone().unwrap();
+        assert_eq!((bar.position(), bar.length()), (0, Some(10)));
+        assert_eq!(bar.message(), "tuning kernels");
+    }
+
+    #[test]
+    fn the_bar_follows_the_steps_and_goes_at_the_end() {
+        let mut terminal = Terminal::on(ProgressDrawTarget::hidden);
+        assert!(terminal.bar.is_none());
+        terminal.report(Event::Step(step(3, 10))).unwrap();
+        let bar = terminal.bar.clone().unwrap();
+        assert_eq!((bar.position(), bar.length()), (3, Some(10)));
+        assert!(
+            bar.message()
+                .starts_with("loss 2.5000  lr 2.00e-5  500 tok/s  mem ")
+        );
+        terminal.report(Event::Finish(&Default::default())).unwrap();
+        assert!(terminal.bar.is_none() && bar.is_finished());
+    }
+}

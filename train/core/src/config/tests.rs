@@ -1,0 +1,346 @@
+#![allow(clippy::unwrap_used)]
+
+use bone_data::tokenizer::TokenizerChoice;
+use std::fs;
+use std::path::Path;
+
+use bone::{BlockAxis, Selection, Targets, Variant};
+use burn::tensor::TensorData;
+use clap::{CommandFactory, Parser};
+use tempfile::TempDir;
+
+use super::*;
+
+mod errors;
+mod round_trip;
+
+#[derive(Debug, Parser)]
+struct Command {
+    #[command(flatten)]
+    args: TrainArgs,
+}
+
+/// A model folder and a data file in a temporary folder; the output folder is not made.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("model")).unwrap();
+        fs::write(dir.path().join("rows.jsonl"), "{}").unwrap();
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn file(&self, text: &str) -> String {
+        let path = self.path("run.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The three settings without which there is no run.
+    fn needed(&self) -> Vec<String> {
+        let model = format!("--model={}", self.path("model"));
+        let data = format!("--data={}", self.path("rows.jsonl"));
+        vec![model, data, format!("--out={}", self.path("out"))]
+    }
+
+    /// Puts weights with one tensor of this name into the model's folder.
+    fn with_weights(self, tensor: &str) -> Self {
+        let tensors = [(tensor.to_owned(), TensorData::from([1.0_f32]))].into_iter();
+        let folder = self.0.path().join("model");
+        bone_lm::checkpoint::save(&folder, tensors, u64::MAX, BTreeMap::new()).unwrap();
+        self
+    }
+
+    fn rwkv6() -> Self {
+        Self::new().with_weights("blocks.0.att.time_maa_x")
+    }
+
+    fn llama2() -> Self {
+        let place = Self::new();
+        let config = place.0.path().join("model/config.json");
+        fs::write(config, "{\"model_type\": \"llama\"}").unwrap();
+        place
+    }
+
+    fn raw(&self) -> RawConfig {
+        RawConfig {
+            model: Some(self.path("model").into()),
+            data: Some(PathBuf::from(self.path("rows.jsonl")).into()),
+            out: Some(self.path("out").into()),
+            ..RawConfig::default()
+        }
+    }
+
+    fn resolve(&self, args: &[&str]) -> Result<TrainConfig, ConfigError> {
+        let needed = self.needed();
+        resolve_args(
+            needed
+                .iter()
+                .map(String::as_str)
+                .chain(args.iter().copied()),
+        )
+    }
+}
+
+fn resolve_args<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<TrainConfig, ConfigError> {
+    let command = Command::try_parse_from(["train"].into_iter().chain(args)).unwrap();
+    resolve(&command.args)
+}
+
+fn problems(result: Result<TrainConfig, ConfigError>) -> Vec<String> {
+    match result {
+        Err(ConfigError::Invalid(problems)) => problems.iter().map(ToString::to_string).collect(),
+        other => panic!("expected problems, got {other:?}"),
+    }
+}
+
+#[test]
+fn defaults() {
+    let place = Place::new();
+    let config = place.resolve(&[]).unwrap();
+    let adapter = config.adapter_config().unwrap();
+    assert_eq!(adapter.variant, Variant::Bone(BlockAxis::Output));
+    assert_eq!(adapter.rank, 64);
+    assert_eq!(adapter.targets, Targets::new(Selection::AllLinear));
+    assert_eq!(config.epochs, Some(1.0));
+    assert_eq!(config.max_steps, None);
+    assert_eq!(config.learning_rate, 2e-5);
+    assert_eq!(config.schedule, ScheduleKind::Cosine);
+    assert_eq!((config.beta1, config.beta2, config.eps), (0.9, 0.999, 1e-8));
+    assert_eq!((config.weight_decay, config.max_grad_norm), (0.0, 1.0));
+    assert_eq!(config.template, Template::Alpaca);
+    assert!(config.recompute && config.chunked_head && !config.overwrite);
+    assert_eq!(config.origin("rank"), Origin::Default);
+    assert_eq!(config.origin("model"), Origin::Flag);
+    assert_eq!((config.max_seq_len, config.chunk_ctx), (512, None));
+    assert_eq!(config.tokenizer, TokenizerChoice::Auto);
+    assert!(config.train_parts.is_empty());
+    for (method, rate) in [("full", 1e-5), ("state", 1e-2), ("miss", 2e-5)] {
+        let config = place.resolve(&[&format!("--method={method}")]).unwrap();
+        assert_eq!((config.method.name(), config.learning_rate), (method, rate));
+        assert_eq!(config.adapter_config().is_some(), method == "miss");
+    }
+}
+
+#[test]
+fn flags_win_over_set_which_wins_over_the_file() {
+    let place = Place::new();
+    let file = place.file("rank = 8\nseed = 1\nbatch_size = 2\nlearning_rate = 1\n");
+    let config = place
+        .resolve(&[
+            &file,
+            "--set=rank=16",
+            "--set",
+            "seed = 2",
+            "--set=seed=3",
+            "--rank",
+            "32",
+        ])
+        .unwrap();
+    assert_eq!(config.adapter_config().unwrap().rank, 32);
+    assert_eq!(config.seed, 3);
+    assert_eq!(config.batch_size, 2);
+    assert_eq!(config.learning_rate, 1.0);
+    let origins = ["rank", "seed", "batch_size", "eps"].map(|key| config.origin(key));
+    assert_eq!(
+        origins,
+        [Origin::Flag, Origin::Set, Origin::File, Origin::Default]
+    );
+    let lines = config.to_string();
+    for line in [
+        "rank                   32  (flag)",
+        "seed                   3  (--set)",
+        "batch_size             2  (file)",
+        "eps                    1e-8  (default)",
+        "save_every             none  (default)",
+    ] {
+        assert!(lines.lines().any(|l| l == line), "no '{line}' in\n{lines}");
+    }
+    assert!(!lines.contains("mini_width"), "{lines}");
+}
+
+#[test]
+fn the_default_learning_rate_says_why() {
+    let lines = Place::new().resolve(&[]).unwrap().to_string();
+    assert!(
+        lines.contains("2e-5  (default: the seed paper's protocol)"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn the_default_block_axis_is_the_architectures() {
+    let axis = |place: &Place, args: &[&str]| {
+        let config = place.resolve(args).unwrap();
+        assert_eq!(config.method.name(), "bone");
+        (config.adapter_config().unwrap().variant, config.to_string())
+    };
+    for (place, wanted, why) in [
+        (Place::llama2(), BlockAxis::Output, "LLaMA2"),
+        (Place::rwkv6(), BlockAxis::Input, "RWKV6"),
+        // What is wrong with the model is said when it is loaded.
+        (Place::new(), BlockAxis::Output, "LLaMA2"),
+    ] {
+        let (variant, lines) = axis(&place, &[]);
+        assert_eq!(variant, Variant::Bone(wanted));
+        let reason = format!("(default: as the seed's {why} code has it)");
+        assert!(lines.contains(&reason), "no '{reason}' in\n{lines}");
+        for (word, given) in [("input", BlockAxis::Input), ("output", BlockAxis::Output)] {
+            let (variant, lines) = axis(&place, &[&format!("--block-axis={word}")]);
+            assert_eq!(variant, Variant::Bone(given));
+            assert!(lines.contains(&format!("\"{word}\"  (flag)")), "{lines}");
+        }
+    }
+    // The file of weights alone will do.
+    let place = Place::rwkv6();
+    let file = place.path("model/model.safetensors");
+    let set = format!("--set=model={file}");
+    let needed = place.needed();
+    let args = needed.iter().skip(1).map(String::as_str);
+    let config = resolve_args(args.chain([set.as_str()])).unwrap();
+    assert_eq!(
+        config.adapter_config().unwrap().variant,
+        Variant::Bone(BlockAxis::Input)
+    );
+}
+
+#[test]
+fn values_from_the_command_line() {
+    let place = Place::new();
+    let config = place
+        .resolve(&[
+            "--method=miss-mini",
+            "--mini-width=8",
+            "--dropout=0.1",
+            "--targets=q_proj,v_proj",
+            "--exclude=.*layers\\.[01]\\..*",
+            "--layers=0-2,5",
+            "--train-parts=head, time,ln,head",
+            "--chunk-ctx=511",
+            "--tokenizer=bytes",
+            "--field-map=instruction=q,response=a",
+            "--validation=200",
+            "--warmup-ratio=0.03",
+            "--recompute=false",
+            "--overwrite",
+        ])
+        .unwrap();
+    let adapter = config.adapter_config().unwrap();
+    assert_eq!(adapter.variant, Variant::MissMini { width: 8 });
+    assert_eq!(adapter.dropout, 0.1);
+    assert_eq!(
+        adapter.targets,
+        Targets {
+            modules: Selection::names(["q_proj", "v_proj"]),
+            exclude: Some(Selection::Regex(".*layers\\.[01]\\..*".into())),
+            layers: Some(vec![0, 1, 2, 5]),
+        }
+    );
+    assert_eq!(config.train_parts, [Part::Time, Part::Norm, Part::Head]);
+    assert_eq!(config.chunk_ctx, Some(511));
+    assert_eq!(config.tokenizer, TokenizerChoice::Bytes);
+    assert_eq!(
+        config.schema.unwrap().to_string(),
+        "instruction=q,response=a"
+    );
+    assert_eq!(config.validation, Holdout::Count(200));
+    assert_eq!(config.warmup, Warmup::Ratio(0.03));
+    assert!(!config.recompute && config.overwrite);
+    let list = place
+        .resolve(&[
+            "--set=targets=[\"q_proj\"]",
+            "--set=layers=[3]",
+            "--set=train_parts=[\"emb\"]",
+        ])
+        .unwrap();
+    assert_eq!(list.train_parts, [Part::Embedding]);
+    let targets = list.adapter_config().unwrap().targets;
+    assert_eq!(targets.modules, Selection::names(["q_proj"]));
+    assert_eq!(targets.layers, Some(vec![3]));
+}
+
+#[test]
+fn overwrite_does_not_take_the_file_for_its_value() {
+    let place = Place::new();
+    let file = place.file("rank = 8\n");
+    let config = place.resolve(&["--overwrite", &file]).unwrap();
+    assert!(config.overwrite);
+    assert_eq!(config.adapter_config().unwrap().rank, 8);
+    assert!(!place.resolve(&["--overwrite=false"]).unwrap().overwrite);
+}
+
+#[test]
+fn a_program_needs_no_command_line() {
+    let place = Place::new();
+    let config = place.raw().validate().unwrap();
+    assert_eq!(config, place.resolve(&[]).unwrap());
+    assert_eq!(config.origin("model"), Origin::Program);
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Command::command().debug_assert();
+    let help = Command::command().render_long_help().to_string();
+    for key in settings::KEYS {
+        assert!(
+            help.contains(&format!("--{} <", key.name.replace('_', "-")))
+                || ["overwrite", "packing", "keep_best"].contains(&key.name)
+        );
+        assert!(help.contains(&format!("{}:", key.heading)));
+    }
+}
+
+#[test]
+fn derived_numbers() {
+    let place = Place::new();
+    let config = |args: &[&str]| place.resolve(args).unwrap();
+    assert_eq!(config(&["--epochs=0.1"]).total_steps(30, 0), 3);
+    assert_eq!(config(&["--epochs=0.5"]).total_steps(3, 0), 2);
+    assert_eq!(config(&["--max-steps=7"]).total_steps(3, 0), 7);
+    let both = config(&["--max-steps=7", "--epochs=2"]);
+    assert_eq!(both.total_steps(3, 0), 6);
+    assert_eq!(both.total_steps(30, 0), 7);
+    assert_eq!(config(&["--epochs=0.001"]).total_steps(3, 0), 1);
+
+    assert_eq!(config(&[]).eval_interval(105), 10);
+    assert_eq!(config(&[]).eval_interval(4), 1);
+    assert_eq!(config(&["--eval-every=3"]).eval_interval(105), 3);
+
+    assert_eq!(config(&[]).head_chunk_for(32_000), 512);
+    assert_eq!(config(&[]).head_chunk_for(usize::MAX), 512);
+    assert_eq!(config(&["--head-chunk=100"]).head_chunk_for(32_000), 100);
+
+    let schedule = config(&["--warmup-ratio=0.03"]).schedule(101);
+    assert_eq!((schedule.warmup_steps, schedule.total_steps), (4, 101));
+    assert_eq!(config(&["--warmup-steps=9"]).schedule(101).warmup_steps, 9);
+}
+
+#[test]
+fn a_warm_up_must_leave_a_step() {
+    let place = Place::new();
+    let check = |arg: &str, total| place.resolve(&[arg]).unwrap().check_warmup(total);
+    assert_eq!(check("--warmup-steps=0", 1), Ok(()));
+    assert_eq!(check("--warmup-steps=9", 10), Ok(()));
+    let error = check("--warmup-steps=9", 9).unwrap_err();
+    assert!(error.contains("warm-up of 9 step(s)"), "{error}");
+    assert!(
+        error.contains("lower warmup_steps so that it is at most 8"),
+        "{error}"
+    );
+    let error = check("--warmup-ratio=0.03", 1).unwrap_err();
+    assert!(error.contains("leave warmup_ratio out"), "{error}");
+    assert_eq!(check("--warmup-ratio=0.03", 2), Ok(()));
+    assert!(check("--warmup-ratio=0.9", 5).is_err());
+}
+
+#[test]
+fn paths_are_taken_as_they_are() {
+    let place = Place::new();
+    let config = place.resolve(&[]).unwrap();
+    assert_eq!(config.model, Path::new(&place.path("model")));
+}

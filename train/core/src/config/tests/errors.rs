@@ -1,0 +1,366 @@
+use super::*;
+use bone_data::Kind;
+
+#[test]
+fn every_unknown_key_and_wrong_type_is_listed_at_once() {
+    let place = Place::new();
+    let file = place.file(
+        "rnak = 8\nbatch_size = \"four\"\nmethod = \"bon\"\nlearning_rate = true\n\
+         layers = [0, -1]\n[training]\nseed = 1\n[field_map]\nquery = \"q\"\nresponse = 3\n",
+    );
+    let found = problems(place.resolve(&[&file, "--set=lr=1", "--set=eps", "--seed=-1"]));
+    let want = [
+        (format!("{file}: rnak"), "did you mean 'rank'?"),
+        (format!("{file}: batch_size"), "not the string \"four\""),
+        (format!("{file}: method"), "did you mean 'bone'?"),
+        (
+            format!("{file}: learning_rate"),
+            "must be a number, not true",
+        ),
+        (format!("{file}: layers"), "not the whole number -1"),
+        (format!("{file}: training"), "there is no such setting"),
+        (format!("{file}: field_map"), "unknown key 'query'"),
+        (format!("{file}: field_map"), "missing key 'instruction'"),
+        (format!("{file}: field_map"), "response must be a string"),
+        ("--set lr".to_owned(), "did you mean 'learning_rate'?"),
+        ("--set eps".to_owned(), "KEY=VALUE"),
+        ("--seed".to_owned(), "0 or more, not '-1'"),
+    ];
+    for (place, message) in &want {
+        let hit = found
+            .iter()
+            .any(|problem| problem.starts_with(place.as_str()) && problem.contains(message));
+        assert!(hit, "no '{place}: {message}' in {found:#?}");
+    }
+    assert_eq!(found.len(), 10, "{found:#?}");
+}
+
+#[test]
+fn a_key_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let file = place.file("\"a\\u001b[2J\" = 1\n");
+    let error = place.resolve(&[&file]).unwrap_err().to_string();
+    assert!(error.contains("a\\u{1b}[2J: there is no"), "{error}");
+}
+
+#[test]
+fn an_unread_value_is_one_problem() {
+    let place = Place::new();
+    let args = ["--method=miss-mini", "--set=mini_width=x"];
+    let found = problems(place.resolve(&args));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    // What the method is decides what else is wrong, so nothing is said about the rank.
+    let found = problems(place.resolve(&["--method=x", "--rank=8"]));
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn what_a_run_needs_is_missing_all_at_once() {
+    let found = problems(resolve_args([]));
+    let keys: Vec<_> = found.iter().map(|p| p.split(':').next().unwrap()).collect();
+    assert_eq!(keys, ["model", "data", "out"]);
+}
+
+#[test]
+fn values_out_of_range() {
+    let place = Place::new();
+    for (args, part) in [
+        (vec!["--rank=0"], "--rank: must be at least 1, not 0"),
+        (vec!["--max-seq-len=1"], "at least 2"),
+        (vec!["--chunk-ctx=1"], "--chunk-ctx: must be at least 2"),
+        (vec!["--max-seq-len=1", "--chunk-ctx=9"], "at least 2"),
+        (vec!["--block-axis=inputs"], "did you mean 'input'?"),
+        (
+            vec!["--train-parts=lm,ln,heads"],
+            "'lm' is none of time, ln, emb, head; did you mean 'ln'?; 'heads' is none of",
+        ),
+        (vec!["--set=train_parts=[1]"], "in the list: a part must be"),
+        (vec!["--train-parts="], "names no part"),
+        (vec!["--tokenizer="], "is empty"),
+        (
+            vec!["--tokenizer=no/such.json"],
+            "no/such.json: No such file or directory (os error 2); give a tokenizer.json",
+        ),
+        (vec!["--batch-size=0"], "at least 1"),
+        (vec!["--gradient-accumulation=0"], "at least 1"),
+        (vec!["--max-steps=0"], "at least 1"),
+        (vec!["--eval-every=0"], "at least 1"),
+        (vec!["--save-every=0"], "at least 1"),
+        (vec!["--head-chunk=0"], "at least 1"),
+        (vec!["--epochs=0"], "above 0"),
+        (vec!["--epochs=nan"], "above 0"),
+        (vec!["--learning-rate=inf"], "above 0"),
+        (vec!["--learning-rate=0"], "above 0"),
+        (vec!["--eps=0"], "above 0"),
+        (vec!["--beta1=1"], "below 1"),
+        (vec!["--beta2=-0.1"], "below 1"),
+        (vec!["--weight-decay=-1"], "0 or more"),
+        (vec!["--max-grad-norm=-1"], "0 or more"),
+        (vec!["--validation=1.5"], "below 1"),
+        (vec!["--seed=18446744073709551615"], "at most"),
+        (vec!["--warmup-ratio=1"], "below 1"),
+        (vec!["--warmup-steps=8", "--max-steps=8"], "max_steps 8"),
+        (
+            vec!["--warmup-steps=1", "--max-steps=1"],
+            "leave warmup_steps out",
+        ),
+        (
+            vec!["--targets=all-linear,lm_head"],
+            "all-linear must stand alone",
+        ),
+        (
+            vec!["--set=targets=[\"all-linear\"]"],
+            "all-linear must stand alone",
+        ),
+        (vec!["--warmup-steps=9", "--max-steps=8"], "max_steps 8"),
+        (
+            vec!["--warmup-steps=9", "--warmup-ratio=0"],
+            "one of the two",
+        ),
+        (vec!["--method=miss", "--dropout=1"], "below 1"),
+        (vec!["--method=miss-mini"], "mini_width: missing"),
+        (vec!["--method=miss-mini", "--mini-width=0"], "at least 1"),
+        (vec!["--targets=(q_proj"], "not a regular expression"),
+        (vec!["--exclude=all-linear"], "leaves no layer"),
+        (vec!["--targets="], "is empty"),
+        (vec!["--layers=3-1"], "not a layer number"),
+        (vec!["--layers=0-99999999999"], "not a layer number"),
+        (vec!["--template=no/such/file"], "template 'no/such/file'"),
+        (vec!["--device="], "is empty"),
+    ] {
+        let found = problems(place.resolve(&args));
+        assert!(
+            found.len() == 1 && found[0].contains(part),
+            "{args:?}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_that_means_nothing_is_refused() {
+    let place = Place::new();
+    for (args, place_of_it) in [
+        (vec!["--method=full", "--rank=8"], "--rank: "),
+        (vec!["--method=full", "--set=targets=q"], "--set targets: "),
+        (vec!["--method=full", "--layers=0"], "--layers: "),
+        (vec!["--method=full", "--exclude=q"], "--exclude: "),
+        (vec!["--method=full", "--dropout=0.1"], "--dropout: "),
+        (vec!["--mini-width=8"], "--mini-width: "),
+        (vec!["--method=miss", "--mini-width=8"], "--mini-width: "),
+        (vec!["--dropout=0.1"], "--dropout: "),
+        (vec!["--block-axis=input", "--dropout=0.1"], "--dropout: "),
+        (
+            vec!["--method=full", "--block-axis=input"],
+            "--block-axis: ",
+        ),
+        (
+            vec!["--method=miss", "--block-axis=output"],
+            "--block-axis: means nothing with method miss, only with bone",
+        ),
+        (
+            vec!["--method=full", "--train-parts=ln"],
+            "--train-parts: means nothing with method full, which trains every weight",
+        ),
+        (
+            vec!["--method=state", "--train-parts=time"],
+            "--train-parts: means nothing with method state, which trains the initial state",
+        ),
+        (vec!["--method=state", "--rank=8"], "--rank: "),
+        (vec!["--method=state", "--mini-width=8"], "--mini-width: "),
+        (vec!["--method=state", "--dropout=0"], "--dropout: "),
+        (vec!["--method=state", "--targets=att"], "--targets: "),
+        (vec!["--method=state", "--exclude=att"], "--exclude: "),
+        (vec!["--method=state", "--layers=0"], "--layers: "),
+        (
+            vec!["--method=state", "--block-axis=input"],
+            "--block-axis: means nothing with method state, which has no adapters",
+        ),
+        (
+            vec!["--max-seq-len=64", "--chunk-ctx=64"],
+            "--chunk-ctx: 64 means nothing with max_seq_len 64",
+        ),
+        (vec!["--chunk-ctx=512"], "--chunk-ctx: "),
+        (vec!["--validation=0", "--eval-every=5"], "--eval-every: "),
+        (
+            vec!["--chunked-head=false", "--head-chunk=5"],
+            "--head-chunk: ",
+        ),
+    ] {
+        let found = problems(place.resolve(&args));
+        assert!(
+            found.len() == 1 && found[0].starts_with(place_of_it),
+            "{args:?}: {found:#?}"
+        );
+    }
+    assert!(place.resolve(&["--dropout=0"]).is_ok());
+    assert!(place.resolve(&["--chunk-ctx=511"]).is_ok());
+}
+
+#[test]
+fn a_state_needs_a_model_that_has_one() {
+    let found = problems(Place::llama2().resolve(&["--method=state"]));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    for part in ["--method: ", "recurrent model (RWKV6)", "LLaMA2 has none"] {
+        assert!(found[0].contains(part), "no '{part}' in {found:#?}");
+    }
+    let config = Place::rwkv6().resolve(&["--method=state"]).unwrap();
+    assert_eq!(config.method, Method::State);
+}
+
+#[test]
+fn paths_that_are_not_there() {
+    let place = Place::new();
+    let (model, rows) = (place.path("model"), place.path("rows.jsonl"));
+    let out = place.path("out");
+    let with = |model: &str, data: &str, out: &str| {
+        let args = [("--model", model), ("--data", data), ("--out", out)];
+        problems(resolve_args(args.iter().flat_map(|(a, b)| [*a, *b])))
+    };
+    // A file may be weights; whether it is shows when it is read.
+    assert!(
+        resolve_args([
+            &format!("--model={rows}") as &str,
+            &place.needed()[1],
+            &place.needed()[2]
+        ])
+        .is_ok()
+    );
+    #[cfg(unix)]
+    assert!(
+        with("/dev/null", &rows, &out)[0].contains(
+            "/dev/null: is neither a folder nor a file; give the folder of a Hugging Face"
+        )
+    );
+    assert!(with(&model, &model, &out)[0].contains("the folder holds no data file"));
+    let found = with("/no/such", "/no/such", &rows);
+    assert_eq!(found.len(), 3);
+    assert!(
+        found[0]
+            .ends_with("; give the folder of a Hugging Face model, or RWKV's .pth or .safetensors")
+    );
+    assert!(found[1].ends_with("/no/such: there is no such file"));
+    assert!(with(&model, &rows, &model)[0].contains("the model's own folder"));
+}
+
+#[test]
+fn what_lies_on_the_disk_is_told_from_what_is_wrong_with_the_settings() {
+    let place = Place::new();
+    let file = place.file("rank = = 2\n");
+    let out = format!("--out={}", place.path("."));
+    for (args, on_disk) in [
+        (vec!["/no/such.toml"], true),
+        (vec!["--set=model=/no/such"], true),
+        (vec![out.as_str()], true),
+        (vec![file.as_str()], false),
+        (vec!["--rank=0"], false),
+        (vec![out.as_str(), "--rank=0"], false),
+        (vec!["--set=rnak=1"], false),
+        (vec!["--set=rank"], false),
+    ] {
+        // A flag wins over --set, so only what is tested is given twice.
+        let needed = place.needed().into_iter().filter(|needed| {
+            let key = needed.split('=').next().unwrap();
+            !args
+                .iter()
+                .any(|arg| arg.starts_with(key) || arg.starts_with(&key.replace("--", "--set=")))
+        });
+        let needed: Vec<_> = needed.collect();
+        let all = needed
+            .iter()
+            .map(String::as_str)
+            .chain(args.iter().copied());
+        let error = resolve_args(all).unwrap_err();
+        assert_eq!(error.is_on_disk(), on_disk, "{args:?}: {error}");
+    }
+    assert!(!resolve_args([]).unwrap_err().is_on_disk());
+}
+
+#[test]
+fn a_text_has_neither_template_nor_fields() {
+    let place = Place::new();
+    let text = place.path("play.txt");
+    fs::write(&text, "a").unwrap();
+    let raw = RawConfig {
+        data: Some(PathBuf::from(text.clone()).into()),
+        ..place.raw()
+    };
+    let config = raw.validate().unwrap();
+    assert!(!config.data.any(Kind::Rows));
+    let toml = config.to_toml();
+    assert!(
+        !toml.contains("template") && !toml.contains("field_map"),
+        "{toml}"
+    );
+    let file = place.file(&toml);
+    assert_eq!(resolve_args([file.as_str()]).unwrap(), config);
+    for (args, key) in [
+        ("--template=alpaca", "--template: means nothing"),
+        (
+            "--field-map=instruction=q,response=a",
+            "--field-map: means nothing",
+        ),
+    ] {
+        let found = problems(resolve_args([file.as_str(), args]));
+        assert!(found.len() == 1 && found[0].starts_with(key), "{found:#?}");
+        assert!(found[0].contains("plain text"), "{found:#?}");
+    }
+}
+
+#[test]
+fn an_output_folder_with_something_in_it() {
+    let place = Place::new();
+    let out = place.path("out");
+    fs::create_dir(&out).unwrap();
+    assert!(place.resolve(&[]).is_ok());
+    fs::write(Path::new(&out).join("metrics.jsonl"), "").unwrap();
+    let error = place.resolve(&[]).unwrap_err().to_string();
+    assert!(error.starts_with("--out: "), "{error}");
+    assert!(
+        error.contains("--overwrite") && error.lines().count() == 1,
+        "{error}"
+    );
+    assert!(place.resolve(&["--overwrite"]).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_or_is_not_toml() {
+    let place = Place::new();
+    let error = place.resolve(&["/no/such.toml"]).unwrap_err();
+    assert!(matches!(error, ConfigError::Io { .. }));
+    assert!(error.to_string().starts_with("/no/such.toml: "), "{error}");
+    let file = place.file("rank = 8\nseed = = 2\n");
+    let error = place.resolve(&[&file]).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("{file}:2: not valid TOML")),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_program_is_held_to_what_a_file_can_say() {
+    let place = Place::new();
+    let found = problems(
+        RawConfig {
+            targets: Some(Selection::Names(vec![])),
+            exclude: Some(Selection::names([""])),
+            layers: Some(Layers(vec![])),
+            train_parts: Some(Parts(vec![])),
+            seed: Some(u64::MAX),
+            learning_rate: Some(f64::NAN),
+            ..place.raw()
+        }
+        .validate(),
+    );
+    for key in [
+        "targets",
+        "exclude",
+        "layers",
+        "train_parts",
+        "seed",
+        "learning_rate",
+    ] {
+        let hit = found.iter().any(|problem| problem.starts_with(key));
+        assert!(hit, "no {key} in {found:#?}");
+    }
+}

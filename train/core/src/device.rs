@@ -1,0 +1,170 @@
+//! Devices: what there is, which one is taken, and the backend that computes on it.
+
+use crate::gradients::Gradients;
+use crate::models::ModelBackend;
+use bone::{AdapterConfig, BlockAxis, BoneLinearConfig, Selection, Targets, Variant};
+use bone_data::counted;
+use burn::tensor::Tensor;
+
+#[cfg(feature = "adapters")]
+mod adapters;
+mod backend;
+mod capabilities;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod error;
+mod guard;
+mod list;
+mod name;
+#[cfg(feature = "rocm")]
+mod rocm;
+#[cfg(feature = "gpu")]
+mod runtime;
+mod trial;
+
+pub use backend::{OnDevice, on_device};
+pub use capabilities::Capabilities;
+pub use error::DeviceError;
+pub use list::{Device, all_devices, devices};
+pub use name::{DeviceName, Kind};
+pub use trial::Trial;
+
+/// The device `name` stands for and why it is taken. `auto` is the best of this build that works: a
+/// GPU before the processor, and that before a GPU that the processor emulates.
+///
+/// # Errors
+///
+/// [`DeviceError`]. A device asked for by name is never replaced by another.
+pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
+    if name != "auto" {
+        return Ok((find(name.parse()?)?, "asked for".into()));
+    }
+    let mut passed_over = Vec::new();
+    let mut candidates = Vec::new();
+    for kind in Kind::of_this_build() {
+        match devices(kind) {
+            Ok(found) => candidates.extend(found),
+            Err(reason) => passed_over.push(format!("{}: {reason}", kind.name())),
+        }
+    }
+    candidates.sort_by_key(|device| (device.software, device.name));
+    let emulated = candidates.iter().filter(|device| device.software);
+    let emulated: Vec<_> = emulated.map(|device| device.name.to_string()).collect();
+    for device in candidates {
+        match check(device.name) {
+            Ok(()) => {
+                let reason = match (&passed_over[..], Kind::of_this_build().count()) {
+                    ([], _) if !device.software && !emulated.is_empty() => format!(
+                        "faster than what the processor emulates, {}",
+                        emulated.join(", ")
+                    ),
+                    ([], 1) => "the only kind of this build".to_string(),
+                    ([], _) => "the best of this build".to_string(),
+                    (others, _) => format!("the best that works; {}", others.join("; ")),
+                };
+                return Ok((device, reason));
+            }
+            Err(error) => passed_over.push(error.to_string()),
+        }
+    }
+    Err(DeviceError::NoneWorks(passed_over.join("; ")))
+}
+
+/// Returns the device of this name, once it has made a training step.
+///
+/// # Errors
+/// It does not exist or does not work.
+pub fn find(name: DeviceName) -> Result<Device, DeviceError> {
+    if !name.kind.built_in() {
+        return Err(DeviceError::NotBuilt { asked: name.kind });
+    }
+    let found = devices(name.kind).map_err(|reason| absent(name, &reason))?;
+    let count = found.len();
+    let device = found.into_iter().nth(name.index).ok_or_else(|| {
+        let devices = counted(count, &format!("{} device", name.kind.name()));
+        absent(name, &format!("{devices} was found, counted from 0"))
+    })?;
+    check(name)?;
+    Ok(device)
+}
+
+fn absent(device: DeviceName, reason: &str) -> DeviceError {
+    let there: Vec<_> = all_devices()
+        .iter()
+        .map(|device| format!("{} ({})", device.name, device.title))
+        .collect();
+    DeviceError::Absent {
+        device,
+        reason: reason.to_string(),
+        available: match there.is_empty() {
+            true => "nothing else".into(),
+            false => there.join(", "),
+        },
+    }
+}
+
+/// Whether a training step works on the device, found out by making a small one.
+///
+/// # Errors
+///
+/// [`DeviceError`].
+pub fn check(device: DeviceName) -> Result<(), DeviceError> {
+    struct Probe;
+    impl OnDevice for Probe {
+        type Output = bool;
+        fn run<B: ModelBackend>(self, device: B::Device) -> bool {
+            let layer = BoneLinearConfig::new(8, 8).init::<B>(&device);
+            let targets = Targets::new(Selection::AllLinear);
+            let config = AdapterConfig::new(Variant::Bone(BlockAxis::Output), 4, targets);
+            // 4 divides 8, so that there always is an adapter.
+            let Ok(layer) = layer.attach(&config, "probe") else {
+                return false;
+            };
+            let x = Tensor::<B, 2>::ones([4, 8], &device);
+            let mut grads = layer.forward(x).sum().backward();
+            let mut found = Gradients::default();
+            found.add::<B, _>(&mut grads, &layer);
+            let norm = found.squared_norm::<B, _>(&layer).map(Tensor::into_data);
+            norm.is_some_and(|norm| norm.iter::<f64>().all(|n| n.is_finite() && n > 0.0))
+        }
+    }
+    let broken = |reason: String| DeviceError::Broken { device, reason };
+    match on_device(device, true, Probe) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(broken(
+            "a small training step gave no finite gradient".into(),
+        )),
+        Err(DeviceError::Failed { reason, .. }) => Err(broken(reason)),
+        Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_built_in_is_said() {
+        for kind in Kind::ALL {
+            if !kind.built_in() {
+                let error = choose(kind.name()).expect_err("not built").to_string();
+                let fix = format!("build with --features {}", kind.feature());
+                assert!(error.contains(&fix) && error.contains("only: "), "{error}");
+            }
+        }
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_processor_is_there_and_works() {
+        let (device, reason) = choose("cpu").expect("works");
+        assert_eq!(
+            (device.name.kind, reason.as_str()),
+            (Kind::Cpu, "asked for")
+        );
+        assert!(device.memory.is_some_and(|bytes| bytes > 0), "{device:?}");
+        assert!(device.title.contains("thread"), "{device:?}");
+        let (best, _) = choose("auto").expect("works");
+        assert!(!best.software, "{best:?}");
+    }
+}

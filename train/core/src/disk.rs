@@ -1,0 +1,137 @@
+//! What the disk says, and files that get their names late.
+
+use crate::memory::human;
+use bone_lm::checkpoint::sync_folder;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
+
+/// Ends this process as nothing that it does can prevent, for tests.
+#[allow(dead_code, reason = "called where fail points are compiled in")]
+pub(crate) fn kill() {
+    #[cfg(unix)]
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGKILL);
+    std::process::abort();
+}
+
+/// What could not be written, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct WriteError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// What the smallest file takes, and a folder.
+const BLOCK: u64 = 4096;
+
+/// Whether there is no room, or none is allowed, which there may be later.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
+}
+
+/// What the system says of an error, if it says something.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+        (*error).source()
+    });
+    causes.find_map(|error| error.downcast_ref::<io::Error>())
+}
+
+/// Whether what could not be written may be later, when there is room or the disk is there again. What is allowed
+/// this process does not change.
+pub(crate) fn may_pass(error: &(dyn Error + 'static)) -> bool {
+    cause(error).is_some_and(|cause| cause.kind() != ErrorKind::FileTooLarge)
+}
+
+/// An error of writing `what`, which takes about `needed` bytes in `files` files, at `place`: with what a person
+/// can do about it where there is no room.
+pub(crate) fn explained(
+    error: &(dyn Error + 'static),
+    (what, needed, files): (&str, u64, u64),
+    place: &Path,
+) -> String {
+    let Some(cause) = cause(error).filter(|cause| is_full(cause)) else {
+        return error.to_string();
+    };
+    let needed = human(needed + files * BLOCK);
+    if cause.kind() != ErrorKind::StorageFull {
+        // What is free on the disk is not what is allowed.
+        return format!(
+            "{error}; {what} takes about {needed}: raise the limit, or give another folder"
+        );
+    }
+    let place = place.ancestors().find(|place| place.exists());
+    let free = place.and_then(|place| fs4::available_space(place).ok());
+    let free = free.map_or(String::new(), |free| format!(", {} are free", human(free)));
+    format!("{error}; {what} takes about {needed}{free}")
+}
+
+/// Where a file lies until it gets its name.
+pub(crate) fn partial(path: &Path) -> PathBuf {
+    path.with_extension("partial")
+}
+
+/// A file that is written and on the disk, but lies beside its name until everything else is ready. Dropped, it
+/// leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    partial: TempPath,
+    path: PathBuf,
+    file: File,
+}
+
+impl Beside {
+    pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<Self> {
+        let partial = partial(&path);
+        let mut file = File::create(&partial)?;
+        let partial = TempPath::try_from_path(partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(Self {
+            partial,
+            path,
+            file,
+        })
+    }
+
+    /// Gives it its name, in place of what has it; the file, to write on.
+    pub(crate) fn take_place(self) -> io::Result<File> {
+        let Self {
+            partial,
+            path,
+            file,
+        } = self;
+        partial.persist(&path).map_err(|error| error.error)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_told_with_what_it_takes() {
+        let failed = |kind: ErrorKind| {
+            let error = WriteError {
+                path: "a/file".into(),
+                source: kind.into(),
+            };
+            explained(&error, ("a checkpoint", 1 << 20, 6), Path::new("/nowhere"))
+        };
+        let said = failed(ErrorKind::StorageFull);
+        assert!(
+            said.starts_with("a/file: ") && said.contains("a checkpoint takes about 1.0 MiB, "),
+            "{said}"
+        );
+        assert!(failed(ErrorKind::QuotaExceeded).ends_with("or give another folder"));
+        assert!(!failed(ErrorKind::NotFound).contains("takes about"));
+    }
+}

@@ -1,0 +1,278 @@
+//! Writing a model as a folder of its own.
+
+use super::{Architecture, ModelError, architecture};
+use bone_data::tokenizer;
+use bone_lm::checkpoint::{self, Checkpoint, Problem};
+use bone_lm::{Backend, CausalLm, named_weights};
+use bone_rwkv6::Names;
+use burn::tensor::{DType, TensorData};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Weights above this go to several files, as Hugging Face does.
+pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
+
+/// Files of a model folder that go along when a changed model is saved.
+const COMPANIONS: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    bone_data::PROMPT_FILE,
+];
+
+/// Checks that `folder` does not exist or is empty.
+///
+/// # Errors
+///
+/// [`ModelError::Folder`].
+pub fn check_free(folder: &Path) -> Result<(), ModelError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(ModelError::Folder {
+            path: folder.to_path_buf(),
+            reason: "is a file; name a new folder".into(),
+        });
+    }
+    let is_empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        return Err(ModelError::Folder {
+            path: folder.to_path_buf(),
+            reason: "already has files in it; name a new folder".into(),
+        });
+    }
+    Ok(())
+}
+
+/// What comes between a folder's name and a process's number while the one is filled by the other.
+const PARTIAL: &str = ".partial-";
+
+/// A folder that is being filled under another name, and is removed unless it is finished: half a
+/// model never looks like one.
+#[derive(Debug)]
+pub struct NewFolder {
+    partial: PathBuf,
+    folder: PathBuf,
+}
+
+impl NewFolder {
+    /// Begins `folder`, which must not exist or be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Folder`] if it is something else, or [`ModelError::Io`].
+    pub fn create(folder: &Path) -> Result<Self, ModelError> {
+        check_free(folder)?;
+        Self::beside(folder)
+    }
+
+    /// Begins what is to take the place of `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Io`].
+    pub fn beside(folder: &Path) -> Result<Self, ModelError> {
+        // Collected again from its components, which end without a slash.
+        let mut partial = folder.components().collect::<PathBuf>().into_os_string();
+        partial.push(format!("{PARTIAL}{}", std::process::id()));
+        let partial = PathBuf::from(partial);
+        if let Some(parent) = partial.parent() {
+            std::fs::create_dir_all(parent).map_err(io(parent))?;
+        }
+        std::fs::create_dir(&partial).map_err(io(&partial))?;
+        Ok(Self {
+            partial,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Where its files go.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Io`]: something else is there by now.
+    pub fn finish(self) -> Result<(), ModelError> {
+        if self.folder.exists() {
+            std::fs::remove_dir(&self.folder).map_err(io(&self.folder))?;
+        }
+        std::fs::rename(&self.partial, &self.folder).map_err(io(&self.folder))
+    }
+
+    /// Gives it its name, and what has that the name `old`, under which it is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Io`].
+    pub fn replace(self, old: &Path) -> Result<(), ModelError> {
+        let remove = || match old.exists() {
+            true => std::fs::remove_dir_all(old).map_err(io(old)),
+            false => Ok(()),
+        };
+        if self.folder.exists() {
+            remove()?;
+            std::fs::rename(&self.folder, old).map_err(io(&self.folder))?;
+        }
+        std::fs::rename(&self.partial, &self.folder).map_err(io(&self.folder))?;
+        remove()
+    }
+}
+
+/// Whether a file is called as what is being written for the folder `of` is.
+pub fn is_partial(name: &str, of: &str) -> bool {
+    let rest = name.strip_prefix(of);
+    let process = rest.and_then(|rest| rest.strip_prefix(PARTIAL));
+    process.is_some_and(|process| process.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name, and an error while cleaning up
+        // after another one has nowhere to go.
+        let _ = std::fs::remove_dir_all(&self.partial);
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError + '_ {
+    move |source| ModelError::Io {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// Writes `model` to `folder` as safetensors under the names the model at `from` has,
+/// configuration and tokenizer taken from there. The folder is left as it was if anything fails.
+///
+/// # Errors
+///
+/// [`ModelError`]; an existing folder with something in it is refused.
+pub fn save_folder<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    from: &Path,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    let folder = NewFolder::create(folder)?;
+    write_weights(named_weights(model), from, folder.path())?;
+    folder.finish()
+}
+
+/// Writes weights, named by their paths in a module, into an empty `folder`, as [`save_folder`].
+///
+/// # Errors
+///
+/// [`ModelError`].
+pub fn write_weights(
+    weights: impl Iterator<Item = (String, TensorData)>,
+    from: &Path,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    let names = names(from)?;
+    let mut stored = None;
+    let weights = weights
+        .inspect(|(_, data)| stored = Some(data.dtype))
+        .map(|(name, data)| (names.of(&name), data));
+    checkpoint::save(folder, weights, MAX_SHARD_BYTES, BTreeMap::new())?;
+    copy_companions(from, folder, stored)
+}
+
+/// The files that belong to the model at `from` beside its weights: name, and where it really lies.
+///
+/// # Errors
+///
+/// [`ModelError::Folder`] lists all that are links to somewhere else.
+pub fn companions(from: &Path) -> Result<Vec<(String, PathBuf)>, ModelError> {
+    // The files beside a model that is one file.
+    let beside = match from.parent() {
+        Some(parent) if from.is_file() => match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        },
+        _ => from,
+    };
+    let (mut found, mut elsewhere) = (Vec::new(), Vec::new());
+    let vocabularies = tokenizer::companions(beside).into_iter();
+    let names = COMPANIONS.iter().map(ToString::to_string);
+    for name in names.chain(vocabularies) {
+        match checkpoint::resolve(beside, &name).map_err(io(&beside.join(&name)))? {
+            Ok(real) => found.push((name, real)),
+            Err(Problem::Missing) => {}
+            Err(problem) => elsewhere.push(format!("{name} {problem}")),
+        }
+    }
+    match elsewhere.is_empty() {
+        true => Ok(found),
+        false => Err(ModelError::Folder {
+            path: beside.to_path_buf(),
+            reason: elsewhere.join("; "),
+        }),
+    }
+}
+
+/// Copies what belongs to the model at `from` beside its weights to `folder`, whose weights are
+/// `stored`.
+///
+/// # Errors
+///
+/// As [`companions`], or from the file system.
+pub fn copy_companions(
+    from: &Path,
+    folder: &Path,
+    stored: Option<DType>,
+) -> Result<(), ModelError> {
+    for (name, source) in companions(from)? {
+        // Not `copy`, which keeps a read-only file read-only.
+        let bytes = std::fs::read(&source).map_err(io(&source))?;
+        let bytes = match name.as_str() {
+            "config.json" => with_dtype(bytes, stored),
+            _ => bytes,
+        };
+        let target = folder.join(name);
+        std::fs::write(&target, bytes).map_err(io(&target))?;
+    }
+    Ok(())
+}
+
+/// The configuration naming the precision the weights are written in, where it names one. A file
+/// that is not what it should be stays as it is: the model was loaded with it.
+fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
+    let name = match stored {
+        Some(DType::F32) => "float32",
+        Some(DType::F16) => "float16",
+        Some(DType::BF16) => "bfloat16",
+        _ => return config,
+    };
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&config) else {
+        return config;
+    };
+    let mut changed = false;
+    for key in ["torch_dtype", "dtype"] {
+        if let Some(dtype) = value.get_mut(key)
+            && *dtype != name
+        {
+            *dtype = name.into();
+            changed = true;
+        }
+    }
+    if !changed {
+        return config;
+    }
+    format!("{value:#}\n").into_bytes()
+}
+
+/// Whose names the tensors of the model at `from` have. Module paths are the names but for one
+/// case: an RWKV6 of Hugging Face's remote code.
+fn names(from: &Path) -> Result<Names, ModelError> {
+    if architecture(from)? != Architecture::Rwkv6 {
+        return Ok(Names::Rwkv);
+    }
+    // A model that started from random weights has no checkpoint.
+    Ok(Checkpoint::open_path(from).map_or(Names::Rwkv, |checkpoint| Names::used_in(&checkpoint)))
+}

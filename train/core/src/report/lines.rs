@@ -1,0 +1,177 @@
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::cadence::Cadence;
+use super::pace::{Pace, clock};
+use super::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport, Summary, printable};
+use crate::memory::{human, resident_bytes};
+
+/// Plain lines, for a log or a pipe: the first step, every 5 % of the run and at least every 30
+/// seconds, and every evaluation.
+#[derive(Debug)]
+pub struct Lines<W> {
+    out: W,
+    cadence: Cadence,
+    pace: Pace,
+}
+
+impl<W: Write> Lines<W> {
+    /// Lines written to `out`.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            cadence: Cadence::default(),
+            pace: Pace::default(),
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        // Whoever read the lines may have gone; the run goes on.
+        let _ = writeln!(self.out, "{}", printable(text)).and_then(|()| self.out.flush());
+    }
+}
+
+impl<W: Write> Reporter for Lines<W> {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(step) => {
+                self.pace.add(&step);
+                if self
+                    .cadence
+                    .is_due(step.step, step.total_steps, Instant::now())
+                {
+                    let line = step_line(&step, &self.pace);
+                    self.line(&line);
+                }
+                if let Some(line) = spike(&step) {
+                    self.line(&line);
+                }
+            }
+            other => {
+                if let Event::Start(start) = other {
+                    self.pace.goes_on(&start.recent_losses);
+                }
+                for line in event_lines(other) {
+                    self.line(&line);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn step_line(step: &StepReport, pace: &Pace) -> String {
+    format!(
+        "step {}/{}  epoch {:.2}  {}  grad {:.3}  eta {}",
+        step.step,
+        step.total_steps,
+        step.epoch,
+        state(step, pace),
+        step.grad_norm,
+        clock(pace.left(step)),
+    )
+}
+
+/// What both the bar and the lines tell of a step.
+pub fn state(step: &StepReport, pace: &Pace) -> String {
+    // Nothing is known while every step so far has tuned kernels.
+    let speed = match pace.tokens_per_second() {
+        0.0 => "- tok/s".to_owned(),
+        speed => format!("{speed:.0} tok/s"),
+    };
+    format!(
+        "loss {:.4}  lr {:.2e}  {speed}  mem {}",
+        pace.loss(step),
+        step.learning_rate,
+        human(resident_bytes()),
+    )
+}
+
+/// The lines of every event but a step.
+pub fn event_lines(event: Event<'_>) -> Vec<String> {
+    match event {
+        Event::Step(_) => Vec::new(),
+        Event::Start(start) => {
+            let headed = |heading: &str, lines: &[String]| {
+                let mut text = Vec::new();
+                if !lines.is_empty() {
+                    text.push(heading.to_owned());
+                    text.extend(lines.iter().map(|line| format!("  {line}")));
+                }
+                text
+            };
+            let mut lines = headed("settings", &start.settings);
+            lines.extend(headed("run", &start.model));
+            lines.push(format!("training for {} steps", start.total_steps));
+            lines
+        }
+        Event::Skipped(skip) => vec![skipped(skip)],
+        Event::Tuning => vec!["tuning kernels for a new size …".into()],
+        Event::Phase(message) => vec![format!("{message} …")],
+        Event::Evaluation(report) => vec![evaluation(&report)],
+        Event::Saved(path) => vec![format!("saved {}", path.display())],
+        Event::Note(text) => vec![format!("note: {text}")],
+        Event::Finish(summary) => finish(summary),
+    }
+}
+
+fn skipped(skip: &SkipReport) -> String {
+    let SkipReport { step, skipped, .. } = skip;
+    match skip.loss_scale {
+        Some(scale) => format!(
+            "note: step {step} is skipped, its gradients overflowed f16; the loss is now scaled by \
+             {scale}, {skipped} skipped so far"
+        ),
+        None => format!(
+            "note: step {step} is skipped, its loss or gradients are not finite; {skipped} skipped so \
+             far; its rows are in metrics.jsonl"
+        ),
+    }
+}
+
+/// What is said of a step whose loss is far above those before.
+pub fn spike(step: &StepReport) -> Option<String> {
+    let median = step.spike?;
+    let (number, loss) = (step.step, step.loss);
+    Some(format!(
+        "note: step {number} has a loss of {loss:.4}, {:.1} times the median of those before, {median:.4}",
+        loss / median
+    ))
+}
+
+fn evaluation(report: &EvalReport) -> String {
+    format!(
+        "evaluation after step {}: validation loss {:.4}, perplexity {:.2}, over {} tokens",
+        report.step,
+        report.loss,
+        report.loss.exp(),
+        report.tokens,
+    )
+}
+
+fn finish(summary: &Summary) -> Vec<String> {
+    let took = Duration::try_from_secs_f64(summary.seconds).unwrap_or_default();
+    let mut lines = vec![format!(
+        "done: {} steps in {}, {} tokens trained of {} processed, at most {} of memory",
+        summary.steps,
+        clock(took),
+        summary.tokens,
+        summary.tokens_processed,
+        human(summary.peak_resident_bytes),
+    )];
+    if summary.skipped_steps > 0 {
+        let count = summary.skipped_steps;
+        let steps = bone_data::counted(count, "step");
+        lines.push(format!("{steps} skipped: loss or gradients not finite"));
+    }
+    match (summary.first_validation_loss, summary.last_validation_loss) {
+        (Some(first), Some(last)) if first > 0.0 => lines.push(format!(
+            "validation loss {first:.4} → {last:.4} ({:+.1} %)",
+            100.0 * (last - first) / first
+        )),
+        (_, Some(last)) => lines.push(format!("validation loss {last:.4}")),
+        _ => {}
+    }
+    lines.push(format!("the result is in {}", summary.out.display()));
+    lines
+}

@@ -1,0 +1,176 @@
+use std::path::Path;
+
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::lines::event_lines;
+use super::{Event, ReportError, Reporter};
+use crate::layout::LOGS;
+
+/// What its files are called, before and after the day.
+const PREFIX: &str = "bone";
+const SUFFIX: &str = "jsonl";
+/// How many days are kept.
+const DAYS: usize = 14;
+/// The environment's variable for what is logged.
+const FILTER: &str = "BONE_LOG";
+
+/// Writes what happens in a run, as `tracing` events, to `logs/bone.DAY.jsonl` in the output folder: one JSON
+/// object a line, a file a day, fourteen days of them. Libraries that log are in it, too. `BONE_LOG` chooses, in
+/// the words of `tracing-subscriber`'s `EnvFilter`: `info` without it, `debug` has every step.
+///
+/// While it is there, this thread's events go there.
+pub struct Log {
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+/// What is logged.
+fn filter(words: Option<&str>) -> Result<EnvFilter, ReportError> {
+    let words = words.filter(|words| !words.trim().is_empty());
+    words
+        .unwrap_or("info")
+        .parse()
+        .map_err(|error| ReportError {
+            path: FILTER.into(),
+            source: std::io::Error::other(format!(
+                "{error}; take info, debug, or TARGET=LEVEL with commas"
+            )),
+        })
+}
+
+impl Log {
+    /// Checks what the environment says of it.
+    ///
+    /// # Errors
+    /// [`ReportError`]: `BONE_LOG` is no filter.
+    pub fn check() -> Result<(), ReportError> {
+        filter(std::env::var(FILTER).ok().as_deref()).map(drop)
+    }
+
+    /// Whether a folder of logs has nothing else in it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn is_alone(folder: &Path) -> std::io::Result<bool> {
+        for entry in std::fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Begins a log, or goes on with it, in the folder `out`.
+    ///
+    /// # Errors
+    /// [`ReportError`]: the folder cannot be made.
+    pub fn open(out: &Path) -> Result<Self, ReportError> {
+        let folder = out.join(LOGS);
+        // The appender complains on stderr of a folder that it makes itself.
+        std::fs::create_dir_all(&folder).map_err(|source| ReportError {
+            path: folder.clone(),
+            source,
+        })?;
+        let appender = RollingFileAppender::builder()
+            .rotation(Rotation::DAILY)
+            .filename_prefix(PREFIX)
+            .filename_suffix(SUFFIX)
+            .max_log_files(DAYS)
+            .build(&folder)
+            .map_err(|error| ReportError {
+                path: folder,
+                source: std::io::Error::other(error),
+            })?;
+        let filter = filter(std::env::var(FILTER).ok().as_deref())?;
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            .with_ansi(false)
+            .log_internal_errors(false)
+            .with_writer(appender);
+        let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+        Ok(Self {
+            _guard: tracing::subscriber::set_default(subscriber),
+        })
+    }
+}
+
+impl Reporter for Log {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
+        match event {
+            Event::Step(report) => {
+                let step = report.step;
+                let (loss, grad_norm) = (report.loss, report.grad_norm);
+                let (learning_rate, seconds) = (report.learning_rate, report.seconds);
+                tracing::debug!(step, loss, grad_norm, learning_rate, seconds, "step");
+                if let Some(median) = report.spike {
+                    tracing::warn!(step, loss, median, "spike");
+                }
+            }
+            Event::Skipped(report) => {
+                let (step, skipped, rows) = (report.step, report.skipped, &report.rows);
+                tracing::warn!(step, skipped, ?rows, "skipped");
+            }
+            Event::Evaluation(report) => {
+                tracing::info!(step = report.step, loss = report.loss, "evaluation");
+            }
+            Event::Note(text) => tracing::warn!("{text}"),
+            other => {
+                for line in event_lines(other) {
+                    tracing::info!("{line}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::step;
+    use super::*;
+
+    #[test]
+    fn what_is_no_filter_is_told() {
+        for words in [None, Some(""), Some("debug"), Some("bone_train=debug,warn")] {
+            assert!(filter(words).is_ok(), "{words:?}");
+        }
+        let error = filter(Some("!!!")).unwrap_err().to_string();
+        assert!(error.starts_with("BONE_LOG: "), "{error}");
+    }
+
+    #[test]
+    fn what_happens_is_a_line_each() {
+        let out = tempfile::tempdir().unwrap();
+        let mut log = Log::open(out.path()).unwrap();
+        log.report(Event::Note("a \u{1b}[31mnote")).unwrap();
+        log.report(Event::Step(step(3, 10))).unwrap();
+        drop(log);
+        tracing::warn!("nobody's");
+        // Another run goes on with the file of the day.
+        let mut log = Log::open(out.path()).unwrap();
+        log.report(Event::Phase("loading")).unwrap();
+        drop(log);
+        let files: Vec<_> = std::fs::read_dir(out.path().join(LOGS)).unwrap().collect();
+        assert_eq!(files.len(), 1);
+        let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let said = |n: usize| (&lines[n]["level"], &lines[n]["fields"]["message"]);
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(said(0), (&"WARN".into(), &"a \u{1b}[31mnote".into()));
+        assert_eq!(said(1), (&"INFO".into(), &"loading …".into()));
+        assert!(!text.contains('\u{1b}'), "escaped in JSON");
+    }
+}

@@ -1,0 +1,215 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+/// Step `step` of `total`: 1,000 tokens in two seconds.
+pub(super) fn step(step: usize, total_steps: usize) -> StepReport {
+    StepReport {
+        step,
+        total_steps,
+        epoch: step as f64 / 100.0,
+        loss: 2.5,
+        grad_norm: 0.75,
+        learning_rate: 2e-5,
+        tokens: 600,
+        tokens_processed: 1000,
+        seconds: 2.0,
+        tuning: false,
+        spike: None,
+    }
+}
+
+const EVALUATION: EvalReport = EvalReport {
+    step: 2,
+    loss: 2.0,
+    tokens: 300,
+};
+
+fn printed(events: &[Event<'_>]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut lines = Lines::new(&mut out);
+    for event in events {
+        lines.report(*event).unwrap();
+    }
+    let text = String::from_utf8(out).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn plain_lines_of_a_run() {
+    let start = StartReport {
+        settings: vec!["rank  64  (default)".into()],
+        model: vec!["LLaMA, 12 blocks".into()],
+        total_steps: 100,
+        recent_losses: Vec::new(),
+    };
+    let summary = Summary {
+        steps: 100,
+        tokens: 60_000,
+        tokens_processed: 100_000,
+        seconds: 200.0,
+        first_validation_loss: Some(2.0),
+        last_validation_loss: Some(1.5),
+        skipped_steps: 0,
+        peak_resident_bytes: 3 << 29,
+        trained_parameters: 1000,
+        set_up_seconds: 0.5,
+        out: "out".into(),
+    };
+    let lines = printed(&[
+        Event::Phase("loading the model"),
+        Event::Start(&start),
+        Event::Evaluation(EVALUATION),
+        Event::Step(step(1, 100)),
+        Event::Step(step(2, 100)),
+        Event::Step(step(5, 100)),
+        Event::Saved(Path::new("out/adapter")),
+        Event::Note("2 rows were dropped"),
+        Event::Finish(&summary),
+    ]);
+    let want = [
+        "loading the model …",
+        "settings",
+        "  rank  64  (default)",
+        "run",
+        "  LLaMA, 12 blocks",
+        "training for 100 steps",
+        "evaluation after step 2: validation loss 2.0000, perplexity 7.39, over 300 tokens",
+        "step 1/100  epoch 0.01  loss 2.5000  lr 2.00e-5  500 tok/s  mem ",
+        "step 5/100  epoch 0.05  loss 2.5000  lr 2.00e-5  500 tok/s  mem ",
+        "saved out/adapter",
+        "note: 2 rows were dropped",
+        "done: 100 steps in 3m 20s, 60000 tokens trained of 100000 processed, at most 1.5 GiB of memory",
+        "validation loss 2.0000 → 1.5000 (-25.0 %)",
+        "the result is in out",
+    ];
+    assert_eq!(lines.len(), want.len(), "{lines:#?}");
+    for (line, want) in lines.iter().zip(want) {
+        assert!(line.starts_with(want), "'{line}' is not '{want}'");
+    }
+    assert!(
+        lines[7].ends_with("  grad 0.750  eta 3m 18s"),
+        "{}",
+        lines[7]
+    );
+}
+
+#[test]
+fn a_step_that_is_skipped_has_a_line_in_both() {
+    let report = SkipReport {
+        step: 1,
+        loss_scale: Some(32_768.0),
+        skipped: 1,
+        rows: vec![7, 3],
+    };
+    let skip = Event::Skipped(&report);
+    let want = "note: step 1 is skipped, its gradients overflowed f16; the loss is now scaled by \
+                32768, 1 skipped so far";
+    assert_eq!(printed(&[skip]), [want]);
+    let dir = tempfile::tempdir().unwrap();
+    Metrics::create(dir.path()).unwrap().report(skip).unwrap();
+    let line = std::fs::read_to_string(dir.path().join(crate::layout::METRICS)).unwrap();
+    let mut line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(line.as_object_mut().unwrap().remove("at").unwrap().is_f64());
+    let want = serde_json::json!({
+        "type": "skipped", "step": 1, "loss_scale": 32_768.0, "skipped": 1, "rows": [7, 3]
+    });
+    assert_eq!(line, want);
+    let report = SkipReport {
+        loss_scale: None,
+        ..report
+    };
+    let line = &printed(&[Event::Skipped(&report)])[0];
+    assert!(line.contains("loss or gradients are not finite"), "{line}");
+}
+
+#[test]
+fn a_summary_without_validation() {
+    let lines = printed(&[Event::Finish(&Summary::default())]);
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+#[test]
+fn what_is_printed_cannot_steer_the_terminal() {
+    let lines = printed(&[
+        Event::Note("\u{1b}]0;title\u{7}"),
+        Event::Saved(Path::new("a\u{1b}[2J")),
+    ]);
+    assert_eq!(lines, ["note: \\u{1b}]0;title\\u{7}", "saved a\\u{1b}[2J"]);
+}
+
+#[test]
+fn a_console_that_went_away_does_not_end_the_run() {
+    struct Gone;
+    impl io::Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    assert!(Lines::new(Gone).report(Event::Note("x")).is_ok());
+}
+
+#[test]
+fn metrics_are_one_object_a_line_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut metrics = Metrics::create(dir.path()).unwrap();
+    let read = || -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(dir.path().join(crate::layout::METRICS)).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    metrics.report(Event::Note("not a metric")).unwrap();
+    metrics.report(Event::Step(step(1, 10))).unwrap();
+    let [line] = &read()[..] else {
+        panic!("one line")
+    };
+    assert_eq!(line["type"], "step");
+    assert_eq!(line["step"], 1);
+    assert_eq!(line["loss"], 2.5);
+    assert_eq!(line["learning_rate"], 2e-5);
+    assert_eq!(line["tokens_processed"], 1000);
+    assert!(line["resident_bytes"].is_u64());
+    let diverged = StepReport {
+        loss: f64::NAN,
+        ..step(2, 10)
+    };
+    metrics.report(Event::Step(diverged)).unwrap();
+    metrics.report(Event::Evaluation(EVALUATION)).unwrap();
+    let mut lines = read();
+    assert!(lines[1]["loss"].is_null());
+    for line in &mut lines {
+        assert!(line.as_object_mut().unwrap().remove("at").unwrap().is_f64());
+    }
+    let want = serde_json::json!({"type": "evaluation", "step": 2, "loss": 2.0, "tokens": 300});
+    assert_eq!(lines[2], want);
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let error = Metrics::create(Path::new("/no/such"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("/no/such/metrics.jsonl: "), "{error}");
+}
+
+#[test]
+fn every_reporter_of_a_list_is_told() {
+    struct Count<'a>(&'a std::cell::Cell<usize>);
+    impl Reporter for Count<'_> {
+        fn report(&mut self, _: Event<'_>) -> Result<(), ReportError> {
+            self.0.set(self.0.get() + 1);
+            Ok(())
+        }
+    }
+    let count = std::cell::Cell::new(0);
+    let mut all = vec![Count(&count), Count(&count)];
+    all.report(Event::Note("x")).unwrap();
+    assert_eq!(count.get(), 2);
+    ().report(Event::Note("x")).unwrap();
+}

@@ -1,0 +1,126 @@
+//! One training run, from its settings to its result.
+//!
+//! [`train`] begins a run, [`resume`] continues one exactly as if it had never stopped, and [`fork`]
+//! begins a new run at a checkpoint of another one, with other settings. All of them write into an
+//! output folder ([`crate::layout`]), which belongs to one process at a time ([`lock`]).
+
+use crate::config::TrainConfig;
+use crate::device::{self, DeviceError};
+use crate::models::ModelSource;
+use crate::report::{Event, Log, Reporter};
+use crate::trainer::{Progress, TrainError};
+use job::{Job, OnModel};
+use lock::Lock;
+use signals::Signals;
+use start::Start;
+use std::path::PathBuf;
+use std::time::Instant;
+
+mod advice;
+mod backoff;
+pub mod checkpoint;
+mod error;
+pub mod fingerprint;
+mod fit;
+mod folder;
+mod fork;
+mod identity;
+mod inputs;
+mod job;
+mod keeper;
+pub mod lock;
+
+mod prepare;
+mod record;
+mod result;
+mod resume;
+pub mod shell;
+pub mod signals;
+mod start;
+
+pub use error::{RunError, Unsaved};
+pub use fork::fork;
+pub use resume::resume;
+
+/// What a run has made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The folder of the adapter or the model.
+    pub result: PathBuf,
+    /// Steps, tokens and losses.
+    pub progress: Progress,
+}
+
+/// Who watches a run.
+pub struct Host<'a> {
+    /// Takes every event of the run; `&mut ()` ignores them.
+    pub reporter: &'a mut dyn Reporter,
+    /// The process's signals, if they stop the run and save it.
+    pub signals: Option<&'static Signals>,
+}
+
+impl<'a> Host<'a> {
+    /// Returns a host without signals.
+    pub fn new(reporter: &'a mut dyn Reporter) -> Self {
+        Self {
+            reporter,
+            signals: None,
+        }
+    }
+
+    fn report(&mut self, event: Event<'_>) -> Result<(), RunError> {
+        let reported = self.reporter.report(event);
+        reported.map_err(|error| TrainError::from(error).into())
+    }
+}
+
+/// Trains a model: the result goes to `adapter/` or `model/` in `config.out`, the settings to
+/// `config.toml`, a line a step to `metrics.jsonl`.
+///
+/// # Errors
+///
+/// [`RunError`]. Device, memory, rows and shapes are checked before the output folder is made.
+pub fn train(config: &TrainConfig, host: Host<'_>) -> Result<Outcome, RunError> {
+    folder::check(config)?;
+    // A folder that does not exist yet is locked when it is made.
+    let lock = match config.out.is_dir() {
+        true => Some(Lock::take(&config.out)?),
+        false => None,
+    };
+    begin(config, Start::New, lock, host)
+}
+
+/// Does everything that needs no model, then loads it on the device and runs the rest there.
+fn begin(
+    config: &TrainConfig,
+    start: Start,
+    lock: Option<Lock>,
+    mut host: Host<'_>,
+) -> Result<Outcome, RunError> {
+    let started = Instant::now();
+    Log::check().map_err(TrainError::from)?;
+    let inputs = inputs::read(config, &start, &mut host)?;
+    host.report(Event::Phase("loading the model"))?;
+    fail::fail_point!("load");
+    let (name, advice) = (inputs.device, inputs.estimate.advice());
+    let source = ModelSource {
+        folder: config.model.clone(),
+        dtype: inputs.precision.convert,
+        random: inputs.random_seed,
+    };
+    let fusion = inputs.config.fusion;
+    let job = Job {
+        inputs,
+        start,
+        host,
+        started,
+        lock,
+    };
+    let work = OnModel { source, job };
+    match device::on_device(name, fusion, work) {
+        Err(DeviceError::OutOfMemory { reason, .. }) => Err(RunError::DeviceMemory(format!(
+            "{name} is out of memory ({reason}): {advice}"
+        ))),
+        other => other?,
+    }
+}

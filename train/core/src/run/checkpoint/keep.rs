@@ -1,0 +1,113 @@
+//! Which checkpoints of a run stay.
+
+use super::find::of_run;
+use super::read_state;
+use super::unit::remove;
+use crate::trainer::Best;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Which checkpoints are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the newest, at least 1.
+    pub last: usize,
+    /// Besides, the one whose evaluation was best.
+    pub best: bool,
+}
+
+/// The checkpoint in `out` that was evaluated best, as far as any of them knows. Damaged ones say nothing.
+pub(super) fn best_of(out: &Path) -> io::Result<Option<Best>> {
+    let all = of_run(out)?;
+    let mut known = Vec::new();
+    for (_, folder) in &all {
+        let Ok(state) = read_state(folder) else {
+            continue;
+        };
+        known.extend(state.progress.evaluation());
+        known.extend(state.progress.best);
+    }
+    let is_there = |best: &Best| all.iter().any(|(steps, _)| *steps == best.step);
+    known.retain(|best| is_there(best) && best.loss.is_finite());
+    let lowest = |one: &Best, other: &Best| one.loss.total_cmp(&other.loss);
+    Ok(known.into_iter().min_by(lowest))
+}
+
+/// Removes all checkpoints but those to keep, of which `best` is one where it is wanted.
+///
+/// # Errors
+///
+/// All that cannot be removed, and why.
+pub(super) fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
+    let best = best.filter(|_| keep.best);
+    let mut older = of_run(out).map_err(|error| error.to_string())?;
+    let kept = older.len().saturating_sub(keep.last.max(1));
+    older.truncate(kept);
+    older.retain(|(steps, _)| Some(*steps) != best);
+    let failed = |(_, folder): (usize, PathBuf)| remove(&folder).err();
+    let failed: Vec<_> = older.into_iter().filter_map(failed).collect();
+    let words: Vec<_> = failed.iter().map(ToString::to_string).collect();
+    match words.is_empty() {
+        true => Ok(()),
+        false => Err(words.join("; ")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::find::name;
+    use super::super::{LIST, RunIdentity, STATE, State};
+    use super::*;
+    use crate::layout::CHECKPOINTS;
+    use crate::trainer::Progress;
+    use std::fs;
+
+    #[test]
+    fn one_that_cannot_be_removed_keeps_no_other() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = |steps| out.path().join(CHECKPOINTS).join(name(steps));
+        for steps in 1..=4 {
+            fs::create_dir_all(folder(steps)).unwrap();
+        }
+        // No list is a folder.
+        fs::create_dir(folder(1).join(LIST)).unwrap();
+        let keep = Keep {
+            last: 1,
+            best: true,
+        };
+        let error = prune(out.path(), keep, Some(2)).unwrap_err();
+        assert!(error.contains("step-1"), "{error}");
+        let left = [1, 2, 3, 4].map(|steps| folder(steps).exists());
+        assert_eq!(left, [true, true, false, true]);
+    }
+
+    #[test]
+    fn the_best_is_one_that_is_there() {
+        let out = tempfile::tempdir().unwrap();
+        let write = |steps: usize, evaluated, loss, best| {
+            let progress = Progress {
+                steps,
+                evaluated: Some(evaluated),
+                last_validation: Some(loss),
+                best: Some(best),
+                ..Progress::default()
+            };
+            let state = State::new(progress, &Default::default(), &RunIdentity::default());
+            let folder = out.path().join(CHECKPOINTS).join(name(steps));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(STATE), serde_json::to_vec(&state).unwrap()).unwrap();
+        };
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), None);
+        let best = |step, loss| Best { step, loss };
+        // Saved before it was evaluated, which the next one knows; the best of all had no room.
+        write(4, 2, 9.0, best(2, 9.0));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), None);
+        write(6, 6, 3.0, best(4, 2.0));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), Some(4));
+        write(9, 9, 2.5, best(8, 1.0));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), Some(4));
+        write(12, 12, 1.5, best(8, 1.0));
+        assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), Some(12));
+    }
+}

@@ -1,0 +1,183 @@
+//! The list of a finished folder's files, and whether they are as it says.
+
+use super::{STATE, TENSORS};
+use crate::run::fingerprint;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path};
+
+/// The list of a folder's files: what makes it complete.
+pub const LIST: &str = "complete.json";
+
+/// How the list is written now.
+const FORMAT: u32 = 1;
+
+/// A file of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Listed {
+    bytes: u64,
+    /// As `xxh128sum` prints it.
+    xxh128: String,
+}
+
+impl Listed {
+    pub(super) fn of(file: &mut File) -> io::Result<Self> {
+        let (bytes, xxh128) = fingerprint::of_file(file)?;
+        Ok(Self { bytes, xxh128 })
+    }
+
+    /// What is wrong with the file `name` of `folder`.
+    fn problem(&self, folder: &Path, name: &str) -> Option<String> {
+        // A list may come from anywhere; it names nothing outside, and no device that never ends.
+        let parts = Path::new(name).components();
+        if !parts
+            .into_iter()
+            .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Some(format!("{name:?}: is not within the checkpoint"));
+        }
+        let found = fs::metadata(folder.join(name)).and_then(|metadata| {
+            if !metadata.is_file() {
+                return Ok(Err("is no file".to_owned()));
+            }
+            if metadata.len() != self.bytes {
+                let (found, wanted) = (metadata.len(), self.bytes);
+                return Ok(Err(format!("{found} bytes, where {wanted} were written")));
+            }
+            File::open(folder.join(name))
+                .and_then(|mut file| Self::of(&mut file))
+                .map(Ok)
+        });
+        let problem = match found {
+            Err(error) => error.to_string(),
+            Ok(Err(problem)) => problem,
+            Ok(Ok(found)) if found == *self => return None,
+            Ok(Ok(_)) => "its bytes are not those that were written".to_owned(),
+        };
+        Some(format!("{name}: {problem}"))
+    }
+}
+
+/// What is in a folder that is finished.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct List {
+    format: u32,
+    /// By path in the folder, with slashes.
+    pub(super) files: BTreeMap<String, Listed>,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+impl List {
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(io::Error::from)
+    }
+}
+
+/// What is wrong with a checkpoint's files; nothing, if it is whole.
+pub(super) fn problems(folder: &Path) -> Vec<String> {
+    let list = match fs::read(folder.join(LIST)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return vec![format!("it has no {LIST}: it was never finished")];
+        }
+        Err(error) => return vec![format!("{LIST}: {error}")],
+        Ok(bytes) => match serde_json::from_slice::<List>(&bytes) {
+            Err(error) => return vec![format!("{LIST}: {error}")],
+            Ok(list) => list,
+        },
+    };
+    if list.format != FORMAT {
+        let found = list.format;
+        return vec![format!(
+            "{LIST}: format {found}, and this version of bone reads {FORMAT}; take the version it was \
+             written with"
+        )];
+    }
+    let unlisted = [STATE, TENSORS].into_iter();
+    let unlisted = unlisted.filter(|name| !list.files.contains_key(*name));
+    let unlisted = unlisted.map(|name| format!("{LIST} does not name {name}"));
+    let wrong = list.files.iter();
+    let wrong = wrong.filter_map(|(name, listed)| listed.problem(folder, name));
+    unlisted.chain(wrong).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Unit;
+    use super::*;
+
+    /// What is wrong with a whole folder once it is changed.
+    fn changed(change: impl Fn(&Path)) -> Vec<String> {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("step-1");
+        let unit = Unit::begin(&folder).unwrap();
+        for (name, bytes) in [
+            (STATE, "{}"),
+            (TENSORS, "tensors"),
+            ("adapter/weights", "one and two"),
+        ] {
+            unit.write(name, bytes.as_bytes()).unwrap();
+        }
+        unit.finish().unwrap();
+        change(&folder);
+        problems(&folder)
+    }
+
+    /// The list with `from` as `to`.
+    fn list(folder: &Path, from: &str, to: &str) {
+        let list = fs::read_to_string(folder.join(LIST)).unwrap();
+        assert!(list.contains(from), "{list}");
+        fs::write(folder.join(LIST), list.replace(from, to)).unwrap();
+    }
+
+    #[test]
+    fn every_file_that_changed_is_told() {
+        assert_eq!(changed(|_| ()), Vec::<String>::new());
+        let found = changed(|folder| {
+            fs::write(folder.join("adapter/weights"), b"one and twO").unwrap();
+            fs::write(folder.join(STATE), b"{").unwrap();
+        });
+        assert_eq!(
+            found,
+            [
+                "adapter/weights: its bytes are not those that were written",
+                "state.json: 1 bytes, where 2 were written"
+            ]
+        );
+        let found = changed(|folder| fs::remove_file(folder.join(STATE)).unwrap());
+        assert!(found[0].starts_with("state.json: "), "{found:?}");
+        let found = changed(|folder| fs::remove_file(folder.join(LIST)).unwrap());
+        assert!(found[0].contains("never finished"), "{found:?}");
+        let found = changed(|folder| list(folder, "\"format\": 1", "\"format\": 0"));
+        assert!(found[0].contains("format 0"), "{found:?}");
+    }
+
+    #[test]
+    fn a_list_names_what_has_to_be_there_and_nothing_outside() {
+        let found = changed(|folder| list(folder, STATE, "/dev/zero"));
+        assert_eq!(
+            found,
+            [
+                "complete.json does not name state.json",
+                "\"/dev/zero\": is not within the checkpoint"
+            ]
+        );
+        let found = changed(|folder| list(folder, "adapter/weights", "../step-1/state.json"));
+        assert_eq!(
+            found,
+            ["\"../step-1/state.json\": is not within the checkpoint"]
+        );
+        let found = changed(|folder| list(folder, "adapter/weights", "adapter"));
+        assert_eq!(found, ["adapter: is no file"]);
+    }
+}

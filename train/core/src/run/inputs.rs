@@ -1,0 +1,222 @@
+//! What a run needs before its model is loaded: device, precision, memory, rows and plan.
+
+use super::identity::Identity;
+use super::start::{Start, Trained};
+use super::{Host, RunError, fingerprint, fit};
+use crate::config::{DtypeChoice, Init, Method, TrainConfig};
+use crate::device::{self, DeviceName, Kind};
+use crate::loss_scale::LossScale;
+use crate::memory::{Estimate, human, keep_freed_memory};
+use crate::models::precision::{self, Precision};
+use crate::models::{self, ModelInfo};
+use crate::report::Event;
+use crate::step::Savings;
+use crate::trainer::{Data, Plan, Progress};
+use bone_data::load::{self, Dataset, Reading};
+use bone_data::tokenizer::{self, Tokenizer};
+use bone_data::{Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, grouped};
+
+/// Steps of the data whose rows are sorted by length together.
+const WINDOW: usize = 16;
+
+/// Everything of a run that depends on neither backend nor model type.
+pub(super) struct Inputs {
+    /// The settings, with those that depend on the rows or the model filled in.
+    pub(super) config: TrainConfig,
+    pub(super) device: DeviceName,
+    pub(super) precision: Precision,
+    pub(super) estimate: Estimate,
+    /// The seed of random weights, if the run starts from such.
+    pub(super) random_seed: Option<u64>,
+    pub(super) data: Data,
+    pub(super) plan: Plan,
+    pub(super) progress: Progress,
+    pub(super) prompt: Prompt,
+    pub(super) identity: Identity,
+    /// The largest batch, if it is to be tried before the first step.
+    pub(super) largest: Option<Batch>,
+    /// What a person is shown at the start, one fact a line.
+    pub(super) lines: Vec<String>,
+}
+
+/// Reads and checks everything but the weights.
+pub(super) fn read(
+    config: &TrainConfig,
+    start: &Start,
+    host: &mut Host<'_>,
+) -> Result<Inputs, RunError> {
+    let (device, device_reason) = device::choose(&config.device)?;
+    let kind = device.name.kind;
+    let random = config.init == Init::Random;
+    let info = models::inspect(&config.model, !random)?;
+    let precision = precision::choose(dtype(config)?, &info, device.name)?;
+    let head_chunk = config.head_chunk_for(info.shape.vocab_size);
+    let estimate = fit::estimate(config, &info, &precision, head_chunk, kind)?;
+    let limit = fit::limit(&device);
+    if let Some(limit) = limit {
+        estimate.check(limit)?;
+    }
+    if kind == Kind::Cpu && !config.recompute {
+        keep_freed_memory();
+    }
+    let vocab_size = info.shape.vocab_size;
+    let (tokenizer, tokenizer_reason) =
+        tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
+    host.report(Event::Phase("reading the rows"))?;
+    let mut rows = Rows::read(config, tokenizer.as_ref(), &info)?;
+    let mut identity = Identity::new(config, &rows.hash, rows.steps_per_epoch, device.name);
+    let now = Trained {
+        base: match start {
+            Start::New => &Default::default(),
+            Start::Resume(_) | Start::Fork(_) => identity.base()?,
+        },
+        rows: &rows.hash,
+        device: &device.name.to_string(),
+        steps_per_epoch: rows.steps_per_epoch,
+    };
+    start.check(&now)?;
+    let cursor = start.cursor(&now);
+    let total_steps = start.total_steps(config, rows.steps_per_epoch, cursor)?;
+    config.check_warmup(total_steps).map_err(RunError::Usage)?;
+    let emulated = device.software && !kind.on_processor();
+    let largest = match config.shake_down.unwrap_or(!emulated) {
+        true => rows.batches.largest().map_err(load::temporary)?,
+        false => None,
+    };
+    rows.batches.seek(cursor)?;
+    let plan = Plan {
+        total_steps,
+        schedule: config.schedule(total_steps),
+        savings: Savings {
+            recompute: config.recompute,
+            head_chunk: config.chunked_head.then_some(head_chunk),
+        },
+        chunk_ctx: config.chunk_ctx,
+        seed: config.seed,
+        eval_every: config.eval_interval(total_steps),
+        eval_batch_size: config.batch_size,
+        pad_id: rows.pad_id,
+        loss_scale: precision.scales_loss.then(LossScale::default),
+        tunes_kernels: !kind.on_processor(),
+    };
+    let mut config = config.clone();
+    if !rows.validation.is_empty() {
+        config.eval_every = Some(plan.eval_every);
+    }
+    config.head_chunk = plan.savings.head_chunk;
+    identity.set_config(&config);
+    let parameters = grouped(info.shape.parameters);
+    let (architecture, blocks) = (info.architecture.name(), info.shape.num_layers);
+    let of_limit = limit.map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)));
+    let mut lines = vec![
+        format!("{architecture} of {parameters} parameters, {blocks} blocks"),
+        format!(
+            "device: {} ({}; {device_reason})",
+            device.name,
+            device.description()
+        ),
+        format!("base weights: {}", precision.text),
+        format!("tokenizer: {tokenizer_reason}"),
+        format!(
+            "memory: about {}{of_limit}; {estimate}",
+            human(estimate.total())
+        ),
+    ];
+    lines.extend(start.line(total_steps, cursor));
+    lines.extend(rows.notes);
+    if config.packing {
+        lines.push(rows.batches.packing().to_string());
+    }
+    lines.extend(info.beyond_positions(config.max_seq_len));
+    Ok(Inputs {
+        device: device.name,
+        precision,
+        estimate,
+        random_seed: random.then_some(config.seed),
+        data: Data {
+            steps_per_epoch: rows.steps_per_epoch,
+            steps: Box::new(rows.batches),
+            validation: rows.validation,
+        },
+        progress: start.progress(Progress::new(plan.loss_scale), cursor),
+        plan,
+        prompt: rows.prompt,
+        identity,
+        largest,
+        lines,
+        config,
+    })
+}
+
+/// The rows as batches, and what they are known by.
+struct Rows {
+    batches: Batches,
+    validation: Vec<bone_data::Sample>,
+    steps_per_epoch: u64,
+    hash: String,
+    pad_id: u32,
+    prompt: Prompt,
+    notes: Vec<String>,
+}
+
+impl Rows {
+    fn read(
+        config: &TrainConfig,
+        tokenizer: &dyn Tokenizer,
+        info: &ModelInfo,
+    ) -> Result<Self, RunError> {
+        let templated = config.data.any(DataKind::Rows).then_some(&config.template);
+        let prompt = Prompt::new(templated, tokenizer);
+        let reading = Reading {
+            schema: config.schema.as_ref(),
+            template: &config.template,
+            tokenizer,
+            limits: Limits {
+                max_seq_len: config.max_seq_len,
+                vocab_size: info.shape.vocab_size,
+            },
+        };
+        let Dataset {
+            samples,
+            train,
+            validation,
+            notes,
+        } = load::load(&config.data, reading, config.validation, config.seed)?;
+        let hash = fingerprint::of_rows(&samples, &train, &validation).map_err(load::temporary)?;
+        let pad_id = tokenizer.eos().first().copied().unwrap_or(0);
+        let batches = BatchConfig {
+            batch_size: config.batch_size,
+            gradient_accumulation: config.gradient_accumulation,
+            window: WINDOW,
+            seed: config.seed,
+            pad_id,
+            packing: config.packing.then_some(config.max_seq_len),
+            row_len: match config.binidx_cut {
+                Cut::Pad => config.max_seq_len,
+                Cut::Only => 0,
+            },
+        };
+        let batches = Batches::new(samples, train, batches)?;
+        Ok(Self {
+            steps_per_epoch: batches.steps_per_epoch(),
+            batches,
+            validation,
+            hash,
+            pad_id,
+            prompt,
+            notes,
+        })
+    }
+}
+
+/// Returns the precision of the base: weights that train are f32, whatever the file holds.
+fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
+    match (&config.method, config.dtype) {
+        (Method::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
+            "--dtype: method full trains the weights themselves, which needs f32; leave dtype out"
+                .into(),
+        )),
+        (Method::Full, _) => Ok(DtypeChoice::F32),
+        (Method::Adapter(_) | Method::State, choice) => Ok(choice),
+    }
+}

@@ -1,0 +1,219 @@
+//! Loss and gradients of a batch.
+//!
+//! A forward is seen as trunk (embedding and blocks) and head (final norm, logits, loss). Each
+//! half has a cheap-in-memory form, chosen by [`Savings`]:
+//!
+//! - *block recompute*: the blocks run without a graph, keeping each one's input; in the backward
+//!   one block at a time is run again under autodiff. Memory: the inputs and one block's graph.
+//! - *chunked head*: logits, loss and the gradient to the hidden state are made for a chunk of
+//!   trained tokens at a time, so that `[tokens, vocab]` never exists.
+//!
+//! Whatever trains gets the gradient the plain graph gives: adapters, everything, a head, or an
+//! embedding that is also the head and gets its gradient from both ends.
+//!
+//! Long sequences go through in *pieces*: forward, loss and backward of one piece, then of the
+//! next, which starts from the state the blocks were left in. Memory: one piece's. The loss is
+//! that of whole sequences; the gradient is cut at the pieces' edges, since the state carried
+//! over has no graph.
+
+use crate::gradients::Gradients;
+use bone_data::Batch;
+use bone_lm::{Backend, Block, CausalLm};
+use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
+use burn::tensor::backend::AutodiffBackend;
+
+mod head;
+mod piece;
+#[cfg(test)]
+mod tests;
+mod trunk;
+
+use head::Draws;
+use piece::{Piece, Pieces};
+use trunk::{Carried, Pass, Trained, Trunk};
+
+/// A backend the loop trains on: the language models run on it and on its inner backend.
+pub trait TrainBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
+
+impl<B> TrainBackend for B where B: AutodiffBackend<InnerBackend: Backend> + Backend {}
+
+/// What a model's blocks carry from piece to piece.
+type State<B, M> = <<M as CausalLm<B>>::Block as Block<B>>::State;
+
+/// A model the loop trains.
+///
+/// The state of a block without autodiff is the inner module of its state with it, so that a
+/// state goes from one to the other; `derive(Module)` makes it so.
+pub trait TrainModel<B: TrainBackend>:
+    CausalLm<B, Block: AutodiffModule<B> + Block<B, State: AutodiffModule<B, InnerModule: Default>>>
+    + AutodiffModule<B, InnerModule = Self::Inner>
+{
+    /// The model without autodiff.
+    type Inner: CausalLm<
+            B::InnerBackend,
+            Block: Block<
+                B::InnerBackend,
+                State = <State<B, Self> as AutodiffModule<B>>::InnerModule,
+            >,
+        >;
+}
+
+impl<B, M> TrainModel<B> for M
+where
+    B: TrainBackend,
+    M: CausalLm<
+            B,
+            Block: AutodiffModule<B> + Block<B, State: AutodiffModule<B, InnerModule: Default>>,
+        > + AutodiffModule<
+            B,
+            InnerModule: CausalLm<
+                B::InnerBackend,
+                Block: Block<
+                    B::InnerBackend,
+                    State = <State<B, M> as AutodiffModule<B>>::InnerModule,
+                >,
+            >,
+        >,
+{
+    type Inner = M::InnerModule;
+}
+
+/// Where memory is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Savings {
+    /// Run each block a second time instead of keeping its graph.
+    pub recompute: bool,
+    /// Tokens the head handles at once; `None` for all of them, in one `[tokens, vocab]`.
+    pub head_chunk: Option<usize>,
+}
+
+/// Computes `scale · Σ −log p(target)` over the trained targets of `batch`, adds its gradients to
+/// `grads`, and returns the sum without `scale`, `[1]`, on the device.
+///
+/// With `scale = 1 / trained tokens of the whole optimizer step`, the gradients of a step's micro
+/// batches add up to those of the big batch. `seed` and `step` are what dropout masks are drawn
+/// from, beside the batch's row numbers.
+///
+/// With `chunk_ctx` the sequences go through in pieces of so many tokens.
+pub fn backward<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    batch: &Batch,
+    scale: f64,
+    (savings, chunk_ctx): (Savings, Option<usize>),
+    (seed, step): (u64, u64),
+    device: &B::Device,
+    grads: &mut Gradients,
+) -> Tensor<B::InnerBackend, 1> {
+    let saves = savings.recompute || savings.head_chunk.is_some();
+    let run = Run {
+        model,
+        savings,
+        trained: saves.then(|| Trained::of::<B, M>(model, device)),
+        scale,
+        draws: Draws { seed, step },
+        device,
+    };
+    let pieces = Pieces::cut(batch, chunk_ctx);
+    let mut states = pieces.states(model.blocks().len());
+    let mut total = None;
+    for piece in &pieces.before {
+        if piece.targets.is_empty() {
+            run.pass(piece).advance(states.as_mut());
+        } else {
+            let sum = run.backward(piece, states.as_mut(), grads);
+            total = Some(plus(total, sum));
+        }
+    }
+    plus(total, run.backward(&pieces.last, states.as_mut(), grads))
+}
+
+/// `Σ −log p(target)` over the trained targets of `batch`, `[1]`, without gradients or dropout;
+/// the head sees `head_chunk` tokens at once, the blocks `chunk_ctx` of every row.
+pub fn loss_sum<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    batch: &Batch,
+    head_chunk: Option<usize>,
+    chunk_ctx: Option<usize>,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    let pieces = Pieces::cut(batch, chunk_ctx);
+    let mut states = pieces.states(model.blocks().len());
+    let mut total = None;
+    for piece in &pieces.before {
+        let hidden = trunk::run(model, piece, states.as_mut(), device);
+        if !piece.targets.is_empty() {
+            let sum = head::evaluate(model, hidden, &piece.targets, head_chunk, device);
+            total = Some(plus(total, sum));
+        }
+    }
+    let hidden = trunk::run(model, &pieces.last, states.as_mut(), device);
+    let sum = head::evaluate(model, hidden, &pieces.last.targets, head_chunk, device);
+    plus(total, sum)
+}
+
+fn plus<B: Backend>(total: Option<Tensor<B, 1>>, sum: Tensor<B, 1>) -> Tensor<B, 1> {
+    match total {
+        Some(total) => total + sum,
+        None => sum,
+    }
+}
+
+/// What is the same for every piece of a batch.
+struct Run<'a, B: TrainBackend, M> {
+    model: &'a M,
+    savings: Savings,
+    /// `None` where the one plain graph finds out by itself.
+    trained: Option<Trained>,
+    scale: f64,
+    draws: Draws,
+    device: &'a B::Device,
+}
+
+impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
+    fn pass<'a>(&'a self, piece: &'a Piece) -> Pass<'a, B, M> {
+        Pass {
+            model: self.model,
+            piece,
+            draws: self.draws,
+            device: self.device,
+        }
+    }
+
+    /// Loss and gradients of one piece, whose graph is gone on return. Brings `states` to the
+    /// piece's end.
+    fn backward(
+        &self,
+        piece: &Piece,
+        states: Option<&mut Carried<B, M>>,
+        grads: &mut Gradients,
+    ) -> Tensor<B::InnerBackend, 1> {
+        let (model, device, scale) = (self.model, self.device, self.scale);
+        let targets = &piece.targets;
+        let pass = self.pass(piece);
+        let Some(trained) = self.trained else {
+            let hidden = pass.graph(states);
+            // One graph: its backward is the head's and the trunk's.
+            let sum = head::full_drawn(model, hidden, targets, self.draws, device);
+            let mut all = sum.clone().mul_scalar(scale).backward();
+            grads.add::<B, M>(&mut all, model);
+            return sum.inner();
+        };
+        let (hidden, trunk) = if self.savings.recompute {
+            let (hidden, inputs) = pass.inputs(trained, states);
+            (hidden, Trunk::Inputs(inputs))
+        } else {
+            let hidden = pass.graph(states);
+            (hidden.clone().inner(), Trunk::Graph(hidden))
+        };
+        let drawn = (scale, self.draws);
+        let head = tracing::trace_span!("head and loss").entered();
+        let (sum, grad) = match self.savings.head_chunk {
+            Some(chunk) => head::chunked(model, hidden, targets, drawn, chunk, device, grads),
+            None => head::whole(model, hidden, targets, drawn, device, grads),
+        };
+        drop(head);
+        pass.backward(trunk, trained, grad, grads);
+        sum
+    }
+}

@@ -1,0 +1,88 @@
+//! Loss over samples, without training.
+
+use super::Plan;
+use crate::report::EvalReport;
+use crate::step::{TrainBackend, TrainModel, loss_sum};
+use bone_data::{Sample, evaluation_batches};
+use bone_lm::CausalLm;
+use burn::tensor::Tensor;
+
+/// How held-out samples go through a model.
+#[derive(Debug, Clone, Copy)]
+pub struct EvalReading {
+    /// Samples of a batch.
+    pub batch_size: usize,
+    /// Token id that fills shorter ones.
+    pub pad_id: u32,
+    /// Tokens the head handles at once; `None` for all of them.
+    pub head_chunk: Option<usize>,
+    /// Tokens of a sequence that go through at once; `None` for all of them.
+    pub chunk_ctx: Option<usize>,
+}
+
+/// Mean loss over the held-out rows, without dropout; `None` when there are none, or `stops` says so
+/// between two batches.
+pub(super) fn validate<B: TrainBackend, M: TrainModel<B>>(
+    model: &M,
+    validation: &[Sample],
+    step: usize,
+    plan: &Plan,
+    device: &B::Device,
+    stops: impl Fn() -> bool,
+) -> Option<EvalReport> {
+    if validation.is_empty() {
+        return None;
+    }
+    let model = model.valid();
+    let reading = EvalReading {
+        batch_size: plan.eval_batch_size,
+        pad_id: plan.pad_id,
+        head_chunk: plan.savings.head_chunk,
+        chunk_ctx: plan.chunk_ctx,
+    };
+    let (loss, tokens) = mean_loss_unless(&model, validation, reading, device, stops)?;
+    Some(EvalReport { step, loss, tokens })
+}
+
+/// Mean of −ln p over the trained tokens of `samples`, without dropout, and how many these are.
+pub fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
+    model: &M,
+    samples: &[Sample],
+    reading: EvalReading,
+    device: &B::Device,
+) -> (f64, usize) {
+    let found = mean_loss_unless(model, samples, reading, device, || false);
+    found.unwrap_or((f64::NAN, 0))
+}
+
+fn mean_loss_unless<B: bone_lm::Backend, M: CausalLm<B>>(
+    model: &M,
+    samples: &[Sample],
+    reading: EvalReading,
+    device: &B::Device,
+    stops: impl Fn() -> bool,
+) -> Option<(f64, usize)> {
+    let EvalReading {
+        batch_size,
+        pad_id,
+        head_chunk,
+        chunk_ctx,
+    } = reading;
+    let mut sum: Option<Tensor<B, 1>> = None;
+    let mut tokens = 0;
+    for batch in evaluation_batches(samples, batch_size, pad_id) {
+        fail::fail_point!("evaluate");
+        if stops() {
+            return None;
+        }
+        let part = loss_sum(model, &batch, head_chunk, chunk_ctx, device);
+        sum = Some(match sum {
+            Some(sum) => sum + part,
+            None => part,
+        });
+        tokens += batch.trained_tokens();
+    }
+    // One read of the device, for all batches.
+    let sum: f64 = sum.map_or(0.0, |sum| sum.into_data().iter::<f64>().sum());
+    Some((sum / tokens as f64, tokens))
+}

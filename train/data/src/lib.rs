@@ -1,0 +1,61 @@
+//! From data files to padded batches.
+//!
+//! [`Sources`] name files, [`RowReader`] gives their rows one at a time as what they mean
+//! ([`Content`], by their [`Schema`]), a [`Template`] turns a row into pieces of text, [`tokenize`]
+//! makes [`Sample`]s that are masked by position, and [`Samples`] keeps any number of them.
+//! [`split_validation`] holds some out, and [`Batches`] orders the rest into optimizer [`Step`]s.
+//! Plain text goes through [`read_text`] and [`tokenize_text`] instead, or [`read_bytes`] and
+//! [`tokenize_bytes`] where tokens are bytes; [`Binidx`] holds tokens already.
+
+mod batch;
+mod binidx;
+mod conversation;
+mod cut;
+mod field_map;
+pub mod load;
+mod order;
+mod plural;
+mod prompt;
+mod rows;
+mod sample;
+mod samples;
+mod schema;
+mod source;
+mod sources;
+mod split;
+mod suggest;
+mod template;
+mod text;
+pub mod tokenizer;
+
+#[cfg(test)]
+mod assets_tests;
+#[cfg(test)]
+mod test_tokenizer;
+
+pub use batch::{Batch, evaluation_batches};
+pub use binidx::{
+    Binidx, BinidxError, Dtype as BinidxDtype, SequenceProblem, Summary as BinidxSummary,
+    Writer as BinidxWriter,
+};
+pub use conversation::{Content, Message, Role};
+pub use cut::Cut;
+pub use field_map::{FieldMap, FieldMapError, FieldMapProblem};
+pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
+pub use plural::{counted, grouped, s};
+pub use prompt::{PROMPT_FILE, Prompt, PromptError};
+pub use rows::{Problem, Row, RowError, RowFile, RowReader};
+pub use sample::{Dropped, Limits, Refused, Sample, Tokenized, tokenize};
+pub use samples::{Samples, SamplesBuilder};
+pub use schema::{FieldProblem, Schema};
+pub use source::{
+    Compression, Format, Layout, MAX_ROW_BYTES, Place, Resolved, RowProblem, Rows, Selection,
+    SelectionError, SourceError, open_bytes,
+};
+pub use sources::{Kind, Source, Sources};
+pub use split::{Holdout, Split, SplitError, split_validation};
+pub use suggest::nearest;
+pub use template::{
+    ChatTemplate, CustomTemplate, RenderError, Template, TemplateError, TemplateProblem,
+};
+pub use text::{TextError, read_bytes, read_text, tokenize_bytes, tokenize_text};

@@ -1,0 +1,147 @@
+//! How a model was talked to in training, saved beside what was trained.
+//!
+//! The same template and the same tokenizer turn text into tokens for training, evaluation and
+//! generation; [`PROMPT_FILE`] in an adapter's folder says which they were.
+
+use crate::Template;
+use crate::tokenizer::Tokenizer;
+use bone_files::{MAX_JSON_BYTES, read_small};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The file's name.
+pub const PROMPT_FILE: &str = "bone_prompt.json";
+
+/// A text of many kinds of characters: two tokenizers that agree on it are taken for the same.
+const PROBE: &str =
+    "Q: 3 apples cost $1.50, and 12 of them?\n\tA: \u{e9}t\u{e9} \u{4f60}\u{597d} <s></s>";
+
+/// Why a [`Prompt`] cannot be written, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// The file cannot be written, or read as what this version writes.
+    #[error("{}: {reason}", .path.display())]
+    Path {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer differs from that of the training run, in what is listed.
+    #[error(
+        "--tokenizer: it is another than the one of the training run: {0} differ(s); name that one, or put \
+         its files beside the model"
+    )]
+    Tokenizer(String),
+}
+
+/// The template and the tokenizer of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    /// The template, whole; `None` where nothing went through one.
+    pub template: Option<Template>,
+    tokenizer: Tokens,
+}
+
+/// What a tokenizer is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tokens {
+    bos: Option<u32>,
+    eos: Vec<u32>,
+    vocab_size: usize,
+    text: String,
+    /// The text's ids; empty where the tokenizer cannot have it.
+    ids: Vec<u32>,
+}
+
+impl Tokens {
+    fn of(tokenizer: &dyn Tokenizer, text: &str) -> Self {
+        Self {
+            bos: tokenizer.bos(),
+            eos: tokenizer.eos().to_vec(),
+            vocab_size: tokenizer.vocab_size(),
+            text: text.to_owned(),
+            ids: tokenizer.encode(text).unwrap_or_default(),
+        }
+    }
+}
+
+impl Prompt {
+    /// The prompt of a run.
+    pub fn new(template: Option<&Template>, tokenizer: &dyn Tokenizer) -> Self {
+        Self {
+            template: template.cloned(),
+            tokenizer: Tokens::of(tokenizer, PROBE),
+        }
+    }
+
+    /// Writes it into `folder`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), PromptError> {
+        let path = folder.join(PROMPT_FILE);
+        std::fs::write(&path, self.to_json()?).map_err(|error| PromptError::Path {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    /// What is in the file.
+    ///
+    /// # Errors
+    /// It cannot be JSON.
+    pub fn to_json(&self) -> Result<String, PromptError> {
+        let text = serde_json::to_string_pretty(self);
+        let text = text.map_err(|error| PromptError::Path {
+            path: PROMPT_FILE.into(),
+            reason: error.to_string(),
+        })?;
+        Ok(text + "\n")
+    }
+
+    /// Reads it from `folder`, or from beside a file of weights; `None` where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what this version writes.
+    pub fn load(folder: &Path) -> Result<Option<Self>, PromptError> {
+        let folder = match folder.is_file() {
+            true => folder.parent().unwrap_or(Path::new("")),
+            false => folder,
+        };
+        let path = folder.join(PROMPT_FILE);
+        let wrong = |reason: String| PromptError::Path {
+            path: path.clone(),
+            reason,
+        };
+        let bytes = read_small(&path, MAX_JSON_BYTES).map_err(|error| wrong(error.to_string()))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| wrong(format!("no prompt of a training run: {error}")))
+    }
+
+    /// Checks that `tokenizer` is the one of the run.
+    ///
+    /// # Errors
+    /// What differs, and what to do.
+    pub fn check(&self, tokenizer: &dyn Tokenizer) -> Result<(), PromptError> {
+        let own = Tokens::of(tokenizer, &self.tokenizer.text);
+        let trained = &self.tokenizer;
+        let differs: Vec<_> = [
+            ("the first token", own.bos != trained.bos),
+            ("the end tokens", own.eos != trained.eos),
+            ("the number of tokens", own.vocab_size != trained.vocab_size),
+            ("the tokens of a text", own.ids != trained.ids),
+        ]
+        .into_iter()
+        .filter_map(|(what, differs)| differs.then_some(what))
+        .collect();
+        match differs.is_empty() {
+            true => Ok(()),
+            false => Err(PromptError::Tokenizer(differs.join(", "))),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+
+use super::*;
+use crate::source::Layout;
+use proptest::prelude::*;
+
+/// All that a file comes to.
+#[derive(Debug)]
+struct File {
+    rows: Vec<Row>,
+    schema: Schema,
+    format: Format,
+}
+
+fn read_file(path: &Path, schema: Option<&Schema>) -> Result<File, RowError> {
+    let mut reader = RowReader::open(path, 0..u64::MAX, schema)?;
+    let mut rows = Vec::new();
+    while let Some(row) = reader.next_row()? {
+        rows.push(row);
+    }
+    let file = reader.finish()?;
+    assert_eq!(file.rows, rows.len() as u64);
+    Ok(File {
+        rows,
+        schema: file.schema,
+        format: file.format,
+    })
+}
+
+fn read(bytes: impl AsRef<[u8]>) -> Result<File, RowError> {
+    read_as(bytes, None)
+}
+
+fn read_as(bytes: impl AsRef<[u8]>, schema: Option<Schema>) -> Result<File, RowError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes.as_ref()).unwrap();
+    read_file(file.path(), schema.as_ref())
+}
+
+fn read_mapped(bytes: impl AsRef<[u8]>, fields: &str) -> Result<File, RowError> {
+    read_as(bytes, Some(Schema::Fields(fields.parse().unwrap())))
+}
+
+fn problems(result: Result<File, RowError>) -> (Vec<String>, usize) {
+    match result {
+        Err(RowError::Rows { shown, total, .. }) => {
+            let shown = shown.iter().map(|(at, p)| format!("{at}: {p}")).collect();
+            (shown, total)
+        }
+        other => panic!("expected problems in rows, got {other:?}"),
+    }
+}
+
+fn row(instruction: &str, input: &str, response: &str, index: u64) -> Row {
+    Row {
+        content: Content::Single {
+            instruction: instruction.into(),
+            input: input.into(),
+            response: response.into(),
+        },
+        index,
+    }
+}
+
+#[test]
+fn schemas_of_fields_are_recognised() {
+    let file = read(r#"{"type":"x","query":"a","response":"b"}"#).unwrap();
+    assert_eq!(
+        file.schema.to_string(),
+        "instruction=query,response=response"
+    );
+    assert_eq!(file.rows, [row("a", "", "b", 0)]);
+
+    let file = read(
+        "{\"instruction\":\"a\",\"output\":\"b\"}\n\
+         {\"instruction\":\"c\",\"input\":\"d\",\"output\":\"e\"}\n\
+         {\"instruction\":\"f\",\"input\":null,\"output\":\"g\"}",
+    )
+    .unwrap();
+    assert_eq!(
+        file.schema.to_string(),
+        "instruction=instruction,input=input,response=output"
+    );
+    assert_eq!(
+        file.rows,
+        [
+            row("a", "", "b", 0),
+            row("c", "d", "e", 1),
+            row("f", "", "g", 2)
+        ]
+    );
+
+    let file = read(r#"[{"prompt":"a","completion":"b"}]"#).unwrap();
+    assert_eq!(
+        file.schema.to_string(),
+        "instruction=prompt,response=completion"
+    );
+}
+
+#[test]
+fn the_layout_is_decided_by_the_first_byte_that_is_not_a_space() {
+    let array = b"\xEF\xBB\xBF\n\t [\n{\"prompt\":\"a\",\n\"completion\":\"b\"}\n]\n";
+    assert_eq!(read(array).unwrap().format.layout, Layout::JsonArray);
+    let lines = "\r\n\n{\"prompt\":\"a\",\"completion\":\"b\"}\r\n\r\n\
+                 {\"prompt\":\"c\",\"completion\":\"d\"}";
+    let file = read(lines).unwrap();
+    assert_eq!(file.format.layout, Layout::JsonLines);
+    assert_eq!(file.rows, [row("a", "", "b", 0), row("c", "", "d", 1)]);
+}
+
+#[test]
+fn a_field_map_overrides_the_schemas() {
+    let text = r#"{"query":"x","response":"y","question":"q","context":"c","answer":"a"}"#;
+    let map = "instruction=question,input=context,response=answer";
+    let file = read_mapped(text, map).unwrap();
+    assert_eq!(file.rows, [row("q", "c", "a", 0)]);
+    assert_eq!(file.schema.to_string(), map);
+}
+
+#[test]
+fn an_input_that_no_row_has_is_an_error() {
+    let text = r#"{"q":"x","a":"y"}"#;
+    let error = read_mapped(text, "instruction=q,input=contxt,response=a").unwrap_err();
+    assert!(error.to_string().contains("'contxt'"), "{error}");
+}
+
+#[test]
+fn every_bad_line_is_named() {
+    let mut text = Vec::from(&b"\n{\"query\":\"a\",\"response\":\"b\"}\n{\"query\": 1}\n[1]\n"[..]);
+    text.extend(b"{\"query\":\n{\"query\":\"\xFF\"}\n{\"query\":\"a\",\"response\":[]}\nnull\n");
+    let (shown, total) = problems(read(&text));
+    assert_eq!(
+        shown,
+        [
+            "line 3: field 'query' is a number, not a string",
+            "line 3: field 'response' is missing",
+            "line 4: not an object but an array",
+            "line 5: not JSON: EOF while parsing a value (column 9)",
+            "line 6: invalid UTF-8 at byte 11 of the row",
+            "line 7: field 'response' is an array, not a string",
+            "line 8: not an object but null",
+        ]
+    );
+    assert_eq!(total, 7);
+}
+
+#[test]
+fn many_bad_rows_are_counted_and_the_first_shown() {
+    let text =
+        "{\"query\":\"a\",\"response\":\"b\"}\n".to_owned() + &"{\"query\":\"a\"}\n".repeat(25);
+    let result = read(text);
+    let message = result.as_ref().unwrap_err().to_string();
+    assert!(message.contains("25 problem(s)"), "{message}");
+    // One kind of problem, one line.
+    assert!(
+        message.contains("in its rows: field 'response' is missing (line 2, line 3, "),
+        "{message}"
+    );
+    assert!(message.contains(", and 15 more); correct"), "{message}");
+    assert_eq!(message.lines().count(), 1);
+    let fix = "--field-map instruction=FIELD,response=FIELD[,input=FIELD]";
+    assert!(message.ends_with(fix), "{message}");
+    let (shown, total) = problems(result);
+    assert_eq!((shown.len(), total), (10, 25));
+}
+
+#[test]
+fn a_bad_row_before_the_schema_is_known_is_checked_against_it() {
+    let text = "{\"query\":\"a\"}\n{\"query\":\"a\",\"response\":\"b\"}\n";
+    assert_eq!(
+        problems(read(text)).0,
+        ["line 1: field 'response' is missing"]
+    );
+}
+
+#[test]
+fn array_problems_name_the_row_and_broken_json_the_line() {
+    let text = "\n[{\"query\":\"a\",\"response\":\"b\"},\n 7,\n {\"query\":\"a\",\"response\":}]";
+    assert_eq!(
+        problems(read(text)).0,
+        [
+            "row 2: not an object but a number",
+            "row 3: not JSON: expected value (line 4, column 26)"
+        ]
+    );
+    let trailing = "[{\"query\":\"a\",\"response\":\"b\"}] {}";
+    assert!(problems(read(trailing)).0[0].contains("more behind the array's end"));
+    let cut = "[{\"query\":\"a\",\"response\":\"b\"}";
+    assert!(problems(read(cut)).0[0].contains("cut off"));
+}
+
+#[test]
+fn unknown_fields_are_named_with_the_fix() {
+    let text = "{\"q\":\"a\",\"a\":\"b\"}\n".repeat(1000);
+    let message = read(&text).unwrap_err().to_string();
+    assert!(message.contains("the fields q, a"), "{message}");
+    assert!(message.contains("query/response"), "{message}");
+    assert!(message.contains("instruction=FIELD"), "{message}");
+    let array = "[{\"q\":\"a\",\"a\":\"b\"}]";
+    assert!(matches!(read(array), Err(RowError::UnknownSchema { .. })));
+    // With other problems in the file, both kinds are listed.
+    let (shown, _) = problems(read("{\"question\":\"a\"}\n7\n"));
+    assert_eq!(shown.len(), 2);
+}
+
+#[test]
+fn a_row_of_two_schemas_is_refused() {
+    let text = r#"{"query":"a","response":"b","prompt":"c","completion":"d"}"#;
+    for text in [text.to_owned(), format!("[{text}]")] {
+        let message = read(text).unwrap_err().to_string();
+        assert!(
+            message.contains("query/response, prompt/completion"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn files_without_rows_are_errors() {
+    for text in ["", " \n\r\n\t", "\u{FEFF}", "[]", " [ ] "] {
+        let message = read(text).unwrap_err().to_string();
+        assert!(message.contains("holds no rows"), "{text:?}: {message}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("absent.jsonl"), folder.path().into()] {
+        let error = read_file(&path, None).unwrap_err();
+        assert!(matches!(error, RowError::Source(_)), "{error:?}");
+        assert!(error.to_string().contains(&*path.to_string_lossy()));
+    }
+}
+
+#[test]
+fn a_slice_of_a_file_is_read_and_the_rest_is_not_looked_at() {
+    let lines = |range: std::ops::Range<u64>| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for row in 0..6 {
+            writeln!(file, "{{\"query\":\"{row}\",\"response\":\"b\"}}").unwrap();
+        }
+        // Broken, and beyond the slices below but one.
+        writeln!(file, "{{").unwrap();
+        let mut reader = RowReader::open(file.path(), range, None)?;
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row()? {
+            rows.push(row.index);
+        }
+        reader.finish().map(|_| rows)
+    };
+    assert_eq!(lines(0..2).unwrap(), [0, 1]);
+    assert_eq!(lines(2..6).unwrap(), [2, 3, 4, 5]);
+    assert!(matches!(lines(5..7), Err(RowError::Rows { total: 1, .. })));
+    let message = lines(9..12).unwrap_err().to_string();
+    assert!(
+        message.contains("no row is in the slice [9:12]: the file has 7"),
+        "{message}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_rows_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = read(bytes);
+    }
+
+    #[test]
+    fn what_was_written_is_read(texts in prop::collection::vec((".*", ".*", ".*"), 1..20)) {
+        let values: Vec<_> = texts
+            .iter()
+            .map(|(a, b, c)| serde_json::json!({"instruction": a, "input": b, "output": c}))
+            .collect();
+        let lines = values.iter().map(|v| format!("{v}\n")).collect::<String>();
+        let array = serde_json::to_string_pretty(&values).unwrap();
+        let expected: Vec<_> = (0..)
+            .zip(&texts)
+            .map(|(index, (a, b, c))| row(a, b, c, index))
+            .collect();
+        prop_assert_eq!(&read(lines).unwrap().rows, &expected);
+        prop_assert_eq!(&read(array).unwrap().rows, &expected);
+    }
+}

@@ -1,0 +1,255 @@
+//! Samples of any number: their tokens lie in a temporary file once they are many.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use super::sample::Sample;
+
+/// Numbers of 32 bits that are kept in memory; more go to a file.
+const IN_MEMORY: usize = 16 << 20;
+
+/// What is known of a sample without reading it.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// Where it begins, in numbers of 32 bits: ends of its ranges, then its tokens.
+    at: u64,
+    row: u64,
+    /// Equal for samples of one prompt.
+    prompt: u64,
+    len: u32,
+    ranges: u32,
+}
+
+#[derive(Debug)]
+enum Tokens {
+    Memory(Vec<u32>),
+    File(Mutex<File>),
+}
+
+/// Samples by number. Up to 64 MiB of tokens are in memory; more are in a file of the system's
+/// temporary folder (`TMPDIR`), which has no name and goes with the process. In memory there are
+/// 32 bytes a sample.
+#[derive(Debug)]
+pub struct Samples {
+    entries: Vec<Entry>,
+    tokens: Tokens,
+}
+
+impl Samples {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Tokens of a sample.
+    ///
+    /// # Panics
+    /// If there is no sample of this number.
+    pub fn tokens_of(&self, number: u32) -> usize {
+        self.entries[number as usize].len as usize
+    }
+
+    /// A number that samples with the same prompt share: the tokens before the first that is
+    /// trained, or all where the first token is all there is before.
+    pub(super) fn prompt_of(&self, number: u32) -> u64 {
+        self.entries[number as usize].prompt
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// The temporary file cannot be read.
+    ///
+    /// # Panics
+    /// If there is no sample of this number.
+    pub fn read(&self, number: u32) -> io::Result<Sample> {
+        let entry = self.entries[number as usize];
+        let count = 2 * entry.ranges as usize + entry.len as usize;
+        let numbers = match &self.tokens {
+            Tokens::Memory(numbers) => numbers[entry.at as usize..][..count].to_vec(),
+            Tokens::File(file) => {
+                let mut bytes = vec![0; 4 * count];
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(4 * entry.at))?;
+                file.read_exact(&mut bytes)?;
+                bytes
+                    .chunks_exact(4)
+                    .map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+                    .collect()
+            }
+        };
+        let (ranges, tokens) = numbers.split_at(2 * entry.ranges as usize);
+        let range = |ends: &[u32]| ends[0] as usize..ends[1] as usize;
+        Ok(Sample {
+            tokens: tokens.to_vec(),
+            trained: ranges.chunks_exact(2).map(range).collect(),
+            row: entry.row,
+        })
+    }
+}
+
+/// Takes samples one after the other.
+#[derive(Debug)]
+pub struct SamplesBuilder {
+    entries: Vec<Entry>,
+    memory: Vec<u32>,
+    file: Option<BufWriter<File>>,
+    /// Numbers that were written, in memory or to the file.
+    written: u64,
+    in_memory: usize,
+}
+
+impl Default for SamplesBuilder {
+    fn default() -> Self {
+        Self::with_memory(IN_MEMORY)
+    }
+}
+
+impl SamplesBuilder {
+    fn with_memory(in_memory: usize) -> Self {
+        Self {
+            entries: Vec::new(),
+            memory: Vec::new(),
+            file: None,
+            written: 0,
+            in_memory,
+        }
+    }
+
+    /// How many samples were taken.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none was taken.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes one more.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made or written.
+    pub fn push(&mut self, sample: &Sample) -> io::Result<()> {
+        if self.entries.len() >= u32::MAX as usize {
+            return Err(io::Error::other("more samples than 32 bits can number"));
+        }
+        let mut hasher = DefaultHasher::new();
+        sample.prompt().hash(&mut hasher);
+        self.entries.push(Entry {
+            at: self.written,
+            row: sample.row,
+            prompt: hasher.finish(),
+            len: sample.tokens.len() as u32,
+            ranges: sample.trained.len() as u32,
+        });
+        let ends = |range: &Range<usize>| [range.start as u32, range.end as u32];
+        let before = self.memory.len();
+        self.memory.extend(sample.trained.iter().flat_map(ends));
+        self.memory.extend(&sample.tokens);
+        self.written += (self.memory.len() - before) as u64;
+        if self.memory.len() > self.in_memory || self.file.is_some() {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    /// Moves what is in memory to the file.
+    fn spill(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(BufWriter::new(tempfile::tempfile()?)),
+        };
+        for number in self.memory.drain(..) {
+            file.write_all(&number.to_le_bytes())?;
+        }
+        self.memory.shrink_to(1 << 16);
+        Ok(())
+    }
+
+    /// All samples.
+    ///
+    /// # Errors
+    /// The temporary file cannot be written.
+    pub fn finish(self) -> io::Result<Samples> {
+        Ok(Samples {
+            entries: self.entries,
+            tokens: match self.file {
+                None => Tokens::Memory(self.memory),
+                Some(file) => Tokens::File(Mutex::new(file.into_inner()?)),
+            },
+        })
+    }
+}
+
+impl FromIterator<Sample> for Samples {
+    /// Samples in memory, for those who have them there already.
+    fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
+        let mut builder = SamplesBuilder::with_memory(usize::MAX);
+        for sample in samples {
+            // Without a file nothing can fail.
+            let _ = builder.push(&sample);
+        }
+        Self {
+            entries: builder.entries,
+            tokens: Tokens::Memory(builder.memory),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::batch::tests::any_samples;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_put_in_comes_out_from_memory_and_from_the_file(
+            samples in any_samples(40),
+            in_memory in 0..200_usize,
+        ) {
+            let mut builder = SamplesBuilder::with_memory(in_memory);
+            for sample in &samples {
+                builder.push(sample).unwrap();
+            }
+            let stored = builder.finish().unwrap();
+            let numbers: usize = samples.iter().map(|s| s.tokens.len() + 2 * s.trained.len()).sum();
+            prop_assert_eq!(matches!(stored.tokens, Tokens::File(_)), numbers > in_memory);
+            prop_assert_eq!(stored.len(), samples.len());
+            // In another order than they were written.
+            for (number, sample) in samples.iter().enumerate().rev() {
+                let number = number as u32;
+                prop_assert_eq!(stored.tokens_of(number), sample.tokens.len());
+                prop_assert_eq!(&stored.read(number).unwrap(), sample);
+            }
+        }
+    }
+
+    #[test]
+    fn samples_of_one_prompt_are_told() {
+        let sample = |tokens: &[u32], prompt| Sample::after_prompt(tokens.to_vec(), prompt, 0);
+        let stored: Samples = [
+            sample(&[1, 2, 3], 2),
+            sample(&[1, 2, 4, 5], 2),
+            sample(&[1, 3, 3], 2),
+            sample(&[1, 2, 3], 0),
+            sample(&[1, 2, 4], 1),
+        ]
+        .into_iter()
+        .collect();
+        let prompts: Vec<_> = (0..5).map(|number| stored.prompt_of(number)).collect();
+        assert_eq!(prompts[0], prompts[1]);
+        let different = std::collections::HashSet::<u64>::from_iter(prompts.iter().copied());
+        assert_eq!(different.len(), 4);
+    }
+}

@@ -1,0 +1,207 @@
+//! The files that a run learns from, as a person names them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::source::Selection;
+
+/// A file or a part of it, and how often its rows are taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Which rows.
+    pub selection: Selection,
+    /// How often each is taken in an epoch, above 0: with 0.5 every epoch takes another half.
+    pub weight: f64,
+}
+
+/// Files, at least one; written `PATH[FROM:TO]@WEIGHT`, with commas between.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sources(pub Vec<Source>);
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A row an object.
+    Rows,
+    /// One plain text: a `.txt`, compressed or not.
+    Text,
+    /// Token ids: RWKV's `.idx` with its `.bin`.
+    Binidx,
+}
+
+impl Kind {
+    /// Told by the file's name.
+    pub fn of(path: &Path) -> Self {
+        let has = |path: &Path, wanted: &[&str]| {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            extension.is_some_and(|extension| wanted.contains(&extension))
+        };
+        let inner = match has(path, &["gz", "zst"]) {
+            true => path.with_extension(""),
+            false => path.to_owned(),
+        };
+        if has(&inner, &["txt"]) {
+            Self::Text
+        } else if has(path, &["idx", "bin"]) {
+            Self::Binidx
+        } else {
+            Self::Rows
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rows => "rows with fields",
+            Self::Text => "plain text without fields",
+            Self::Binidx => "a binidx of tokens",
+        })
+    }
+}
+
+/// The largest weight: the order of an epoch is held in memory, four bytes an occurrence.
+const MAX_WEIGHT: f64 = 100.0;
+
+impl Sources {
+    /// Whether any file is of a kind.
+    pub fn any(&self, kind: Kind) -> bool {
+        self.0
+            .iter()
+            .any(|source| Kind::of(&source.selection.path) == kind)
+    }
+}
+
+impl Source {
+    /// All of a file's rows, once an epoch.
+    pub fn whole(path: impl Into<PathBuf>) -> Self {
+        Self {
+            selection: Selection {
+                path: path.into(),
+                from: 0,
+                to: None,
+            },
+            weight: 1.0,
+        }
+    }
+
+    /// # Errors
+    /// A weight that is not above 0, or above [`MAX_WEIGHT`].
+    pub fn weighted(selection: Selection, weight: f64) -> Result<Self, String> {
+        let wrong = match weight {
+            weight if weight > 0.0 && weight <= MAX_WEIGHT => {
+                return Ok(Self { selection, weight });
+            }
+            weight if weight > MAX_WEIGHT => {
+                format!("be at most {MAX_WEIGHT}; train for more epochs instead")
+            }
+            _ => "be above 0; leave the file out instead".to_owned(),
+        };
+        Err(format!(
+            "the weight of {selection} is {weight:?}, but must {wrong}"
+        ))
+    }
+}
+
+// Of a path alone: from a text there are two ways to read it, and clap would take this one.
+impl From<PathBuf> for Sources {
+    fn from(path: PathBuf) -> Self {
+        Self(vec![Source::whole(path)])
+    }
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let weighted = text
+            .rsplit_once('@')
+            .and_then(|(selection, weight)| Some((selection, weight.parse::<f64>().ok()?)));
+        let (selection, weight) = weighted.unwrap_or((text, 1.0));
+        let selection = selection
+            .parse()
+            .map_err(|error: <Selection as FromStr>::Err| error.to_string())?;
+        Self::weighted(selection, weight)
+    }
+}
+
+impl FromStr for Sources {
+    type Err = String;
+
+    /// # Errors
+    /// What is wrong with each.
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A file of such a name is one file.
+        let parts: Vec<_> = match std::path::Path::new(text).exists() {
+            true => vec![text],
+            false => text.split(',').map(str::trim).collect(),
+        };
+        let (good, bad): (Vec<_>, Vec<_>) = parts
+            .into_iter()
+            .map(str::parse::<Source>)
+            .partition(Result::is_ok);
+        let problems: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
+        match problems.is_empty() {
+            true => Ok(Self(good.into_iter().flatten().collect())),
+            false => Err(problems.join("; ")),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.selection.fmt(f)?;
+        match self.weight == 1.0 {
+            true => Ok(()),
+            false => write!(f, "@{}", self.weight),
+        }
+    }
+}
+
+impl fmt::Display for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&sources.join(", "))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_parts_and_weights_are_read_as_they_are_printed() {
+        for text in [
+            "a.jsonl",
+            "a.jsonl[:100]",
+            "a.jsonl[5:100]@0.5",
+            "a.jsonl@2, b/train[7:], c.parquet",
+            "me@home.jsonl",
+        ] {
+            assert_eq!(text.parse::<Sources>().unwrap().to_string(), text);
+        }
+        let sources: Sources = "a.jsonl@0.25,b.jsonl".parse().unwrap();
+        assert_eq!(sources.0[0].weight, 0.25);
+        assert_eq!(sources.0[1], Source::whole("b.jsonl"));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said() {
+        let error = "a.jsonl@0,b.jsonl[3:2],c.jsonl@-1,d.jsonl@1e9".parse::<Sources>();
+        let error = error.unwrap_err();
+        for part in ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_a_comma_in_its_name_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a,b.jsonl");
+        std::fs::write(&path, "").unwrap();
+        let sources: Sources = path.to_str().unwrap().parse().unwrap();
+        assert_eq!(sources.0, [Source::whole(path)]);
+    }
+}

@@ -1,0 +1,297 @@
+//! A share of the samples held out for validation.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::samples::Samples;
+
+/// How much is held out: a whole number is a count, a fraction below 1 a share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Holdout {
+    /// So many samples; 0 holds nothing out.
+    Count(usize),
+    /// This share of the samples, above 0 and below 1, at least one sample.
+    Share(f64),
+}
+
+/// Numbers of the samples to train on and of those held out, both ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// To train on.
+    pub train: Vec<u32>,
+    /// Held out.
+    pub validation: Vec<u32>,
+}
+
+/// A split that cannot be made.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SplitError {
+    /// Neither a count nor a share.
+    #[error("held-out part '{0}': give a count like 200 or a share like 0.05")]
+    NotANumber(String),
+    /// A share out of range.
+    #[error("held-out share {0}: it must lie above 0 and below 1; a count is a whole number")]
+    Share(f64),
+    /// Nothing would be left to train on.
+    #[error(
+        "{count} of {samples} samples are to be held out: at least one must be left to train; lower validation"
+    )]
+    TooMany {
+        /// How many were asked for.
+        count: usize,
+        /// How many there are.
+        samples: usize,
+    },
+    /// The rows of one prompt outnumber the part to hold out.
+    #[error(
+        "{count} samples cannot be held out: every prompt has more rows than that (the rarest has \
+         {smallest}), and rows of one prompt stay together; hold out at least {smallest}"
+    )]
+    SharedPrompts {
+        /// How many were asked for.
+        count: usize,
+        /// Rows of the rarest prompt.
+        smallest: usize,
+    },
+    /// All rows have the same prompt.
+    #[error("nothing can be held out: all {0} samples have the same prompt")]
+    OnePrompt(usize),
+}
+
+impl fmt::Display for Holdout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Share(share) => share.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Holdout {
+    type Err = SplitError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(count) = text.parse() {
+            return Ok(Self::Count(count));
+        }
+        match text.parse() {
+            Ok(share) => Self::Share(share).checked(),
+            Err(_) => Err(SplitError::NotANumber(text.to_owned())),
+        }
+    }
+}
+
+impl Holdout {
+    fn checked(self) -> Result<Self, SplitError> {
+        match self {
+            // Written so that NaN is refused as well.
+            Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(SplitError::Share(share)),
+            holdout => Ok(holdout),
+        }
+    }
+
+    fn count(self, samples: usize) -> Result<usize, SplitError> {
+        let count = match self.checked()? {
+            Self::Count(count) => count,
+            Self::Share(share) => ((samples as f64 * share).round() as usize).max(1),
+        };
+        if count > 0 && count >= samples {
+            return Err(SplitError::TooMany { count, samples });
+        }
+        Ok(count)
+    }
+}
+
+/// Holds samples out, chosen by `seed`.
+///
+/// Samples with the same prompt tokens stay on one side (without a prompt: with the same tokens),
+/// so fewer than asked for may be held out where prompts repeat.
+///
+/// # Errors
+/// [`SplitError`]: a share out of range, nothing left to train on, or no prompt rare enough.
+pub fn split_validation(
+    samples: &Samples,
+    holdout: Holdout,
+    seed: u64,
+) -> Result<Split, SplitError> {
+    let numbers = 0..samples.len() as u32;
+    let count = holdout.count(samples.len())?;
+    if count == 0 {
+        return Ok(Split {
+            train: numbers.collect(),
+            validation: Vec::new(),
+        });
+    }
+    let (group_of, sizes) = groups(numbers.clone().map(|number| samples.prompt_of(number)));
+    if sizes.len() == 1 {
+        return Err(SplitError::OnePrompt(samples.len()));
+    }
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut held_out = vec![false; sizes.len()];
+    let mut left = count;
+    for group in order {
+        if sizes[group] <= left {
+            held_out[group] = true;
+            left -= sizes[group];
+        }
+    }
+    if left == count {
+        let smallest = sizes.into_iter().min().unwrap_or(0);
+        return Err(SplitError::SharedPrompts { count, smallest });
+    }
+    let side = |number: &u32| held_out[group_of[*number as usize] as usize];
+    let (validation, train) = numbers.partition(side);
+    Ok(Split { train, validation })
+}
+
+/// The group of each sample, numbered by first appearance, and the size of each group.
+fn groups(prompts: impl Iterator<Item = u64>) -> (Vec<u32>, Vec<usize>) {
+    let mut numbers = HashMap::new();
+    let mut sizes = Vec::new();
+    let group_of = prompts
+        .map(|prompt| {
+            let number = *numbers.entry(prompt).or_insert(sizes.len() as u32);
+            if number as usize == sizes.len() {
+                sizes.push(0);
+            }
+            sizes[number as usize] += 1;
+            number
+        })
+        .collect();
+    (group_of, sizes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::batch::tests::any_samples;
+    use crate::sample::Sample;
+    use proptest::prelude::*;
+
+    fn distinct(count: u32) -> Vec<Sample> {
+        (0..count)
+            .map(|id| Sample::after_prompt(vec![id, 7, 8], 2, id.into()))
+            .collect()
+    }
+
+    fn split(samples: &[Sample], holdout: Holdout, seed: u64) -> Result<Split, SplitError> {
+        let samples: Samples = samples.iter().cloned().collect();
+        split_validation(&samples, holdout, seed)
+    }
+
+    #[test]
+    fn a_count_and_a_share_are_exact_where_prompts_differ() {
+        for holdout in [Holdout::Count(5), Holdout::Share(0.05)] {
+            let split = split(&distinct(100), holdout, 1).unwrap();
+            assert_eq!((split.train.len(), split.validation.len()), (95, 5));
+            assert!(split.train.is_sorted());
+        }
+        let none = split(&distinct(3), Holdout::Count(0), 1).unwrap();
+        assert_eq!(none.train.len(), 3);
+        let least = split(&distinct(9), Holdout::Share(0.01), 1).unwrap();
+        assert_eq!(least.validation.len(), 1);
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let held_out = |seed| {
+            let split = split(&distinct(100), Holdout::Count(10), seed).unwrap();
+            split.validation
+        };
+        assert_eq!(held_out(1), held_out(1));
+        assert_ne!(held_out(1), held_out(2));
+    }
+
+    #[test]
+    fn samples_without_a_prompt_are_told_apart_by_their_tokens() {
+        let mut samples = distinct(10);
+        for sample in &mut samples {
+            sample.tokens.rotate_left(1);
+            *sample = Sample::after_prompt(sample.tokens.clone(), 0, sample.row);
+        }
+        let split = split(&samples, Holdout::Count(3), 0).unwrap();
+        assert_eq!(split.validation.len(), 3);
+    }
+
+    #[test]
+    fn impossible_splits_are_errors() {
+        let error = |samples: Vec<_>, holdout| split(&samples, holdout, 0).unwrap_err();
+        assert_eq!(
+            error(distinct(5), Holdout::Count(5)),
+            SplitError::TooMany {
+                count: 5,
+                samples: 5
+            }
+        );
+        assert_eq!(
+            error(distinct(5), Holdout::Share(1.5)),
+            SplitError::Share(1.5)
+        );
+        assert!(matches!(
+            error(distinct(5), Holdout::Share(f64::NAN)),
+            SplitError::Share(_)
+        ));
+        let mut same = distinct(6);
+        for sample in &mut same {
+            sample.tokens[0] = 0;
+        }
+        assert_eq!(
+            error(same.clone(), Holdout::Count(2)),
+            SplitError::OnePrompt(6)
+        );
+        same[..3].iter_mut().for_each(|s| s.tokens[0] = 1);
+        assert_eq!(
+            error(same, Holdout::Count(2)),
+            SplitError::SharedPrompts {
+                count: 2,
+                smallest: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_number_says_whether_it_is_a_count_or_a_share() {
+        assert_eq!("200".parse(), Ok(Holdout::Count(200)));
+        assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
+        assert_eq!("1.0".parse::<Holdout>(), Err(SplitError::Share(1.0)));
+        assert!(matches!(
+            "5%".parse::<Holdout>(),
+            Err(SplitError::NotANumber(_))
+        ));
+        let read = |text| serde_json::from_str::<Holdout>(text).unwrap();
+        assert_eq!(read("200"), Holdout::Count(200));
+        assert_eq!(read("0.05"), Holdout::Share(0.05));
+    }
+
+    proptest! {
+        #[test]
+        fn sides_are_disjoint_whole_and_share_no_prompt(
+            samples in any_samples(60),
+            count in 1..30_usize,
+            seed: u64,
+        ) {
+            let Ok(split) = split(&samples, Holdout::Count(count), seed) else {
+                return Ok(());
+            };
+            prop_assert!(!split.train.is_empty());
+            prop_assert!((1..=count).contains(&split.validation.len()));
+            let mut both = [&split.train[..], &split.validation].concat();
+            both.sort_unstable();
+            prop_assert_eq!(both, (0..samples.len() as u32).collect::<Vec<_>>());
+            let prompt = |number: &u32| samples[*number as usize].prompt();
+            for held_out in &split.validation {
+                prop_assert!(!split.train.iter().any(|s| prompt(s) == prompt(held_out)));
+            }
+        }
+    }
+}

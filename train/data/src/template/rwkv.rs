@@ -1,0 +1,83 @@
+//! RWKV's `User: ..`, `Assistant: ..`.
+//!
+//! RWKV World is pretrained with a blank line as what separates turns, and its author asks that
+//! no message has one inside: in messages, line breaks in a row become one, and spaces and line
+//! breaks around a message go. `Assistant:` ends a prompt without a space; the answer brings it.
+//! A question with an input is `Instruction: ..`, `Input: ..`, `Response:`, as the authors'
+//! examples have it.
+
+use crate::tokenizer::Piece;
+
+use super::error::RenderError;
+use super::strip;
+use crate::conversation::{Learnt, Message, Role};
+
+pub(super) const NAME: &str = "rwkv";
+/// What separates turns, so what ends an answer too. It is in the text of no message.
+pub(super) const STOP: &str = "\n\n";
+
+pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Piece>, RenderError> {
+    let mut pieces = vec![Piece::Bos];
+    let mut text = String::new();
+    for (index, message) in messages.iter().enumerate() {
+        let content = clean(&message.content);
+        match message.role {
+            Role::System => text.push_str(&format!("System: {content}\n\n")),
+            Role::User => text.push_str(&format!("User: {content}\n\n")),
+            Role::Assistant => {
+                text.push_str("Assistant:");
+                pieces.push(Piece::read(std::mem::take(&mut text)));
+                let text = format!("{}\n\n", spaced(&content));
+                let trained = learnt.has(index);
+                pieces.push(Piece::Text { text, trained });
+            }
+            Role::Tool => {
+                return Err(RenderError::Role {
+                    template: NAME.to_owned(),
+                    at: index + 1,
+                    found: message.role,
+                    wanted: "system, user and assistant alone",
+                });
+            }
+        }
+    }
+    text.push_str("Assistant:");
+    pieces.push(Piece::read(text));
+    Ok(pieces)
+}
+
+pub(super) fn single_prompt(instruction: &str, input: &str) -> Vec<Piece> {
+    let (instruction, input) = (clean(instruction), clean(input));
+    let text = match input.is_empty() {
+        true => format!("User: {instruction}\n\nAssistant:"),
+        false => format!("Instruction: {instruction}\n\nInput: {input}\n\nResponse:"),
+    };
+    vec![Piece::Bos, Piece::read(text)]
+}
+
+/// The last answer: an end token ends it, as it ends a text in pretraining.
+pub(super) fn answer(content: &str) -> Vec<Piece> {
+    vec![
+        Piece::trained(spaced(&clean(content))),
+        Piece::Eos { trained: true },
+    ]
+}
+
+fn spaced(content: &str) -> String {
+    match content.is_empty() {
+        true => String::new(),
+        false => format!(" {content}"),
+    }
+}
+
+/// A message without blank lines.
+fn clean(content: &str) -> String {
+    let content = content.replace("\r\n", "\n");
+    let mut cleaned = String::with_capacity(content.len());
+    for c in strip(&content).chars() {
+        if c != '\n' || !cleaned.ends_with('\n') {
+            cleaned.push(c);
+        }
+    }
+    cleaned
+}

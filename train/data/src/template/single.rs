@@ -1,0 +1,67 @@
+//! Templates of one question and its answer.
+
+use crate::tokenizer::Piece;
+
+use super::Template;
+use super::error::RenderError;
+use crate::conversation::{Message, Role};
+
+/// Errors name this many messages and count the rest.
+const SHOWN_ROLES: usize = 10;
+
+impl Template {
+    /// The text that is read before the answer, of a template of one question.
+    pub(super) fn single_prompt(&self, instruction: &str, input: &str) -> String {
+        match self {
+            Self::Alpaca if input.is_empty() => format!(
+                "Below is an instruction that describes a task. Write a response that \
+                 appropriately completes the request.\n\n\
+                 ### Instruction:\n{instruction}\n\n### Response:"
+            ),
+            Self::Alpaca => format!(
+                "Below is an instruction that describes a task, paired with an input that \
+                 provides further context. Write a response that appropriately completes the \
+                 request.\n\n\
+                 ### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
+            ),
+            Self::Custom(custom) => custom.prompt(instruction, input),
+            _ => format!("{instruction}{input}"),
+        }
+    }
+
+    /// What is trained after a prompt of one question.
+    pub(super) fn single_answer(&self, response: &str) -> Vec<Piece> {
+        let suffix = match self {
+            Self::Custom(custom) => custom.suffix(),
+            _ => "",
+        };
+        vec![
+            Piece::trained(format!("{response}{suffix}")),
+            Piece::Eos { trained: true },
+        ]
+    }
+
+    /// The one question of messages, what the system says before it with a blank line between.
+    pub(super) fn only_question(&self, messages: &[Message]) -> Result<String, RenderError> {
+        match messages {
+            [user] if user.role == Role::User => Ok(user.content.clone()),
+            [system, user] if (system.role, user.role) == (Role::System, Role::User) => {
+                Ok(format!("{}\n\n{}", system.content, user.content))
+            }
+            messages => {
+                let mut roles: Vec<_> = messages
+                    .iter()
+                    .take(SHOWN_ROLES)
+                    .map(|message| message.role.to_string())
+                    .collect();
+                if messages.len() > SHOWN_ROLES {
+                    roles.push(format!("and {} more", messages.len() - SHOWN_ROLES));
+                }
+                Err(RenderError::SingleTurn {
+                    template: self.to_string(),
+                    roles,
+                })
+            }
+        }
+    }
+}
