@@ -54,9 +54,9 @@ for task in gsm8k math; do
         echo "$task, from $out/$task.json:"
         sed -n '/^  "summary"/,/"standard_error"/p' "$out/$task.json" | sed '1d'
     else
-        # The template is the one that training left in the adapter's folder.
+        # The template is the one that training left in the adapter's folder, the rule the paper's.
         # shellcheck disable=SC2086
         "${bone[@]}" eval "$task" --model "$model" --adapter "$out/train" \
-            --data "${!task}" --out "$out/$task.json" ${EVAL:-}
+            --data "${!task}" --out "$out/$task.json" --rule metamath ${EVAL:-}
     fi
 done

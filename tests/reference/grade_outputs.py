@@ -11,14 +11,12 @@ grading_cases.py.
 outputs.jsonl   a line an output: id, benchmark, solution (of a dataset's row, with the gold answer
                 in it) and output
 lm_eval.json    the versions, and for each id the verdict of each grader:
-                  gsm8k  strict, flexible   the filters and metric of the task gsm8k
-                         cot                the strict filter of the task gsm8k_cot
-                  math   hendrycks          is_equiv of hendrycks_math, on what its own
-                                            last_boxed_only_string finds
-                         minerva            exact_match of minerva_math's process_results
-                         math_verify        math_verify of the same
-                null where a grader's pattern finds no answer, so that it says nothing of one;
-                flexible and math_verify always say something.
+                  gsm8k  strict, flexible  the filters and metric of the task gsm8k
+                  math   hendrycks         is_equiv of hendrycks_math, on what its own
+                                           last_boxed_only_string finds
+                         hendrycks_math    process_results of hendrycks_math
+                null where a grader finds no answer, so that it says nothing of one; flexible
+                and hendrycks_math always say something.
 
 An output is cut at the stop strings of the grader's task first, as the harness cuts it on
 generation. tests/fixtures/grading/disagreements.tsv is written by hand.
@@ -33,19 +31,15 @@ from pathlib import Path
 
 import lm_eval
 import yaml
-from datasets import Dataset
-from datasets.utils.logging import disable_progress_bar
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import exact_match_fn
 from lm_eval.filters import build_filter_ensemble
 from lm_eval.tasks.hendrycks_math import utils as hendrycks
-from lm_eval.tasks.minerva_math import utils as minerva
 
 from grading_cases import cases
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures" / "grading"
 TASKS = Path(lm_eval.__file__).parent / "tasks"
-PACKAGES = ["lm_eval", "math_verify", "sympy", "latex2sympy2_extended", "antlr4-python3-runtime"]
 
 
 class Loader(yaml.SafeLoader):
@@ -81,29 +75,26 @@ def by_filter(config, name, case, target):
 
 
 def grade_gsm8k(case):
-    plain, cot = task("gsm8k/gsm8k.yaml"), task("gsm8k/gsm8k-cot.yaml")
-    number = case["solution"].split("####")[-1].strip()
+    config = task("gsm8k/gsm8k.yaml")
     return {
-        "strict": by_filter(plain, "strict-match", case, case["solution"]),
-        "flexible": bool(by_filter(plain, "flexible-extract", case, case["solution"])),
-        "cot": by_filter(cot, "strict-match", case, number),
+        "strict": by_filter(config, "strict-match", case, case["solution"]),
+        "flexible": bool(by_filter(config, "flexible-extract", case, case["solution"])),
     }
 
 
 def grade_math(case):
-    row = {"problem": "", "solution": case["solution"]}
-    stops = task("minerva_math/minerva_math_algebra.yaml")["generation_kwargs"]["until"]
+    stops = task("hendrycks_math/hendrycks_math_algebra.yaml")["generation_kwargs"]["until"]
     output = cut(case["output"], stops)
-    doc = minerva.process_docs(Dataset.from_list([row]))[0]
-    verdicts = minerva.process_results(doc, [output])
-    stated = minerva.get_unnormalized_answer(output) != "[invalidanswer]"
     box = hendrycks.last_boxed_only_string(output)
-    gold = hendrycks.remove_boxed(hendrycks.last_boxed_only_string(case["solution"]))
+    whole = hendrycks.process_results({"solution": case["solution"]}, [output])
     return {
-        "hendrycks": hendrycks_verdict(box, gold),
-        "minerva": bool(verdicts["exact_match"]) if stated else None,
-        "math_verify": bool(verdicts["math_verify"]),
+        "hendrycks": hendrycks_verdict(box, gold(case["solution"])),
+        "hendrycks_math": bool(whole["exact_match"]),
     }
+
+
+def gold(solution):
+    return hendrycks.remove_boxed(hendrycks.last_boxed_only_string(solution))
 
 
 def hendrycks_verdict(box, gold):
@@ -125,7 +116,7 @@ def write(folder):
     made = cases()
     lines = [json.dumps(case, ensure_ascii=False) for case in made]
     (folder / "outputs.jsonl").write_text("\n".join(lines) + "\n")
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {"lm_eval": version("lm_eval")}
     verdicts = [
         f"    {json.dumps(case['id'])}: {json.dumps(GRADERS[case['benchmark']](case))}"
         for case in made
@@ -151,7 +142,6 @@ def main():
     arguments.add_argument("--out", type=Path, default=FIXTURES)
     arguments.add_argument("--check", action="store_true")
     arguments = arguments.parse_args()
-    disable_progress_bar()
     if arguments.check:
         return check()
     write(arguments.out)

@@ -2,7 +2,7 @@
 
 use bone_cli::commands::eval::{QuestionArgs, score};
 use bone_cli::commands::{CommandError, SessionArgs};
-use bone_cli::eval::grade::Benchmark;
+use bone_cli::eval::Benchmark;
 use bone_data::SelectionError;
 use bone_train::config::{TrainArgs, resolve};
 use bone_train::report::{Event, ReportError, Reporter, Summary};

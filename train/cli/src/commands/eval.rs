@@ -5,14 +5,16 @@ use super::session::{Session, SessionArgs, Work};
 use super::stops::stop_tokens;
 use super::talk::{Answered, Said, Talk};
 use crate::eval::fingerprint;
-use crate::eval::grade::{Benchmark, extract, same};
-use crate::eval::{Answer, Ended, Question, Questions, Results, Settings, Shots, Unfinished};
+use crate::eval::{Answer, Benchmark, Ended, Question, Questions, Results, Rule};
+use crate::eval::{Settings, Shots, Unfinished};
 use bone_data::tokenizer::Piece;
 use bone_data::{FieldMap, Selection, Template};
+use bone_grade::grade;
 use bone_lm::generate::{self, BatchConfig};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::{Backend, CausalLm};
 use bone_train::report::tell;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use progress::{Amount, Progress};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -61,6 +63,10 @@ pub struct QuestionArgs {
     /// Where they are: rows like those of the questions, the first N of them
     #[arg(long, value_name = "FILE", requires = "shots")]
     pub shots_file: Option<Selection>,
+    /// How answers are found and compared, see docs/data.md [default: flexible-extract for gsm8k,
+    /// boxed for math]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Rule::NAMES).try_map(|name| name.parse::<Rule>()))]
+    pub rule: Option<Rule>,
     /// Questions at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
@@ -81,6 +87,7 @@ impl QuestionArgs {
             template: None,
             shots: None,
             shots_file: None,
+            rule: None,
             batch_size: 16,
             max_new_tokens: 512,
         }
@@ -105,7 +112,9 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
         return Err(is_there(&args.out));
     }
     let results = score(benchmark, args)?;
-    let Results { summary, .. } = &results;
+    let Results {
+        settings, summary, ..
+    } = &results;
     for (group, part) in &summary.groups {
         line!(
             "{group}: {} of {} right ({:.2} %)",
@@ -115,12 +124,13 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
         );
     }
     line!(
-        "{}: {} of {} right, {:.2} % ± {:.2} (standard error)",
+        "{}: {} of {} right, {:.2} % ± {:.2} (standard error), by the rule {}",
         benchmark.name(),
         summary.all.correct,
         summary.all.questions,
         100.0 * summary.all.accuracy,
-        100.0 * summary.all.standard_error
+        100.0 * summary.all.standard_error,
+        settings.rule
     );
     line!(
         "{} without an answer, {} cut off, {} too long to ask, {} with a near tie; {} tokens in \
@@ -179,7 +189,12 @@ impl Asking {
     /// Texts that end an answer.
     fn stops(&self) -> Vec<String> {
         match self {
-            Self::Template(template) => template.stops(),
+            Self::Template(template) => {
+                let mut stops = template.stops();
+                // What a model that is not tuned goes on with.
+                stops.push("\n### Instruction:".to_owned());
+                stops
+            }
             // The model goes on with a question of its own.
             Self::Shots(_) => vec!["\n\nQ:".to_owned(), "\nQ:".to_owned()],
         }
@@ -207,6 +222,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
     let settings = Settings {
         bone: env!("CARGO_PKG_VERSION").to_owned(),
         task: benchmark,
+        rule: args.rule.unwrap_or(benchmark.default_rule()),
         model: args.session.model.clone(),
         adapter: args.session.adapter.clone(),
         weights: session.fingerprint()?,
@@ -228,6 +244,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         Asking::Template(template) => tell(&format!("template: {template}")),
         Asking::Shots(_) => tell(&format!("template: none, {} examples", settings.shots)),
     }
+    let rule = settings.rule;
     let mut kept = Unfinished::open(&args.out, settings)?;
     let answered: std::collections::BTreeSet<_> =
         kept.answers().iter().map(|answer| answer.index).collect();
@@ -266,7 +283,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
                 config: &config,
             },
             on_answer: |answered: Answered| {
-                let answer = graded(benchmark, left[answered.prompt], answered);
+                let answer = graded(benchmark, rule, left[answered.prompt], answered);
                 progress.answered(answer.correct);
                 Ok(kept.push(answer)?)
             },
@@ -314,18 +331,15 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
 /// Two logits that are nearer than this may change places with the rounding.
 const NEAR_TIE: f64 = 1e-4;
 
-fn graded(benchmark: Benchmark, question: &Question, answered: Answered) -> Answer {
-    let found = extract(benchmark, &answered.text).map(|found| found.text);
-    let correct = found
-        .as_ref()
-        .is_some_and(|found| same(benchmark, found, &question.gold));
+fn graded(benchmark: Benchmark, rule: Rule, question: &Question, answered: Answered) -> Answer {
+    let verdict = grade(benchmark, rule, &answered.text, &question.gold);
     Answer {
         index: question.index,
         question: question.question.clone(),
         gold: question.gold.clone(),
         output: answered.text,
-        answer: found,
-        correct,
+        answer: verdict.answer,
+        correct: verdict.correct,
         tokens: answered.tokens,
         ended: match answered.why {
             generate::Ended::Stop(_) | generate::Ended::Caller => Ended::Stop,

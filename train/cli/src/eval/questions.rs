@@ -1,9 +1,9 @@
 //! Questions with known answers, and worked examples to put before them.
 
-use super::grade::{Benchmark, gold};
 use bone_data::{
     FieldMap, Message, Place, Resolved, Role, RowProblem, Rows, Selection, SourceError,
 };
+use bone_grade::{Benchmark, gold};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 

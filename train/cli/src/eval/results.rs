@@ -1,7 +1,7 @@
 //! Answers and their score, written as they come.
 
-use super::grade::Benchmark;
 use super::partial::{beside, write_json};
+use bone_grade::{Benchmark, Rule};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +16,8 @@ pub struct Settings {
     pub bone: String,
     /// `gsm8k` or `math`.
     pub task: Benchmark,
+    /// How answers were found and compared.
+    pub rule: Rule,
     /// The model's path.
     pub model: PathBuf,
     /// The adapter's path.

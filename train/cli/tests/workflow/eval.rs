@@ -99,6 +99,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
         ran.stdout
     );
     let expected = read(&whole);
+    assert_eq!(expected["settings"]["rule"], "flexible-extract");
     // As it would have been left: settings, three answers, and half of a fourth.
     let line = |value: &Value| value.to_string() + "\n";
     let mut partial = line(&expected["settings"]);
@@ -126,6 +127,14 @@ fn an_evaluation_that_was_stopped_goes_on() {
     assert_eq!(ran.code, Some(1));
     assert!(
         ran.stderr.contains("other settings (batch_size)"),
+        "{}",
+        ran.stderr
+    );
+    // Nor is another rule.
+    let strict = ["--batch-size", "2", "--rule", "strict-match"];
+    let ran = plain(&data, &other, &strict);
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("other settings (rule)"),
         "{}",
         ran.stderr
     );
