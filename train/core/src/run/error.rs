@@ -140,7 +140,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(error) if error.is_on_disk() => 1,
-            Self::Config(_) | Self::Usage(_) => 2,
+            Self::Config(_) | Self::Usage(_) | Self::Prompt(PromptError::Tokenizer(_)) => 2,
             Self::Device(DeviceError::Name(_) | DeviceError::Dtype(_)) => 2,
             Self::Stopped { signal, .. } | Self::NotBegun { signal, .. } => signal.exit_code(),
             Self::Resumable { source, .. } => source.exit_code(),
