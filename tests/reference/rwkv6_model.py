@@ -1,7 +1,7 @@
 """RWKV6 (x060) in eager torch: the slow, obvious form, one token of the recurrence at a time.
 
 Written from the formulas and kept apart from every library, so that the fixtures and the CPU
-benchmark (train/benches/rwkv6_eager.py) share one model. It computes in the precision of
+benchmark (train/cli/benches/rwkv6_eager.py) share one model. It computes in the precision of
 the weights it is given; the decay and the recurrence in f32 at least.
 
 Shapes: B rows, T tokens, C hidden size, H heads of N channels (C = H N), F feed-forward width, V

@@ -2,7 +2,7 @@
 //! the smallest released RWKV6's width: batch 4, 256 tokens, 12 heads of 64.
 //!
 //! `cargo bench -p bone-rwkv6 --bench operations`; torch's times of the token shift are printed by
-//! `benches/vs_peft/operations.py`, those of wkv6's recurrence are most of `train/benches/rwkv6_eager.py`.
+//! `benches/vs_peft/operations.py`, those of wkv6's recurrence are most of `train/cli/benches/rwkv6_eager.py`.
 
 // criterion's macro makes an item without documentation.
 #![allow(missing_docs)]
