@@ -183,19 +183,16 @@ impl TrainConfig {
     }
 
     /// Returns the optimizer steps of the run, at least 1: `max_steps`, or `epochs` of
-    /// `steps_per_epoch` steps after the `ahead` steps that were made on other data.
-    pub fn total_steps(&self, steps_per_epoch: usize, ahead: usize) -> usize {
+    /// `steps_per_epoch` steps, `ahead` more than those of its data.
+    pub fn total_steps(&self, steps_per_epoch: u64, ahead: i64) -> usize {
         let of_epochs = self.epochs.map(|epochs| {
             let steps = epochs * steps_per_epoch as f64;
             // 0.1 × 30 is a little more than 3 in floating point and means 3.
-            ahead.saturating_add((steps * (1.0 - 1e-12)).ceil() as usize)
+            let steps = (steps * (1.0 - 1e-12)).ceil() as u64;
+            usize::try_from(steps.saturating_add_signed(ahead)).unwrap_or(usize::MAX)
         });
-        of_epochs
-            .into_iter()
-            .chain(self.max_steps)
-            .min()
-            .unwrap_or(1)
-            .max(1)
+        let shorter = of_epochs.into_iter().chain(self.max_steps).min();
+        shorter.unwrap_or(1).max(1)
     }
 
     /// The learning rate of every step of a run of `total_steps`.

@@ -65,9 +65,12 @@ fn a_new_rate_and_more_steps_are_the_new_runs_alone() {
     let ran = bone_with(&args, &[("FAILPOINTS", "micro=3*off->return")]);
     assert_eq!(ran.code, None, "{}", ran.stderr);
     let args = [&args[..], &["--overwrite"]].concat();
-    let ran = bone_with(&args, &[("FAILPOINTS", "micro=6*off->sleep(2000)->return")]);
+    let ran = bone_with(
+        &args,
+        &[("FAILPOINTS", "micro=6*off->1*sleep(2000)->return")],
+    );
     assert_eq!(ran.code, None, "{}", ran.stderr);
-    assert_eq!(checkpoints(&new), [8]);
+    assert_eq!(checkpoints(&new), [4, 8]);
     resume(&new, &[]).succeeded();
     assert_eq!(steps(&new), (5..=14).collect::<Vec<_>>());
     assert!(adapter(&new) == adapter(&whole));

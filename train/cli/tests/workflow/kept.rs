@@ -3,6 +3,7 @@
 use crate::command::{Ran, bone, fixture, text};
 use crate::going::Going;
 use crate::runs::{Place, Run, SAVES, checkpoints, number, resume, rewind, steps};
+use crate::trouble::everything;
 
 /// Returns the command in the last line of what a run said, without `bone`.
 fn advice(ran: &Ran) -> Vec<String> {
@@ -26,19 +27,17 @@ fn lost_weights_replace_no_good_checkpoint() {
     let ruin = "--max-steps 24 --learning-rate 1e30 --schedule constant --save-every 1";
     let ruin: Vec<_> = ruin.split(' ').collect();
     // Seen by the evaluation after it, or by the steps.
-    for validation in ["8", "0"] {
+    for (validation, left) in [("8", vec![12]), ("0", vec![12, 13])] {
         let args = [&few[..], &["--validation", validation]].concat();
         let old = place.train(&format!("old-{validation}"), &args).out;
+        let before = everything(&old);
         let out = place.path(&format!("out-{validation}"));
         let ran = resume(&old, &[&ruin[..], &["--out", text(&out)]].concat());
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        // The first step is lost: nothing of the new run is good, and the old one is as it was.
-        assert!(
-            checkpoints(&out).iter().all(|step| *step >= 13),
-            "{}",
-            ran.stderr
-        );
-        assert_eq!(checkpoints(&old), [12]);
+        // Where it began is saved, as it is due.
+        assert_eq!(checkpoints(&out), left, "{}", ran.stderr);
+        assert!(value(&advice(&ran), "--resume").ends_with("step-12"));
+        assert!(everything(&old) == before);
     }
 }
 

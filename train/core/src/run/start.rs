@@ -115,16 +115,15 @@ impl Start {
         steps_per_epoch: u64,
         cursor: Cursor,
     ) -> Result<usize, RunError> {
-        let whole = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
         let found = match self {
-            Self::New => return Ok(config.total_steps(whole(steps_per_epoch), 0)),
+            Self::New => return Ok(config.total_steps(steps_per_epoch, 0)),
             Self::Resume(found) => return Ok(found.state.total_steps),
             Self::Fork(found) => found,
         };
         let done = found.state.progress.steps;
-        let position = cursor.epoch * steps_per_epoch + cursor.step;
-        let ahead = done.saturating_sub(whole(position));
-        let total = config.total_steps(whole(steps_per_epoch), ahead);
+        let position = cursor.epoch.saturating_mul(steps_per_epoch) + cursor.step;
+        let ahead = i64::try_from(done).unwrap_or(0) - i64::try_from(position).unwrap_or(0);
+        let total = config.total_steps(steps_per_epoch, ahead);
         if total > done {
             return Ok(total);
         }
