@@ -260,7 +260,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         max_new_tokens: args.max_new_tokens,
         max_positions: session.info.positions,
         stop: stop_tokens(tokenizer, &stops)?,
-        near_tie: Some(NEAR_TIE),
+        near_tie: Some(session.near_tie),
     };
     let right = kept
         .answers()
@@ -327,9 +327,6 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
         }
     }
 }
-
-/// Two logits that are nearer than this may change places with the rounding.
-const NEAR_TIE: f64 = 1e-4;
 
 fn graded(benchmark: Benchmark, rule: Rule, question: &Question, answered: Answered) -> Answer {
     let verdict = grade(benchmark, rule, &answered.text, &question.gold);

@@ -66,6 +66,8 @@ pub(super) struct Session {
     pub(super) tokenizer: Box<dyn Tokenizer>,
     /// The precision of the weights, in words.
     pub(super) dtype: String,
+    /// Logits nearer than this may change places with the rounding of another batch size.
+    pub(super) near_tie: f64,
     source: ModelSource,
     /// Taken when the weights are loaded, once.
     adapter: Cell<Option<(Scan, PathBuf)>>,
@@ -104,6 +106,8 @@ impl Session {
             info,
             tokenizer,
             dtype: precision.text,
+            // A bf16 has eight bits: products of rounded values differ by about 1 % of a logit.
+            near_tie: if precision.half_products { 5e-2 } else { 1e-4 },
             source: ModelSource {
                 folder: args.model.clone(),
                 dtype: precision.convert,

@@ -16,6 +16,8 @@ pub struct Precision {
     pub mapped: bool,
     /// The half precision that the device can hold a base in.
     pub half: Option<&'static str>,
+    /// Whether products are made in half precision, which rounds what goes into them.
+    pub half_products: bool,
     /// Whether gradients pass through products in f16, whose small numbers would be lost.
     pub scales_loss: bool,
     /// What is printed.
@@ -110,6 +112,7 @@ pub fn choose(
             .into_iter()
             .find(|half| stores(*half))
             .map(name),
+        half_products: in_half && held != FloatDType::F32,
         scales_loss: in_half && held == FloatDType::F16,
         text: format!("{}, {computed} ({reason}{how})", name(held)),
     })
