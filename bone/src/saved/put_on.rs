@@ -4,14 +4,12 @@ use super::{Contents, SavedAdapter, Scan, is_state, whole};
 use crate::adapter::{Adapter, adapter_dtype};
 use crate::weights::{Info, infos, misfit, overlay};
 use crate::{
-    AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, Variant, map_linears,
+    AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, Variant, try_map_linears,
     visit_linears,
 };
 use burn::module::Module;
 use burn::tensor::TensorData;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 /// A linear layer that an adapter may be put on.
 struct Place {
@@ -234,24 +232,17 @@ impl SavedAdapter {
             return Ok((module, contents));
         };
         let mut layers = self.layers;
-        let refused = Rc::new(RefCell::new(Vec::new()));
-        let collected = refused.clone();
-        let module = map_linears(module, move |layer_path, layer: BoneLinear<B>| {
+        try_map_linears(module, |layer_path, layer: BoneLinear<B>| {
             let Some(tensors) = layers.remove(layer_path) else {
-                return layer;
+                return Ok(layer);
             };
-            let bare = layer.clone();
-            with_tensors(layer, &config, layer_path, tensors).unwrap_or_else(|reason| {
+            with_tensors(layer, &config, layer_path, tensors).map_err(|reason| {
                 let key = naming.key(layer_path, config.variant.tensor_names()[0]);
-                collected.borrow_mut().push(format!("{key}: {reason}"));
-                bare
+                format!("{key}: {reason}")
             })
-        });
-        let problems = refused.take();
-        match problems.is_empty() {
-            true => Ok((module, contents)),
-            false => Err(FileError::Mismatch { path, problems }),
-        }
+        })
+        .map(|module| (module, contents))
+        .map_err(|problems| FileError::Mismatch { path, problems })
     }
 }
 
