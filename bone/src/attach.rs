@@ -1,4 +1,4 @@
-use crate::{AdapterConfig, AttachError, Backend, BoneLinear, Variant};
+use crate::{AdapterConfig, AttachError, Backend, BoneLinear};
 use crate::{map_linears, try_map_linears, visit_linears};
 use burn::module::Module;
 use std::collections::HashSet;
@@ -59,13 +59,6 @@ fn check_settings(config: &AdapterConfig) -> Result<(), AttachError> {
             config.variant.name()
         )));
     }
-    if let Variant::Lora(lora) = config.variant
-        && !(lora.alpha.is_finite() && lora.alpha > 0.0)
-    {
-        return Err(AttachError::Setting(format!(
-            "alpha is {}, it must be above 0",
-            lora.alpha
-        )));
-    }
-    Ok(())
+    let settings = config.variant.method().check_settings();
+    settings.map_err(AttachError::Setting)
 }

@@ -20,7 +20,6 @@
 pub mod adapter;
 mod attach;
 pub mod backend;
-pub mod bare;
 mod config;
 #[cfg(feature = "cubecl")]
 pub mod cube;
@@ -35,6 +34,7 @@ mod linear;
 #[cfg(feature = "flex")]
 pub mod matrix;
 pub mod peft;
+pub mod rwkv_peft;
 pub mod saved;
 mod target;
 pub mod visit;

@@ -1,4 +1,4 @@
-use crate::adapter::{Adapter, adapter_dtype, base_product};
+use crate::adapter::{Adapter, base_product};
 use crate::{AdapterConfig, Backend, LayerError, Misfit};
 use burn::module::{Initializer, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -161,8 +161,7 @@ impl<B: Backend> BoneLinear<B> {
     /// As [`check`](Self::check), or the weight holds nothing to start from.
     pub fn attach(mut self, config: &AdapterConfig, path: &str) -> Result<Self, LayerError> {
         self.check(config, path)?;
-        let dtype = adapter_dtype(self.weight.dtype());
-        let adapter = Adapter::start(config, path, &self.weight, dtype);
+        let adapter = Adapter::new(config, path, &self.weight, None);
         self.adapter = Some(adapter.map_err(|reason| self.error(path, reason))?);
         self.state = State::Enabled;
         Ok(self)

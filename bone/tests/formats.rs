@@ -4,7 +4,7 @@
 mod network;
 
 use bone::saved::{Keep, SavedAdapter, Scan};
-use bone::{AdapterConfig, BlockAxis, Variant, bare, peft, visit_linears};
+use bone::{AdapterConfig, BlockAxis, Variant, peft, rwkv_peft, visit_linears};
 use burn::backend::Flex;
 use burn::tensor::TensorData;
 use network::{B, Network, configs, difference, tuned};
@@ -49,10 +49,10 @@ fn through_folder(adapter: &SavedAdapter) -> Network<B> {
 fn through_file(path: &Path, config: &AdapterConfig) -> Network<B> {
     // Layers here are named as no tool's.
     let kind = match config.variant {
-        Variant::Bone(axis) => bare::Kind::Bone(axis),
-        _ => bare::Kind::Miss,
+        Variant::Bone(axis) => rwkv_peft::Kind::Bone(axis),
+        _ => rwkv_peft::Kind::Miss,
     };
-    let scan = bare::scan(path, Some(kind)).expect("whole");
+    let scan = rwkv_peft::scan(path, Some(kind)).expect("whole");
     scan.put_on::<B, _>(base()).expect("fits").0
 }
 
@@ -65,8 +65,8 @@ fn files_of_bare_names_hold_bone_and_miss() {
         let pth = folder.path().join("adapter.pth");
         let named = folder.path().join("adapter.safetensors");
         let written = [
-            bare::write_pth(&adapter, &pth),
-            bare::write_safetensors(&adapter, &named),
+            rwkv_peft::write_pth(&adapter, &pth),
+            rwkv_peft::write_safetensors(&adapter, &named),
         ];
         if !matches!(config.variant, Variant::Bone(_) | Variant::Miss) {
             for refused in written {
@@ -85,7 +85,7 @@ fn files_of_bare_names_hold_bone_and_miss() {
             assert_eq!(read.output(), network.output(), "{:?}", config.variant);
         }
         // Safetensors of ours say what they are.
-        let read = bare::scan(&named, None)
+        let read = rwkv_peft::scan(&named, None)
             .and_then(Scan::finish)
             .expect("read");
         let variant = read.config.expect("an adapter").variant;

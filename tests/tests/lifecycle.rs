@@ -5,7 +5,7 @@ use bone::saved::{Keep, SavedAdapter, Scan};
 use bone::visit::{FloatParam, read, visit_floats};
 use bone::{
     AdapterConfig, BlockAxis, FileError, LoraConfig, LoraStart, Selection, SvdMethod, Targets,
-    Variant, bare, peft, visit_linears,
+    Variant, peft, rwkv_peft, visit_linears,
 };
 use bone_llama2::Llama;
 use bone_lm::CausalLm;
@@ -131,22 +131,22 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
     // RWKV-PEFT's names, in either kind of file.
     let bare_names = matches!(variant, Variant::Bone(_) | Variant::Miss);
     let kind = match variant {
-        Variant::Bone(axis) => bare::Kind::Bone(axis),
-        _ => bare::Kind::Miss,
+        Variant::Bone(axis) => rwkv_peft::Kind::Bone(axis),
+        _ => rwkv_peft::Kind::Miss,
     };
     type Write = fn(&SavedAdapter, &Path) -> Result<(), FileError>;
     let writers: [(&str, Write); 2] = [
-        ("adapter.pth", bare::write_pth),
-        ("adapter.safetensors", bare::write_safetensors),
+        ("adapter.pth", rwkv_peft::write_pth),
+        ("adapter.safetensors", rwkv_peft::write_safetensors),
     ];
     for (file, write) in writers {
         let path = folder.path().join(file);
         match write(adapter, &path) {
             Ok(()) => {
                 assert!(bare_names, "{what}: written as {file}");
-                same(file, &base.read(bare::scan(&path, Some(kind))), 1e-6);
+                same(file, &base.read(rwkv_peft::scan(&path, Some(kind))), 1e-6);
                 // Or it asks; it is never taken for something else.
-                match bare::scan(&path, None) {
+                match rwkv_peft::scan(&path, None) {
                     Ok(scan) => same(file, &base.read(Ok(scan)), 1e-6),
                     Err(error) => assert!(error.to_string().contains("--block-axis"), "{error}"),
                 }

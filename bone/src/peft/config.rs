@@ -9,6 +9,7 @@ mod tests;
 mod write;
 
 pub(super) use read::from_json;
+pub(crate) use write::naming;
 pub use write::own_type;
 pub(super) use write::to_json;
 

@@ -1,10 +1,9 @@
 //! Putting what a file holds on a module.
 
 use super::{Contents, SavedAdapter, Scan, is_state, whole};
-use crate::adapter::{Adapter, adapter_dtype};
 use crate::weights::{Info, infos, misfit, overlay};
 use crate::{
-    AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, Variant, try_map_linears,
+    Adapter, AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, try_map_linears,
     visit_linears,
 };
 use burn::module::Module;
@@ -257,17 +256,8 @@ pub(crate) fn with_tensors<B: Backend>(
     path: &str,
     tensors: Vec<TensorData>,
 ) -> Result<BoneLinear<B>, String> {
-    let initial = match config.variant {
-        Variant::Lora(lora) if lora.has_residual() => {
-            Some(Adapter::factors(config, path, &layer.weight)?)
-        }
-        _ => None,
-    };
-    let dtype = adapter_dtype(layer.weight.dtype());
-    let device = layer.weight.lazy_device();
-    layer.adapter = Some(Adapter::from_tensors(
-        config, path, tensors, initial, &device, dtype,
-    ));
+    let adapter = Adapter::new(config, path, &layer.weight, Some(tensors))?;
+    layer.adapter = Some(adapter);
     layer.state = State::Enabled;
     Ok(layer)
 }

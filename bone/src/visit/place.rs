@@ -40,7 +40,12 @@ impl Place {
 
     /// Returns whether it is an adapter's and may train: a residual's factors never do.
     pub fn is_trainable_adapter(&self) -> bool {
-        self.is_adapter() && self.inside_initial == 0
+        self.is_adapter() && !self.is_start()
+    }
+
+    /// Whether it is what a residual's adapter started as.
+    pub(crate) fn is_start(&self) -> bool {
+        self.inside_initial > 0
     }
 
     /// Returns its name in checkpoints, which know no adapters.

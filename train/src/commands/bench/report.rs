@@ -6,7 +6,7 @@ use crate::bench::{Floor, Measured};
 use crate::config::AxisWord;
 use crate::device::{Capabilities, DeviceName};
 use crate::memory::human;
-use bone::{AdapterConfig, Variant};
+use bone::AdapterConfig;
 use serde_json::json;
 use std::time::Duration;
 
@@ -33,17 +33,12 @@ pub(super) struct Ready {
 impl Found {
     /// The axis of bone's blocks.
     fn axis(&self) -> Option<String> {
-        match self.adapter.as_ref()?.variant {
-            Variant::Bone(axis) => Some(AxisWord::from(axis).name()),
-            _ => None,
-        }
+        let axis = self.adapter.as_ref()?.variant.block_axis()?;
+        Some(AxisWord::from(axis).name())
     }
 
     fn mini_width(&self) -> Option<usize> {
-        match self.adapter.as_ref()?.variant {
-            Variant::MissMini { width } => Some(width),
-            _ => None,
-        }
+        self.adapter.as_ref()?.variant.mini_width()
     }
 
     /// `bone on the output axis of rank 64`.

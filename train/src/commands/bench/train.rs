@@ -9,7 +9,7 @@ use crate::device::{self, Kind, OnDevice};
 use crate::memory::{Estimate, RunShape, available_memory, keep_freed_memory};
 use crate::models::{Architecture, ModelBackend, ModelInfo, ModelSource, WithModel, with_model};
 use crate::step::{Savings, TrainBackend, TrainModel};
-use bone::bare::Kind as FileKind;
+use bone::rwkv_peft::Kind as FileKind;
 use bone::{
     AdapterConfig, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, attach,
     freeze_base, unfreeze_all,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bone::bare::Kind;
+use bone::rwkv_peft::Kind;
 use bone::{AdapterConfig, LoraConfig, LoraStart, Variant};
 
 use super::Check;
@@ -51,18 +51,11 @@ impl Check<'_> {
     fn adapter_must_agree(&mut self, config: &AdapterConfig) {
         let raw = self.raw;
         let axis = match config.variant {
-            Variant::Bone(axis) => Some(axis.into()),
             Variant::Miss => Some(AxisWord::None),
-            _ => None,
+            variant => variant.block_axis().map(AxisWord::from),
         };
-        let width = match config.variant {
-            Variant::MissMini { width } => Some(width),
-            _ => None,
-        };
-        let lora = match config.variant {
-            Variant::Lora(lora) => Some(lora),
-            _ => None,
-        };
+        let width = config.variant.mini_width();
+        let lora = config.variant.lora();
         self.must_agree::<AxisWord>("block_axis", raw.block_axis, axis);
         self.must_agree("rank", raw.rank, Some(config.rank));
         self.must_agree("mini_width", raw.mini_width, width);
