@@ -3,6 +3,7 @@
 
 mod network;
 
+use bone::rwkv_peft::Kind;
 use bone::saved::{Keep, SavedAdapter, Scan};
 use bone::{AdapterConfig, BlockAxis, Variant, peft, rwkv_peft, visit_linears};
 use burn::backend::Flex;
@@ -48,11 +49,7 @@ fn through_folder(adapter: &SavedAdapter) -> Network<B> {
 /// A file is read with what the format leaves open.
 fn through_file(path: &Path, config: &AdapterConfig) -> Network<B> {
     // Layers here are named as no tool's.
-    let kind = match config.variant {
-        Variant::Bone(axis) => rwkv_peft::Kind::Bone(axis),
-        _ => rwkv_peft::Kind::Miss,
-    };
-    let scan = rwkv_peft::scan(path, Some(kind)).expect("whole");
+    let scan = rwkv_peft::scan(path, Kind::of(config.variant)).expect("whole");
     scan.put_on::<B, _>(base()).expect("fits").0
 }
 
@@ -68,7 +65,7 @@ fn files_of_bare_names_hold_bone_and_miss() {
             rwkv_peft::write_pth(&adapter, &pth),
             rwkv_peft::write_safetensors(&adapter, &named),
         ];
-        if !matches!(config.variant, Variant::Bone(_) | Variant::Miss) {
+        if Kind::of(config.variant).is_none() {
             for refused in written {
                 let error = refused.expect_err("there is no such form").to_string();
                 let name = config.saved().variant.name();
@@ -106,8 +103,8 @@ fn miss_is_a_lora_exactly() {
                 assert!(error < 1e-6, "{:?}: {error}", config.variant);
             }
             Err(error) => {
-                assert!(matches!(config.variant, Variant::Bone(_)), "{error}");
-                assert!(error.to_string().contains("bone"), "{error}");
+                assert!(!config.variant.is_lora_exactly(), "{error}");
+                assert!(error.to_string().contains(config.variant.name()), "{error}");
             }
         }
     }

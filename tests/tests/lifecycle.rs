@@ -119,8 +119,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
     let refused = |format: &str, error: FileError| {
         let error = error.to_string();
         let saved = adapter.config.as_ref().expect("an adapter").variant;
-        let name = saved.name().trim_end_matches("-input");
-        assert!(error.contains(name), "{what} as {format}: {error}");
+        assert!(error.contains(saved.name()), "{what} as {format}: {error}");
     };
 
     // PEFT's folder holds everything.
@@ -129,11 +128,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
     same("PEFT", &base.read(peft::scan(&path)), 1e-4);
 
     // RWKV-PEFT's names, in either kind of file.
-    let bare_names = matches!(variant, Variant::Bone(_) | Variant::Miss);
-    let kind = match variant {
-        Variant::Bone(axis) => rwkv_peft::Kind::Bone(axis),
-        _ => rwkv_peft::Kind::Miss,
-    };
+    let kind = rwkv_peft::Kind::of(variant);
     type Write = fn(&SavedAdapter, &Path) -> Result<(), FileError>;
     let writers: [(&str, Write); 2] = [
         ("adapter.pth", rwkv_peft::write_pth),
@@ -143,8 +138,8 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
         let path = folder.path().join(file);
         match write(adapter, &path) {
             Ok(()) => {
-                assert!(bare_names, "{what}: written as {file}");
-                same(file, &base.read(rwkv_peft::scan(&path, Some(kind))), 1e-6);
+                assert!(kind.is_some(), "{what}: written as {file}");
+                same(file, &base.read(rwkv_peft::scan(&path, kind)), 1e-6);
                 // Or it asks; it is never taken for something else.
                 match rwkv_peft::scan(&path, None) {
                     Ok(scan) => same(file, &base.read(Ok(scan)), 1e-6),
@@ -152,7 +147,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
                 }
             }
             Err(error) => {
-                assert!(!bare_names, "{what}: {error}");
+                assert!(kind.is_none(), "{what}: {error}");
                 assert!(!path.exists(), "{what}");
                 refused(file, error);
             }
@@ -167,7 +162,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
             same("LoRA", &base.read(peft::scan(&path)), 1e-4);
         }
         Err(error) => {
-            assert!(matches!(variant, Variant::Bone(_)), "{what}: {error}");
+            assert!(!variant.is_lora_exactly(), "{what}: {error}");
             refused("LoRA", error);
             let change = |layer: &str| -> Result<TensorData, FileError> {
                 let weight = &base.weights[layer];

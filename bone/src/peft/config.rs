@@ -24,6 +24,8 @@ const BONE: &str = "BONE";
 const LORA: &str = "LORA";
 /// Ours of bone on the input axis.
 const BONE_INPUT: &str = "BONE_INPUT";
+/// Ours of adapters that PEFT does not have.
+const OWN: [&str; 1] = [BONE_INPUT];
 /// Ours of RWKV's initial states.
 const STATES: &str = "RWKV_STATE";
 
