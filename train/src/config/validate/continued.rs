@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use bone::rwkv_peft::Kind;
-use bone::{AdapterConfig, LoraConfig, LoraStart, Variant};
+use bone::{AdapterConfig, Variant};
 
 use super::Check;
 use crate::commands::adapter;
 use crate::config::Method;
 use crate::config::value::{Layers, Setting};
-use crate::config::words::{AxisWord, MethodName};
+use crate::config::words::{AxisWord, MethodName, Word};
 
 impl Check<'_> {
     /// The method of the adapter at `path`, with which the settings that are given must agree.
@@ -32,7 +32,8 @@ impl Check<'_> {
         };
         match contents.adapter {
             Some(mut config) => {
-                self.must_agree("method", self.raw.method, Some(method_name(config.variant)));
+                let name = Method::Adapter(config.clone()).name();
+                self.must_agree("method", self.raw.method, MethodName::from_word(name).ok());
                 self.adapter_must_agree(&config);
                 if let Some(dropout) = self.raw.dropout {
                     config.dropout = dropout;
@@ -89,19 +90,5 @@ impl Check<'_> {
                 format!("is {given}, and the adapter to go on from has none; leave it out"),
             ),
         }
-    }
-}
-
-/// What a user calls the method of an adapter.
-fn method_name(variant: Variant) -> MethodName {
-    match variant {
-        Variant::Bone(_) => MethodName::Bone,
-        Variant::Miss => MethodName::Miss,
-        Variant::MissMini { .. } => MethodName::MissMini,
-        Variant::Lora(LoraConfig { start, .. }) => match start {
-            LoraStart::Random => MethodName::Lora,
-            LoraStart::Pissa(_) => MethodName::Pissa,
-            LoraStart::Olora => MethodName::Olora,
-        },
     }
 }
