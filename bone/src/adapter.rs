@@ -66,13 +66,13 @@ macro_rules! adapters {
                 }
             }
 
-            fn on_layer(&self) -> &dyn OnLayer<B> {
+            pub(crate) fn on_layer(&self) -> &dyn OnLayer<B> {
                 match self {
                     $(Self::$name(adapter) => adapter,)*
                 }
             }
 
-            fn on_layer_mut(&mut self) -> &mut dyn OnLayer<B> {
+            pub(crate) fn on_layer_mut(&mut self) -> &mut dyn OnLayer<B> {
                 match self {
                     $(Self::$name(adapter) => adapter,)*
                 }
@@ -203,12 +203,6 @@ impl<B: Backend> Adapter<B> {
         self.on_layer().dropout()
     }
 
-    /// Sets the dropout probability, of a variant that has one.
-    pub(crate) fn with_dropout(mut self, dropout: f64) -> Self {
-        self.on_layer_mut().set_dropout(dropout);
-        self
-    }
-
     /// Calls `visit` with every tensor that trains, as [`Variant::shapes`] lists them.
     fn visit_trained(&self, mut visit: impl FnMut(FloatParam<'_, B>)) {
         visit_floats(self, |param: FloatParam<'_, B>| {
@@ -244,27 +238,6 @@ impl<B: Backend> Adapter<B> {
             found.push(gradient.map(read::<B::InnerBackend>));
         });
         found
-    }
-
-    /// `x·W'ᵀ`. `x` is `[n, in]` in the adapter's precision, of `batch` rows; `weight` is
-    /// `[in, out]`.
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<B, 2>,
-        weight: Tensor<B, 2>,
-        batch: usize,
-    ) -> Tensor<B, 2> {
-        self.on_layer().forward(x, weight, batch)
-    }
-
-    /// `W'` for a `weight` `[in, out]` in the adapter's precision.
-    pub(crate) fn merge(&self, weight: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.on_layer().merge(weight)
-    }
-
-    /// `W` for a merged `weight` `[in, out]`.
-    pub(crate) fn unmerge(&self, weight: Tensor<B, 2>) -> Result<Tensor<B, 2>, String> {
-        self.on_layer().unmerge(weight)
     }
 }
 

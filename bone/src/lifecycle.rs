@@ -84,7 +84,9 @@ pub fn disable<B: Backend, M: Module<B>>(module: M) -> M {
 /// Sets the dropout probability of every adapter that has one.
 pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
     map_linears(module, |_, mut layer: BoneLinear<B>| {
-        layer.adapter = layer.adapter.map(|adapter| adapter.with_dropout(dropout));
+        if let Some(adapter) = &mut layer.adapter {
+            adapter.on_layer_mut().set_dropout(dropout);
+        }
         layer
     })
 }

@@ -115,7 +115,7 @@ impl<B: Backend> BoneLinear<B> {
             (Some(adapter), State::Enabled) => {
                 let _span = tracing::trace_span!("adapter").entered();
                 let x = x.cast(adapter.dtype());
-                adapter.forward(x, self.weight.val(), batch)
+                adapter.on_layer().forward(x, self.weight.val(), batch)
             }
             _ => base_product(x, self.weight.val()),
         };
@@ -198,7 +198,7 @@ impl<B: Backend> BoneLinear<B> {
             (_, State::Merged) => Err(self.error(path, "its adapter is merged already")),
             (Some(adapter), _) => {
                 let weight = self.weight.val().cast(adapter.dtype());
-                let merged = adapter.merge(weight);
+                let merged = adapter.on_layer().merge(weight);
                 self.with_weight(merged, State::Merged, path)
             }
         }
@@ -214,7 +214,7 @@ impl<B: Backend> BoneLinear<B> {
         match (&self.adapter, self.state) {
             (Some(adapter), State::Merged) => {
                 let weight = self.weight.val().cast(adapter.dtype());
-                match adapter.unmerge(weight) {
+                match adapter.on_layer().unmerge(weight) {
                     Ok(weight) => self.with_weight(weight, State::Enabled, path),
                     Err(reason) => Err(self.error(path, reason)),
                 }
