@@ -1,8 +1,7 @@
-use crate::{AdapterConfig, AttachError, Backend, BoneLinear, Variant};
-use crate::{map_linears, visit_linears};
+use crate::{AdapterConfig, AttachError, Backend, BoneLinear};
+use crate::{map_linears, try_map_linears, visit_linears};
 use burn::module::Module;
 use std::collections::HashSet;
-use std::{cell::RefCell, rc::Rc};
 
 /// Puts new adapters on the layers that `config.targets` selects. The module's output does not
 /// change until they are trained. Nothing is frozen: see [`freeze_base`](crate::freeze_base), which
@@ -32,24 +31,14 @@ pub fn attach<B: Backend, M: Module<B>>(
     if !problems.is_empty() {
         return Err(AttachError::Layers(problems));
     }
-    let config = config.clone();
-    let refused = Rc::new(RefCell::new(Vec::new()));
-    let collected = refused.clone();
-    let module = map_linears(module, move |path, layer: BoneLinear<B>| {
-        if !chosen.contains(path) {
-            return layer;
+    try_map_linears(module, |path, layer: BoneLinear<B>| {
+        if chosen.contains(path) {
+            layer.attach(config, path)
+        } else {
+            Ok(layer)
         }
-        let bare = layer.clone();
-        layer.attach(&config, path).unwrap_or_else(|error| {
-            collected.borrow_mut().push(error);
-            bare
-        })
-    });
-    let refused = refused.take();
-    match refused.is_empty() {
-        true => Ok(module),
-        false => Err(AttachError::Layers(refused)),
-    }
+    })
+    .map_err(AttachError::Layers)
 }
 
 /// Takes every adapter off. What is merged stays in the weights.
@@ -70,13 +59,6 @@ fn check_settings(config: &AdapterConfig) -> Result<(), AttachError> {
             config.variant.name()
         )));
     }
-    if let Variant::Lora(lora) = config.variant
-        && !(lora.alpha.is_finite() && lora.alpha > 0.0)
-    {
-        return Err(AttachError::Setting(format!(
-            "alpha is {}, it must be above 0",
-            lora.alpha
-        )));
-    }
-    Ok(())
+    let settings = config.variant.method().check_settings();
+    settings.map_err(AttachError::Setting)
 }

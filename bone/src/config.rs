@@ -32,16 +32,30 @@ pub enum Variant {
 impl Variant {
     /// The name users read: `bone`, `bone-input`, `miss`, `miss-mini`, `lora`, `pissa`, `olora`.
     pub fn name(&self) -> &'static str {
+        self.method().name()
+    }
+
+    /// The axis of bone's blocks; `None` for the other variants.
+    pub fn block_axis(&self) -> Option<BlockAxis> {
         match self {
-            Self::Bone(BlockAxis::Output) => "bone",
-            Self::Bone(BlockAxis::Input) => "bone-input",
-            Self::Miss => "miss",
-            Self::MissMini { .. } => "miss-mini",
-            Self::Lora(lora) => match lora.start {
-                LoraStart::Random => "lora",
-                LoraStart::Pissa(_) => "pissa",
-                LoraStart::Olora => "olora",
-            },
+            Self::Bone(axis) => Some(*axis),
+            _ => None,
+        }
+    }
+
+    /// Miss-mini's width; `None` for the other variants.
+    pub fn mini_width(&self) -> Option<usize> {
+        match self {
+            Self::MissMini { width } => Some(*width),
+            _ => None,
+        }
+    }
+
+    /// The settings of LoRA, PiSSA and OLoRA; `None` for the other variants.
+    pub fn lora(&self) -> Option<LoraConfig> {
+        match self {
+            Self::Lora(settings) => Some(*settings),
+            _ => None,
         }
     }
 
@@ -54,41 +68,7 @@ impl Variant {
         if rank == 0 {
             return Err("the rank must be at least 1".into());
         }
-        match self {
-            Self::Bone(_) => {
-                let odd: Vec<_> = [("inputs", d_input), ("outputs", d_output)]
-                    .into_iter()
-                    .filter(|(_, size)| size % rank != 0)
-                    .map(|(name, size)| format!("its {size} {name}"))
-                    .collect();
-                if odd.is_empty() {
-                    return Ok(());
-                }
-                let odd = odd.join(" and ");
-                Err(Misfit::Rank { rank, odd })
-            }
-            Self::Miss => Ok(()),
-            Self::MissMini { width } => {
-                if *width == 0 || !d_output.is_multiple_of(*width) {
-                    return Err(format!(
-                        "miss-mini's width {width} does not divide its {d_output} outputs"
-                    )
-                    .into());
-                }
-                Ok(())
-            }
-            Self::Lora(lora) => {
-                let directions = d_input.min(d_output);
-                if lora.has_residual() && rank > directions {
-                    let name = self.name();
-                    return Err(format!(
-                        "{name} starts from the weight's {directions} directions, and rank {rank} is more"
-                    )
-                    .into());
-                }
-                Ok(())
-            }
-        }
+        self.method().check(rank, [d_input, d_output])
     }
 
     /// The adapter's tensors on a layer that passed [`check`](Self::check): shapes by name.
@@ -98,25 +78,20 @@ impl Variant {
         d_input: usize,
         d_output: usize,
     ) -> Vec<(&'static str, Vec<usize>)> {
-        let block = |shape| vec![(BLOCK, shape)];
-        match self {
-            Self::Bone(BlockAxis::Output) => block(vec![d_output / rank, rank, rank]),
-            Self::Bone(BlockAxis::Input) => block(vec![d_input / rank, rank, rank]),
-            Self::Miss => block(vec![rank, d_output]),
-            Self::MissMini { width } => block(vec![rank, *width]),
-            Self::Lora(_) => vec![
-                (LORA_A, vec![rank, d_input]),
-                (LORA_B, vec![d_output, rank]),
-            ],
-        }
+        let shapes = self.method().shapes(rank, [Some(d_input), Some(d_output)]);
+        let shapes = shapes.into_iter().map(|shape| shape.into_iter().flatten());
+        let names = self.tensor_names().iter().copied();
+        names.zip(shapes.map(Iterator::collect)).collect()
+    }
+
+    /// `[inputs, outputs]` of the layer that tensors of these shapes are for, as far as they tell.
+    pub fn widths(&self, shapes: &[Vec<usize>]) -> [Option<usize>; 2] {
+        self.method().widths(shapes)
     }
 
     /// Names of the adapter's tensors, in the order of [`shapes`](Self::shapes).
     pub fn tensor_names(&self) -> &'static [&'static str] {
-        match self {
-            Self::Lora(_) => &[LORA_A, LORA_B],
-            Self::Bone(_) | Self::Miss | Self::MissMini { .. } => &[BLOCK],
-        }
+        self.method().tensor_names()
     }
 
     /// Number of the adapter's parameters on such a layer.
@@ -127,18 +102,36 @@ impl Variant {
             .sum()
     }
 
+    /// Floating-point operations of matrix products that such an adapter adds to a training step of
+    /// `tokens`, a multiplication and an addition being two.
+    pub fn step_operations(
+        &self,
+        rank: usize,
+        tokens: f64,
+        [d_input, d_output]: [usize; 2],
+    ) -> f64 {
+        let widths = [d_input as f64, d_output as f64];
+        self.method().step_operations(rank as f64, tokens, widths)
+    }
+
     /// Whether it has dropout.
     pub fn has_dropout(&self) -> bool {
-        !matches!(self, Self::Bone(_))
+        self.method().has_dropout()
+    }
+
+    /// Whether its tensors are the factors of a low-rank change of every weight, or can be made so
+    /// without loss: [`SavedAdapter::to_lora`](crate::saved::SavedAdapter::to_lora).
+    pub fn is_lora_exactly(&self) -> bool {
+        self.method().is_lora_exactly()
     }
 }
 
-/// Name of the one tensor of an adapter that has one.
-pub(crate) const BLOCK: &str = "block";
-/// Name of LoRA's first factor, `[r, in]`.
-pub(crate) const LORA_A: &str = "lora_A";
-/// Name of LoRA's second factor, `[out, r]`.
-pub(crate) const LORA_B: &str = "lora_B";
+/// The name with its settings: `bone on the output axis`, `miss-mini, width 8`, `lora, alpha 16`.
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.method().description())
+    }
+}
 
 /// What to attach, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,11 +180,9 @@ impl AdapterConfig {
             seed: 0,
             ..self.clone()
         };
-        if let Variant::Lora(lora) = self.variant
-            && lora.has_residual()
-        {
-            saved.variant = Variant::Lora(lora.doubled());
-            saved.rank *= 2;
+        if let Some((variant, rank)) = self.variant.method().saved(self.rank) {
+            saved.variant = variant;
+            saved.rank = rank;
         }
         saved
     }

@@ -20,7 +20,6 @@
 pub mod adapter;
 mod attach;
 pub mod backend;
-pub mod bare;
 mod config;
 #[cfg(feature = "cubecl")]
 pub mod cube;
@@ -35,9 +34,10 @@ mod linear;
 #[cfg(feature = "flex")]
 pub mod matrix;
 pub mod peft;
+pub mod rwkv_peft;
 pub mod saved;
-mod surgery;
 mod target;
+pub mod visit;
 pub mod weights;
 
 pub use adapter::Adapter;
@@ -50,8 +50,8 @@ pub use lifecycle::{
     unmerge, with_dropout,
 };
 pub use linear::{BoneLinear, BoneLinearConfig, BoneLinearRecord, State};
-pub use surgery::{map_linears, visit_linears};
 pub use target::{Selection, Targets, without_numbers};
+pub use visit::{map_linears, try_map_linears, visit_linears};
 pub use weights::train_also;
 
 #[cfg(test)]

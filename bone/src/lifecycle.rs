@@ -1,10 +1,12 @@
 //! What is done with a module's adapters as a whole.
 
-use crate::weights::Position;
-use crate::{Adapter, Backend, BoneLinear, LayerError, MergeError, map_linears, visit_linears};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use crate::visit::{FloatMapper, FloatParam, Place, map_floats, visit_floats};
+use crate::{
+    Adapter, Backend, BoneLinear, LayerError, MergeError, map_linears, try_map_linears,
+    visit_linears,
+};
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
-use std::{cell::RefCell, rc::Rc};
 
 /// Numbers of parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,63 +19,56 @@ pub struct ParamCount {
 
 struct SetTrainable {
     adapters_only: bool,
-    position: Position,
 }
 
-impl<B: Backend> ModuleMapper<B> for SetTrainable {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.position.enter(name, container);
-    }
-
-    fn exit_module(&mut self, name: &str, container: &str) {
-        self.position.exit(name, container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let trains = match self.position.is_adapter() {
-            true => self.position.is_trainable_adapter(),
-            false => !self.adapters_only,
-        };
-        param.set_require_grad(trains)
+impl<B: Backend> FloatMapper<B> for SetTrainable {
+    fn map<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        param.set_require_grad(if place.is_adapter() {
+            place.is_trainable_adapter()
+        } else {
+            !self.adapters_only
+        })
     }
 }
 
 /// Freezes everything but the adapters.
 pub fn freeze_base<B: Backend, M: Module<B>>(module: M) -> M {
-    module.map(&mut SetTrainable {
-        adapters_only: true,
-        position: Position::default(),
-    })
+    map_floats(
+        module,
+        &mut SetTrainable {
+            adapters_only: true,
+        },
+    )
 }
 
 /// Makes every float parameter trainable, adapters included.
 pub fn unfreeze_all<B: Backend, M: Module<B>>(module: M) -> M {
-    module.map(&mut SetTrainable {
-        adapters_only: false,
-        position: Position::default(),
-    })
-}
-
-struct Count(ParamCount);
-
-impl<B: Backend> ModuleVisitor<B> for Count {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let size = param.lazy_shape().num_elements();
-        self.0.total += size;
-        if param.is_require_grad() {
-            self.0.trainable += size;
-        }
-    }
+    map_floats(
+        module,
+        &mut SetTrainable {
+            adapters_only: false,
+        },
+    )
 }
 
 /// Counts parameters. On a backend without autodiff nothing is trainable.
 pub fn count_params<B: Backend, M: Module<B>>(module: &M) -> ParamCount {
-    let mut count = Count(ParamCount {
+    let mut count = ParamCount {
         trainable: 0,
         total: 0,
+    };
+    visit_floats(module, |param: FloatParam<'_, B>| {
+        let size = param.shape.num_elements();
+        count.total += size;
+        if param.is_require_grad() {
+            count.trainable += size;
+        }
     });
-    module.visit(&mut count);
-    count.0
+    count
 }
 
 /// Lets every adapter take part in the forward.
@@ -88,8 +83,10 @@ pub fn disable<B: Backend, M: Module<B>>(module: M) -> M {
 
 /// Sets the dropout probability of every adapter that has one.
 pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
-    map_linears(module, move |_, mut layer: BoneLinear<B>| {
-        layer.adapter = layer.adapter.map(|adapter| adapter.with_dropout(dropout));
+    map_linears(module, |_, mut layer: BoneLinear<B>| {
+        if let Some(adapter) = &mut layer.adapter {
+            adapter.on_layer_mut().set_dropout(dropout);
+        }
         layer
     })
 }
@@ -136,22 +133,12 @@ fn on_adapted<B: Backend, M: Module<B>>(
     if adapted == 0 {
         return Err(MergeError::NoAdapter);
     }
-    let problems = Rc::new(RefCell::new(Vec::new()));
-    let collected = problems.clone();
-    let module = map_linears(module, move |path, layer: BoneLinear<B>| {
-        if layer.adapter().is_none() {
-            return layer;
+    try_map_linears(module, |path, layer: BoneLinear<B>| {
+        if layer.adapter().is_some() {
+            operation(layer, path)
+        } else {
+            Ok(layer)
         }
-        let unchanged = layer.clone();
-        operation(layer, path).unwrap_or_else(|error| {
-            collected.borrow_mut().push(error);
-            unchanged
-        })
-    });
-    let problems = problems.take();
-    if problems.is_empty() {
-        Ok(module)
-    } else {
-        Err(MergeError::Layers(problems))
-    }
+    })
+    .map_err(MergeError::Layers)
 }

@@ -1,4 +1,4 @@
-use crate::adapter::{Adapter, adapter_dtype, base_product};
+use crate::adapter::{Adapter, base_product};
 use crate::{AdapterConfig, Backend, LayerError, Misfit};
 use burn::module::{Initializer, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -115,7 +115,7 @@ impl<B: Backend> BoneLinear<B> {
             (Some(adapter), State::Enabled) => {
                 let _span = tracing::trace_span!("adapter").entered();
                 let x = x.cast(adapter.dtype());
-                adapter.forward(x, self.weight.val(), batch)
+                adapter.on_layer().forward(x, self.weight.val(), batch)
             }
             _ => base_product(x, self.weight.val()),
         };
@@ -161,8 +161,7 @@ impl<B: Backend> BoneLinear<B> {
     /// As [`check`](Self::check), or the weight holds nothing to start from.
     pub fn attach(mut self, config: &AdapterConfig, path: &str) -> Result<Self, LayerError> {
         self.check(config, path)?;
-        let dtype = adapter_dtype(self.weight.dtype());
-        let adapter = Adapter::start(config, path, &self.weight, dtype);
+        let adapter = Adapter::new(config, path, &self.weight, None);
         self.adapter = Some(adapter.map_err(|reason| self.error(path, reason))?);
         self.state = State::Enabled;
         Ok(self)
@@ -199,7 +198,7 @@ impl<B: Backend> BoneLinear<B> {
             (_, State::Merged) => Err(self.error(path, "its adapter is merged already")),
             (Some(adapter), _) => {
                 let weight = self.weight.val().cast(adapter.dtype());
-                let merged = adapter.merge(weight);
+                let merged = adapter.on_layer().merge(weight);
                 self.with_weight(merged, State::Merged, path)
             }
         }
@@ -215,7 +214,7 @@ impl<B: Backend> BoneLinear<B> {
         match (&self.adapter, self.state) {
             (Some(adapter), State::Merged) => {
                 let weight = self.weight.val().cast(adapter.dtype());
-                match adapter.unmerge(weight) {
+                match adapter.on_layer().unmerge(weight) {
                     Ok(weight) => self.with_weight(weight, State::Enabled, path),
                     Err(reason) => Err(self.error(path, reason)),
                 }

@@ -23,6 +23,7 @@ mod config;
 mod scan;
 mod write;
 
+pub(crate) use config::naming;
 pub use config::own_type;
 pub use scan::{open, scan};
 pub use write::{files, write};

@@ -4,7 +4,7 @@
 //! module stand [`Scan::put_on`] and [`SavedAdapter::of`].
 
 use crate::weights::is_finite;
-use crate::{AdapterConfig, FileError, Variant};
+use crate::{AdapterConfig, FileError};
 use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -113,10 +113,8 @@ impl SavedAdapter {
     /// Whether its factors belong to what PiSSA or OLoRA left of the model's weights, and not to the
     /// weights themselves.
     pub fn stands_on_residual(&self) -> bool {
-        match self.config.as_ref().map(|config| config.variant) {
-            Some(Variant::Lora(lora)) => lora.has_residual(),
-            _ => false,
-        }
+        let config = self.config.as_ref();
+        config.is_some_and(|config| config.variant.method().is_on_residual())
     }
 
     /// # Errors

@@ -71,7 +71,7 @@ impl burn::module::ModuleMapper<B> for Fill {
 
 /// Replaces the adapters' values by random ones.
 pub(crate) fn fill_adapters<M: Module<B>>(module: M, seed: u64) -> M {
-    crate::map_linears(module, move |path, mut layer: BoneLinear<B>| {
+    crate::map_linears(module, |path, mut layer: BoneLinear<B>| {
         let salt = seed ^ crate::dropout::layer_salt(path);
         layer.adapter = layer.adapter.map(|adapter| adapter.map(&mut Fill(salt)));
         layer

@@ -4,63 +4,26 @@
 //! transpose of what burn holds. Adapters are no parameters of a checkpoint and left out
 //! everywhere.
 
+use crate::visit::{FloatParam, read, visit_floats};
 use crate::{Backend, visit_linears};
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod change;
-mod position;
 #[cfg(test)]
 mod tests;
 
 pub use change::{cast_to, overlay, train_also};
-pub(crate) use position::Position;
-
-type Read = Box<dyn FnOnce() -> TensorData>;
-
-struct Collect<F> {
-    position: Position,
-    wanted: F,
-    found: Vec<(String, Read)>,
-}
-
-impl<B: Backend, F: Fn(&str) -> bool> ModuleVisitor<B> for Collect<F> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.position.enter(name, container);
-    }
-
-    fn exit_module(&mut self, name: &str, container: &str) {
-        self.position.exit(name, container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let Some(name) = self.position.parameter() else {
-            return;
-        };
-        if !(self.wanted)(&name) {
-            return;
-        }
-        let tensor = param.val();
-        let transposed = self.position.is_transposed(D);
-        let read: Read = Box::new(move || {
-            let tensor = if transposed {
-                tensor.swap_dims(0, 1)
-            } else {
-                tensor
-            };
-            tensor.into_data()
-        });
-        self.found.push((name, read));
-    }
-}
 
 /// Every float parameter but the adapters', by its path, linear weights as `[out, in]`. A
 /// tensor's data is fetched when its turn comes, so that one is held at a time.
 pub fn named_weights<B: Backend, M: Module<B>>(
     module: &M,
 ) -> impl Iterator<Item = (String, TensorData)> + use<B, M> {
-    read(collect::<B, M>(module, |_| true))
+    let found = collect::<B, M>(module, |_| true).into_iter();
+    found.map(|(name, tensor)| (name, read::<B>(tensor)))
 }
 
 /// [`named_weights`] of the names that `wanted` takes; the others are not fetched.
@@ -68,24 +31,29 @@ pub fn weights_where<B: Backend, M: Module<B>>(
     module: &M,
     wanted: impl Fn(&str) -> bool,
 ) -> impl Iterator<Item = (String, TensorData)> {
-    read(collect::<B, M>(module, wanted))
+    let found = collect::<B, M>(module, wanted).into_iter();
+    found.map(|(name, tensor)| (name, read::<B>(tensor)))
 }
 
 fn collect<B: Backend, M: Module<B>>(
     module: &M,
     wanted: impl Fn(&str) -> bool,
-) -> Vec<(String, Read)> {
-    let mut collect = Collect {
-        position: Position::default(),
-        wanted,
-        found: Vec::new(),
-    };
-    Module::<B>::visit(module, &mut collect);
-    collect.found
-}
-
-fn read(found: Vec<(String, Read)>) -> impl Iterator<Item = (String, TensorData)> {
-    found.into_iter().map(|(name, read)| (name, read()))
+) -> Vec<(String, FloatTensor<B>)> {
+    let mut found = Vec::new();
+    visit_floats(module, |param: FloatParam<'_, B>| {
+        let name = param.place.checkpoint_name();
+        let Some(name) = name.filter(|name| wanted(name)) else {
+            return;
+        };
+        let tensor = param.primitive();
+        let tensor = if param.place.is_transposed(param.shape.len()) {
+            B::float_swap_dims(tensor, 0, 1)
+        } else {
+            tensor
+        };
+        found.push((name, tensor));
+    });
+    found
 }
 
 /// What is known of a parameter without reading its values.
@@ -97,41 +65,21 @@ pub struct Info {
     pub dtype: DType,
 }
 
-struct Describe {
-    position: Position,
-    found: BTreeMap<String, Info>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Describe {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.position.enter(name, container);
-    }
-
-    fn exit_module(&mut self, name: &str, container: &str) {
-        self.position.exit(name, container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let Some(name) = self.position.parameter() else {
-            return;
-        };
-        let mut shape = param.lazy_shape().to_vec();
-        if self.position.is_transposed(D) {
-            shape.reverse();
-        }
-        let dtype = param.val().dtype();
-        self.found.insert(name, Info { shape, dtype });
-    }
-}
-
 /// Shape and precision of every parameter that [`named_weights`] gives.
 pub fn infos<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Info> {
-    let mut describe = Describe {
-        position: Position::default(),
-        found: BTreeMap::new(),
-    };
-    Module::<B>::visit(module, &mut describe);
-    describe.found
+    let mut found = BTreeMap::new();
+    visit_floats(module, |param: FloatParam<'_, B>| {
+        let Some(name) = param.place.checkpoint_name() else {
+            return;
+        };
+        let mut shape = param.shape.to_vec();
+        if param.place.is_transposed(shape.len()) {
+            shape.reverse();
+        }
+        let dtype = param.dtype();
+        found.insert(name, Info { shape, dtype });
+    });
+    found
 }
 
 /// What is wrong with `data` as the values of a parameter.

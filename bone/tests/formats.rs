@@ -3,8 +3,9 @@
 
 mod network;
 
+use bone::rwkv_peft::Kind;
 use bone::saved::{Keep, SavedAdapter, Scan};
-use bone::{AdapterConfig, BlockAxis, Variant, bare, peft, visit_linears};
+use bone::{AdapterConfig, BlockAxis, Variant, peft, rwkv_peft, visit_linears};
 use burn::backend::Flex;
 use burn::tensor::TensorData;
 use network::{B, Network, configs, difference, tuned};
@@ -48,11 +49,7 @@ fn through_folder(adapter: &SavedAdapter) -> Network<B> {
 /// A file is read with what the format leaves open.
 fn through_file(path: &Path, config: &AdapterConfig) -> Network<B> {
     // Layers here are named as no tool's.
-    let kind = match config.variant {
-        Variant::Bone(axis) => bare::Kind::Bone(axis),
-        _ => bare::Kind::Miss,
-    };
-    let scan = bare::scan(path, Some(kind)).expect("whole");
+    let scan = rwkv_peft::scan(path, Kind::of(config.variant)).expect("whole");
     scan.put_on::<B, _>(base()).expect("fits").0
 }
 
@@ -65,10 +62,10 @@ fn files_of_bare_names_hold_bone_and_miss() {
         let pth = folder.path().join("adapter.pth");
         let named = folder.path().join("adapter.safetensors");
         let written = [
-            bare::write_pth(&adapter, &pth),
-            bare::write_safetensors(&adapter, &named),
+            rwkv_peft::write_pth(&adapter, &pth),
+            rwkv_peft::write_safetensors(&adapter, &named),
         ];
-        if !matches!(config.variant, Variant::Bone(_) | Variant::Miss) {
+        if Kind::of(config.variant).is_none() {
             for refused in written {
                 let error = refused.expect_err("there is no such form").to_string();
                 let name = config.saved().variant.name();
@@ -85,7 +82,7 @@ fn files_of_bare_names_hold_bone_and_miss() {
             assert_eq!(read.output(), network.output(), "{:?}", config.variant);
         }
         // Safetensors of ours say what they are.
-        let read = bare::scan(&named, None)
+        let read = rwkv_peft::scan(&named, None)
             .and_then(Scan::finish)
             .expect("read");
         let variant = read.config.expect("an adapter").variant;
@@ -106,8 +103,8 @@ fn miss_is_a_lora_exactly() {
                 assert!(error < 1e-6, "{:?}: {error}", config.variant);
             }
             Err(error) => {
-                assert!(matches!(config.variant, Variant::Bone(_)), "{error}");
-                assert!(error.to_string().contains("bone"), "{error}");
+                assert!(!config.variant.is_lora_exactly(), "{error}");
+                assert!(error.to_string().contains(config.variant.name()), "{error}");
             }
         }
     }

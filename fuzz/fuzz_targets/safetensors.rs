@@ -8,5 +8,5 @@ fuzz_target!(|bytes: &[u8]| {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), bytes).expect("written");
     bone_fuzz::read_all(Checkpoint::open_file(file.path()));
-    bone_fuzz::read_bare(file.path());
+    bone_fuzz::read_rwkv_peft(file.path());
 });

@@ -1,7 +1,7 @@
 //! What the fuzz targets share: bytes go through files, as a user's do.
 
 use bone::saved::Scan;
-use bone::{BlockAxis, bare};
+use bone::{BlockAxis, rwkv_peft};
 use bone_files::Checkpoint;
 use std::path::Path;
 
@@ -26,15 +26,15 @@ pub fn read_all(opened: Result<Checkpoint, impl std::fmt::Display>) {
 }
 
 /// Reads a file as an adapter in one file, as it stands and told what it is.
-pub fn read_bare(path: &Path) {
+pub fn read_rwkv_peft(path: &Path) {
     let kinds = [
         None,
-        Some(bare::Kind::Miss),
-        Some(bare::Kind::Bone(BlockAxis::Input)),
-        Some(bare::Kind::Bone(BlockAxis::Output)),
+        Some(rwkv_peft::Kind::Miss),
+        Some(rwkv_peft::Kind::Bone(BlockAxis::Input)),
+        Some(rwkv_peft::Kind::Bone(BlockAxis::Output)),
     ];
     for kind in kinds {
-        if let Err(error) = bare::scan(path, kind).and_then(Scan::finish) {
+        if let Err(error) = rwkv_peft::scan(path, kind).and_then(Scan::finish) {
             bounded(error);
         }
     }

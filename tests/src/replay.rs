@@ -2,13 +2,14 @@
 
 use crate::training::{plan, train_on};
 use crate::{Run, max_difference, relative_difference};
+use bone::visit::{FloatMapper, Place, map_floats};
 use bone_lm::CausalLm;
 use bone_lm::generate::token_tensor;
 use bone_train::optimizer::AdamWSettings;
 use bone_train::step::Gradients;
 use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::backend::{Autodiff, Flex};
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 
 /// What goldens are replayed on, unless another backend is on trial.
@@ -55,27 +56,18 @@ struct Recorded<'a> {
     run: &'a Run,
     prefix: &'a str,
     record_name: &'a dyn Fn(&str) -> String,
-    path: Vec<String>,
 }
 
-impl<B: burn::tensor::backend::Backend> ModuleMapper<B> for Recorded<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+impl<B: burn::tensor::backend::Backend> FloatMapper<B> for Recorded<'_> {
+    fn map<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
         if !param.is_require_grad() {
             return param;
         }
-        let name = format!(
-            "{}{}",
-            self.prefix,
-            (self.record_name)(&self.path.join("."))
-        );
+        let name = format!("{}{}", self.prefix, (self.record_name)(&place.path()));
         let values = self.run.tensors.floats(&name);
         param.map(|tensor| {
             let data = TensorData::new(values, tensor.shape());
@@ -92,12 +84,12 @@ pub fn with_recorded<B: burn::tensor::backend::Backend, M: Module<B>>(
     prefix: &str,
     record_name: &dyn Fn(&str) -> String,
 ) -> M {
-    model.map(&mut Recorded {
+    let mut recorded = Recorded {
         run,
         prefix,
         record_name,
-        path: Vec::new(),
-    })
+    };
+    map_floats(model, &mut recorded)
 }
 
 /// Runs `model`, which is ready to train, through the recorded batches and compares first

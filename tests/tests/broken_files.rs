@@ -2,7 +2,7 @@
 //! and what was done to it.
 
 use bone::saved::{SavedAdapter, Scan};
-use bone::{bare, peft};
+use bone::{peft, rwkv_peft};
 use bone_lm::checkpoint::Checkpoint;
 use bone_tests::fixtures;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ fn adapter(folder: &Path) -> Result<SavedAdapter, String> {
 }
 
 fn file(path: &Path) -> Result<SavedAdapter, String> {
-    bare::scan(path, None)
+    rwkv_peft::scan(path, None)
         .and_then(Scan::finish)
         .map_err(|error| error.to_string())
 }

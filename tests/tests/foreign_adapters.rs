@@ -3,8 +3,8 @@
 
 use bone::saved::Scan;
 use bone::{
-    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, bare,
-    peft,
+    AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, peft,
+    rwkv_peft,
 };
 use bone_cli::commands::merge::{MergeArgs, merge};
 use bone_llama2::Llama;
@@ -59,13 +59,13 @@ impl Case {
     fn scan(&self) -> Scan {
         let path = self.adapter();
         let kind = match self.text("block_axis") {
-            "input" => Some(bare::Kind::Bone(BlockAxis::Input)),
+            "input" => Some(rwkv_peft::Kind::Bone(BlockAxis::Input)),
             _ => None,
         };
         let scan = match path.join(peft::CONFIG_FILE).is_file() {
             true => peft::scan(&path),
-            false if path.is_dir() => bare::scan(&path.join("model.safetensors"), kind),
-            false => bare::scan(&path, kind),
+            false if path.is_dir() => rwkv_peft::scan(&path.join("model.safetensors"), kind),
+            false => rwkv_peft::scan(&path, kind),
         };
         scan.unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }

@@ -2,9 +2,10 @@
 //! what is saved comes back, merged is adapted, and each format holds it or refuses it by name.
 
 use bone::saved::{Keep, SavedAdapter, Scan};
+use bone::visit::{FloatParam, read, visit_floats};
 use bone::{
     AdapterConfig, BlockAxis, FileError, LoraConfig, LoraStart, Selection, SvdMethod, Targets,
-    Variant, bare, peft, visit_linears,
+    Variant, peft, rwkv_peft, visit_linears,
 };
 use bone_llama2::Llama;
 use bone_lm::CausalLm;
@@ -13,7 +14,7 @@ use bone_rwkv6::Rwkv6;
 use bone_tests::replay::B;
 use bone_tests::{fixtures, max_difference};
 use burn::backend::Flex;
-use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::module::{ModuleMapper, Param};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData};
 use std::collections::BTreeMap;
@@ -102,35 +103,6 @@ impl ModuleMapper<B> for Train {
     }
 }
 
-/// Which parameters got a gradient.
-struct Gradients<'a> {
-    gradients: &'a <B as AutodiffBackend>::Gradients,
-    path: Vec<String>,
-    adapters: usize,
-}
-
-impl ModuleVisitor<B> for Gradients<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let path = self.path.join(".");
-        let grad = param.val().grad(self.gradients);
-        assert_eq!(grad.is_some(), param.is_require_grad(), "{path}");
-        let Some(grad) = grad else { return };
-        assert!(path.contains(".adapter."), "{path}");
-        let grad: Vec<f32> = grad.into_data().iter::<f32>().collect();
-        assert!(grad.iter().all(|g| g.is_finite()), "{path}");
-        // LoRA's A has none while B is zero.
-        self.adapters += usize::from(grad.iter().any(|g| *g != 0.0));
-    }
-}
-
 /// The name, for messages.
 fn name(variant: Variant) -> String {
     format!("{variant:?}")
@@ -147,8 +119,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
     let refused = |format: &str, error: FileError| {
         let error = error.to_string();
         let saved = adapter.config.as_ref().expect("an adapter").variant;
-        let name = saved.name().trim_end_matches("-input");
-        assert!(error.contains(name), "{what} as {format}: {error}");
+        assert!(error.contains(saved.name()), "{what} as {format}: {error}");
     };
 
     // PEFT's folder holds everything.
@@ -157,30 +128,26 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
     same("PEFT", &base.read(peft::scan(&path)), 1e-4);
 
     // RWKV-PEFT's names, in either kind of file.
-    let bare_names = matches!(variant, Variant::Bone(_) | Variant::Miss);
-    let kind = match variant {
-        Variant::Bone(axis) => bare::Kind::Bone(axis),
-        _ => bare::Kind::Miss,
-    };
+    let kind = rwkv_peft::Kind::of(variant);
     type Write = fn(&SavedAdapter, &Path) -> Result<(), FileError>;
     let writers: [(&str, Write); 2] = [
-        ("adapter.pth", bare::write_pth),
-        ("adapter.safetensors", bare::write_safetensors),
+        ("adapter.pth", rwkv_peft::write_pth),
+        ("adapter.safetensors", rwkv_peft::write_safetensors),
     ];
     for (file, write) in writers {
         let path = folder.path().join(file);
         match write(adapter, &path) {
             Ok(()) => {
-                assert!(bare_names, "{what}: written as {file}");
-                same(file, &base.read(bare::scan(&path, Some(kind))), 1e-6);
+                assert!(kind.is_some(), "{what}: written as {file}");
+                same(file, &base.read(rwkv_peft::scan(&path, kind)), 1e-6);
                 // Or it asks; it is never taken for something else.
-                match bare::scan(&path, None) {
+                match rwkv_peft::scan(&path, None) {
                     Ok(scan) => same(file, &base.read(Ok(scan)), 1e-6),
                     Err(error) => assert!(error.to_string().contains("--block-axis"), "{error}"),
                 }
             }
             Err(error) => {
-                assert!(!bare_names, "{what}: {error}");
+                assert!(kind.is_none(), "{what}: {error}");
                 assert!(!path.exists(), "{what}");
                 refused(file, error);
             }
@@ -195,7 +162,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
             same("LoRA", &base.read(peft::scan(&path)), 1e-4);
         }
         Err(error) => {
-            assert!(matches!(variant, Variant::Bone(_)), "{what}: {error}");
+            assert!(!variant.is_lora_exactly(), "{what}: {error}");
             refused("LoRA", error);
             let change = |layer: &str| -> Result<TensorData, FileError> {
                 let weight = &base.weights[layer];
@@ -233,15 +200,21 @@ fn lifecycle<M: CausalLm<B>>(base: &Base<M>, variant: Variant) {
 
     let tokens = token_tensor(&[1, 2, 3, 4, 5, 6], 1, 6, &Default::default());
     let gradients = tuned.forward(tokens).powi_scalar(2).mean().backward();
-    let mut seen = Gradients {
-        gradients: &gradients,
-        path: Vec::new(),
-        adapters: 0,
-    };
-    tuned.visit(&mut seen);
+    let mut with_gradient = 0;
+    visit_floats(&tuned, |param: FloatParam<'_, B>| {
+        let path = param.path();
+        let grad = B::grad(&param.primitive(), &gradients);
+        assert_eq!(grad.is_some(), param.is_require_grad(), "{path}");
+        let Some(grad) = grad else { return };
+        assert!(param.place.is_adapter(), "{path}");
+        let grad = read::<Flex>(grad);
+        assert!(grad.iter::<f32>().all(|g| g.is_finite()), "{path}");
+        // LoRA's A has none while B is zero.
+        with_gradient += usize::from(grad.iter::<f32>().any(|g| g != 0.0));
+    });
     let tensors = config.variant.tensor_names().len();
     let adapted = base.layers.len() - 1;
-    assert_eq!(seen.adapters, adapted * tensors, "{what}");
+    assert_eq!(with_gradient, adapted * tensors, "{what}");
 
     let adapter = SavedAdapter::of::<B, _>(&tuned, &config).expect("finite");
     formats(base, &tuned, &adapter, variant);

@@ -1,11 +1,13 @@
+use super::Parts;
+use super::method::{Build, Layer, Method, OnLayer};
 use crate::backend::LoraTerm;
 use crate::graph::cat;
-use crate::{Backend, LoraConfig, dropout};
+use crate::{Backend, LoraConfig, LoraStart, Misfit, Variant, dropout};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
 
 mod module;
-pub(super) mod start;
+mod start;
 
 pub use module::LoraRecord;
 pub(crate) use module::{CONTAINER, INITIAL};
@@ -51,22 +53,141 @@ impl<B: Backend> Factors<B> {
     }
 }
 
-impl<B: Backend> Lora<B> {
-    /// `r`.
-    pub(crate) fn rank(&self) -> usize {
+/// Name of the first factor, `[r, in]`.
+pub(crate) const LORA_A: &str = "lora_A";
+/// Name of the second factor, `[out, r]`.
+pub(crate) const LORA_B: &str = "lora_B";
+
+impl Method for LoraConfig {
+    fn name(&self) -> &'static str {
+        match self.start {
+            LoraStart::Random => "lora",
+            LoraStart::Pissa(_) => "pissa",
+            LoraStart::Olora => "olora",
+        }
+    }
+
+    fn description(&self) -> String {
+        let rslora = if self.rslora { ", rsLoRA" } else { "" };
+        format!("{}, alpha {}{rslora}", self.name(), self.alpha)
+    }
+
+    fn tensor_names(&self) -> &'static [&'static str] {
+        &[LORA_A, LORA_B]
+    }
+
+    fn shapes(
+        &self,
+        rank: usize,
+        [d_input, d_output]: [Option<usize>; 2],
+    ) -> Vec<Vec<Option<usize>>> {
+        vec![vec![Some(rank), d_input], vec![d_output, Some(rank)]]
+    }
+
+    fn widths(&self, shapes: &[Vec<usize>]) -> [Option<usize>; 2] {
+        [Some(shapes[0][1]), Some(shapes[1][0])]
+    }
+
+    fn check(&self, rank: usize, [d_input, d_output]: [usize; 2]) -> Result<(), Misfit> {
+        let directions = d_input.min(d_output);
+        if self.has_residual() && rank > directions {
+            let name = self.name();
+            let reason = format!(
+                "{name} starts from the weight's {directions} directions, and rank {rank} is more"
+            );
+            return Err(reason.into());
+        }
+        Ok(())
+    }
+
+    fn check_settings(&self) -> Result<(), String> {
+        if self.alpha.is_finite() && self.alpha > 0.0 {
+            return Ok(());
+        }
+        Err(format!("alpha is {}, it must be above 0", self.alpha))
+    }
+
+    fn is_on_residual(&self) -> bool {
+        self.has_residual()
+    }
+
+    fn start(&self, layer: &Layer<'_>) -> Result<Vec<TensorData>, String> {
+        start::factors(self, layer).map(Vec::from)
+    }
+
+    fn saved(&self, rank: usize) -> Option<(Variant, usize)> {
+        let doubled = || (Variant::Lora(self.doubled()), 2 * rank);
+        self.has_residual().then(doubled)
+    }
+
+    fn is_lora_exactly(&self) -> bool {
+        true
+    }
+
+    // On a residual the frozen factors go forward and back once more.
+    fn step_operations(&self, rank: f64, n: f64, [d_input, d_output]: [f64; 2]) -> f64 {
+        let products = if self.has_residual() { 5.0 } else { 3.0 };
+        products * 2.0 * n * rank * (d_input + d_output)
+    }
+}
+
+impl<B: Backend> Build<B> for Lora<B> {
+    type Method = LoraConfig;
+
+    fn of_parts(settings: LoraConfig, mut parts: Parts<B>) -> Self {
+        Self {
+            factors: Factors {
+                lora_a: parts.trained(),
+                lora_b: parts.trained(),
+            },
+            initial: settings.has_residual().then(|| Factors {
+                lora_a: parts.frozen(),
+                lora_b: parts.frozen(),
+            }),
+            settings,
+            dropout: parts.dropout,
+            salt: parts.salt,
+        }
+    }
+
+    fn of_record(record: LoraRecord<B>) -> Self {
+        let settings = record.settings();
+        let factors = |record: FactorsRecord<B>| Factors {
+            lora_a: record.lora_a,
+            lora_b: record.lora_b,
+        };
+        Self {
+            settings,
+            factors: factors(record.factors),
+            initial: record.initial.map(factors),
+            dropout: 0.0,
+            salt: 0,
+        }
+    }
+}
+
+impl<B: Backend> OnLayer<B> for Lora<B> {
+    fn variant(&self) -> Variant {
+        Variant::Lora(self.settings)
+    }
+
+    fn rank(&self) -> usize {
         self.factors.lora_a.dims()[0]
     }
 
-    fn scale(&self) -> f64 {
-        self.settings.scale(self.rank())
+    fn dtype(&self) -> DType {
+        self.factors.lora_a.dtype()
     }
 
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<B, 2>,
-        weight: Tensor<B, 2>,
-        batch: usize,
-    ) -> Tensor<B, 2> {
+    fn dropout(&self) -> f64 {
+        self.dropout
+    }
+
+    fn set_dropout(&mut self, dropout: f64) {
+        self.dropout = dropout;
+    }
+
+    fn forward(&self, x: Tensor<B, 2>, weight: Tensor<B, 2>, batch: usize) -> Tensor<B, 2> {
         let mask = dropout::mask(&x, batch, self.dropout, self.salt);
         let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
         // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding. What
@@ -81,8 +202,26 @@ impl<B: Backend> Lora<B> {
         Tensor::from_primitive(TensorPrimitive::Float(output))
     }
 
+    fn merge(&self, weight: Tensor<B, 2>) -> Tensor<B, 2> {
+        weight + self.delta()
+    }
+
+    fn unmerge(&self, weight: Tensor<B, 2>) -> Result<Tensor<B, 2>, String> {
+        Ok(weight - self.delta())
+    }
+
+    fn saved_tensors(&self) -> Option<Vec<TensorData>> {
+        Some(self.plain().map(Tensor::into_data).into())
+    }
+}
+
+impl<B: Backend> Lora<B> {
+    fn scale(&self) -> f64 {
+        self.settings.scale(self.rank())
+    }
+
     /// `ΔW`, `[in, out]`.
-    pub(crate) fn delta(&self) -> Tensor<B, 2> {
+    fn delta(&self) -> Tensor<B, 2> {
         let product = self.factors.product();
         let change = match &self.initial {
             None => product,
@@ -93,7 +232,7 @@ impl<B: Backend> Lora<B> {
 
     /// The factors that a plain LoRA on the untouched weight has: these, and those of the start
     /// with `B₀` negated beside them. As `A` and `B` of rank `r` or `2r`.
-    pub(crate) fn plain(&self) -> [Tensor<B, 2>; 2] {
+    fn plain(&self) -> [Tensor<B, 2>; 2] {
         let (a, b) = (self.factors.lora_a.val(), self.factors.lora_b.val());
         match &self.initial {
             None => [a, b],

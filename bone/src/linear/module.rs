@@ -1,21 +1,16 @@
-//! `BoneLinear` as a burn module. By hand, because a layer hands itself over whole when an
-//! operation on layers is under way, and because its record is `Linear`'s when it carries no
-//! adapter.
+//! `BoneLinear` as a burn module. By hand, because a layer lends itself whole to a mapper of layers,
+//! and because its record is `Linear`'s when it carries no adapter.
 
 use super::{BoneLinear, State};
+use crate::Backend;
 use crate::adapter::{Adapter, AdapterRecord};
-use crate::{Backend, surgery};
+use crate::visit::{LINEAR, WEIGHT, lend, take_back};
 use burn::module::{
     AutodiffModule, Content, Devices, DisplaySettings, HasAutodiffModule, Module, ModuleDisplay,
     ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
 };
 use burn::record::Record;
 use burn::tensor::{Tensor, backend::AutodiffBackend};
-use std::ops::ControlFlow;
-
-/// The name burn's own `Linear` gives itself, which tools that adapt weights by layer type
-/// (burn-store's PyTorch adapter) look for.
-const CONTAINER: &str = "Struct:Linear";
 
 /// What is saved of a [`BoneLinear`]: `Linear`'s record and, if there is one, the adapter. A
 /// merged adapter is inside the weight and is not saved beside it.
@@ -60,34 +55,31 @@ impl<B: Backend> Module<B> for BoneLinear<B> {
     }
 
     fn visit<V: ModuleVisitor<B>>(&self, visitor: &mut V) {
-        if surgery::offer_visit(self) {
-            return;
-        }
-        visitor.enter_module("weight", CONTAINER);
+        visitor.enter_module(WEIGHT, LINEAR);
         Module::visit(&self.weight, visitor);
-        visitor.exit_module("weight", CONTAINER);
-        visitor.enter_module("bias", CONTAINER);
+        visitor.exit_module(WEIGHT, LINEAR);
+        visitor.enter_module("bias", LINEAR);
         Module::visit(&self.bias, visitor);
-        visitor.exit_module("bias", CONTAINER);
-        visitor.enter_module("adapter", CONTAINER);
+        visitor.exit_module("bias", LINEAR);
+        visitor.enter_module("adapter", LINEAR);
         Module::visit(&self.adapter, visitor);
-        visitor.exit_module("adapter", CONTAINER);
+        visitor.exit_module("adapter", LINEAR);
     }
 
     fn map<M: ModuleMapper<B>>(self, mapper: &mut M) -> Self {
-        let layer = match surgery::offer_map(self) {
-            ControlFlow::Break(mapped) => return mapped,
-            ControlFlow::Continue(layer) => layer,
+        mapper.enter_module(WEIGHT, LINEAR);
+        let Some(layer) = lend(self) else {
+            mapper.exit_module(WEIGHT, LINEAR);
+            return take_back();
         };
-        mapper.enter_module("weight", CONTAINER);
         let weight = Module::map(layer.weight, mapper);
-        mapper.exit_module("weight", CONTAINER);
-        mapper.enter_module("bias", CONTAINER);
+        mapper.exit_module(WEIGHT, LINEAR);
+        mapper.enter_module("bias", LINEAR);
         let bias = Module::map(layer.bias, mapper);
-        mapper.exit_module("bias", CONTAINER);
-        mapper.enter_module("adapter", CONTAINER);
+        mapper.exit_module("bias", LINEAR);
+        mapper.enter_module("adapter", LINEAR);
         let adapter = Module::map(layer.adapter, mapper);
-        mapper.exit_module("adapter", CONTAINER);
+        mapper.exit_module("adapter", LINEAR);
         Self {
             weight,
             bias,

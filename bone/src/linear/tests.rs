@@ -142,6 +142,7 @@ fn gradients_are_finite_differences() {
             }),
             _ => None,
         };
+        let initial: Vec<_> = initial.into_iter().flatten().collect();
         let at = |which: usize, i: usize, delta: f64| {
             let mut tensors = tensors.clone();
             let mut values: Vec<f64> = tensors[which].iter::<f64>().collect();
@@ -151,9 +152,8 @@ fn gradients_are_finite_differences() {
             moved.adapter = Some(Adapter::from_tensors(
                 &config(variant, r),
                 "layer",
-                tensors,
-                initial.clone(),
-                &Default::default(),
+                [tensors, initial.clone()].concat(),
+                Default::default(),
                 DType::F64,
             ));
             scalar(weighted(&moved, tensor(x0.clone(), [n, dims[0]])))
@@ -245,8 +245,7 @@ fn what_cannot_be_merged_is_refused() {
         &config(BONE, 2),
         "",
         vec![TensorData::new(vec![-1.0, 0.0, 0.0, -1.0], [1, 2, 2])],
-        None,
-        &Default::default(),
+        Default::default(),
         DType::F64,
     ));
     let merged = singular.merge("q").expect("finite");

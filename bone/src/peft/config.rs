@@ -9,6 +9,7 @@ mod tests;
 mod write;
 
 pub(super) use read::from_json;
+pub(crate) use write::naming;
 pub use write::own_type;
 pub(super) use write::to_json;
 
@@ -23,6 +24,8 @@ const BONE: &str = "BONE";
 const LORA: &str = "LORA";
 /// Ours of bone on the input axis.
 const BONE_INPUT: &str = "BONE_INPUT";
+/// Ours of adapters that PEFT does not have.
+const OWN: [&str; 1] = [BONE_INPUT];
 /// Ours of RWKV's initial states.
 const STATES: &str = "RWKV_STATE";
 

@@ -1,8 +1,8 @@
-use super::config::to_json;
+use super::config::{naming, to_json};
 use super::{CONFIG_FILE, TENSOR_FILE};
 use crate::FileError;
 use crate::error::io;
-use crate::saved::{Naming, SavedAdapter};
+use crate::saved::SavedAdapter;
 use burn::tensor::TensorData;
 use safetensors::{Dtype, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -37,8 +37,8 @@ pub fn files(
 ) -> Result<[(&'static str, Vec<u8>); 2], FileError> {
     saved.check_finite()?;
     saved.check_no_residual()?;
-    let naming = Naming::peft(saved.config.as_ref());
-    let tensors = safetensors(&saved.named(naming), None)?;
+    let names = naming(saved.config.as_ref());
+    let tensors = safetensors(&saved.named(names), None)?;
     let config = to_json(saved, base_model).into_bytes();
     Ok([(TENSOR_FILE, tensors), (CONFIG_FILE, config)])
 }

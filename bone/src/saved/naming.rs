@@ -1,7 +1,6 @@
 //! How a format names the tensors of an adapter.
 
-use crate::config::{BLOCK, LORA_A, LORA_B};
-use crate::{AdapterConfig, BlockAxis, Variant};
+use crate::adapter::{BLOCK, LORA_A, LORA_B};
 
 /// Names of one format: a prefix, the layer's path, and what the tensor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,29 +25,17 @@ impl Naming {
         &[(LORA_A, "lora_A.weight"), (LORA_B, "lora_B.weight")],
     );
     /// RWKV-PEFT's bone, and JL-er's.
-    pub(crate) const BARE_BONE: Self = Self::blocks("", &[(BLOCK, "bone")]);
+    pub(crate) const RWKV_BONE: Self = Self::blocks("", &[(BLOCK, "bone")]);
     /// RWKV-PEFT's miss.
-    pub(crate) const BARE_DISHA: Self = Self::blocks("", &[(BLOCK, "disha")]);
+    pub(crate) const RWKV_DISHA: Self = Self::blocks("", &[(BLOCK, "disha")]);
     /// RWKV-PEFT's miss since 2026.
-    pub(crate) const BARE_MISS: Self = Self::blocks("", &[(BLOCK, "miss_block")]);
+    pub(crate) const RWKV_MISS: Self = Self::blocks("", &[(BLOCK, "miss_block")]);
 
     const fn blocks(
         prefix: &'static str,
         endings: &'static [(&'static str, &'static str)],
     ) -> Self {
         Self { prefix, endings }
-    }
-
-    /// PEFT's, or ours beside it, of an adapter; tuned states have the names of their parameters.
-    pub(crate) fn peft(config: Option<&AdapterConfig>) -> Self {
-        match config.map(|config| config.variant) {
-            Some(Variant::Bone(BlockAxis::Input)) => Self::BONE_INPUT,
-            Some(Variant::Lora(_)) => Self::LORA,
-            Some(Variant::Bone(BlockAxis::Output) | Variant::Miss | Variant::MissMini { .. }) => {
-                Self::MISS
-            }
-            None => Self::BARE_BONE,
-        }
     }
 
     /// Whether a tensor is named as PEFT names those of its folders.
@@ -104,9 +91,9 @@ mod tests {
             Naming::BONE,
             Naming::BONE_INPUT,
             Naming::LORA,
-            Naming::BARE_BONE,
-            Naming::BARE_DISHA,
-            Naming::BARE_MISS,
+            Naming::RWKV_BONE,
+            Naming::RWKV_DISHA,
+            Naming::RWKV_MISS,
         ] {
             for (tensor, _) in naming.endings {
                 let key = naming.key("blocks.0.att.key", tensor);

@@ -1,8 +1,8 @@
 //! Taking a module's adapters off as values.
 
-use super::{Contents, Naming, SavedAdapter, as_f32, is_state, split};
+use super::{Contents, SavedAdapter, as_f32, is_state, split};
 use crate::weights::{adapted_weights, infos, weights_where};
-use crate::{AdapterConfig, Backend, FileError, visit_linears};
+use crate::{AdapterConfig, Backend, FileError, peft, visit_linears};
 use burn::module::Module;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ impl SavedAdapter {
             layers: BTreeMap::new(),
             full: BTreeMap::new(),
             modules: Vec::new(),
-            naming: Naming::peft(contents.adapter.as_ref()),
+            naming: peft::naming(contents.adapter.as_ref()),
         };
         match &contents.adapter {
             Some(config) => {

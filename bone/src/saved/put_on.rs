@@ -1,17 +1,14 @@
 //! Putting what a file holds on a module.
 
 use super::{Contents, SavedAdapter, Scan, is_state, whole};
-use crate::adapter::{Adapter, adapter_dtype};
 use crate::weights::{Info, infos, misfit, overlay};
 use crate::{
-    AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, Variant, map_linears,
+    Adapter, AdapterConfig, Backend, BoneLinear, FileError, Misfit, State, try_map_linears,
     visit_linears,
 };
 use burn::module::Module;
 use burn::tensor::TensorData;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 /// A linear layer that an adapter may be put on.
 struct Place {
@@ -234,24 +231,17 @@ impl SavedAdapter {
             return Ok((module, contents));
         };
         let mut layers = self.layers;
-        let refused = Rc::new(RefCell::new(Vec::new()));
-        let collected = refused.clone();
-        let module = map_linears(module, move |layer_path, layer: BoneLinear<B>| {
+        try_map_linears(module, |layer_path, layer: BoneLinear<B>| {
             let Some(tensors) = layers.remove(layer_path) else {
-                return layer;
+                return Ok(layer);
             };
-            let bare = layer.clone();
-            with_tensors(layer, &config, layer_path, tensors).unwrap_or_else(|reason| {
+            with_tensors(layer, &config, layer_path, tensors).map_err(|reason| {
                 let key = naming.key(layer_path, config.variant.tensor_names()[0]);
-                collected.borrow_mut().push(format!("{key}: {reason}"));
-                bare
+                format!("{key}: {reason}")
             })
-        });
-        let problems = refused.take();
-        match problems.is_empty() {
-            true => Ok((module, contents)),
-            false => Err(FileError::Mismatch { path, problems }),
-        }
+        })
+        .map(|module| (module, contents))
+        .map_err(|problems| FileError::Mismatch { path, problems })
     }
 }
 
@@ -266,17 +256,8 @@ pub(crate) fn with_tensors<B: Backend>(
     path: &str,
     tensors: Vec<TensorData>,
 ) -> Result<BoneLinear<B>, String> {
-    let initial = match config.variant {
-        Variant::Lora(lora) if lora.has_residual() => {
-            Some(Adapter::factors(config, path, &layer.weight)?)
-        }
-        _ => None,
-    };
-    let dtype = adapter_dtype(layer.weight.dtype());
-    let device = layer.weight.lazy_device();
-    layer.adapter = Some(Adapter::from_tensors(
-        config, path, tensors, initial, &device, dtype,
-    ));
+    let adapter = Adapter::new(config, path, &layer.weight, Some(tensors))?;
+    layer.adapter = Some(adapter);
     layer.state = State::Enabled;
     Ok(layer)
 }

@@ -1,8 +1,10 @@
 //! Taking the tensors of a file apart.
 
 use super::{Contents, Naming, SavedAdapter, as_f32, is_state};
+#[cfg(doc)]
+use crate::Variant;
 use crate::weights::is_finite;
-use crate::{AdapterConfig, BlockAxis, FileError, Selection, Variant};
+use crate::{AdapterConfig, FileError, Selection};
 use bone_files::Checkpoint;
 use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +44,7 @@ impl Layout<'_> {
         Self {
             settings,
             config: None,
-            naming: Naming::peft(None),
+            naming: Naming::RWKV_BONE,
             modules: Vec::new(),
             is_full: &is_state,
             is_flat: false,
@@ -300,13 +302,7 @@ impl std::fmt::Display for Pattern {
 
 /// The shapes of an adapter's tensors on a layer of any width, in [`Variant::shapes`]' order.
 fn pattern(config: &AdapterConfig) -> Vec<(&'static str, Pattern)> {
-    let rank = Some(config.rank);
-    let sizes = match config.variant {
-        Variant::Bone(BlockAxis::Output | BlockAxis::Input) => vec![vec![None, rank, rank]],
-        Variant::Miss => vec![vec![rank, None]],
-        Variant::MissMini { width } => vec![vec![rank, Some(width)]],
-        Variant::Lora(_) => vec![vec![rank, None], vec![None, rank]],
-    };
+    let sizes = config.variant.method().shapes(config.rank, [None, None]);
     let names = config.variant.tensor_names().iter().copied();
     names.zip(sizes.into_iter().map(Pattern)).collect()
 }

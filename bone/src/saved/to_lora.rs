@@ -32,45 +32,34 @@ impl SavedAdapter {
     ///
     /// # Errors
     ///
-    /// It is neither, or adapts a layer that the model does not have.
+    /// It is no LoRA exactly, or adapts a layer that the model does not have.
     pub fn to_lora(&self, layers: &[(String, usize, usize)]) -> Result<Self, FileError> {
         let refuse = |reason: String| FileError::NotOneAdapter(reason);
         let Some(config) = &self.config else {
             return Err(refuse("tuned states are no change of a weight".into()));
         };
-        let width = match config.variant {
-            Variant::Lora(_) => return Ok(self.clone()),
-            Variant::Miss => None,
-            Variant::MissMini { width } => Some(width),
-            Variant::Bone(_) => {
-                return Err(refuse(
-                    "bone is no product of two thin matrices; say how much of it to keep".into(),
-                ));
-            }
-        };
-        let rank = config.rank;
+        if config.variant.lora().is_some() {
+            return Ok(self.clone());
+        }
+        if !config.variant.is_lora_exactly() {
+            let name = config.variant.name();
+            let reason = "is no product of two thin matrices; say how much of it to keep";
+            return Err(refuse(format!("{name} {reason}")));
+        }
+        let method = config.variant.method();
         let mut factors = BTreeMap::new();
         let mut unknown = Vec::new();
         for (layer, tensors) in &self.layers {
-            let sizes = layers.iter().find(|(path, ..)| path == layer);
-            let (Some((_, d_input, d_output)), Some(block)) = (sizes, tensors.first()) else {
-                unknown.push(format!("the model has no layer {layer}"));
-                continue;
-            };
-            let values: Vec<f32> = block.iter::<f32>().collect();
-            let columns = width.unwrap_or(*d_output);
-            let mut a = vec![0f32; rank * d_input];
-            (0..*d_input).for_each(|i| a[i % rank * d_input + i] = 1.0);
-            let b: Vec<f32> = (0..*d_output)
-                .flat_map(|o| (0..rank).map(move |j| (j, o)))
-                .map(|(j, o)| values[j * columns + o % columns])
-                .collect();
-            let a = TensorData::new(a, [rank, *d_input]);
-            let b = TensorData::new(b, [*d_output, rank]);
-            factors.insert(layer.clone(), vec![a, b]);
+            match layers.iter().find(|(path, ..)| path == layer) {
+                Some((_, d_input, d_output)) => {
+                    let of_layer = method.to_lora(tensors, [*d_input, *d_output]);
+                    factors.insert(layer.clone(), of_layer);
+                }
+                None => unknown.push(format!("the model has no layer {layer}")),
+            }
         }
         match unknown.is_empty() {
-            true => Ok(self.with_factors(config, rank, factors)),
+            true => Ok(self.with_factors(config, config.rank, factors)),
             false => Err(refuse(unknown.join("; "))),
         }
     }

@@ -1,33 +1,29 @@
 //! Putting values into a module's parameters, casting them, letting them train.
 
-use super::{Position, adapted_weights, infos, misfit};
+use super::{adapted_weights, infos, misfit};
+use crate::visit::{FloatMapper, Place, map_floats};
 use crate::{AttachError, Backend, ValueError};
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{DType, ElementConversion, Tensor, TensorData};
 use std::collections::BTreeMap;
 
 struct Overlay {
-    position: Position,
     values: BTreeMap<String, TensorData>,
 }
 
-impl<B: Backend> ModuleMapper<B> for Overlay {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.position.enter(name, container);
-    }
-
-    fn exit_module(&mut self, name: &str, container: &str) {
-        self.position.exit(name, container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let name = self.position.parameter();
+impl<B: Backend> FloatMapper<B> for Overlay {
+    fn map<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let name = place.checkpoint_name();
         let Some(data) = name.and_then(|name| self.values.remove(&name)) else {
             return param;
         };
         let dtype = data.dtype;
         let tensor = Tensor::<B, D>::from_data(data, (&param.lazy_device(), dtype));
-        let tensor = if self.position.is_transposed(D) {
+        let tensor = if place.is_transposed(D) {
             tensor.swap_dims(0, 1)
         } else {
             tensor
@@ -59,29 +55,21 @@ pub fn overlay<B: Backend, M: Module<B>>(
     if !problems.is_empty() {
         return Err(ValueError { problems });
     }
-    Ok(module.map(&mut Overlay {
-        position: Position::default(),
-        values,
-    }))
+    Ok(map_floats(module, &mut Overlay { values }))
 }
 
 struct Cast<'a> {
-    position: Position,
     dtypes: &'a BTreeMap<String, DType>,
     problems: Vec<String>,
 }
 
-impl<B: Backend> ModuleMapper<B> for Cast<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.position.enter(name, container);
-    }
-
-    fn exit_module(&mut self, name: &str, container: &str) {
-        self.position.exit(name, container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let Some(name) = self.position.parameter() else {
+impl<B: Backend> FloatMapper<B> for Cast<'_> {
+    fn map<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let Some(name) = place.checkpoint_name() else {
             return param;
         };
         let Some(dtype) = self.dtypes.get(&name).copied() else {
@@ -117,11 +105,10 @@ pub fn cast_to<B: Backend, M: Module<B>>(
     dtypes: &BTreeMap<String, DType>,
 ) -> Result<M, ValueError> {
     let mut cast = Cast {
-        position: Position::default(),
         dtypes,
         problems: Vec::new(),
     };
-    let module = Module::<B>::map(module, &mut cast);
+    let module = map_floats::<B, M>(module, &mut cast);
     if cast.problems.is_empty() {
         Ok(module)
     } else {
@@ -132,21 +119,16 @@ pub fn cast_to<B: Backend, M: Module<B>>(
 }
 
 struct TrainAlso<F> {
-    position: Position,
     wanted: F,
 }
 
-impl<B: Backend, F: Fn(&str) -> bool> ModuleMapper<B> for TrainAlso<F> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.position.enter(name, container);
-    }
-
-    fn exit_module(&mut self, name: &str, container: &str) {
-        self.position.exit(name, container);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        match self.position.parameter() {
+impl<B: Backend, F: Fn(&str) -> bool> FloatMapper<B> for TrainAlso<F> {
+    fn map<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        match place.checkpoint_name() {
             Some(name) if (self.wanted)(&name) => param.map(|tensor| {
                 let tensor = tensor.set_require_grad(false);
                 let tensor = match tensor.dtype() {
@@ -177,9 +159,5 @@ pub fn train_also<B: Backend, M: Module<B>>(
     if !twice.is_empty() {
         return Err(AttachError::Whole(twice));
     }
-    let mut mapper = TrainAlso {
-        position: Position::default(),
-        wanted,
-    };
-    Ok(Module::<B>::map(module, &mut mapper))
+    Ok(map_floats::<B, M>(module, &mut TrainAlso { wanted }))
 }

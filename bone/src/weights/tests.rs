@@ -1,7 +1,9 @@
 use super::*;
 use crate::testing::{B, numbers, tensor};
 use crate::{BlockAxis, BoneLinear, Variant, attach, count_params, freeze_base};
+use burn::module::Param;
 use burn::nn::{Embedding, Linear};
+use burn::tensor::Tensor;
 use proptest::prelude::*;
 
 #[derive(Module, Debug)]

@@ -142,7 +142,7 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
     for data in values.values_mut() {
         *data = moved(data.clone());
     }
-    let moved = bone::map_linears::<B, M>(model.clone(), move |_, mut layer| {
+    let moved = bone::map_linears::<B, M>(model.clone(), |_, mut layer| {
         if layer.adapter().is_some() {
             layer.weight = layer.weight.map(|weight| {
                 let device = weight.device();

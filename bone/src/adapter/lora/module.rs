@@ -1,7 +1,7 @@
 //! `Lora` as a burn module. By hand, because its record holds the scale: without that, what is
 //! loaded onto a bare layer would not be the adapter that was saved.
 
-use super::{Factors, FactorsRecord, Lora};
+use super::{Build, Factors, FactorsRecord, Lora, OnLayer};
 use crate::{Backend, LoraConfig, LoraStart};
 use burn::module::{
     AutodiffModule, Content, Devices, DisplaySettings, HasAutodiffModule, Module, ModuleDisplay,
@@ -29,7 +29,7 @@ pub struct LoraRecord<B: Backend> {
 }
 
 impl<B: Backend> LoraRecord<B> {
-    fn settings(&self) -> LoraConfig {
+    pub(super) fn settings(&self) -> LoraConfig {
         LoraConfig {
             alpha: self.alpha,
             rslora: self.rslora,
@@ -39,22 +39,6 @@ impl<B: Backend> LoraRecord<B> {
 }
 
 impl<B: Backend> Lora<B> {
-    /// The adapter that `record` is, on a layer without one.
-    pub(in crate::adapter) fn of_record(record: LoraRecord<B>) -> Self {
-        let settings = record.settings();
-        let factors = |record: FactorsRecord<B>| Factors {
-            lora_a: record.lora_a,
-            lora_b: record.lora_b,
-        };
-        Self {
-            settings,
-            factors: factors(record.factors),
-            initial: record.initial.map(factors),
-            dropout: 0.0,
-            salt: 0,
-        }
-    }
-
     fn map_parts(self, mut map: impl FnMut(Factors<B>) -> Factors<B>) -> Self {
         Self {
             factors: map(self.factors),

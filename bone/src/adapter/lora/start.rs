@@ -1,5 +1,6 @@
 //! What LoRA's factors start as.
 
+use crate::adapter::method::Layer;
 use crate::{LoraConfig, LoraStart, SvdMethod};
 use burn::tensor::TensorData;
 use faer::{Mat, MatRef};
@@ -12,54 +13,44 @@ use rand_distr::StandardNormal;
 /// section 4.2).
 const OVERSAMPLING: usize = 8;
 
-/// A layer's weight on the host.
-pub(in crate::adapter) struct Weight<'a> {
-    /// Row-major `[in, out]`, as burn holds it.
-    pub(in crate::adapter) values: &'a [f32],
-    pub(in crate::adapter) d_input: usize,
-    pub(in crate::adapter) d_output: usize,
-}
-
 /// `A` `[r, in]` and `B` `[out, r]` of a new adapter.
 ///
 /// # Errors
 ///
 /// The weight has no such factors: it holds values that are not finite.
-pub(in crate::adapter) fn factors(
-    settings: &LoraConfig,
-    rank: usize,
-    weight: Weight<'_>,
-    seed: u64,
-) -> Result<[TensorData; 2], String> {
-    let Weight {
-        values,
+pub(super) fn factors(settings: &LoraConfig, layer: &Layer<'_>) -> Result<[TensorData; 2], String> {
+    let Layer {
+        rank,
         d_input,
         d_output,
-    } = weight;
+        weight,
+        seed,
+    } = *layer;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    if settings.start == LoraStart::Random {
+        // Kaiming's uniform with a = √5, as `nn.Linear` and LoRA's A have it.
+        let bound = 1.0 / (d_input as f32).sqrt();
+        let a: Vec<f32> = (0..rank * d_input)
+            .map(|_| rng.random_range(-bound..bound))
+            .collect();
+        let b = vec![0f32; d_output * rank];
+        return Ok([
+            TensorData::new(a, [rank, d_input]),
+            TensorData::new(b, [d_output, rank]),
+        ]);
+    }
+    let values = weight();
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err("its weight holds values that are not finite".into());
+    }
     // faer's matrices lie column by column: the transpose of burn's rows is `[out, in]`.
-    let weight = || MatRef::from_column_major_slice(values, d_output, d_input);
+    let weight = MatRef::from_column_major_slice(&values, d_output, d_input);
     match settings.start {
-        LoraStart::Random => {
-            // Kaiming's uniform with a = √5, as `nn.Linear` and LoRA's A have it.
-            let bound = 1.0 / (d_input as f32).sqrt();
-            let a: Vec<f32> = (0..rank * d_input)
-                .map(|_| rng.random_range(-bound..bound))
-                .collect();
-            let b = vec![0f32; d_output * rank];
-            Ok([
-                TensorData::new(a, [rank, d_input]),
-                TensorData::new(b, [d_output, rank]),
-            ])
-        }
-        _ if !values.iter().all(|value| value.is_finite()) => {
-            Err("its weight holds values that are not finite".into())
-        }
-        LoraStart::Olora => Ok(olora(weight(), rank)),
         LoraStart::Pissa(method) => {
             let scale = settings.scale(rank) as f32;
-            pissa(weight(), rank, scale, method, &mut rng)
+            pissa(weight, rank, scale, method, &mut rng)
         }
+        LoraStart::Random | LoraStart::Olora => Ok(olora(weight, rank)),
     }
 }
 
@@ -190,13 +181,14 @@ mod tests {
             rslora: false,
             start,
         };
-        let values = weight();
-        let weight = Weight {
-            values: &values,
+        let layer = Layer {
+            rank,
             d_input: INPUTS,
             d_output: OUTPUTS,
+            weight: &weight,
+            seed: 5,
         };
-        let factors = factors(&settings, rank, weight, 5).expect("finite");
+        let factors = factors(&settings, &layer).expect("finite");
         assert_eq!(factors[0].shape[..], [rank, INPUTS]);
         assert_eq!(factors[1].shape[..], [OUTPUTS, rank]);
         factors.map(|factor| factor.iter::<f32>().collect())
@@ -260,11 +252,13 @@ mod tests {
             rslora: false,
             start: LoraStart::Olora,
         };
-        let weight = Weight {
-            values: &[1.0, f32::NAN, 0.0, 2.0],
+        let layer = Layer {
+            rank: 1,
             d_input: 2,
             d_output: 2,
+            weight: &|| vec![1.0, f32::NAN, 0.0, 2.0],
+            seed: 0,
         };
-        assert!(factors(&settings, 1, weight, 0).is_err());
+        assert!(factors(&settings, &layer).is_err());
     }
 }

@@ -1,4 +1,4 @@
-use super::{BONE, BONE_INPUT, LORA, Layout, MISS, STATES, WITH_PARAMETERS};
+use super::{BONE, BONE_INPUT, LORA, Layout, MISS, OWN, STATES, WITH_PARAMETERS};
 use crate::saved::Naming;
 use crate::{AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, Targets, Variant};
 use serde_json::{Map, Value, json};
@@ -169,12 +169,14 @@ impl Reader {
             None => (text, false),
         };
         let found = [MISS, BONE, LORA].into_iter().find(|known| *known == plain);
-        match found {
-            Some(known) => Some((known, Some(more))),
-            None if text == BONE_INPUT => Some((BONE_INPUT, None)),
-            None => {
+        let own = OWN.into_iter().find(|own| *own == text);
+        match (found, own) {
+            (Some(known), _) => Some((known, Some(more))),
+            (None, Some(own)) => Some((own, None)),
+            (None, None) => {
                 self.problems.push(format!(
-                    "peft_type: {kind} is not supported; {MISS}, {BONE}, {LORA}, each also with {WITH_PARAMETERS}, {BONE_INPUT} and {STATES} are"
+                    "peft_type: {kind} is not supported; {MISS}, {BONE}, {LORA}, each also with {WITH_PARAMETERS}, {} and {STATES} are",
+                    OWN.join(", ")
                 ));
                 None
             }

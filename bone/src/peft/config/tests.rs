@@ -42,7 +42,7 @@ fn json(config: Option<AdapterConfig>, modules: &[&str], parameters: &[&str]) ->
     let saved = SavedAdapter {
         path: Default::default(),
         settings: Default::default(),
-        naming: Naming::peft(config.as_ref()),
+        naming: naming(config.as_ref()),
         config,
         layers: BTreeMap::new(),
         full: names.map(|name| (name, TensorData::from([0f32]))).collect(),
@@ -59,7 +59,7 @@ fn what_is_written_is_read_back() {
                 let config = adapter(variant);
                 let read = from_json(&json(Some(config.clone()), modules, parameters));
                 let layout = Layout::Adapter {
-                    naming: Naming::peft(Some(&config)),
+                    naming: naming(Some(&config)),
                     config,
                     modules: owned(modules),
                     parameters: owned(parameters),

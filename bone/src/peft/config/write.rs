@@ -1,5 +1,5 @@
 use super::{BONE_INPUT, LORA, MISS, STATES, Selection, WITH_PARAMETERS};
-use crate::saved::{SavedAdapter, lies_in};
+use crate::saved::{Naming, SavedAdapter, lies_in};
 use crate::{AdapterConfig, BlockAxis, LoraConfig, Targets, Variant};
 use serde_json::{Map, Value, json};
 
@@ -17,27 +17,67 @@ fn parameters(saved: &SavedAdapter) -> Vec<&String> {
     saved.full.keys().filter(|name| !of_module(name)).collect()
 }
 
+/// How a folder says what adapters it holds.
+struct Form {
+    /// The `peft_type`.
+    kind: &'static str,
+    naming: Naming,
+    settings: Map<String, Value>,
+}
+
+impl Form {
+    /// A row for each variant.
+    fn of(config: &AdapterConfig) -> Self {
+        let (kind, naming, settings) = match config.variant {
+            Variant::Bone(BlockAxis::Output) => {
+                (MISS, Naming::MISS, blocks(json!("bat"), 1, config))
+            }
+            Variant::Bone(BlockAxis::Input) => (
+                BONE_INPUT,
+                Naming::BONE_INPUT,
+                blocks(json!(true), 1, config),
+            ),
+            Variant::Miss => (MISS, Naming::MISS, blocks(json!(true), 1, config)),
+            Variant::MissMini { width } => {
+                (MISS, Naming::MISS, blocks(json!("mini"), width, config))
+            }
+            Variant::Lora(lora) => (LORA, Naming::LORA, factors(lora, config)),
+        };
+        Self {
+            kind,
+            naming,
+            settings,
+        }
+    }
+}
+
+/// How a folder names the tensors of an adapter; tuned states have the names of their parameters.
+pub(crate) fn naming(config: Option<&AdapterConfig>) -> Naming {
+    config.map_or(Naming::RWKV_BONE, |config| Form::of(config).naming)
+}
+
 /// The `peft_type` of a folder.
 fn peft_type(saved: &SavedAdapter) -> String {
     let Some(config) = &saved.config else {
         return STATES.into();
     };
-    let plain = match config.variant {
-        Variant::Bone(BlockAxis::Input) => return BONE_INPUT.into(),
-        Variant::Lora(_) => LORA,
-        _ => MISS,
-    };
-    // So that PEFT raises instead of loading the rest alone.
-    match parameters(saved).is_empty() {
-        true => plain.into(),
-        false => format!("{plain}{WITH_PARAMETERS}"),
+    let kind = Form::of(config).kind;
+    // So that PEFT raises instead of loading the rest alone; of types of ours it knows none.
+    if is_pefts(kind) && !parameters(saved).is_empty() {
+        format!("{kind}{WITH_PARAMETERS}")
+    } else {
+        kind.into()
     }
+}
+
+fn is_pefts(kind: &str) -> bool {
+    kind == LORA || kind == MISS
 }
 
 /// The `peft_type` that [`write`](crate::peft::write()) gives a folder, if PEFT has none such and refuses it.
 pub fn own_type(saved: &SavedAdapter) -> Option<String> {
     let kind = peft_type(saved);
-    (kind != LORA && kind != MISS).then_some(kind)
+    (!is_pefts(&kind)).then_some(kind)
 }
 
 /// The configuration as PEFT writes it.
@@ -54,12 +94,6 @@ pub(in crate::peft) fn to_json(saved: &SavedAdapter, base_model: Option<&str>) -
 }
 
 fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option<&str>) -> Value {
-    let settings = match config.variant {
-        Variant::Bone(BlockAxis::Output) => blocks(json!("bat"), 1, config),
-        Variant::Bone(BlockAxis::Input) | Variant::Miss => blocks(json!(true), 1, config),
-        Variant::MissMini { width } => blocks(json!("mini"), width, config),
-        Variant::Lora(lora) => factors(lora, config),
-    };
     // PEFT takes numbers of layers beside a list of names alone: all names serve as well.
     let targets = match (&config.targets.layers, &config.targets.modules) {
         (Some(_), Selection::AllLinear | Selection::Regex(_)) => {
@@ -85,7 +119,7 @@ fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option
         "task_type": "CAUSAL_LM",
     });
     if let Value::Object(map) = &mut value {
-        map.extend(settings);
+        map.extend(Form::of(config).settings);
         if !parameters.is_empty() {
             map.insert("parameters_to_save".into(), json!(parameters));
         }

@@ -1,6 +1,6 @@
 //! The arithmetic that a training step cannot do without.
 
-use bone::{AdapterConfig, BlockAxis, Variant};
+use bone::AdapterConfig;
 
 /// What is trained, for counting.
 #[derive(Debug, Clone)]
@@ -16,10 +16,8 @@ pub enum Products {
 /// Floating-point operations of a step's matrix products, a multiplication and an addition being two.
 ///
 /// A linear layer has its product and the one for the gradient to its input, but for layers below the
-/// first that trains. A method adds its own:
-/// miss and miss-mini three of rank r on the output, LoRA three on either side, bone on the input axis
-/// three on the input; bone on the output axis the weight-shaped dyᵀx, W·B forward and again backward,
-/// and Wᵀ·G; full training the weight-shaped product alone. Causal attention is counted at half of
+/// first that trains. A method adds its own ([`bone::Variant::step_operations`]), full training the
+/// weight-shaped product dyᵀx alone. Causal attention is counted at half of
 /// S × S, six products of it in all.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Floor {
@@ -64,7 +62,10 @@ impl Floor {
             bytes += 2.0 * of_product(i, o);
             linear += match products {
                 Products::Full => 2.0 * n * i * o,
-                Products::Adapter(config) if chosen.contains(path) => own(config, [n, i, o]),
+                Products::Adapter(config) if chosen.contains(path) => {
+                    let widths = [*d_input, *d_output];
+                    config.variant.step_operations(config.rank, n, widths)
+                }
                 Products::Adapter(_) | Products::States => 0.0,
             };
         }
@@ -98,30 +99,11 @@ fn first_of_a_model(path: &str) -> bool {
     layer.is_some_and(|layer| !matches!(layer, "o_proj" | "output"))
 }
 
-/// What an adapter adds to a layer.
-fn own(config: &AdapterConfig, [n, i, o]: [f64; 3]) -> f64 {
-    let r = config.rank as f64;
-    match config.variant {
-        Variant::Miss => 3.0 * 2.0 * n * r * o,
-        Variant::MissMini { width } => 3.0 * 2.0 * n * r * width as f64,
-        Variant::Lora(settings) => {
-            let forward_again = if settings.has_residual() {
-                2.0 / 3.0
-            } else {
-                0.0
-            };
-            (3.0 + 3.0 * forward_again) * 2.0 * n * r * (i + o)
-        }
-        Variant::Bone(BlockAxis::Input) => 3.0 * 2.0 * n * r * i,
-        Variant::Bone(BlockAxis::Output) => 2.0 * n * i * o + 3.0 * 2.0 * i * o * r,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use bone::{LoraConfig, LoraStart, Selection, Targets};
+    use bone::{BlockAxis, LoraConfig, LoraStart, Selection, Targets, Variant};
 
     /// 768 × 12, vocabulary 32,000, 4 × 256 tokens, in GFLOP.
     #[test]

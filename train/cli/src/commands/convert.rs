@@ -1,8 +1,8 @@
 //! `bone convert`: an adapter, or an RWKV6 model, in another tool's form.
 
 use super::CommandError;
-use bone::bare::{write_pth, write_safetensors};
 use bone::peft;
+use bone::rwkv_peft::{write_pth, write_safetensors};
 use bone::saved::{Keep, Lost, SavedAdapter, Scan};
 use bone_lm::checkpoint::{Checkpoint, save, save_pth};
 use bone_train::config::AxisWord;
@@ -232,15 +232,16 @@ fn to_lora<B: bone::Backend>(
 ) -> Result<(SavedAdapter, Option<Lost>), CommandError> {
     let contents = saved.contents();
     let variant = contents.adapter.as_ref().map(|config| config.variant);
-    if !matches!(variant, Some(bone::Variant::Bone(_))) {
+    if variant.is_none_or(|variant| variant.is_lora_exactly()) {
         if args.rank.is_some() || args.energy.is_some() {
             return Err(CommandError::Usage(
                 "--rank and --energy are for bone; everything else becomes a LoRA exactly".into(),
             ));
         }
-        let layers = match variant {
-            Some(bone::Variant::Lora(_)) | None => &[][..],
-            _ => &need(base, "a LoRA needs the inputs of every layer")?.layers,
+        let layers = if variant.is_none_or(|variant| variant.lora().is_some()) {
+            &[][..]
+        } else {
+            &need(base, "a LoRA needs the inputs of every layer")?.layers
         };
         return Ok((saved.to_lora(layers)?, None));
     }

@@ -1,9 +1,8 @@
 //! `bone inspect`: what a file or folder is, before anything is done with it.
 
 use super::CommandError;
-use bone::bare::Kind;
 use bone::saved::{SavedAdapter, Scan};
-use bone::{Selection, Variant, without_numbers};
+use bone::{Selection, without_numbers};
 use bone_data::grouped;
 use bone_lm::checkpoint::{Checkpoint, TensorInfo};
 use bone_train::config::AxisWord;
@@ -52,11 +51,7 @@ fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
     let trained = contents.full.len();
     match &contents.adapter {
         Some(config) => {
-            line!(
-                "adapter: {}, rank {}",
-                described(config.variant),
-                config.rank
-            );
+            line!("adapter: {}, rank {}", config.variant, config.rank);
             if config.dropout > 0.0 {
                 line!("dropout: {}", config.dropout);
             }
@@ -120,33 +115,16 @@ fn widths(saved: &SavedAdapter) -> Vec<String> {
     let mut found = BTreeMap::new();
     for (layer, tensors) in &saved.layers {
         let sizes: Vec<_> = tensors.iter().map(|data| data.shape.to_vec()).collect();
-        let width = match (config.variant, &sizes[..]) {
-            (Variant::Bone(bone::BlockAxis::Output), [block]) => {
-                format!("{} outputs", block[0] * block[1])
-            }
-            (Variant::Bone(bone::BlockAxis::Input), [block]) => {
-                format!("{} inputs", block[0] * block[1])
-            }
-            (Variant::Miss, [block]) => format!("{} outputs", block[1]),
-            (Variant::Lora(_), [a, b]) => format!("{} -> {}", a[1], b[0]),
-            _ => continue,
+        let width = match config.variant.widths(&sizes) {
+            [Some(inputs), Some(outputs)] => format!("{inputs} -> {outputs}"),
+            [Some(inputs), None] => format!("{inputs} inputs"),
+            [None, Some(outputs)] => format!("{outputs} outputs"),
+            [None, None] => continue,
         };
         let kind = layer.rsplit('.').next().unwrap_or(layer);
         found.insert((kind.to_owned(), width.clone()), format!("{kind} {width}"));
     }
     found.into_values().collect()
-}
-
-fn described(variant: Variant) -> String {
-    match variant {
-        Variant::Bone(axis) => Kind::Bone(axis).name().into(),
-        Variant::MissMini { width } => format!("miss-mini, width {width}"),
-        Variant::Lora(lora) => {
-            let rslora = if lora.rslora { ", rsLoRA" } else { "" };
-            format!("{}, alpha {}{rslora}", variant.name(), lora.alpha)
-        }
-        Variant::Miss => "miss".into(),
-    }
 }
 
 fn selected(selection: &Selection) -> String {

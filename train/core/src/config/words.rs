@@ -1,7 +1,7 @@
 //! Settings whose value is one of a few words.
 
 use bone::BlockAxis;
-use bone::bare::Kind;
+use bone::rwkv_peft::Kind;
 use bone_lm::Part;
 use burn::tensor::DType;
 

@@ -178,21 +178,12 @@ impl TrainConfig {
                 _ => Shown::Meaningless,
             };
         };
-        let lora = match adapter.variant {
-            Variant::Lora(lora) => Some(lora),
-            _ => None,
-        };
+        let lora = adapter.variant.lora();
         match key {
             "method" => value(&self.method.name().to_owned()),
-            "block_axis" => match &adapter.variant {
-                Variant::Bone(axis) => value(&AxisWord::from(*axis)),
-                _ => Shown::Meaningless,
-            },
+            "block_axis" => meant(adapter.variant.block_axis().map(AxisWord::from)),
             "rank" => value(&adapter.rank),
-            "mini_width" => match &adapter.variant {
-                Variant::MissMini { width } => value(width),
-                _ => Shown::Meaningless,
-            },
+            "mini_width" => meant(adapter.variant.mini_width()),
             "alpha" => meant(lora.map(|lora| lora.alpha)),
             "rslora" => meant(lora.map(|lora| lora.rslora)),
             "lora_plus_ratio" => when(lora.is_some(), &self.lora_plus_ratio),

@@ -4,8 +4,8 @@ use crate::layout::ADAPTER;
 use crate::models::{ModelInfo, is_hugging_face, own_path};
 use crate::step::{TrainBackend, TrainModel};
 use bone::FileError;
-use bone::bare::{self, Kind};
 use bone::peft::{self, CONFIG_FILE};
+use bone::rwkv_peft::{self, Kind};
 use bone::saved::{Contents, SavedAdapter, Scan, is_state};
 use bone::weights::Info;
 use bone_data::{Prompt, PromptError};
@@ -74,15 +74,15 @@ pub fn place(path: &Path) -> PathBuf {
 /// There is no adapter, or none that can be read.
 pub fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, AdapterError> {
     let scan = match locate(path) {
-        Some(At::File(file)) => bare::scan(&file, kind)?,
+        Some(At::File(file)) => rwkv_peft::scan(&file, kind)?,
         Some(At::Folder(folder)) => {
             let scan = peft::scan(&folder)?;
             agrees(&scan, &folder, kind)?;
             scan
         }
-        Some(At::PerhapsModel(file)) => bare::scan(&file, kind).map_err(|error| {
+        Some(At::PerhapsModel(file)) => rwkv_peft::scan(&file, kind).map_err(|error| {
             let opened = Checkpoint::open_file(&file);
-            match opened.is_ok_and(|opened| bare::holds_adapter(&opened)) {
+            match opened.is_ok_and(|opened| rwkv_peft::holds_adapter(&opened)) {
                 true => error.into(),
                 false => no_adapter(path),
             }

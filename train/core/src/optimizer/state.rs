@@ -2,9 +2,10 @@
 
 use super::{Optimizer, Taken};
 use crate::step::TrainBackend;
+use bone::visit::{FloatMapper, FloatParam, Place, map_floats, read, visit_floats};
 use bone_lm::Moments;
-use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn::module::{AutodiffModule, Param};
+use burn::tensor::{Tensor, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A parameter that trains.
@@ -30,13 +31,23 @@ pub struct TrainedMoments {
 impl<B: TrainBackend> Optimizer<B> {
     /// Everything that trains, by its path in `model`, read from the device.
     pub fn trained<M: AutodiffModule<B>>(&self, model: &M) -> BTreeMap<String, Trained> {
-        let mut read = Read {
-            optimizer: self,
-            path: Vec::new(),
-            found: BTreeMap::new(),
-        };
-        model.visit(&mut read);
-        read.found
+        let mut found = BTreeMap::new();
+        visit_floats(model, |param: FloatParam<'_, B>| {
+            if !param.is_require_grad() {
+                return;
+            }
+            let moments = self.taken.get(&param.id).map(|taken| {
+                let Moments { first, second } = taken.moments.clone();
+                TrainedMoments {
+                    time: taken.time,
+                    first: read::<B::InnerBackend>(first),
+                    second: read::<B::InnerBackend>(second),
+                }
+            });
+            let values = param.data();
+            found.insert(param.path(), Trained { values, moments });
+        });
+        found
     }
 
     /// Puts back what [`trained`](Self::trained) gave of a model like `model`, whose parameters that
@@ -51,127 +62,65 @@ impl<B: TrainBackend> Optimizer<B> {
         trained: BTreeMap<String, Trained>,
         device: &B::Device,
     ) -> Result<M, Vec<String>> {
-        let mut check = Check::<B> {
-            trained: &trained,
-            seen: BTreeSet::new(),
-            path: Vec::new(),
-            problems: Vec::new(),
-            backend: std::marker::PhantomData,
-        };
-        model.visit(&mut check);
-        let Check {
-            seen, mut problems, ..
-        } = check;
-        let left_over = trained.keys().filter(|path| !seen.contains(*path));
-        problems.extend(left_over.map(|path| format!("{path}: the model does not train it")));
+        let problems = unfit::<B, M>(&model, &trained);
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(model.map(&mut Write {
+        let mut write = Write {
             optimizer: self,
             trained,
-            path: Vec::new(),
             device,
-        }))
-    }
-}
-
-struct Read<'a, B: TrainBackend> {
-    optimizer: &'a Optimizer<B>,
-    path: Vec<String>,
-    found: BTreeMap<String, Trained>,
-}
-
-impl<B: TrainBackend> ModuleVisitor<B> for Read<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if !param.is_require_grad() {
-            return;
-        }
-        let data = |primitive| {
-            Tensor::<B::InnerBackend, D>::from_primitive(TensorPrimitive::Float(primitive))
-                .into_data()
         };
-        let moments = self.optimizer.taken.get(&param.id).map(|taken| {
-            let Moments { first, second } = taken.moments.clone();
-            TrainedMoments {
-                time: taken.time,
-                first: data(first),
-                second: data(second),
-            }
-        });
-        let values = param.val().inner().into_data();
-        self.found
-            .insert(self.path.join("."), Trained { values, moments });
+        Ok(map_floats(model, &mut write))
     }
 }
 
-struct Check<'a, B> {
-    trained: &'a BTreeMap<String, Trained>,
-    seen: BTreeSet<String>,
-    path: Vec<String>,
-    problems: Vec<String>,
-    backend: std::marker::PhantomData<B>,
-}
-
-impl<B: TrainBackend> ModuleVisitor<B> for Check<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+/// What of `trained` does not fit the parameters of `model` that train.
+fn unfit<B: TrainBackend, M: AutodiffModule<B>>(
+    model: &M,
+    trained: &BTreeMap<String, Trained>,
+) -> Vec<String> {
+    let (mut seen, mut problems) = (BTreeSet::new(), Vec::new());
+    visit_floats(model, |param: FloatParam<'_, B>| {
         if !param.is_require_grad() {
             return;
         }
-        let path = self.path.join(".");
-        let wanted = param.lazy_shape().to_vec();
-        match self.trained.get(&path) {
-            None => self.problems.push(format!("{path}: missing")),
+        let (path, wanted) = (param.path(), &param.shape[..]);
+        match trained.get(&path) {
+            None => problems.push(format!("{path}: missing")),
             Some(found) => {
                 let moments = found.moments.iter();
                 let moments = moments.flat_map(|moments| [&moments.first, &moments.second]);
                 let mut all = moments.chain([&found.values]);
-                if let Some(other) = all.find(|data| data.shape[..] != wanted) {
+                if let Some(other) = all.find(|data| &data.shape[..] != wanted) {
                     let shape = &other.shape[..];
-                    let problem = format!("{path}: shape {shape:?}, the model's has {wanted:?}");
-                    self.problems.push(problem);
+                    problems.push(format!(
+                        "{path}: shape {shape:?}, the model's has {wanted:?}"
+                    ));
                 }
             }
         }
-        self.seen.insert(path);
-    }
+        seen.insert(path);
+    });
+    let left_over = trained.keys().filter(|path| !seen.contains(*path));
+    problems.extend(left_over.map(|path| format!("{path}: the model does not train it")));
+    problems
 }
 
 struct Write<'a, B: TrainBackend> {
     optimizer: &'a mut Optimizer<B>,
     trained: BTreeMap<String, Trained>,
-    path: Vec<String>,
     device: &'a B::Device,
 }
 
-impl<B: TrainBackend> ModuleMapper<B> for Write<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+impl<B: TrainBackend> FloatMapper<B> for Write<'_, B> {
+    fn map<const D: usize>(
+        &mut self,
+        place: &Place,
+        param: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
         let (id, tensor, mapper) = param.consume();
-        let Some(Trained { values, moments }) = self.trained.remove(&self.path.join(".")) else {
+        let Some(Trained { values, moments }) = self.trained.remove(&place.path()) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let on_device = |data: TensorData| {

@@ -1,6 +1,7 @@
 //! Gradients by parameter: added up, measured, clipped.
 
 use super::TrainBackend;
+use bone::visit::{FloatParam, visit_floats};
 use bone_lm::Backend;
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -61,14 +62,16 @@ impl Gradients {
         &self,
         module: &M,
     ) -> BTreeMap<String, Option<Vec<f64>>> {
-        let mut visitor = ByPath::<B> {
-            sum: &self.sum,
-            path: Vec::new(),
-            found: BTreeMap::new(),
-            backend: PhantomData,
-        };
-        module.visit(&mut visitor);
-        visitor.found
+        let mut found = BTreeMap::new();
+        visit_floats(module, |param: FloatParam<'_, B>| {
+            if param.is_require_grad() {
+                // Reading goes by the gradient's own shape: the rank of the type is a label.
+                let grad = self.sum.get::<B::InnerBackend, 1>(param.id);
+                let grad = grad.map(|grad| grad.into_data().iter::<f64>().collect());
+                found.insert(param.path(), grad);
+            }
+        });
+        found
     }
 
     /// The gradients as they are.
@@ -107,31 +110,6 @@ impl<B: TrainBackend> ModuleVisitor<B> for SquaredNorm<'_, B> {
             let sum = Tensor::<_, 1>::from_primitive(TensorPrimitive::Float(sum));
             // Parameters may differ in precision.
             self.parts.push(sum.cast(DType::F32));
-        }
-    }
-}
-
-struct ByPath<'a, B> {
-    sum: &'a GradientsParams,
-    path: Vec<String>,
-    found: BTreeMap<String, Option<Vec<f64>>>,
-    backend: PhantomData<B>,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for ByPath<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if param.is_require_grad() {
-            let grad = self.sum.get::<B::InnerBackend, D>(param.id);
-            let grad = grad.map(|grad| grad.into_data().iter::<f64>().collect());
-            self.found.insert(self.path.join("."), grad);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Every way of saving memory, and every split of a step, gives the same loss and gradients.
 
 use super::*;
+use bone::visit::{FloatParam, visit_floats};
 use bone::{
     AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, Targets as AdapterTargets, Variant,
 };
 use bone_data::Sample;
 use bone_llama2::{Llama, LlamaConfig};
 use burn::backend::{Autodiff, Flex};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::{DType, Int};
 use std::collections::BTreeMap;
 
@@ -163,23 +164,6 @@ fn samples() -> Vec<Sample> {
         .collect()
 }
 
-struct Collect<'a> {
-    grads: &'a Gradients,
-    found: BTreeMap<ParamId, Vec<f64>>,
-}
-
-impl ModuleVisitor<B> for Collect<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let grad = self.grads.as_params().get::<Flex, D>(param.id);
-        let shape = param.shape();
-        assert_eq!(grad.is_some(), param.is_require_grad(), "{shape:?}");
-        if let Some(grad) = grad {
-            let values = grad.into_data().iter::<f64>().collect();
-            self.found.insert(param.id, values);
-        }
-    }
-}
-
 type Grads = BTreeMap<ParamId, Vec<f64>>;
 
 /// Loss sum and gradients of a step split into micro batches of `size` rows.
@@ -217,12 +201,16 @@ fn run_batches<M: TrainModel<B>>(
         let sum = backward(model, batch, scale, how, (3, 9), &device, &mut grads);
         loss += sum.into_data().iter::<f64>().sum::<f64>();
     }
-    let mut collect = Collect {
-        grads: &grads,
-        found: BTreeMap::new(),
-    };
-    model.visit(&mut collect);
-    (loss, collect.found)
+    let mut found = BTreeMap::new();
+    visit_floats(model, |param: FloatParam<'_, B>| {
+        let grad = grads.as_params().get::<Flex, 1>(param.id);
+        let shape = &param.shape;
+        assert_eq!(grad.is_some(), param.is_require_grad(), "{shape:?}");
+        if let Some(grad) = grad {
+            found.insert(param.id, grad.into_data().iter::<f64>().collect());
+        }
+    });
+    (loss, found)
 }
 
 /// Compares entry by entry, relative to the largest of each parameter.

@@ -4,8 +4,9 @@ use super::Gradients;
 use super::head::Draws;
 use super::piece::Piece;
 use super::{State, TrainBackend, TrainModel};
+use bone::visit::{FloatParam, visit_floats};
 use bone_lm::{Backend, Block, CausalLm, generate::token_tensor};
-use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use burn::module::{AutodiffModule, Module};
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
@@ -42,18 +43,12 @@ impl Trained {
     }
 }
 
-struct AnyTrained(bool);
-
-impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for AnyTrained {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.0 |= param.is_require_grad();
-    }
-}
-
 fn trains<B: burn::tensor::backend::Backend>(module: &impl Module<B>) -> bool {
-    let mut any = AnyTrained(false);
-    module.visit(&mut any);
-    any.0
+    let mut any = false;
+    visit_floats(module, |param: FloatParam<'_, B>| {
+        any |= param.is_require_grad()
+    });
+    any
 }
 
 /// States carried from piece to piece, one a block. They belong to no graph: gradients end at a

@@ -3,7 +3,7 @@
 use super::Opened;
 use super::train::BenchTrainArgs;
 use crate::bench::{Floor, Measured};
-use bone::{AdapterConfig, Variant};
+use bone::AdapterConfig;
 use bone_train::config::AxisWord;
 use bone_train::device::{Capabilities, DeviceName};
 use bone_train::memory::human;
@@ -33,17 +33,12 @@ pub(super) struct Ready {
 impl Found {
     /// The axis of bone's blocks.
     fn axis(&self) -> Option<String> {
-        match self.adapter.as_ref()?.variant {
-            Variant::Bone(axis) => Some(AxisWord::from(axis).name()),
-            _ => None,
-        }
+        let axis = self.adapter.as_ref()?.variant.block_axis()?;
+        Some(AxisWord::from(axis).name())
     }
 
     fn mini_width(&self) -> Option<usize> {
-        match self.adapter.as_ref()?.variant {
-            Variant::MissMini { width } => Some(width),
-            _ => None,
-        }
+        self.adapter.as_ref()?.variant.mini_width()
     }
 
     /// `bone on the output axis of rank 64`.

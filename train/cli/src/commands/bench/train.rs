@@ -4,7 +4,7 @@ use super::report::{Found, Ready};
 use super::{ModelArgs, RunArgs, Scratch, read_twice, refuse_extremes, usage};
 use crate::bench::{Floor, Measured, Products, StepBench};
 use crate::commands::{CommandError, say_json};
-use bone::bare::Kind as FileKind;
+use bone::rwkv_peft::Kind as FileKind;
 use bone::{
     AdapterConfig, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, attach,
     freeze_base, unfreeze_all,

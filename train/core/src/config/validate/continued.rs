@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use bone::bare::Kind;
-use bone::{AdapterConfig, LoraConfig, LoraStart, Variant};
+use bone::rwkv_peft::Kind;
+use bone::{AdapterConfig, Variant};
 
 use super::Check;
 use crate::config::Method;
 use crate::config::value::{Layers, Setting};
-use crate::config::words::{AxisWord, MethodName};
+use crate::config::words::{AxisWord, MethodName, Word};
 use crate::models::adapter;
 
 impl Check<'_> {
@@ -32,7 +32,8 @@ impl Check<'_> {
         };
         match contents.adapter {
             Some(mut config) => {
-                self.must_agree("method", self.raw.method, Some(method_name(config.variant)));
+                let name = Method::Adapter(config.clone()).name();
+                self.must_agree("method", self.raw.method, MethodName::from_word(name).ok());
                 self.adapter_must_agree(&config);
                 if let Some(dropout) = self.raw.dropout {
                     config.dropout = dropout;
@@ -51,18 +52,11 @@ impl Check<'_> {
     fn adapter_must_agree(&mut self, config: &AdapterConfig) {
         let raw = self.raw;
         let axis = match config.variant {
-            Variant::Bone(axis) => Some(axis.into()),
             Variant::Miss => Some(AxisWord::None),
-            _ => None,
+            variant => variant.block_axis().map(AxisWord::from),
         };
-        let width = match config.variant {
-            Variant::MissMini { width } => Some(width),
-            _ => None,
-        };
-        let lora = match config.variant {
-            Variant::Lora(lora) => Some(lora),
-            _ => None,
-        };
+        let width = config.variant.mini_width();
+        let lora = config.variant.lora();
         self.must_agree::<AxisWord>("block_axis", raw.block_axis, axis);
         self.must_agree("rank", raw.rank, Some(config.rank));
         self.must_agree("mini_width", raw.mini_width, width);
@@ -96,19 +90,5 @@ impl Check<'_> {
                 format!("is {given}, and the adapter to go on from has none; leave it out"),
             ),
         }
-    }
-}
-
-/// What a user calls the method of an adapter.
-fn method_name(variant: Variant) -> MethodName {
-    match variant {
-        Variant::Bone(_) => MethodName::Bone,
-        Variant::Miss => MethodName::Miss,
-        Variant::MissMini { .. } => MethodName::MissMini,
-        Variant::Lora(LoraConfig { start, .. }) => match start {
-            LoraStart::Random => MethodName::Lora,
-            LoraStart::Pissa(_) => MethodName::Pissa,
-            LoraStart::Olora => MethodName::Olora,
-        },
     }
 }

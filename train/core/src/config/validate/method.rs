@@ -1,6 +1,6 @@
 //! What trains: the method, and the settings that belong to some methods only.
 
-use bone::bare::Kind;
+use bone::rwkv_peft::Kind;
 use bone::{
     AdapterConfig, AttachError, BlockAxis, LoraConfig, LoraStart, Selection, SvdMethod, Targets,
     Variant,
@@ -191,7 +191,7 @@ impl Check<'_> {
     pub(super) fn lora_plus_ratio(&mut self, method: &Method) -> f64 {
         let ratio = self.raw.lora_plus_ratio;
         let is_lora = match method {
-            Method::Adapter(config) => matches!(config.variant, Variant::Lora(_)),
+            Method::Adapter(config) => config.variant.lora().is_some(),
             Method::State | Method::Full => true,
         };
         // Without an adapter to go on from, the method's name has refused it already.

@@ -153,11 +153,14 @@ fn by_hand<M: TrainModel<B>>(model: &M, batch: &Batch, chunk_ctx: usize) -> (f64
         }
         loss += total.clone().into_data().iter::<f64>().sum::<f64>();
         let mut all = total.mul_scalar(1.0 / count).backward();
-        let mut add = AddByHand(
-            GradientsParams::from_module::<B, M>(&mut all, model),
-            &mut sum,
-        );
-        model.visit(&mut add);
+        let grads = GradientsParams::from_module::<B, M>(&mut all, model);
+        visit_floats(model, |param: FloatParam<'_, B>| {
+            if let Some(grad) = grads.get::<Flex, 1>(param.id) {
+                let values: Vec<f64> = grad.into_data().iter().collect();
+                let sum = sum.entry(param.id).or_insert(vec![0.0; values.len()]);
+                sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+            }
+        });
         states = states
             .iter()
             .map(|state| State::<B, M>::from_inner(state.valid()))
@@ -165,18 +168,6 @@ fn by_hand<M: TrainModel<B>>(model: &M, batch: &Batch, chunk_ctx: usize) -> (f64
         start = end;
     }
     (loss, sum)
-}
-
-struct AddByHand<'a>(GradientsParams, &'a mut Grads);
-
-impl ModuleVisitor<B> for AddByHand<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(grad) = self.0.get::<Flex, D>(param.id) {
-            let values: Vec<f64> = grad.into_data().iter().collect();
-            let sum = self.1.entry(param.id).or_insert(vec![0.0; values.len()]);
-            sum.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
-        }
-    }
 }
 
 fn is_by_hand<M: TrainModel<B>>(model: &M, context: &str) {

@@ -1,4 +1,5 @@
-//! Adapters without settings: one file whose tensors have the layers' names.
+//! RWKV-PEFT's adapters, and JL-er's first ones: one file without settings, whose tensors have the
+//! layers' names.
 //!
 //! | tensors | what they are |
 //! |---|---|
@@ -25,7 +26,7 @@ pub use write::{write_pth, write_safetensors};
 const VARIANT_KEY: &str = "bone_variant";
 
 /// How the tensors of such files are named.
-const NAMINGS: [Naming; 3] = [Naming::BARE_BONE, Naming::BARE_DISHA, Naming::BARE_MISS];
+const NAMINGS: [Naming; 3] = [Naming::RWKV_BONE, Naming::RWKV_DISHA, Naming::RWKV_MISS];
 
 /// What an adapter is that does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +38,18 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What it is called in messages.
-    pub fn name(self) -> &'static str {
+    /// All there are.
+    const ALL: [Self; 3] = [
+        Self::Bone(BlockAxis::Output),
+        Self::Bone(BlockAxis::Input),
+        Self::Miss,
+    ];
+
+    /// The variant it is.
+    pub fn variant(self) -> Variant {
         match self {
-            Self::Bone(BlockAxis::Output) => "bone on the output axis",
-            Self::Bone(BlockAxis::Input) => "bone on the input axis",
-            Self::Miss => "miss",
+            Self::Bone(axis) => Variant::Bone(axis),
+            Self::Miss => Variant::Miss,
         }
     }
 
@@ -51,7 +58,7 @@ impl Kind {
         match variant {
             Variant::Bone(axis) => Some(Self::Bone(axis)),
             Variant::Miss => Some(Self::Miss),
-            Variant::MissMini { .. } | Variant::Lora(_) => None,
+            _ => None,
         }
     }
 }
@@ -171,18 +178,15 @@ fn form(
             "its tensors do not say {what}; if you know, say --block-axis {choices}"
         ))
     };
-    let said = match said {
-        Some("bone") => Some(Kind::Bone(BlockAxis::Output)),
-        Some("bone-input") => Some(Kind::Bone(BlockAxis::Input)),
-        Some("miss") => Some(Kind::Miss),
-        _ => None,
-    };
+    let said = Kind::ALL
+        .into_iter()
+        .find(|kind| Some(kind.variant().name()) == said);
     if let (Some(said), Some(kind)) = (said, kind)
         && said != kind
     {
         return Err(format!(
             "it says itself that it holds {}; leave --block-axis out",
-            said.name()
+            said.variant()
         ));
     }
     match (
@@ -195,7 +199,7 @@ fn form(
         }
         ([3], None) => {
             let all = |prefix: &str| adapters.iter().all(|(layer, _)| layer.starts_with(prefix));
-            match naming == Naming::BARE_BONE {
+            match naming == Naming::RWKV_BONE {
                 true if all("blocks.") => Ok(Form::Blocks(BlockAxis::Input)),
                 // JL-er's are safetensors; a `.pth` under these names is no tool's.
                 true if all("model.layers.") && !is_pickled => Ok(Form::Blocks(BlockAxis::Output)),
@@ -210,7 +214,7 @@ fn form(
         ([2], Some(Kind::Bone(BlockAxis::Input))) => {
             Err("its tensors have two dimensions, which bone on the input axis has not".into())
         }
-        ([2], None) if naming != Naming::BARE_BONE => Ok(Form::Miss),
+        ([2], None) if naming != Naming::RWKV_BONE => Ok(Form::Miss),
         ([2], None) => {
             // Blocks of the output axis one below the other are taller than wide, and whole.
             let tall = |shape: &[usize]| shape[0] > shape[1] && shape[0].is_multiple_of(shape[1]);
@@ -255,15 +259,18 @@ fn common(adapters: &[(&str, &[usize])], dim: usize) -> Result<usize, String> {
 }
 
 impl SavedAdapter {
-    /// Whether the format holds this: bone on either axis, miss, and tuned states.
-    fn check_bare(&self) -> Result<(), FileError> {
-        match self.config.as_ref().map(|config| config.variant) {
-            None | Some(Variant::Bone(_) | Variant::Miss) => Ok(()),
-            Some(other) => Err(FileError::NotOneAdapter(format!(
+    /// What the format holds of this: bone on either axis, miss, or tuned states.
+    fn rwkv_peft_kind(&self) -> Result<Option<Kind>, FileError> {
+        let Some(config) = &self.config else {
+            return Ok(None);
+        };
+        let kind = Kind::of(config.variant);
+        kind.map(Some).ok_or_else(|| {
+            FileError::NotOneAdapter(format!(
                 "RWKV-PEFT's file has no {}; it holds bone, miss and states",
-                other.name()
-            ))),
-        }
+                config.variant.name()
+            ))
+        })
     }
 }
 

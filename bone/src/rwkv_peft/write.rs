@@ -1,6 +1,6 @@
-use super::VARIANT_KEY;
+use super::{Kind, VARIANT_KEY};
 use crate::saved::{Naming, SavedAdapter};
-use crate::{BlockAxis, FileError, Variant};
+use crate::{BlockAxis, FileError};
 use bone_files::save_pth;
 use burn::tensor::TensorData;
 use std::collections::BTreeMap;
@@ -37,16 +37,15 @@ pub fn write_safetensors(saved: &SavedAdapter, path: &Path) -> Result<(), FileEr
 
 /// The tensors under their names; bone on the output axis `flat`, as the oldest form has it.
 fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorData>, FileError> {
-    saved.check_bare()?;
+    let kind = saved.rwkv_peft_kind()?;
     saved.check_finite()?;
-    let variant = saved.config.as_ref().map(|config| config.variant);
-    let naming = match variant {
-        Some(Variant::Miss) => Naming::BARE_DISHA,
-        _ => Naming::BARE_BONE,
+    let naming = match kind {
+        Some(Kind::Miss) => Naming::RWKV_DISHA,
+        Some(Kind::Bone(_)) | None => Naming::RWKV_BONE,
     };
     let mut tensors = saved.named(naming);
     let mut unclear = Vec::new();
-    if flat && variant == Some(Variant::Bone(BlockAxis::Output)) {
+    if flat && kind == Some(Kind::Bone(BlockAxis::Output)) {
         let adapters = tensors.iter_mut();
         for (name, data) in adapters.filter(|(name, _)| naming.split(name).is_some()) {
             let [blocks, rank] = [data.shape[0], data.shape[2]];

@@ -1,0 +1,131 @@
+//! Reaching every [`BoneLinear`] inside any module, by path.
+//!
+//! burn's mappers see tensors, not layers. So when a mapper of ours comes by a linear layer's
+//! weight it asks for the layer, and a `BoneLinear` that was asked lends itself whole: both meet
+//! at a place of this thread. Between the mapper's `enter_module` and `exit_module` nothing but
+//! the layer runs, so no other mapper ever sees a layer there, nor a layer another's question.
+
+use super::{LINEAR, Place, WEIGHT};
+use crate::{Backend, BoneLinear};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::Tensor;
+use std::any::Any;
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+/// What lies where mapper and layer meet.
+#[derive(Default)]
+enum Meeting {
+    #[default]
+    Nothing,
+    /// The mapper asks for the layer whose weight it came by.
+    Asked,
+    /// A `BoneLinear` on its way to the mapper, or back.
+    Layer(Box<dyn Any>),
+}
+
+thread_local! {
+    static MEETING: Cell<Meeting> = const { Cell::new(Meeting::Nothing) };
+}
+
+/// Lends `layer` to the mapper that was just told of its weight, if that asked: `None` then, and
+/// [`take_back`] gives what it made of the layer once it was told that the weight is over.
+pub(crate) fn lend<B: Backend>(layer: BoneLinear<B>) -> Option<BoneLinear<B>> {
+    if !matches!(MEETING.take(), Meeting::Asked) {
+        return Some(layer);
+    }
+    MEETING.set(Meeting::Layer(Box::new(layer)));
+    None
+}
+
+/// Takes what a mapper made of the layer it was lent.
+pub(crate) fn take_back<B: Backend>() -> BoneLinear<B> {
+    match MEETING.take() {
+        Meeting::Layer(layer) => layer.downcast().map(|layer| *layer).ok(),
+        Meeting::Nothing | Meeting::Asked => None,
+    }
+    .unwrap_or_else(|| unreachable!("a mapper gives a layer of its own backend back"))
+}
+
+struct MapLinears<B, F> {
+    place: Place,
+    map: F,
+    backend: PhantomData<B>,
+}
+
+impl<B: Backend, F: FnMut(&str, BoneLinear<B>) -> BoneLinear<B>> ModuleMapper<B>
+    for MapLinears<B, F>
+{
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.place.enter(name, container);
+        if (name, container) == (WEIGHT, LINEAR) {
+            MEETING.set(Meeting::Asked);
+        }
+    }
+
+    fn exit_module(&mut self, name: &str, container: &str) {
+        self.place.exit(name, container);
+        if let Meeting::Layer(layer) = MEETING.take() {
+            let layer = layer.downcast::<BoneLinear<B>>();
+            let mapped = layer.map(|layer| (self.map)(&self.place.path(), *layer));
+            MEETING.set(mapped.map_or(Meeting::Nothing, |layer| Meeting::Layer(Box::new(layer))));
+        }
+    }
+
+    // Lazily initialised parameters stay so.
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        param
+    }
+}
+
+/// Replaces every [`BoneLinear`] of `module` by what `map` makes of it, given its path
+/// (`model.layers.0.self_attn.q_proj`).
+pub fn map_linears<B: Backend, M: Module<B>>(
+    module: M,
+    map: impl FnMut(&str, BoneLinear<B>) -> BoneLinear<B>,
+) -> M {
+    module.map(&mut MapLinears {
+        place: Place::default(),
+        map,
+        backend: PhantomData,
+    })
+}
+
+/// [`map_linears`] by what may fail. Every layer is tried.
+///
+/// # Errors
+///
+/// Every error of `map`, in the module's order. The module given is consumed: a clone shares its
+/// storage.
+pub fn try_map_linears<B: Backend, M: Module<B>, E>(
+    module: M,
+    mut map: impl FnMut(&str, BoneLinear<B>) -> Result<BoneLinear<B>, E>,
+) -> Result<M, Vec<E>> {
+    let mut errors = Vec::new();
+    let module = map_linears(module, |path, layer: BoneLinear<B>| {
+        let unchanged = layer.clone();
+        map(path, layer).unwrap_or_else(|error| {
+            errors.push(error);
+            unchanged
+        })
+    });
+    if errors.is_empty() {
+        Ok(module)
+    } else {
+        Err(errors)
+    }
+}
+
+/// Calls `visit` with every [`BoneLinear`] of `module` and its path, in the module's order.
+///
+/// It sees clones. They share the layers' storage, but a weight that burn has yet to initialise
+/// would be drawn anew in the clone: shapes can be asked for at any time, values after first use.
+pub fn visit_linears<B: Backend, M: Module<B>>(
+    module: &M,
+    mut visit: impl FnMut(&str, &BoneLinear<B>),
+) {
+    map_linears(module.clone(), |path, layer: BoneLinear<B>| {
+        visit(path, &layer);
+        layer
+    });
+}
