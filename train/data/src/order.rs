@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::batch::Batch;
 use super::sample::Sample;
-use super::samples::Samples;
+use super::sample::Samples;
 use plan::Plan;
 
 mod plan;

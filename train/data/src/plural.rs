@@ -1,13 +1,9 @@
 //! Numbers in messages.
 
-/// Returns the plural ending for `count` things.
-pub fn s(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
-/// Returns a count and its noun: `1 row`, `2 rows`.
+/// Returns a count and its noun: `1 row`, `2,000 rows`.
 pub fn counted(count: usize, one: &str) -> String {
-    format!("{count} {one}{}", s(count))
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", grouped(count))
 }
 
 /// Returns `1234567` as `1,234,567`.

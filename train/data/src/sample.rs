@@ -7,11 +7,14 @@ use crate::tokenizer::{Encoded, Tokenizer, encode_pieces};
 use thiserror::Error;
 
 use super::conversation::Content;
-use super::rows::Row;
+use super::row::Row;
 use super::template::{RenderError, Template};
 
+mod store;
 #[cfg(test)]
 pub(super) mod tests;
+
+pub use store::{Samples, SamplesBuilder};
 
 /// Messages show this many ids and count the rest.
 const SHOWN_IDS: usize = 10;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::conversation::{Content, Message, Role};
 use super::field_map::FieldMap;
-use super::source::why_unreadable;
+use super::formats::why_unreadable;
 use crate::suggest::nearest;
 use chat::{CONVERSATIONS, Chat, MESSAGES};
 

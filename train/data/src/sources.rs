@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::source::Selection;
+use super::formats::Selection;
 
 /// A file or a part of it, and how often its rows are taken.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,6 @@ mod bytes;
 mod choice;
 mod hf;
 mod pieces;
-mod prompt;
 mod stream;
 mod world;
 
@@ -17,7 +16,6 @@ pub use bytes::ByteTokenizer;
 pub use choice::{TokenizerChoice, companions, open};
 pub use hf::HfTokenizer;
 pub use pieces::{Encoded, Piece, encode_pieces};
-pub use prompt::encode_prompt_and_response;
 pub use stream::TextStream;
 pub use world::WorldTokenizer;
 

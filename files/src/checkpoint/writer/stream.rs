@@ -9,7 +9,7 @@ use burn::tensor::TensorData;
 use serde_json::json;
 
 use super::{SaveError, file_dtype};
-use crate::header::METADATA_KEY;
+use super::super::header::METADATA_KEY;
 use crate::{Dtype, INDEX_FILE, SINGLE_FILE};
 
 /// A tensor to be written, before its data is there.

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::conversation::Content;
 use super::schema::{FieldProblem, Schema};
-use super::source::{self, Format, Place, RowProblem, SourceError};
+use super::formats::{self, Format, Place, RowProblem, SourceError};
 
 #[cfg(test)]
 mod tests;
@@ -183,7 +183,7 @@ pub struct RowFile {
 #[derive(Debug)]
 pub struct RowReader {
     path: PathBuf,
-    source: source::Rows,
+    source: formats::Rows,
     /// Rows to read: places from 0.
     slice: std::ops::Range<u64>,
     next_index: u64,
@@ -215,7 +215,7 @@ impl RowReader {
     ) -> Result<Self, SourceError> {
         Ok(Self {
             path: path.to_owned(),
-            source: source::Rows::open(path)?,
+            source: formats::Rows::open(path)?,
             slice,
             next_index: 0,
             schema: schema.cloned(),

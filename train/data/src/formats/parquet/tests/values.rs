@@ -146,7 +146,7 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
         (
             "required int32 a (TIME_MILLIS);",
             json!(-1),
-            "no time of a day",
+            "no Time32",
         ),
     ] {
         let read = well(declared, &[value]);
