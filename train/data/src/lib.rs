@@ -15,7 +15,6 @@ mod formats;
 mod holdout;
 pub mod load;
 mod order;
-mod plural;
 mod prompt;
 mod row;
 mod sample;
@@ -25,6 +24,7 @@ mod suggest;
 mod template;
 mod text;
 pub mod tokenizer;
+mod wording;
 
 #[cfg(test)]
 mod assets_tests;
@@ -44,12 +44,9 @@ pub use formats::{
 };
 pub use holdout::{Holdout, Split, SplitError, split_validation};
 pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
-pub use plural::{counted, grouped};
 pub use prompt::{PROMPT_FILE, Prompt, PromptError};
 pub use row::{Problem, Row, RowError, RowFile, RowReader};
-pub use sample::{
-    Dropped, Limits, Refused, Sample, Samples, SamplesBuilder, Tokenized, tokenize,
-};
+pub use sample::{Dropped, Limits, Refused, Sample, Samples, SamplesBuilder, Tokenized, tokenize};
 pub use schema::{FieldProblem, Schema};
 pub use sources::{Kind, Source, Sources};
 pub use suggest::nearest;
@@ -57,3 +54,4 @@ pub use template::{
     ChatTemplate, CustomTemplate, RenderError, Template, TemplateError, TemplateProblem,
 };
 pub use text::{TextError, read_bytes, read_text, tokenize_bytes, tokenize_text};
+pub use wording::{counted, grouped};

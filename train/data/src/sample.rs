@@ -236,12 +236,13 @@ fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), Strin
     let ids = tokenizer
         .encode(suffix)
         .map_err(|error| error.to_string())?;
-    match ids.contains(end) {
-        false => Ok(()),
-        true => Err(format!(
+    if ids.contains(end) {
+        Err(format!(
             "the template '{template}' writes token {end}, which ends a sequence, after \
              {{response}}, where it is added anyway: take it out of the template"
-        )),
+        ))
+    } else {
+        Ok(())
     }
 }
 

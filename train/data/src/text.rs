@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::tokenizer::{ByteLevel, Tokenizer, TokenizerError};
 use thiserror::Error;
 
-use super::sample::{Limits, Sample, chunks};
 use super::formats::{self, Selection, SourceError};
+use super::sample::{Limits, Sample, chunks};
 
 /// As UTF-8 has it.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

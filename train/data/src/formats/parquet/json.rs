@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::parquet::errors::ParquetError;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, RecordBatch, make_array};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_json::writer::{LineDelimited, NullableEncoder, WriterBuilder};
 use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
@@ -52,11 +52,14 @@ impl EncoderFactory for Texts {
                 without_form("maps whose keys are not text")
             }
             kind if kind.is_temporal() || kind.is_decimal() => {
-                let shown = ArrayFormatter::try_new(array, &FormatOptions::new())?;
-                let digits = fraction_digits(kind);
+                let kind = with_known_zone(kind);
+                let array = array.to_data().into_builder().data_type(kind.clone());
+                let array = make_array(array.build()?);
+                let digits = fraction_digits(&kind);
                 Box::new(Text(move |at| {
-                    let text = shown.value(at).try_to_string();
-                    text.map(|text| with_fraction(text, digits))
+                    ArrayFormatter::try_new(&array, &FormatOptions::new())
+                        .and_then(|shown| shown.value(at).try_to_string())
+                        .map(|text| with_fraction(text, digits))
                         .map_err(|error| format!("holds what is no {kind}: {error}"))
                 }))
             }
@@ -101,15 +104,30 @@ fn uuid(bytes: &[u8]) -> Result<String, String> {
     let number = <[u8; 16]>::try_from(bytes).map(u128::from_be_bytes);
     let hex = number.map_err(|_| "holds a UUID of another size".to_owned())?;
     let hex = format!("{hex:032x}");
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
     Ok(parts.join("-"))
+}
+
+/// `arrow-cast` knows zones by their offsets alone, and Parquet's only zone is UTC.
+fn with_known_zone(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
+        other => other.clone(),
+    }
 }
 
 /// Digits of a fraction of a second.
 fn fraction_digits(kind: &DataType) -> usize {
     match kind {
-        DataType::Time64(TimeUnit::Microsecond)
-        | DataType::Timestamp(TimeUnit::Microsecond, _) => 6,
+        DataType::Time64(TimeUnit::Microsecond) | DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            6
+        }
         DataType::Time64(_) | DataType::Timestamp(TimeUnit::Nanosecond, _) => 9,
         _ => 0,
     }

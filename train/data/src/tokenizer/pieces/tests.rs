@@ -309,10 +309,7 @@ proptest! {
             let expected = encode_prompt_and_response(&*tokenizer, &prompt, &response).unwrap();
             let pieces = [Piece::Bos, Piece::read(prompt.as_str()), Piece::trained(response.as_str())];
             let encoded = encode_pieces(&*tokenizer, &pieces).unwrap();
-            let trained = match expected.1 < expected.0.len() {
-                true => vec![expected.1..expected.0.len()],
-                false => Vec::new(),
-            };
+            let trained = if expected.1 < expected.0.len() { vec![expected.1..expected.0.len()] } else { Vec::new() };
             prop_assert_eq!(encoded, Encoded { ids: expected.0, trained });
         }
     }
