@@ -22,6 +22,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+mod cut;
 mod error;
 mod index;
 mod reader;
@@ -30,6 +31,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use cut::Cut;
 pub use error::{BinidxError, SequenceProblem};
 pub use reader::Binidx;
 pub use writer::{Summary, Writer};

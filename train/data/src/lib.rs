@@ -10,23 +10,21 @@
 mod batch;
 mod binidx;
 mod conversation;
-mod cut;
 mod field_map;
+mod formats;
+mod holdout;
 pub mod load;
 mod order;
-mod plural;
 mod prompt;
-mod rows;
+mod row;
 mod sample;
-mod samples;
 mod schema;
-mod source;
 mod sources;
-mod split;
 mod suggest;
 mod template;
 mod text;
 pub mod tokenizer;
+mod wording;
 
 #[cfg(test)]
 mod assets_tests;
@@ -35,27 +33,25 @@ mod test_tokenizer;
 
 pub use batch::{Batch, evaluation_batches};
 pub use binidx::{
-    Binidx, BinidxError, Dtype as BinidxDtype, SequenceProblem, Summary as BinidxSummary,
+    Binidx, BinidxError, Cut, Dtype as BinidxDtype, SequenceProblem, Summary as BinidxSummary,
     Writer as BinidxWriter,
 };
 pub use conversation::{Content, Message, Role};
-pub use cut::Cut;
 pub use field_map::{FieldMap, FieldMapError, FieldMapProblem};
-pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
-pub use plural::{counted, grouped, human, s};
-pub use prompt::{PROMPT_FILE, Prompt, PromptError};
-pub use rows::{Problem, Row, RowError, RowFile, RowReader};
-pub use sample::{Dropped, Limits, Refused, Sample, Tokenized, tokenize};
-pub use samples::{Samples, SamplesBuilder};
-pub use schema::{FieldProblem, Schema};
-pub use source::{
+pub use formats::{
     Compression, Format, Layout, MAX_ROW_BYTES, Place, Resolved, RowProblem, Rows, Selection,
     SelectionError, SourceError, open_bytes,
 };
+pub use holdout::{Holdout, Split, SplitError, split_validation};
+pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
+pub use prompt::{PROMPT_FILE, Prompt, PromptError};
+pub use row::{Problem, Row, RowError, RowFile, RowReader};
+pub use sample::{Dropped, Limits, Refused, Sample, Samples, SamplesBuilder, Tokenized, tokenize};
+pub use schema::{FieldProblem, Schema};
 pub use sources::{Kind, Source, Sources};
-pub use split::{Holdout, Split, SplitError, split_validation};
 pub use suggest::nearest;
 pub use template::{
     ChatTemplate, CustomTemplate, RenderError, Template, TemplateError, TemplateProblem,
 };
 pub use text::{TextError, read_bytes, read_text, tokenize_bytes, tokenize_text};
+pub use wording::{counted, grouped, human};

@@ -1,7 +1,7 @@
 //! From data files to training and held-out samples.
 
-use crate::plural::counted;
 use crate::tokenizer::Tokenizer;
+use crate::wording::{and_more, counted};
 use crate::{
     BinidxError, Dropped, Holdout, Limits, Pool, RowError, Sample, Samples, Schema, SourceError,
     Sources, SplitError, Template, TextError, split_validation,
@@ -15,9 +15,6 @@ mod reader;
 mod report;
 
 pub use report::FileReport;
-
-/// Rows with problems that are shown; the rest is counted.
-const SHOWN_FAILURES: usize = 10;
 
 /// Why data files give no samples.
 #[derive(Debug, thiserror::Error)]
@@ -93,14 +90,9 @@ pub fn temporary(source: io::Error) -> DatasetError {
 }
 
 fn list(shown: &[(u64, String)], total: usize) -> String {
-    let mut text = shown
-        .iter()
-        .map(|(row, what)| format!("\n  row {row}: {what}"))
-        .collect::<String>();
-    if total > shown.len() {
-        text.push_str(&format!("\n  and {} more", total - shown.len()));
-    }
-    text
+    let rows = shown.iter().map(|(row, what)| format!("row {row}: {what}"));
+    let lines = and_more(rows, total);
+    lines.iter().map(|line| format!("\n  {line}")).collect()
 }
 
 /// How rows become tokens.

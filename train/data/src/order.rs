@@ -1,6 +1,6 @@
 //! The order of training: which rows make an optimizer step, and when.
 
-use crate::plural::counted;
+use crate::wording::counted;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::batch::Batch;
 use super::sample::Sample;
-use super::samples::Samples;
+use super::sample::Samples;
 use plan::Plan;
 
 mod plan;

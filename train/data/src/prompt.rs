@@ -107,9 +107,10 @@ impl Prompt {
     /// # Errors
     /// The file cannot be read, or is not what this version writes.
     pub fn load(folder: &Path) -> Result<Option<Self>, PromptError> {
-        let folder = match folder.is_file() {
-            true => folder.parent().unwrap_or(Path::new("")),
-            false => folder,
+        let folder = if folder.is_file() {
+            folder.parent().unwrap_or(Path::new(""))
+        } else {
+            folder
         };
         let path = folder.join(PROMPT_FILE);
         let wrong = |reason: String| PromptError::Path {
@@ -139,9 +140,10 @@ impl Prompt {
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
         .collect();
-        match differs.is_empty() {
-            true => Ok(()),
-            false => Err(PromptError::Tokenizer(differs.join(", "))),
+        if differs.is_empty() {
+            Ok(())
+        } else {
+            Err(PromptError::Tokenizer(differs.join(", ")))
         }
     }
 }

@@ -7,11 +7,14 @@ use crate::tokenizer::{Encoded, Tokenizer, encode_pieces};
 use thiserror::Error;
 
 use super::conversation::Content;
-use super::rows::Row;
+use super::row::Row;
 use super::template::{RenderError, Template};
 
+mod store;
 #[cfg(test)]
 pub(super) mod tests;
+
+pub use store::{Samples, SamplesBuilder};
 
 /// Messages show this many ids and count the rest.
 const SHOWN_IDS: usize = 10;
@@ -233,12 +236,13 @@ fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), Strin
     let ids = tokenizer
         .encode(suffix)
         .map_err(|error| error.to_string())?;
-    match ids.contains(end) {
-        false => Ok(()),
-        true => Err(format!(
+    if ids.contains(end) {
+        Err(format!(
             "the template '{template}' writes token {end}, which ends a sequence, after \
              {{response}}, where it is added anyway: take it out of the template"
-        )),
+        ))
+    } else {
+        Ok(())
     }
 }
 

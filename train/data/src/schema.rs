@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::conversation::{Content, Message, Role};
 use super::field_map::FieldMap;
-use super::source::why_unreadable;
+use super::formats::{kind, why_unreadable};
 use crate::suggest::nearest;
 use chat::{CONVERSATIONS, Chat, MESSAGES};
 
@@ -169,9 +169,10 @@ impl Schema {
 }
 
 fn settled(content: Content, problems: Vec<FieldProblem>) -> Result<Content, Vec<FieldProblem>> {
-    match problems.is_empty() {
-        true => Ok(content),
-        false => Err(problems),
+    if problems.is_empty() {
+        Ok(content)
+    } else {
+        Err(problems)
     }
 }
 
@@ -254,17 +255,5 @@ fn wrong(field: &str, found: &Value, wanted: &'static str) -> FieldProblem {
         field: field.to_owned(),
         found: kind(found),
         wanted,
-    }
-}
-
-/// What a JSON value is, with its article.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }

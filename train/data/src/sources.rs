@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::source::Selection;
+use super::formats::Selection;
 
 /// A file or a part of it, and how often its rows are taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +37,10 @@ impl Kind {
             let extension = path.extension().and_then(|extension| extension.to_str());
             extension.is_some_and(|extension| wanted.contains(&extension))
         };
-        let inner = match has(path, &["gz", "zst"]) {
-            true => path.with_extension(""),
-            false => path.to_owned(),
+        let inner = if has(path, &["gz", "zst"]) {
+            path.with_extension("")
+        } else {
+            path.to_owned()
         };
         if has(&inner, &["txt"]) {
             Self::Text
@@ -133,18 +134,20 @@ impl FromStr for Sources {
     /// What is wrong with each.
     fn from_str(text: &str) -> Result<Self, String> {
         // A file of such a name is one file.
-        let parts: Vec<_> = match std::path::Path::new(text).exists() {
-            true => vec![text],
-            false => text.split(',').map(str::trim).collect(),
+        let parts: Vec<_> = if std::path::Path::new(text).exists() {
+            vec![text]
+        } else {
+            text.split(',').map(str::trim).collect()
         };
         let (good, bad): (Vec<_>, Vec<_>) = parts
             .into_iter()
             .map(str::parse::<Source>)
             .partition(Result::is_ok);
         let problems: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
-        match problems.is_empty() {
-            true => Ok(Self(good.into_iter().flatten().collect())),
-            false => Err(problems.join("; ")),
+        if problems.is_empty() {
+            Ok(Self(good.into_iter().flatten().collect()))
+        } else {
+            Err(problems.join("; "))
         }
     }
 }
@@ -152,9 +155,10 @@ impl FromStr for Sources {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.selection.fmt(f)?;
-        match self.weight == 1.0 {
-            true => Ok(()),
-            false => write!(f, "@{}", self.weight),
+        if self.weight == 1.0 {
+            Ok(())
+        } else {
+            write!(f, "@{}", self.weight)
         }
     }
 }

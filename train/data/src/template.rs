@@ -295,9 +295,10 @@ fn split_answer<'a>(
 fn question(instruction: &str, input: &str) -> Message {
     Message::new(
         Role::User,
-        match input.is_empty() {
-            true => instruction.to_owned(),
-            false => format!("{instruction}\n\n{input}"),
+        if input.is_empty() {
+            instruction.to_owned()
+        } else {
+            format!("{instruction}\n\n{input}")
         },
     )
 }

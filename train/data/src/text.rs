@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::tokenizer::{ByteLevel, Tokenizer, TokenizerError, encode_prompt_and_response};
+use crate::tokenizer::{ByteLevel, Tokenizer, TokenizerError};
 use thiserror::Error;
 
+use super::formats::{self, Selection, SourceError};
 use super::sample::{Limits, Sample, chunks};
-use super::source::{self, Selection, SourceError};
 
 /// As UTF-8 has it.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -82,7 +82,7 @@ pub fn read_text(path: &Path) -> Result<String, TextError> {
 /// [`TextError`]: unreadable or blank.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, TextError> {
     let mut bytes = Vec::new();
-    source::open_bytes(path)?
+    formats::open_bytes(path)?
         .read_to_end(&mut bytes)
         .map_err(|error| SourceError::reading(path, error))?;
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
@@ -104,7 +104,8 @@ pub fn tokenize_text(
     tokenizer: &dyn Tokenizer,
     limits: Limits,
 ) -> Result<Vec<Sample>, TextError> {
-    let (tokens, _) = encode_prompt_and_response(tokenizer, "", text)?;
+    let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
+    tokens.extend(tokenizer.encode(text)?);
     cut(tokens, tokenizer, limits)
 }
 

@@ -4,7 +4,6 @@ mod bytes;
 mod choice;
 mod hf;
 mod pieces;
-mod prompt;
 mod stream;
 mod world;
 
@@ -13,11 +12,12 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::wording::and_more;
+
 pub use bytes::ByteTokenizer;
 pub use choice::{TokenizerChoice, companions, open};
 pub use hf::HfTokenizer;
 pub use pieces::{Encoded, Piece, encode_pieces};
-pub use prompt::encode_prompt_and_response;
 pub use stream::TextStream;
 pub use world::WorldTokenizer;
 
@@ -147,14 +147,10 @@ pub enum TokenizerError {
 }
 
 fn list(shown: &[(usize, String)], total: usize) -> String {
-    let mut lines: Vec<_> = shown
+    let lines = shown
         .iter()
-        .map(|(line, what)| format!("line {line}: {what}"))
-        .collect();
-    if total > shown.len() {
-        lines.push(format!("and {} more", total - shown.len()));
-    }
-    lines.join("; ")
+        .map(|(line, what)| format!("line {line}: {what}"));
+    and_more(lines, total).join("; ")
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::wording::and_more;
+
 /// Indexed files that cannot be read or written.
 #[derive(Debug, Error)]
 pub enum BinidxError {
@@ -183,12 +185,6 @@ fn length(sequences: u64, documents: u64) -> u128 {
 }
 
 fn offenders(shown: &[(usize, SequenceProblem)], total: usize) -> String {
-    let mut text: Vec<_> = shown
-        .iter()
-        .map(|(sequence, problem)| format!("sequence {sequence} {problem}"))
-        .collect();
-    if total > shown.len() {
-        text.push(format!("and {} more", total - shown.len()));
-    }
-    text.join(", ")
+    let sequence = |(number, problem): &(_, _)| format!("sequence {number} {problem}");
+    and_more(shown.iter().map(sequence), total).join(", ")
 }

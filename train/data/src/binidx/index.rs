@@ -6,13 +6,12 @@ use std::path::Path;
 
 use super::error::{BinidxError, SequenceProblem};
 use super::{Dtype, MAGIC, VERSION};
+use crate::wording::Problems;
 
 /// Bytes before the sizes.
 const HEADER: usize = 34;
 /// An older kind of index, which has no sizes in tokens.
 const OLDER_MAGIC: &[u8] = b"TNTIDX\0\0";
-/// How many sequences that cannot be are shown.
-const SHOWN: usize = 10;
 /// Where sequences follow one another, every so many of them has its start kept.
 const BETWEEN_MARKS: usize = 64;
 
@@ -64,7 +63,7 @@ impl Index {
         for sequence in 0..count {
             let size = i32::from_le_bytes(take(&mut input).map_err(io_error)?);
             sizes.push(u32::try_from(size).unwrap_or_else(|_| {
-                problems.add(sequence, SequenceProblem::Size(size));
+                problems.add((sequence, SequenceProblem::Size(size)));
                 0
             }));
         }
@@ -79,7 +78,13 @@ impl Index {
             let start = i64::from_le_bytes(take(&mut input).map_err(io_error)?);
             next = index.place(sequence, start, next, bin_bytes, &mut problems);
         }
-        problems.into_result(path)?;
+        if problems.total > 0 {
+            return Err(BinidxError::Sequences {
+                path: path.to_owned(),
+                shown: problems.shown,
+                total: problems.total,
+            });
+        }
         Ok(index)
     }
 
@@ -90,16 +95,16 @@ impl Index {
         start: i64,
         next: u64,
         bin_bytes: u64,
-        problems: &mut Problems,
+        problems: &mut Problems<(usize, SequenceProblem)>,
     ) -> u64 {
         let Ok(start) = u64::try_from(start) else {
-            problems.add(sequence, SequenceProblem::Start(start));
+            problems.add((sequence, SequenceProblem::Start(start)));
             return next;
         };
         let end = start.checked_add(self.bytes(sequence));
         if end.is_none_or(|end| end > bin_bytes) {
             let bytes = bin_bytes;
-            problems.add(sequence, SequenceProblem::End { end, bytes });
+            problems.add((sequence, SequenceProblem::End { end, bytes }));
         }
         if let (Starts::Marks(_), true) = (&self.starts, start != next) {
             self.starts = Starts::All((0..sequence).map(|s| self.start(s)).collect());
@@ -188,31 +193,4 @@ fn take<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     input.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Sequences that cannot be: all are counted, the first are kept.
-#[derive(Default)]
-struct Problems {
-    shown: Vec<(usize, SequenceProblem)>,
-    total: usize,
-}
-
-impl Problems {
-    fn add(&mut self, sequence: usize, problem: SequenceProblem) {
-        self.total += 1;
-        if self.shown.len() < SHOWN {
-            self.shown.push((sequence, problem));
-        }
-    }
-
-    fn into_result(self, path: &Path) -> Result<(), BinidxError> {
-        match self.total {
-            0 => Ok(()),
-            total => Err(BinidxError::Sequences {
-                path: path.to_owned(),
-                shown: self.shown,
-                total,
-            }),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Reading file after file into samples.
 
-use super::{DatasetError, FileReport, Reading, SHOWN_FAILURES, temporary};
-use crate::plural::counted;
+use super::{DatasetError, FileReport, Reading, temporary};
+use crate::wording::{Problems, counted};
 use crate::{
     Binidx, Content, Dropped, Kind, Refused, Resolved, Row, RowError, RowReader, Sample, Samples,
     SamplesBuilder, Selection, Source, TextError, Tokenized, read_bytes, read_text, tokenize,
@@ -41,8 +41,7 @@ struct Tally {
     lengths: Vec<u32>,
     /// Rows with an input that the template leaves out, and the first of them.
     unused_inputs: Option<(usize, u64)>,
-    shown: Vec<(u64, String)>,
-    total: usize,
+    refused: Problems<(u64, String)>,
     /// Whether the template met a limit.
     limited: bool,
     /// The first row that it was not tried on.
@@ -61,18 +60,15 @@ impl Tally {
             }
             Refused::Row(_) => {}
         }
-        self.total += 1;
-        if self.shown.len() < SHOWN_FAILURES {
-            self.shown.push((row, what.to_string()));
-        }
+        self.refused.add((row, what.to_string()));
     }
 
     /// Rows that could not be tokenized. Where the template met a limit in another file, there is
     /// only that it was not tried.
     fn refused(self) -> (Vec<(u64, String)>, usize) {
         match self.not_tried {
-            Some(first) if self.total == 0 => (vec![first], 1),
-            _ => (self.shown, self.total),
+            Some(first) if self.refused.total == 0 => (vec![first], 1),
+            _ => (self.refused.shown, self.refused.total),
         }
     }
 }
@@ -211,9 +207,10 @@ impl<'a> Reader<'a> {
                 });
             }
             let sample = Sample::after_prompt(tokens, 0, self.rows + index);
-            match sample.trained.is_empty() {
-                true => report.dropped.empty += 1,
-                false => self.push(&sample)?,
+            if sample.trained.is_empty() {
+                report.dropped.empty += 1
+            } else {
+                self.push(&sample)?
             }
             report.dropped.truncated += usize::from(len > limits.max_seq_len);
         }
@@ -335,9 +332,10 @@ impl<'a> Reader<'a> {
                 },
                 max_seq_len: self.reading.limits.max_seq_len,
             };
-            match self.keep_going {
-                true => self.problems.push(nothing),
-                false => return Err(nothing),
+            if self.keep_going {
+                self.problems.push(nothing)
+            } else {
+                return Err(nothing);
             }
         }
         let samples = self.builder.finish().map_err(temporary)?;

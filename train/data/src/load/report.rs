@@ -44,9 +44,10 @@ impl FileReport {
 
     /// One line a fact, with the file's name where there are several.
     pub(super) fn lines(&self, named: bool) -> Vec<String> {
-        let name = match named {
-            true => format!("{}: ", self.path.display()),
-            false => String::new(),
+        let name = if named {
+            format!("{}: ", self.path.display())
+        } else {
+            String::new()
         };
         let mut lines = vec![format!("{name}{}", self.what)];
         if self.templated {

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::{BatchConfig, Pool};
-use crate::samples::Samples;
+use crate::sample::Samples;
 
 /// An epoch is cut into at least so many windows, where it has steps enough: in a single window
 /// sorting by length would put the same rows together in every epoch.

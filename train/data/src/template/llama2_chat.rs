@@ -47,14 +47,15 @@ pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Pie
         }
         asked = !asked;
     }
-    match asked {
-        true => Ok(pieces),
-        false => Err(RenderError::Role {
+    if asked {
+        Ok(pieces)
+    } else {
+        Err(RenderError::Role {
             template: NAME.to_owned(),
             at: messages.len() + 1,
             found: Role::Assistant,
             wanted: "user (user and assistant in turn, system at most first)",
-        }),
+        })
     }
 }
 

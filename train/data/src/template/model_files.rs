@@ -1,9 +1,9 @@
 //! The chat template and the special tokens in a model's folder.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
+use bone_files::read_small;
 use serde_json::Value;
 
 use super::chat_template::{ChatTemplate, SpecialTokens};
@@ -124,16 +124,7 @@ fn read_json(path: &Path) -> Result<Value, TemplateError> {
 
 /// The text of a file of at most `max` bytes; none where there is no such file.
 pub(super) fn read(path: &Path, max: usize) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let mut bytes = Vec::new();
-    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > max {
-        return Err(io::Error::other(format!("it has more than {max} bytes")));
-    }
-    String::from_utf8(bytes)
-        .map(Some)
+    let text = read_small(path, max as u64)?.map(String::from_utf8);
+    text.transpose()
         .map_err(|_| io::Error::other("it is not UTF-8 text"))
 }

@@ -48,9 +48,10 @@ pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Pie
 
 pub(super) fn single_prompt(instruction: &str, input: &str) -> Vec<Piece> {
     let (instruction, input) = (clean(instruction), clean(input));
-    let text = match input.is_empty() {
-        true => format!("User: {instruction}\n\nAssistant:"),
-        false => format!("Instruction: {instruction}\n\nInput: {input}\n\nResponse:"),
+    let text = if input.is_empty() {
+        format!("User: {instruction}\n\nAssistant:")
+    } else {
+        format!("Instruction: {instruction}\n\nInput: {input}\n\nResponse:")
     };
     vec![Piece::Bos, Piece::read(text)]
 }
@@ -64,9 +65,10 @@ pub(super) fn answer(content: &str) -> Vec<Piece> {
 }
 
 fn spaced(content: &str) -> String {
-    match content.is_empty() {
-        true => String::new(),
-        false => format!(" {content}"),
+    if content.is_empty() {
+        String::new()
+    } else {
+        format!(" {content}")
     }
 }
 

@@ -5,9 +5,7 @@ use crate::tokenizer::Piece;
 use super::Template;
 use super::error::RenderError;
 use crate::conversation::{Message, Role};
-
-/// Errors name this many messages and count the rest.
-const SHOWN_ROLES: usize = 10;
+use crate::wording::{SHOWN, and_more};
 
 impl Template {
     /// The text that is read before the answer, of a template of one question.
@@ -31,12 +29,8 @@ impl Template {
 
     /// What is trained after a prompt of one question.
     pub(super) fn single_answer(&self, response: &str) -> Vec<Piece> {
-        let suffix = match self {
-            Self::Custom(custom) => custom.suffix(),
-            _ => "",
-        };
         vec![
-            Piece::trained(format!("{response}{suffix}")),
+            Piece::trained(format!("{response}{}", self.suffix())),
             Piece::Eos { trained: true },
         ]
     }
@@ -49,17 +43,10 @@ impl Template {
                 Ok(format!("{}\n\n{}", system.content, user.content))
             }
             messages => {
-                let mut roles: Vec<_> = messages
-                    .iter()
-                    .take(SHOWN_ROLES)
-                    .map(|message| message.role.to_string())
-                    .collect();
-                if messages.len() > SHOWN_ROLES {
-                    roles.push(format!("and {} more", messages.len() - SHOWN_ROLES));
-                }
+                let roles = messages.iter().map(|message| message.role.to_string());
                 Err(RenderError::SingleTurn {
                     template: self.to_string(),
-                    roles,
+                    roles: and_more(roles.take(SHOWN), messages.len()),
                 })
             }
         }

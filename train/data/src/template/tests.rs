@@ -151,7 +151,7 @@ fn a_file_that_is_too_large_or_no_text_is_an_error() {
     for name in ["mine.txt", "mine.jinja"] {
         let path = folder.path().join(name);
         for (bytes, part) in [
-            (vec![b'a'; MAX_FILE + 1], "more than"),
+            (vec![b'a'; MAX_FILE + 1], "longer than"),
             (vec![0xff], "UTF-8"),
         ] {
             fs::write(&path, bytes).unwrap();

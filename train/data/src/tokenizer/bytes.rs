@@ -7,16 +7,6 @@ pub struct ByteTokenizer;
 impl ByteTokenizer {
     /// The number of tokens.
     pub const VOCAB_SIZE: usize = 256;
-
-    /// The ids of `bytes`: the bytes.
-    pub fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
-        bytes.iter().copied().map(u32::from).collect()
-    }
-
-    /// The bytes of `ids`; larger ids are left out.
-    pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
-        ids.iter().filter_map(|&id| id.try_into().ok()).collect()
-    }
 }
 
 impl Tokenizer for ByteTokenizer {
@@ -48,10 +38,10 @@ impl Tokenizer for ByteTokenizer {
 
 impl ByteLevel for ByteTokenizer {
     fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
-        self.encode_bytes(bytes)
+        bytes.iter().copied().map(u32::from).collect()
     }
 
     fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
-        self.decode_bytes(ids)
+        ids.iter().filter_map(|&id| id.try_into().ok()).collect()
     }
 }

@@ -55,9 +55,7 @@ pub struct Encoded {
 /// The ids of the first pieces never depend on those that follow, so generation from them starts
 /// with exactly the ids that training saw. Texts that stand next to each other are tokenised
 /// together, as the model saw text in pretraining, wherever that keeps the ids that the first of
-/// them have by themselves; where a token would span the seam, tokenising starts anew at it. For
-/// two texts after a [`Piece::Bos`] this is
-/// [`encode_prompt_and_response`](super::encode_prompt_and_response).
+/// them have by themselves; where a token would span the seam, tokenising starts anew at it.
 ///
 /// A text is tokenised with what is before it up to the last seam at which the tokenizer splits by
 /// itself, and never beyond a [`Piece::Bos`] or a [`Piece::Eos`]; so the time for a long chat grows

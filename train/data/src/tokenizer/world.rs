@@ -56,26 +56,6 @@ impl WorldTokenizer {
         let trie = Trie::new(with_ids.map(|(id, token)| (token.as_slice(), id)).collect());
         Ok(Self { tokens, trie })
     }
-
-    /// The ids of `bytes`, which need not be text.
-    pub fn encode_bytes(&self, mut bytes: &[u8]) -> Vec<u32> {
-        let mut ids = Vec::new();
-        // Every byte has a token, so something always matches.
-        while let Some((len, id)) = self.trie.longest(bytes) {
-            ids.push(id);
-            bytes = &bytes[len..];
-        }
-        ids
-    }
-
-    /// The bytes of `ids`. The end of text has none, nor has an id without a token.
-    pub fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
-        ids.iter()
-            .filter_map(|&id| self.tokens.get(id as usize))
-            .flatten()
-            .copied()
-            .collect()
-    }
 }
 
 impl Tokenizer for WorldTokenizer {
@@ -106,12 +86,23 @@ impl Tokenizer for WorldTokenizer {
 }
 
 impl ByteLevel for WorldTokenizer {
-    fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32> {
-        self.encode_bytes(bytes)
+    fn encode_bytes(&self, mut bytes: &[u8]) -> Vec<u32> {
+        let mut ids = Vec::new();
+        // Every byte has a token, so something always matches.
+        while let Some((len, id)) = self.trie.longest(bytes) {
+            ids.push(id);
+            bytes = &bytes[len..];
+        }
+        ids
     }
 
+    /// The bytes of `ids`. The end of text has none, nor has an id without a token.
     fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
-        self.decode_bytes(ids)
+        ids.iter()
+            .filter_map(|&id| self.tokens.get(id as usize))
+            .flatten()
+            .copied()
+            .collect()
     }
 }
 

@@ -2,11 +2,10 @@
 
 use super::{Opened, ReadingArgs};
 use crate::commands::{CommandError, say};
-use bone_data::grouped;
 use bone_data::load::{self, Checked, FileReport};
-use bone_data::s;
 use bone_data::tokenizer::{TextStream, Tokenizer};
 use bone_data::{BatchConfig, Batches, Pool, Sample, Samples};
+use bone_data::{counted, grouped};
 use bone_train::report::printable;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -80,21 +79,15 @@ fn describe(report: &FileReport, samples: &Samples) {
     }
     let dropped = report.dropped;
     line!(
-        "  {} good row{}: {} sample{}, {} truncated",
-        grouped(report.rows as usize),
-        s(report.rows as usize),
-        grouped(report.samples.len()),
-        s(report.samples.len()),
+        "  {}: {}, {} truncated",
+        counted(report.rows as usize, "good row"),
+        counted(report.samples.len(), "sample"),
         grouped(dropped.truncated)
     );
     if report.weight != 1.0 {
         let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
         let taken = taken.round() as usize;
-        line!(
-            "  weight {times}: {} sample{} an epoch",
-            grouped(taken),
-            s(taken)
-        );
+        line!("  weight {times}: {} an epoch", counted(taken, "sample"));
     }
     line!(
         "  dropped {}: {} with a prompt that fills max_seq_len, {} with nothing to train",

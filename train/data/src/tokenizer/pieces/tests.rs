@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::tokenizer::{ByteTokenizer, HfTokenizer, encode_prompt_and_response, tests::llama_json};
+use crate::tokenizer::tests::{encode_prompt_and_response, llama_json};
+use crate::tokenizer::{ByteTokenizer, HfTokenizer};
 
 const BOS: u32 = 1;
 const EOS: u32 = 2;
@@ -308,10 +309,7 @@ proptest! {
             let expected = encode_prompt_and_response(&*tokenizer, &prompt, &response).unwrap();
             let pieces = [Piece::Bos, Piece::read(prompt.as_str()), Piece::trained(response.as_str())];
             let encoded = encode_pieces(&*tokenizer, &pieces).unwrap();
-            let trained = match expected.1 < expected.0.len() {
-                true => vec![expected.1..expected.0.len()],
-                false => Vec::new(),
-            };
+            let trained = if expected.1 < expected.0.len() { vec![expected.1..expected.0.len()] } else { Vec::new() };
             prop_assert_eq!(encoded, Encoded { ids: expected.0, trained });
         }
     }

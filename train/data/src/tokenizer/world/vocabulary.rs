@@ -3,12 +3,10 @@ use std::path::Path;
 
 use super::literal;
 use crate::tokenizer::TokenizerError;
+use crate::wording::{Problems, SHOWN, and_more};
 
 /// Ids stop here: a bad line must not ask for a table of any size. No vocabulary known has more.
 const MAX_ID: u32 = (1 << 20) - 1;
-
-/// Errors show this many lines and count the rest.
-const SHOWN: usize = 10;
 
 /// Characters shown of what is wrong with a line: a line may be as long as the file.
 const SHOWN_CHARS: usize = 120;
@@ -18,7 +16,7 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
     let mut tokens: Vec<Vec<u8>> = vec![Vec::new()];
     let mut lines_of_ids = HashMap::new();
     let mut lines_of_tokens = HashMap::new();
-    let (mut shown, mut total) = (Vec::new(), 0);
+    let mut problems = Problems::default();
     for (number, line) in lines(content) {
         let entry = parse_line(line).and_then(|(id, token)| {
             if let Some(before) = lines_of_ids.insert(id, number) {
@@ -36,19 +34,14 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
                 }
                 tokens[id] = token;
             }
-            Err(what) => {
-                total += 1;
-                if shown.len() < SHOWN {
-                    shown.push((number, what.chars().take(SHOWN_CHARS).collect()));
-                }
-            }
+            Err(what) => problems.add((number, what.chars().take(SHOWN_CHARS).collect())),
         }
     }
-    if total > 0 {
+    if problems.total > 0 {
         return Err(TokenizerError::Vocabulary {
             path: path.to_owned(),
-            shown,
-            total,
+            shown: problems.shown,
+            total: problems.total,
         });
     }
     let absent: Vec<String> = (0..=u8::MAX)
@@ -61,10 +54,9 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
     Err(TokenizerError::Invalid {
         path: path.to_owned(),
         reason: format!(
-            "a RWKV vocabulary has a token for every byte, this has none for {} of them: {}{}",
+            "a RWKV vocabulary has a token for every byte, this has none for {} of them: {}",
             absent.len(),
-            absent[..absent.len().min(SHOWN)].join(", "),
-            if absent.len() > SHOWN { ", .." } else { "" },
+            and_more(absent.iter().take(SHOWN).cloned(), absent.len()).join(", "),
         ),
     })
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::sample::Sample;
+use super::Sample;
 
 /// Numbers of 32 bits that are kept in memory; more go to a file.
 const IN_MEMORY: usize = 16 << 20;
@@ -59,7 +59,7 @@ impl Samples {
 
     /// A number that samples with the same prompt share: the tokens before the first that is
     /// trained, or all where the first token is all there is before.
-    pub(super) fn prompt_of(&self, number: u32) -> u64 {
+    pub(crate) fn prompt_of(&self, number: u32) -> u64 {
         self.entries[number as usize].prompt
     }
 

@@ -25,6 +25,7 @@ mod unreadable;
 pub use bytes::open_bytes;
 pub use error::SourceError;
 pub use format::{Compression, Format, Layout};
+pub(crate) use json::kind;
 pub use problem::{Place, RowProblem};
 pub use rows::{MAX_ROW_BYTES, Rows};
 pub use select::{Resolved, Selection, SelectionError};

@@ -29,7 +29,7 @@ pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, V
 }
 
 /// What a value is, with its article.
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

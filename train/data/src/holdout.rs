@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::samples::Samples;
+use super::sample::Samples;
 
 /// How much is held out: a whole number is a count, a fraction below 1 a share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -33,14 +33,14 @@ type Input = BufReader<Box<dyn Read + Send>>;
 ///
 /// Memory does not grow with the file. JSON: a buffer, and a row of at most [`MAX_ROW_BYTES`] as
 /// text and as values. Parquet: for each column one page and one dictionary, decompressed, as
-/// large as the writer made them (mostly a megabyte each), the values of the rows that are read
-/// ahead (at most 256 rows, and one row or about a megabyte), and the file's footer.
+/// large as the writer made them (mostly a megabyte each), some rows as columns and as JSON (at
+/// most 256, of about a megabyte together by the footer's sizes, or one row), and the footer.
 ///
 /// Of Parquet, a group becomes an object, a list an array, a map an object, so that a row is what
 /// the same row in a JSON file would be. Text and binary become strings and must be UTF-8; dates,
 /// times and timestamps are strings as ISO 8601 has them, decimals strings of their digits; NaN
-/// and the infinities, which JSON lacks, become null. A value without any such form, bytes that are
-/// no text above all, is an error only where its field is needed.
+/// and the infinities, which JSON lacks, become null. A value without any such form (bytes that are
+/// not text, intervals, maps with other keys than text) is an error only where its field is needed.
 pub struct Rows {
     path: PathBuf,
     format: Format,

@@ -32,7 +32,7 @@ fn numbers_are_numbers() {
         "required int64 a (INTEGER(64, true));",
         &[json!(i64::MIN), json!(i64::MAX)],
     );
-    same("required float a;", &[json!(0.5), json!(-1e30f32)]);
+    same("required float a;", &[json!(0.5), json!(-1e10), json!(0.1)]);
     same("required double a;", &[json!(0.1), json!(1e300)]);
     assert_eq!(
         well("required int32 a (INTEGER(32, false));", &[json!(-1)]),
@@ -143,14 +143,39 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
             (0..12).collect(),
             "intervals",
         ),
-        (
-            "required int32 a (TIME_MILLIS);",
-            json!(-1),
-            "no time of a day",
-        ),
+        ("required int32 a (TIME_MILLIS);", json!(-1), "no Time32"),
     ] {
         let read = well(declared, &[value]);
         assert!(why_unreadable(&read[0]).unwrap().contains(what));
+    }
+}
+
+/// A map's keys are the names of fields.
+#[test]
+fn maps_whose_keys_are_not_text_are_there_as_what_is_wrong_with_them() {
+    let map = "required group a (MAP) { repeated group key_value { required int64 key; optional int64 value; } }";
+    let bytes = table(
+        &format!("message m {{ required int64 n; {map} }}"),
+        plain().build(),
+        &[vec![json!({"n": 1, "a": {}})]],
+    );
+    let found = rows(&bytes);
+    assert_eq!(found[0]["n"], 1);
+    let what = why_unreadable(&found[0]["a"]).unwrap();
+    assert!(what.contains("keys are not text"), "{what}");
+}
+
+#[test]
+fn a_text_that_is_not_utf8_is_damage() {
+    let error = |declared: &str| {
+        let schema = format!("message m {{ required binary a {declared}; }}");
+        let written = [json!({"a": "b"}), json!({"a": [0xFF]})];
+        read(&table(&schema, plain().build(), &[&written])).unwrap_err()
+    };
+    for declared in ["(STRING)", "(UTF8)"] {
+        let error = error(declared);
+        assert!(matches!(error, SourceError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("UTF-8"), "{error}");
     }
 }
 

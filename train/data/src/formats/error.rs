@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::bytes::Fault;
+use crate::wording::{SHOWN, and_more};
 
 /// A source that cannot be found, or not be read on.
 #[derive(Debug, Error)]
@@ -90,9 +91,6 @@ pub enum SourceError {
     },
 }
 
-/// How many of a list are shown; the rest is counted.
-const SHOWN: usize = 10;
-
 fn splits_there(splits: &[PathBuf]) -> String {
     let splits: Vec<_> = splits.iter().map(|s| s.display().to_string()).collect();
     match splits.as_slice() {
@@ -103,11 +101,7 @@ fn splits_there(splits: &[PathBuf]) -> String {
 }
 
 fn first(names: &[String]) -> String {
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    and_more(names.iter().take(SHOWN).cloned(), names.len()).join(", ")
 }
 
 impl SourceError {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::source::Layout;
+use crate::formats::Layout;
 use proptest::prelude::*;
 
 /// All that a file comes to.

@@ -4,17 +4,18 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use thiserror::Error;
 
 use super::conversation::Content;
-use super::schema::{FieldProblem, Schema};
-use super::source::{self, Format, Place, RowProblem, SourceError};
+use super::formats::{self, Format, Place, RowProblem, SourceError};
+use super::schema::Schema;
+use crate::wording::Problems;
 
+mod error;
 #[cfg(test)]
 mod tests;
 
-/// A file with more problems than this shows the first and counts the rest.
-const SHOWN_PROBLEMS: usize = 10;
+pub use error::{Problem, RowError};
+
 /// A file whose first rows fit no schema is given up after so many.
 const ROWS_TO_RECOGNISE: usize = 100;
 
@@ -25,145 +26,6 @@ pub struct Row {
     pub content: Content,
     /// Place of the row in its file, from 0; blank lines are not counted.
     pub index: u64,
-}
-
-/// One thing wrong with a row.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[allow(
-    missing_docs,
-    reason = "each variant but the last is another module's problem"
-)]
-pub enum Problem {
-    #[error(transparent)]
-    Row(#[from] RowProblem),
-    #[error(transparent)]
-    Field(#[from] FieldProblem),
-    /// An object of no known schema, in a file with other problems.
-    #[error("the fields {0} fit no known schema")]
-    UnknownSchema(String),
-}
-
-/// A file of rows that cannot be used.
-#[derive(Debug, Error)]
-pub enum RowError {
-    /// The file cannot be opened, read or decompressed, or holds nothing.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// No rows at all, or none in the slice.
-    #[error("{}: {what}", .path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-        /// What there is instead.
-        what: String,
-    },
-    /// The rows have other fields than those of the known schemas.
-    #[error(
-        "{}: the rows fit no known schema ({}); the first has the fields {fields}: \
-         name them with a field map, instruction=FIELD,response=FIELD[,input=FIELD]",
-        .path.display(), known_schemas()
-    )]
-    UnknownSchema {
-        /// The file.
-        path: PathBuf,
-        /// Fields of the first row.
-        fields: String,
-    },
-    /// A row that fits more than one known schema.
-    #[error(
-        "{}: {place} fits more than one schema ({}): choose with a schema ({}), or with a field \
-         map, instruction=FIELD,response=FIELD[,input=FIELD]",
-        .path.display(),
-        .schemas.iter().map(short).collect::<Vec<_>>().join(", "),
-        Schema::names().join(", ")
-    )]
-    AmbiguousSchema {
-        /// The file.
-        path: PathBuf,
-        /// The row.
-        place: Place,
-        /// The schemas that it fits.
-        schemas: Vec<Schema>,
-    },
-    /// The field map names an input that no row has.
-    #[error(
-        "{}: no row has the field '{field}', which the field map names as the input: \
-         correct it or leave it out", .path.display()
-    )]
-    InputInNoRow {
-        /// The file.
-        path: PathBuf,
-        /// The field that was named.
-        field: String,
-    },
-    /// Rows with problems: all are counted, the first are shown.
-    #[error("{}: {total} problem(s) in its rows:{}", .path.display(), list(.shown, *.total))]
-    Rows {
-        /// The file.
-        path: PathBuf,
-        /// The first problems.
-        shown: Vec<(Place, Problem)>,
-        /// How many problems there are.
-        total: usize,
-    },
-}
-
-fn known_schemas() -> String {
-    let schemas = Schema::names()
-        .iter()
-        .filter_map(|name| Schema::named(name));
-    schemas
-        .map(|schema| short(&schema))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// A schema's fields alone: `instruction/input/output`.
-fn short(schema: &Schema) -> String {
-    match schema {
-        Schema::Fields(fields) => match &fields.input {
-            Some(input) => format!("{}/{input}/{}", fields.instruction, fields.response),
-            None => format!("{}/{}", fields.instruction, fields.response),
-        },
-        Schema::Messages => "messages".to_owned(),
-        Schema::Conversations => "conversations".to_owned(),
-        Schema::Text => "text".to_owned(),
-    }
-}
-
-/// Problems of one kind on one line, others a line each.
-fn list(shown: &[(Place, Problem)], total: usize) -> String {
-    let more = match total - shown.len() {
-        0 => String::new(),
-        more => format!("and {more} more"),
-    };
-    let alike = shown
-        .windows(2)
-        .all(|pair| pair[0].1.to_string() == pair[1].1.to_string());
-    let (mut text, between) = match shown {
-        [(_, problem), ..] if alike => {
-            let mut places: Vec<_> = shown.iter().map(|(place, _)| place.to_string()).collect();
-            places.extend(Some(more).filter(|more| !more.is_empty()));
-            (format!(" {problem} ({})", places.join(", ")), "; ")
-        }
-        _ => {
-            let lines = shown
-                .iter()
-                .map(|(place, problem)| format!("{place}: {problem}"))
-                .chain(Some(more).filter(|more| !more.is_empty()));
-            (lines.map(|line| format!("\n  {line}")).collect(), "\n  ")
-        }
-    };
-    let missing =
-        |(_, problem): &(_, Problem)| matches!(problem, Problem::Field(FieldProblem::Missing(_)));
-    if shown.iter().any(missing) {
-        text.push_str(between);
-        text.push_str(
-            "correct the rows, or name their fields with \
-             --field-map instruction=FIELD,response=FIELD[,input=FIELD]",
-        );
-    }
-    text
 }
 
 /// What a file of rows turned out to be.
@@ -183,7 +45,7 @@ pub struct RowFile {
 #[derive(Debug)]
 pub struct RowReader {
     path: PathBuf,
-    source: source::Rows,
+    source: formats::Rows,
     /// Rows to read: places from 0.
     slice: std::ops::Range<u64>,
     next_index: u64,
@@ -195,8 +57,7 @@ pub struct RowReader {
     pending: Vec<(Place, u64, Map<String, Value>)>,
     ready: VecDeque<Row>,
     rows: u64,
-    shown: Vec<(Place, Problem)>,
-    total: usize,
+    problems: Problems<(Place, Problem)>,
     ended: bool,
 }
 
@@ -215,7 +76,7 @@ impl RowReader {
     ) -> Result<Self, SourceError> {
         Ok(Self {
             path: path.to_owned(),
-            source: source::Rows::open(path)?,
+            source: formats::Rows::open(path)?,
             slice,
             next_index: 0,
             schema: schema.cloned(),
@@ -224,8 +85,7 @@ impl RowReader {
             pending: Vec::new(),
             ready: VecDeque::new(),
             rows: 0,
-            shown: Vec::new(),
-            total: 0,
+            problems: Problems::default(),
             ended: false,
         })
     }
@@ -274,9 +134,10 @@ impl RowReader {
             Some(schema) => self.content(place, index, &row, &schema),
             None => self.pending.push((place, index, row)),
         }
-        match self.pending.len() >= ROWS_TO_RECOGNISE {
-            true => Err(self.unknown_schema()),
-            false => Ok(()),
+        if self.pending.len() >= ROWS_TO_RECOGNISE {
+            Err(self.unknown_schema())
+        } else {
+            Ok(())
         }
     }
 
@@ -313,10 +174,7 @@ impl RowReader {
     }
 
     fn problem(&mut self, place: Place, problem: impl Into<Problem>) {
-        self.total += 1;
-        if self.shown.len() < SHOWN_PROBLEMS {
-            self.shown.push((place, problem.into()));
-        }
+        self.problems.add((place, problem.into()));
     }
 
     /// Good rows so far.
@@ -334,17 +192,17 @@ impl RowReader {
     /// # Errors
     /// [`RowError`], which names the file and every row and field with a problem.
     pub fn finish(mut self) -> Result<RowFile, RowError> {
-        if self.total == 0 && !self.pending.is_empty() {
+        if self.problems.total == 0 && !self.pending.is_empty() {
             return Err(self.unknown_schema());
         }
         for (place, _, row) in std::mem::take(&mut self.pending) {
             self.problem(place, Problem::UnknownSchema(names(&row)));
         }
-        if self.total > 0 {
+        if self.problems.total > 0 {
             return Err(RowError::Rows {
                 path: self.path,
-                shown: self.shown,
-                total: self.total,
+                shown: self.problems.shown,
+                total: self.problems.total,
             });
         }
         let Some(schema) = self.schema.filter(|_| self.rows > 0) else {

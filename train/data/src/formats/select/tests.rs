@@ -217,7 +217,7 @@ fn missing_files_of_a_set_are_listed() {
     let message = files(&folder, "x").unwrap_err();
     assert!(message.contains("19 of 20"), "{message}");
     assert!(
-        message.ends_with("x-00010-of-00020.json and 9 more"),
+        message.ends_with("x-00010-of-00020.json, and 9 more"),
         "{message}"
     );
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use burn::tensor::TensorData;
 use serde_json::json;
 
+use super::super::header::METADATA_KEY;
 use super::{SaveError, file_dtype};
-use crate::header::METADATA_KEY;
 use crate::{Dtype, INDEX_FILE, SINGLE_FILE};
 
 /// A tensor to be written, before its data is there.

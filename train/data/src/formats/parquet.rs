@@ -1,0 +1,104 @@
+//! A Parquet file, row by row.
+//!
+//! The crate `parquet` reads some rows at a time and `arrow-json` writes them as JSON, an object a
+//! line ([`json`]). What other tools say of the types in the file's metadata is not looked at, so
+//! that equal columns are equal rows. `parquet` panics on some damaged pages, so every call of it
+//! goes through [`guarded`].
+
+use std::fs::File;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use ::parquet::file::metadata::ParquetMetaData;
+
+use super::lines::Lines;
+use super::rows::Item;
+use super::{Place, SourceError};
+use guard::guarded;
+
+mod guard;
+mod json;
+
+#[cfg(test)]
+mod tests;
+
+/// Rows that are read at once, at most.
+const MOST_ROWS: i64 = 256;
+/// What rows that are read at once should have at most, uncompressed.
+const BATCH_BYTES: i64 = 1 << 20;
+
+/// Reads the rows of one file.
+pub(super) struct Table {
+    path: PathBuf,
+    batches: ParquetRecordBatchReader,
+    /// The rows of the batch that was read last, as JSON Lines.
+    rows: Lines<Cursor<Vec<u8>>>,
+    limit: usize,
+    number: u64,
+    /// Rows that the file says it has.
+    total: i64,
+}
+
+impl Table {
+    /// Opens `path`; rows of more than `limit` bytes as JSON are problems.
+    pub(super) fn open(path: &Path, limit: usize) -> Result<Self, SourceError> {
+        let file = File::open(path).map_err(|source| SourceError::io(path, source))?;
+        let (batches, total) = guarded(path, || {
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+            let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
+            let total = builder.metadata().file_metadata().num_rows();
+            let rows = rows_at_once(builder.metadata());
+            Ok((builder.with_batch_size(rows).build()?, total))
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            batches,
+            rows: Lines::new(Cursor::default(), 0, limit),
+            limit,
+            number: 0,
+            total,
+        })
+    }
+
+    /// The next row.
+    pub(super) fn next_row(&mut self) -> Result<Option<Item>, SourceError> {
+        loop {
+            let row = self.rows.next_row();
+            if let Some((_, row)) = row.map_err(|error| SourceError::io(&self.path, error))? {
+                self.number += 1;
+                return Ok(Some((Place::Row(self.number), row)));
+            }
+            let batches = &mut self.batches;
+            let next = guarded(&self.path, || {
+                let batch = batches.next().transpose()?;
+                Ok(batch.map(|batch| json::lines(&batch)).transpose()?)
+            })?;
+            let Some(lines) = next else {
+                return self.end();
+            };
+            self.rows = Lines::new(Cursor::new(lines), 0, self.limit);
+        }
+    }
+
+    /// Checks that all rows were there: a column that ends too early ends the file.
+    fn end(&self) -> Result<Option<Item>, SourceError> {
+        if i64::try_from(self.number) == Ok(self.total) {
+            return Ok(None);
+        }
+        Err(SourceError::Damaged {
+            path: self.path.clone(),
+            what: format!("it has {} rows and says {}", self.number, self.total),
+        })
+    }
+}
+
+/// How many rows to read at once, so that large ones are not held together.
+fn rows_at_once(metadata: &ParquetMetaData) -> usize {
+    let groups = metadata.row_groups().iter();
+    let largest = groups.map(|group| group.total_byte_size() / group.num_rows().max(1));
+    let rows = BATCH_BYTES / largest.max().unwrap_or(1).max(1);
+    rows.clamp(1, MOST_ROWS) as usize
+}
