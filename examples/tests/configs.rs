@@ -40,8 +40,8 @@ fn every_configuration_is_valid() {
 
 /// The text a template makes of a question and its answer: what is read, and what is learnt.
 fn pieces(file: &str) -> (String, String) {
-    use bone_data::tokenizer::Piece;
     use bone_data::{Content, Template};
+    use bone_tokenizer::Piece;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let template = Template::load(path.to_str().expect("UTF-8"), None).expect("valid");
     let content = Content::Single {

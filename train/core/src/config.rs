@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bone::{AdapterConfig, Variant};
-use bone_data::tokenizer::TokenizerChoice;
 use bone_lm::Part;
+use bone_tokenizer::TokenizerChoice;
 
 use crate::schedule::{Schedule, ScheduleKind};
 use bone_data::{Cut, Holdout, Schema, Sources, Template};

@@ -23,8 +23,6 @@ mod sources;
 mod suggest;
 mod template;
 mod text;
-pub mod tokenizer;
-mod wording;
 
 #[cfg(test)]
 mod assets_tests;
@@ -36,6 +34,7 @@ pub use binidx::{
     Binidx, BinidxError, Cut, Dtype as BinidxDtype, SequenceProblem, Summary as BinidxSummary,
     Writer as BinidxWriter,
 };
+pub use bone_files::wording::{counted, grouped, human};
 pub use conversation::{Content, Message, Role};
 pub use field_map::{FieldMap, FieldMapError, FieldMapProblem};
 pub use formats::{
@@ -54,4 +53,3 @@ pub use template::{
     ChatTemplate, CustomTemplate, RenderError, Template, TemplateError, TemplateProblem,
 };
 pub use text::{TextError, read_bytes, read_text, tokenize_bytes, tokenize_text};
-pub use wording::{counted, grouped, human};

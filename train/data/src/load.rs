@@ -1,11 +1,11 @@
 //! From data files to training and held-out samples.
 
-use crate::tokenizer::Tokenizer;
-use crate::wording::{and_more, counted};
 use crate::{
     BinidxError, Dropped, Holdout, Limits, Pool, RowError, Sample, Samples, Schema, SourceError,
     Sources, SplitError, Template, TextError, split_validation,
 };
+use bone_files::wording::{and_more, counted};
+use bone_tokenizer::Tokenizer;
 use reader::Reader;
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! The order of training: which rows make an optimizer step, and when.
 
-use crate::wording::counted;
+use bone_files::wording::counted;
 use std::fmt;
 use std::io;
 use std::sync::Arc;

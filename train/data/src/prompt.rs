@@ -4,8 +4,8 @@
 //! generation; [`PROMPT_FILE`] in an adapter's folder says which they were.
 
 use crate::Template;
-use crate::tokenizer::Tokenizer;
 use bone_files::{MAX_JSON_BYTES, read_small};
+use bone_tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

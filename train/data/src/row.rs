@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::conversation::Content;
 use super::formats::{self, Format, Place, RowProblem, SourceError};
 use super::schema::Schema;
-use crate::wording::Problems;
+use bone_files::wording::Problems;
 
 mod error;
 #[cfg(test)]

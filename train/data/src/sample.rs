@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::tokenizer::{Encoded, Tokenizer, encode_pieces};
+use bone_tokenizer::{Encoded, Tokenizer, encode_pieces};
 use thiserror::Error;
 
 use super::conversation::Content;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::tokenizer::Piece;
+use bone_tokenizer::Piece;
 
 use super::conversation::{Content, Learnt, Message, Role};
 

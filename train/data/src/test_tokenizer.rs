@@ -1,6 +1,6 @@
 //! A tokenizer of bytes for this module's tests.
 
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use bone_tokenizer::{Tokenizer, TokenizerError};
 
 pub(super) const BOS: u32 = 256;
 pub(super) const EOS: u32 = 257;

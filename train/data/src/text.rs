@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::tokenizer::{ByteLevel, Tokenizer, TokenizerError};
+use bone_tokenizer::{ByteLevel, Tokenizer, TokenizerError};
 use thiserror::Error;
 
 use super::formats::{self, Selection, SourceError};
@@ -147,7 +147,7 @@ fn cut(
 mod tests {
     use super::*;
     use crate::test_tokenizer::{BOS, Bytes, EOS};
-    use crate::tokenizer::ByteTokenizer;
+    use bone_tokenizer::ByteTokenizer;
     use proptest::prelude::*;
 
     fn read(bytes: &[u8]) -> Result<String, TextError> {

@@ -2,8 +2,8 @@
 
 use super::CommandError;
 use bone_data::load::{self, Reading};
-use bone_data::tokenizer::{self, Tokenizer, TokenizerChoice};
 use bone_data::{BinidxWriter, FieldMap, Limits, Schema, Sources, Template};
+use bone_tokenizer::{self as tokenizer, Tokenizer, TokenizerChoice};
 use bone_train::models;
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
 use crate::eval::{QuestionError, ResultsError};
 use bone::{AttachError, FileError, MergeError, ValueError};
 use bone_data::load::DatasetError;
-use bone_data::tokenizer::TokenizerError;
 use bone_data::{BinidxError, OrderError, PromptError, RenderError, TemplateError};
 use bone_lm::checkpoint::{CheckpointError, SaveError};
 use bone_lm::generate::GenerateError;
 use bone_lm::sampling::SamplingError;
+use bone_tokenizer::TokenizerError;
 use bone_train::config::ConfigError;
 use bone_train::device::DeviceError;
 use bone_train::memory::{MemoryError, WeightsError};

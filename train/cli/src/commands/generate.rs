@@ -4,11 +4,11 @@ use super::session::{Session, SessionArgs, Work};
 use super::stops::stop_tokens;
 use super::talk::{Said, Talk};
 use super::{CommandError, say};
-use bone_data::tokenizer::Piece;
 use bone_data::{Message, Role};
 use bone_lm::generate::BatchConfig;
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::{Backend, CausalLm};
+use bone_tokenizer::Piece;
 use bone_train::report::printable;
 use std::path::PathBuf;
 

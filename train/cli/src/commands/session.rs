@@ -5,8 +5,10 @@ use crate::eval::fingerprint;
 use bone::saved::Scan;
 use bone_data::Prompt;
 use bone_data::Template;
-use bone_data::tokenizer::{self, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces};
 use bone_lm::CausalLm;
+use bone_tokenizer::{
+    self as tokenizer, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces,
+};
 use bone_train::config::{AxisWord, DtypeChoice};
 use bone_train::device::{self, Device, Kind, OnDevice};
 use bone_train::memory::check_weights;

@@ -1,6 +1,6 @@
 //! What ends an answer: tokens, and texts.
 
-use bone_data::tokenizer::{Tokenizer, TokenizerError};
+use bone_tokenizer::{Tokenizer, TokenizerError};
 
 /// The tokens that end an answer: the tokenizer's own, and the special tokens that `texts` begin
 /// with, as decoded text has none of those.
@@ -78,7 +78,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use bone_data::tokenizer::HfTokenizer;
+    use bone_tokenizer::HfTokenizer;
     use proptest::prelude::*;
     use serde_json::json;
 

@@ -2,9 +2,9 @@
 
 use super::CommandError;
 use super::stops::Stops;
-use bone_data::tokenizer::{TextStream, Tokenizer, TokenizerError};
 use bone_lm::generate::{self, BatchConfig, EndedRow, Event, generate_all};
 use bone_lm::{Backend, CausalLm};
+use bone_tokenizer::{TextStream, Tokenizer, TokenizerError};
 use std::ops::ControlFlow;
 
 /// How a model's tokens become text, and what ends it.

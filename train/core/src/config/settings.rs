@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bone::Selection;
-use bone_data::tokenizer::TokenizerChoice;
+use bone_tokenizer::TokenizerChoice;
 use clap::Args;
 
 use super::value::{Given, Layers, Parts, Setting};

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use bone_data::tokenizer::TokenizerChoice;
+use bone_tokenizer::TokenizerChoice;
 use std::fs;
 use std::path::Path;
 

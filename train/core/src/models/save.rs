@@ -1,10 +1,10 @@
 //! Writing a model as a folder of its own.
 
 use super::{Architecture, ModelError, architecture};
-use bone_data::tokenizer;
 use bone_lm::checkpoint::{self, Checkpoint, Problem};
 use bone_lm::{Backend, CausalLm, named_weights};
 use bone_rwkv6::Names;
+use bone_tokenizer as tokenizer;
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

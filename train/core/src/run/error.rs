@@ -11,8 +11,8 @@ use crate::models::ModelError;
 use crate::models::adapter::AdapterError;
 use crate::trainer::TrainError;
 use bone_data::load::DatasetError;
-use bone_data::tokenizer::TokenizerError;
 use bone_data::{OrderError, PromptError};
+use bone_tokenizer::TokenizerError;
 use std::path::{Path, PathBuf};
 
 /// Why a run failed, in a message for a person.

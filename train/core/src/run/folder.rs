@@ -9,8 +9,8 @@ use crate::layout::{CHECKPOINTS, CONFIG, FINISHED, LOCK, LOGS, METRICS, MODEL, R
 use crate::models::{adapter, is_partial};
 use crate::report::{Continued, Log, Metrics, Upto};
 use crate::trainer::{Progress, TrainError};
-use bone_data::tokenizer::TokenizerChoice;
 use bone_lm::checkpoint::sync_folder;
+use bone_tokenizer::TokenizerChoice;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -13,8 +13,8 @@ use crate::report::Event;
 use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
 use bone_data::load::{self, Dataset, Reading};
-use bone_data::tokenizer::{self, Tokenizer};
 use bone_data::{Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, grouped};
+use bone_tokenizer::{self as tokenizer, Tokenizer};
 
 /// Steps of the data whose rows are sorted by length together.
 const WINDOW: usize = 16;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::wording::and_more;
+use bone_files::wording::and_more;
 
 /// Indexed files that cannot be read or written.
 #[derive(Debug, Error)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::{BinidxError, SequenceProblem};
 use super::{Dtype, MAGIC, VERSION};
-use crate::wording::Problems;
+use bone_files::wording::Problems;
 
 /// Bytes before the sizes.
 const HEADER: usize = 34;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::bytes::Fault;
-use crate::wording::{SHOWN, and_more};
+use bone_files::wording::{SHOWN, and_more};
 
 /// A source that cannot be found, or not be read on.
 #[derive(Debug, Error)]

@@ -1,12 +1,12 @@
 //! Reading file after file into samples.
 
 use super::{DatasetError, FileReport, Reading, temporary};
-use crate::wording::{Problems, counted};
 use crate::{
     Binidx, Content, Dropped, Kind, Refused, Resolved, Row, RowError, RowReader, Sample, Samples,
     SamplesBuilder, Selection, Source, TextError, Tokenized, read_bytes, read_text, tokenize,
     tokenize_bytes, tokenize_text,
 };
+use bone_files::wording::{Problems, counted};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::formats::{Place, RowProblem, SourceError};
 use crate::schema::{FieldProblem, Schema};
-use crate::wording::and_more;
+use bone_files::wording::and_more;
 
 /// One thing wrong with a row.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

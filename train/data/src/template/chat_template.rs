@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::tokenizer::Piece;
+use bone_tokenizer::Piece;
 use serde_json::{Map, Value, json};
 
 use super::error::{RenderError, TemplateError};

@@ -5,7 +5,7 @@
 //! write none, and their tokenizers add none, so for these the text is theirs. Nothing but
 //! `<|im_end|>` ends an answer.
 
-use crate::tokenizer::Piece;
+use bone_tokenizer::Piece;
 
 use crate::conversation::{Learnt, Message, Role};
 

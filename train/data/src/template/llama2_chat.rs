@@ -4,7 +4,7 @@
 //! `[INST] question [/INST] answer `. What the system says is in the first question. White space
 //! around messages goes, as in the reference implementation.
 
-use crate::tokenizer::Piece;
+use bone_tokenizer::Piece;
 
 use super::error::RenderError;
 use super::strip;

@@ -6,7 +6,7 @@
 //! A question with an input is `Instruction: ..`, `Input: ..`, `Response:`, as the authors'
 //! examples have it.
 
-use crate::tokenizer::Piece;
+use bone_tokenizer::Piece;
 
 use super::error::RenderError;
 use super::strip;

@@ -1,11 +1,11 @@
 //! Templates of one question and its answer.
 
-use crate::tokenizer::Piece;
+use bone_tokenizer::Piece;
 
 use super::Template;
 use super::error::RenderError;
 use crate::conversation::{Message, Role};
-use crate::wording::{SHOWN, and_more};
+use bone_files::wording::{SHOWN, and_more};
 
 impl Template {
     /// The text that is read before the answer, of a template of one question.

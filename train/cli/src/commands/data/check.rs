@@ -3,9 +3,9 @@
 use super::{Opened, ReadingArgs};
 use crate::commands::{CommandError, say};
 use bone_data::load::{self, Checked, FileReport};
-use bone_data::tokenizer::{TextStream, Tokenizer};
 use bone_data::{BatchConfig, Batches, Pool, Sample, Samples};
 use bone_data::{counted, grouped};
+use bone_tokenizer::{TextStream, Tokenizer};
 use bone_train::report::printable;
 use std::io::IsTerminal;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-use bone_data::tokenizer::TokenizerChoice;
+use bone_tokenizer::TokenizerChoice;
 use proptest::prelude::*;
 
 use super::value::Setting;

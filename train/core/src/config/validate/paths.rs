@@ -4,8 +4,8 @@ use std::fs;
 
 use super::Check;
 use crate::models::GIVE_A_MODEL;
-use bone_data::tokenizer::TokenizerChoice;
 use bone_data::{Kind, Sources, Template};
+use bone_tokenizer::TokenizerChoice;
 
 impl Check<'_> {
     pub(super) fn paths(&mut self) {

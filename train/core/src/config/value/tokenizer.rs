@@ -1,6 +1,6 @@
 //! The setting that names a tokenizer.
 
-use bone_data::tokenizer::TokenizerChoice;
+use bone_tokenizer::TokenizerChoice;
 use toml::Value;
 
 use super::{Setting, quoted, wrong_type};

@@ -2,8 +2,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::literal;
-use crate::tokenizer::TokenizerError;
-use crate::wording::{Problems, SHOWN, and_more};
+use crate::TokenizerError;
+use bone_files::wording::{Problems, SHOWN, and_more};
 
 /// Ids stop here: a bad line must not ask for a table of any size. No vocabulary known has more.
 const MAX_ID: u32 = (1 << 20) - 1;

@@ -20,7 +20,7 @@ pub fn grouped(number: usize) -> String {
 }
 
 /// Returns what is shown of `total` things, and how many more there are.
-pub(crate) fn and_more(shown: impl IntoIterator<Item = String>, total: usize) -> Vec<String> {
+pub fn and_more(shown: impl IntoIterator<Item = String>, total: usize) -> Vec<String> {
     let mut list: Vec<_> = shown.into_iter().collect();
     if total > list.len() {
         list.push(format!("and {} more", total - list.len()));
@@ -29,13 +29,15 @@ pub(crate) fn and_more(shown: impl IntoIterator<Item = String>, total: usize) ->
 }
 
 /// How many of a list's things are shown.
-pub(crate) const SHOWN: usize = 10;
+pub const SHOWN: usize = 10;
 
 /// Problems: all are counted, the first are kept to be shown.
 #[derive(Debug)]
-pub(crate) struct Problems<T> {
-    pub(crate) shown: Vec<T>,
-    pub(crate) total: usize,
+pub struct Problems<T> {
+    /// The first of them.
+    pub shown: Vec<T>,
+    /// How many there are.
+    pub total: usize,
 }
 
 impl<T> Default for Problems<T> {
@@ -48,7 +50,8 @@ impl<T> Default for Problems<T> {
 }
 
 impl<T> Problems<T> {
-    pub(crate) fn add(&mut self, problem: T) {
+    /// Counts a problem, and keeps it if it is one of the first.
+    pub fn add(&mut self, problem: T) {
         self.total += 1;
         if self.shown.len() < SHOWN {
             self.shown.push(problem);

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::tokenizer::tests::{assets, stream};
-use crate::tokenizer::{ByteTokenizer, TextStream};
+use crate::tests::{assets, stream};
+use crate::{ByteTokenizer, TextStream};
 
 /// A vocabulary of our own: byte b has the id b + 1, then come 11 longer tokens.
-pub(in crate::tokenizer) fn small_vocabulary() -> String {
+pub(crate) fn small_vocabulary() -> String {
     let mut lines: Vec<String> = (0..=255)
         .map(|byte: u8| match byte {
             b'\'' => "40 \"'\" 1".to_owned(),

@@ -107,4 +107,4 @@ impl ByteLevel for WorldTokenizer {
 }
 
 #[cfg(test)]
-pub(in crate::tokenizer) mod tests;
+pub(crate) mod tests;

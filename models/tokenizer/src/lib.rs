@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::wording::and_more;
+use bone_files::wording::and_more;
 
 pub use bytes::ByteTokenizer;
 pub use choice::{TokenizerChoice, companions, open};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::tokenizer::tests::{encode_prompt_and_response, llama_json};
-use crate::tokenizer::{ByteTokenizer, HfTokenizer};
+use crate::tests::{encode_prompt_and_response, llama_json};
+use crate::{ByteTokenizer, HfTokenizer};
 
 const BOS: u32 = 1;
 const EOS: u32 = 2;
