@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::hf::TOKENIZER_FILE;
+use super::hf::{TOKENIZER_FILE, folder_of};
 use super::{ByteTokenizer, HfTokenizer, Tokenizer, TokenizerError, WorldTokenizer};
 
 const AUTO: &str = "auto";
@@ -83,14 +83,6 @@ pub fn companions(folder: &Path) -> Vec<String> {
         .collect();
     names.sort_unstable();
     names
-}
-
-/// The folder a file lies in.
-pub(super) fn folder_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn beside(

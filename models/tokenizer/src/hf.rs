@@ -3,9 +3,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::choice::folder_of;
 use super::{Tokenizer, TokenizerError};
 use bone_files::{MAX_JSON_BYTES, read_small};
+
+/// The folder a file lies in.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
 
 pub(super) const TOKENIZER_FILE: &str = "tokenizer.json";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";

@@ -179,9 +179,12 @@ fn list(paths: &[PathBuf]) -> String {
     paths.join(" and ")
 }
 
-/// Bytes of an index, which may be more than there can be.
-fn length(sequences: u64, documents: u64) -> u128 {
-    super::index::length(sequences, documents)
+/// Bytes before the sizes.
+pub(super) const HEADER: usize = 34;
+
+/// Bytes of an index without kinds of input.
+pub(super) fn length(sequences: u64, documents: u64) -> u128 {
+    HEADER as u128 + 12 * u128::from(sequences) + 8 * u128::from(documents)
 }
 
 fn offenders(shown: &[(usize, SequenceProblem)], total: usize) -> String {

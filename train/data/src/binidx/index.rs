@@ -4,21 +4,14 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::error::{BinidxError, SequenceProblem};
+use super::error::{BinidxError, HEADER, SequenceProblem, length};
 use super::{Dtype, MAGIC, VERSION};
 use bone_files::wording::Problems;
 
-/// Bytes before the sizes.
-const HEADER: usize = 34;
 /// An older kind of index, which has no sizes in tokens.
 const OLDER_MAGIC: &[u8] = b"TNTIDX\0\0";
 /// Where sequences follow one another, every so many of them has its start kept.
 const BETWEEN_MARKS: usize = 64;
-
-/// Bytes of an index without kinds of input.
-pub(super) fn length(sequences: u64, documents: u64) -> u128 {
-    HEADER as u128 + 12 * u128::from(sequences) + 8 * u128::from(documents)
-}
 
 /// A checked index. It takes 4 bytes a sequence, or 12 where sequences do not follow one another.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, ErrorKind};
 
 use super::json::{self, Start};
-use super::rows::Item;
+use super::problem::Item;
 use super::scan::{Scan, Stop};
 use super::{Place, RowProblem};
 

@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
-use thiserror::Error;
-
 use super::SourceError;
+use super::error::Fault;
 use super::format::{Compression, HEAD};
 
 /// A file that has been opened, at its first byte.
@@ -68,29 +67,6 @@ fn with_head(mut reader: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn R
     (&mut reader).take(HEAD).read_to_end(&mut head)?;
     let whole = Cursor::new(head.clone()).chain(reader);
     Ok((head, Box::new(whole)))
-}
-
-/// Why reading failed, within an [`io::Error`].
-#[derive(Debug, Error)]
-pub(super) enum Fault {
-    /// The file could not be read.
-    #[error(transparent)]
-    File(io::Error),
-    /// The compressed stream is wrong.
-    #[error("{0}")]
-    Stream(String),
-    /// The compressed stream asks for too much memory.
-    #[error(
-        "compressed with a zstd window of more than 128 MiB: compress it again without --long=28 \
-         or higher"
-    )]
-    Window,
-}
-
-impl Fault {
-    fn with_kind(self, kind: io::ErrorKind) -> io::Error {
-        io::Error::new(kind, self)
-    }
 }
 
 /// Marks errors as the file's own, so that they are not taken for a damaged stream's.

@@ -5,8 +5,30 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::bytes::Fault;
 use bone_files::wording::{SHOWN, and_more};
+
+/// Why reading failed, within an [`io::Error`].
+#[derive(Debug, Error)]
+pub(super) enum Fault {
+    /// The file could not be read.
+    #[error(transparent)]
+    File(io::Error),
+    /// The compressed stream is wrong.
+    #[error("{0}")]
+    Stream(String),
+    /// The compressed stream asks for too much memory.
+    #[error(
+        "compressed with a zstd window of more than 128 MiB: compress it again without --long=28 \
+         or higher"
+    )]
+    Window,
+}
+
+impl Fault {
+    pub(super) fn with_kind(self, kind: io::ErrorKind) -> io::Error {
+        io::Error::new(kind, self)
+    }
+}
 
 /// A source that cannot be found, or not be read on.
 #[derive(Debug, Error)]

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, ErrorKind};
 
 use super::json;
-use super::rows::Item;
+use super::problem::Item;
 use super::{Place, RowProblem};
 
 /// Reads rows of at most `limit` bytes, and skips those that have more.

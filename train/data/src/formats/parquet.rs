@@ -15,7 +15,7 @@ use ::parquet::arrow::arrow_reader::{
 use ::parquet::file::metadata::ParquetMetaData;
 
 use super::lines::Lines;
-use super::rows::Item;
+use super::problem::Item;
 use super::{Place, SourceError};
 use guard::guarded;
 

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
 use thiserror::Error;
+
+/// A row with its place, or what is wrong with it.
+pub(super) type Item = (Place, Result<Map<String, Value>, RowProblem>);
 
 /// Where in a file a row is, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,13 +4,12 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::iter::FusedIterator;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
 use super::array::Array;
 use super::format::{BYTE_ORDER_MARK, DELIMITED, PARQUET, is_delimited, refusal};
 use super::lines::Lines;
 use super::parquet::Table;
-use super::{Format, Layout, Place, RowProblem, SourceError, bytes};
+use super::problem::Item;
+use super::{Format, Layout, RowProblem, SourceError, bytes};
 
 /// The most bytes a row may have: a line, an element of an array, or what a table's row holds.
 /// A longer one is skipped and is a [`RowProblem::TooLong`].
@@ -20,9 +19,6 @@ pub const MAX_ROW_BYTES: usize = 4 << 20;
 
 /// How much is read at once.
 const BUFFER: usize = 128 << 10;
-
-/// A row with its place, or what is wrong with it.
-pub(super) type Item = (Place, Result<Map<String, Value>, RowProblem>);
 
 type Input = BufReader<Box<dyn Read + Send>>;
 
