@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use super::super::Place;
 use super::super::bytes::tests::{gzip, zstd};
 use super::*;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 mod broken;
 mod fixtures;
