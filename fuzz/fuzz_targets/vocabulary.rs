@@ -1,7 +1,7 @@
 //! The vocabulary of a World tokenizer.
 #![no_main]
 
-use bone_tokenizer::WorldTokenizer;
+use bone_tokenizer::{ByteLevel, WorldTokenizer};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 

@@ -1,9 +1,9 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Tokenizer, TokenizerError};
+use crate::panics::caught;
 use bone_files::{MAX_JSON_BYTES, read_small};
 
 /// The folder a file lies in.
@@ -275,9 +275,9 @@ fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {
 /// token it doesn't define, a broken `precompiled_charsmap`, a decoder given what it can't strip.
 fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     // Nothing it leaves half done is seen: a tokenizer isn't changed after it has been read.
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("the tokenizers library can't work with this tokenizer.json".to_owned()),
+    match caught(run) {
+        Some(result) => result.map_err(|error| error.to_string()),
+        None => Err("the tokenizers library can't work with this tokenizer.json".to_owned()),
     }
 }
 

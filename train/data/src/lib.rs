@@ -15,6 +15,7 @@ mod formats;
 mod holdout;
 pub mod load;
 mod order;
+mod panics;
 mod prompt;
 mod row;
 mod sample;

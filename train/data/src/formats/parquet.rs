@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use ::parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::ParquetMetaData;
 
 use super::lines::Lines;
 use super::problem::Item;
 use super::{Place, SourceError};
-use guard::guarded;
+use crate::panics::caught;
 
-mod guard;
 mod json;
 
 #[cfg(test)]
@@ -93,6 +93,19 @@ impl Table {
             what: format!("it has {} rows and says {}", self.number, self.total),
         })
     }
+}
+
+/// Calls the crate `parquet` to read `path`; any error ends the reading.
+fn guarded<T>(
+    path: &Path,
+    call: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, SourceError> {
+    let result =
+        caught(call).unwrap_or_else(|| Err(ParquetError::General("it makes no sense".to_owned())));
+    result.map_err(|error| SourceError::Damaged {
+        path: path.to_owned(),
+        what: error.to_string(),
+    })
 }
 
 /// How many rows to read at once, so that large ones are not held together.

@@ -40,9 +40,9 @@ impl EncoderFactory for Texts {
                 let array = array.as_binary::<i32>();
                 Box::new(Text(move |at| utf8(array.value(at))))
             }
-            DataType::FixedSizeBinary(_) => {
+            DataType::FixedSizeBinary(size) => {
                 let array = array.as_fixed_size_binary();
-                let is_uuid = field.extension_type_name() == Some("arrow.uuid");
+                let is_uuid = *size == 16 && field.extension_type_name() == Some("arrow.uuid");
                 let text = if is_uuid { uuid } else { utf8 };
                 Box::new(Text(move |at| text(array.value(at))))
             }
@@ -55,11 +55,10 @@ impl EncoderFactory for Texts {
                 let kind = with_known_zone(kind);
                 let array = array.to_data().into_builder().data_type(kind.clone());
                 let array = make_array(array.build()?);
-                let digits = fraction_digits(&kind);
                 Box::new(Text(move |at| {
                     ArrayFormatter::try_new(&array, &FormatOptions::new())
                         .and_then(|shown| shown.value(at).try_to_string())
-                        .map(|text| with_fraction(text, digits))
+                        .map(|text| with_fraction(text, &kind))
                         .map_err(|error| format!("holds what is no {kind}: {error}"))
                 }))
             }
@@ -99,19 +98,13 @@ fn utf8(bytes: &[u8]) -> Result<String, String> {
         })
 }
 
-/// As RFC 9562 has it.
+/// Sixteen bytes as RFC 9562 has them.
 fn uuid(bytes: &[u8]) -> Result<String, String> {
-    let number = <[u8; 16]>::try_from(bytes).map(u128::from_be_bytes);
-    let hex = number.map_err(|_| "holds a UUID of another size".to_owned())?;
-    let hex = format!("{hex:032x}");
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
-    Ok(parts.join("-"))
+    let mut hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    for at in [20, 16, 12, 8] {
+        hex.insert(at, '-');
+    }
+    Ok(hex)
 }
 
 /// `arrow-cast` knows zones by their offsets alone, and Parquet's only zone is UTC.
@@ -122,24 +115,18 @@ fn with_known_zone(kind: &DataType) -> DataType {
     }
 }
 
-/// Digits of a fraction of a second.
-fn fraction_digits(kind: &DataType) -> usize {
-    match kind {
-        DataType::Time64(TimeUnit::Microsecond) | DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            6
-        }
-        DataType::Time64(_) | DataType::Timestamp(TimeUnit::Nanosecond, _) => 9,
-        _ => 0,
-    }
-}
-
 /// A time with all digits of its fraction, if it has one, as Python writes it.
-fn with_fraction(mut text: String, digits: usize) -> String {
-    if let Some(point) = text.find('.') {
-        let fraction = &text[point + 1..];
-        let there = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        let zeros = "0".repeat(digits.saturating_sub(there));
-        text.insert_str(point + 1 + there, &zeros);
-    }
-    text
+fn with_fraction(text: String, kind: &DataType) -> String {
+    use DataType::{Time64, Timestamp};
+    let digits = match kind {
+        Time64(TimeUnit::Microsecond) | Timestamp(TimeUnit::Microsecond, _) => 6,
+        Time64(_) | Timestamp(TimeUnit::Nanosecond, _) => 9,
+        _ => return text,
+    };
+    let Some((seconds, fraction)) = text.split_once('.') else {
+        return text;
+    };
+    let zone = if fraction.ends_with('Z') { "Z" } else { "" };
+    let fraction = fraction.trim_end_matches('Z');
+    format!("{seconds}.{fraction:0<digits$}{zone}")
 }
