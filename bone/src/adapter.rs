@@ -1,6 +1,12 @@
 //! The adapters, one file each. A new one is a file here that implements what `method.rs` asks, and
 //! a row in the table below.
 
+// The enums that burn derives of `Adapter` too.
+#![allow(
+    clippy::large_enum_variant,
+    reason = "a few hundred bytes beside a layer's weight"
+)]
+
 mod bone;
 mod bone_input;
 mod inverse;
@@ -30,10 +36,6 @@ macro_rules! adapters {
     ($($(#[doc = $doc:literal])* $name:ident: $variant:pat => $method:expr,)*) => {
         /// An adapter on one linear layer.
         #[derive(Module, Debug)]
-        #[allow(
-            clippy::large_enum_variant,
-            reason = "a few hundred bytes beside a layer's weight"
-        )]
         pub enum Adapter<B: Backend> {
             $($(#[doc = $doc])* $name($name<B>),)*
         }
