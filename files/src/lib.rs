@@ -13,6 +13,7 @@
 #[cfg(feature = "burn")]
 mod checkpoint;
 mod folder;
+pub mod panics;
 pub mod wording;
 
 #[cfg(feature = "burn")]

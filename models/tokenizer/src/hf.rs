@@ -3,7 +3,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Tokenizer, TokenizerError};
-use crate::panics::caught;
+use bone_files::panics::caught;
 use bone_files::{MAX_JSON_BYTES, read_small};
 
 /// The folder a file lies in.

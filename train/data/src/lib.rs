@@ -15,7 +15,6 @@ mod formats;
 mod holdout;
 pub mod load;
 mod order;
-mod panics;
 mod prompt;
 mod row;
 mod sample;

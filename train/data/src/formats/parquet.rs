@@ -18,7 +18,7 @@ use ::parquet::file::metadata::ParquetMetaData;
 use super::lines::Lines;
 use super::problem::Item;
 use super::{Place, SourceError};
-use crate::panics::caught;
+use bone_files::panics::caught;
 
 mod json;
 

@@ -12,7 +12,7 @@ thread_local! {
 /// Returns what `call` gives, or `None` where it panics, without the message that a panic prints.
 ///
 /// What a panic leaves behind half done must not be used again.
-pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+pub fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let others = panic::take_hook();
