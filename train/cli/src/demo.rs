@@ -1,6 +1,7 @@
 //! `bone demo`: the whole story on tiny models that are bundled with the binary.
 
-use crate::commands::{CommandError, line};
+use crate::error::CommandError;
+use crate::output::line;
 use bone_train::device;
 use models::{Bundled, LLAMA2, RWKV6};
 use std::path::{Path, PathBuf};

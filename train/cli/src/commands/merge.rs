@@ -1,24 +1,26 @@
 //! `bone merge`: adapters and base become a model of their own, or are taken apart again.
 
-use super::CommandError;
+use crate::error::CommandError;
+use crate::output::line;
 use bone::saved::Scan;
 use bone_data::PROMPT_FILE;
 use bone_lm::checkpoint::Dtype;
-use bone_train::agreement::Agreement;
 use bone_train::config::{AxisWord, DtypeChoice};
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
 use bone_train::models::adapter::{self, open};
-use bone_train::models::{self, NewFolder, check_free, inspect};
+use bone_train::models::{self, NewFolder, check_free};
 use burn::tensor::DType;
 use std::path::{Path, PathBuf};
 
+mod agreement;
 mod check;
 mod write;
 
+pub use agreement::Agreement;
 use check::Check;
 pub use write::Reversal;
-use write::Write;
+use write::{Asked, Write};
 
 /// What to merge.
 #[derive(Debug, clap::Args)]
@@ -112,10 +114,10 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
 fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
     if args.unmerge {
         let file = folder.join(PROMPT_FILE);
-        return match file.exists() {
-            true => std::fs::remove_file(&file).map_err(CommandError::io(&file)),
-            false => Ok(()),
-        };
+        if file.exists() {
+            std::fs::remove_file(&file).map_err(CommandError::io(&file))?;
+        }
+        return Ok(());
     }
     let prompts = args.adapter.iter().map(|path| adapter::prompt(path));
     match prompts.collect::<Result<Vec<_>, _>>()?.pop().flatten() {
@@ -133,11 +135,14 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
     let scans = || -> Result<Vec<Scan>, CommandError> {
         let kind = args.block_axis.map(AxisWord::kind);
+        // The flag is for those among several that need it.
         let several = args.adapter.len() > 1;
-        let scan = |path: &PathBuf| match several {
-            // The flag is for those among several that need it.
-            true => open(path, None).or_else(|_| open(path, kind)),
-            false => open(path, kind),
+        let scan = |path: &PathBuf| {
+            if several {
+                open(path, None).or_else(|_| open(path, kind))
+            } else {
+                open(path, kind)
+            }
         };
         Ok(args.adapter.iter().map(scan).collect::<Result<_, _>>()?)
     };
@@ -154,7 +159,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
             .filter_map(stands)
             .collect();
         if !residual.is_empty() {
-            return Err(CommandError::Usage(format!(
+            return Err(CommandError::usage(format!(
                 "--unmerge: the factors of {} belong to a residual of the base, which the merged \
                  model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
                 residual.join(", ")
@@ -163,8 +168,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     }
     check_free(&args.out)?;
     models::companions(&args.model)?;
-    let info = inspect(&args.model, true)?;
-    let base = match info.stored {
+    let model = models::open(&args.model)?;
+    let base = match model.info.stored {
         Some(Dtype::F16) => DType::F16,
         Some(Dtype::BF16) => DType::BF16,
         _ => DType::F32,
@@ -172,7 +177,15 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let chosen = args.dtype.dtype();
     let stored = chosen.unwrap_or(base);
 
-    let write = Write::plan(args, &info, adapters, chosen)?;
+    let base_bytes = model.info.stored_bytes as u64;
+    let asked = Asked {
+        model: &args.model,
+        adapters: &args.adapter,
+        unmerge: args.unmerge,
+        dtype: chosen,
+        max_shard_size: args.max_shard_size,
+    };
+    let write = Write::plan(&asked, model, adapters)?;
     let folder = NewFolder::create(&args.out)?;
     let (files, largest_file) = (write.files(), write.largest_file());
     let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
@@ -182,11 +195,12 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
 
     // The base stays in its file's pages; the merged weights are new.
     if device.name.kind == Kind::Cpu {
-        check_weights(info.stored_bytes as u64)?;
+        check_weights(base_bytes)?;
     }
-    let (with, without) = match args.unmerge {
-        false => (args.model.as_path(), folder.path()),
-        true => (folder.path(), args.model.as_path()),
+    let (with, without) = if args.unmerge {
+        (folder.path(), args.model.as_path())
+    } else {
+        (args.model.as_path(), folder.path())
     };
     let check = Check {
         with,
@@ -202,12 +216,11 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     };
     let (agreement, good) = device::on_device(device.name, true, check)??;
     if !good {
-        let fix = match stored {
-            DType::F32 => "",
-            _ => {
-                ". Half precision keeps too few digits of what the adapter changes: merge with \
-                 --dtype f32, or train further"
-            }
+        let fix = if stored == DType::F32 {
+            ""
+        } else {
+            ". Half precision keeps too few digits of what the adapter changes: merge with --dtype \
+             f32, or train further"
         };
         return Err(CommandError::Disagreement(format!(
             "the merged model does not say what the adapted one says: {agreement}; nothing was \

@@ -1,16 +1,20 @@
 //! `bone bench generate`: prompts continued, timed.
 
-use super::{ModelArgs, Opened, RunArgs, Scratch, refuse_extremes, usage};
-use crate::bench::{Apart, Parts};
-use crate::commands::{CommandError, say_json};
+use super::model::{ModelArgs, ModelReport, RunArgs, refuse_extremes};
+use super::parts::{Apart, Parts};
+use crate::error::CommandError;
+use crate::output::{line, say_json};
 use bone_lm::CausalLm;
 use bone_lm::generate::{GenerateConfig, GenerateError, generate};
 use bone_lm::sampling::SamplingConfig;
-use bone_train::device::{self, DeviceName, Kind, OnDevice};
+use bone_train::device::{self, Kind, OnDevice};
 use bone_train::memory::{available_memory, human, peak_resident_bytes};
-use bone_train::models::{Architecture, ModelBackend, WithModel, with_model};
+use bone_train::models::{
+    Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model,
+};
 use bone_train::step::{TrainBackend, TrainModel};
-use serde_json::json;
+use burn::tensor::DType;
+use serde::Serialize;
 use std::time::Instant;
 
 /// The model and the prompts.
@@ -37,11 +41,12 @@ pub struct BenchGenerateArgs {
 }
 
 impl BenchGenerateArgs {
-    /// Bytes of every token's keys and values, or of what goes through a block of RWKV6 at once.
-    fn carried(&self, opened: &Opened) -> u64 {
-        let shape = &opened.info.shape;
-        let [hidden_size, layers] = [shape.hidden_size, shape.num_layers].map(|size| size as u64);
-        let (tokens, of_token) = match opened.info.architecture {
+    /// Returns the bytes of every token's keys and values, or of what goes through a block of RWKV6
+    /// at once.
+    fn carried(&self, info: &ModelInfo) -> u64 {
+        let sizes = [info.shape.hidden_size, info.shape.num_layers];
+        let [hidden_size, layers] = sizes.map(|size| size as u64);
+        let (tokens, of_token) = match info.architecture {
             Architecture::Llama2 => (
                 self.prompt_len + self.max_new_tokens,
                 2 * 4 * hidden_size.saturating_mul(layers),
@@ -62,6 +67,26 @@ struct Round {
     rest: f64,
 }
 
+/// What was run, and what was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    model: ModelReport,
+    device: String,
+    threads: usize,
+    batch_size: usize,
+    prompt_len: usize,
+    max_new_tokens: usize,
+    rounds: usize,
+    /// New ones, over the whole time.
+    tokens_per_second: f64,
+    prompt_tokens_per_second: f64,
+    decode_tokens_per_second: f64,
+    peak_resident_mb: f64,
+    /// One more round.
+    #[serde(flatten)]
+    apart: Apart,
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -75,24 +100,23 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         ("rounds", args.rounds),
     ])?;
     if args.max_new_tokens < 2 {
-        return Err(usage(
+        return Err(CommandError::usage(
             "--max-new-tokens must be 2 or more: the first comes with the prompt",
         ));
     }
     let (device, _) = device::choose(&args.run.device)?;
-    let mut opened = args
-        .model
-        .open(args.prompt_len + args.max_new_tokens, None)?;
-    let positions = opened.info.positions.unwrap_or(usize::MAX);
-    if args.prompt_len + args.max_new_tokens > positions {
-        return Err(usage(format!(
+    let len = args.prompt_len + args.max_new_tokens;
+    let opened = args.model.choose(len)?.open(args.model.dtype.dtype())?;
+    let info = &opened.model.info;
+    if let Some(positions) = info.positions.filter(|most| len > *most) {
+        return Err(CommandError::usage(format!(
             "--prompt-len and --max-new-tokens come to more than the model's {positions} positions"
         )));
     }
     if device.name.kind == Kind::Cpu {
-        let (bytes, limit) = (args.carried(&opened), available_memory());
+        let (bytes, limit) = (args.carried(info), available_memory());
         if bytes > limit.bytes {
-            return Err(usage(format!(
+            return Err(CommandError::usage(format!(
                 "--batch-size, --prompt-len and --max-new-tokens: what is kept of the tokens would take {}, \
                  and {} has {} to give",
                 human(bytes),
@@ -101,56 +125,86 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
             )));
         }
     }
+    let model = opened.report();
     let work = Work {
-        scratch: opened.scratch.take(),
-        opened: &opened,
         args,
+        model: opened.model,
+        dtype: opened.convert,
     };
-    let (mut rounds, parts) = device::on_device(device.name, args.run.fusion, work)??;
+    let (mut rounds, apart) = device::on_device(device.name, args.run.fusion, work)??;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
-    report(&opened, args, device.name, rounds[rounds.len() / 2]);
-    if !args.run.json {
-        line!("\n{}", parts.table(device.name.kind));
+    let Round { first, rest } = rounds[rounds.len() / 2];
+    let rows = args.batch_size as f64;
+    let report = Report {
+        model,
+        device: device.name.to_string(),
+        threads: rayon::current_num_threads(),
+        batch_size: args.batch_size,
+        prompt_len: args.prompt_len,
+        max_new_tokens: args.max_new_tokens,
+        rounds: args.rounds,
+        tokens_per_second: rows * args.max_new_tokens as f64 / (first + rest),
+        prompt_tokens_per_second: rows * args.prompt_len as f64 / first,
+        decode_tokens_per_second: rows * (args.max_new_tokens - 1) as f64 / rest,
+        peak_resident_mb: peak_resident_bytes() as f64 / 1e6,
+        apart,
+    };
+    if args.run.json {
+        say_json(&report);
+    } else {
+        report.print(device.name.kind);
     }
     Ok(())
 }
 
+impl Report {
+    fn print(&self, kind: Kind) {
+        line!("{}", self.model);
+        line!(
+            "{} prompts of {} tokens, {} new ones each, on {}",
+            self.batch_size,
+            self.prompt_len,
+            self.max_new_tokens,
+            self.device
+        );
+        line!("\nprompts    {:.1} tokens/s", self.prompt_tokens_per_second);
+        line!("decoding   {:.1} tokens/s", self.decode_tokens_per_second);
+        line!("new tokens {:.1} tokens/s in all", self.tokens_per_second);
+        let peak = human((self.peak_resident_mb * 1e6) as u64);
+        line!("memory     {peak} at most");
+        line!("\n{}", self.apart.table(kind));
+    }
+}
+
 struct Work<'a> {
-    scratch: Scratch,
-    opened: &'a Opened,
     args: &'a BenchGenerateArgs,
+    model: OpenModel,
+    dtype: Option<DType>,
 }
 
 impl OnDevice for Work<'_> {
     type Output = Result<(Vec<Round>, Apart), CommandError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let source = &self.opened.source;
-        let work = OnModel::<B> {
-            scratch: self.scratch,
+        let rounds = Rounds::<B> {
             args: self.args,
             device: device.clone(),
         };
-        Ok(with_model::<B, _>(source, &device, work)??)
+        let dtype = self.dtype.map(Into::into);
+        Ok(with_model::<B, _>(self.model, dtype, &device, rounds)??)
     }
 }
 
-struct OnModel<'a, B: TrainBackend> {
-    scratch: Scratch,
+struct Rounds<'a, B: TrainBackend> {
     args: &'a BenchGenerateArgs,
     device: B::Device,
 }
 
-impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
+impl<B: TrainBackend> WithModel<B> for Rounds<'_, B> {
     type Output = Result<(Vec<Round>, Apart), GenerateError>;
 
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let Self {
-            scratch,
-            args,
-            device,
-        } = self;
-        drop(scratch);
+        let Self { args, device } = self;
         let model = model.valid();
         let vocab_size = model.vocab_size();
         let prompts: Vec<Vec<u32>> = (0..args.batch_size)
@@ -184,40 +238,4 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
         last?;
         Ok((rounds, apart))
     }
-}
-
-fn report(opened: &Opened, args: &BenchGenerateArgs, device: DeviceName, round: Round) {
-    let rows = args.batch_size as f64;
-    let prompt = rows * args.prompt_len as f64 / round.first;
-    let after = rows * (args.max_new_tokens - 1) as f64 / round.rest;
-    let all = rows * args.max_new_tokens as f64 / (round.first + round.rest);
-    let peak = peak_resident_bytes();
-    if args.run.json {
-        let found = json!({
-            "model": opened.to_json(),
-            "device": device.to_string(),
-            "threads": rayon::current_num_threads(),
-            "batch_size": args.batch_size,
-            "prompt_len": args.prompt_len,
-            "max_new_tokens": args.max_new_tokens,
-            "rounds": args.rounds,
-            "tokens_per_second": all,
-            "prompt_tokens_per_second": prompt,
-            "decode_tokens_per_second": after,
-            "peak_resident_mb": peak as f64 / 1e6,
-        });
-        say_json(&found);
-        return;
-    }
-    line!("{}", opened.describe());
-    line!(
-        "{} prompts of {} tokens, {} new ones each, on {device}",
-        args.batch_size,
-        args.prompt_len,
-        args.max_new_tokens
-    );
-    line!("\nprompts    {prompt:.1} tokens/s");
-    line!("decoding   {after:.1} tokens/s");
-    line!("new tokens {all:.1} tokens/s in all");
-    line!("memory     {} at most", human(peak));
 }

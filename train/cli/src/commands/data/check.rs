@@ -1,7 +1,8 @@
 //! `bone data check`.
 
 use super::{Opened, ReadingArgs};
-use crate::commands::{CommandError, say};
+use crate::error::CommandError;
+use crate::output::{line, say};
 use bone_data::grouped;
 use bone_data::load::{self, Checked, FileReport};
 use bone_data::s;
@@ -190,9 +191,10 @@ fn marked(
     tokenizer: &dyn Tokenizer,
     colour: bool,
 ) -> Result<String, CommandError> {
-    let (begin, end) = match colour {
-        true => ("\u{1b}[32m", "\u{1b}[0m"),
-        false => ("«", "»"),
+    let (begin, end) = if colour {
+        ("\u{1b}[32m", "\u{1b}[0m")
+    } else {
+        ("«", "»")
     };
     let mut text = String::new();
     let mut stream = TextStream::new(tokenizer);

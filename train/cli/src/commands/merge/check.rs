@@ -1,11 +1,11 @@
 //! The proof of a merge: both models say the same.
 
-use crate::commands::CommandError;
+use super::agreement::{self, Agreement, Logits};
+use crate::error::CommandError;
 use bone::saved::Scan;
-use bone_train::agreement::{self, Agreement, Logits};
 use bone_train::device::OnDevice;
 use bone_train::models::adapter::put_on;
-use bone_train::models::{ModelBackend, ModelSource, WithModel, with_model};
+use bone_train::models::{ModelBackend, WithModel, open, with_model};
 use bone_train::step::{TrainBackend, TrainModel};
 use burn::tensor::backend::DTypeUsage;
 use burn::tensor::{DType, FloatDType};
@@ -29,11 +29,6 @@ impl OnDevice for Check<'_> {
     type Output = Result<(Agreement, bool), CommandError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let source = |folder: &Path, dtype| ModelSource {
-            folder: folder.to_path_buf(),
-            dtype,
-            random: None,
-        };
         // The sum is rounded once, to what is written.
         let exact = self.stored != self.base || self.adapters.len() > 1;
         // A device that does not hold a precision computes with the same numbers in f32.
@@ -43,16 +38,16 @@ impl OnDevice for Check<'_> {
             (!held).then_some(FloatDType::F32)
         };
         let dtype = exact.then_some(FloatDType::F32).or(single(self.base));
-        let (stored, without) = (self.stored, source(self.without, single(self.stored)));
-        let with = source(self.with, dtype);
+        let stored = self.stored;
         let adapted = Adapted::<B> {
             adapters: self.adapters,
             stored,
             device: device.clone(),
         };
-        let (adapted, noise) = with_model::<B, _>(&with, &device, adapted)??;
+        let (adapted, noise) = with_model::<B, _>(open(self.with)?, dtype, &device, adapted)??;
         let plain = Plain::<B>(device.clone());
-        let plain = with_model::<B, _>(&without, &device, plain)?;
+        let without = open(self.without)?;
+        let plain = with_model::<B, _>(without, single(stored), &device, plain)?;
         let agreement = adapted.agreement(&plain);
         Ok((agreement, agreement.is_good(stored, || noise)))
     }

@@ -1,4 +1,7 @@
-use crate::eval::{QuestionError, ResultsError};
+//! Why a command failed.
+
+use crate::eval::QuestionError;
+use crate::eval::resume::ResultsError;
 use bone::{AttachError, FileError, MergeError, ValueError};
 use bone_data::load::DatasetError;
 use bone_data::tokenizer::TokenizerError;
@@ -109,6 +112,20 @@ impl CommandError {
         matches!(self, Self::Run(error) if error.is_stop())
     }
 
+    /// Returns the error of a request that cannot be met.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// Returns the error of a folder or file that is in the way, missing or not what it should be.
+    pub(crate) fn path(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Path {
+            path: path.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Returns what makes an error of the system's at `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io {
             path: path.to_path_buf(),

@@ -1,0 +1,256 @@
+//! A model to ask: what `generate`, `chat` and `eval` open alike.
+
+use crate::error::CommandError;
+use bone::saved::Scan;
+use bone_data::tokenizer::{self, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces};
+use bone_data::{PROMPT_FILE, Prompt, Template};
+use bone_lm::CausalLm;
+use bone_train::config::{AxisWord, DtypeChoice};
+use bone_train::device::{self, Device, DeviceName, Kind, OnDevice};
+use bone_train::memory::check_weights;
+use bone_train::models::adapter::{self, open, put_on};
+use bone_train::models::{
+    self, ModelBackend, ModelInfo, OpenModel, WithModel, precision, with_model,
+};
+use bone_train::run::fingerprint::of_files;
+use bone_train::step::{TrainBackend, TrainModel};
+use burn::tensor::FloatDType;
+use std::path::PathBuf;
+
+/// The name of the template that a model or an adapter was trained with.
+pub(crate) const TRAINED: &str = "trained";
+
+/// A model and what runs it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SessionArgs {
+    /// The model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    #[arg(long, value_name = "DIR|FILE")]
+    pub model: PathBuf,
+    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's
+    #[arg(long, value_name = "DIR|FILE")]
+    pub adapter: Option<PathBuf>,
+    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none for
+    /// miss
+    #[arg(long, value_name = "AXIS", requires = "adapter")]
+    pub block_axis: Option<AxisWord>,
+    /// auto, bytes, or a file: tokenizer.json, RWKV's vocabulary
+    #[arg(long, value_name = "auto|bytes|FILE", default_value_t = TokenizerChoice::Auto)]
+    pub tokenizer: TokenizerChoice,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+    /// Precision of the weights: auto, f32, bf16, f16
+    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+}
+
+/// A model that is known to be there, without its weights: its tokenizer, and what it was trained
+/// with.
+pub(crate) struct Session {
+    pub(crate) device: Device,
+    pub(crate) info: ModelInfo,
+    pub(crate) tokenizer: Box<dyn Tokenizer>,
+    /// The precision of the weights, in words.
+    pub(crate) dtype: String,
+    model: PathBuf,
+    trained: Option<Prompt>,
+}
+
+/// The model of a session, and the adapter that goes on it; neither is loaded.
+pub(crate) struct SessionModel {
+    device: DeviceName,
+    model: OpenModel,
+    dtype: Option<FloatDType>,
+    adapter: Option<(Scan, PathBuf)>,
+}
+
+impl SessionArgs {
+    /// Returns a model with the defaults for everything else.
+    pub fn of(model: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.into(),
+            adapter: None,
+            block_axis: None,
+            tokenizer: TokenizerChoice::Auto,
+            device: "auto".to_owned(),
+            dtype: DtypeChoice::Auto,
+        }
+    }
+
+    /// # Errors
+    ///
+    /// What is missing or does not fit, before any weight is read.
+    pub(crate) fn open(&self) -> Result<(Session, SessionModel), CommandError> {
+        let (device, _) = device::choose(&self.device)?;
+        let model = models::open(&self.model)?;
+        let info = model.info.clone();
+        let (tokenizer, _) = tokenizer::open(&self.model, &self.tokenizer, info.shape.vocab_size)?;
+        let precision = precision::choose(self.dtype, &info, device.name)?;
+        if device.name.kind == Kind::Cpu && !precision.mapped {
+            check_weights((info.shape.parameters * precision.bytes) as u64)?;
+        }
+        let kind = self.block_axis.map(AxisWord::kind);
+        let (adapter, trained) = match &self.adapter {
+            Some(path) => (
+                Some((open(path, kind)?, path.clone())),
+                adapter::prompt(path)?,
+            ),
+            None => (None, Prompt::load(&self.model)?),
+        };
+        if let Some(trained) = &trained {
+            trained.check(tokenizer.as_ref())?;
+        }
+        let unloaded = SessionModel {
+            device: device.name,
+            model,
+            dtype: precision.convert,
+            adapter,
+        };
+        let session = Session {
+            device,
+            info,
+            tokenizer,
+            dtype: precision.text,
+            model: self.model.clone(),
+            trained,
+        };
+        Ok((session, unloaded))
+    }
+
+    /// Returns what tells the weights apart from others in the same place.
+    ///
+    /// # Errors
+    ///
+    /// Their files cannot be read.
+    pub(crate) fn fingerprint(&self) -> Result<String, CommandError> {
+        let adapter = self.adapter.as_deref().map(adapter::place);
+        let mut parts = Vec::new();
+        for path in [Some(self.model.clone()), adapter].into_iter().flatten() {
+            let files = of_files(&path).map_err(|(path, error)| CommandError::io(&path)(error))?;
+            parts.extend(files.into_iter().map(|(name, hash)| format!("{name} {hash}")));
+        }
+        // The same bytes are another adapter on another axis.
+        parts.extend(self.block_axis.map(AxisWord::name));
+        Ok(parts.join(" "))
+    }
+}
+
+impl Session {
+    /// Returns the template of a name, or the one of the training run.
+    ///
+    /// # Errors
+    ///
+    /// There is no such template.
+    pub(crate) fn template(&self, name: &str) -> Result<Template, CommandError> {
+        if name != TRAINED {
+            return Ok(Template::load(name, Some(&self.model))?);
+        }
+        self.trained_template().ok_or_else(|| {
+            CommandError::usage(format!(
+                "--template: {TRAINED} is the one of a training run, and neither the model nor \
+                 the adapter says which that was ({PROMPT_FILE}); name one"
+            ))
+        })
+    }
+
+    /// Returns the template of a name, or without one that of the training run, else Alpaca's.
+    ///
+    /// # Errors
+    ///
+    /// There is no such template.
+    pub(crate) fn template_or_trained(&self, name: Option<&str>) -> Result<Template, CommandError> {
+        match (name, self.trained_template()) {
+            (Some(name), _) => self.template(name),
+            (None, Some(trained)) => Ok(trained),
+            (None, None) => self.template("alpaca"),
+        }
+    }
+
+    /// Returns the template of the training run, if it is known.
+    pub(crate) fn trained_template(&self) -> Option<Template> {
+        self.trained.as_ref()?.template.clone()
+    }
+
+    /// Returns the tokens of a prompt.
+    ///
+    /// # Errors
+    ///
+    /// The tokenizer refuses the text.
+    pub(crate) fn encode(&self, pieces: &[Piece]) -> Result<Vec<u32>, CommandError> {
+        let Encoded { ids, .. } = encode_pieces(self.tokenizer.as_ref(), pieces)?;
+        Ok(ids)
+    }
+}
+
+/// What is done with a model.
+pub(crate) trait Work {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    fn run<B: bone_lm::Backend, M: CausalLm<B>>(
+        self,
+        model: &M,
+        device: &B::Device,
+    ) -> Result<Self::Output, CommandError>;
+}
+
+impl SessionModel {
+    /// Loads the model, puts the adapter on it, and lets `work` use it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub(crate) fn with<W: Work>(self, work: W) -> Result<W::Output, CommandError> {
+        let device = self.device;
+        device::on_device(device, true, OnSession { model: self, work })?
+    }
+}
+
+struct OnSession<W> {
+    model: SessionModel,
+    work: W,
+}
+
+impl<W: Work> OnDevice for OnSession<W> {
+    type Output = Result<W::Output, CommandError>;
+
+    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
+        let SessionModel {
+            model,
+            dtype,
+            adapter,
+            ..
+        } = self.model;
+        let work = Adapted::<B, W> {
+            adapter,
+            work: self.work,
+            device: device.clone(),
+        };
+        with_model::<B, _>(model, dtype, &device, work)?
+    }
+}
+
+struct Adapted<B: TrainBackend, W> {
+    adapter: Option<(Scan, PathBuf)>,
+    work: W,
+    device: B::Device,
+}
+
+impl<B: TrainBackend, W: Work> WithModel<B> for Adapted<B, W> {
+    type Output = Result<W::Output, CommandError>;
+
+    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
+        let model = match self.adapter {
+            Some((scan, path)) => put_on::<B, M>(model, scan, &path)?.0,
+            None => model,
+        };
+        let model = model.valid();
+        self.work
+            .run::<B::InnerBackend, M::InnerModule>(&model, &self.device)
+    }
+}
