@@ -101,8 +101,9 @@ impl LlamaConfig {
     pub fn from_json(path: &Path, value: Value) -> Result<Self, LlamaError> {
         let path = path.to_path_buf();
         match value {
-            Value::Object(fields) => Self::from_fields(fields)
-                .map_err(|problems| LlamaError::Config { path, problems }),
+            Value::Object(fields) => {
+                Self::from_fields(fields).map_err(|problems| LlamaError::Config { path, problems })
+            }
             _ => Err(LlamaError::ConfigFile {
                 path,
                 reason: "not a JSON object".into(),

@@ -122,7 +122,9 @@ impl<B: ModelBackend> Bench<'_, B> {
     fn time<T, U>(&mut self, name: &str, ours: impl Fn() -> T, burn: impl Fn() -> U) {
         let device = &self.device;
         let wait = || B::sync(device).expect("the device works");
-        let mut group = self.criterion.benchmark_group(format!("{}/{name}", self.name));
+        let mut group = self
+            .criterion
+            .benchmark_group(format!("{}/{name}", self.name));
         group.bench_function("ours", |b| b.iter_with_large_drop(|| (ours(), wait())));
         group.bench_function("burn", |b| b.iter_with_large_drop(|| (burn(), wait())));
         group.finish();
@@ -217,7 +219,10 @@ impl<B: ModelBackend> Bench<'_, B> {
 
     fn cross_entropy(&mut self) {
         // As many rows as the head gives at once.
-        let (rows, vocab) = ((self.batch * self.len).min(512), setting("VOCAB_SIZE", 32_000));
+        let (rows, vocab) = (
+            (self.batch * self.len).min(512),
+            setting("VOCAB_SIZE", 32_000),
+        );
         let logits = self.leaf::<2>([rows, vocab]);
         let targets: Vec<i32> = (0..rows).map(|i| (i * 7919 % vocab) as i32).collect();
         let targets = Tensor::<B, 1, Int>::from_ints(targets.as_slice(), &self.device);
@@ -287,7 +292,11 @@ impl<B: ModelBackend> Bench<'_, B> {
             "bone-output",
             || {
                 let weight = primitive(&weight.clone().transpose());
-                float::<B, 2>(B::bone_output_product(primitive(&x), weight, primitive(&block)))
+                float::<B, 2>(B::bone_output_product(
+                    primitive(&x),
+                    weight,
+                    primitive(&block),
+                ))
             },
             || {
                 let (g, rows) = (size / r, weight.clone());

@@ -3,8 +3,8 @@
 mod benchmark;
 pub mod grade;
 mod questions;
-pub mod resume;
 mod results;
+pub mod resume;
 
 pub use questions::{Question, QuestionError, Questions, Shots};
 pub use results::{Answer, Ended, Part, Results, Settings, Summary};

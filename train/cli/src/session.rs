@@ -127,7 +127,11 @@ impl SessionArgs {
         let mut parts = Vec::new();
         for path in [Some(self.model.clone()), adapter].into_iter().flatten() {
             let files = of_files(&path).map_err(|(path, error)| CommandError::io(&path)(error))?;
-            parts.extend(files.into_iter().map(|(name, hash)| format!("{name} {hash}")));
+            parts.extend(
+                files
+                    .into_iter()
+                    .map(|(name, hash)| format!("{name} {hash}")),
+            );
         }
         // The same bytes are another adapter on another axis.
         parts.extend(self.block_axis.map(AxisWord::name));

@@ -10,8 +10,8 @@ use bone_train::config::AxisWord;
 use bone_train::device::{self, Kind, OnDevice};
 use bone_train::models::adapter::{fit, open};
 use bone_train::models::{
-    self, Architecture, MAX_SHARD_BYTES, ModelBackend, NewFolder, OpenModel, Recognised, check_free,
-    copy_companions, own_name, recognise,
+    self, Architecture, MAX_SHARD_BYTES, ModelBackend, NewFolder, OpenModel, Recognised,
+    check_free, copy_companions, own_name, recognise,
 };
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
@@ -90,10 +90,9 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
 fn check_new(out: &Path, to: Format) -> Result<(), CommandError> {
     match to {
         Format::Peft | Format::Lora => Ok(check_free(out)?),
-        Format::RwkvPth | Format::RwkvSafetensors if out.exists() => Err(CommandError::path(
-            out,
-            "is there already; name a new file",
-        )),
+        Format::RwkvPth | Format::RwkvSafetensors if out.exists() => {
+            Err(CommandError::path(out, "is there already; name a new file"))
+        }
         Format::RwkvPth | Format::RwkvSafetensors => Ok(()),
     }
 }
@@ -168,7 +167,9 @@ fn convert_adapter<B: bone::Backend>(
         .adapter
         .map_or("tuned states", |config| config.variant.name());
     if args.to != Format::Lora && (args.rank.is_some() || args.energy.is_some()) {
-        return Err(CommandError::usage("--rank and --energy say how much of bone a LoRA keeps; they go with --to lora"));
+        return Err(CommandError::usage(
+            "--rank and --energy say how much of bone a LoRA keeps; they go with --to lora",
+        ));
     }
     let name = base
         .as_ref()
@@ -230,7 +231,9 @@ fn to_lora<B: bone::Backend>(
     let variant = contents.adapter.as_ref().map(|config| config.variant);
     if !matches!(variant, Some(bone::Variant::Bone(_))) {
         if args.rank.is_some() || args.energy.is_some() {
-            return Err(CommandError::usage("--rank and --energy are for bone; everything else becomes a LoRA exactly"));
+            return Err(CommandError::usage(
+                "--rank and --energy are for bone; everything else becomes a LoRA exactly",
+            ));
         }
         let layers = match variant {
             Some(bone::Variant::Lora(_)) | None => &[][..],
@@ -250,7 +253,9 @@ fn to_lora<B: bone::Backend>(
             return Err(CommandError::usage(message));
         }
         (None, None) => {
-            return Err(CommandError::usage("--rank or --energy: missing; bone is no LoRA, say how much of it to keep"));
+            return Err(CommandError::usage(
+                "--rank or --energy: missing; bone is no LoRA, say how much of it to keep",
+            ));
         }
     };
     let base = need(base, "bone changes a weight by the weight itself")?;
@@ -285,7 +290,9 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
     };
     match args.to {
         Format::Peft | Format::Lora => {
-            return Err(CommandError::usage("--to: this is a model and no adapter; convert it to rwkv-pth or rwkv-safetensors"));
+            return Err(CommandError::usage(
+                "--to: this is a model and no adapter; convert it to rwkv-pth or rwkv-safetensors",
+            ));
         }
         Format::RwkvPth => {
             let tensors: BTreeMap<_, _> = tensors().collect::<Result<_, CommandError>>()?;

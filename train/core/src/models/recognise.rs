@@ -52,7 +52,8 @@ pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
     if path.is_file() {
         let checkpoint = Checkpoint::open_file(path)?;
         let architecture = by_tensors(path, &checkpoint)?.ok_or_else(|| {
-            let reason = "not RWKV6's weights; for a LLaMA2, give the folder of a Hugging Face model";
+            let reason =
+                "not RWKV6's weights; for a LLaMA2, give the folder of a Hugging Face model";
             folder_error(path, reason.into())
         })?;
         return Ok(known(architecture, None, Some(checkpoint)));

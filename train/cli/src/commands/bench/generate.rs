@@ -9,9 +9,7 @@ use bone_lm::generate::{GenerateConfig, GenerateError, generate};
 use bone_lm::sampling::SamplingConfig;
 use bone_train::device::{self, Kind, OnDevice};
 use bone_train::memory::{available_memory, human, peak_resident_bytes};
-use bone_train::models::{
-    Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model,
-};
+use bone_train::models::{Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model};
 use bone_train::step::{TrainBackend, TrainModel};
 use burn::tensor::DType;
 use serde::Serialize;

@@ -139,7 +139,9 @@ impl Chosen {
                 let scratch =
                     tempfile::tempdir().map_err(CommandError::io(&std::env::temp_dir()))?;
                 let place = scratch.path().display();
-                tell(&format!("random weights go to {place} until they are mapped"));
+                tell(&format!(
+                    "random weights go to {place} until they are mapped"
+                ));
                 let folder = scratch.path().join("model");
                 random.write(&folder, dtype.unwrap_or(DType::F32))?;
                 (models::open(&folder)?, None)

@@ -213,7 +213,10 @@ mod tests {
         let names: Vec<_> = apart.parts.keys().copied().collect();
         assert_eq!(names, least.map(|(name, _)| name));
         for (name, least) in least {
-            assert!(apart.parts[name] >= least.as_secs_f64(), "{name}: {apart:?}");
+            assert!(
+                apart.parts[name] >= least.as_secs_f64(),
+                "{name}: {apart:?}"
+            );
         }
         assert!(apart.whole >= (11 * TICK).as_secs_f64());
         let table = apart.table(Kind::Cpu);

@@ -139,7 +139,8 @@ impl RandomModel {
                 let mut norms = vec!["ln_out".to_owned(), "blocks.0.ln0".to_owned()];
                 for block in layers.map(|layer| format!("blocks.{layer}")) {
                     norms.extend(["ln1", "ln2", "att.ln_x"].map(|norm| format!("{block}.{norm}")));
-                    let rows = ["x", "w", "k", "v", "r", "g"].map(|of| format!("att.time_maa_{of}"));
+                    let rows =
+                        ["x", "w", "k", "v", "r", "g"].map(|of| format!("att.time_maa_{of}"));
                     let others = ["att.time_decay", "ffn.time_maa_k", "ffn.time_maa_r"];
                     let rows = rows.into_iter().chain(others.map(str::to_owned));
                     tensors.extend(rows.map(|name| (format!("{block}.{name}"), vec![1, 1, c])));
@@ -150,7 +151,8 @@ impl RandomModel {
                         ("time_decay_w2", vec![DECAY_RANK, c]),
                         ("time_faaaa", vec![self.heads, c / self.heads]),
                     ];
-                    tensors.extend(low_rank.map(|(of, shape)| (format!("{block}.att.{of}"), shape)));
+                    tensors
+                        .extend(low_rank.map(|(of, shape)| (format!("{block}.att.{of}"), shape)));
                 }
                 let both = |norm: String| ["weight", "bias"].map(|of| format!("{norm}.{of}"));
                 tensors.extend(norms.into_iter().flat_map(both).map(|name| (name, vec![c])));

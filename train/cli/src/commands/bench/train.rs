@@ -12,9 +12,7 @@ use bone_train::gradients::Gradients;
 use bone_train::memory::{
     Estimate, RunShape, available_memory, human, keep_freed_memory, peak_resident_bytes,
 };
-use bone_train::models::{
-    Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model,
-};
+use bone_train::models::{Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model};
 use bone_train::optimizer::{AdamWSettings, NonFinite, Optimizer};
 use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::DType;

@@ -8,9 +8,9 @@ use bone::{
 use bone_lm::Part;
 
 use super::{Check, Range};
+use crate::config::Method;
 use crate::config::error::ConfigError;
 use crate::config::settings::RawConfig;
-use crate::config::Method;
 use crate::config::words::{AxisWord, MethodName, Word};
 use crate::models::Architecture;
 
