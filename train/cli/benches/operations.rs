@@ -8,7 +8,7 @@
 
 use bone_lm::{Gate, RmsNorm, Sight, attention, cross_entropy, gated, layer_norm, rotate};
 use bone_rwkv6::{Form, TokenMix, Wkv6, wkv6};
-use bone_train::device::{DeviceName, OnDevice, all_devices, on_device};
+use bone_train::device::{OnDevice, all_devices, on_device};
 use bone_train::models::ModelBackend;
 use burn::module::{Param, ParamId};
 use burn::tensor::ops::AttentionModuleOptions;
@@ -25,48 +25,37 @@ const EPSILON: f64 = 1e-5;
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     for device in all_devices() {
-        let operations = Operations {
-            criterion: &mut criterion,
-            name: device.name,
-        };
+        let operations = Operations(&mut criterion, device.name.to_string());
         on_device(device.name, setting("FUSION", true), operations).expect("the device works");
     }
     criterion.final_summary();
 }
 
-fn setting<T: FromStr>(name: &str, default: T) -> T {
+fn setting<T: FromStr<Err: std::fmt::Debug>>(name: &str, default: T) -> T {
     let given = std::env::var(name).ok();
-    given.map_or(default, |text| {
-        let value = text.parse();
-        value.unwrap_or_else(|_| panic!("{name}={text} cannot be read"))
-    })
+    given.map_or(default, |text| text.parse().expect(name))
 }
 
-struct Operations<'a> {
-    criterion: &'a mut Criterion,
-    name: DeviceName,
-}
+struct Operations<'a>(&'a mut Criterion, String);
 
 impl OnDevice for Operations<'_> {
     type Output = ();
 
     fn run<B: ModelBackend>(self, device: B::Device) {
-        let hidden = setting("HIDDEN_SIZE", 768);
         let mut bench = Bench::<B> {
-            criterion: self.criterion,
-            name: self.name.to_string(),
+            criterion: self.0,
+            name: self.1,
             device,
             batch: setting("BATCH_SIZE", 4),
             len: setting("MAX_SEQ_LEN", 512),
-            hidden,
-            heads: setting("HEADS", (hidden / 64).max(1)),
+            hidden: setting("HIDDEN_SIZE", 768),
+            heads: setting("HEADS", 12),
         };
         // One after the other: their tensors are gone before the next one's are made.
         bench.norms();
         bench.swiglu();
         bench.rotary();
         bench.attention();
-        bench.attention_forward();
         bench.cross_entropy();
         bench.token_shift();
         bench.wkv6();
@@ -99,11 +88,6 @@ impl<B: ModelBackend> Bench<'_, B> {
         Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), options).require_grad()
     }
 
-    /// Returns a parameter as a model's frozen weights are.
-    fn frozen(&self, size: usize) -> Param<Tensor<B, 1>> {
-        Param::initialized(ParamId::new(), self.leaf([size]).detach())
-    }
-
     fn by_head(&self) -> [usize; 4] {
         [self.batch, self.heads, self.len, self.hidden / self.heads]
     }
@@ -122,17 +106,18 @@ impl<B: ModelBackend> Bench<'_, B> {
     fn time<T, U>(&mut self, name: &str, ours: impl Fn() -> T, burn: impl Fn() -> U) {
         let device = &self.device;
         let wait = || B::sync(device).expect("the device works");
-        let mut group = self
-            .criterion
-            .benchmark_group(format!("{}/{name}", self.name));
+        let name = format!("{}/{name}", self.name);
+        let mut group = self.criterion.benchmark_group(name);
         group.bench_function("ours", |b| b.iter_with_large_drop(|| (ours(), wait())));
         group.bench_function("burn", |b| b.iter_with_large_drop(|| (burn(), wait())));
-        group.finish();
     }
 
     fn norms(&mut self) {
         let x = self.leaf([self.batch * self.len, self.hidden]);
-        let [weight, bias] = [(); 2].map(|()| self.frozen(self.hidden));
+        let [weight, bias] = [(); 2].map(|()| {
+            let frozen = self.leaf::<1>([self.hidden]).detach();
+            Param::initialized(ParamId::new(), frozen)
+        });
         let norm = RmsNorm {
             weight: weight.clone(),
             epsilon: EPSILON,
@@ -193,13 +178,13 @@ impl<B: ModelBackend> Bench<'_, B> {
                 activation::softmax(scores, 3).matmul(value)
             },
         );
-    }
-
-    /// Without a graph, as in evaluation and before a block is run again, beside burn's own attention,
-    /// which may be a flash kernel of its library's.
-    fn attention_forward(&mut self) {
-        let inputs = [(); 3].map(|()| self.leaf::<4>(self.by_head()).inner());
-        let sight = Sight::causal(self.len, &self.device);
+        // Without a graph, beside burn's own, which may be a flash kernel of its library's.
+        let inputs = inputs.map(Tensor::inner);
+        let sight = Sight::causal(len, &self.device);
+        let options = AttentionModuleOptions {
+            is_causal: true,
+            ..Default::default()
+        };
         self.time(
             "attention-forward",
             || {
@@ -208,10 +193,6 @@ impl<B: ModelBackend> Bench<'_, B> {
             },
             || {
                 let [query, key, value] = inputs.clone();
-                let options = AttentionModuleOptions {
-                    is_causal: true,
-                    ..Default::default()
-                };
                 module::attention(query, key, value, None, None, options)
             },
         );

@@ -1,12 +1,14 @@
 //! Continuing prompts as text.
 
 use crate::error::CommandError;
-use crate::session::{Session, Work};
+use crate::session::Session;
 use crate::stop::{StopTexts, stop_tokens};
+use crate::work::Work;
 use bone_data::tokenizer::{TextStream, Tokenizer, TokenizerError};
 use bone_lm::generate::{self, BatchConfig, EndedRow, Event, generate_all};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::{Backend, CausalLm};
+use bone_train::step::{TrainBackend, TrainModel};
 use std::ops::ControlFlow;
 
 /// How tokens are chosen.
@@ -45,15 +47,8 @@ impl SamplingArgs {
     }
 }
 
-/// How many prompts run at once, and how each is continued.
-#[derive(Debug, Clone)]
-pub(crate) struct AnswerConfig {
-    pub(crate) batch_size: usize,
-    pub(crate) sampling: SamplingConfig,
-    pub(crate) max_new_tokens: usize,
-    /// As [`BatchConfig::near_tie`].
-    pub(crate) near_tie: Option<f64>,
-}
+/// Two logits that are nearer than this may change places with the rounding.
+const NEAR_TIE: f64 = 1e-4;
 
 /// What continues prompts: a tokenizer, and what ends an answer.
 pub(crate) struct Answering<'a> {
@@ -91,16 +86,18 @@ impl<'a> Answering<'a> {
     pub(crate) fn new(
         session: &'a Session,
         stops: Vec<String>,
-        config: AnswerConfig,
+        batch_size: usize,
+        max_new_tokens: usize,
+        sampling: SamplingConfig,
     ) -> Result<Self, CommandError> {
         let tokenizer = session.tokenizer.as_ref();
         let config = BatchConfig {
-            batch_size: config.batch_size,
-            sampling: config.sampling,
-            max_new_tokens: config.max_new_tokens,
+            batch_size,
+            sampling,
+            max_new_tokens,
             max_positions: session.info.positions,
             stop: stop_tokens(tokenizer, &stops)?,
-            near_tie: config.near_tie,
+            near_tie: Some(NEAR_TIE),
         };
         Ok(Self {
             tokenizer,
@@ -161,12 +158,13 @@ pub(crate) struct Prompts<'a, F> {
 impl<F: FnMut(Answer<'_>) -> Result<(), CommandError>> Work for Prompts<'_, F> {
     type Output = ();
 
-    fn run<B: Backend, M: CausalLm<B>>(
+    fn run<B: TrainBackend, M: TrainModel<B>>(
         self,
-        model: &M,
+        model: M,
         device: &B::Device,
     ) -> Result<(), CommandError> {
-        self.answering.run(model, self.prompts, device, self.on)
+        let model = model.valid();
+        self.answering.run(&model, self.prompts, device, self.on)
     }
 }
 

@@ -9,3 +9,4 @@ mod output;
 pub mod session;
 mod stop;
 pub mod terminal;
+mod work;

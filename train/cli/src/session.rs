@@ -1,20 +1,17 @@
 //! A model to ask: what `generate`, `chat` and `eval` open alike.
 
 use crate::error::CommandError;
+use crate::work::{Load, Work};
 use bone::saved::Scan;
 use bone_data::tokenizer::{self, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces};
 use bone_data::{PROMPT_FILE, Prompt, Template};
-use bone_lm::CausalLm;
 use bone_train::config::{AxisWord, DtypeChoice};
-use bone_train::device::{self, Device, DeviceName, Kind, OnDevice};
+use bone_train::device::{self, Device, Kind};
 use bone_train::memory::check_weights;
 use bone_train::models::adapter::{self, open, put_on};
-use bone_train::models::{
-    self, ModelBackend, ModelInfo, OpenModel, WithModel, precision, with_model,
-};
+use bone_train::models::{self, ModelInfo, precision};
 use bone_train::run::fingerprint::of_files;
 use bone_train::step::{TrainBackend, TrainModel};
-use burn::tensor::FloatDType;
 use std::path::PathBuf;
 
 /// The name of the template that a model or an adapter was trained with.
@@ -58,9 +55,7 @@ pub(crate) struct Session {
 
 /// The model of a session, and the adapter that goes on it; neither is loaded.
 pub(crate) struct SessionModel {
-    device: DeviceName,
-    model: OpenModel,
-    dtype: Option<FloatDType>,
+    load: Load,
     adapter: Option<(Scan, PathBuf)>,
 }
 
@@ -100,11 +95,11 @@ impl SessionArgs {
         if let Some(trained) = &trained {
             trained.check(tokenizer.as_ref())?;
         }
-        let unloaded = SessionModel {
-            device: device.name,
+        let load = Load {
             model,
             dtype: precision.convert,
-            adapter,
+            device: device.name,
+            fusion: true,
         };
         let session = Session {
             device,
@@ -114,7 +109,7 @@ impl SessionArgs {
             model: self.model.clone(),
             trained,
         };
-        Ok((session, unloaded))
+        Ok((session, SessionModel { load, adapter }))
     }
 
     /// Returns what tells the weights apart from others in the same place.
@@ -186,23 +181,6 @@ impl Session {
     }
 }
 
-/// What is done with a model.
-pub(crate) trait Work {
-    /// What comes of it.
-    type Output;
-
-    /// Does it.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError`].
-    fn run<B: bone_lm::Backend, M: CausalLm<B>>(
-        self,
-        model: &M,
-        device: &B::Device,
-    ) -> Result<Self::Output, CommandError>;
-}
-
 impl SessionModel {
     /// Loads the model, puts the adapter on it, and lets `work` use it.
     ///
@@ -210,51 +188,28 @@ impl SessionModel {
     ///
     /// [`CommandError`].
     pub(crate) fn with<W: Work>(self, work: W) -> Result<W::Output, CommandError> {
-        let device = self.device;
-        device::on_device(device, true, OnSession { model: self, work })?
+        let adapter = self.adapter;
+        self.load.with(Adapted { adapter, work })
     }
 }
 
-struct OnSession<W> {
-    model: SessionModel,
-    work: W,
-}
-
-impl<W: Work> OnDevice for OnSession<W> {
-    type Output = Result<W::Output, CommandError>;
-
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let SessionModel {
-            model,
-            dtype,
-            adapter,
-            ..
-        } = self.model;
-        let work = Adapted::<B, W> {
-            adapter,
-            work: self.work,
-            device: device.clone(),
-        };
-        with_model::<B, _>(model, dtype, &device, work)?
-    }
-}
-
-struct Adapted<B: TrainBackend, W> {
+struct Adapted<W> {
     adapter: Option<(Scan, PathBuf)>,
     work: W,
-    device: B::Device,
 }
 
-impl<B: TrainBackend, W: Work> WithModel<B> for Adapted<B, W> {
-    type Output = Result<W::Output, CommandError>;
+impl<W: Work> Work for Adapted<W> {
+    type Output = W::Output;
 
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        model: M,
+        device: &B::Device,
+    ) -> Result<Self::Output, CommandError> {
         let model = match self.adapter {
             Some((scan, path)) => put_on::<B, M>(model, scan, &path)?.0,
             None => model,
         };
-        let model = model.valid();
-        self.work
-            .run::<B::InnerBackend, M::InnerModule>(&model, &self.device)
+        self.work.run::<B, M>(model, device)
     }
 }

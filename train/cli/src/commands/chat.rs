@@ -1,12 +1,13 @@
 //! `bone chat`: a conversation in the terminal.
 
-use crate::answer::{Answer, AnswerConfig, Answering, SamplingArgs};
+use crate::answer::{Answer, Answering, SamplingArgs};
 use crate::error::CommandError;
 use crate::output::{line, say};
-use crate::session::{Session, SessionArgs, TRAINED, Work};
+use crate::session::{Session, SessionArgs, TRAINED};
+use crate::work::Work;
 use bone_data::{Message, RenderError, Role, Template};
-use bone_lm::{Backend, CausalLm};
 use bone_train::report::printable;
+use bone_train::step::{TrainBackend, TrainModel};
 use std::io::{BufRead, IsTerminal, stdin};
 
 /// With whom, and how.
@@ -55,13 +56,8 @@ pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
             })?,
         },
     };
-    let config = AnswerConfig {
-        batch_size: 1,
-        sampling,
-        max_new_tokens: args.max_new_tokens,
-        near_tie: None,
-    };
-    let answering = Answering::new(&session, template.stops(), config)?;
+    let tokens = args.max_new_tokens;
+    let answering = Answering::new(&session, template.stops(), 1, tokens, sampling)?;
     model.with(Conversation {
         session: &session,
         answering: &answering,
@@ -90,11 +86,12 @@ impl Conversation<'_> {
 impl Work for Conversation<'_> {
     type Output = ();
 
-    fn run<B: Backend, M: CausalLm<B>>(
+    fn run<B: TrainBackend, M: TrainModel<B>>(
         self,
-        model: &M,
+        model: M,
         device: &B::Device,
     ) -> Result<(), CommandError> {
+        let model = model.valid();
         let is_terminal = stdin().is_terminal();
         if is_terminal {
             line!("template {}; {HELP}", self.template);
@@ -162,7 +159,7 @@ impl Work for Conversation<'_> {
                 continue;
             }
             let mut answer = String::new();
-            self.answering.run(model, &[prompt], device, |said| {
+            self.answering.run(&model, &[prompt], device, |said| {
                 match said {
                     Answer::Text { text, .. } => say(&printable(text)),
                     Answer::Ended(ended) => answer = ended.text,

@@ -1,6 +1,6 @@
 //! `bone eval`: score a model.
 
-use crate::answer::{self, AnswerConfig, Answered, Answering, Prompts};
+use crate::answer::{self, Answered, Answering, Prompts};
 use crate::error::CommandError;
 use crate::eval::grade::{Benchmark, extract, same};
 use crate::eval::resume::Unfinished;
@@ -227,19 +227,15 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         .zip(prompts)
         .filter(|(question, _)| !answered.contains(&question.index))
         .unzip();
-    let config = AnswerConfig {
-        batch_size: args.batch_size as usize,
-        sampling: SamplingConfig::default(),
-        max_new_tokens: args.max_new_tokens,
-        near_tie: Some(NEAR_TIE),
-    };
-    let answering = Answering::new(&session, asking.stops(), config)?;
+    let (batch_size, greedy) = (args.batch_size as usize, SamplingConfig::default());
+    let tokens = args.max_new_tokens;
+    let answering = Answering::new(&session, asking.stops(), batch_size, tokens, greedy)?;
     let mut progress = Progress::new(Amount {
         what: "answers",
         all: questions.len(),
         before: answered.len(),
         right: answers.iter().filter(|answer| answer.correct).count(),
-        at_once: args.batch_size as usize,
+        at_once: batch_size,
     });
     if !left.is_empty() {
         model.with(Prompts {
@@ -294,9 +290,6 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
     ));
     Ok(())
 }
-
-/// Two logits that are nearer than this may change places with the rounding.
-const NEAR_TIE: f64 = 1e-4;
 
 fn graded(benchmark: Benchmark, question: &Question, answered: Answered) -> Answer {
     let found = extract(benchmark, &answered.text).map(|found| found.text);

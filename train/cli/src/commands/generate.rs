@@ -1,6 +1,6 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
-use crate::answer::{Answer, AnswerConfig, Answering, Prompts, SamplingArgs};
+use crate::answer::{Answer, Answering, Prompts, SamplingArgs};
 use crate::error::CommandError;
 use crate::output::say;
 use crate::session::SessionArgs;
@@ -154,13 +154,8 @@ pub fn answer(
         )));
     }
     let stops = template.map_or(Vec::new(), |template| template.stops());
-    let config = AnswerConfig {
-        batch_size: prompts.len(),
-        sampling: request.sampling.clone(),
-        max_new_tokens: request.max_new_tokens,
-        near_tie: None,
-    };
-    let answering = Answering::new(&session, stops, config)?;
+    let (tokens, sampling) = (request.max_new_tokens, request.sampling.clone());
+    let answering = Answering::new(&session, stops, prompts.len(), tokens, sampling)?;
     let mut first = Some(texts[0].clone());
     let mut answers = vec![String::new(); prompts.len()];
     model.with(Prompts {

@@ -14,60 +14,15 @@ use burn::tensor::DType;
 use std::path::{Path, PathBuf};
 
 mod agreement;
+mod args;
 mod check;
 mod write;
 
 pub use agreement::Agreement;
+pub use args::MergeArgs;
 use check::Check;
 pub use write::Reversal;
-use write::{Asked, Write};
-
-/// What to merge.
-#[derive(Debug, clap::Args)]
-pub struct MergeArgs {
-    /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
-    #[arg(long, value_name = "DIR|FILE")]
-    pub model: PathBuf,
-    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
-    /// several are merged in the order given
-    #[arg(long, value_name = "DIR|FILE", required = true)]
-    pub adapter: Vec<PathBuf>,
-    /// Folder for the merged model; it must be new or empty
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Precision of the merged weights: auto for the base's, f32, bf16, f16
-    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
-    pub dtype: DtypeChoice,
-    /// Take the adapters out of a model they were merged into, the last one first
-    #[arg(long)]
-    pub unmerge: bool,
-    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
-    /// for miss
-    #[arg(long, value_name = "AXIS")]
-    pub block_axis: Option<AxisWord>,
-    /// Most bytes of a file of the result, like 500MB [default: 5GB]
-    #[arg(long, value_name = "SIZE", value_parser = write::shard_size)]
-    pub max_shard_size: Option<u64>,
-    /// What to run on; `bone devices` lists it
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub device: String,
-}
-
-impl MergeArgs {
-    /// One adapter into one model, everything else as by default.
-    pub fn new(model: PathBuf, adapter: PathBuf, out: PathBuf, device: &str) -> Self {
-        Self {
-            model,
-            adapter: vec![adapter],
-            out,
-            dtype: DtypeChoice::Auto,
-            unmerge: false,
-            block_axis: None,
-            max_shard_size: None,
-            device: device.to_owned(),
-        }
-    }
-}
+use write::Write;
 
 /// What a merge came to.
 #[derive(Debug, Clone, Copy)]
@@ -178,14 +133,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let stored = chosen.unwrap_or(base);
 
     let base_bytes = model.info.stored_bytes as u64;
-    let asked = Asked {
-        model: &args.model,
-        adapters: &args.adapter,
-        unmerge: args.unmerge,
-        dtype: chosen,
-        max_shard_size: args.max_shard_size,
-    };
-    let write = Write::plan(&asked, model, adapters)?;
+    let write = Write::plan(args, model, adapters)?;
     let folder = NewFolder::create(&args.out)?;
     let (files, largest_file) = (write.files(), write.largest_file());
     let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
@@ -214,7 +162,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         base,
         stored,
     };
-    let (agreement, good) = device::on_device(device.name, true, check)??;
+    let (agreement, good) = check.on(device.name)?;
     if !good {
         let fix = if stored == DType::F32 {
             ""

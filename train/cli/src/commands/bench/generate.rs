@@ -4,14 +4,14 @@ use super::model::{ModelArgs, ModelReport, RunArgs, refuse_extremes};
 use super::parts::{Apart, Parts};
 use crate::error::CommandError;
 use crate::output::{line, say_json};
+use crate::work::Work;
 use bone_lm::CausalLm;
-use bone_lm::generate::{GenerateConfig, GenerateError, generate};
+use bone_lm::generate::{GenerateConfig, generate};
 use bone_lm::sampling::SamplingConfig;
-use bone_train::device::{self, Kind, OnDevice};
+use bone_train::device::{self, Kind};
 use bone_train::memory::{available_memory, human, peak_resident_bytes};
-use bone_train::models::{Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model};
+use bone_train::models::{Architecture, ModelInfo};
 use bone_train::step::{TrainBackend, TrainModel};
-use burn::tensor::DType;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -124,12 +124,8 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         }
     }
     let model = opened.report();
-    let work = Work {
-        args,
-        model: opened.model,
-        dtype: opened.convert,
-    };
-    let (mut rounds, apart) = device::on_device(device.name, args.run.fusion, work)??;
+    let load = opened.load(device.name, args.run.fusion);
+    let (mut rounds, apart) = load.with(Rounds(args))?;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
     let Round { first, rest } = rounds[rounds.len() / 2];
     let rows = args.batch_size as f64;
@@ -174,35 +170,18 @@ impl Report {
     }
 }
 
-struct Work<'a> {
-    args: &'a BenchGenerateArgs,
-    model: OpenModel,
-    dtype: Option<DType>,
-}
+/// Prompts that are continued again and again.
+struct Rounds<'a>(&'a BenchGenerateArgs);
 
-impl OnDevice for Work<'_> {
-    type Output = Result<(Vec<Round>, Apart), CommandError>;
+impl Work for Rounds<'_> {
+    type Output = (Vec<Round>, Apart);
 
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let rounds = Rounds::<B> {
-            args: self.args,
-            device: device.clone(),
-        };
-        let dtype = self.dtype.map(Into::into);
-        Ok(with_model::<B, _>(self.model, dtype, &device, rounds)??)
-    }
-}
-
-struct Rounds<'a, B: TrainBackend> {
-    args: &'a BenchGenerateArgs,
-    device: B::Device,
-}
-
-impl<B: TrainBackend> WithModel<B> for Rounds<'_, B> {
-    type Output = Result<(Vec<Round>, Apart), GenerateError>;
-
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let Self { args, device } = self;
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        model: M,
+        device: &B::Device,
+    ) -> Result<Self::Output, CommandError> {
+        let args = self.0;
         let model = model.valid();
         let vocab_size = model.vocab_size();
         let prompts: Vec<Vec<u32>> = (0..args.batch_size)
@@ -219,7 +198,7 @@ impl<B: TrainBackend> WithModel<B> for Rounds<'_, B> {
         let round = || {
             let started = Instant::now();
             let (mut tokens, mut first) = (0, 0.0);
-            generate(&model, &prompts, &config, &device, |_, _| {
+            generate(&model, &prompts, &config, device, |_, _| {
                 tokens += 1;
                 if tokens == prompts.len() {
                     first = started.elapsed().as_secs_f64();
@@ -231,8 +210,8 @@ impl<B: TrainBackend> WithModel<B> for Rounds<'_, B> {
         // To warm up.
         round()?;
         let rounds = (0..args.rounds).map(|_| round());
-        let rounds = rounds.collect::<Result<Vec<_>, GenerateError>>()?;
-        let (last, apart) = Parts::on::<B>(&device).of(round);
+        let rounds = rounds.collect::<Result<Vec<_>, CommandError>>()?;
+        let (last, apart) = Parts::on::<B>(device).of(round);
         last?;
         Ok((rounds, apart))
     }

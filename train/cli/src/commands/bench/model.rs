@@ -2,10 +2,11 @@
 
 use super::random::{LARGEST, RandomModel};
 use crate::error::CommandError;
+use crate::work::Load;
 use bone_data::grouped;
 use bone_lm::checkpoint::burn_dtype;
 use bone_train::config::DtypeChoice;
-use bone_train::device::Capabilities;
+use bone_train::device::{Capabilities, DeviceName};
 use bone_train::models::{self, Architecture, OpenModel};
 use bone_train::report::tell;
 use burn::tensor::DType;
@@ -118,9 +119,9 @@ impl ModelArgs {
 pub(super) struct Opened {
     pub(super) model: OpenModel,
     /// What its weights are converted to; `None` for what its files hold.
-    pub(super) convert: Option<DType>,
+    convert: Option<DType>,
     /// What they are held in.
-    pub(super) dtype: DType,
+    dtype: DType,
 }
 
 impl Chosen {
@@ -170,6 +171,15 @@ pub(super) struct ModelReport {
 }
 
 impl Opened {
+    pub(super) fn load(self, device: DeviceName, fusion: bool) -> Load {
+        Load {
+            model: self.model,
+            dtype: self.convert.map(Into::into),
+            device,
+            fusion,
+        }
+    }
+
     pub(super) fn report(&self) -> ModelReport {
         let (info, shape) = (&self.model.info, &self.model.info.shape);
         ModelReport {

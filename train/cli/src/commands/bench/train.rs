@@ -4,15 +4,16 @@ use super::model::{ModelArgs, ModelReport, RunArgs, refuse_extremes};
 use super::parts::{Apart, Parts};
 use crate::error::CommandError;
 use crate::output::{line, say_json};
+use crate::work::Work;
 use bone::{attach, freeze_base, unfreeze_all};
 use bone_data::Batch;
 use bone_train::config::{AxisWord, Method, MethodName, Origin, RawConfig};
-use bone_train::device::{self, Kind, OnDevice};
+use bone_train::device::{self, Kind};
 use bone_train::gradients::Gradients;
 use bone_train::memory::{
     Estimate, RunShape, available_memory, human, keep_freed_memory, peak_resident_bytes,
 };
-use bone_train::models::{Architecture, ModelBackend, ModelInfo, OpenModel, WithModel, with_model};
+use bone_train::models::{Architecture, ModelInfo};
 use bone_train::optimizer::{AdamWSettings, NonFinite, Optimizer};
 use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::DType;
@@ -216,14 +217,12 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
         Method::Adapter(adapter) => Some(adapter.clone()),
         Method::State | Method::Full => None,
     };
-    let work = Work {
+    let measured = opened.load(device.name, args.run.fusion).with(Steps {
         args,
-        model: opened.model,
-        dtype: opened.convert,
         method,
         warmup,
-    };
-    let measured = device::on_device(device.name, args.run.fusion, work)??;
+        started: Instant::now(),
+    })?;
     let report = Report {
         tokens_per_second: (args.batch_size * args.max_seq_len) as f64 / measured.seconds_per_step,
         measured,
@@ -293,43 +292,23 @@ impl Report {
     }
 }
 
-struct Work<'a> {
-    args: &'a BenchTrainArgs,
-    model: OpenModel,
-    dtype: Option<DType>,
-    method: Method,
-    warmup: usize,
-}
-
-impl OnDevice for Work<'_> {
-    type Output = Result<Measured, CommandError>;
-
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let steps = Steps::<B> {
-            args: self.args,
-            method: self.method,
-            warmup: self.warmup,
-            started: Instant::now(),
-            device: device.clone(),
-        };
-        with_model::<B, _>(self.model, self.dtype.map(Into::into), &device, steps)?
-    }
-}
-
 /// Steps of a model, one after the other.
-struct Steps<'a, B: TrainBackend> {
+struct Steps<'a> {
     args: &'a BenchTrainArgs,
     method: Method,
     warmup: usize,
     started: Instant,
-    device: B::Device,
 }
 
-impl<B: TrainBackend> WithModel<B> for Steps<'_, B> {
-    type Output = Result<Measured, CommandError>;
+impl Work for Steps<'_> {
+    type Output = Measured;
 
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let mut model = self.prepare(model)?;
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        model: M,
+        device: &B::Device,
+    ) -> Result<Measured, CommandError> {
+        let mut model = self.prepare::<B, M>(model)?;
         let ready_seconds = self.started.elapsed().as_secs_f64();
         let trained_parameters = bone::count_params::<B, M>(&model).trainable;
         let batch = self.args.batch(model.vocab_size());
@@ -337,21 +316,22 @@ impl<B: TrainBackend> WithModel<B> for Steps<'_, B> {
             max_grad_norm: Some(1.0),
             ..AdamWSettings::default()
         });
+        let mut step = |model| self.step::<B, M>(model, &mut optimizer, &batch, device);
         let mut seconds = Vec::new();
-        for step in 0..self.warmup + self.args.steps {
+        for done in 0..self.warmup + self.args.steps {
             let started = Instant::now();
-            (model, _) = self.step(model, &mut optimizer, &batch)?;
-            if step >= self.warmup {
+            (model, _) = step(model)?;
+            if done >= self.warmup {
                 seconds.push(started.elapsed().as_secs_f64());
             }
         }
-        let parts = Parts::on::<B::InnerBackend>(&self.device);
-        let (last, apart) = parts.of(|| self.step(model, &mut optimizer, &batch));
+        let parts = Parts::on::<B::InnerBackend>(device);
+        let (last, apart) = parts.of(|| step(model));
         let (_model, loss) = last?;
         seconds.sort_by(f64::total_cmp);
         let count = seconds.len();
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
-        let memory = <B::InnerBackend as bone::Backend>::device_memory(&self.device);
+        let memory = <B::InnerBackend as bone::Backend>::device_memory(device);
         Ok(Measured {
             seconds_per_step: (seconds[(count - 1) / 2] + seconds[count / 2]) / 2.0,
             fastest: seconds[0],
@@ -367,8 +347,8 @@ impl<B: TrainBackend> WithModel<B> for Steps<'_, B> {
     }
 }
 
-impl<B: TrainBackend> Steps<'_, B> {
-    fn prepare<M: TrainModel<B>>(&self, model: M) -> Result<M, CommandError> {
+impl Steps<'_> {
+    fn prepare<B: TrainBackend, M: TrainModel<B>>(&self, model: M) -> Result<M, CommandError> {
         Ok(match &self.method {
             Method::Adapter(adapter) => freeze_base::<B, M>(attach::<B, M>(model, adapter)?),
             Method::State => {
@@ -382,11 +362,12 @@ impl<B: TrainBackend> Steps<'_, B> {
     }
 
     /// Makes one step, and returns its loss.
-    fn step<M: TrainModel<B>>(
+    fn step<B: TrainBackend, M: TrainModel<B>>(
         &self,
         model: M,
         optimizer: &mut Optimizer<B>,
         batch: &Batch,
+        device: &B::Device,
     ) -> Result<(M, f64), NonFinite> {
         let savings = Savings {
             recompute: self.args.recompute,
@@ -400,12 +381,12 @@ impl<B: TrainBackend> Steps<'_, B> {
             1.0 / count,
             (savings, None),
             (0, 0),
-            &self.device,
+            device,
             &mut grads,
         );
         let (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
         // The loss was read before the update was begun. What fails shows in what is read later.
-        let _ = <B as Backend>::sync(&self.device);
+        let _ = <B as Backend>::sync(device);
         Ok((model, outcome?.loss))
     }
 }

@@ -4,13 +4,14 @@ use super::progress::{Amount, Progress, check_new};
 use crate::error::CommandError;
 use crate::eval::resume::Unfinished;
 use crate::output::line;
-use crate::session::{SessionArgs, Work};
+use crate::session::SessionArgs;
+use crate::work::Work;
 use bone_data::grouped;
 use bone_data::load::{self, Reading};
 use bone_data::{FieldMap, Limits, Sample, Schema, Sources};
-use bone_lm::{Backend, CausalLm};
 use bone_train::report::tell;
 use bone_train::run::fingerprint::Hash;
+use bone_train::step::{TrainBackend, TrainModel};
 use bone_train::trainer::{EvalReading, mean_loss};
 use std::path::PathBuf;
 
@@ -251,14 +252,15 @@ where
 {
     type Output = ();
 
-    fn run<B: Backend, M: CausalLm<B>>(
+    fn run<B: TrainBackend, M: TrainModel<B>>(
         mut self,
-        model: &M,
+        model: M,
         device: &B::Device,
     ) -> Result<(), CommandError> {
+        let model = model.valid();
         for samples in self.next {
             let samples = samples?;
-            let (loss, tokens) = mean_loss(model, &samples, self.reading, device);
+            let (loss, tokens) = mean_loss(&model, &samples, self.reading, device);
             (self.on)(samples.len(), loss, tokens)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Writing a merged model shard by shard, one tensor in memory at a time.
 
+use super::args::MergeArgs;
 use crate::error::CommandError;
 use bone::saved::{SavedAdapter, Scan, is_state};
 use bone::{LayerError, MergeError};
@@ -60,55 +61,22 @@ impl fmt::Display for Reversal {
     }
 }
 
-/// A size in bytes with or without a unit: `5GB`, `500 MiB`, `1000000`.
-pub(super) fn shard_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no size; write it like 5GB or 500MB");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(wrong()),
-    };
-    let bytes = number * factor;
-    if (1.0..1e18).contains(&bytes) {
-        Ok(bytes as u64)
-    } else {
-        Err(wrong())
-    }
-}
-
-/// What is asked of a merge.
-pub(super) struct Asked<'a> {
-    pub(super) model: &'a Path,
-    pub(super) adapters: &'a [PathBuf],
-    pub(super) unmerge: bool,
-    /// The precision of all weights; `None` for the base's own.
-    pub(super) dtype: Option<DType>,
-    pub(super) max_shard_size: Option<u64>,
-}
-
 impl Write {
     /// Checks that the adapters fit the model, and plans its files.
     pub(super) fn plan(
-        asked: &Asked<'_>,
+        args: &MergeArgs,
         model: OpenModel,
         scans: Vec<Scan>,
     ) -> Result<Self, CommandError> {
+        let chosen = args.dtype.dtype();
         let adapters = scans
             .into_iter()
-            .zip(asked.adapters)
+            .zip(&args.adapter)
             .map(|(scan, path)| fit(scan, path, &model))
             .collect::<Result<Vec<_>, _>>()?;
         let (info, checkpoint) = (&model.info, &model.checkpoint);
         let full = adapters.iter().filter(|saved| !saved.full.is_empty());
-        if let Some(saved) = full.clone().next().filter(|_| asked.unmerge) {
+        if let Some(saved) = full.clone().next().filter(|_| args.unmerge) {
             return Err(CommandError::path(
                 &saved.path,
                 "holds parameters whole, in whose place the base's were lost: it cannot be taken out",
@@ -129,10 +97,10 @@ impl Write {
                 continue;
             }
             let stored = match burn_dtype(tensor.dtype) {
-                Some(stored) if stored.is_float() => asked.dtype.unwrap_or(stored),
+                Some(stored) if stored.is_float() => chosen.unwrap_or(stored),
                 _ => {
                     let reason = format!("{name} is {}, which is no weight", tensor.dtype);
-                    return Err(CommandError::path(asked.model, reason));
+                    return Err(CommandError::path(&args.model, reason));
                 }
             };
             let dtype = file_dtype(stored).unwrap_or(Dtype::F32);
@@ -146,17 +114,17 @@ impl Write {
             let Some(info) = parameters.get(*name) else {
                 continue;
             };
-            let dtype = file_dtype(asked.dtype.unwrap_or(DType::F32)).unwrap_or(Dtype::F32);
+            let dtype = file_dtype(chosen.unwrap_or(DType::F32)).unwrap_or(Dtype::F32);
             let (name, shape) = ((*name).clone(), info.shape.clone());
             planned.push(Planned { name, dtype, shape });
         }
         Ok(Self {
-            path: asked.model.to_path_buf(),
+            path: args.model.clone(),
             adapters,
-            unmerge: asked.unmerge,
+            unmerge: args.unmerge,
             architecture: info.architecture,
             metadata: checkpoint.metadata().clone(),
-            shards: shards(planned, asked.max_shard_size.unwrap_or(MAX_SHARD_BYTES)),
+            shards: shards(planned, args.max_shard_size.unwrap_or(MAX_SHARD_BYTES)),
             checkpoint: model.checkpoint,
         })
     }
@@ -363,21 +331,6 @@ impl<B: ModelBackend> Merging<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [
-            ("5GB", 5_000_000_000),
-            ("1.5 mb", 1_500_000),
-            ("2KiB", 2048),
-            ("77", 77),
-        ] {
-            assert_eq!(shard_size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "GB", "5XB", "-1", "0", "1e99", "1..2"] {
-            assert!(shard_size(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn files_are_as_large_as_allowed() {
