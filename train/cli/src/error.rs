@@ -28,9 +28,6 @@ pub enum CommandError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// Problems of several data files.
-    #[error("{0}")]
-    Data(String),
     #[error(transparent)]
     Binidx(#[from] BinidxError),
     #[error(transparent)]
@@ -60,15 +57,12 @@ pub enum CommandError {
     /// A folder or file is in the way or missing.
     #[error("{}: {reason}", path.display())]
     Path { path: PathBuf, reason: String },
-    /// Devices that do not compute what the processor computes.
-    #[error("{0}")]
-    DeviceTrial(String),
     /// What was asked for is contradictory.
     #[error("{0}")]
     Usage(String),
-    /// A merged model whose logits are not those of the adapted one.
+    /// What was asked for was done, and what came of it is wrong.
     #[error("{0}")]
-    Disagreement(String),
+    Wrong(String),
 }
 
 /// Errors that a run has too.

@@ -99,7 +99,6 @@ fn check_new(out: &Path, to: Format) -> Result<(), CommandError> {
 
 /// The model that an adapter belongs to.
 struct Base {
-    path: PathBuf,
     model: OpenModel,
     /// What the checkpoint calls the weight of each layer.
     weights: BTreeMap<String, String>,
@@ -114,12 +113,8 @@ impl Base {
             let own = own_name(model.info.architecture, &name);
             Some((own.strip_suffix(".weight")?.to_owned(), name))
         });
-        let base = Self {
-            path: path.to_path_buf(),
-            weights: weights.collect(),
-            model,
-        };
-        Ok((base, saved))
+        let weights = weights.collect();
+        Ok((Self { model, weights }, saved))
     }
 
     /// A layer's weight in f32, `[out, in]`.
@@ -171,9 +166,7 @@ fn convert_adapter<B: bone::Backend>(
             "--rank and --energy say how much of bone a LoRA keeps; they go with --to lora",
         ));
     }
-    let name = base
-        .as_ref()
-        .map(|base| base.path.to_string_lossy().into_owned());
+    let name = args.model.as_ref().map(|path| path.to_string_lossy());
     match args.to {
         Format::Peft => write_folder(&saved, name.as_deref(), &args.out)?,
         Format::Lora => {

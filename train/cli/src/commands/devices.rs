@@ -83,7 +83,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     if bad.is_empty() {
         return Ok(());
     }
-    Err(CommandError::DeviceTrial(format!(
+    Err(CommandError::Wrong(format!(
         "no training on {}: a step there is not what the processor makes of it",
         bad.join(", ")
     )))

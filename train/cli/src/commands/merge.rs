@@ -5,7 +5,7 @@ use crate::output::line;
 use bone::saved::Scan;
 use bone_data::PROMPT_FILE;
 use bone_lm::checkpoint::Dtype;
-use bone_train::config::{AxisWord, DtypeChoice};
+use bone_train::config::AxisWord;
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
 use bone_train::models::adapter::{self, open};
@@ -103,15 +103,10 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     };
     let adapters = scans()?;
     if args.unmerge {
-        let stands = |(path, scan): (&PathBuf, &Scan)| {
-            scan.stands_on_residual()
-                .then(|| path.display().to_string())
-        };
-        let residual: Vec<_> = args
-            .adapter
-            .iter()
-            .zip(&adapters)
-            .filter_map(stands)
+        let scanned = args.adapter.iter().zip(&adapters);
+        let residual: Vec<_> = scanned
+            .filter(|(_, scan)| scan.stands_on_residual())
+            .map(|(path, _)| path.display().to_string())
             .collect();
         if !residual.is_empty() {
             return Err(CommandError::usage(format!(
@@ -170,7 +165,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
             ". Half precision keeps too few digits of what the adapter changes: merge with --dtype \
              f32, or train further"
         };
-        return Err(CommandError::Disagreement(format!(
+        return Err(CommandError::Wrong(format!(
             "the merged model does not say what the adapted one says: {agreement}; nothing was \
              written{fix}"
         )));

@@ -1,6 +1,6 @@
 //! `bone bench generate`: prompts continued, timed.
 
-use super::model::{ModelArgs, ModelReport, RunArgs, refuse_extremes};
+use super::model::{ModelArgs, Ran, RunArgs, refuse_extremes};
 use super::parts::{Apart, Parts};
 use crate::error::CommandError;
 use crate::output::{line, say_json};
@@ -16,10 +16,11 @@ use serde::Serialize;
 use std::time::Instant;
 
 /// The model and the prompts.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct BenchGenerateArgs {
     /// The model
     #[command(flatten)]
+    #[serde(skip)]
     pub model: ModelArgs,
     /// Prompts that go through the model together
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -35,6 +36,7 @@ pub struct BenchGenerateArgs {
     pub rounds: usize,
     /// Where, and how it is told
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
 }
 
@@ -42,17 +44,17 @@ impl BenchGenerateArgs {
     /// Returns the bytes of every token's keys and values, or of what goes through a block of RWKV6
     /// at once.
     fn carried(&self, info: &ModelInfo) -> u64 {
-        let sizes = [info.shape.hidden_size, info.shape.num_layers];
-        let [hidden_size, layers] = sizes.map(|size| size as u64);
-        let (tokens, of_token) = match info.architecture {
-            Architecture::Llama2 => (
-                self.prompt_len + self.max_new_tokens,
-                2 * 4 * hidden_size.saturating_mul(layers),
-            ),
-            Architecture::Rwkv6 => (self.prompt_len, 4 * hidden_size),
+        let (tokens, values) = match info.architecture {
+            Architecture::Llama2 => {
+                let tokens = self.prompt_len + self.max_new_tokens;
+                (tokens, info.shape.num_layers.saturating_mul(2))
+            }
+            Architecture::Rwkv6 => (self.prompt_len, 1),
         };
-        let tokens = (tokens as u64).saturating_mul(self.batch_size as u64);
-        tokens.saturating_mul(of_token)
+        let factors = [tokens, self.batch_size, values, info.shape.hidden_size];
+        factors
+            .iter()
+            .fold(4, |bytes: u64, factor| bytes.saturating_mul(*factor as u64))
     }
 }
 
@@ -67,14 +69,11 @@ struct Round {
 
 /// What was run, and what was measured.
 #[derive(Debug, Serialize)]
-struct Report {
-    model: ModelReport,
-    device: String,
-    threads: usize,
-    batch_size: usize,
-    prompt_len: usize,
-    max_new_tokens: usize,
-    rounds: usize,
+struct Report<'a> {
+    #[serde(flatten)]
+    ran: Ran,
+    #[serde(flatten)]
+    args: &'a BenchGenerateArgs,
     /// New ones, over the whole time.
     tokens_per_second: f64,
     prompt_tokens_per_second: f64,
@@ -123,20 +122,15 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
             )));
         }
     }
-    let model = opened.report();
+    let ran = opened.report(device.name);
     let load = opened.load(device.name, args.run.fusion);
     let (mut rounds, apart) = load.with(Rounds(args))?;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
     let Round { first, rest } = rounds[rounds.len() / 2];
     let rows = args.batch_size as f64;
     let report = Report {
-        model,
-        device: device.name.to_string(),
-        threads: rayon::current_num_threads(),
-        batch_size: args.batch_size,
-        prompt_len: args.prompt_len,
-        max_new_tokens: args.max_new_tokens,
-        rounds: args.rounds,
+        ran,
+        args,
         tokens_per_second: rows * args.max_new_tokens as f64 / (first + rest),
         prompt_tokens_per_second: rows * args.prompt_len as f64 / first,
         decode_tokens_per_second: rows * (args.max_new_tokens - 1) as f64 / rest,
@@ -151,15 +145,15 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-impl Report {
+impl Report<'_> {
     fn print(&self, kind: Kind) {
-        line!("{}", self.model);
+        line!("{}", self.ran.model);
         line!(
             "{} prompts of {} tokens, {} new ones each, on {}",
-            self.batch_size,
-            self.prompt_len,
-            self.max_new_tokens,
-            self.device
+            self.args.batch_size,
+            self.args.prompt_len,
+            self.args.max_new_tokens,
+            self.ran.device
         );
         line!("\nprompts    {:.1} tokens/s", self.prompt_tokens_per_second);
         line!("decoding   {:.1} tokens/s", self.decode_tokens_per_second);

@@ -10,6 +10,7 @@ use bone_train::device::{Capabilities, DeviceName};
 use bone_train::models::{self, Architecture, OpenModel};
 use bone_train::report::tell;
 use burn::tensor::DType;
+use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -33,8 +34,20 @@ pub struct RunArgs {
 pub struct ModelArgs {
     /// A model of one's own: a Hugging Face folder, or RWKV's .pth or .safetensors [default: random
     /// weights of the sizes below]
-    #[arg(long, value_name = "DIR|FILE", conflicts_with_all = SIZES)]
+    #[arg(long, value_name = "DIR|FILE", conflicts_with = "SizeArgs")]
     pub model: Option<PathBuf>,
+    /// Sizes of a random one
+    #[command(flatten)]
+    pub sizes: SizeArgs,
+    /// Precision the base weights are held in: f32, bf16, f16 [default: f32; a model of one's own: as
+    /// its file]
+    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+}
+
+/// Sizes of a random model.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SizeArgs {
     /// Architecture of the random model [default: llama2]
     #[arg(long, value_name = "NAME", value_parser = ["llama2", "rwkv6"])]
     pub arch: Option<String>,
@@ -57,22 +70,7 @@ pub struct ModelArgs {
     /// Entries of the vocabulary [default: 32,000]
     #[arg(long, value_name = "N")]
     pub vocab_size: Option<usize>,
-    /// Precision the base weights are held in: f32, bf16, f16 [default: f32; a model of one's own: as
-    /// its file]
-    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
-    pub dtype: DtypeChoice,
 }
-
-/// What belongs to a random model.
-const SIZES: [&str; 7] = [
-    "arch",
-    "hidden_size",
-    "intermediate_size",
-    "layers",
-    "heads",
-    "kv_heads",
-    "vocab_size",
-];
 
 /// A model that is not opened or made yet.
 pub(super) enum Chosen {
@@ -83,9 +81,15 @@ pub(super) enum Chosen {
 impl ModelArgs {
     /// Opens a person's model, or chooses the sizes of a random one for sequences of `len` tokens.
     pub(super) fn choose(&self, len: usize) -> Result<Chosen, CommandError> {
-        if let Some(path) = &self.model {
-            return Ok(Chosen::Own(models::open(path)?));
+        match &self.model {
+            Some(path) => Ok(Chosen::Own(models::open(path)?)),
+            None => Ok(Chosen::Random(self.sizes.model(len)?)),
         }
+    }
+}
+
+impl SizeArgs {
+    fn model(&self, len: usize) -> Result<RandomModel, CommandError> {
         let architecture = match self.arch.as_deref() {
             Some("rwkv6") => Architecture::Rwkv6,
             _ => Architecture::Llama2,
@@ -99,7 +103,7 @@ impl ModelArgs {
         // More is refused when it is made.
         let width = hidden_size.min(LARGEST);
         let heads = self.heads.unwrap_or((hidden_size / 64).max(1));
-        Ok(Chosen::Random(RandomModel {
+        Ok(RandomModel {
             architecture,
             hidden_size,
             intermediate_size: self.intermediate_size.unwrap_or(match architecture {
@@ -111,7 +115,7 @@ impl ModelArgs {
             kv_heads: self.kv_heads.unwrap_or(heads),
             vocab_size: self.vocab_size.unwrap_or(32_000),
             positions: len.max(2048),
-        }))
+        })
     }
 }
 
@@ -157,8 +161,16 @@ impl Chosen {
     }
 }
 
+/// What a benchmark ran, and on what.
+#[derive(Debug, Serialize)]
+pub(super) struct Ran {
+    pub(super) model: ModelReport,
+    pub(super) device: String,
+    threads: usize,
+}
+
 /// What a benchmark says of its model.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct ModelReport {
     architecture: &'static str,
     hidden_size: usize,
@@ -180,9 +192,9 @@ impl Opened {
         }
     }
 
-    pub(super) fn report(&self) -> ModelReport {
+    pub(super) fn report(&self, device: DeviceName) -> Ran {
         let (info, shape) = (&self.model.info, &self.model.info.shape);
-        ModelReport {
+        let model = ModelReport {
             architecture: info.architecture.name(),
             hidden_size: shape.hidden_size,
             intermediate_size: shape.intermediate_size,
@@ -191,6 +203,11 @@ impl Opened {
             parameters: shape.parameters,
             bytes: info.stored_bytes,
             dtype: Capabilities::names(&[self.dtype]).to_string(),
+        };
+        Ran {
+            model,
+            device: device.to_string(),
+            threads: rayon::current_num_threads(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `bone bench train`: training steps, timed, and one more taken apart.
 
-use super::model::{ModelArgs, ModelReport, RunArgs, refuse_extremes};
+use super::model::{ModelArgs, Ran, RunArgs, refuse_extremes};
 use super::parts::{Apart, Parts};
 use crate::error::CommandError;
 use crate::output::{line, say_json};
@@ -22,21 +22,25 @@ use serde::Serialize;
 use std::time::Instant;
 
 /// The model, the method and the batch.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct BenchTrainArgs {
     /// The model
     #[command(flatten)]
+    #[serde(skip)]
     pub model: ModelArgs,
     /// What trains: bone, miss, miss-mini, lora, pissa, olora, state, full
+    #[serde(skip)]
     #[arg(long, value_name = "NAME", default_value_t = MethodName::Bone, help_heading = "Method")]
     pub method: MethodName,
     /// Axis of bone's blocks [default: output for LLaMA2, input for RWKV6]
+    #[serde(skip)]
     #[arg(long, value_name = "AXIS", help_heading = "Method")]
     pub block_axis: Option<AxisWord>,
     /// Width of miss-mini [default: 64]
     #[arg(long, value_name = "N", help_heading = "Method")]
     pub mini_width: Option<usize>,
     /// Rank, on all linear layers of the blocks [default: 64]
+    #[serde(skip)]
     #[arg(long, value_name = "N", help_heading = "Method")]
     pub rank: Option<usize>,
     /// Adapter dropout; bone has none
@@ -62,6 +66,7 @@ pub struct BenchTrainArgs {
     pub steps: usize,
     /// Where, and how it is told
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
 }
 
@@ -137,25 +142,18 @@ impl BenchTrainArgs {
 
 /// What was run, and what was measured.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Report<'a> {
     #[serde(flatten)]
     measured: Measured,
     tokens_per_second: f64,
-    model: ModelReport,
-    device: String,
-    threads: usize,
+    #[serde(flatten)]
+    ran: Ran,
     method: String,
     /// Of the adapter; `bone-input` is bone on the input axis.
     variant: Option<&'static str>,
     rank: Option<usize>,
-    mini_width: Option<usize>,
-    dropout: f64,
-    batch_size: usize,
-    max_seq_len: usize,
-    recompute: bool,
-    head_chunk: usize,
-    warmup: usize,
-    steps: usize,
+    #[serde(flatten)]
+    args: &'a BenchTrainArgs,
 }
 
 /// What was measured.
@@ -210,36 +208,26 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
         }
         args.estimate(info).check(available_memory())?;
     }
-    let on_processor = device.name.kind.on_processor();
-    let warmup = args.warmup.unwrap_or(if on_processor { 1 } else { 2 });
-    let model = opened.report();
-    let adapter = match &method {
-        Method::Adapter(adapter) => Some(adapter.clone()),
-        Method::State | Method::Full => None,
+    let ran = opened.report(device.name);
+    let (variant, rank) = match &method {
+        Method::Adapter(adapter) => (Some(adapter.variant.name()), Some(adapter.rank)),
+        Method::State | Method::Full => (None, None),
     };
+    let on_processor = device.name.kind.on_processor();
     let measured = opened.load(device.name, args.run.fusion).with(Steps {
         args,
         method,
-        warmup,
+        warmup: args.warmup.unwrap_or(if on_processor { 1 } else { 2 }),
         started: Instant::now(),
     })?;
     let report = Report {
         tokens_per_second: (args.batch_size * args.max_seq_len) as f64 / measured.seconds_per_step,
         measured,
-        model,
-        device: device.name.to_string(),
-        threads: rayon::current_num_threads(),
+        ran,
         method: args.method.to_string(),
-        variant: adapter.as_ref().map(|adapter| adapter.variant.name()),
-        rank: adapter.as_ref().map(|adapter| adapter.rank),
-        mini_width: args.mini_width,
-        dropout: args.dropout,
-        batch_size: args.batch_size,
-        max_seq_len: args.max_seq_len,
-        recompute: args.recompute,
-        head_chunk: args.head_chunk,
-        warmup,
-        steps: args.steps,
+        variant,
+        rank,
+        args,
     };
     if args.run.json {
         say_json(&report);
@@ -249,30 +237,31 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-impl Report {
+impl Report<'_> {
     fn print(&self, device: &device::Device) {
         let method = match (self.variant, self.rank) {
             (Some(variant), Some(rank)) => format!("{variant} of rank {rank}"),
             _ => self.method.clone(),
         };
-        line!("{}, {method}", self.model);
+        let (args, ran) = (self.args, &self.ran);
+        line!("{}, {method}", ran.model);
         line!(
             "{} × {} tokens, block recompute {}, head {}, on {} ({})",
-            self.batch_size,
-            self.max_seq_len,
-            if self.recompute { "on" } else { "off" },
-            match self.head_chunk {
+            args.batch_size,
+            args.max_seq_len,
+            if args.recompute { "on" } else { "off" },
+            match args.head_chunk {
                 0 => "whole".to_owned(),
                 chunk => format!("by {chunk}"),
             },
-            self.device,
+            ran.device,
             device.description()
         );
         let found = &self.measured;
         line!(
             "\nstep       {:.3} s (median of {}; {:.3} to {:.3})",
             found.seconds_per_step,
-            self.steps,
+            args.steps,
             found.fastest,
             found.slowest
         );
