@@ -1,11 +1,10 @@
-"""wkv6, forward and backward: `bone bench operations` beside flash-linear-attention's chunk kernel.
+"""wkv6, forward and backward: ours beside flash-linear-attention's chunk kernel.
 
     python run.py --device cuda [--batch-size 4] [--max-seq-len 512 2048] [--heads 64] [--rounds 20]
 
 With a Python that has torch for the card and flash-linear-attention (`pip install flash-linear-attention`),
-and `bone` built in release with `--features cuda`, or BONE=/path/to/bone. Both in f32, heads of 64, from
-zero states, each the median of its rounds on the same card. The first of fla's rounds compiles and is not
-counted.
+and cargo, which builds `train/cli/benches/operations.rs` for the device. Both in f32, heads of 64, from zero
+states, each the median of its rounds on the same card. The first of fla's rounds compiles and is not counted.
 
 Tried without a card: `--device vulkan --rival recurrence --batch-size 1 --max-seq-len 32 --heads 1`, where the
 rival is the recurrence token by token in torch on the processor: no ratio means anything then, but that both
@@ -19,13 +18,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import torch
 
 HERE = Path(__file__).resolve().parent
-BONE = os.environ.get("BONE", HERE.parents[1] / "target" / "release" / "bone")
 SIZE = 64
 
 
@@ -71,7 +70,7 @@ def rival(a, length):
 def versions(a):
     def said(*command):
         return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
-    found = {"torch": torch.__version__, "bone": said(BONE, "--version"),
+    found = {"torch": torch.__version__,
              "commit": said("git", "-C", HERE, "rev-parse", "HEAD")}
     if a.rival == "fla":
         import importlib.metadata
@@ -81,13 +80,20 @@ def versions(a):
 
 
 def ours(a, length):
-    command = [BONE, "bench", "operations", "--json", "--device", a.device, "--batch-size", a.batch_size,
-               "--max-seq-len", length, "--hidden-size", a.heads * SIZE, "--heads", a.heads, "--rounds", a.rounds,
-               "--only", "wkv6"]
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f"failed with {done.returncode}: {' '.join(map(str, command))}")
-    return json.loads(done.stdout.strip().splitlines()[-1])["operations"]["wkv6"]
+    sizes = {"BATCH_SIZE": a.batch_size, "MAX_SEQ_LEN": length, "HIDDEN_SIZE": a.heads * SIZE, "HEADS": a.heads}
+    sizes = {name: str(size) for name, size in sizes.items()}
+    command = ["cargo", "bench", "-p", "bone-cli", "--features", a.device.split(":")[0], "--bench", "operations", "--",
+               "--sample-size", str(max(10, a.rounds)), f"^{a.device}/wkv6"]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | sizes | {"CRITERION_HOME": folder}
+        done = subprocess.run(command, cwd=HERE, env=environment, stdout=sys.stderr)
+        if done.returncode:
+            sys.exit(f"failed with {done.returncode}: {' '.join(command)}")
+
+        def seconds(way):
+            [found] = Path(folder).glob(f"*wkv6/{way}/new/estimates.json")
+            return json.loads(found.read_text())["median"]["point_estimate"] / 1e9
+        return {"seconds": seconds("ours"), "composed_seconds": seconds("burn")}
 
 
 def main():
@@ -100,8 +106,6 @@ def main():
     p.add_argument("--rounds", type=int, default=20)
     p.add_argument("--out", type=Path)
     a = p.parse_args()
-    if not Path(BONE).is_file():
-        sys.exit(f"{BONE} is not there: cargo build --release --features cuda, or BONE=/path/to/bone")
     if a.rival == "fla" and not torch.cuda.is_available():
         sys.exit("no card that torch sees: --rival recurrence tries the script without one")
     found = {"arguments": {**vars(a), "out": None}, "versions": versions(a), "runs": []}

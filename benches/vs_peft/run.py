@@ -104,7 +104,7 @@ def main():
 def report(a, runs):
     tokens = a.batch_size * a.max_seq_len
     print(f"{a.dtype}, recompute {'on' if a.recompute else 'off'}, {a.rounds} rounds")
-    print(f"{'':11} {'tokens/s, fastest':>25} {'median':>19} {'peak MB':>18} {'less imports':>12} {'of floor':>9}")
+    print(f"{'':11} {'tokens/s, fastest':>25} {'median':>19} {'peak MB':>18} {'less imports':>12}")
     print(f"{'':11} {'PEFT':>10} {'bone':>7} {'ratio':>6} {'PEFT':>6} {'bone':>6} {'ratio':>5} "
           f"{'PEFT':>6} {'bone':>6} {'ratio':>4} {'ratio':>12}")
     miss = None
@@ -114,8 +114,6 @@ def report(a, runs):
             return tokens / min(seconds), tokens / statistics.median(seconds)
         best, median = speeds(ours)
         memory = max(run["peak_resident_mb"] for run in ours)
-        # Rate and step of one process: the machine's speed changes between them.
-        floor = statistics.median(run["floor_seconds"] / run["seconds_per_step"] for run in ours)
         if method == "miss":
             miss = best, median
         if theirs:
@@ -125,11 +123,11 @@ def report(a, runs):
             print(f"{method:11} {their_best:10.0f} {best:7.0f} {best / their_best:6.2f} "
                   f"{their_median:6.0f} {median:6.0f} {median / their_median:5.2f} "
                   f"{their_memory:6.0f} {memory:6.0f} {memory / their_memory:4.2f} "
-                  f"{memory / own_memory:12.2f} {100 * floor:7.0f} %")
+                  f"{memory / own_memory:12.2f}")
         else:
             of_miss = f"{best / miss[0]:.2f} and {median / miss[1]:.2f} of miss" if miss else ""
             print(f"{method:11} {'':10} {best:7.0f} {'':6} {'':6} {median:6.0f} {'':5} {'':6} "
-                  f"{memory:6.0f} {'':4} {'':12} {100 * floor:7.0f} %  {of_miss}")
+                  f"{memory:6.0f} {'':4} {'':12}  {of_miss}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
     python scaling.py [--method miss] [--steps 2] [--rounds 3]
 
-Any Python. `bone` as run.py finds it. Each line is a process of its own; "GFLOP" are the products a step
-cannot do without, "rate" what it makes of them, so that a column of equal rates says that time grows as
-the arithmetic does. RWKV6 and LLaMA run in turn, since a shared machine's speed drifts.
+Any Python. `bone` as run.py finds it. Each line is a process of its own. RWKV6 and LLaMA run in turn, since a
+shared machine's speed drifts.
 """
 
 import argparse
@@ -30,14 +29,12 @@ def step(a, threads=None, **settings):
 
 def table(title, runs):
     print(f"\n{title}")
-    print(f"{'':>14} {'s/step':>8} {'tokens/s':>9} {'GFLOP':>7} {'rate':>6} {'of floor':>9} {'peak MB':>8} "
-          f"{'less base':>9}")
+    print(f"{'':>14} {'s/step':>8} {'tokens/s':>9} {'peak MB':>8} {'less base':>9}")
     for name, run in runs:
         seconds = run["seconds_per_step"]
         memory = run["peak_resident_mb"]
-        print(f"{name:>14} {seconds:8.2f} {run['tokens_per_second']:9.1f} {run['floor_gflop']:7.0f} "
-              f"{run['floor_gflop'] / seconds:6.0f} {100 * run['floor_seconds'] / seconds:7.0f} % "
-              f"{memory:8.0f} {memory - run['model']['bytes'] / 1e6:9.0f}", flush=True)
+        less_base = memory - run["model"]["bytes"] / 1e6
+        print(f"{name:>14} {seconds:8.2f} {run['tokens_per_second']:9.1f} {memory:8.0f} {less_base:9.0f}", flush=True)
 
 
 def fastest(runs):
@@ -64,7 +61,7 @@ def main():
         ratios = [turn[0]["seconds_per_step"] / turn[1]["seconds_per_step"] for turn in turns]
         print(f"RWKV6 of LLaMA's tokens/s: fastest rounds "
               f"{fastest(llama)['seconds_per_step'] / fastest(rwkv)['seconds_per_step']:.2f}, median of a round's "
-              f"ratios {statistics.median(ratios):.2f}; parameters {rwkv[0]['parameters'] / llama[0]['parameters']:.2f}",
+              f"ratios {statistics.median(ratios):.2f}; parameters {rwkv[0]['model']['parameters'] / llama[0]['model']['parameters']:.2f}",
               flush=True)
 
 

@@ -5,11 +5,12 @@
 //! `cargo test -p bone-tests --features vulkan --test device_memory -- --nocapture`.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
-use bone_cli::bench::{Parts, RandomModel};
+use bone_cli::commands::bench::parts::Parts;
+use bone_cli::commands::bench::random::RandomModel;
 use bone_data::Batch;
 use bone_tests::training::{plan, train_on};
 use bone_train::device::{Kind, OnDevice, all_devices, on_device};
-use bone_train::models::{Architecture, ModelBackend, ModelSource, WithModel, with_model};
+use bone_train::models::{Architecture, ModelBackend, WithModel, open, with_model};
 use bone_train::optimizer::AdamWSettings;
 use bone_train::step::{Savings, TrainModel};
 use burn::tensor::backend::Backend;
@@ -132,16 +133,12 @@ impl OnDevice for Steps<'_> {
             positions: LENGTHS[3],
         };
         random.write(&folder, DType::F32).expect("is written");
-        let source = ModelSource {
-            folder,
-            dtype: None,
-            random: None,
-        };
+        let model = open(&folder).expect("opens");
         let work = OnModel::<B> {
             steps: self,
             device: device.clone(),
         };
-        with_model::<B, _>(&source, &device, work).expect("loads");
+        with_model::<B, _>(model, None, &device, work).expect("loads");
     }
 }
 

@@ -1,8 +1,9 @@
 //! One run: training, then the score.
 
 use bone_cli::commands::eval::{QuestionArgs, score};
-use bone_cli::commands::{CommandError, SessionArgs};
+use bone_cli::error::CommandError;
 use bone_cli::eval::Benchmark;
+use bone_cli::session::SessionArgs;
 use bone_data::SelectionError;
 use bone_train::config::{TrainArgs, resolve};
 use bone_train::report::{Event, ReportError, Reporter, Summary};

@@ -90,10 +90,25 @@ impl LlamaConfig {
             })?;
         let value: Value = serde_json::from_slice(&bytes)
             .map_err(|error| file_error(format!("not JSON: {error}")))?;
-        let Value::Object(fields) = value else {
-            return Err(file_error("not a JSON object".into()));
-        };
-        Self::from_fields(fields).map_err(|problems| LlamaError::Config { path, problems })
+        Self::from_json(&path, value)
+    }
+
+    /// Reads what `config.json` at `path` holds, as [`from_folder`](Self::from_folder).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn from_json(path: &Path, value: Value) -> Result<Self, LlamaError> {
+        let path = path.to_path_buf();
+        match value {
+            Value::Object(fields) => {
+                Self::from_fields(fields).map_err(|problems| LlamaError::Config { path, problems })
+            }
+            _ => Err(LlamaError::ConfigFile {
+                path,
+                reason: "not a JSON object".into(),
+            }),
+        }
     }
 
     fn from_fields(fields: Map<String, Value>) -> Result<Self, Vec<String>> {

@@ -4,7 +4,7 @@
 //! rank 64, 4 × 128 tokens, for 119 steps, each way in turn, in processes of their own, and prints tokens a
 //! second over all steps, time between them included, and the ratio. `-- --rounds N` for more than three.
 
-use bone_cli::bench::RandomModel;
+use bone_cli::commands::bench::random::RandomModel;
 use bone_train::models::Architecture;
 use burn::tensor::DType;
 use serde_json::Value;

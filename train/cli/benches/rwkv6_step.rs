@@ -6,8 +6,7 @@
 //! own, and prints each beside the reference form. Names after `--` choose cases.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
-use bone_cli::bench::RandomModel;
-use bone_cli::threads::join_workers;
+use bone_cli::commands::bench::random::RandomModel;
 use bone_data::Batch;
 use bone_rwkv6::{Form, Rwkv6, Wkv6, wkv6};
 use bone_train::memory::{keep_freed_memory, peak_resident_bytes};
@@ -123,7 +122,8 @@ fn model(form: Form, folder: &Path) -> Rwkv6<B> {
 fn run(form: Form, recompute: bool) {
     let device = Default::default();
     // As `bone train` does, both.
-    join_workers();
+    let workers = rayon::ThreadPoolBuilder::new().use_current_thread();
+    workers.build_global().expect("the first");
     if !recompute {
         keep_freed_memory();
     }

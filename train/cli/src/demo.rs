@@ -1,6 +1,7 @@
 //! `bone demo`: the whole story on tiny models that are bundled with the binary.
 
-use crate::commands::{CommandError, line};
+use crate::error::CommandError;
+use crate::output::line;
 use bone_train::device;
 use models::{Bundled, LLAMA2, RWKV6};
 use std::path::{Path, PathBuf};
@@ -107,34 +108,26 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
     let free = |path: &Path| {
         std::fs::read_dir(path).map_or(!path.exists(), |mut entries| entries.next().is_none())
     };
-    match asked {
-        Some(path) if free(path) => Ok(path.to_path_buf()),
-        Some(path) => Err(CommandError::Path {
-            path: path.to_path_buf(),
-            reason: "already there and not empty; name another folder with --out".into(),
-        }),
-        None => {
-            let names = std::iter::once("bone-demo".to_string())
-                .chain((2..1000).map(|number| format!("bone-demo-{number}")));
-            names
-                .map(PathBuf::from)
-                .find(|path| free(path))
-                .ok_or_else(|| {
-                    CommandError::Usage(
-                        "name a folder with --out: bone-demo to bone-demo-999 are taken".into(),
-                    )
-                })
+    if let Some(path) = asked {
+        if free(path) {
+            return Ok(path.to_path_buf());
         }
+        let reason = "already there and not empty; name another folder with --out";
+        return Err(CommandError::path(path, reason));
     }
+    let numbered = (2..1000).map(|number| format!("bone-demo-{number}"));
+    let names = std::iter::once("bone-demo".to_owned()).chain(numbered);
+    names
+        .map(PathBuf::from)
+        .find(|path| free(path))
+        .ok_or_else(|| {
+            CommandError::usage("name a folder with --out: bone-demo to bone-demo-999 are taken")
+        })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
-    let result = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(path, bytes));
-    result.map_err(|error| CommandError::Path {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder
+        .and_then(|()| std::fs::write(path, bytes))
+        .map_err(CommandError::io(path))
 }

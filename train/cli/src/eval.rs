@@ -1,10 +1,9 @@
 //! Scoring a model: questions with known answers, and texts.
 
-pub mod fingerprint;
-pub mod partial;
 mod questions;
 mod results;
+pub mod resume;
 
 pub use bone_grade::{Benchmark, Rule};
 pub use questions::{Question, QuestionError, Questions, Shots};
-pub use results::{Answer, Ended, Part, Results, ResultsError, Settings, Summary, Unfinished};
+pub use results::{Answer, Ended, Part, Results, Settings, Summary};

@@ -1,8 +1,12 @@
 //! The commands of the binary `bone`, as functions that other programs can call too.
 
-pub mod bench;
+mod answer;
 pub mod commands;
 pub mod demo;
+pub mod error;
 pub mod eval;
+mod output;
+pub mod session;
+mod stop;
 pub mod terminal;
-pub mod threads;
+mod work;

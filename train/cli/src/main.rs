@@ -1,8 +1,7 @@
 //! The command line.
 
-use bone_cli::commands::{self, CommandError};
-use bone_cli::demo;
-use bone_cli::threads::join_workers;
+use bone_cli::error::CommandError;
+use bone_cli::{commands, demo};
 use bone_train::config::TrainArgs;
 use bone_train::report::tell;
 use clap::{Parser, Subcommand};
@@ -48,7 +47,7 @@ enum Command {
     /// Look at training data, or write it as RWKV's binidx
     #[command(subcommand)]
     Data(commands::data::DataCommand),
-    /// Time a training step or a generation, of a random model or one's own, and show where its time goes
+    /// Time a training step or a generation: tokens/s, memory, and where the time goes
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),
     /// Show what this build can run on, and whether a training step is right there
@@ -100,6 +99,17 @@ fn quiet_vulkan_loader() {
         // SAFETY: nothing has started another thread yet, so nobody reads the environment.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
+}
+
+/// Makes this thread one of rayon's, so that what it starts runs here as well.
+///
+/// Otherwise it sleeps while others work for it, and every operation begins and ends with waking a
+/// thread: 2 % of a step of 768 × 12 on two threads (docs/decisions.md).
+fn join_workers() {
+    // An error says that somebody else made the threads: slower, and as right.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
+        .build_global();
 }
 
 fn fail(error: &CommandError) -> ExitCode {

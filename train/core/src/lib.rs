@@ -1,6 +1,5 @@
 //! Training for any language model of the workspace: loss, loop, checkpoints, devices.
 
-pub mod agreement;
 pub mod config;
 pub mod device;
 mod disk;

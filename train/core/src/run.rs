@@ -4,7 +4,7 @@
 //! begins a new run at a checkpoint of another one, with other settings. All of them write into an
 //! output folder ([`crate::layout`]), which belongs to one process at a time ([`lock`]).
 
-use crate::config::TrainConfig;
+use crate::config::{Init, TrainConfig};
 use crate::device::{self, DeviceError};
 use crate::models::ModelSource;
 use crate::report::{Event, Log, Reporter};
@@ -99,15 +99,12 @@ fn begin(
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
     Log::check().map_err(TrainError::from)?;
-    let inputs = inputs::read(config, &start, &mut host)?;
+    let seed = (config.init == Init::Random).then_some(config.seed);
+    let model = ModelSource::open(&config.model, seed)?;
+    let inputs = inputs::read(config, model.info(), &start, &mut host)?;
     host.report(Event::Phase("loading the model"))?;
     fail::fail_point!("load");
     let (name, advice) = (inputs.device, inputs.estimate.advice());
-    let source = ModelSource {
-        folder: config.model.clone(),
-        dtype: inputs.precision.convert,
-        random: inputs.random_seed,
-    };
     let fusion = inputs.config.fusion;
     let job = Job {
         inputs,
@@ -116,7 +113,7 @@ fn begin(
         started,
         lock,
     };
-    let work = OnModel { source, job };
+    let work = OnModel { model, job };
     match device::on_device(name, fusion, work) {
         Err(DeviceError::OutOfMemory { reason, .. }) => Err(RunError::DeviceMemory(format!(
             "{name} is out of memory ({reason}): {advice}"

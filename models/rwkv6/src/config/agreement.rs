@@ -17,22 +17,31 @@ impl Rwkv6Config {
     /// of it that says otherwise.
     pub fn at(path: &Path, checkpoint: &Checkpoint) -> Result<Self, Rwkv6Error> {
         let config = Self::from_checkpoint(checkpoint)?;
-        if path.is_dir() {
-            config.agrees_with(path)?;
+        let file = path.join("config.json");
+        if path.is_dir()
+            && let Some(fields) = file::read(&file)?
+        {
+            config.agrees_with(&file, &fields)?;
         }
         Ok(config)
     }
 
-    fn agrees_with(&self, folder: &Path) -> Result<(), Rwkv6Error> {
-        let path = folder.join("config.json");
-        let problems = match file::read(&path)? {
-            Some(fields) if fields["model_type"] == "rwkv6" => self.contradictions(&fields),
-            _ => Vec::new(),
+    /// Holds the dimensions against what the `config.json` at `path` says, as [`at`](Self::at).
+    ///
+    /// # Errors
+    ///
+    /// Lists every field that says otherwise.
+    pub fn agrees_with(&self, path: &Path, fields: &Value) -> Result<(), Rwkv6Error> {
+        let problems = if fields["model_type"] == "rwkv6" {
+            self.contradictions(fields)
+        } else {
+            Vec::new()
         };
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(Rwkv6Error::Contradicted { path, problems }),
+        if problems.is_empty() {
+            return Ok(());
         }
+        let path = path.to_path_buf();
+        Err(Rwkv6Error::Contradicted { path, problems })
     }
 
     fn contradictions(&self, fields: &Value) -> Vec<String> {
@@ -78,17 +87,20 @@ mod tests {
             initial_state: false,
             names: Names::HuggingFace,
         };
-        let folder = tempfile::tempdir().expect("a folder");
-        config.agrees_with(folder.path()).expect("says nothing");
-        let write = |text: &str| std::fs::write(folder.path().join("config.json"), text);
-        let same = r#"{"model_type": "rwkv6", "vocab_size": 96, "hidden_size": 24, "head_size": 12,
-                       "intermediate_size": null, "layer_norm_epsilon": 1e-05, "anything": 3}"#;
-        write(same).expect("written");
-        config.agrees_with(folder.path()).expect("agrees");
-        let otherwise = r#"{"model_type": "rwkv6", "vocab_size": 97, "hidden_size": "24",
-                            "num_hidden_layers": 2, "layer_norm_epsilon": 1e-3}"#;
-        write(otherwise).expect("written");
-        let error = config.agrees_with(folder.path()).expect_err("contradicts");
+        let held = |text: &str| {
+            let fields = serde_json::from_str(text).expect("JSON");
+            config.agrees_with(Path::new("config.json"), &fields)
+        };
+        held(
+            r#"{"model_type": "rwkv6", "vocab_size": 96, "hidden_size": 24, "head_size": 12,
+                "intermediate_size": null, "layer_norm_epsilon": 1e-05, "anything": 3}"#,
+        )
+        .expect("agrees");
+        let error = held(
+            r#"{"model_type": "rwkv6", "vocab_size": 97, "hidden_size": "24",
+                "num_hidden_layers": 2, "layer_norm_epsilon": 1e-3}"#,
+        )
+        .expect_err("contradicts");
         let error = error.to_string();
         for line in [
             "vocab_size is 97, the tensors have 96",
@@ -98,7 +110,6 @@ mod tests {
             assert!(error.contains(line), "{error}");
         }
         assert_eq!(error.lines().count(), 4, "{error}");
-        write(r#"{"model_type": "llama", "vocab_size": 97}"#).expect("written");
-        config.agrees_with(folder.path()).expect("another's");
+        held(r#"{"model_type": "llama", "vocab_size": 97}"#).expect("another's");
     }
 }

@@ -81,18 +81,30 @@ impl Rwkv6Config {
     /// Lists every field that is missing, malformed or not supported.
     pub fn from_folder(folder: &Path) -> Result<Self, Rwkv6Error> {
         let path = folder.join("config.json");
-        let file_error = |reason: &str| Rwkv6Error::ConfigFile {
-            path: path.clone(),
-            reason: reason.into(),
-        };
         match read(&path)? {
-            Some(Value::Object(fields)) => {
+            Some(value) => Self::from_json(&path, value),
+            None => Err(Rwkv6Error::ConfigFile {
+                path,
+                reason: "not found; random weights need it for the model's dimensions: model_type, vocab_size, hidden_size, num_hidden_layers".into(),
+            }),
+        }
+    }
+
+    /// Reads what `config.json` at `path` holds, as [`from_folder`](Self::from_folder).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn from_json(path: &Path, value: Value) -> Result<Self, Rwkv6Error> {
+        let path = path.to_path_buf();
+        match value {
+            Value::Object(fields) => {
                 from_fields(fields).map_err(|problems| Rwkv6Error::Config { path, problems })
             }
-            Some(_) => Err(file_error("not a JSON object")),
-            None => Err(file_error(
-                "not found; random weights need it for the model's dimensions: model_type, vocab_size, hidden_size, num_hidden_layers",
-            )),
+            _ => Err(Rwkv6Error::ConfigFile {
+                path,
+                reason: "not a JSON object".into(),
+            }),
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `bone chat`: a conversation in the terminal.
 
-use super::session::{Session, SessionArgs, TRAINED, Work};
-use super::stops::stop_tokens;
-use super::talk::{Said, Talk};
-use super::{CommandError, say};
+use crate::answer::{Answer, Answering, SamplingArgs};
+use crate::error::CommandError;
+use crate::output::{line, say};
+use crate::session::{Session, SessionArgs, TRAINED};
+use crate::work::Work;
 use bone_data::{Message, RenderError, Role, Template};
-use bone_lm::generate::BatchConfig;
-use bone_lm::sampling::SamplingConfig;
-use bone_lm::{Backend, CausalLm};
 use bone_train::report::printable;
+use bone_train::step::{TrainBackend, TrainModel};
 use std::io::{BufRead, IsTerminal, stdin};
 
 /// With whom, and how.
@@ -28,20 +27,9 @@ pub struct ChatArgs {
     /// Tokens of an answer at most
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_new_tokens: usize,
-    /// 0 takes the most likely token; higher is more varied
-    #[arg(
-        long,
-        value_name = "T",
-        allow_negative_numbers = true,
-        default_value_t = 0.0
-    )]
-    pub temperature: f32,
-    /// Choose among the most likely tokens that make up this probability
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    pub top_p: Option<f32>,
-    /// Seed of the draws
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    /// How tokens are chosen
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
 }
 
 const HELP: &str = "/new begins anew, /exit ends it";
@@ -52,20 +40,15 @@ const HELP: &str = "/new begins anew, /exit ends it";
 ///
 /// [`CommandError`].
 pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
-    let sampling = SamplingConfig {
-        temperature: args.temperature,
-        top_p: args.top_p,
-        seed: args.seed,
-        ..SamplingConfig::default()
-    };
+    let sampling = args.sampling.config();
     sampling.validate()?;
-    let session = Session::open(&args.session)?;
+    let (session, model) = args.session.open()?;
     let template = match &args.template {
         Some(name) => session.template(name)?,
         None => match session.trained_template() {
             Some(template) => template,
             None => session.template("model").map_err(|error| {
-                CommandError::Usage(format!(
+                CommandError::usage(format!(
                     "--template: neither a training run nor the model says how it is talked to \
                      ({error}); give one: {TRAINED}, rwkv, llama2-chat, chatml, alpaca, plain, or a \
                      file"
@@ -73,29 +56,21 @@ pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
             })?,
         },
     };
-    let stops = template.stops();
-    session.with(Conversation {
+    let tokens = args.max_new_tokens;
+    let answering = Answering::new(&session, template.stops(), 1, tokens, sampling)?;
+    model.with(Conversation {
         session: &session,
+        answering: &answering,
         template: &template,
-        stops: &stops,
         system: args.system.as_deref(),
-        config: BatchConfig {
-            batch_size: 1,
-            sampling,
-            max_new_tokens: args.max_new_tokens,
-            max_positions: session.info.positions,
-            stop: stop_tokens(session.tokenizer.as_ref(), &stops)?,
-            near_tie: None,
-        },
     })
 }
 
 struct Conversation<'a> {
     session: &'a Session,
+    answering: &'a Answering<'a>,
     template: &'a Template,
-    stops: &'a [String],
     system: Option<&'a str>,
-    config: BatchConfig,
 }
 
 impl Conversation<'_> {
@@ -111,16 +86,12 @@ impl Conversation<'_> {
 impl Work for Conversation<'_> {
     type Output = ();
 
-    fn run<B: Backend, M: CausalLm<B>>(
+    fn run<B: TrainBackend, M: TrainModel<B>>(
         self,
-        model: &M,
+        model: M,
         device: &B::Device,
     ) -> Result<(), CommandError> {
-        let talk = Talk {
-            tokenizer: self.session.tokenizer.as_ref(),
-            stops: self.stops,
-            config: &self.config,
-        };
+        let model = model.valid();
         let is_terminal = stdin().is_terminal();
         if is_terminal {
             line!("template {}; {HELP}", self.template);
@@ -188,10 +159,10 @@ impl Work for Conversation<'_> {
                 continue;
             }
             let mut answer = String::new();
-            talk.with(model, &[prompt], device, |said| {
+            self.answering.run(&model, &[prompt], device, |said| {
                 match said {
-                    Said::Text { text, .. } => say(&printable(text)),
-                    Said::Ended(ended) => answer = ended.text,
+                    Answer::Text { text, .. } => say(&printable(text)),
+                    Answer::Ended(ended) => answer = ended.text,
                 }
                 Ok(())
             })?;

@@ -1,16 +1,17 @@
 //! `bone convert`: an adapter, or an RWKV6 model, in another tool's form.
 
-use super::CommandError;
+use crate::error::CommandError;
+use crate::output::line;
 use bone::peft;
 use bone::rwkv_peft::{write_pth, write_safetensors};
 use bone::saved::{Keep, Lost, SavedAdapter, Scan};
-use bone_lm::checkpoint::{Checkpoint, save, save_pth};
+use bone_lm::checkpoint::{save, save_pth};
 use bone_train::config::AxisWord;
 use bone_train::device::{self, Kind, OnDevice};
 use bone_train::models::adapter::{fit, open};
 use bone_train::models::{
-    self, Architecture, ModelBackend, NewFolder, architecture, check_free, copy_companions,
-    inspect, own_name, parameters,
+    self, Architecture, MAX_SHARD_BYTES, ModelBackend, NewFolder, OpenModel, Recognised,
+    check_free, copy_companions, own_name, recognise,
 };
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
@@ -67,16 +68,17 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
         Ok(scan) => scan,
         Err(error) => {
             // What is no adapter may be a model.
-            return match architecture(&args.path) {
-                Ok(architecture) => convert_model(args, architecture),
+            return match recognise(&args.path) {
+                Ok(model) => convert_model(args, model),
                 Err(_) => Err(error.into()),
             };
         }
     };
     // What there is to compute is the processor's where it can be.
-    let device = match Kind::Cpu.built_in() {
-        true => Kind::Cpu.name(),
-        false => "auto",
+    let device = if Kind::Cpu.built_in() {
+        Kind::Cpu.name()
+    } else {
+        "auto"
     };
     let (device, _) = device::choose(device)?;
     let what = device::on_device(device.name, true, ConvertOn { args, scan })??;
@@ -88,48 +90,38 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
 fn check_new(out: &Path, to: Format) -> Result<(), CommandError> {
     match to {
         Format::Peft | Format::Lora => Ok(check_free(out)?),
-        Format::RwkvPth | Format::RwkvSafetensors => match out.exists() {
-            true => Err(CommandError::Path {
-                path: out.to_path_buf(),
-                reason: "is there already; name a new file".into(),
-            }),
-            false => Ok(()),
-        },
+        Format::RwkvPth | Format::RwkvSafetensors if out.exists() => {
+            Err(CommandError::path(out, "is there already; name a new file"))
+        }
+        Format::RwkvPth | Format::RwkvSafetensors => Ok(()),
     }
 }
 
 /// The model that an adapter belongs to.
 struct Base {
-    path: PathBuf,
-    layers: Vec<(String, usize, usize)>,
-    checkpoint: Checkpoint,
+    model: OpenModel,
     /// What the checkpoint calls the weight of each layer.
     weights: BTreeMap<String, String>,
 }
 
 impl Base {
     fn open(path: &Path, adapter: &Path, scan: Scan) -> Result<(Self, SavedAdapter), CommandError> {
-        let info = inspect(path, true)?;
-        let checkpoint = Checkpoint::open_path(path)?;
-        let saved = fit(scan, adapter, &info, &parameters(&info, &checkpoint))?;
-        let names = checkpoint.tensors().map(|(name, _)| name.to_owned());
+        let model = models::open(path)?;
+        let saved = fit(scan, adapter, &model)?;
+        let names = model.checkpoint.tensors().map(|(name, _)| name.to_owned());
         let weights = names.filter_map(|name| {
-            let own = own_name(info.architecture, &name);
+            let own = own_name(model.info.architecture, &name);
             Some((own.strip_suffix(".weight")?.to_owned(), name))
         });
-        let base = Self {
-            path: path.to_path_buf(),
-            layers: info.linear_layers,
-            weights: weights.collect(),
-            checkpoint,
-        };
-        Ok((base, saved))
+        let weights = weights.collect();
+        Ok((Self { model, weights }, saved))
     }
 
     /// A layer's weight in f32, `[out, in]`.
     fn weight(&self, layer: &str) -> Result<TensorData, CommandError> {
         let name = self.weights.get(layer).map_or(layer, String::as_str);
-        Ok(self.checkpoint.data(name)?.convert_dtype(DType::F32))
+        let data = self.model.checkpoint.data(name)?;
+        Ok(data.convert_dtype(DType::F32))
     }
 }
 
@@ -170,13 +162,11 @@ fn convert_adapter<B: bone::Backend>(
         .adapter
         .map_or("tuned states", |config| config.variant.name());
     if args.to != Format::Lora && (args.rank.is_some() || args.energy.is_some()) {
-        return Err(CommandError::Usage(
-            "--rank and --energy say how much of bone a LoRA keeps; they go with --to lora".into(),
+        return Err(CommandError::usage(
+            "--rank and --energy say how much of bone a LoRA keeps; they go with --to lora",
         ));
     }
-    let name = base
-        .as_ref()
-        .map(|base| base.path.to_string_lossy().into_owned());
+    let name = args.model.as_ref().map(|path| path.to_string_lossy());
     match args.to {
         Format::Peft => write_folder(&saved, name.as_deref(), &args.out)?,
         Format::Lora => {
@@ -221,7 +211,7 @@ fn percent(share: f64) -> f64 {
 }
 
 fn need<'a>(base: Option<&'a Base>, why: &str) -> Result<&'a Base, CommandError> {
-    base.ok_or_else(|| CommandError::Usage(format!("--model: missing; {why}")))
+    base.ok_or_else(|| CommandError::usage(format!("--model: missing; {why}")))
 }
 
 fn to_lora<B: bone::Backend>(
@@ -234,28 +224,29 @@ fn to_lora<B: bone::Backend>(
     let variant = contents.adapter.as_ref().map(|config| config.variant);
     if variant.is_none_or(|variant| variant.is_lora_exactly()) {
         if args.rank.is_some() || args.energy.is_some() {
-            return Err(CommandError::Usage(
-                "--rank and --energy are for bone; everything else becomes a LoRA exactly".into(),
+            return Err(CommandError::usage(
+                "--rank and --energy are for bone; everything else becomes a LoRA exactly",
             ));
         }
         let layers = if variant.is_none_or(|variant| variant.lora().is_some()) {
             &[][..]
         } else {
-            &need(base, "a LoRA needs the inputs of every layer")?.layers
+            let base = need(base, "a LoRA needs the inputs of every layer")?;
+            &base.model.info.linear_layers
         };
         return Ok((saved.to_lora(layers)?, None));
     }
     let keep = match (args.rank, args.energy) {
-        (Some(0), _) => return Err(CommandError::Usage("--rank: must be at least 1".into())),
+        (Some(0), _) => return Err(CommandError::usage("--rank: must be at least 1")),
         (Some(rank), _) => Keep::Rank(rank),
         (None, Some(share)) if share > 0.0 && share <= 1.0 => Keep::Energy(share),
         (None, Some(share)) => {
             let message = format!("--energy: {share} is no share above 0 and at most 1");
-            return Err(CommandError::Usage(message));
+            return Err(CommandError::usage(message));
         }
         (None, None) => {
-            return Err(CommandError::Usage(
-                "--rank or --energy: missing; bone is no LoRA, say how much of it to keep".into(),
+            return Err(CommandError::usage(
+                "--rank or --energy: missing; bone is no LoRA, say how much of it to keep",
             ));
         }
     };
@@ -275,14 +266,15 @@ fn to_lora<B: bone::Backend>(
 }
 
 /// The tensors of a model under RWKV's own names.
-fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), CommandError> {
+fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), CommandError> {
+    let architecture = model.architecture;
     if architecture != Architecture::Rwkv6 {
-        return Err(CommandError::Usage(format!(
+        return Err(CommandError::usage(format!(
             "--to: a {} model has one form, that of Hugging Face; RWKV6's have names of RWKV's own",
             architecture.name()
         )));
     }
-    let checkpoint = Checkpoint::open_path(&args.path)?;
+    let checkpoint = model.checkpoint()?;
     let tensors = || {
         checkpoint
             .tensors()
@@ -290,9 +282,8 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
     };
     match args.to {
         Format::Peft | Format::Lora => {
-            return Err(CommandError::Usage(
-                "--to: this is a model and no adapter; convert it to rwkv-pth or rwkv-safetensors"
-                    .into(),
+            return Err(CommandError::usage(
+                "--to: this is a model and no adapter; convert it to rwkv-pth or rwkv-safetensors",
             ));
         }
         Format::RwkvPth => {
@@ -300,7 +291,7 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
             save_pth(&args.out, &tensors)?;
         }
         Format::RwkvSafetensors if args.out.extension().is_some_and(|e| e == "safetensors") => {
-            return Err(CommandError::Usage(format!(
+            return Err(CommandError::usage(format!(
                 "--out: {} is to be a folder, of weights and tokenizer; name it without .safetensors",
                 args.out.display()
             )));
@@ -308,12 +299,7 @@ fn convert_model(args: &ConvertArgs, architecture: Architecture) -> Result<(), C
         Format::RwkvSafetensors => {
             let folder = NewFolder::create(&args.out)?;
             let tensors: Vec<_> = tensors().collect::<Result<_, CommandError>>()?;
-            save(
-                folder.path(),
-                tensors,
-                models::MAX_SHARD_BYTES,
-                BTreeMap::new(),
-            )?;
+            save(folder.path(), tensors, MAX_SHARD_BYTES, BTreeMap::new())?;
             copy_companions(&args.path, folder.path(), None)?;
             folder.finish()?;
         }

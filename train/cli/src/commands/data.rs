@@ -1,10 +1,11 @@
 //! `bone data`: look at training data before it is trained on, and write it as RWKV's binidx.
 
-use super::CommandError;
+use crate::error::CommandError;
+use crate::output::line;
 use bone_data::load::{self, Reading};
 use bone_data::{BinidxWriter, FieldMap, Limits, Schema, Sources, Template};
 use bone_tokenizer::{self as tokenizer, Tokenizer, TokenizerChoice};
-use bone_train::models;
+use bone_train::models::read_config;
 use std::path::PathBuf;
 
 mod check;
@@ -67,7 +68,7 @@ impl Opened {
         let auto = TokenizerChoice::Auto;
         let choice = args.tokenizer.as_ref().unwrap_or(&auto);
         let known = match &args.model {
-            Some(model) => Some(models::inspect(model, false)?.shape.vocab_size),
+            Some(model) => Some(read_config(model)?.info.shape.vocab_size),
             None if *choice == auto => {
                 return Err(CommandError::Usage(
                     "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer"

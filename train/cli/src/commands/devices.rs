@@ -1,6 +1,7 @@
 //! `bone devices`: what this build can run on, and whether a training step is right there.
 
-use super::CommandError;
+use crate::error::CommandError;
+use crate::output::line;
 use bone_train::device::{self, Capabilities, Device, DeviceName, Kind, Trial};
 use bone_train::models::Architecture;
 use burn::tensor::DType;
@@ -79,13 +80,13 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
         let (device, reason) = device::choose("auto")?;
         line!("\n--device auto is {}: {reason}", device.name);
     }
-    match bad.is_empty() {
-        true => Ok(()),
-        false => Err(CommandError::DeviceTrial(format!(
-            "no training on {}: a step there is not what the processor makes of it",
-            bad.join(", ")
-        ))),
+    if bad.is_empty() {
+        return Ok(());
     }
+    Err(CommandError::Wrong(format!(
+        "no training on {}: a step there is not what the processor makes of it",
+        bad.join(", ")
+    )))
 }
 
 /// Prints what a device is and does; whether all of it is right.

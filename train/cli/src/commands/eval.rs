@@ -1,27 +1,26 @@
 //! `bone eval`: score a model.
 
-use super::CommandError;
-use super::session::{Session, SessionArgs, Work};
-use super::stops::stop_tokens;
-use super::talk::{Answered, Said, Talk};
-use crate::eval::fingerprint;
-use crate::eval::{Answer, Benchmark, Ended, Question, Questions, Results, Rule};
-use crate::eval::{Settings, Shots, Unfinished};
+use crate::answer::{self, Answered, Answering, Prompts};
+use crate::error::CommandError;
+use crate::eval::resume::Unfinished;
+use crate::eval::{Answer, Benchmark, Ended, Question, Questions, Results, Rule, Settings, Shots};
+use crate::output::line;
+use crate::session::{Session, SessionArgs};
 use bone_data::{FieldMap, Selection, Template};
 use bone_grade::grade;
-use bone_lm::generate::{self, BatchConfig};
+use bone_lm::generate;
 use bone_lm::sampling::SamplingConfig;
-use bone_lm::{Backend, CausalLm};
 use bone_tokenizer::Piece;
 use bone_train::report::tell;
+use bone_train::run::fingerprint::Hash;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use progress::{Amount, Progress};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 mod perplexity;
 mod progress;
-mod so_far;
 
 /// What to score it by.
 #[derive(Debug, clap::Subcommand)]
@@ -108,9 +107,7 @@ pub fn run(command: &EvalCommand) -> Result<(), CommandError> {
 }
 
 fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandError> {
-    if args.out.exists() && !args.overwrite {
-        return Err(is_there(&args.out));
-    }
+    progress::check_new(&args.out, args.overwrite)?;
     let results = score(benchmark, args)?;
     let Results {
         settings, summary, ..
@@ -146,13 +143,6 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
     Ok(())
 }
 
-fn is_there(out: &std::path::Path) -> CommandError {
-    CommandError::Path {
-        path: out.to_owned(),
-        reason: "is there already; name another --out, or --overwrite to replace it".into(),
-    }
-}
-
 /// How a question becomes what the model reads.
 enum Asking {
     Template(Template),
@@ -176,13 +166,10 @@ impl Asking {
     fn pieces(&self, question: &Question) -> Result<Vec<Piece>, CommandError> {
         match self {
             Self::Template(template) => Ok(template.prompt(&question.messages())?),
-            Self::Shots(shots) => Ok(vec![
-                Piece::Bos,
-                Piece::Text {
-                    text: shots.prompt(&question.question),
-                    trained: false,
-                },
-            ]),
+            Self::Shots(shots) => {
+                let text = shots.prompt(&question.question);
+                Ok(vec![Piece::Bos, Piece::read(text)])
+            }
         }
     }
 
@@ -209,26 +196,30 @@ impl Asking {
 pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, CommandError> {
     let started = Instant::now();
     let Questions(questions) = Questions::read(benchmark, &args.data, args.field_map.as_ref())?;
-    let session = Session::open(&args.session)?;
+    let (session, model) = args.session.open()?;
     let asking = Asking::of(benchmark, args, &session)?;
-    let tokenizer = session.tokenizer.as_ref();
     // Before anything is written: a template may refuse a question.
     let pieces = questions.iter().map(|question| asking.pieces(question));
     let prompts = pieces
         .map(|pieces| session.encode(&pieces?))
         .collect::<Result<Vec<_>, _>>()?;
     fit(&prompts, session.info.positions)?;
-    let asked = questions.iter().zip(prompts.iter().map(Vec::as_slice));
+    let mut asked = Hash::default();
+    for (question, tokens) in questions.iter().zip(&prompts) {
+        asked.bytes(question.gold.as_bytes());
+        asked.bytes(&[0]);
+        asked.tokens(tokens);
+    }
     let settings = Settings {
         bone: env!("CARGO_PKG_VERSION").to_owned(),
         task: benchmark,
         rule: args.rule.unwrap_or(benchmark.default_rule()),
         model: args.session.model.clone(),
         adapter: args.session.adapter.clone(),
-        weights: session.fingerprint()?,
+        weights: args.session.fingerprint()?,
         data: args.data.to_string(),
         questions: questions.len(),
-        prompts: fingerprint::of_prompts(asked),
+        prompts: asked.text(),
         template: match &asking {
             Asking::Template(template) => Some(template.to_string()),
             Asking::Shots(_) => None,
@@ -245,52 +236,42 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
         Asking::Shots(_) => tell(&format!("template: none, {} examples", settings.shots)),
     }
     let rule = settings.rule;
-    let mut kept = Unfinished::open(&args.out, settings)?;
-    let answered: std::collections::BTreeSet<_> =
-        kept.answers().iter().map(|answer| answer.index).collect();
+    let (mut kept, mut answers) = Unfinished::open::<Answer>(&args.out, &settings)?;
+    let answered: BTreeSet<_> = answers.iter().map(|answer| answer.index).collect();
     let (left, prompts): (Vec<&Question>, Vec<_>) = questions
         .iter()
         .zip(prompts)
         .filter(|(question, _)| !answered.contains(&question.index))
         .unzip();
-    let stops = asking.stops();
-    let config = BatchConfig {
-        batch_size: args.batch_size as usize,
-        sampling: SamplingConfig::default(),
-        max_new_tokens: args.max_new_tokens,
-        max_positions: session.info.positions,
-        stop: stop_tokens(tokenizer, &stops)?,
-        near_tie: Some(session.near_tie),
-    };
-    let right = kept
-        .answers()
-        .iter()
-        .filter(|answer| answer.correct)
-        .count();
+    let (batch_size, greedy) = (args.batch_size as usize, SamplingConfig::default());
+    let tokens = args.max_new_tokens;
+    let answering = Answering::new(&session, asking.stops(), batch_size, tokens, greedy)?;
     let mut progress = Progress::new(Amount {
         what: "answers",
         all: questions.len(),
         before: answered.len(),
-        right,
-        at_once: args.batch_size as usize,
+        right: answers.iter().filter(|answer| answer.correct).count(),
+        at_once: batch_size,
     });
     if !left.is_empty() {
-        session.with(Asked {
+        model.with(Prompts {
+            answering: &answering,
             prompts: &prompts,
-            talk: Talk {
-                tokenizer,
-                stops: &stops,
-                config: &config,
-            },
-            on_answer: |answered: Answered| {
-                let answer = graded(benchmark, rule, left[answered.prompt], answered);
-                progress.answered(answer.correct);
-                Ok(kept.push(answer)?)
+            on: |said: answer::Answer<'_>| {
+                if let answer::Answer::Ended(answered) = said {
+                    let answer = graded(benchmark, rule, left[answered.prompt], answered);
+                    progress.answered(answer.correct);
+                    kept.push(&answer)?;
+                    answers.push(answer);
+                }
+                Ok(())
             },
         })?;
     }
     progress.finish();
-    Ok(kept.finish(&args.out, started.elapsed().as_secs_f64())?)
+    let results = Results::of(settings, answers, started.elapsed().as_secs_f64());
+    kept.finish(&args.out, &results)?;
+    Ok(results)
 }
 
 /// Says which questions cannot be asked.
@@ -315,17 +296,15 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
         first + 1,
         prompt.len()
     );
-    match too_long.len() == prompts.len() {
-        true => Err(CommandError::Usage(format!(
+    if too_long.len() == prompts.len() {
+        return Err(CommandError::usage(format!(
             "--data: {what}; ask with fewer --shots, or a shorter --template"
-        ))),
-        false => {
-            tell(&format!(
-                "warning: {what}; they are not asked, and count as wrong"
-            ));
-            Ok(())
-        }
+        )));
     }
+    tell(&format!(
+        "warning: {what}; they are not asked, and count as wrong"
+    ));
+    Ok(())
 }
 
 fn graded(benchmark: Benchmark, rule: Rule, question: &Question, answered: Answered) -> Answer {
@@ -346,27 +325,5 @@ fn graded(benchmark: Benchmark, rule: Rule, question: &Question, answered: Answe
         },
         near_tie: answered.near_tie,
         groups: question.groups.clone(),
-    }
-}
-
-struct Asked<'a, F> {
-    prompts: &'a [Vec<u32>],
-    talk: Talk<'a>,
-    on_answer: F,
-}
-
-impl<F: FnMut(Answered) -> Result<(), CommandError>> Work for Asked<'_, F> {
-    type Output = ();
-
-    fn run<B: Backend, M: CausalLm<B>>(
-        mut self,
-        model: &M,
-        device: &B::Device,
-    ) -> Result<(), CommandError> {
-        self.talk
-            .with(model, self.prompts, device, |said| match said {
-                Said::Text { .. } => Ok(()),
-                Said::Ended(answered) => (self.on_answer)(answered),
-            })
     }
 }

@@ -1,13 +1,11 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
-use super::session::{Session, SessionArgs, Work};
-use super::stops::stop_tokens;
-use super::talk::{Said, Talk};
-use super::{CommandError, say};
+use crate::answer::{Answer, Answering, Prompts, SamplingArgs};
+use crate::error::CommandError;
+use crate::output::say;
+use crate::session::SessionArgs;
 use bone_data::{Message, Role};
-use bone_lm::generate::BatchConfig;
 use bone_lm::sampling::SamplingConfig;
-use bone_lm::{Backend, CausalLm};
 use bone_tokenizer::Piece;
 use bone_train::report::printable;
 use std::path::PathBuf;
@@ -36,15 +34,9 @@ pub struct GenerateArgs {
         default_value_t = 256
     )]
     pub max_new_tokens: usize,
-    /// 0 takes the most likely token; higher is more varied
-    #[arg(
-        long,
-        value_name = "T",
-        allow_negative_numbers = true,
-        default_value_t = 0.0,
-        help_heading = "Sampling"
-    )]
-    pub temperature: f32,
+    /// How tokens are chosen
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
     /// Choose among the K most likely tokens
     #[arg(
         long,
@@ -53,14 +45,6 @@ pub struct GenerateArgs {
         help_heading = "Sampling"
     )]
     pub top_k: Option<usize>,
-    /// Choose among the most likely tokens that make up this probability
-    #[arg(
-        long,
-        value_name = "P",
-        allow_negative_numbers = true,
-        help_heading = "Sampling"
-    )]
-    pub top_p: Option<f32>,
     /// Above 1 makes tokens that occurred less likely
     #[arg(
         long,
@@ -70,27 +54,6 @@ pub struct GenerateArgs {
         help_heading = "Sampling"
     )]
     pub repetition_penalty: f32,
-    /// Seed of the draws
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        default_value_t = 0,
-        help_heading = "Sampling"
-    )]
-    pub seed: u64,
-}
-
-impl GenerateArgs {
-    fn sampling(&self) -> SamplingConfig {
-        SamplingConfig {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            repetition_penalty: self.repetition_penalty,
-            seed: self.seed,
-        }
-    }
 }
 
 /// Generates and prints; a single prompt's text is printed as it comes.
@@ -99,19 +62,18 @@ impl GenerateArgs {
 ///
 /// [`CommandError`].
 pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
-    args.sampling().validate()?;
-    if args.temperature == 0.0 {
-        let given = [
-            ("top_k", args.top_k.is_some()),
-            ("top_p", args.top_p.is_some()),
-        ];
-        let ignored: Vec<_> = given
-            .iter()
-            .filter(|(_, given)| *given)
-            .map(|(name, _)| *name)
-            .collect();
+    let sampling = SamplingConfig {
+        top_k: args.top_k,
+        repetition_penalty: args.repetition_penalty,
+        ..args.sampling.config()
+    };
+    sampling.validate()?;
+    if sampling.temperature == 0.0 {
+        let top_k = args.top_k.map(|_| "top_k");
+        let top_p = args.sampling.top_p.map(|_| "top_p");
+        let ignored: Vec<_> = top_k.into_iter().chain(top_p).collect();
         if !ignored.is_empty() {
-            return Err(CommandError::Usage(format!(
+            return Err(CommandError::usage(format!(
                 "{} means nothing with temperature 0, which takes the most likely token; set a temperature or leave it out",
                 ignored.join(" and ")
             )));
@@ -126,7 +88,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
         session: args.session.clone(),
         template: args.template.clone(),
         prompts: &prompts,
-        sampling: args.sampling(),
+        sampling,
         max_new_tokens: args.max_new_tokens,
     };
     if let [_] = &prompts[..] {
@@ -135,12 +97,9 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
         say("\n");
         return Ok(());
     }
-    let mut shown = vec![String::new(); prompts.len()];
-    let texts = answer(&request, |_| {})?;
-    for (shown, (prompt, text)) in shown.iter_mut().zip(texts) {
-        *shown = format!("{}{}\n\n", printable(&prompt), printable(&text));
+    for (prompt, text) in answer(&request, |_| {})? {
+        say(&format!("{}{}\n\n", printable(&prompt), printable(&text)));
     }
-    shown.iter().for_each(|text| say(text));
     Ok(())
 }
 
@@ -169,17 +128,11 @@ pub fn answer(
     request: &Request<'_>,
     mut on_text: impl FnMut(&str),
 ) -> Result<Vec<(String, String)>, CommandError> {
-    let session = Session::open(&request.session)?;
+    let (session, model) = request.session.open()?;
     let template = request.template.as_deref();
     let template = template.map(|name| session.template(name)).transpose()?;
     let pieces = |prompt: &String| match &template {
-        None => Ok(vec![
-            Piece::Bos,
-            Piece::Text {
-                text: prompt.clone(),
-                trained: false,
-            },
-        ]),
+        None => Ok(vec![Piece::Bos, Piece::read(prompt.clone())]),
         Some(template) => template.prompt(&[Message {
             role: Role::User,
             content: prompt.clone(),
@@ -196,33 +149,30 @@ pub fn answer(
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     // Past its positions a model says nothing of worth.
     if let Some(positions) = session.info.positions.filter(|most| longest >= *most) {
-        return Err(CommandError::Usage(format!(
+        return Err(CommandError::usage(format!(
             "the prompt has {longest} tokens and the model was made for {positions}; shorten it"
         )));
     }
-    let tokenizer = session.tokenizer.as_ref();
     let stops = template.map_or(Vec::new(), |template| template.stops());
-    let config = BatchConfig {
-        batch_size: prompts.len(),
-        sampling: request.sampling.clone(),
-        max_new_tokens: request.max_new_tokens,
-        max_positions: session.info.positions,
-        stop: stop_tokens(tokenizer, &stops)?,
-        near_tie: None,
-    };
+    let (tokens, sampling) = (request.max_new_tokens, request.sampling.clone());
+    let answering = Answering::new(&session, stops, prompts.len(), tokens, sampling)?;
     let mut first = Some(texts[0].clone());
-    let answers = session.with(Answer {
+    let mut answers = vec![String::new(); prompts.len()];
+    model.with(Prompts {
+        answering: &answering,
         prompts: &prompts,
-        talk: Talk {
-            tokenizer,
-            stops: &stops,
-            config: &config,
-        },
-        on_text: |text: &str| {
-            if let Some(prompt) = first.take() {
-                on_text(&prompt);
+        on: |said: Answer<'_>| {
+            match said {
+                Answer::Text { prompt: 0, text } => {
+                    if let Some(prompt) = first.take() {
+                        on_text(&prompt);
+                    }
+                    on_text(text);
+                }
+                Answer::Text { .. } => {}
+                Answer::Ended(answer) => answers[answer.prompt] = answer.text,
             }
-            on_text(text);
+            Ok(())
         },
     })?;
     if let Some(prompt) = first {
@@ -238,31 +188,4 @@ fn text_of(pieces: &[Piece]) -> String {
         Piece::Bos | Piece::Eos { .. } => String::new(),
     };
     pieces.iter().map(text).collect()
-}
-
-struct Answer<'a, F> {
-    prompts: &'a [Vec<u32>],
-    talk: Talk<'a>,
-    on_text: F,
-}
-
-impl<F: FnMut(&str)> Work for Answer<'_, F> {
-    type Output = Vec<String>;
-
-    fn run<B: Backend, M: CausalLm<B>>(
-        mut self,
-        model: &M,
-        device: &B::Device,
-    ) -> Result<Self::Output, CommandError> {
-        let mut texts = vec![String::new(); self.prompts.len()];
-        self.talk.with(model, self.prompts, device, |said| {
-            match said {
-                Said::Text { prompt: 0, text } => (self.on_text)(text),
-                Said::Text { .. } => {}
-                Said::Ended(answer) => texts[answer.prompt] = answer.text,
-            }
-            Ok(())
-        })?;
-        Ok(texts)
-    }
 }

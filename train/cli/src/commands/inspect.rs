@@ -1,13 +1,14 @@
 //! `bone inspect`: what a file or folder is, before anything is done with it.
 
-use super::CommandError;
+use crate::error::CommandError;
+use crate::output::line;
 use bone::saved::{SavedAdapter, Scan};
 use bone::{Selection, without_numbers};
 use bone_data::grouped;
-use bone_lm::checkpoint::{Checkpoint, TensorInfo};
+use bone_lm::checkpoint::Checkpoint;
 use bone_train::config::AxisWord;
 use bone_train::models::adapter::{fit, open, tensors};
-use bone_train::models::{self, architecture, parameters};
+use bone_train::models::{self, OpenModel, recognise};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -38,8 +39,9 @@ pub fn run(args: &InspectArgs) -> Result<(), CommandError> {
     let kind = args.block_axis.map(AxisWord::kind);
     match open(&args.path, kind) {
         Ok(scan) => adapter(args, scan),
-        Err(error) => match architecture(&args.path) {
-            Ok(_) => model(args),
+        // What is no adapter may be a model.
+        Err(error) => match recognise(&args.path) {
+            Ok(known) => model(args, &known.open()?),
             Err(_) => Err(error.into()),
         },
     }
@@ -71,9 +73,7 @@ fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
     let finite = print_tensors(&file, args.tensors)?;
     match &args.model {
         Some(path) => {
-            let info = models::inspect(path, true)?;
-            let checkpoint = Checkpoint::open_path(path)?;
-            let saved = fit(scan, &args.path, &info, &parameters(&info, &checkpoint))?;
+            let saved = fit(scan, &args.path, &models::open(path)?)?;
             line!("fits {}: yes", path.display());
             print_shape(&saved);
         }
@@ -86,10 +86,12 @@ fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
 fn print_shape(saved: &SavedAdapter) {
     let names: BTreeSet<_> = saved.layers.keys().chain(saved.full.keys()).collect();
     let begins = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
-    let family = match () {
-        () if begins("model.layers.") => "a LLaMA",
-        () if begins("blocks.") => "an RWKV",
-        () => "a model of another family",
+    let family = if begins("model.layers.") {
+        "a LLaMA"
+    } else if begins("blocks.") {
+        "an RWKV"
+    } else {
+        "a model of another family"
     };
     let blocks: BTreeSet<usize> = names
         .iter()
@@ -136,13 +138,13 @@ fn selected(selection: &Selection) -> String {
     }
 }
 
-fn model(args: &InspectArgs) -> Result<(), CommandError> {
+fn model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
     if args.model.is_some() {
-        return Err(CommandError::Usage(
-            "--model: this is a model itself; it goes with an adapter".into(),
+        return Err(CommandError::usage(
+            "--model: this is a model itself; it goes with an adapter",
         ));
     }
-    let info = models::inspect(&args.path, true)?;
+    let (info, checkpoint) = (&model.info, &model.checkpoint);
     let shape = &info.shape;
     line!(
         "model: {} of {} parameters: {} blocks, hidden size {}, intermediate size {}, {} tokens",
@@ -153,20 +155,17 @@ fn model(args: &InspectArgs) -> Result<(), CommandError> {
         shape.intermediate_size,
         shape.vocab_size
     );
-    let checkpoint = Checkpoint::open_path(&args.path)?;
     line!("files: {}", checkpoint.files().len());
-    let finite = print_tensors(&checkpoint, args.tensors)?;
-    let parameters = parameters(&info, &checkpoint);
+    let finite = print_tensors(checkpoint, args.tensors)?;
+    let parameters = model.parameters();
     let weights = info.linear_layers.iter();
     let weights = weights.map(|(path, ..)| format!("{path}.weight"));
     let missing: Vec<_> = weights
         .filter(|name| !parameters.contains_key(name))
         .collect();
     if !missing.is_empty() {
-        return Err(CommandError::Path {
-            path: args.path.clone(),
-            reason: format!("is not whole: {} missing", missing.join(", ")),
-        });
+        let reason = format!("is not whole: {} missing", missing.join(", "));
+        return Err(CommandError::path(&args.path, reason));
     }
     finite
 }
@@ -176,24 +175,23 @@ fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandErro
     let (mut groups, mut broken) = (BTreeMap::<String, usize>::new(), Vec::new());
     let mut order = Vec::new();
     for (name, info) in file.tensors() {
-        let line = match each {
-            true => format!("{name}  {}", type_of(info)),
-            false => format!("{}  {}", without_numbers(name), type_of(info)),
+        let shown = if each {
+            name.to_owned()
+        } else {
+            without_numbers(name)
         };
+        let line = format!("{shown}  {} {:?}", info.dtype, info.shape);
         let count = groups.entry(line.clone()).or_default();
         if *count == 0 {
             order.push(line);
         }
         *count += 1;
-        let bad = match info.dtype.to_string().contains('F') {
-            true => {
-                let data = file.data(name)?;
-                data.iter::<f64>()
-                    .filter(|value| !value.is_finite())
-                    .count()
-            }
-            false => 0,
-        };
+        if !info.dtype.to_string().contains('F') {
+            continue;
+        }
+        let data = file.data(name)?;
+        let bad = data.iter::<f64>().filter(|value| !value.is_finite());
+        let bad = bad.count();
         if bad > 0 {
             broken.push(format!(
                 "{name} ({bad} of {})",
@@ -212,12 +210,7 @@ fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandErro
         line!("every value is finite");
         return Ok(Ok(()));
     }
-    Ok(Err(CommandError::Path {
-        path: file.files().first().cloned().unwrap_or_default(),
-        reason: format!("holds values that are not finite: {}", broken.join(", ")),
-    }))
-}
-
-fn type_of(info: &TensorInfo) -> String {
-    format!("{} {:?}", info.dtype, info.shape)
+    let reason = format!("holds values that are not finite: {}", broken.join(", "));
+    let path = file.files().first().cloned().unwrap_or_default();
+    Ok(Err(CommandError::path(path, reason)))
 }

@@ -1,71 +1,28 @@
 //! `bone merge`: adapters and base become a model of their own, or are taken apart again.
 
-use super::CommandError;
+use crate::error::CommandError;
+use crate::output::line;
 use bone::saved::Scan;
 use bone_data::PROMPT_FILE;
 use bone_lm::checkpoint::Dtype;
-use bone_train::agreement::Agreement;
-use bone_train::config::{AxisWord, DtypeChoice};
+use bone_train::config::AxisWord;
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
 use bone_train::models::adapter::{self, open};
-use bone_train::models::{self, NewFolder, check_free, inspect};
+use bone_train::models::{self, NewFolder, check_free};
 use burn::tensor::DType;
 use std::path::{Path, PathBuf};
 
+mod agreement;
+mod args;
 mod check;
 mod write;
 
+pub use agreement::Agreement;
+pub use args::MergeArgs;
 use check::Check;
 pub use write::Reversal;
 use write::Write;
-
-/// What to merge.
-#[derive(Debug, clap::Args)]
-pub struct MergeArgs {
-    /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
-    #[arg(long, value_name = "DIR|FILE")]
-    pub model: PathBuf,
-    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
-    /// several are merged in the order given
-    #[arg(long, value_name = "DIR|FILE", required = true)]
-    pub adapter: Vec<PathBuf>,
-    /// Folder for the merged model; it must be new or empty
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Precision of the merged weights: auto for the base's, f32, bf16, f16
-    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
-    pub dtype: DtypeChoice,
-    /// Take the adapters out of a model they were merged into, the last one first
-    #[arg(long)]
-    pub unmerge: bool,
-    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
-    /// for miss
-    #[arg(long, value_name = "AXIS")]
-    pub block_axis: Option<AxisWord>,
-    /// Most bytes of a file of the result, like 500MB [default: 5GB]
-    #[arg(long, value_name = "SIZE", value_parser = write::shard_size)]
-    pub max_shard_size: Option<u64>,
-    /// What to run on; `bone devices` lists it
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    pub device: String,
-}
-
-impl MergeArgs {
-    /// One adapter into one model, everything else as by default.
-    pub fn new(model: PathBuf, adapter: PathBuf, out: PathBuf, device: &str) -> Self {
-        Self {
-            model,
-            adapter: vec![adapter],
-            out,
-            dtype: DtypeChoice::Auto,
-            unmerge: false,
-            block_axis: None,
-            max_shard_size: None,
-            device: device.to_owned(),
-        }
-    }
-}
 
 /// What a merge came to.
 #[derive(Debug, Clone, Copy)]
@@ -112,10 +69,10 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
 fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
     if args.unmerge {
         let file = folder.join(PROMPT_FILE);
-        return match file.exists() {
-            true => std::fs::remove_file(&file).map_err(CommandError::io(&file)),
-            false => Ok(()),
-        };
+        if file.exists() {
+            std::fs::remove_file(&file).map_err(CommandError::io(&file))?;
+        }
+        return Ok(());
     }
     let prompts = args.adapter.iter().map(|path| adapter::prompt(path));
     match prompts.collect::<Result<Vec<_>, _>>()?.pop().flatten() {
@@ -133,28 +90,26 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
     let scans = || -> Result<Vec<Scan>, CommandError> {
         let kind = args.block_axis.map(AxisWord::kind);
+        // The flag is for those among several that need it.
         let several = args.adapter.len() > 1;
-        let scan = |path: &PathBuf| match several {
-            // The flag is for those among several that need it.
-            true => open(path, None).or_else(|_| open(path, kind)),
-            false => open(path, kind),
+        let scan = |path: &PathBuf| {
+            if several {
+                open(path, None).or_else(|_| open(path, kind))
+            } else {
+                open(path, kind)
+            }
         };
         Ok(args.adapter.iter().map(scan).collect::<Result<_, _>>()?)
     };
     let adapters = scans()?;
     if args.unmerge {
-        let stands = |(path, scan): (&PathBuf, &Scan)| {
-            scan.stands_on_residual()
-                .then(|| path.display().to_string())
-        };
-        let residual: Vec<_> = args
-            .adapter
-            .iter()
-            .zip(&adapters)
-            .filter_map(stands)
+        let scanned = args.adapter.iter().zip(&adapters);
+        let residual: Vec<_> = scanned
+            .filter(|(_, scan)| scan.stands_on_residual())
+            .map(|(path, _)| path.display().to_string())
             .collect();
         if !residual.is_empty() {
-            return Err(CommandError::Usage(format!(
+            return Err(CommandError::usage(format!(
                 "--unmerge: the factors of {} belong to a residual of the base, which the merged \
                  model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
                 residual.join(", ")
@@ -163,8 +118,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     }
     check_free(&args.out)?;
     models::companions(&args.model)?;
-    let info = inspect(&args.model, true)?;
-    let base = match info.stored {
+    let model = models::open(&args.model)?;
+    let base = match model.info.stored {
         Some(Dtype::F16) => DType::F16,
         Some(Dtype::BF16) => DType::BF16,
         _ => DType::F32,
@@ -172,7 +127,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let chosen = args.dtype.dtype();
     let stored = chosen.unwrap_or(base);
 
-    let write = Write::plan(args, &info, adapters, chosen)?;
+    let base_bytes = model.info.stored_bytes as u64;
+    let write = Write::plan(args, model, adapters)?;
     let folder = NewFolder::create(&args.out)?;
     let (files, largest_file) = (write.files(), write.largest_file());
     let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
@@ -182,11 +138,12 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
 
     // The base stays in its file's pages; the merged weights are new.
     if device.name.kind == Kind::Cpu {
-        check_weights(info.stored_bytes as u64)?;
+        check_weights(base_bytes)?;
     }
-    let (with, without) = match args.unmerge {
-        false => (args.model.as_path(), folder.path()),
-        true => (folder.path(), args.model.as_path()),
+    let (with, without) = if args.unmerge {
+        (folder.path(), args.model.as_path())
+    } else {
+        (args.model.as_path(), folder.path())
     };
     let check = Check {
         with,
@@ -200,16 +157,15 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         base,
         stored,
     };
-    let (agreement, good) = device::on_device(device.name, true, check)??;
+    let (agreement, good) = check.on(device.name)?;
     if !good {
-        let fix = match stored {
-            DType::F32 => "",
-            _ => {
-                ". Half precision keeps too few digits of what the adapter changes: merge with \
-                 --dtype f32, or train further"
-            }
+        let fix = if stored == DType::F32 {
+            ""
+        } else {
+            ". Half precision keeps too few digits of what the adapter changes: merge with --dtype \
+             f32, or train further"
         };
-        return Err(CommandError::Disagreement(format!(
+        return Err(CommandError::Wrong(format!(
             "the merged model does not say what the adapted one says: {agreement}; nothing was \
              written{fix}"
         )));

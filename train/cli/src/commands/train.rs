@@ -1,6 +1,6 @@
 //! `bone train`.
 
-use super::CommandError;
+use crate::error::CommandError;
 use crate::terminal;
 use bone_train::config::{self, TrainArgs};
 use bone_train::run::signals::Signals;

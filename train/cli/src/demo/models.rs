@@ -90,10 +90,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::commands::SessionArgs;
     use crate::commands::generate::{Request, answer};
+    use crate::session::SessionArgs;
     use bone_lm::sampling::SamplingConfig;
-    use bone_train::models::inspect;
+    use bone_train::models::{open, read_config};
 
     const MAX_BYTES: usize = 3_000_000;
 
@@ -110,8 +110,8 @@ mod tests {
         for model in [LLAMA2, RWKV6] {
             assert!(model.weights.len() <= MAX_BYTES, "{}", model.name);
             let dir = unpacked(&model);
-            let weights = inspect(dir.path(), true).unwrap();
-            let config = inspect(dir.path(), false).unwrap();
+            let weights = open(dir.path()).unwrap().info;
+            let config = read_config(dir.path()).unwrap().info;
             assert_eq!(weights.architecture, model.architecture);
             assert_eq!(config.architecture, model.architecture);
             assert_eq!(config.linear_layers, weights.linear_layers);

@@ -3,14 +3,15 @@
 use super::models::Bundled;
 use super::task::{self, Row};
 use super::{DemoArgs, HELD_OUT_ROWS, write};
-use crate::commands::SessionArgs;
 use crate::commands::generate::{Request, answer};
 use crate::commands::merge::{MergeArgs, merge};
-use crate::commands::{CommandError, line};
+use crate::error::CommandError;
+use crate::output::line;
+use crate::session::SessionArgs;
 use crate::terminal;
 use bone_data::grouped;
 use bone_lm::sampling::SamplingConfig;
-use bone_train::models::inspect;
+use bone_train::models::read_config;
 use bone_train::report::{self, Event, Reporter};
 use bone_train::run::{Host, train};
 use std::path::Path;
@@ -71,7 +72,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         "A tiny {} ({} parameters) learned two things before: sums in digits, and numbers\n\
          in words. It was never asked for a sum in words. Bone teaches it that, here and now.\n",
         model.architecture.name(),
-        grouped(inspect(&base, true)?.shape.parameters)
+        grouped(read_config(&base)?.info.shape.parameters)
     );
     let known = ["17+25=".to_string(), "42 in words: ".to_string()];
     show("What it can do:", &known, &ask(&base, None, &known, args)?);

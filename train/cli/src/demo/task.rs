@@ -15,41 +15,20 @@ const WORDS_REPEATED: usize = 8;
 
 /// A number up to 999 in English words: 142 is `one hundred forty-two`.
 pub fn in_words(number: u32) -> String {
-    const ONES: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const TENS: [&str; 10] = [
-        "", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-    ];
+    const ONES: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen \
+                        fourteen fifteen sixteen seventeen eighteen nineteen";
+    const TENS: &str = "zero ten twenty thirty forty fifty sixty seventy eighty ninety";
+    let word = |words: &'static str, at: u32| words.split(' ').nth(at as usize).unwrap_or_default();
     let (hundreds, rest) = (number / 100, number % 100);
-    let small = match rest {
-        0..20 => ONES[rest as usize].to_string(),
-        _ if rest % 10 == 0 => TENS[rest as usize / 10].to_string(),
-        _ => format!("{}-{}", TENS[rest as usize / 10], ONES[rest as usize % 10]),
+    let small = match (rest / 10, rest % 10) {
+        (0 | 1, _) => word(ONES, rest).to_owned(),
+        (tens, 0) => word(TENS, tens).to_owned(),
+        (tens, ones) => format!("{}-{}", word(TENS, tens), word(ONES, ones)),
     };
     match (hundreds, rest) {
         (0, _) => small,
-        (_, 0) => format!("{} hundred", ONES[hundreds as usize % 10]),
-        _ => format!("{} hundred {small}", ONES[hundreds as usize % 10]),
+        (_, 0) => format!("{} hundred", word(ONES, hundreds % 10)),
+        _ => format!("{} hundred {small}", word(ONES, hundreds % 10)),
     }
 }
 

@@ -1,12 +1,9 @@
-//! Answers and their score, written as they come.
+//! Answers and their score.
 
-use super::partial::{beside, write_json};
 use bone_grade::{Benchmark, Rule};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What made the answers. An evaluation goes on where one of the same settings was stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,13 +19,13 @@ pub struct Settings {
     pub model: PathBuf,
     /// The adapter's path.
     pub adapter: Option<PathBuf>,
-    /// Of the model's and the adapter's files: [`of_files`](super::fingerprint::of_files).
+    /// Hashes of the model's and the adapter's files.
     pub weights: String,
     /// The questions' file.
     pub data: String,
     /// How many questions there are.
     pub questions: usize,
-    /// Of what is asked: [`of_prompts`](super::fingerprint::of_prompts).
+    /// A hash of what is asked.
     pub prompts: String,
     /// The template's name; `None` with examples instead.
     pub template: Option<String>,
@@ -175,179 +172,14 @@ pub struct Results {
     pub answers: Vec<Answer>,
 }
 
-/// Why results could not be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultsError {
-    /// A file cannot be read or written.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// What is there comes from other settings.
-    #[error(
-        "{}: holds answers of an evaluation that was stopped, with other settings ({}); set them \
-         back to go on with it, else remove the file or name another --out",
-        .path.display(), .differ.join(", ")
-    )]
-    Other {
-        /// The file.
-        path: PathBuf,
-        /// Names of the settings that differ.
-        differ: Vec<String>,
-    },
-    /// What is there was not written by an evaluation.
-    #[error("{}: is not what an evaluation leaves: {reason}; remove it, or name another --out", .path.display())]
-    NotOurs {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-/// Answers so far, in a file beside the one that will hold the results: a line for the settings and
-/// one for every answer.
-#[derive(Debug)]
-pub struct Unfinished {
-    path: PathBuf,
-    file: File,
-    settings: Settings,
-    answers: Vec<Answer>,
-}
-
-impl Unfinished {
-    /// Begins, or goes on where an evaluation of the same settings was stopped.
-    ///
-    /// # Errors
-    /// [`ResultsError`].
-    pub fn open(out: &Path, settings: Settings) -> Result<Self, ResultsError> {
-        let path = beside(out);
-        let io = |source| ResultsError::Io {
-            path: path.clone(),
-            source,
-        };
-        if let Some(folder) = out.parent() {
-            std::fs::create_dir_all(folder).map_err(io)?;
-        }
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
-        let (answers, whole) = read(&path, &file, &settings)?;
-        // A line that was cut off goes.
-        file.set_len(whole).map_err(io)?;
-        file.seek(std::io::SeekFrom::Start(whole)).map_err(io)?;
-        let mut unfinished = Self {
-            path,
-            file,
-            settings,
-            answers,
-        };
-        if whole == 0 {
-            let settings = unfinished.settings.clone();
-            unfinished.line(&settings)?;
-        }
-        Ok(unfinished)
-    }
-
-    fn line(&mut self, value: &impl Serialize) -> Result<(), ResultsError> {
-        let line = serde_json::to_string(value).map(|line| line + "\n");
-        line.map_err(std::io::Error::from)
-            .and_then(|line| self.file.write_all(line.as_bytes()))
-            .map_err(|source| ResultsError::Io {
-                path: self.path.clone(),
-                source,
-            })
-    }
-
-    /// Answers that are there already.
-    pub fn answers(&self) -> &[Answer] {
-        &self.answers
-    }
-
-    /// Takes one more, which is on the disk on return.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn push(&mut self, answer: Answer) -> Result<(), ResultsError> {
-        self.line(&answer)?;
-        self.answers.push(answer);
-        Ok(())
-    }
-
-    /// Writes all results to `out`, and removes what was kept beside it.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn finish(self, out: &Path, seconds: f64) -> Result<Results, ResultsError> {
-        let Self {
-            path,
-            settings,
-            mut answers,
-            ..
-        } = self;
+impl Results {
+    /// Returns the results of answers in any order.
+    pub fn of(settings: Settings, mut answers: Vec<Answer>, seconds: f64) -> Self {
         answers.sort_by_key(|answer| answer.index);
-        let results = Results {
+        Self {
             settings,
             summary: Summary::of(&answers, seconds),
             answers,
-        };
-        // The answers go last.
-        write_json(out, &results)
-            .and_then(|()| std::fs::remove_file(&path))
-            .map_err(|source| ResultsError::Io {
-                path: out.to_owned(),
-                source,
-            })?;
-        Ok(results)
-    }
-}
-
-/// Answers of the same settings, and where the last whole line ends.
-fn read(path: &Path, file: &File, settings: &Settings) -> Result<(Vec<Answer>, u64), ResultsError> {
-    let not_ours = |reason: serde_json::Error| ResultsError::NotOurs {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    };
-    let mut reader = BufReader::new(file);
-    let (mut answers, mut whole) = (Vec::new(), 0);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = reader.read_until(b'\n', &mut line);
-        let read = read.map_err(|source| ResultsError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        if !line.ends_with(b"\n") {
-            return Ok((answers, whole));
         }
-        if whole == 0 {
-            let there: Settings = serde_json::from_slice(&line).map_err(not_ours)?;
-            let differ = differences(&there, settings);
-            if !differ.is_empty() {
-                return Err(ResultsError::Other {
-                    path: path.to_owned(),
-                    differ,
-                });
-            }
-        } else {
-            answers.push(serde_json::from_slice(&line).map_err(not_ours)?);
-        }
-        whole += read as u64;
     }
-}
-
-/// Names of the settings that differ.
-fn differences(a: &Settings, b: &Settings) -> Vec<String> {
-    let fields = |settings: &Settings| serde_json::to_value(settings).unwrap_or_default();
-    let (a, b) = (fields(a), fields(b));
-    let names = a.as_object().into_iter().flat_map(|fields| fields.keys());
-    names.filter(|name| a[*name] != b[*name]).cloned().collect()
 }

@@ -48,7 +48,6 @@ fn every_method_is_timed_and_its_parts_are_the_whole() {
         assert!((tokens * seconds - 48.0).abs() < 1e-6, "{found}");
         assert!(number(&found, "trained_parameters") > 0.0, "{found}");
         assert!(number(&found, "ready_seconds") > 0.0, "{found}");
-        assert!(number(&found, "read_seconds") > 0.0, "{found}");
         // A random model knows nothing of its 96 tokens.
         let loss = number(&found, "loss");
         assert!((3.0..7.0).contains(&loss), "{arch} {method}: {found}");
@@ -94,7 +93,7 @@ fn a_model_of_ones_own_is_read_and_the_table_has_every_line() {
     ];
     let batch = ["--batch-size", "1", "--max-seq-len", "16", "--steps", "1"];
     let ran = bone(args.into_iter().chain(batch)).succeeded();
-    for line in ["LLaMA2", "tokens/s", "memory", "floor", "matmul", "other"] {
+    for line in ["LLaMA2", "tokens/s", "memory", "matmul", "other"] {
         assert!(ran.stdout.contains(line), "no {line}:\n{}", ran.stdout);
     }
 }
@@ -164,45 +163,38 @@ fn impossible_sizes_are_named_all_at_once() {
 }
 
 #[test]
-fn the_floor_is_the_methods_own() {
-    let floor = |arch: &str, method: &str, more: &[&str]| {
-        let args = [&["--arch", arch, "--method", method], more].concat();
-        number(&train(&args), "floor_gflop")
-    };
-    let state = floor("rwkv6", "state", &[]);
-    let miss = floor("rwkv6", "miss", &[]);
-    let full = floor("rwkv6", "full", &[]);
-    assert!(state < miss && miss < full, "{state} {miss} {full}");
-    let input = floor("llama2", "bone", &["--block-axis", "input"]);
-    let output = floor("llama2", "bone", &["--block-axis", "output"]);
-    assert!(input < output, "{input} {output}");
-}
-
-#[test]
 fn what_would_be_ignored_is_refused() {
     let tiny = fixture("llama-tiny-tied");
     let tiny = text(&tiny);
     for (args, named) in [
         (
             &["--method", "miss", "--block-axis", "input"][..],
-            "--block-axis",
+            &["--block-axis"][..],
         ),
-        (&["--method", "bone", "--dropout", "0.1"], "--dropout"),
-        (&["--method", "full", "--dropout", "0.1"], "--dropout"),
-        (&["--method", "miss", "--mini-width", "7"], "--mini-width"),
-        (&["--method", "full", "--rank", "4"], "--rank"),
-        (&["--method", "state"], "state tuning needs RWKV6"),
-        (&["--arch", "rwkv6", "--kv-heads", "1"], "--kv-heads"),
+        (&["--method", "bone", "--dropout", "0.1"], &["--dropout"]),
+        (&["--method", "full", "--dropout", "0.1"], &["--dropout"]),
+        (
+            &["--method", "miss", "--mini-width", "7"],
+            &["--mini-width"],
+        ),
+        (&["--method", "full", "--rank", "4"], &["--rank"]),
+        (&["--method", "state"], &["--method", "RWKV6"]),
+        (&["--arch", "rwkv6", "--kv-heads", "1"], &["--kv-heads"]),
         (
             &["--model", tiny, "--layers", "2", "--heads", "1"],
-            "--layers, --heads",
+            &["--layers", "--heads"],
         ),
-        (&["--model", tiny, "--max-seq-len", "5000"], "--max-seq-len"),
+        (
+            &["--model", tiny, "--max-seq-len", "5000"],
+            &["--max-seq-len"],
+        ),
     ] {
         let all = ["bench", "train", "--device", "cpu"].iter().chain(args);
         let ran = bone(all);
         assert_eq!(ran.code, Some(2), "{args:?}: {}", ran.stderr);
-        assert!(ran.stderr.contains(named), "{args:?}: {}", ran.stderr);
+        for name in named {
+            assert!(ran.stderr.contains(name), "{args:?}: {}", ran.stderr);
+        }
     }
     // Its file is in bf16, and full training in f32.
     let args = ["--model", tiny, "--method", "full", "--steps", "1"];
@@ -296,64 +288,4 @@ fn a_random_model_leaves_nothing_behind() {
     assert!(child.try_wait().unwrap().is_none(), "it runs on");
     child.kill().unwrap();
     child.wait().unwrap();
-}
-
-/// Small sizes, on the processor.
-fn operations(more: &[&str]) -> crate::command::Ran {
-    let args = [
-        "bench",
-        "operations",
-        "--device",
-        "cpu",
-        "--batch-size",
-        "1",
-        "--max-seq-len",
-        "12",
-        "--hidden-size",
-        "64",
-        "--intermediate-size",
-        "96",
-        "--vocab-size",
-        "50",
-        "--rounds",
-        "2",
-    ];
-    bone(args.into_iter().chain(more.iter().copied()))
-}
-
-#[test]
-fn every_operation_is_timed_both_ways() {
-    let ran = operations(&["--json", "--rank", "8"]).succeeded();
-    let found: Value = serde_json::from_str(&ran.stdout).expect("a line of JSON");
-    let times = found["operations"].as_object().expect("operations");
-    let names: Vec<_> = times.keys().map(String::as_str).collect();
-    assert_eq!(names, bone_cli::bench::OPERATIONS);
-    for (name, both) in times {
-        for key in ["seconds", "composed_seconds"] {
-            assert!(number(both, key) > 0.0, "{name}: {both}");
-        }
-    }
-    // As a table, of those that are asked for.
-    let told = operations(&["--rank", "8", "--only", "wkv6,swiglu"]).succeeded();
-    let rows = told.stdout.lines().skip(3);
-    let names: Vec<_> = rows.filter_map(|row| row.split(' ').next()).collect();
-    assert_eq!(names, ["swiglu", "wkv6"], "{}", told.stdout);
-}
-
-#[test]
-fn operations_of_no_size_are_refused() {
-    for (args, words) in [
-        (
-            &["--rank", "7", "--heads", "3"][..],
-            &["--rank", "--heads"][..],
-        ),
-        (&["--rank", "0", "--heads", "0"], &["--rank", "--heads"]),
-        (&["--only", "wkv7"], &["wkv7", "wkv6"]),
-    ] {
-        let ran = operations(args);
-        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
-        for word in words {
-            assert!(ran.stderr.contains(word), "no {word} in {}", ran.stderr);
-        }
-    }
 }

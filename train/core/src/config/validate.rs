@@ -3,7 +3,7 @@
 use super::error::{ConfigError, Problem};
 use super::settings::RawConfig;
 use super::{Method, TrainConfig, Warmup, warmup_fix};
-use crate::models::{Architecture, architecture};
+use crate::models::{Architecture, recognise};
 use bone_data::{Holdout, Schema, Sources};
 
 mod continued;
@@ -40,7 +40,8 @@ impl RawConfig {
             architecture: self
                 .model
                 .as_deref()
-                .and_then(|path| architecture(path).ok()),
+                .and_then(|path| recognise(path).ok())
+                .map(|known| known.architecture),
         };
         for (key, message) in self.check_values() {
             check.problem(key, message);

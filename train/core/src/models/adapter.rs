@@ -1,16 +1,14 @@
 //! The adapter in a folder a person names: finding it, and putting it on a model.
 
 use crate::layout::ADAPTER;
-use crate::models::{ModelInfo, is_hugging_face, own_path};
+use crate::models::{OpenModel, is_hugging_face, own_path};
 use crate::step::{TrainBackend, TrainModel};
 use bone::FileError;
 use bone::peft::{self, CONFIG_FILE};
 use bone::rwkv_peft::{self, Kind};
 use bone::saved::{Contents, SavedAdapter, Scan, is_state};
-use bone::weights::Info;
 use bone_data::{Prompt, PromptError};
 use bone_lm::checkpoint::{Checkpoint, CheckpointError, SINGLE_FILE};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why an adapter cannot be opened or put on a model.
@@ -167,18 +165,12 @@ fn no_states(path: &Path) -> AdapterError {
     }
 }
 
-/// What was found at `path`, once it is known to fit a model of these parameters that is not
-/// loaded.
-pub fn fit(
-    scan: Scan,
-    path: &Path,
-    info: &ModelInfo,
-    parameters: &BTreeMap<String, Info>,
-) -> Result<SavedAdapter, AdapterError> {
-    if info.states.is_empty() && holds_states(&scan) {
+/// What was found at `path`, once it is known to fit `model`.
+pub fn fit(scan: Scan, path: &Path, model: &OpenModel) -> Result<SavedAdapter, AdapterError> {
+    if model.info.states.is_empty() && holds_states(&scan) {
         return Err(no_states(path));
     }
-    Ok(scan.fit(&info.linear_layers, parameters)?)
+    Ok(scan.fit(&model.info.linear_layers, &model.parameters())?)
 }
 
 /// Puts what was found on `model`: adapters, parameters whole, or the blocks' initial states.

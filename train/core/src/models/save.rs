@@ -1,7 +1,9 @@
 //! Writing a model as a folder of its own.
 
-use super::{Architecture, ModelError, architecture};
-use bone_lm::checkpoint::{self, Checkpoint, Problem};
+use super::error::ModelError;
+use super::info::Architecture;
+use super::recognise::recognise;
+use bone_lm::checkpoint::{self, Problem};
 use bone_lm::{Backend, CausalLm, named_weights};
 use bone_rwkv6::Names;
 use bone_tokenizer as tokenizer;
@@ -270,9 +272,11 @@ fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
 /// Whose names the tensors of the model at `from` have. Module paths are the names but for one
 /// case: an RWKV6 of Hugging Face's remote code.
 fn names(from: &Path) -> Result<Names, ModelError> {
-    if architecture(from)? != Architecture::Rwkv6 {
+    let mut known = recognise(from)?;
+    if known.architecture != Architecture::Rwkv6 {
         return Ok(Names::Rwkv);
     }
     // A model that started from random weights has no checkpoint.
-    Ok(Checkpoint::open_path(from).map_or(Names::Rwkv, |checkpoint| Names::used_in(&checkpoint)))
+    let checkpoint = known.checkpoint();
+    Ok(checkpoint.map_or(Names::Rwkv, |checkpoint| Names::used_in(&checkpoint)))
 }

@@ -4,6 +4,11 @@ use super::*;
 use bone_lm::checkpoint;
 use burn::tensor::TensorData;
 use std::collections::BTreeMap;
+use std::path::Path;
+
+fn recognised(path: &Path) -> Result<Architecture, ModelError> {
+    Ok(recognise(path)?.architecture)
+}
 
 /// A folder whose weights are one number under each of `names`.
 fn weights(names: &[&str]) -> tempfile::TempDir {
@@ -21,8 +26,8 @@ fn weights(names: &[&str]) -> tempfile::TempDir {
 #[track_caller]
 fn of(dir: &tempfile::TempDir) -> Result<Architecture, String> {
     let folder = dir.path().join("model");
-    let of_folder = architecture(&folder).map_err(|error| error.to_string());
-    let file = architecture(&folder.join(checkpoint::SINGLE_FILE));
+    let of_folder = recognised(&folder).map_err(|error| error.to_string());
+    let file = recognised(&folder.join(checkpoint::SINGLE_FILE));
     assert_eq!(file.ok(), of_folder.clone().ok());
     of_folder
 }
@@ -60,11 +65,11 @@ fn a_configuration_says_what_a_folder_is() {
         ("rwkv6", Architecture::Rwkv6),
     ] {
         std::fs::write(&config, format!("{{\"model_type\": \"{model_type}\"}}")).unwrap();
-        let found = architecture(&dir.path().join("model")).unwrap();
+        let found = recognised(&dir.path().join("model")).unwrap();
         assert_eq!(found, wanted);
     }
     std::fs::write(&config, "{\"model_type\": \"rwkv5\"}").unwrap();
-    let error = architecture(&dir.path().join("model")).unwrap_err();
+    let error = recognised(&dir.path().join("model")).unwrap_err();
     assert!(error.to_string().contains("\"rwkv5\" is not supported"));
 }
 
@@ -72,7 +77,7 @@ fn a_configuration_says_what_a_folder_is() {
 fn what_is_no_model_is_told_what_would_be() {
     let dir = weights(&["model.embed_tokens.weight"]);
     let folder = dir.path().join("model");
-    let error = |path: &Path| architecture(path).unwrap_err().to_string();
+    let error = |path: &Path| recognised(path).unwrap_err().to_string();
     assert!(error(&folder).contains(&format!("config.json: not found; {GIVE_A_MODEL}")));
     let file = error(&folder.join(checkpoint::SINGLE_FILE));
     assert!(file.contains("not RWKV6's weights; for a LLaMA2"), "{file}");

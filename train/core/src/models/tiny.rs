@@ -1,6 +1,7 @@
 //! Models of a few thousand parameters, the same on every backend, to try a device with.
 
-use super::{Architecture, ModelBackend, WithModel};
+use super::info::Architecture;
+use super::open::{ModelBackend, WithModel};
 use bone_llama2::{Llama, LlamaConfig};
 use bone_rwkv6::{Names, Rwkv6, Rwkv6Config};
 use burn::module::{Module, ModuleMapper, Param};

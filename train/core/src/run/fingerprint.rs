@@ -52,29 +52,52 @@ fn is_kind(extension: &OsStr) -> bool {
 ///
 /// It cannot be read.
 pub(crate) fn of_file(file: &mut File) -> io::Result<(u64, String)> {
-    let mut hasher = Xxh3::new();
+    let mut hash = Hash::default();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok((bytes, format!("{:032x}", hasher.digest128())));
+            return Ok((bytes, hash.text()));
         }
-        hasher.update(&buffer[..read]);
+        hash.bytes(&buffer[..read]);
         bytes += read as u64;
     }
 }
 
-/// Gives what a sample is, its tokens and which of them count, to a hash.
-pub fn give_sample(sample: &Sample, mut to: impl FnMut(&[u8])) {
-    for token in &sample.tokens {
-        to(&token.to_le_bytes());
+/// A hash of what is added to it.
+#[derive(Default)]
+pub struct Hash(Xxh3);
+
+impl Hash {
+    /// Adds bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
-    for range in &sample.trained {
-        to(&(range.start as u64).to_le_bytes());
-        to(&(range.end as u64).to_le_bytes());
+
+    /// Adds tokens, and where they end.
+    pub fn tokens(&mut self, tokens: &[u32]) {
+        for token in tokens.iter().chain([&u32::MAX]) {
+            self.bytes(&token.to_le_bytes());
+        }
     }
-    to(&u32::MAX.to_le_bytes());
+
+    /// Adds what a sample is: its tokens and which of them count.
+    pub fn sample(&mut self, sample: &Sample) {
+        for token in &sample.tokens {
+            self.bytes(&token.to_le_bytes());
+        }
+        for range in &sample.trained {
+            self.bytes(&(range.start as u64).to_le_bytes());
+            self.bytes(&(range.end as u64).to_le_bytes());
+        }
+        self.bytes(&u32::MAX.to_le_bytes());
+    }
+
+    /// Returns it as `xxh128sum` prints it.
+    pub fn text(&self) -> String {
+        format!("{:032x}", self.0.digest128())
+    }
 }
 
 /// Of the rows as they are trained on and held out: their tokens hold the template and the tokenizer too.
@@ -83,23 +106,21 @@ pub fn give_sample(sample: &Sample, mut to: impl FnMut(&[u8])) {
 ///
 /// Rows that were put aside cannot be read again.
 pub fn of_rows(samples: &Samples, train: &[Pool], validation: &[Sample]) -> io::Result<String> {
-    let mut hasher = Xxh3::new();
-    let add =
-        |hasher: &mut Xxh3, sample: &Sample| give_sample(sample, |bytes| hasher.update(bytes));
+    let mut hash = Hash::default();
     for pool in train {
-        hasher.update(&pool.weight.to_le_bytes());
+        hash.bytes(&pool.weight.to_le_bytes());
         for &number in &pool.samples {
-            add(&mut hasher, &samples.read(number)?);
+            hash.sample(&samples.read(number)?);
         }
     }
-    hasher.update(&u64::MAX.to_le_bytes());
+    hash.bytes(&u64::MAX.to_le_bytes());
     for sample in validation {
-        add(&mut hasher, sample);
+        hash.sample(sample);
     }
     let trained: usize = train.iter().map(|pool| pool.samples.len()).sum();
     Ok(format!(
-        "{trained} and {} held out, {:032x}",
+        "{trained} and {} held out, {}",
         validation.len(),
-        hasher.digest128()
+        hash.text()
     ))
 }

@@ -3,12 +3,12 @@
 use super::identity::Identity;
 use super::start::{Start, Trained};
 use super::{Host, RunError, fingerprint, fit};
-use crate::config::{DtypeChoice, Init, Method, TrainConfig};
+use crate::config::{DtypeChoice, Method, TrainConfig};
 use crate::device::{self, DeviceName, Kind};
 use crate::loss_scale::LossScale;
 use crate::memory::{Estimate, human, keep_freed_memory};
+use crate::models::ModelInfo;
 use crate::models::precision::{self, Precision};
-use crate::models::{self, ModelInfo};
 use crate::report::Event;
 use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
@@ -26,8 +26,6 @@ pub(super) struct Inputs {
     pub(super) device: DeviceName,
     pub(super) precision: Precision,
     pub(super) estimate: Estimate,
-    /// The seed of random weights, if the run starts from such.
-    pub(super) random_seed: Option<u64>,
     pub(super) data: Data,
     pub(super) plan: Plan,
     pub(super) progress: Progress,
@@ -42,16 +40,15 @@ pub(super) struct Inputs {
 /// Reads and checks everything but the weights.
 pub(super) fn read(
     config: &TrainConfig,
+    info: &ModelInfo,
     start: &Start,
     host: &mut Host<'_>,
 ) -> Result<Inputs, RunError> {
     let (device, device_reason) = device::choose(&config.device)?;
     let kind = device.name.kind;
-    let random = config.init == Init::Random;
-    let info = models::inspect(&config.model, !random)?;
-    let precision = precision::choose(dtype(config)?, &info, device.name)?;
+    let precision = precision::choose(dtype(config)?, info, device.name)?;
     let head_chunk = config.head_chunk_for(info.shape.vocab_size);
-    let estimate = fit::estimate(config, &info, &precision, head_chunk, kind)?;
+    let estimate = fit::estimate(config, info, &precision, head_chunk, kind)?;
     let limit = fit::limit(&device);
     if let Some(limit) = limit {
         estimate.check(limit)?;
@@ -63,7 +60,7 @@ pub(super) fn read(
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
     host.report(Event::Phase("reading the rows"))?;
-    let mut rows = Rows::read(config, tokenizer.as_ref(), &info)?;
+    let mut rows = Rows::read(config, tokenizer.as_ref(), info)?;
     let mut identity = Identity::new(config, &rows.hash, rows.steps_per_epoch, device.name);
     let now = Trained {
         base: match start {
@@ -132,7 +129,6 @@ pub(super) fn read(
         device: device.name,
         precision,
         estimate,
-        random_seed: random.then_some(config.seed),
         data: Data {
             steps_per_epoch: rows.steps_per_epoch,
             steps: Box::new(rows.batches),

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// A job and the model it is for.
 pub(super) struct OnModel<'a> {
-    pub(super) source: ModelSource,
+    pub(super) model: ModelSource,
     pub(super) job: Job<'a>,
 }
 
@@ -32,11 +32,12 @@ impl OnDevice for OnModel<'_> {
     type Output = Result<Outcome, RunError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
+        let dtype = self.job.inputs.precision.convert;
         let work = TrainOn::<B> {
             device: device.clone(),
             job: self.job,
         };
-        with_model::<B, _>(&self.source, &device, work)?
+        with_model::<B, _>(self.model, dtype, &device, work)?
     }
 }
 

@@ -1,23 +1,26 @@
 //! `bone bench generate`: prompts continued, timed.
 
-use super::{ModelArgs, Opened, RunArgs, Scratch, refuse_extremes, usage};
-use crate::bench::{Apart, Parts};
-use crate::commands::{CommandError, say_json};
+use super::model::{ModelArgs, Ran, RunArgs, refuse_extremes};
+use super::parts::{Apart, Parts};
+use crate::error::CommandError;
+use crate::output::{line, say_json};
+use crate::work::Work;
 use bone_lm::CausalLm;
-use bone_lm::generate::{GenerateConfig, GenerateError, generate};
+use bone_lm::generate::{GenerateConfig, generate};
 use bone_lm::sampling::SamplingConfig;
-use bone_train::device::{self, DeviceName, Kind, OnDevice};
+use bone_train::device::{self, Kind};
 use bone_train::memory::{available_memory, human, peak_resident_bytes};
-use bone_train::models::{Architecture, ModelBackend, WithModel, with_model};
+use bone_train::models::{Architecture, ModelInfo};
 use bone_train::step::{TrainBackend, TrainModel};
-use serde_json::json;
+use serde::Serialize;
 use std::time::Instant;
 
 /// The model and the prompts.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct BenchGenerateArgs {
     /// The model
     #[command(flatten)]
+    #[serde(skip)]
     pub model: ModelArgs,
     /// Prompts that go through the model together
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -33,23 +36,25 @@ pub struct BenchGenerateArgs {
     pub rounds: usize,
     /// Where, and how it is told
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
 }
 
 impl BenchGenerateArgs {
-    /// Bytes of every token's keys and values, or of what goes through a block of RWKV6 at once.
-    fn carried(&self, opened: &Opened) -> u64 {
-        let shape = &opened.info.shape;
-        let [hidden_size, layers] = [shape.hidden_size, shape.num_layers].map(|size| size as u64);
-        let (tokens, of_token) = match opened.info.architecture {
-            Architecture::Llama2 => (
-                self.prompt_len + self.max_new_tokens,
-                2 * 4 * hidden_size.saturating_mul(layers),
-            ),
-            Architecture::Rwkv6 => (self.prompt_len, 4 * hidden_size),
+    /// Returns the bytes of every token's keys and values, or of what goes through a block of RWKV6
+    /// at once.
+    fn carried(&self, info: &ModelInfo) -> u64 {
+        let (tokens, values) = match info.architecture {
+            Architecture::Llama2 => {
+                let tokens = self.prompt_len + self.max_new_tokens;
+                (tokens, info.shape.num_layers.saturating_mul(2))
+            }
+            Architecture::Rwkv6 => (self.prompt_len, 1),
         };
-        let tokens = (tokens as u64).saturating_mul(self.batch_size as u64);
-        tokens.saturating_mul(of_token)
+        let factors = [tokens, self.batch_size, values, info.shape.hidden_size];
+        factors
+            .iter()
+            .fold(4, |bytes: u64, factor| bytes.saturating_mul(*factor as u64))
     }
 }
 
@@ -60,6 +65,23 @@ struct Round {
     first: f64,
     /// From there to the end.
     rest: f64,
+}
+
+/// What was run, and what was measured.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    ran: Ran,
+    #[serde(flatten)]
+    args: &'a BenchGenerateArgs,
+    /// New ones, over the whole time.
+    tokens_per_second: f64,
+    prompt_tokens_per_second: f64,
+    decode_tokens_per_second: f64,
+    peak_resident_mb: f64,
+    /// One more round.
+    #[serde(flatten)]
+    apart: Apart,
 }
 
 /// Runs it.
@@ -75,24 +97,23 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
         ("rounds", args.rounds),
     ])?;
     if args.max_new_tokens < 2 {
-        return Err(usage(
+        return Err(CommandError::usage(
             "--max-new-tokens must be 2 or more: the first comes with the prompt",
         ));
     }
     let (device, _) = device::choose(&args.run.device)?;
-    let mut opened = args
-        .model
-        .open(args.prompt_len + args.max_new_tokens, None)?;
-    let positions = opened.info.positions.unwrap_or(usize::MAX);
-    if args.prompt_len + args.max_new_tokens > positions {
-        return Err(usage(format!(
+    let len = args.prompt_len + args.max_new_tokens;
+    let opened = args.model.choose(len)?.open(args.model.dtype.dtype())?;
+    let info = &opened.model.info;
+    if let Some(positions) = info.positions.filter(|most| len > *most) {
+        return Err(CommandError::usage(format!(
             "--prompt-len and --max-new-tokens come to more than the model's {positions} positions"
         )));
     }
     if device.name.kind == Kind::Cpu {
-        let (bytes, limit) = (args.carried(&opened), available_memory());
+        let (bytes, limit) = (args.carried(info), available_memory());
         if bytes > limit.bytes {
-            return Err(usage(format!(
+            return Err(CommandError::usage(format!(
                 "--batch-size, --prompt-len and --max-new-tokens: what is kept of the tokens would take {}, \
                  and {} has {} to give",
                 human(bytes),
@@ -101,56 +122,60 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
             )));
         }
     }
-    let work = Work {
-        scratch: opened.scratch.take(),
-        opened: &opened,
-        args,
-    };
-    let (mut rounds, parts) = device::on_device(device.name, args.run.fusion, work)??;
+    let ran = opened.report(device.name);
+    let load = opened.load(device.name, args.run.fusion);
+    let (mut rounds, apart) = load.with(Rounds(args))?;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
-    report(&opened, args, device.name, rounds[rounds.len() / 2]);
-    if !args.run.json {
-        line!("\n{}", parts.table(device.name.kind));
+    let Round { first, rest } = rounds[rounds.len() / 2];
+    let rows = args.batch_size as f64;
+    let report = Report {
+        ran,
+        args,
+        tokens_per_second: rows * args.max_new_tokens as f64 / (first + rest),
+        prompt_tokens_per_second: rows * args.prompt_len as f64 / first,
+        decode_tokens_per_second: rows * (args.max_new_tokens - 1) as f64 / rest,
+        peak_resident_mb: peak_resident_bytes() as f64 / 1e6,
+        apart,
+    };
+    if args.run.json {
+        say_json(&report);
+    } else {
+        report.print(device.name.kind);
     }
     Ok(())
 }
 
-struct Work<'a> {
-    scratch: Scratch,
-    opened: &'a Opened,
-    args: &'a BenchGenerateArgs,
-}
-
-impl OnDevice for Work<'_> {
-    type Output = Result<(Vec<Round>, Apart), CommandError>;
-
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let source = &self.opened.source;
-        let work = OnModel::<B> {
-            scratch: self.scratch,
-            args: self.args,
-            device: device.clone(),
-        };
-        Ok(with_model::<B, _>(source, &device, work)??)
+impl Report<'_> {
+    fn print(&self, kind: Kind) {
+        line!("{}", self.ran.model);
+        line!(
+            "{} prompts of {} tokens, {} new ones each, on {}",
+            self.args.batch_size,
+            self.args.prompt_len,
+            self.args.max_new_tokens,
+            self.ran.device
+        );
+        line!("\nprompts    {:.1} tokens/s", self.prompt_tokens_per_second);
+        line!("decoding   {:.1} tokens/s", self.decode_tokens_per_second);
+        line!("new tokens {:.1} tokens/s in all", self.tokens_per_second);
+        let peak = human((self.peak_resident_mb * 1e6) as u64);
+        line!("memory     {peak} at most");
+        line!("\n{}", self.apart.table(kind));
     }
 }
 
-struct OnModel<'a, B: TrainBackend> {
-    scratch: Scratch,
-    args: &'a BenchGenerateArgs,
-    device: B::Device,
-}
+/// Prompts that are continued again and again.
+struct Rounds<'a>(&'a BenchGenerateArgs);
 
-impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
-    type Output = Result<(Vec<Round>, Apart), GenerateError>;
+impl Work for Rounds<'_> {
+    type Output = (Vec<Round>, Apart);
 
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let Self {
-            scratch,
-            args,
-            device,
-        } = self;
-        drop(scratch);
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        model: M,
+        device: &B::Device,
+    ) -> Result<Self::Output, CommandError> {
+        let args = self.0;
         let model = model.valid();
         let vocab_size = model.vocab_size();
         let prompts: Vec<Vec<u32>> = (0..args.batch_size)
@@ -167,7 +192,7 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
         let round = || {
             let started = Instant::now();
             let (mut tokens, mut first) = (0, 0.0);
-            generate(&model, &prompts, &config, &device, |_, _| {
+            generate(&model, &prompts, &config, device, |_, _| {
                 tokens += 1;
                 if tokens == prompts.len() {
                     first = started.elapsed().as_secs_f64();
@@ -179,45 +204,9 @@ impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
         // To warm up.
         round()?;
         let rounds = (0..args.rounds).map(|_| round());
-        let rounds = rounds.collect::<Result<Vec<_>, GenerateError>>()?;
-        let (last, apart) = Parts::on::<B>(&device).of(round);
+        let rounds = rounds.collect::<Result<Vec<_>, CommandError>>()?;
+        let (last, apart) = Parts::on::<B>(device).of(round);
         last?;
         Ok((rounds, apart))
     }
-}
-
-fn report(opened: &Opened, args: &BenchGenerateArgs, device: DeviceName, round: Round) {
-    let rows = args.batch_size as f64;
-    let prompt = rows * args.prompt_len as f64 / round.first;
-    let after = rows * (args.max_new_tokens - 1) as f64 / round.rest;
-    let all = rows * args.max_new_tokens as f64 / (round.first + round.rest);
-    let peak = peak_resident_bytes();
-    if args.run.json {
-        let found = json!({
-            "model": opened.to_json(),
-            "device": device.to_string(),
-            "threads": rayon::current_num_threads(),
-            "batch_size": args.batch_size,
-            "prompt_len": args.prompt_len,
-            "max_new_tokens": args.max_new_tokens,
-            "rounds": args.rounds,
-            "tokens_per_second": all,
-            "prompt_tokens_per_second": prompt,
-            "decode_tokens_per_second": after,
-            "peak_resident_mb": peak as f64 / 1e6,
-        });
-        say_json(&found);
-        return;
-    }
-    line!("{}", opened.describe());
-    line!(
-        "{} prompts of {} tokens, {} new ones each, on {device}",
-        args.batch_size,
-        args.prompt_len,
-        args.max_new_tokens
-    );
-    line!("\nprompts    {prompt:.1} tokens/s");
-    line!("decoding   {after:.1} tokens/s");
-    line!("new tokens {all:.1} tokens/s in all");
-    line!("memory     {} at most", human(peak));
 }

@@ -1,40 +1,46 @@
-//! `bone bench train`: a training step, timed and taken apart.
+//! `bone bench train`: training steps, timed, and one more taken apart.
 
-use super::report::{Found, Ready};
-use super::{ModelArgs, RunArgs, Scratch, read_twice, refuse_extremes, usage};
-use crate::bench::{Floor, Measured, Products, StepBench};
-use crate::commands::{CommandError, say_json};
-use bone::rwkv_peft::Kind as FileKind;
-use bone::{
-    AdapterConfig, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant, attach,
-    freeze_base, unfreeze_all,
+use super::model::{ModelArgs, Ran, RunArgs, refuse_extremes};
+use super::parts::{Apart, Parts};
+use crate::error::CommandError;
+use crate::output::{line, say_json};
+use crate::work::Work;
+use bone::{attach, freeze_base, unfreeze_all};
+use bone_data::Batch;
+use bone_train::config::{AxisWord, Method, MethodName, Origin, RawConfig};
+use bone_train::device::{self, Kind};
+use bone_train::memory::{
+    Estimate, RunShape, available_memory, human, keep_freed_memory, peak_resident_bytes,
 };
-use bone_train::config::{AxisWord, MethodName};
-use bone_train::device::{self, Kind, OnDevice};
-use bone_train::memory::{Estimate, RunShape, available_memory, keep_freed_memory};
-use bone_train::models::{
-    Architecture, ModelBackend, ModelInfo, ModelSource, WithModel, with_model,
-};
-use bone_train::step::{Savings, TrainBackend, TrainModel};
+use bone_train::models::{Architecture, ModelInfo};
+use bone_train::optimizer::{AdamWSettings, NonFinite, Optimizer};
+use bone_train::step::Gradients;
+use bone_train::step::{Savings, TrainBackend, TrainModel, backward};
 use burn::tensor::DType;
+use burn::tensor::backend::Backend;
+use serde::Serialize;
 use std::time::Instant;
 
 /// The model, the method and the batch.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize)]
 pub struct BenchTrainArgs {
     /// The model
     #[command(flatten)]
+    #[serde(skip)]
     pub model: ModelArgs,
     /// What trains: bone, miss, miss-mini, lora, pissa, olora, state, full
+    #[serde(skip)]
     #[arg(long, value_name = "NAME", default_value_t = MethodName::Bone, help_heading = "Method")]
     pub method: MethodName,
     /// Axis of bone's blocks [default: output for LLaMA2, input for RWKV6]
+    #[serde(skip)]
     #[arg(long, value_name = "AXIS", help_heading = "Method")]
     pub block_axis: Option<AxisWord>,
     /// Width of miss-mini [default: 64]
     #[arg(long, value_name = "N", help_heading = "Method")]
     pub mini_width: Option<usize>,
     /// Rank, on all linear layers of the blocks [default: 64]
+    #[serde(skip)]
     #[arg(long, value_name = "N", help_heading = "Method")]
     pub rank: Option<usize>,
     /// Adapter dropout; bone has none
@@ -60,68 +66,41 @@ pub struct BenchTrainArgs {
     pub steps: usize,
     /// Where, and how it is told
     #[command(flatten)]
+    #[serde(skip)]
     pub run: RunArgs,
 }
 
-/// Rank, and width of miss-mini.
-const DEFAULT_WIDTH: usize = 64;
-
-/// Runs it.
-///
-/// # Errors
-///
-/// [`CommandError`].
-pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
-    let result = measure(args)?;
-    match args.run.json {
-        true => say_json(&result.to_json()),
-        false => result.print(),
-    }
-    Ok(())
-}
+/// Width of miss-mini, where it is not given.
+const MINI_WIDTH: usize = 64;
 
 impl BenchTrainArgs {
-    /// What can be said without a model, all of it.
-    fn check(&self) -> Result<(), CommandError> {
-        refuse_extremes(&[
-            ("batch-size", self.batch_size),
-            ("max-seq-len", self.max_seq_len),
-            ("steps", self.steps),
-            ("rank", self.rank.unwrap_or(1)),
-            ("mini-width", self.mini_width.unwrap_or(1)),
-        ])?;
-        let method = self.method;
-        let has_adapter = !matches!(method, MethodName::Full | MethodName::State);
-        let drops = has_adapter && method != MethodName::Bone;
-        let half = self
-            .model
-            .dtype
-            .dtype()
-            .is_some_and(|dtype| dtype != DType::F32);
-        let no_axis = self.block_axis.is_some() && method != MethodName::Bone;
-        let no_width = self.mini_width.is_some() && method != MethodName::MissMini;
-        let problems = [
-            no_axis.then(|| format!("--block-axis: method {method} has no blocks on an axis")),
-            no_width.then(|| format!("--mini-width: only miss-mini has one, and not {method}")),
-            (self.rank.is_some() && !has_adapter)
-                .then(|| format!("--rank: method {method} has no adapters")),
-            (self.dropout != 0.0 && !drops).then(|| format!("--dropout: method {method} has none")),
-            (half && method == MethodName::Full).then(|| {
-                "--dtype: method full trains the weights themselves, which needs f32".to_owned()
-            }),
-            (method == MethodName::State
-                && self.model.model.is_none()
-                && self.model.architecture() != Architecture::Rwkv6)
-                .then(|| "--method: state tuning needs RWKV6".to_owned()),
-        ];
-        let problems: Vec<_> = problems.into_iter().flatten().collect();
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(usage(problems.join("\n"))),
+    /// Returns what trains of a model of `architecture`, as `bone train` has it.
+    fn method(&self, architecture: Architecture) -> Result<Method, CommandError> {
+        let half = self.model.dtype.dtype().is_some_and(|d| d != DType::F32);
+        if half && self.method == MethodName::Full {
+            return Err(CommandError::usage(
+                "--dtype: method full trains the weights themselves, which needs f32",
+            ));
         }
+        let is = |name| self.method == name;
+        let settings = RawConfig {
+            method: Some(self.method),
+            block_axis: self.block_axis,
+            rank: self.rank,
+            mini_width: self
+                .mini_width
+                .or(is(MethodName::MissMini).then_some(MINI_WIDTH)),
+            pissa_iterations: is(MethodName::Pissa).then_some(4),
+            dropout: (self.dropout != 0.0).then_some(self.dropout),
+            origins: ["method", "block_axis", "rank", "mini_width", "dropout"]
+                .map(|key| (key, Origin::Flag))
+                .into(),
+            ..RawConfig::default()
+        };
+        Ok(settings.method_on(architecture)?)
     }
 
-    /// The memory of a step on the processor, what trains left out: it is beside the rest.
+    /// Returns the memory of a step on the processor, without what trains: that comes on top.
     fn estimate(&self, info: &ModelInfo) -> Estimate {
         let full = self.method == MethodName::Full;
         Estimate::new(
@@ -144,177 +123,259 @@ impl BenchTrainArgs {
         )
     }
 
-    /// The adapter of the method; `None` for a method without.
-    fn adapter(&self, architecture: Architecture) -> Result<Option<AdapterConfig>, CommandError> {
-        let rank = self.rank.unwrap_or(DEFAULT_WIDTH);
-        let lora = |start| {
-            Variant::Lora(LoraConfig {
-                alpha: rank as f64,
-                rslora: false,
-                start,
-            })
-        };
-        let variant = match self.method {
-            MethodName::Full | MethodName::State => return Ok(None),
-            MethodName::Bone => match self.block_axis.map(AxisWord::kind) {
-                None => Variant::Bone(architecture.block_axis()),
-                Some(FileKind::Bone(axis)) => Variant::Bone(axis),
-                Some(FileKind::Miss) => {
-                    return Err(usage(
-                        "--block-axis: bone's blocks lie on the output or the input axis",
-                    ));
-                }
-            },
-            MethodName::Miss => Variant::Miss,
-            MethodName::MissMini => Variant::MissMini {
-                width: self.mini_width.unwrap_or(DEFAULT_WIDTH),
-            },
-            MethodName::Lora => lora(LoraStart::Random),
-            MethodName::Olora => lora(LoraStart::Olora),
-            MethodName::Pissa => lora(LoraStart::Pissa(SvdMethod::Fast { iterations: 4 })),
-        };
-        let targets = Targets::new(Selection::AllLinear);
-        let mut config = AdapterConfig::new(variant, rank, targets);
-        config.dropout = self.dropout;
-        Ok(Some(config))
+    fn batch(&self, vocab_size: usize) -> Batch {
+        // A token more than is trained, which has nothing after it.
+        let (rows, len) = (self.batch_size, self.max_seq_len + 1);
+        Batch {
+            rows,
+            len,
+            tokens: (0..rows * len)
+                .map(|i| (i * 7919 % vocab_size) as u32)
+                .collect(),
+            loss_mask: (0..rows * len).map(|i| i % len > 0).collect(),
+            row_ids: (0..rows as u64).collect(),
+            samples: (0..rows as u64).collect(),
+            starts: Vec::new(),
+        }
     }
 }
 
-fn measure(args: &BenchTrainArgs) -> Result<Found, CommandError> {
-    args.check()?;
+/// What was run, and what was measured.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    measured: Measured,
+    tokens_per_second: f64,
+    #[serde(flatten)]
+    ran: Ran,
+    method: String,
+    /// Of the adapter; `bone-input` is bone on the input axis.
+    variant: Option<&'static str>,
+    rank: Option<usize>,
+    #[serde(flatten)]
+    args: &'a BenchTrainArgs,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Measured {
+    /// The median.
+    seconds_per_step: f64,
+    fastest: f64,
+    slowest: f64,
+    /// Of the last step.
+    loss: f64,
+    peak_resident_mb: f64,
+    /// Of the device, where it has memory of its own.
+    device_reserved_mb: Option<f64>,
+    device_in_use_mb: Option<f64>,
+    trained_parameters: usize,
+    /// From the first read of the weights to a model that trains.
+    ready_seconds: f64,
+    /// One more step.
+    #[serde(flatten)]
+    apart: Apart,
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// [`CommandError`].
+pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
+    refuse_extremes(&[
+        ("batch-size", args.batch_size),
+        ("max-seq-len", args.max_seq_len),
+        ("steps", args.steps),
+        ("rank", args.rank.unwrap_or(1)),
+        ("mini-width", args.mini_width.unwrap_or(1)),
+    ])?;
+    let chosen = args.model.choose(args.max_seq_len)?;
+    let method = args.method(chosen.architecture())?;
     let (device, _) = device::choose(&args.run.device)?;
-    let full = args.method == MethodName::Full;
-    let mut opened = args
-        .model
-        .open(args.max_seq_len, full.then_some(DType::F32))?;
-    let info = &opened.info;
+    let dtype = args.model.dtype.dtype();
+    let full = method == Method::Full;
+    let opened = chosen.open(dtype.or(full.then_some(DType::F32)))?;
+    let info = &opened.model.info;
     if let Some(positions) = info.positions.filter(|most| args.max_seq_len > *most) {
-        return Err(usage(format!(
+        return Err(CommandError::usage(format!(
             "--max-seq-len: the model has {positions} positions"
         )));
     }
-    if device.name.kind == Kind::Cpu && !args.recompute {
-        keep_freed_memory();
-    }
-    let adapter = args.adapter(info.architecture)?;
-    let products = match &adapter {
-        Some(adapter) => Products::Adapter(adapter.clone()),
-        None if full => Products::Full,
-        None => Products::States,
-    };
-    let attention = (info.architecture == Architecture::Llama2)
-        .then_some(info.shape.num_layers * info.shape.hidden_size);
-    let batch = [args.batch_size, args.max_seq_len];
-    let floor = Floor::new(
-        &info.linear_layers,
-        &products,
-        batch,
-        attention,
-        opened.dtype.size(),
-    )?;
-    let bench = StepBench {
-        rows: args.batch_size,
-        len: args.max_seq_len,
-        savings: Savings {
-            recompute: args.recompute,
-            head_chunk: (args.head_chunk > 0).then_some(args.head_chunk),
-        },
-        warmup: args.warmup.unwrap_or(if device.name.kind.on_processor() {
-            1
-        } else {
-            2
-        }),
-        steps: args.steps,
-        product: [info.shape.hidden_size, info.shape.intermediate_size],
-        // The processor multiplies in f32 whatever the weights are held in, unless it has bf16's
-        // instructions.
-        dtype: match device.name.kind.on_processor() {
-            true => DType::F32,
-            false => opened.dtype,
-        },
-    };
     if device.name.kind == Kind::Cpu {
+        if !args.recompute {
+            keep_freed_memory();
+        }
         args.estimate(info).check(available_memory())?;
     }
-    let read = read_twice(&opened.source.folder)?;
-    let work = Work {
-        scratch: opened.scratch.take(),
-        source: &opened.source,
-        method: args.method,
-        adapter: adapter.clone(),
-        bench,
+    let ran = opened.report(device.name);
+    let (variant, rank) = match &method {
+        Method::Adapter(adapter) => (Some(adapter.variant.name()), Some(adapter.rank)),
+        Method::State | Method::Full => (None, None),
     };
-    let (ready, measured) = device::on_device(device.name, args.run.fusion, work)??;
-    Ok(Found {
-        args: args.clone(),
-        device: device.name,
-        description: device.description(),
-        opened,
-        adapter,
-        read,
-        floor,
-        ready,
+    let on_processor = device.name.kind.on_processor();
+    let measured = opened.load(device.name, args.run.fusion).with(Steps {
+        args,
+        method,
+        warmup: args.warmup.unwrap_or(if on_processor { 1 } else { 2 }),
+        started: Instant::now(),
+    })?;
+    let report = Report {
+        tokens_per_second: (args.batch_size * args.max_seq_len) as f64 / measured.seconds_per_step,
         measured,
-    })
+        ran,
+        method: args.method.to_string(),
+        variant,
+        rank,
+        args,
+    };
+    if args.run.json {
+        say_json(&report);
+    } else {
+        report.print(&device);
+    }
+    Ok(())
 }
 
-struct Work<'a> {
-    scratch: Scratch,
-    source: &'a ModelSource,
-    method: MethodName,
-    adapter: Option<AdapterConfig>,
-    bench: StepBench,
-}
-
-impl OnDevice for Work<'_> {
-    type Output = Result<(Ready, Measured), CommandError>;
-
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let started = Instant::now();
-        let source = self.source;
-        let work = OnModel::<B> {
-            work: self,
-            device: device.clone(),
-            started,
+impl Report<'_> {
+    fn print(&self, device: &device::Device) {
+        let method = match (self.variant, self.rank) {
+            (Some(variant), Some(rank)) => format!("{variant} of rank {rank}"),
+            _ => self.method.clone(),
         };
-        with_model::<B, _>(source, &device, work)?
+        let (args, ran) = (self.args, &self.ran);
+        line!("{}, {method}", ran.model);
+        line!(
+            "{} × {} tokens, block recompute {}, head {}, on {} ({})",
+            args.batch_size,
+            args.max_seq_len,
+            if args.recompute { "on" } else { "off" },
+            match args.head_chunk {
+                0 => "whole".to_owned(),
+                chunk => format!("by {chunk}"),
+            },
+            ran.device,
+            device.description()
+        );
+        let found = &self.measured;
+        line!(
+            "\nstep       {:.3} s (median of {}; {:.3} to {:.3})",
+            found.seconds_per_step,
+            args.steps,
+            found.fastest,
+            found.slowest
+        );
+        line!("tokens/s   {:.1}", self.tokens_per_second);
+        let size = |megabytes: f64| human((megabytes * 1e6) as u64);
+        line!("memory     {} at most", size(found.peak_resident_mb));
+        if let (Some(reserved), Some(in_use)) = (found.device_reserved_mb, found.device_in_use_mb) {
+            line!(
+                "on device  {} reserved; at most {} in use between parts, {} between steps",
+                size(reserved),
+                human(found.apart.device_bytes.unwrap_or_default()),
+                size(in_use)
+            );
+        }
+        line!("loading    {:.3} s", found.ready_seconds);
+        line!("\n{}", found.apart.table(device.name.kind));
     }
 }
 
-struct OnModel<'a, B: TrainBackend> {
-    work: Work<'a>,
-    device: B::Device,
+/// Steps of a model, one after the other.
+struct Steps<'a> {
+    args: &'a BenchTrainArgs,
+    method: Method,
+    warmup: usize,
     started: Instant,
 }
 
-impl<B: TrainBackend> WithModel<B> for OnModel<'_, B> {
-    type Output = Result<(Ready, Measured), CommandError>;
+impl Work for Steps<'_> {
+    type Output = Measured;
 
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        let Work {
-            scratch,
-            method,
-            adapter,
-            bench,
-            ..
-        } = self.work;
-        // It is mapped by now.
-        drop(scratch);
-        let model = match (adapter, method) {
-            (Some(adapter), _) => freeze_base::<B, M>(attach::<B, M>(model, &adapter)?),
-            (None, MethodName::State) => {
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        model: M,
+        device: &B::Device,
+    ) -> Result<Measured, CommandError> {
+        let mut model = self.prepare::<B, M>(model)?;
+        let ready_seconds = self.started.elapsed().as_secs_f64();
+        let trained_parameters = bone::count_params::<B, M>(&model).trainable;
+        let batch = self.args.batch(model.vocab_size());
+        let mut optimizer = Optimizer::new(AdamWSettings {
+            max_grad_norm: Some(1.0),
+            ..AdamWSettings::default()
+        });
+        let mut step = |model| self.step::<B, M>(model, &mut optimizer, &batch, device);
+        let mut seconds = Vec::new();
+        for done in 0..self.warmup + self.args.steps {
+            let started = Instant::now();
+            (model, _) = step(model)?;
+            if done >= self.warmup {
+                seconds.push(started.elapsed().as_secs_f64());
+            }
+        }
+        let parts = Parts::on::<B::InnerBackend>(device);
+        let (last, apart) = parts.of(|| step(model));
+        let (_model, loss) = last?;
+        seconds.sort_by(f64::total_cmp);
+        let count = seconds.len();
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
+        let memory = <B::InnerBackend as bone::Backend>::device_memory(device);
+        Ok(Measured {
+            seconds_per_step: (seconds[(count - 1) / 2] + seconds[count / 2]) / 2.0,
+            fastest: seconds[0],
+            slowest: seconds[count - 1],
+            loss,
+            peak_resident_mb: megabytes(peak_resident_bytes()),
+            device_reserved_mb: memory.map(|memory| megabytes(memory.reserved)),
+            device_in_use_mb: memory.map(|memory| megabytes(memory.in_use)),
+            trained_parameters,
+            ready_seconds,
+            apart,
+        })
+    }
+}
+
+impl Steps<'_> {
+    fn prepare<B: TrainBackend, M: TrainModel<B>>(&self, model: M) -> Result<M, CommandError> {
+        Ok(match &self.method {
+            Method::Adapter(adapter) => freeze_base::<B, M>(attach::<B, M>(model, adapter)?),
+            Method::State => {
                 let model = model.with_initial_state();
-                let model = model.ok_or_else(|| usage("--method: state tuning needs RWKV6"))?;
+                let model = model.ok_or_else(|| CommandError::usage("--method: no state"))?;
                 let model = freeze_base::<B, M>(model);
                 bone::train_also::<B, M>(model, bone::saved::is_state)?
             }
-            (None, _) => unfreeze_all::<B, M>(model),
+            Method::Full => unfreeze_all::<B, M>(model),
+        })
+    }
+
+    /// Makes one step, and returns its loss.
+    fn step<B: TrainBackend, M: TrainModel<B>>(
+        &self,
+        model: M,
+        optimizer: &mut Optimizer<B>,
+        batch: &Batch,
+        device: &B::Device,
+    ) -> Result<(M, f64), NonFinite> {
+        let savings = Savings {
+            recompute: self.args.recompute,
+            head_chunk: (self.args.head_chunk > 0).then_some(self.args.head_chunk),
         };
-        let ready = Ready {
-            trainable: bone::count_params::<B, M>(&model).trainable,
-            load: self.started.elapsed(),
-        };
-        let measured = bench.run::<B, M>(model, &self.device)?;
-        Ok((ready, measured))
+        let count = batch.trained_tokens() as f64;
+        let mut grads = Gradients::default();
+        let sum = backward(
+            &model,
+            batch,
+            1.0 / count,
+            (savings, None),
+            (0, 0),
+            device,
+            &mut grads,
+        );
+        let (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
+        // The loss was read before the update was begun. What fails shows in what is read later.
+        let _ = <B as Backend>::sync(device);
+        Ok((model, outcome?.loss))
     }
 }

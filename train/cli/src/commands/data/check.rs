@@ -1,7 +1,8 @@
 //! `bone data check`.
 
 use super::{Opened, ReadingArgs};
-use crate::commands::{CommandError, say};
+use crate::error::CommandError;
+use crate::output::{line, say};
 use bone_data::load::{self, Checked, FileReport};
 use bone_data::{BatchConfig, Batches, Pool, Sample, Samples};
 use bone_data::{counted, grouped};
@@ -67,7 +68,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CommandError> {
         1 => Err(problems.remove(0).into()),
         _ => {
             let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Err(CommandError::Data(all.join("\n")))
+            Err(CommandError::Wrong(all.join("\n")))
         }
     }
 }
@@ -183,9 +184,10 @@ fn marked(
     tokenizer: &dyn Tokenizer,
     colour: bool,
 ) -> Result<String, CommandError> {
-    let (begin, end) = match colour {
-        true => ("\u{1b}[32m", "\u{1b}[0m"),
-        false => ("«", "»"),
+    let (begin, end) = if colour {
+        ("\u{1b}[32m", "\u{1b}[0m")
+    } else {
+        ("«", "»")
     };
     let mut text = String::new();
     let mut stream = TextStream::new(tokenizer);

@@ -1,16 +1,17 @@
 //! `bone eval ppl`.
 
-use super::super::CommandError;
-use super::super::session::{Session, SessionArgs, Work};
-use super::progress::{Amount, Progress};
-use super::so_far::{SoFar, Sums};
-use crate::eval::fingerprint;
-use crate::eval::partial::write_json;
+use super::progress::{Amount, Progress, check_new};
+use crate::error::CommandError;
+use crate::eval::resume::Unfinished;
+use crate::output::line;
+use crate::session::SessionArgs;
+use crate::work::Work;
 use bone_data::grouped;
 use bone_data::load::{self, Reading};
 use bone_data::{FieldMap, Limits, Sample, Schema, Sources};
-use bone_lm::{Backend, CausalLm};
 use bone_train::report::tell;
+use bone_train::run::fingerprint::Hash;
+use bone_train::step::{TrainBackend, TrainModel};
 use bone_train::trainer::{EvalReading, mean_loss};
 use std::path::PathBuf;
 
@@ -48,14 +49,14 @@ pub struct PerplexityArgs {
 }
 
 /// What made the result.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 struct Settings {
     bone: String,
     model: PathBuf,
     adapter: Option<PathBuf>,
     weights: String,
     data: String,
-    /// Of the sequences: [`of_samples`](fingerprint::of_samples).
+    /// A hash of the sequences.
     samples: String,
     /// `None` where no file has rows.
     template: Option<String>,
@@ -83,20 +84,41 @@ struct Perplexity {
     bits_per_byte: Option<f64>,
 }
 
+/// Sums over the sequences that were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Sums {
+    sequences: usize,
+    /// Losses, as the bits of an f64, so that what goes on ends where one that was not stopped does.
+    loss_bits: u64,
+    tokens: usize,
+}
+
+impl Sums {
+    fn loss(&self) -> f64 {
+        f64::from_bits(self.loss_bits)
+    }
+
+    fn add(&mut self, sequences: usize, loss: f64, tokens: usize) {
+        self.sequences += sequences;
+        self.loss_bits = (self.loss() + loss).to_bits();
+        self.tokens += tokens;
+    }
+
+    fn nats_per_token(&self) -> f64 {
+        self.loss() / self.tokens.max(1) as f64
+    }
+}
+
 /// Batches of samples that are read from the store at once.
 const AT_ONCE: usize = 4;
 /// Tokens whose logits there are at once.
 const HEAD_CHUNK: usize = 512;
 
 pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
-    if let Some(out) = args
-        .out
-        .as_ref()
-        .filter(|out| out.exists() && !args.overwrite)
-    {
-        return Err(super::is_there(out));
+    if let Some(out) = &args.out {
+        check_new(out, args.overwrite)?;
     }
-    let session = Session::open(&args.session)?;
+    let (session, model) = args.session.open()?;
     if let Some(note) = session.info.beyond_positions(args.max_seq_len as usize) {
         tell(&note);
     }
@@ -122,23 +144,27 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     let templated = reports.iter().any(|report| report.templated);
     let read = |number| samples.read(number).map_err(load::temporary);
     let all = samples.len() as u32;
+    let mut hash = Hash::default();
+    for number in 0..all {
+        hash.sample(&read(number)?);
+    }
     let settings = Settings {
         bone: env!("CARGO_PKG_VERSION").to_owned(),
         model: args.session.model.clone(),
         adapter: args.session.adapter.clone(),
-        weights: session.fingerprint()?,
+        weights: args.session.fingerprint()?,
         data: args.data.to_string(),
-        samples: fingerprint::of_samples((0..all).map(read))?,
+        samples: hash.text(),
         template: templated.then(|| template.to_string()),
         max_seq_len: args.max_seq_len,
         batch_size: args.batch_size,
         device: session.device.name.to_string(),
         dtype: session.dtype.clone(),
     };
-    let (so_far, mut sums) = match &args.out {
+    let (mut kept, mut sums) = match &args.out {
         Some(out) => {
-            let (so_far, sums) = SoFar::open(out, settings.clone())?;
-            (Some(so_far), sums)
+            let (kept, sums) = Unfinished::open::<Sums>(out, &settings)?;
+            (Some(kept), sums.last().copied().unwrap_or_default())
         }
         None => (None, Sums::default()),
     };
@@ -153,7 +179,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         right: 0,
         at_once: 1,
     });
-    session.with(Losses {
+    model.with(Losses {
         reading: EvalReading {
             batch_size: args.batch_size as usize,
             pad_id: 0,
@@ -165,14 +191,16 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             .map(|start| samples_of(start..all.min(start + at_once as u32))),
         on: |sequences: usize, loss: f64, count: usize| {
             sums.add(sequences, loss * count as f64, count);
-            let perplexity = (sums.loss() / sums.tokens.max(1) as f64).exp();
+            let perplexity = sums.nats_per_token().exp();
             progress.step(sequences, &format!("perplexity {perplexity:.3}"), "read");
-            so_far.as_ref().map_or(Ok(()), |so_far| so_far.keep(sums))
+            if let Some(kept) = &mut kept {
+                kept.push(&sums)?;
+            }
+            Ok(())
         },
     })?;
     progress.finish();
-    let (sum, tokens) = (sums.loss(), sums.tokens);
-    let nats = sum / tokens.max(1) as f64;
+    let (tokens, nats) = (sums.tokens, sums.nats_per_token());
     let bytes: Option<u64> = args
         .data
         .0
@@ -185,7 +213,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
                 .flatten()
         })
         .sum();
-    let bits = |bytes: u64| sum / std::f64::consts::LN_2 / bytes.max(1) as f64;
+    let bits = |bytes: u64| sums.loss() / std::f64::consts::LN_2 / bytes.max(1) as f64;
     let result = Perplexity {
         settings,
         perplexity: nats.exp(),
@@ -205,10 +233,10 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             .bits_per_byte
             .map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"))
     );
-    if let Some(out) = &args.out {
-        write_json(out, &result).map_err(CommandError::io(out))?;
+    if let (Some(kept), Some(out)) = (kept, &args.out) {
+        kept.finish(out, &result)?;
     }
-    so_far.map_or(Ok(()), SoFar::finish)
+    Ok(())
 }
 
 struct Losses<I, F> {
@@ -224,14 +252,15 @@ where
 {
     type Output = ();
 
-    fn run<B: Backend, M: CausalLm<B>>(
+    fn run<B: TrainBackend, M: TrainModel<B>>(
         mut self,
-        model: &M,
+        model: M,
         device: &B::Device,
     ) -> Result<(), CommandError> {
+        let model = model.valid();
         for samples in self.next {
             let samples = samples?;
-            let (loss, tokens) = mean_loss(model, &samples, self.reading, device);
+            let (loss, tokens) = mean_loss(&model, &samples, self.reading, device);
             (self.on)(samples.len(), loss, tokens)?;
         }
         Ok(())

@@ -1,9 +1,20 @@
 //! How far an evaluation is.
 
+use crate::error::CommandError;
 use bone_train::report::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Instant;
+
+/// Refuses a result that is there, unless it is to be replaced.
+pub(super) fn check_new(out: &Path, overwrite: bool) -> Result<(), CommandError> {
+    if out.exists() && !overwrite {
+        let reason = "is there already; name another --out, or --overwrite to replace it";
+        return Err(CommandError::path(out, reason));
+    }
+    Ok(())
+}
 
 /// What there is to do.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +43,10 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(amount: Amount) -> Self {
-        let target = match std::io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr(),
-            false => ProgressDrawTarget::hidden(),
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(amount.all as u64), target);
         if let Ok(style) =

@@ -1,13 +1,13 @@
 //! The proof of a merge: both models say the same.
 
-use crate::commands::CommandError;
+use super::agreement::{self, Agreement, Logits};
+use crate::error::CommandError;
+use crate::work::{Load, Work};
 use bone::saved::Scan;
-use bone_train::agreement::{self, Agreement, Logits};
-use bone_train::device::OnDevice;
+use bone_train::device::{Capabilities, DeviceName};
 use bone_train::models::adapter::put_on;
-use bone_train::models::{ModelBackend, ModelSource, WithModel, with_model};
+use bone_train::models::open;
 use bone_train::step::{TrainBackend, TrainModel};
-use burn::tensor::backend::DTypeUsage;
 use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -24,51 +24,48 @@ pub(super) struct Check<'a> {
     pub(super) stored: DType,
 }
 
-impl OnDevice for Check<'_> {
-    /// How far they lie apart, and whether that is as good as it can be.
-    type Output = Result<(Agreement, bool), CommandError>;
-
-    fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let source = |folder: &Path, dtype| ModelSource {
-            folder: folder.to_path_buf(),
-            dtype,
-            random: None,
-        };
+impl Check<'_> {
+    /// Returns how far they lie apart on a device, and whether that is as good as it can be.
+    pub(super) fn on(self, device: DeviceName) -> Result<(Agreement, bool), CommandError> {
+        let held = Capabilities::of(device)?.stored;
+        // A device that does not hold a precision computes with the same numbers in f32.
+        let single = |dtype: DType| (!held.contains(&dtype)).then_some(FloatDType::F32);
         // The sum is rounded once, to what is written.
         let exact = self.stored != self.base || self.adapters.len() > 1;
-        // A device that does not hold a precision computes with the same numbers in f32.
-        let single = |dtype: DType| {
-            let usage = B::dtype_usage(&device, dtype);
-            let held = usage.contains(DTypeUsage::Storage);
-            (!held).then_some(FloatDType::F32)
+        let load = |path: &Path, dtype| -> Result<Load, CommandError> {
+            Ok(Load {
+                model: open(path)?,
+                dtype,
+                device,
+                fusion: true,
+            })
         };
         let dtype = exact.then_some(FloatDType::F32).or(single(self.base));
-        let (stored, without) = (self.stored, source(self.without, single(self.stored)));
-        let with = source(self.with, dtype);
-        let adapted = Adapted::<B> {
+        let stored = self.stored;
+        let (adapted, noise) = load(self.with, dtype)?.with(Adapted {
             adapters: self.adapters,
             stored,
-            device: device.clone(),
-        };
-        let (adapted, noise) = with_model::<B, _>(&with, &device, adapted)??;
-        let plain = Plain::<B>(device.clone());
-        let plain = with_model::<B, _>(&without, &device, plain)?;
+        })?;
+        let plain = load(self.without, single(stored))?.with(Plain)?;
         let agreement = adapted.agreement(&plain);
         Ok((agreement, agreement.is_good(stored, || noise)))
     }
 }
 
-struct Adapted<'a, B: TrainBackend> {
+struct Adapted<'a> {
     adapters: Vec<(&'a Path, Scan)>,
     stored: DType,
-    device: B::Device,
 }
 
-impl<B: TrainBackend> WithModel<B> for Adapted<'_, B> {
+impl Work for Adapted<'_> {
     /// The logits, and how far rounding alone moves them on average.
-    type Output = Result<(Logits, f64), CommandError>;
+    type Output = (Logits, f64);
 
-    fn run<M: TrainModel<B>>(self, mut model: M) -> Self::Output {
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        mut model: M,
+        device: &B::Device,
+    ) -> Result<Self::Output, CommandError> {
         let mut full = BTreeSet::new();
         let last = self.adapters.len().saturating_sub(1);
         for (index, (path, scan)) in self.adapters.into_iter().enumerate() {
@@ -81,10 +78,10 @@ impl<B: TrainBackend> WithModel<B> for Adapted<'_, B> {
             };
         }
         let model = model.valid();
-        let logits = agreement::logits(&model, &self.device);
+        let logits = agreement::logits(&model, device);
         let noise = match self.stored {
             DType::F16 | DType::BF16 => {
-                agreement::rounding_noise(&model, &full, self.stored, &self.device)
+                agreement::rounding_noise(&model, &full, self.stored, device)
             }
             _ => 0.0,
         };
@@ -92,12 +89,16 @@ impl<B: TrainBackend> WithModel<B> for Adapted<'_, B> {
     }
 }
 
-struct Plain<B: TrainBackend>(B::Device);
+struct Plain;
 
-impl<B: TrainBackend> WithModel<B> for Plain<B> {
+impl Work for Plain {
     type Output = Logits;
 
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
-        agreement::logits(&model.valid(), &self.0)
+    fn run<B: TrainBackend, M: TrainModel<B>>(
+        self,
+        model: M,
+        device: &B::Device,
+    ) -> Result<Logits, CommandError> {
+        Ok(agreement::logits(&model.valid(), device))
     }
 }

@@ -1,16 +1,14 @@
 //! Writing a merged model shard by shard, one tensor in memory at a time.
 
-use super::MergeArgs;
-use crate::commands::CommandError;
+use super::args::MergeArgs;
+use crate::error::CommandError;
 use bone::saved::{SavedAdapter, Scan, is_state};
 use bone::{LayerError, MergeError};
 use bone_lm::Part;
 use bone_lm::checkpoint::{Checkpoint, Dtype, Planned, burn_dtype, file_dtype, save_streamed};
 use bone_train::device::OnDevice;
 use bone_train::models::adapter::fit;
-use bone_train::models::{
-    Architecture, MAX_SHARD_BYTES, ModelBackend, ModelInfo, own_name, parameters,
-};
+use bone_train::models::{Architecture, MAX_SHARD_BYTES, ModelBackend, OpenModel, own_name};
 use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// What is written, before any of it is.
 pub(super) struct Write {
-    model: PathBuf,
+    path: PathBuf,
+    checkpoint: Checkpoint,
     adapters: Vec<SavedAdapter>,
     unmerge: bool,
     architecture: Architecture,
@@ -62,53 +61,26 @@ impl fmt::Display for Reversal {
     }
 }
 
-/// A size in bytes with or without a unit: `5GB`, `500 MiB`, `1000000`.
-pub(super) fn shard_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no size; write it like 5GB or 500MB");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(wrong()),
-    };
-    let bytes = number * factor;
-    match (1.0..1e18).contains(&bytes) {
-        true => Ok(bytes as u64),
-        false => Err(wrong()),
-    }
-}
-
 impl Write {
     /// Checks that the adapters fit the model, and plans its files.
     pub(super) fn plan(
         args: &MergeArgs,
-        info: &ModelInfo,
+        model: OpenModel,
         scans: Vec<Scan>,
-        chosen: Option<DType>,
     ) -> Result<Self, CommandError> {
-        let checkpoint = Checkpoint::open_path(&args.model)?;
-        let parameters = parameters(info, &checkpoint);
+        let chosen = args.dtype.dtype();
         let adapters = scans
             .into_iter()
             .zip(&args.adapter)
-            .map(|(scan, path)| fit(scan, path, info, &parameters))
+            .map(|(scan, path)| fit(scan, path, &model))
             .collect::<Result<Vec<_>, _>>()?;
+        let (info, checkpoint) = (&model.info, &model.checkpoint);
         let full = adapters.iter().filter(|saved| !saved.full.is_empty());
-        if let (true, Some(saved)) = (args.unmerge, full.clone().next()) {
-            return Err(CommandError::Path {
-                path: saved.path.clone(),
-                reason:
-                    "holds parameters whole, in whose place the base's were lost: it cannot be \
-                         taken out"
-                        .into(),
-            });
+        if let Some(saved) = full.clone().next().filter(|_| args.unmerge) {
+            return Err(CommandError::path(
+                &saved.path,
+                "holds parameters whole, in whose place the base's were lost: it cannot be taken out",
+            ));
         }
         // A head beside tied embeddings is a copy of them, and would not be once they changed.
         let whole: BTreeSet<&String> = full.flat_map(|saved| saved.full.keys()).collect();
@@ -127,10 +99,8 @@ impl Write {
             let stored = match burn_dtype(tensor.dtype) {
                 Some(stored) if stored.is_float() => chosen.unwrap_or(stored),
                 _ => {
-                    return Err(CommandError::Path {
-                        path: args.model.clone(),
-                        reason: format!("{name} is {}, which is no weight", tensor.dtype),
-                    });
+                    let reason = format!("{name} is {}, which is no weight", tensor.dtype);
+                    return Err(CommandError::path(&args.model, reason));
                 }
             };
             let dtype = file_dtype(stored).unwrap_or(Dtype::F32);
@@ -139,6 +109,7 @@ impl Write {
         }
         // States, which the base has none of.
         let new = whole.iter().filter(|name| is_state(name));
+        let parameters = model.parameters();
         for name in new.filter(|name| checkpoint.get(name).is_none()) {
             let Some(info) = parameters.get(*name) else {
                 continue;
@@ -148,12 +119,13 @@ impl Write {
             planned.push(Planned { name, dtype, shape });
         }
         Ok(Self {
-            model: args.model.clone(),
+            path: args.model.clone(),
             adapters,
             unmerge: args.unmerge,
             architecture: info.architecture,
             metadata: checkpoint.metadata().clone(),
             shards: shards(planned, args.max_shard_size.unwrap_or(MAX_SHARD_BYTES)),
+            checkpoint: model.checkpoint,
         })
     }
 
@@ -235,86 +207,93 @@ impl OnDevice for WriteOn<'_> {
     type Output = Result<Option<Reversal>, CommandError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let Self { mut write, folder } = self;
-        let shards = std::mem::take(&mut write.shards);
+        let Self { write, folder } = self;
+        let Write {
+            path,
+            checkpoint,
+            adapters,
+            unmerge,
+            architecture,
+            metadata,
+            shards,
+        } = write;
         let dtypes: BTreeMap<String, Dtype> = shards
             .iter()
             .flatten()
             .map(|planned| (planned.name.clone(), planned.dtype))
             .collect();
         let mut source = Source {
-            path: write.model.clone(),
-            open: None,
+            path,
+            open: Some(checkpoint),
             read: 0,
         };
-        let mut reversal = write.unmerge.then(Reversal::default);
-        let mut problems: Vec<LayerError> = Vec::new();
+        let mut merging = Merging::<B> {
+            adapters,
+            architecture,
+            device,
+            unmerge,
+            reversal: Reversal::default(),
+            problems: Vec::new(),
+        };
         let data = |name: &str| {
             let stored = dtypes.get(name).and_then(|dtype| burn_dtype(*dtype));
             let stored = stored.unwrap_or(DType::F32);
-            let given = source.tensor(name)?;
-            write.tensor::<B>(name, given, stored, &device, &mut reversal, &mut problems)
+            match source.tensor(name)? {
+                Some(given) => Ok(merging.tensor(name, given, stored)),
+                None => merging.state(name, stored).ok_or_else(|| {
+                    CommandError::path(&source.path, format!("{name} is not there any more"))
+                }),
+            }
         };
-        save_streamed::<CommandError>(folder, shards, &write.metadata, data)?;
-        match problems.is_empty() {
-            true => Ok(reversal),
-            false => Err(MergeError::Layers(problems).into()),
+        save_streamed::<CommandError>(folder, shards, &metadata, data)?;
+        if merging.problems.is_empty() {
+            return Ok(unmerge.then_some(merging.reversal));
         }
+        Err(MergeError::Layers(merging.problems).into())
     }
 }
 
-impl Write {
-    /// A tensor of the result. A layer that cannot be merged goes to `problems`, so that all of
-    /// them are found.
-    fn tensor<B: ModelBackend>(
-        &self,
-        name: &str,
-        given: Option<TensorData>,
-        stored: DType,
-        device: &B::Device,
-        reversal: &mut Option<Reversal>,
-        problems: &mut Vec<LayerError>,
-    ) -> Result<TensorData, CommandError> {
+/// Tensors on their way into the result.
+struct Merging<B: ModelBackend> {
+    adapters: Vec<SavedAdapter>,
+    architecture: Architecture,
+    device: B::Device,
+    unmerge: bool,
+    reversal: Reversal,
+    /// Layers that cannot be merged, so that all of them are found.
+    problems: Vec<LayerError>,
+}
+
+impl<B: ModelBackend> Merging<B> {
+    /// Returns a state that the model does not have; nothing else is written that it lacks.
+    fn state(&self, name: &str, stored: DType) -> Option<TensorData> {
+        let own = own_name(self.architecture, name);
+        let mut newest = self.adapters.iter().rev();
+        let values = newest.find_map(|saved| saved.full.get(&own))?;
+        Some(values.clone().convert_dtype(stored))
+    }
+
+    /// Returns what becomes of a tensor that the model has.
+    fn tensor(&mut self, name: &str, given: TensorData, stored: DType) -> TensorData {
         let own = own_name(self.architecture, name);
         let layer = own.strip_suffix(".weight").unwrap_or_default();
-        let Some(given) = given else {
-            // Only states are written that the model does not have.
-            let values = self
-                .adapters
-                .iter()
-                .rev()
-                .find_map(|saved| saved.full.get(&own));
-            return values
-                .map(|values| values.clone().convert_dtype(stored))
-                .ok_or_else(|| CommandError::Path {
-                    path: self.model.clone(),
-                    reason: format!("{name} is not there any more"),
-                });
-        };
-        let adapted = self.adapters.iter().any(|saved| saved.adapts(layer));
-        let changed = self
-            .adapters
-            .iter()
-            .any(|saved| saved.full.contains_key(&own));
-        if !adapted && !changed {
-            return Ok(given.convert_dtype(stored));
+        let changes = |saved: &SavedAdapter| saved.adapts(layer) || saved.full.contains_key(&own);
+        if !self.adapters.iter().any(changes) {
+            return given.convert_dtype(stored);
         }
-        let mut value = given.clone().convert_dtype(DType::F32);
-        let result = match self.unmerge {
-            false => self.adapters.iter().try_fold(value, |value, saved| {
-                // What is held whole takes the weight's place.
-                let value = saved.full.get(&own).cloned().unwrap_or(value);
-                saved.merge::<B::InnerBackend>(layer, value, device)
-            }),
-            true => self.adapters.iter().rev().try_fold(value, |value, saved| {
-                saved.unmerge::<B::InnerBackend>(layer, value, device)
-            }),
+        let value = given.clone().convert_dtype(DType::F32);
+        let result = if self.unmerge {
+            self.adapters.iter().rev().try_fold(value, |value, saved| {
+                saved.unmerge::<B::InnerBackend>(layer, value, &self.device)
+            })
+        } else {
+            self.merged(&own, value)
         };
-        value = match result {
+        let value = match result {
             Ok(value) => value.convert_dtype(stored),
             Err(error) => {
-                problems.push(error);
-                return Ok(given.convert_dtype(stored));
+                self.problems.push(error);
+                return given.convert_dtype(stored);
             }
         };
         if !value.iter::<f32>().all(f32::is_finite) {
@@ -322,47 +301,36 @@ impl Write {
                 [d_output, d_input] => (d_output, d_input),
                 _ => (given.num_elements(), 1),
             };
-            problems.push(LayerError {
+            self.problems.push(LayerError {
                 module: own.clone(),
                 d_input,
                 d_output,
                 reason: format!("it would not be finite in {stored:?}").into(),
             });
         }
-        if let Some(reversal) = reversal {
-            let again = self
-                .adapters
-                .iter()
-                .try_fold(value.clone(), |value, saved| {
-                    saved.merge::<B::InnerBackend>(layer, value, device)
-                });
-            match again {
-                Ok(again) => reversal.add(&given, &again.convert_dtype(stored)),
-                Err(error) => problems.push(error),
+        if self.unmerge {
+            match self.merged(&own, value.clone()) {
+                Ok(again) => self.reversal.add(&given, &again.convert_dtype(stored)),
+                Err(error) => self.problems.push(error),
             }
         }
-        Ok(value)
+        value
+    }
+
+    /// Returns the value with every adapter in it, in order.
+    fn merged(&self, own: &str, value: TensorData) -> Result<TensorData, LayerError> {
+        let layer = own.strip_suffix(".weight").unwrap_or_default();
+        self.adapters.iter().try_fold(value, |value, saved| {
+            // What is held whole takes the weight's place.
+            let value = saved.full.get(own).cloned().unwrap_or(value);
+            saved.merge::<B::InnerBackend>(layer, value, &self.device)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [
-            ("5GB", 5_000_000_000),
-            ("1.5 mb", 1_500_000),
-            ("2KiB", 2048),
-            ("77", 77),
-        ] {
-            assert_eq!(shard_size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "GB", "5XB", "-1", "0", "1e99", "1..2"] {
-            assert!(shard_size(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn files_are_as_large_as_allowed() {

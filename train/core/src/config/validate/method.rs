@@ -9,6 +9,8 @@ use bone_lm::Part;
 
 use super::{Check, Range};
 use crate::config::Method;
+use crate::config::error::ConfigError;
+use crate::config::settings::RawConfig;
 use crate::config::words::{AxisWord, MethodName, Word};
 use crate::models::Architecture;
 
@@ -65,6 +67,27 @@ pub(in crate::config) fn block_axis_reason(axis: BlockAxis) -> &'static str {
     match axis {
         BlockAxis::Output => "as the seed's LLaMA2 code has it",
         BlockAxis::Input => "as the seed's RWKV6 code has it",
+    }
+}
+
+impl RawConfig {
+    /// Returns what these settings train of a model of `architecture`, as
+    /// [`validate`](Self::validate) finds it, without a look at the other settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with every problem.
+    pub fn method_on(&self, architecture: Architecture) -> Result<Method, ConfigError> {
+        let mut check = Check {
+            raw: self,
+            problems: Vec::new(),
+            architecture: Some(architecture),
+        };
+        let method = check.method();
+        if check.problems.is_empty() {
+            return Ok(method);
+        }
+        Err(ConfigError::Invalid(check.problems))
     }
 }
 

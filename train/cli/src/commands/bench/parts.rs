@@ -2,10 +2,12 @@
 
 use bone::Backend;
 use bone_train::device::Kind;
+use serde::Serialize;
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -13,42 +15,31 @@ use tracing::{Event, Metadata, Subscriber};
 /// Spans that count what is inside them as their own: stretches of a step rather than operations.
 const STRETCHES: [&str; 3] = ["head and loss", "recompute", "optimizer"];
 
-/// A part of a step and its time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Share {
-    /// The span's name.
-    pub part: &'static str,
-    /// Time inside it that is no other part's.
-    pub time: Duration,
-}
-
 /// Some work taken apart.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Apart {
-    /// Where its time went, the longest first; last is `other`, what was in no span. The parts' own
-    /// cost is in it.
-    pub shares: Vec<Share>,
-    /// All of its time.
-    pub whole: Duration,
+    /// Seconds inside each part that are no other part's; `other` is what was in no span. The parts'
+    /// own cost is in it.
+    pub parts: BTreeMap<&'static str, f64>,
+    /// All of its seconds.
+    #[serde(rename = "taken_apart_seconds")]
+    pub whole: f64,
     /// The most of the device's memory that tensors lay in where a part began or ended, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device_bytes: Option<u64>,
 }
 
 impl Apart {
-    /// It as a table, on a device of this kind.
+    /// Returns it as a table, the longest first, for a device of this kind.
     pub fn table(&self, kind: Kind) -> String {
-        let whole = self.whole.as_secs_f64();
         let mut lines = vec![format!("{:<16} {:>9} {:>7}", "part", "ms", "share")];
-        for share in &self.shares {
-            let seconds = share.time.as_secs_f64();
-            let percent = 100.0 * seconds / whole;
-            let name = share.part;
-            lines.push(format!(
-                "{name:<16} {:>9.1} {percent:>5.1} %",
-                1e3 * seconds
-            ));
+        let mut parts: Vec<_> = self.parts.iter().collect();
+        parts.sort_by_key(|(_, seconds)| Reverse((*seconds * 1e9) as u64));
+        for (name, seconds) in parts {
+            let (ms, percent) = (1e3 * seconds, 100.0 * seconds / self.whole);
+            lines.push(format!("{name:<16} {ms:>9.1} {percent:>5.1} %"));
         }
-        lines.push(format!("{:<16} {:>9.1}", "all", 1e3 * whole));
+        lines.push(format!("{:<16} {:>9.1}", "all", 1e3 * self.whole));
         if !kind.on_processor() {
             let why = "each part waits for the device and nothing is fused across parts, so they take \
                        longer than a step";
@@ -71,7 +62,7 @@ thread_local! {
 }
 
 #[derive(Debug, Default)]
-struct Names {
+struct State {
     /// The name of span `id − 1`: one id for all spans of a name.
     names: Vec<&'static str>,
     times: BTreeMap<&'static str, Duration>,
@@ -82,72 +73,57 @@ struct Names {
 type Wait = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// A subscriber to `tracing` that adds up the time inside the spans of this workspace's crates.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Parts {
-    names: Arc<Mutex<Names>>,
-    wait: Option<Wait>,
+    state: Arc<Mutex<State>>,
+    wait: Wait,
 }
 
 impl Parts {
-    /// Of work on a device, for which each part waits at its start and at its end.
+    /// Returns parts of work on a device, for which each part waits at its start and at its end.
     pub fn on<B: Backend>(device: &B::Device) -> Self {
         let device = device.clone();
-        let wait = move || {
+        Self::waiting(move || {
             // What fails here fails again where it is read.
             let _ = B::sync(&device);
             B::device_memory(&device).map(|memory| memory.in_use)
-        };
+        })
+    }
+
+    fn waiting(wait: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         Self {
-            wait: Some(Arc::new(wait)),
-            ..Self::default()
+            state: Arc::default(),
+            wait: Arc::new(wait),
         }
     }
 
     fn wait(&self) {
-        if let Some(wait) = &self.wait {
-            let bytes = wait();
-            let mut state = self.state();
-            state.device_bytes = state.device_bytes.max(bytes);
-        }
+        let bytes = (self.wait)();
+        let mut state = self.state();
+        state.device_bytes = state.device_bytes.max(bytes);
     }
 
     /// Does `work` and takes it apart.
-    pub fn of<T>(&self, work: impl FnOnce() -> T) -> (T, Apart) {
-        self.take();
-        self.state().device_bytes = None;
+    pub fn of<T>(self, work: impl FnOnce() -> T) -> (T, Apart) {
         self.wait();
         let started = Instant::now();
         let result = tracing::subscriber::with_default(self.clone(), work);
         self.wait();
         let whole = started.elapsed();
-        let device_bytes = self.state().device_bytes.take();
-        let mut shares = self.take();
-        let inside: Duration = shares.iter().map(|share| share.time).sum();
-        shares.push(Share {
-            part: "other",
-            time: whole.saturating_sub(inside),
-        });
+        let mut state = self.state();
+        let inside: Duration = state.times.values().sum();
+        state.times.insert("other", whole.saturating_sub(inside));
+        let times = state.times.iter();
         let apart = Apart {
-            shares,
-            whole,
-            device_bytes,
+            parts: times.map(|(name, t)| (*name, t.as_secs_f64())).collect(),
+            whole: whole.as_secs_f64(),
+            device_bytes: state.device_bytes,
         };
         (result, apart)
     }
 
-    /// What was measured since the last call, the longest first.
-    fn take(&self) -> Vec<Share> {
-        let times = std::mem::take(&mut self.state().times);
-        let mut shares: Vec<_> = times
-            .into_iter()
-            .map(|(part, time)| Share { part, time })
-            .collect();
-        shares.sort_by_key(|share| std::cmp::Reverse(share.time));
-        shares
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,8 +140,7 @@ impl Subscriber for Parts {
             state.names.push(name);
             state.names.len() - 1
         });
-        let id = NonZeroU64::MIN.saturating_add(index as u64);
-        Id::from_non_zero_u64(id)
+        Id::from_non_zero_u64(NonZeroU64::MIN.saturating_add(index as u64))
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
@@ -183,13 +158,10 @@ impl Subscriber for Parts {
         };
         OPEN.with_borrow_mut(|open| {
             // Inside a stretch everything is the stretch's.
-            let stretch = open.iter().map(|open| open.name);
-            let name = stretch
-                .rev()
-                .find(|name| STRETCHES.contains(name))
-                .unwrap_or(name);
+            let mut outer = open.iter().rev().map(|open| open.name);
+            let stretch = outer.find(|name| STRETCHES.contains(name));
             open.push(Open {
-                name,
+                name: stretch.unwrap_or(name),
                 since: Instant::now(),
                 inner: Duration::ZERO,
             });
@@ -221,7 +193,7 @@ mod tests {
 
     #[test]
     fn time_belongs_to_the_innermost_span_and_to_its_stretch() {
-        let (_, apart) = Parts::default().of(|| {
+        let (_, apart) = Parts::waiting(|| None).of(|| {
             let outer = tracing::trace_span!("attention").entered();
             sleep(TICK);
             tracing::trace_span!("matmul").in_scope(|| sleep(3 * TICK));
@@ -231,14 +203,24 @@ mod tests {
             });
             tracing::trace_span!(target: "somebody", "else").in_scope(|| sleep(TICK));
         });
-        let shares = &apart.shares;
-        let names: Vec<_> = shares.iter().map(|share| share.part).collect();
-        assert_eq!(names, ["recompute", "matmul", "attention", "other"]);
         // What a sleep lasts at least is sure.
-        let least = [6 * TICK, 3 * TICK, TICK, TICK];
-        for (share, least) in shares.iter().zip(least) {
-            assert!(share.time >= least, "{share:?}");
+        let least = [
+            ("attention", TICK),
+            ("matmul", 3 * TICK),
+            ("other", TICK),
+            ("recompute", 6 * TICK),
+        ];
+        let names: Vec<_> = apart.parts.keys().copied().collect();
+        assert_eq!(names, least.map(|(name, _)| name));
+        for (name, least) in least {
+            assert!(
+                apart.parts[name] >= least.as_secs_f64(),
+                "{name}: {apart:?}"
+            );
         }
-        assert!(apart.whole >= 11 * TICK);
+        assert!(apart.whole >= (11 * TICK).as_secs_f64());
+        let table = apart.table(Kind::Cpu);
+        let at = |name: &str| table.find(name);
+        assert!(at("recompute") < at("matmul"), "{table}");
     }
 }

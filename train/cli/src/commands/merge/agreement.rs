@@ -40,13 +40,13 @@ const LEN: usize = 32;
 
 /// A model's logits on fixed prompts: token ids that cover the vocabulary.
 #[derive(Debug, Clone)]
-pub struct Logits {
+pub(super) struct Logits {
     values: Vec<f32>,
     vocab: usize,
 }
 
 /// The logits of `model`.
-pub fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> Logits {
+pub(super) fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> Logits {
     let vocab = model.vocab_size();
     // Multiples of a number far from 1 visit ids from all over the vocabulary.
     let tokens: Vec<u32> = (0..ROWS * LEN)
@@ -62,7 +62,7 @@ pub fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> Logi
 
 impl Logits {
     /// How far they lie from another model's of the same vocabulary.
-    pub fn agreement(&self, other: &Self) -> Agreement {
+    pub(super) fn agreement(&self, other: &Self) -> Agreement {
         let (a, b) = (&self.values, &other.values);
         let mut max = 0f64;
         let mut sum = 0f64;
@@ -98,7 +98,7 @@ impl Logits {
 impl Agreement {
     /// Whether a merge of weights stored as `stored` is as good as it can be. `noise` is how far
     /// rounding alone moves this model's logits on average, looked at in half precision only.
-    pub fn is_good(&self, stored: DType, noise: impl FnOnce() -> f64) -> bool {
+    pub(super) fn is_good(&self, stored: DType, noise: impl FnOnce() -> f64) -> bool {
         // Comparisons with NaN are false, so a broken model never agrees.
         match stored {
             DType::F16 | DType::BF16 => {
@@ -123,7 +123,7 @@ fn half_unit(value: f32, stored: DType) -> f32 {
 /// Mean |Δlogit| that rounding what training changed to `stored` causes by itself: the adapted
 /// layers' weights and the parameters `full` are moved by up to half a unit in the last place,
 /// drawn evenly, and nothing else is.
-pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
+pub(super) fn rounding_noise<B: Backend, M: CausalLm<B>>(
     model: &M,
     full: &BTreeSet<String>,
     stored: DType,
@@ -163,11 +163,11 @@ pub fn rounding_noise<B: Backend, M: CausalLm<B>>(
 }
 
 /// Largest |Δlogit| of a merge in f32.
-pub const F32_TOLERANCE: f64 = 1e-3;
+const F32_TOLERANCE: f64 = 1e-3;
 /// Smallest share of equal most likely tokens of a merge in half precision.
-pub const HALF_TOP1: f64 = 0.97;
+const HALF_TOP1: f64 = 0.97;
 /// Largest mean |Δlogit| of a merge in half precision, in units of what rounding alone causes.
-pub const HALF_MEAN_FACTOR: f64 = 3.0;
+const HALF_MEAN_FACTOR: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use bone_tokenizer::{Tokenizer, TokenizerError};
 /// # Errors
 ///
 /// The tokenizer refuses a text.
-pub(super) fn stop_tokens(
+pub(crate) fn stop_tokens(
     tokenizer: &dyn Tokenizer,
     texts: &[String],
 ) -> Result<Vec<u32>, TokenizerError> {
@@ -22,14 +22,14 @@ pub(super) fn stop_tokens(
 
 /// Passes text on up to the first of some texts that end it, and holds back what may become one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stops {
+pub(crate) struct StopTexts {
     texts: Vec<String>,
     held: String,
     ended: bool,
 }
 
-impl Stops {
-    pub(super) fn new(texts: Vec<String>) -> Self {
+impl StopTexts {
+    pub(crate) fn new(texts: Vec<String>) -> Self {
         Self {
             texts: texts.into_iter().filter(|text| !text.is_empty()).collect(),
             ..Self::default()
@@ -37,7 +37,7 @@ impl Stops {
     }
 
     /// Takes more text; returns what is of the answer for certain.
-    pub(super) fn push(&mut self, text: &str) -> String {
+    pub(crate) fn push(&mut self, text: &str) -> String {
         if self.ended {
             return String::new();
         }
@@ -63,12 +63,12 @@ impl Stops {
     }
 
     /// Whether one of the texts came.
-    pub(super) fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
     /// What was held back, once no more text comes.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.held
     }
 }
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn text_ends_before_the_first_that_stops_it() {
-        let mut stops = Stops::new(vec!["\n\nUser:".into(), "<end>".into()]);
+        let mut stops = StopTexts::new(vec!["\n\nUser:".into(), "<end>".into()]);
         assert_eq!(stops.push("so\n"), "so");
         assert_eq!(stops.push("\nUs"), "");
         assert_eq!(stops.push("e it"), "\n\nUse it");
@@ -123,7 +123,7 @@ mod tests {
             cuts in prop::collection::vec(1..5_usize, 0..30),
         ) {
             let texts = ["aab", "bba"];
-            let mut stops = Stops::new(texts.map(String::from).to_vec());
+            let mut stops = StopTexts::new(texts.map(String::from).to_vec());
             let mut given = String::new();
             let mut rest = &text[..];
             for cut in cuts {

@@ -1,4 +1,7 @@
-use crate::eval::{QuestionError, ResultsError};
+//! Why a command failed.
+
+use crate::eval::QuestionError;
+use crate::eval::resume::ResultsError;
 use bone::{AttachError, FileError, MergeError, ValueError};
 use bone_data::load::DatasetError;
 use bone_data::{BinidxError, OrderError, PromptError, RenderError, TemplateError};
@@ -25,9 +28,6 @@ pub enum CommandError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// Problems of several data files.
-    #[error("{0}")]
-    Data(String),
     #[error(transparent)]
     Binidx(#[from] BinidxError),
     #[error(transparent)]
@@ -57,15 +57,12 @@ pub enum CommandError {
     /// A folder or file is in the way or missing.
     #[error("{}: {reason}", path.display())]
     Path { path: PathBuf, reason: String },
-    /// Devices that do not compute what the processor computes.
-    #[error("{0}")]
-    DeviceTrial(String),
     /// What was asked for is contradictory.
     #[error("{0}")]
     Usage(String),
-    /// A merged model whose logits are not those of the adapted one.
+    /// What was asked for was done, and what came of it is wrong.
     #[error("{0}")]
-    Disagreement(String),
+    Wrong(String),
 }
 
 /// Errors that a run has too.
@@ -109,6 +106,20 @@ impl CommandError {
         matches!(self, Self::Run(error) if error.is_stop())
     }
 
+    /// Returns the error of a request that cannot be met.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// Returns the error of a folder or file that is in the way, missing or not what it should be.
+    pub(crate) fn path(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Path {
+            path: path.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Returns what makes an error of the system's at `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io {
             path: path.to_path_buf(),
