@@ -56,6 +56,17 @@ pub struct Problem {
     pub on_disk: bool,
 }
 
+impl Problem {
+    /// Returns a problem of the settings themselves.
+    pub(super) fn new(place: String, message: impl Into<String>) -> Self {
+        Self {
+            place,
+            message: message.into(),
+            on_disk: false,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Keys and values may come from a file of someone else's.

@@ -1,6 +1,6 @@
 //! What to say of a key that does not exist.
 
-use super::settings::KEYS;
+use super::SETTINGS;
 use bone_data::nearest;
 
 /// What other trainers call our keys.
@@ -36,7 +36,7 @@ pub(super) fn unknown_key(key: &str) -> String {
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
     let near = match elsewhere {
         Some((_, ours)) => Some(*ours),
-        None => nearest(&name, KEYS.iter().map(|key| key.name)),
+        None => nearest(&name, SETTINGS.iter().map(|row| row.name)),
     };
     match near {
         Some(near) => format!("there is no such setting; did you mean '{near}'?"),
@@ -60,8 +60,8 @@ mod tests {
     #[test]
     fn every_name_from_elsewhere_leads_to_a_key_of_ours() {
         for (other, ours) in ELSEWHERE {
-            assert!(KEYS.iter().any(|key| key.name == ours), "{ours}");
-            assert!(!KEYS.iter().any(|key| key.name == other), "{other}");
+            assert!(SETTINGS.iter().any(|row| row.name == ours), "{ours}");
+            assert!(!SETTINGS.iter().any(|row| row.name == other), "{other}");
         }
     }
 }

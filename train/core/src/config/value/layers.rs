@@ -3,48 +3,39 @@
 use bone::Selection;
 use toml::Value;
 
-use super::{Setting, list, quoted, toml_value, wrong_type};
+use super::{Setting, items, list, quoted, wrong_type};
 
 const ALL_LINEAR: &str = "all-linear";
-const SELECTION: &str = "\"all-linear\", a list of layer names, or a regular expression";
 
 impl Setting for Selection {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        let names = match value {
-            Value::String(text) => return Self::from_text(text),
-            Value::Array(names) => names,
-            other => return Err(wrong_type(other, SELECTION)),
-        };
-        if names.is_empty() {
-            return Err(format!("the list is empty; give {SELECTION}"));
-        }
-        let names: Result<Vec<_>, _> = names.iter().map(String::from_toml).collect();
-        let names = names.map_err(|error| format!("in the list: a layer name {error}"))?;
-        named(names)
+    fn wanted() -> String {
+        "\"all-linear\", a list of layer names, or a regular expression".to_owned()
     }
 
     /// Text made only of what layer names are made of is a name, or several with commas between;
-    /// a list in TOML is a list; anything else is a regular expression.
+    /// anything else is a regular expression.
     fn from_text(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text == ALL_LINEAR {
             return Ok(Self::AllLinear);
         }
         let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let names: Vec<_> = text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .collect();
+        let names = text.split(',').map(str::trim);
+        let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
         if names.is_empty() {
-            return Err(format!("is empty; give {SELECTION}"));
+            return Err(format!("is empty; give {}", Self::wanted()));
         }
         if names.iter().all(|name| name.chars().all(in_name)) {
             return named(names.into_iter().map(str::to_owned).collect());
         }
-        match toml_list(text) {
-            Some(list) => Self::from_toml(&list),
-            None => Ok(Self::Regex(text.to_owned())),
+        Ok(Self::Regex(text.to_owned()))
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            Value::Array(names) => named(items(names, "a layer name")?),
+            other => Err(wrong_type::<Self>(other)),
         }
     }
 
@@ -80,25 +71,11 @@ pub struct Layers(pub Vec<usize>);
 const MOST_LAYERS: usize = 10_000;
 
 impl Setting for Layers {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(numbers) => {
-                let numbers: Result<Vec<_>, _> = numbers.iter().map(usize::from_toml).collect();
-                match numbers {
-                    Ok(numbers) if numbers.is_empty() => Err("the list is empty".to_owned()),
-                    Ok(numbers) => Ok(Self(numbers)),
-                    Err(error) => Err(format!("in the list: a layer number {error}")),
-                }
-            }
-            other => Err(wrong_type(other, "a list of layer numbers like [0, 1]")),
-        }
+    fn wanted() -> String {
+        "a list of layer numbers like [0, 1]".to_owned()
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        if let Some(list) = toml_list(text) {
-            return Self::from_toml(&list);
-        }
         let mut numbers = Vec::new();
         for part in text.split(',').map(str::trim) {
             let bounds = part.split_once('-').unwrap_or((part, part));
@@ -117,12 +94,15 @@ impl Setting for Layers {
         Ok(Self(numbers))
     }
 
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            Value::Array(numbers) => items(numbers, "a layer number").map(Self),
+            other => Err(wrong_type::<Self>(other)),
+        }
+    }
+
     fn literal(&self) -> String {
         list(&self.0, usize::literal)
     }
-}
-
-/// `text` as a TOML list, if it is one.
-pub(super) fn toml_list(text: &str) -> Option<Value> {
-    toml_value(text).filter(Value::is_array)
 }

@@ -1,31 +1,35 @@
-//! The settings that say what is read and how.
+//! The setting that says which rows are read.
 
+use bone_data::{Selection, Source, Sources};
 use toml::Value;
 
-use super::{Setting, list, quoted, wrong_type};
-use bone_data::{Schema, Selection, Source, Sources};
-
-const WANTED: &str =
-    "a file, or a list of files and of { path = \"rows.jsonl[:1000]\", weight = 0.5 }";
+use super::{Setting, key_problems, list, quoted, wrong_type};
 
 impl Setting for Sources {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        let values = match value {
-            Value::String(text) => return Self::from_text(text),
-            Value::Array(values) => values,
-            other => return Err(wrong_type(other, WANTED)),
-        };
-        let (good, bad): (Vec<_>, Vec<_>) = values.iter().map(source).partition(Result::is_ok);
-        let problems: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
-        match (problems.is_empty(), good.is_empty()) {
-            (false, _) => Err(problems.join("; ")),
-            (true, true) => Err("names no file".to_owned()),
-            (true, false) => Ok(Self(good.into_iter().flatten().collect())),
-        }
+    fn wanted() -> String {
+        "a file, or a list of files and of { path = \"rows.jsonl[:1000]\", weight = 0.5 }"
+            .to_owned()
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
         String::from_text(text)?.parse()
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let values = match value {
+            Value::String(text) => return Self::from_text(text),
+            Value::Array(values) => values,
+            other => return Err(wrong_type::<Self>(other)),
+        };
+        let (good, bad): (Vec<_>, Vec<_>) = values.iter().map(source).partition(Result::is_ok);
+        if !bad.is_empty() {
+            let problems: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
+            return Err(problems.join("; "));
+        }
+        if good.is_empty() {
+            return Err("names no file".to_owned());
+        }
+        Ok(Self(good.into_iter().flatten().collect()))
     }
 
     fn literal(&self) -> String {
@@ -51,48 +55,21 @@ fn table(source: &Source) -> String {
 
 /// One entry of the list.
 fn source(value: &Value) -> Result<Source, String> {
-    let selection = |text: &str| {
-        let selection = String::from_text(text)?.parse::<Selection>();
-        selection.map_err(|error| error.to_string())
-    };
-    match value {
+    let table = match value {
         // Commas are of the name here.
-        Value::String(text) => String::from_text(text)?.parse(),
-        Value::Table(table) => {
-            let unknown = table
-                .keys()
-                .find(|key| !["path", "weight"].contains(&key.as_str()));
-            if let Some(key) = unknown {
-                return Err(format!("unknown key '{key}' (the keys are path, weight)"));
-            }
-            let path = match table.get("path") {
-                Some(Value::String(path)) => selection(path)?,
-                Some(other) => return Err(format!("path {}", wrong_type(other, "a string"))),
-                None => return Err("missing key 'path'".to_owned()),
-            };
-            let weight = table.get("weight").map_or(Ok(1.0), f64::from_toml);
-            Source::weighted(path, weight.map_err(|error| format!("weight {error}"))?)
-        }
-        other => Err(wrong_type(other, WANTED)),
+        Value::String(text) => return String::from_text(text)?.parse(),
+        Value::Table(table) => table,
+        other => return Err(wrong_type::<Sources>(other)),
+    };
+    let problems = key_problems(table, &["path"], &["weight"]);
+    if !problems.is_empty() {
+        return Err(problems.join("; "));
     }
-}
-
-impl Setting for Schema {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(name) => Self::from_text(name),
-            other => {
-                let names = Self::names().join(", ");
-                Err(wrong_type(other, &format!("one of {names}")))
-            }
-        }
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
-    }
-
-    fn literal(&self) -> String {
-        quoted(self.name().unwrap_or("a field map"))
-    }
+    let path = String::from_toml(&table["path"]).map_err(|error| format!("path {error}"))?;
+    let selection = path.parse::<Selection>();
+    let weight = table.get("weight").map_or(Ok(1.0), f64::from_toml);
+    Source::weighted(
+        selection.map_err(|error| error.to_string())?,
+        weight.map_err(|error| format!("weight {error}"))?,
+    )
 }

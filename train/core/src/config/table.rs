@@ -1,0 +1,254 @@
+//! What the table of settings is made into: the settings as given, the settings as they hold, and
+//! the rows that everything else goes through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scope::Scope;
+use super::settings::{RawConfig, TrainConfig};
+use super::value::Written;
+
+/// A row of the table.
+pub struct Row {
+    /// The key in a file.
+    pub name: &'static str,
+    /// The heading it stands under.
+    pub group: &'static str,
+    /// What stands for its value in the help.
+    pub value_name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) fallback: Fallback,
+    pub(super) scope: fn(&TrainConfig) -> Scope,
+    /// Takes what was written, in place of any before.
+    pub(super) read: fn(&mut RawConfig, Written<'_>) -> Result<(), String>,
+    /// Returns what was given, as TOML.
+    pub(super) given: fn(&RawConfig) -> Option<String>,
+    /// Says what is wrong with the value alone.
+    pub(super) check: fn(&RawConfig) -> Result<(), String>,
+    /// Takes the value of another's.
+    pub(super) copy: fn(&mut RawConfig, &RawConfig),
+    /// Returns the value that holds, as TOML.
+    pub(super) value: fn(&TrainConfig) -> Option<String>,
+}
+
+/// What holds where a setting is not given.
+pub(super) enum Fallback {
+    /// A value, as TOML.
+    Value(fn() -> String),
+    /// What is shown where there is no value, and what the help says.
+    Words {
+        unset: &'static str,
+        help: &'static str,
+    },
+    /// Nothing: what to give.
+    Required(&'static str),
+}
+
+impl Row {
+    pub(super) fn is_given(&self, raw: &RawConfig) -> bool {
+        (self.given)(raw).is_some()
+    }
+
+    /// Returns the flag without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Returns whether the flag alone means true.
+    pub fn is_switch(&self) -> bool {
+        self.value_name.starts_with('[')
+    }
+
+    /// Returns the help, a line with the default, and what there is to say beyond it.
+    pub fn help(&self) -> (String, Option<String>) {
+        let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (first, more) = self.doc.split_once("\n\n").unwrap_or((self.doc, ""));
+        let default = match self.fallback {
+            Fallback::Value(literal) => {
+                let literal = literal();
+                let plain = literal.trim_matches('"');
+                plain.strip_suffix(".0").unwrap_or(plain).to_owned()
+            }
+            Fallback::Words { help, .. } => help.to_owned(),
+            Fallback::Required(_) => String::new(),
+        };
+        let first = if default.is_empty() {
+            line(first)
+        } else {
+            format!("{} [default: {default}]", line(first))
+        };
+        (first, Some(line(more)).filter(|more| !more.is_empty()))
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was not given.
+    Default,
+    /// The configuration file.
+    File,
+    /// `--set key=value`.
+    Set,
+    /// The flag of its own.
+    Flag,
+    /// The program that filled in [`RawConfig`].
+    Program,
+    /// The adapter that the run goes on from.
+    Adapter,
+}
+
+impl Origin {
+    /// Returns `default`, `file`, `--set`, `flag`, `program` or `the adapter's`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Set => "--set",
+            Self::Flag => "flag",
+            Self::Program => "program",
+            Self::Adapter => "the adapter's",
+        }
+    }
+}
+
+/// What reading leaves beside the values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// Where each value comes from, and how a person wrote that: `run.toml: rank`. A value without
+    /// an entry comes from the program.
+    pub(super) places: BTreeMap<&'static str, (Origin, String)>,
+    /// Keys whose value could not be read: what they lack is no second problem.
+    pub(super) unread: BTreeSet<&'static str>,
+}
+
+macro_rules! settings {
+    ($($group:literal {
+        $(
+            $(#[doc = $doc:literal])+
+            $name:ident: $type:ty as $value:literal, $kind:ident($($fallback:tt)*)
+            $(, range($range:expr))? $(, only($scope:path))?;
+        )+
+    })+) => {
+        /// The settings as they were given: nothing is checked against anything else, nothing is
+        /// filled in. See [`validate`](RawConfig::validate).
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct RawConfig {
+            $($($(#[doc = $doc])+ pub $name: Option<$type>,)+)+
+            #[doc(hidden)]
+            pub record: $crate::config::table::Record,
+        }
+
+        /// Settings that have been checked, with every default filled.
+        ///
+        /// [`resolve`](super::resolve) makes one from what a person gave and
+        /// [`RawConfig::validate`] from code.
+        /// Two are equal when their values are; where the values came from does not count.
+        #[derive(Debug, Clone)]
+        pub struct TrainConfig {
+            $($($(#[doc = $doc])+ pub $name: $crate::config::table::held!($kind $type),)+)+
+            pub(super) origins: std::collections::BTreeMap<&'static str, $crate::config::Origin>,
+            /// Why a default is what it is.
+            pub(super) reasons: std::collections::BTreeMap<&'static str, &'static str>,
+        }
+
+        impl RawConfig {
+            /// Returns the settings as they hold, the defaults filled in, unchecked.
+            pub(super) fn filled(&self) -> TrainConfig {
+                let mut reasons = std::collections::BTreeMap::new();
+                TrainConfig {
+                    $($($name: $crate::config::table::fill!(self, reasons, $name, $kind($($fallback)*)),)+)+
+                    origins: self.origins(),
+                    reasons,
+                }
+            }
+        }
+
+        /// Every setting, in the order in which they are shown.
+        pub static SETTINGS: &[$crate::config::table::Row] = &[$($($crate::config::table::Row {
+            name: stringify!($name),
+            group: $group,
+            value_name: $value,
+            doc: concat!($($doc, "\n"),+),
+            fallback: $crate::config::table::fallback!($type, $kind($($fallback)*)),
+            scope: $crate::config::table::scope_of!($($scope)?),
+            read: |raw, written| {
+                raw.$name = Some($crate::config::value::read(written)?);
+                Ok(())
+            },
+            given: |raw| raw.$name.as_ref().map($crate::config::value::Setting::literal),
+            check: |raw| {
+                let Some(value) = &raw.$name else { return Ok(()) };
+                $(($range)(value)?;)?
+                $crate::config::value::Setting::check(value)
+            },
+            copy: |raw, from| raw.$name.clone_from(&from.$name),
+            value: |config| {
+                let value = Option::<$type>::from(config.$name.clone());
+                value.as_ref().map($crate::config::value::Setting::literal)
+            },
+        },)+)+];
+    };
+}
+
+/// The type of a setting that holds.
+macro_rules! held {
+    (unset $type:ty) => { Option<$type> };
+    ($kind:ident $type:ty) => { $type };
+}
+
+/// The value of a setting that holds.
+macro_rules! fill {
+    ($raw:ident, $reasons:ident, $name:ident, unset($($words:literal),*)) => {
+        $raw.$name.clone()
+    };
+    ($raw:ident, $reasons:ident, $name:ident, by($default:path, $words:literal)) => {
+        $raw.$name.clone().unwrap_or_else(|| {
+            let (value, reason) = $default($raw);
+            $reasons.insert(stringify!($name), reason);
+            value
+        })
+    };
+    ($raw:ident, $reasons:ident, $name:ident, $kind:ident($value:expr $(, $fix:expr)?)) => {
+        $raw.$name.clone().unwrap_or_else(|| $value)
+    };
+}
+
+macro_rules! fallback {
+    ($type:ty, default($value:expr)) => {
+        $crate::config::table::Fallback::Value(|| {
+            <$type as $crate::config::value::Setting>::literal(&$value)
+        })
+    };
+    ($type:ty, required($placeholder:expr, $fix:expr)) => {
+        $crate::config::table::Fallback::Required($fix)
+    };
+    ($type:ty, by($default:path, $words:literal)) => {
+        $crate::config::table::Fallback::Words {
+            unset: "",
+            help: $words,
+        }
+    };
+    ($type:ty, unset($words:literal)) => {
+        $crate::config::table::Fallback::Words {
+            unset: $words,
+            help: $words,
+        }
+    };
+    ($type:ty, unset($words:literal, $help:literal)) => {
+        $crate::config::table::Fallback::Words {
+            unset: $words,
+            help: $help,
+        }
+    };
+}
+
+macro_rules! scope_of {
+    () => {
+        |_| $crate::config::scope::Scope::Applies
+    };
+    ($scope:path) => {
+        $scope
+    };
+}
+
+pub(super) use {fallback, fill, held, scope_of, settings};
