@@ -3,7 +3,6 @@
 use bone_cli::commands::{self, CommandError};
 use bone_cli::demo;
 use bone_cli::threads::join_workers;
-use bone_train::config::TrainArgs;
 use bone_train::report::tell;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,7 +30,7 @@ enum Command {
     /// Fine-tune the bundled tiny models on this machine and show what changed
     Demo(demo::DemoArgs),
     /// Fine-tune a model: bone train run.toml, or flags alone
-    Train(Box<TrainArgs>),
+    Train(Box<commands::train::TrainArgs>),
     /// Write base and adapter as one model
     Merge(commands::merge::MergeArgs),
     /// Make an adapter, or an RWKV6 model, another tool's

@@ -5,7 +5,7 @@
 //! Both stages collect every problem before they fail. A setting that means nothing to the chosen
 //! method is a problem too, never ignored.
 
-use bone_data::{Schema, Template};
+use bone_data::Schema;
 use bone_lm::Part;
 
 use crate::schedule::Schedule;
@@ -21,7 +21,6 @@ mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
-mod unknown;
 mod validate;
 mod value;
 mod words;
@@ -31,7 +30,7 @@ pub use error::{ConfigError, Problem};
 pub use inherit::resolve_over;
 pub use read::{Given, resolve};
 pub use settings::{RawConfig, SETTINGS, TrainConfig};
-pub use table::{Origin, Row};
+pub use table::Row;
 pub use value::{Layers, Parts};
 pub use words::{AxisWord, DtypeChoice, Init, MethodName};
 
@@ -43,17 +42,6 @@ impl TrainConfig {
     pub fn schema(&self) -> Option<Schema> {
         let own = self.field_map.clone().map(Schema::Fields);
         own.or_else(|| self.schema.clone())
-    }
-
-    /// Reads the template: how a row becomes a prompt and a completion.
-    ///
-    /// # Errors
-    /// The template's file has changed since the settings were checked, and is none.
-    pub fn load_template(&self) -> Result<Template, ConfigError> {
-        Template::load(&self.template, Some(&self.model)).map_err(|error| {
-            let problem = Problem::new("template".to_owned(), error.to_string());
-            ConfigError::Invalid(vec![problem])
-        })
     }
 
     /// Returns what trains whole beside adapters, in order, each once.

@@ -165,7 +165,7 @@ impl Session {
             parts.push(of(&adapter::place(path))?);
         }
         // The same bytes are another adapter on another axis.
-        parts.extend(self.block_axis.map(AxisWord::name));
+        parts.extend(self.block_axis.map(|axis| axis.to_string()));
         Ok(parts.join(" "))
     }
 

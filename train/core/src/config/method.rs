@@ -3,7 +3,6 @@
 use bone::{AdapterConfig, LoraConfig, LoraStart, SvdMethod, Targets, Variant};
 use bone::{BlockAxis, bare::Kind};
 
-use super::table::Origin;
 use super::value::Layers;
 use super::words::{AxisWord, MethodName};
 use super::{RawConfig, SETTINGS, TrainConfig};
@@ -25,7 +24,7 @@ impl TrainConfig {
             }),
             MethodName::Miss => Variant::Miss,
             MethodName::MissMini => Variant::MissMini {
-                width: self.mini_width.unwrap_or(1),
+                width: self.mini_width,
             },
             MethodName::Lora => lora(LoraStart::Random),
             MethodName::Pissa => lora(LoraStart::Pissa(match self.pissa_iterations {
@@ -48,59 +47,45 @@ impl TrainConfig {
 impl RawConfig {
     /// Returns the settings that an adapter brings along; without a configuration it is a state.
     pub(super) fn of_adapter(config: Option<AdapterConfig>) -> Self {
-        let mut raw = config.map_or(
-            Self {
-                method: Some(MethodName::State),
-                ..Self::default()
-            },
-            of_config,
-        );
+        let mut raw = Self::default();
+        raw.method = Some(match config {
+            Some(config) => raw.take_adapter(config),
+            None => MethodName::State,
+        });
         let given = SETTINGS.iter().filter(|row| row.is_given(&raw));
-        let place = |name: &'static str| (name, (Origin::Adapter, name.to_owned()));
+        let place = |name: &'static str| (name, ("the adapter's", name.to_owned()));
         raw.record.places = given.map(|row| place(row.name)).collect();
         raw
     }
-}
 
-fn of_config(config: AdapterConfig) -> RawConfig {
-    let targets = config.targets;
-    let raw = RawConfig {
-        rank: Some(config.rank),
-        dropout: Some(config.dropout),
-        targets: Some(targets.modules),
-        exclude: targets.exclude,
-        layers: targets.layers.map(Layers),
-        ..RawConfig::default()
-    };
-    let (method, raw) = match config.variant {
-        Variant::Bone(axis) => {
-            let block_axis = Some(axis.into());
-            (MethodName::Bone, RawConfig { block_axis, ..raw })
+    fn take_adapter(&mut self, config: AdapterConfig) -> MethodName {
+        self.rank = Some(config.rank);
+        self.dropout = Some(config.dropout);
+        self.targets = Some(config.targets.modules);
+        self.exclude = config.targets.exclude;
+        self.layers = config.targets.layers.map(Layers);
+        match config.variant {
+            Variant::Bone(axis) => {
+                self.block_axis = Some(axis.into());
+                MethodName::Bone
+            }
+            Variant::Miss => {
+                self.block_axis = Some(AxisWord::None);
+                MethodName::Miss
+            }
+            Variant::MissMini { width } => {
+                self.mini_width = Some(width);
+                MethodName::MissMini
+            }
+            Variant::Lora(lora) => {
+                self.alpha = Some(lora.alpha);
+                self.rslora = Some(lora.rslora);
+                match lora.start {
+                    LoraStart::Random => MethodName::Lora,
+                    LoraStart::Pissa(_) => MethodName::Pissa,
+                    LoraStart::Olora => MethodName::Olora,
+                }
+            }
         }
-        Variant::Miss => {
-            let block_axis = Some(AxisWord::None);
-            (MethodName::Miss, RawConfig { block_axis, ..raw })
-        }
-        Variant::MissMini { width } => {
-            let mini_width = Some(width);
-            (MethodName::MissMini, RawConfig { mini_width, ..raw })
-        }
-        Variant::Lora(lora) => {
-            let method = match lora.start {
-                LoraStart::Random => MethodName::Lora,
-                LoraStart::Pissa(_) => MethodName::Pissa,
-                LoraStart::Olora => MethodName::Olora,
-            };
-            let raw = RawConfig {
-                alpha: Some(lora.alpha),
-                rslora: Some(lora.rslora),
-                ..raw
-            };
-            (method, raw)
-        }
-    };
-    RawConfig {
-        method: Some(method),
-        ..raw
     }
 }

@@ -1,5 +1,6 @@
 //! Which values a setting may have, whatever the others are.
 
+use bone::Selection;
 use std::fmt::Debug;
 
 pub(super) fn at_least(least: usize) -> impl Fn(&usize) -> Result<(), String> {
@@ -17,6 +18,13 @@ pub(super) fn from_0(value: &f64) -> Result<(), String> {
 /// From 0 to below 1.
 pub(super) fn share(value: &f64) -> Result<(), String> {
     hold((0.0..1.0).contains(value), "at least 0 and below 1", value)
+}
+
+pub(super) fn some_layers(excluded: &Selection) -> Result<(), String> {
+    if *excluded == Selection::AllLinear {
+        return Err("all-linear leaves no layer; name the layers".to_owned());
+    }
+    Ok(())
 }
 
 fn hold(is_inside: bool, wanted: &str, value: &impl Debug) -> Result<(), String> {

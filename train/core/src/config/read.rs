@@ -1,14 +1,13 @@
 //! The first stage: from a file, `--set` and flags to [`RawConfig`].
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Problem};
-use super::table::Origin;
-use super::unknown::unknown_key;
+use super::table::Words;
 use super::value::Written;
 use super::{RawConfig, SETTINGS, TrainConfig};
+use bone_data::nearest;
 
 /// Settings as a person gives them: flags win over `set`, which wins over the file.
 #[derive(Debug, Clone, Default)]
@@ -48,12 +47,7 @@ impl RawConfig {
             let read = match pair.split_once('=') {
                 Some((key, text)) => {
                     let (key, text) = (key.trim(), text.trim());
-                    raw.set(
-                        key,
-                        Written::Text(text),
-                        Origin::Set,
-                        format!("--set {key}"),
-                    )
+                    raw.set(key, Written::Text(text), "--set", format!("--set {key}"))
                 }
                 None => Err(Problem::new(
                     format!("--set {pair}"),
@@ -64,7 +58,7 @@ impl RawConfig {
         }
         for (key, text) in &given.flags {
             let place = format!("--{}", key.replace('_', "-"));
-            let read = raw.set(key, Written::Text(text), Origin::Flag, place);
+            let read = raw.set(key, Written::Text(text), "flag", place);
             problems.extend(read.err());
         }
         Ok((raw, problems))
@@ -84,7 +78,7 @@ impl RawConfig {
         let mut raw = Self::default();
         let read = table.iter().map(|(key, value)| {
             let place = format!("{}: {key}", path.display());
-            raw.set(key, Written::Toml(value), Origin::File, place)
+            raw.set(key, Written::Toml(value), "file", place)
         });
         let problems = read.filter_map(Result::err).collect();
         Ok((raw, problems))
@@ -95,7 +89,7 @@ impl RawConfig {
         &mut self,
         key: &str,
         written: Written<'_>,
-        origin: Origin,
+        origin: &'static str,
         place: String,
     ) -> Result<(), Problem> {
         let Some(row) = SETTINGS.iter().find(|row| row.name == key) else {
@@ -115,13 +109,17 @@ impl RawConfig {
     }
 
     /// Returns where each value that was given comes from.
-    pub(super) fn origins(&self) -> BTreeMap<&'static str, Origin> {
+    pub(super) fn origins(&self) -> Words {
         let given = SETTINGS.iter().filter(|row| row.is_given(self));
-        let origin = |name| match self.record.places.get(name) {
-            Some((origin, _)) => *origin,
-            None => Origin::Program,
-        };
-        given.map(|row| (row.name, origin(row.name))).collect()
+        let place = |name| self.record.places.get(name);
+        given
+            .map(|row| {
+                (
+                    row.name,
+                    place(row.name).map_or("program", |(origin, _)| origin),
+                )
+            })
+            .collect()
     }
 
     /// Takes from `under` what is not given.
@@ -136,5 +134,19 @@ impl RawConfig {
             }
         }
         self.record.unread.extend(&under.record.unread);
+    }
+}
+
+/// The message for a key that does not exist.
+pub(super) fn unknown_key(key: &str) -> String {
+    let name = key.trim_start_matches('-').replace('-', "_");
+    let mut rows = SETTINGS.iter();
+    let near = match rows.find(|row| row.aliases.contains(&name.as_str())) {
+        Some(row) => Some(row.name),
+        None => nearest(&name, SETTINGS.iter().map(|row| row.name)),
+    };
+    match near {
+        Some(near) => format!("there is no such setting; did you mean '{near}'?"),
+        None => "there is no such setting; `bone train --help` lists them".to_owned(),
     }
 }

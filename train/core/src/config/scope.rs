@@ -1,7 +1,7 @@
-//! When a setting means something.
+//! What a setting means beside the others.
 
-use super::TrainConfig;
 use super::words::{AxisWord, MethodName};
+use super::{TrainConfig, warmup_fix};
 use bone_data::{Holdout, Kind};
 
 /// Whether a setting means something beside the others.
@@ -10,38 +10,38 @@ pub(super) enum Scope {
     Applies,
     /// It does not, and does no harm where it is given.
     Idle,
-    /// It must not be given: why.
+    /// It must not be given, or not so: why.
     Wrong(String),
 }
 
 use MethodName::{Bone, Full, Lora, Miss, MissMini, Olora, Pissa, State};
 use Scope::{Applies, Idle, Wrong};
 
-/// `Wrong` unless it means something.
-fn unless(applies: bool, why: impl Into<String>) -> Scope {
-    if applies { Applies } else { Wrong(why.into()) }
+fn wrong_if(is_wrong: bool, why: impl Into<String>) -> Scope {
+    if is_wrong { Wrong(why.into()) } else { Applies }
 }
 
 fn only(config: &TrainConfig, of: &[MethodName]) -> Scope {
     let method = config.method;
-    if of.contains(&method) {
-        return Applies;
-    }
     let names: Vec<_> = of.iter().map(ToString::to_string).collect();
     let names = names.join(", ");
-    Wrong(if matches!(method, State | Full) {
+    let trained = match method {
+        Full => Some("every weight"),
+        State => Some("the initial state alone"),
+        _ => None,
+    };
+    let why = if let Some(trained) = trained {
         format!(
-            "means nothing with method {method}, which has no adapters; leave it out, or choose \
-             an adapter method"
+            "with method {method}, which trains {trained}; leave it out, or choose an adapter method"
         )
     } else if config.adapter.is_some() {
         format!(
-            "means nothing with the adapter to go on from, which is {method}, only with {names}; \
-             leave it out"
+            "with the adapter to go on from, which is {method}, only with {names}; leave it out"
         )
     } else {
-        format!("means nothing with method {method}, only with {names}; leave it out")
-    })
+        format!("with method {method}, only with {names}; leave it out")
+    };
+    wrong_if(!of.contains(&method), format!("means nothing {why}"))
 }
 
 pub(super) fn adapters(config: &TrainConfig) -> Scope {
@@ -49,11 +49,16 @@ pub(super) fn adapters(config: &TrainConfig) -> Scope {
 }
 
 pub(super) fn bone(config: &TrainConfig) -> Scope {
-    // Of a file that does not say it, that it is miss.
-    if config.adapter.is_some() && config.block_axis == AxisWord::None {
-        return Idle;
+    match (config.block_axis, &config.adapter) {
+        // Of a file that does not say it, that it is miss.
+        (AxisWord::None, Some(_)) => Idle,
+        (AxisWord::None, None) if config.method == Bone => Wrong(
+            "is \"none\", which tells of an adapter to go on from that it is miss, and bone has \
+             blocks; say output or input"
+                .to_owned(),
+        ),
+        _ => only(config, &[Bone]),
     }
-    only(config, &[Bone])
 }
 
 pub(super) fn miss_mini(config: &TrainConfig) -> Scope {
@@ -80,24 +85,22 @@ pub(super) fn adapter(config: &TrainConfig) -> Scope {
     if config.method == Full { Idle } else { Applies }
 }
 
-pub(super) fn parts(config: &TrainConfig) -> Scope {
-    let what = match config.method {
-        Full => "every weight",
-        State => "the initial state alone",
-        _ => return Applies,
-    };
-    Wrong(format!(
-        "means nothing with method {}, which trains {what}; leave it out, or choose an adapter \
-         method",
-        config.method
-    ))
-}
-
 pub(super) fn packing(config: &TrainConfig) -> Scope {
-    unless(
-        !config.packing || config.method != State,
+    wrong_if(
+        config.packing && config.method == State,
         "means nothing with method state: what trains is the state that a row starts from, and of \
          the samples packed into it only the first does; leave it out",
+    )
+}
+
+pub(super) fn chunk_ctx(config: &TrainConfig) -> Scope {
+    let (chunk, longest) = (config.chunk_ctx.unwrap_or(0), config.max_seq_len);
+    wrong_if(
+        (2..=chunk).contains(&longest),
+        format!(
+            "{chunk} means nothing with max_seq_len {longest}, which is no longer; leave it out, \
+             or raise max_seq_len"
+        ),
     )
 }
 
@@ -124,29 +127,40 @@ pub(super) fn binidx(config: &TrainConfig) -> Scope {
 
 pub(super) fn schema(config: &TrainConfig) -> Scope {
     match rows(config) {
-        Applies if config.field_map.is_some() => Idle,
+        Applies => wrong_if(
+            config.field_map.is_some(),
+            "field_map is given too; leave out one of the two",
+        ),
         scope => scope,
     }
 }
 
 pub(super) fn warmup_steps(config: &TrainConfig) -> Scope {
+    let (steps, most) = (config.warmup_steps, config.max_steps.unwrap_or(0));
     if config.warmup_ratio.is_some() {
-        Idle
-    } else {
-        Applies
+        return Wrong("warmup_ratio is given too; leave out one of the two".to_owned());
     }
+    // A max_steps of 0 is a problem of its own.
+    wrong_if(
+        most > 0 && steps >= most,
+        format!(
+            "{steps} step(s) leave nothing of max_steps {most}, so that learning_rate would never \
+             be reached; {}",
+            warmup_fix("warmup_steps", most)
+        ),
+    )
 }
 
 pub(super) fn evaluations(config: &TrainConfig) -> Scope {
-    unless(
-        config.validation != Holdout::Count(0),
+    wrong_if(
+        config.validation == Holdout::Count(0),
         "means nothing with validation 0; leave it out, or hold something out",
     )
 }
 
 pub(super) fn chunked_head(config: &TrainConfig) -> Scope {
-    unless(
-        config.chunked_head,
+    wrong_if(
+        !config.chunked_head,
         "means nothing with chunked_head false; leave one of them out",
     )
 }

@@ -2,10 +2,11 @@
 //!
 //! A row is `name: Type as "VALUE", KIND, range(…), only(…)`. Its comment is the help of the flag.
 //! - `default(VALUE)`, `by(FUNCTION, "in words")`: what holds where nothing is given;
-//! - `required(PLACEHOLDER, "what to give")`;
+//! - `required(PLACEHOLDER, "what to give")`: there is no default where the setting means something;
 //! - `unset("in words")`: an `Option`; without words it is shown only where it is given;
 //! - `range`: which values there may be (`ranges.rs`);
-//! - `only`: when the setting means something (`scope.rs`).
+//! - `only`: when the setting means something (`scope.rs`);
+//! - `also`: what other trainers call it.
 //!
 //! A value in brackets may be left out: the flag alone means true.
 
@@ -16,7 +17,7 @@ use bone_data::tokenizer::TokenizerChoice;
 use bone_data::{Cut, FieldMap, Holdout, Schema, Sources};
 
 use super::defaults;
-use super::ranges::{above_0, at_least, from_0, share};
+use super::ranges::{above_0, at_least, from_0, share, some_layers};
 use super::scope;
 use super::table::settings;
 use super::value::{Layers, Parts};
@@ -27,13 +28,13 @@ use crate::schedule::ScheduleKind;
 settings! {
     "Model and data" {
         /// Model: a Hugging Face folder, or RWKV's .pth or .safetensors
-        model: PathBuf as "DIR|FILE", required(PathBuf::new(), GIVE_A_MODEL);
+        model: PathBuf as "DIR|FILE", required(PathBuf::new(), GIVE_A_MODEL), also("base_model", "model_name_or_path", "load_model");
         /// Training rows: FILE, `FILE[0:1000]` for some of them, DIR/train for a split; several with commas, FILE@0.5 to take half of one an epoch
         ///
         /// JSON Lines, a JSON array or Parquet, plain or .gz or .zst; a .txt is plain text and a .idx with its .bin RWKV's binidx, every token trained.
-        data: Sources as "FILES", required(Sources(Vec::new()), "give the file of training rows");
+        data: Sources as "FILES", required(Sources(Vec::new()), "give the file of training rows"), also("data_path", "data_file");
         /// Folder for the result; it must be new or empty
-        out: PathBuf as "DIR", required(PathBuf::new(), "give a folder for the result");
+        out: PathBuf as "DIR", required(PathBuf::new(), "give a folder for the result"), also("output", "output_dir", "proj_dir");
         /// Write into an output folder that is not empty
         overwrite: bool as "[BOOL]", default(false);
         /// Start from the model's weights or from random ones: pretrained, random
@@ -51,12 +52,12 @@ settings! {
         /// Rows of a binidx's sequences: pad for max_seq_len, only for the longest of a batch
         binidx_cut: Cut as "WAY", default(Cut::Only), only(scope::binidx);
         /// Longest sequence in tokens
-        max_seq_len: usize as "TOKENS", default(512), range(at_least(2));
+        max_seq_len: usize as "TOKENS", default(512), range(at_least(2)), also("model_max_length", "ctx_len");
         /// Train a sequence in pieces of so many tokens, one after the other
         ///
         /// The state at the end of a piece is carried to the next and the gradient is not (RWKV's
         /// infctx): the memory is that of one piece.
-        chunk_ctx: usize as "TOKENS", unset("whole sequences"), range(at_least(2));
+        chunk_ctx: usize as "TOKENS", unset("whole sequences"), range(at_least(2)), only(scope::chunk_ctx);
         /// Put several samples into one row of max_seq_len, kept apart: true, false
         ///
         /// batch_size then counts such rows. Loss and gradients are those of the samples alone.
@@ -78,9 +79,9 @@ settings! {
         /// Block size r of the adapters, inner width of lora, pissa and olora
         ///
         /// bone needs a rank that divides the inputs and the outputs of every layer it is put on.
-        rank: usize as "R", default(defaults::RANK), range(at_least(1)), only(scope::adapters);
+        rank: usize as "R", default(defaults::RANK), range(at_least(1)), only(scope::adapters), also("r");
         /// Width of miss-mini's repeated block; miss-mini needs it, nothing else has it
-        mini_width: usize as "M", unset(""), range(at_least(1)), only(scope::miss_mini);
+        mini_width: usize as "M", required(1, "miss-mini needs it; it must divide the outputs of every target"), range(at_least(1)), only(scope::miss_mini), also("mini_r");
         /// lora, pissa and olora add their product times alpha / rank
         alpha: f64 as "ALPHA", by(defaults::alpha, "the rank"), range(above_0), only(scope::loras);
         /// Times alpha / √rank instead; lora, pissa and olora only: true, false
@@ -95,31 +96,31 @@ settings! {
         ///
         /// all-linear is every linear layer but the output head: LLaMA's seven projections, RWKV6's
         /// eight. A regular expression must match a layer's whole path.
-        targets: Selection as "LAYERS", default(Selection::AllLinear), only(scope::adapters);
+        targets: Selection as "LAYERS", default(Selection::AllLinear), only(scope::adapters), also("target_modules");
         /// Layers that are left out again: names with commas or one regular expression
-        exclude: Selection as "LAYERS", unset("none"), only(scope::adapters);
+        exclude: Selection as "LAYERS", unset("none"), range(some_layers), only(scope::adapters);
         /// Numbers of the blocks that get adapters, like 0,1,4 or 0-7
         layers: Layers as "NUMBERS", unset("all"), only(scope::adapters);
         /// Trained whole beside the adapters: time, ln, emb, head, with commas
         ///
         /// time is RWKV's time_* tensors but for time_state (method state), ln the norms, emb the embedding, head the output layer.
-        train_parts: Parts as "PARTS", unset("none"), only(scope::parts);
+        train_parts: Parts as "PARTS", unset("none"), only(scope::adapters);
     }
     "Optimization" {
         /// Passes over the training rows, may be a fraction
         ///
         /// Where max_steps is given too, the run ends at whichever comes first.
-        epochs: f64 as "N", unset("as many as max_steps takes", "1, without max_steps"), range(above_0);
+        epochs: f64 as "N", unset("as many as max_steps takes", "1, without max_steps"), range(above_0), also("num_train_epochs");
         /// Optimizer steps of the run
         max_steps: usize as "N", unset("as many as epochs takes"), range(at_least(1));
         /// Rows of a micro batch
-        batch_size: usize as "ROWS", default(4), range(at_least(1));
+        batch_size: usize as "ROWS", default(4), range(at_least(1)), also("per_device_train_batch_size", "micro_bsz");
         /// Micro batches of an optimizer step
-        gradient_accumulation: usize as "N", default(1), range(at_least(1));
+        gradient_accumulation: usize as "N", default(1), range(at_least(1)), also("gradient_accumulation_steps");
         /// Highest learning rate
-        learning_rate: f64 as "RATE", by(defaults::learning_rate, "2e-5, with full 1e-5, with state 1e-2"), range(above_0);
+        learning_rate: f64 as "RATE", by(defaults::learning_rate, "2e-5, with full 1e-5, with state 1e-2"), range(above_0), also("lr", "lr_init");
         /// Learning rate after the warm-up: constant, linear, cosine
-        schedule: ScheduleKind as "NAME", default(ScheduleKind::Cosine);
+        schedule: ScheduleKind as "NAME", default(ScheduleKind::Cosine), also("lr_scheduler_type");
         /// Steps over which the learning rate rises from 0
         warmup_steps: usize as "N", default(0), only(scope::warmup_steps);
         /// The same as a share of the run's steps; one of the two
@@ -159,7 +160,7 @@ settings! {
         /// Precision of the base weights: auto, f32, bf16, f16
         dtype: DtypeChoice as "NAME", default(DtypeChoice::Auto);
         /// Keep each block's input only and run the block again in the backward: true, false
-        recompute: bool as "BOOL", default(true);
+        recompute: bool as "BOOL", default(true), also("gradient_checkpointing", "grad_cp");
         /// Compute logits and loss by chunks of tokens: true, false
         chunked_head: bool as "BOOL", default(true);
         /// Tokens of such a chunk

@@ -15,9 +15,11 @@ pub struct Row {
     pub group: &'static str,
     /// What stands for its value in the help.
     pub value_name: &'static str,
+    /// What other trainers call it.
+    pub(super) aliases: &'static [&'static str],
     pub(super) doc: &'static str,
     pub(super) fallback: Fallback,
-    pub(super) scope: fn(&TrainConfig) -> Scope,
+    pub(super) scopes: &'static [fn(&TrainConfig) -> Scope],
     /// Takes what was written, in place of any before.
     pub(super) read: fn(&mut RawConfig, Written<'_>) -> Result<(), String>,
     /// Returns what was given, as TOML.
@@ -35,10 +37,7 @@ pub(super) enum Fallback {
     /// A value, as TOML.
     Value(fn() -> String),
     /// What is shown where there is no value, and what the help says.
-    Words {
-        unset: &'static str,
-        help: &'static str,
-    },
+    Words(&'static str, &'static str),
     /// Nothing: what to give.
     Required(&'static str),
 }
@@ -46,6 +45,11 @@ pub(super) enum Fallback {
 impl Row {
     pub(super) fn is_given(&self, raw: &RawConfig) -> bool {
         (self.given)(raw).is_some()
+    }
+
+    pub(super) fn scope(&self, config: &TrainConfig) -> Scope {
+        let scope = self.scopes.first();
+        scope.map_or(Scope::Applies, |scope| scope(config))
     }
 
     /// Returns the flag without its dashes.
@@ -68,7 +72,7 @@ impl Row {
                 let plain = literal.trim_matches('"');
                 plain.strip_suffix(".0").unwrap_or(plain).to_owned()
             }
-            Fallback::Words { help, .. } => help.to_owned(),
+            Fallback::Words(_, help) => help.to_owned(),
             Fallback::Required(_) => String::new(),
         };
         let first = if default.is_empty() {
@@ -80,43 +84,15 @@ impl Row {
     }
 }
 
-/// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// It was not given.
-    Default,
-    /// The configuration file.
-    File,
-    /// `--set key=value`.
-    Set,
-    /// The flag of its own.
-    Flag,
-    /// The program that filled in [`RawConfig`].
-    Program,
-    /// The adapter that the run goes on from.
-    Adapter,
-}
-
-impl Origin {
-    /// Returns `default`, `file`, `--set`, `flag`, `program` or `the adapter's`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::File => "file",
-            Self::Set => "--set",
-            Self::Flag => "flag",
-            Self::Program => "program",
-            Self::Adapter => "the adapter's",
-        }
-    }
-}
+/// Some word for each of some settings.
+pub(super) type Words = BTreeMap<&'static str, &'static str>;
 
 /// What reading leaves beside the values.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
-    /// Where each value comes from, and how a person wrote that: `run.toml: rank`. A value without
-    /// an entry comes from the program.
-    pub(super) places: BTreeMap<&'static str, (Origin, String)>,
+    /// Where each value comes from, in a word, and how a person wrote that: `run.toml: rank`. A
+    /// value without an entry comes from the program.
+    pub(super) places: BTreeMap<&'static str, (&'static str, String)>,
     /// Keys whose value could not be read: what they lack is no second problem.
     pub(super) unread: BTreeSet<&'static str>,
 }
@@ -126,7 +102,7 @@ macro_rules! settings {
         $(
             $(#[doc = $doc:literal])+
             $name:ident: $type:ty as $value:literal, $kind:ident($($fallback:tt)*)
-            $(, range($range:expr))? $(, only($scope:path))?;
+            $(, range($range:expr))? $(, only($scope:path))? $(, also($($alias:literal),+))?;
         )+
     })+) => {
         /// The settings as they were given: nothing is checked against anything else, nothing is
@@ -146,15 +122,15 @@ macro_rules! settings {
         #[derive(Debug, Clone)]
         pub struct TrainConfig {
             $($($(#[doc = $doc])+ pub $name: $crate::config::table::held!($kind $type),)+)+
-            pub(super) origins: std::collections::BTreeMap<&'static str, $crate::config::Origin>,
+            pub(super) origins: $crate::config::table::Words,
             /// Why a default is what it is.
-            pub(super) reasons: std::collections::BTreeMap<&'static str, &'static str>,
+            pub(super) reasons: $crate::config::table::Words,
         }
 
         impl RawConfig {
             /// Returns the settings as they hold, the defaults filled in, unchecked.
             pub(super) fn filled(&self) -> TrainConfig {
-                let mut reasons = std::collections::BTreeMap::new();
+                let mut reasons = $crate::config::table::Words::new();
                 TrainConfig {
                     $($($name: $crate::config::table::fill!(self, reasons, $name, $kind($($fallback)*)),)+)+
                     origins: self.origins(),
@@ -168,9 +144,10 @@ macro_rules! settings {
             name: stringify!($name),
             group: $group,
             value_name: $value,
+            aliases: &[$($($alias),+)?],
             doc: concat!($($doc, "\n"),+),
             fallback: $crate::config::table::fallback!($type, $kind($($fallback)*)),
-            scope: $crate::config::table::scope_of!($($scope)?),
+            scopes: &[$($scope)?],
             read: |raw, written| {
                 raw.$name = Some($crate::config::value::read(written)?);
                 Ok(())
@@ -223,32 +200,14 @@ macro_rules! fallback {
         $crate::config::table::Fallback::Required($fix)
     };
     ($type:ty, by($default:path, $words:literal)) => {
-        $crate::config::table::Fallback::Words {
-            unset: "",
-            help: $words,
-        }
+        $crate::config::table::Fallback::Words("", $words)
     };
     ($type:ty, unset($words:literal)) => {
-        $crate::config::table::Fallback::Words {
-            unset: $words,
-            help: $words,
-        }
+        $crate::config::table::Fallback::Words($words, $words)
     };
     ($type:ty, unset($words:literal, $help:literal)) => {
-        $crate::config::table::Fallback::Words {
-            unset: $words,
-            help: $help,
-        }
+        $crate::config::table::Fallback::Words($words, $help)
     };
 }
 
-macro_rules! scope_of {
-    () => {
-        |_| $crate::config::scope::Scope::Applies
-    };
-    ($scope:path) => {
-        $scope
-    };
-}
-
-pub(super) use {fallback, fill, held, scope_of, settings};
+pub(super) use {fallback, fill, held, settings};

@@ -6,6 +6,7 @@ use bone_data::{Cut, nearest};
 use bone_lm::Part;
 use burn::tensor::DType;
 
+use super::value::Setting;
 use crate::schedule::ScheduleKind;
 
 /// What the model starts from.
@@ -67,35 +68,47 @@ pub enum AxisWord {
 
 /// A type whose values are words.
 pub(super) trait Word: Copy + 'static {
-    /// Every value and its word.
-    const WORDS: &'static [(Self, &'static str)];
+    const ALL: &'static [Self];
+    /// All words, with commas between.
+    const LIST: &'static str;
+    const ONE_OF: &'static str;
 
     fn word(self) -> &'static str;
 
-    fn words() -> Vec<&'static str> {
-        Self::WORDS.iter().map(|(_, word)| *word).collect()
-    }
-
     fn from_word(word: &str) -> Result<Self, String> {
-        if let Some((found, _)) = Self::WORDS.iter().find(|(_, known)| *known == word) {
+        if let Some(found) = Self::ALL.iter().find(|known| known.word() == word) {
             return Ok(*found);
         }
-        let words = Self::words();
-        let near = nearest(word, words.iter().copied())
+        let near = nearest(word, Self::ALL.iter().map(|known| known.word()))
             .map(|near| format!("; did you mean '{near}'?"))
             .unwrap_or_default();
-        Err(format!("'{word}' is none of {}{near}", words.join(", ")))
+        Err(format!("'{word}' is none of {}{near}", Self::LIST))
+    }
+}
+
+impl<T: Word> Setting for T {
+    const WANTED: &'static str = T::ONE_OF;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::from_word(text)
+    }
+
+    fn literal(&self) -> String {
+        format!("\"{}\"", self.word())
     }
 }
 
 macro_rules! words {
-    ($($type:ident { $($variant:ident = $word:literal),+ })+) => {$(
+    ($($type:ident { $first:ident = $first_word:literal $(, $value:ident = $word:literal)+ })+) => {$(
         impl Word for $type {
-            const WORDS: &'static [(Self, &'static str)] = &[$((Self::$variant, $word)),+];
+            const ALL: &'static [Self] = &[Self::$first, $(Self::$value),+];
+            const LIST: &'static str = concat!($first_word, $(", ", $word),+);
+            const ONE_OF: &'static str = concat!("one of ", $first_word, $(", ", $word),+);
 
             fn word(self) -> &'static str {
                 match self {
-                    $(Self::$variant => $word,)+
+                    Self::$first => $first_word,
+                    $(Self::$value => $word,)+
                 }
             }
         }

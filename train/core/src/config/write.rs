@@ -1,9 +1,7 @@
 //! The settings as TOML and as a person reads them.
 
-use std::fmt;
-
 use super::scope::Scope;
-use super::table::{Fallback, Origin, Row};
+use super::table::{Fallback, Row};
 use super::{SETTINGS, TrainConfig};
 
 impl TrainConfig {
@@ -25,12 +23,11 @@ impl TrainConfig {
         text
     }
 
-    /// Returns one line a setting: its name, its value as TOML, and where it comes from
-    /// ([`Origin::name`]).
+    /// Returns one line a setting: its name, its value as TOML, and where it comes from.
     pub fn lines(&self) -> Vec<String> {
         let width = SETTINGS.iter().map(|row| row.name.len()).max().unwrap_or(0);
         let line = |(row, shown): (&Row, Result<String, &str>)| {
-            let origin = self.origin(row.name).name();
+            let origin = self.origin(row.name);
             let reason = self.reasons.get(row.name);
             let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
             let text = shown.unwrap_or_else(str::to_owned);
@@ -39,28 +36,23 @@ impl TrainConfig {
         self.shown().map(line).collect()
     }
 
-    /// Returns where the value of a key comes from.
-    pub fn origin(&self, key: &str) -> Origin {
-        self.origins.get(key).copied().unwrap_or(Origin::Default)
+    /// Returns where the value of a key comes from: `default`, `file`, `--set`, `flag`, `program` or
+    /// `the adapter's`.
+    pub fn origin(&self, key: &str) -> &'static str {
+        self.origins.get(key).copied().unwrap_or("default")
     }
 
     /// Returns the settings that mean something, each with its value as TOML, or in words what
     /// happens without one.
     fn shown(&self) -> impl Iterator<Item = (&Row, Result<String, &str>)> {
-        let applies = |row: &&Row| matches!((row.scope)(self), Scope::Applies);
+        let applies = |row: &&Row| matches!(row.scope(self), Scope::Applies);
         SETTINGS.iter().filter(applies).filter_map(|row| {
             let shown = (row.value)(self).ok_or(match row.fallback {
-                Fallback::Words { unset, .. } => unset,
+                Fallback::Words(unset, _) => unset,
                 _ => "",
             });
             (shown != Err("")).then_some((row, shown))
         })
-    }
-}
-
-impl fmt::Display for TrainConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines().join("\n"))
     }
 }
 

@@ -14,7 +14,9 @@ use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
 use bone_data::load::{self, Dataset, Reading};
 use bone_data::tokenizer::{self, Tokenizer};
-use bone_data::{Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, grouped};
+use bone_data::{
+    Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, Template, grouped,
+};
 
 /// Steps of the data whose rows are sorted by length together.
 const WINDOW: usize = 16;
@@ -165,7 +167,9 @@ impl Rows {
         tokenizer: &dyn Tokenizer,
         info: &ModelInfo,
     ) -> Result<Self, RunError> {
-        let (schema, template) = (config.schema(), config.load_template()?);
+        let schema = config.schema();
+        let template = Template::load(&config.template, Some(&config.model))
+            .map_err(|error| RunError::Usage(format!("--template: {error}")))?;
         let templated = config.data.any(DataKind::Rows).then_some(&template);
         let prompt = Prompt::new(templated, tokenizer);
         let reading = Reading {

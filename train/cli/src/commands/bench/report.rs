@@ -34,7 +34,7 @@ impl Found {
     /// The axis of bone's blocks.
     fn axis(&self) -> Option<String> {
         match self.adapter.as_ref()?.variant {
-            Variant::Bone(axis) => Some(AxisWord::from(axis).name()),
+            Variant::Bone(axis) => Some(AxisWord::from(axis).to_string()),
             _ => None,
         }
     }

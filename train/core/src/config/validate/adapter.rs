@@ -9,20 +9,6 @@ use crate::config::words::{AxisWord, MethodName};
 use crate::config::{RawConfig, SETTINGS};
 use crate::models::adapter;
 
-/// What an adapter says of itself, so that it must be the same where it is given.
-const OWN: [&str; 10] = [
-    "method",
-    "block_axis",
-    "rank",
-    "mini_width",
-    "alpha",
-    "rslora",
-    "pissa_iterations",
-    "targets",
-    "exclude",
-    "layers",
-];
-
 impl Check<'_> {
     /// Returns the settings of the adapter at `path`, with which those that are given must agree.
     pub(super) fn adapter(&mut self, path: &Path) -> Option<RawConfig> {
@@ -41,16 +27,17 @@ impl Check<'_> {
                 return None;
             }
         };
-        for row in SETTINGS.iter().filter(|row| OWN.contains(&row.name)) {
-            let Some(given) = (row.given)(self.raw) else {
-                continue;
+        for row in SETTINGS.iter().filter(|row| row.name != "dropout") {
+            let its = match ((row.given)(self.raw), (row.given)(&own)) {
+                (Some(given), Some(its)) if given != its => {
+                    format!("is {given}, and that of the adapter to go on from is {its}")
+                }
+                (Some(given), None) if ["exclude", "layers"].contains(&row.name) => {
+                    format!("is {given}, and the adapter to go on from has none")
+                }
+                _ => continue,
             };
-            let its = match (row.given)(&own) {
-                Some(same) if same == given => continue,
-                Some(its) => format!("that of the adapter to go on from is {its}"),
-                None => "the adapter to go on from has none".to_owned(),
-            };
-            self.problem(row.name, format!("is {given}, and {its}; leave it out"));
+            self.problem(row.name, format!("{its}; leave it out"));
         }
         Some(own)
     }

@@ -1,16 +1,14 @@
 //! Settings that choose layers.
 
-use bone::Selection;
+use bone::{AttachError, Selection, Targets};
 use toml::Value;
 
-use super::{Setting, items, list, quoted, wrong_type};
+use super::{Setting, items, list, quoted};
 
 const ALL_LINEAR: &str = "all-linear";
 
 impl Setting for Selection {
-    fn wanted() -> String {
-        "\"all-linear\", a list of layer names, or a regular expression".to_owned()
-    }
+    const WANTED: &'static str = "\"all-linear\", a list of layer names, or a regular expression";
 
     /// Text made only of what layer names are made of is a name, or several with commas between;
     /// anything else is a regular expression.
@@ -23,20 +21,21 @@ impl Setting for Selection {
         let names = text.split(',').map(str::trim);
         let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
         if names.is_empty() {
-            return Err(format!("is empty; give {}", Self::wanted()));
+            return Err(format!("is empty; give {}", Self::WANTED));
         }
         if names.iter().all(|name| name.chars().all(in_name)) {
             return named(names.into_iter().map(str::to_owned).collect());
         }
-        Ok(Self::Regex(text.to_owned()))
+        let expression = Self::Regex(text.to_owned());
+        // Without layers nothing can match: only a bad expression is of interest.
+        match Targets::new(expression.clone()).resolve(&[]) {
+            Err(error @ AttachError::Pattern { .. }) => Err(error.to_string().replace('\n', " ")),
+            _ => Ok(expression),
+        }
     }
 
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(names) => named(items(names, "a layer name")?),
-            other => Err(wrong_type::<Self>(other)),
-        }
+    fn from_list(names: &[Value]) -> Result<Self, String> {
+        named(items(names, "a layer name")?)
     }
 
     fn literal(&self) -> String {
@@ -71,35 +70,26 @@ pub struct Layers(pub Vec<usize>);
 const MOST_LAYERS: usize = 10_000;
 
 impl Setting for Layers {
-    fn wanted() -> String {
-        "a list of layer numbers like [0, 1]".to_owned()
-    }
+    const WANTED: &'static str = "a list of layer numbers like [0, 1]";
 
     fn from_text(text: &str) -> Result<Self, String> {
         let mut numbers = Vec::new();
         for part in text.split(',').map(str::trim) {
             let bounds = part.split_once('-').unwrap_or((part, part));
             let number = |text: &str| text.trim().parse::<usize>();
+            let wrong = || format!("'{part}' is not a layer number; write 0,1,4 or 0-7");
             match (number(bounds.0), number(bounds.1)) {
-                (Ok(first), Ok(last)) if first <= last && last < MOST_LAYERS => {
+                (Ok(first), Ok(last)) if last < MOST_LAYERS && first <= last => {
                     numbers.extend(first..=last);
                 }
-                _ => {
-                    return Err(format!(
-                        "'{part}' is not a layer number; write 0,1,4 or 0-7"
-                    ));
-                }
+                _ => return Err(wrong()),
             }
         }
         Ok(Self(numbers))
     }
 
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(numbers) => items(numbers, "a layer number").map(Self),
-            other => Err(wrong_type::<Self>(other)),
-        }
+    fn from_list(numbers: &[Value]) -> Result<Self, String> {
+        items(numbers, "a layer number").map(Self)
     }
 
     fn literal(&self) -> String {

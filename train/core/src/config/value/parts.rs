@@ -5,7 +5,7 @@ use std::fmt;
 use bone_lm::Part;
 use toml::Value;
 
-use super::{Setting, items, list, wrong_type};
+use super::{Setting, all, items, list};
 use crate::config::words::Word;
 
 /// Parts of a model.
@@ -20,36 +20,22 @@ impl fmt::Display for Parts {
 }
 
 impl Setting for Parts {
-    fn wanted() -> String {
-        "a list of parts like [\"ln\", \"head\"]".to_owned()
-    }
+    const WANTED: &'static str = "a list of parts like [\"ln\", \"head\"]";
 
-    /// Every name that is none is listed.
     fn from_text(text: &str) -> Result<Self, String> {
         let names = text.split(',').map(str::trim);
-        let (parts, wrong): (Vec<_>, Vec<_>) = names
-            .filter(|name| !name.is_empty())
-            .map(Part::from_word)
-            .partition(Result::is_ok);
-        let wrong: Vec<_> = wrong.into_iter().filter_map(Result::err).collect();
-        if !wrong.is_empty() {
-            return Err(wrong.join("; "));
-        }
+        let parts = all(names.filter(|name| !name.is_empty()).map(Part::from_word))?;
         if parts.is_empty() {
-            let parts = Part::words().join(", ");
+            let parts = Part::LIST;
             return Err(format!(
                 "names no part; leave it out, or give some of {parts}"
             ));
         }
-        Ok(Self(parts.into_iter().flatten().collect()))
+        Ok(Self(parts))
     }
 
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(names) => Self::from_text(&items::<String>(names, "a part")?.join(",")),
-            other => Err(wrong_type::<Self>(other)),
-        }
+    fn from_list(names: &[Value]) -> Result<Self, String> {
+        Self::from_text(&items::<String>(names, "a part")?.join(","))
     }
 
     fn literal(&self) -> String {
