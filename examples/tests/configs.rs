@@ -1,24 +1,24 @@
 //! The run configurations are read as they are meant.
 
-use bone_train::config::{Flags, Method, TrainArgs, TrainConfig, resolve};
+use bone_train::config::{Given, TrainConfig, resolve};
+use bone_train::schedule::ScheduleKind;
 use std::path::Path;
 
 fn read(file: &str) -> TrainConfig {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().expect("a folder");
-    let given = |path: &Path| Some(path.display().to_string());
-    let args = TrainArgs {
-        run: Some(configs.join(file)),
+    let set = |key: &str, path: &Path| format!("{key}={}", path.display());
+    let given = Given {
+        file: Some(configs.join(file)),
         // Anything that is there will do for the paths.
-        flags: Flags {
-            model: given(configs),
-            data: given(&configs.join(file)),
-            out: given(out.path()),
-            ..Flags::default()
-        },
-        ..TrainArgs::default()
+        set: vec![
+            set("model", configs),
+            set("data", &configs.join(file)),
+            set("out", out.path()),
+        ],
+        ..Given::default()
     };
-    resolve(&args).unwrap_or_else(|error| panic!("{file}: {error}"))
+    resolve(&given).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 #[test]
@@ -69,9 +69,7 @@ fn pieces(file: &str) -> (String, String) {
 #[test]
 fn llama2_metamath_is_the_papers_protocol() {
     let config = read("metamath/llama2-7b-bone.toml");
-    let Method::Adapter(adapter) = &config.method else {
-        panic!("{:?}", config.method);
-    };
+    let adapter = config.adapter_config().expect("an adapter method");
     assert_eq!((adapter.variant.name(), adapter.rank), ("bone", 64));
     assert_eq!(config.batch_size * config.gradient_accumulation, 64);
     assert_eq!((config.epochs, config.max_steps), (Some(1.0), None));
@@ -80,7 +78,7 @@ fn llama2_metamath_is_the_papers_protocol() {
     assert_eq!(config.max_seq_len, 512);
     let schedule = config.schedule(100);
     assert_eq!(schedule.warmup_steps, 0);
-    assert_eq!(config.schedule.name(), "cosine");
+    assert_eq!(config.schedule, ScheduleKind::Cosine);
 }
 
 #[test]
@@ -93,14 +91,12 @@ fn the_metamath_template_ends_as_the_papers_targets_do() {
 #[test]
 fn rwkv6_metamath_is_the_seeds() {
     let config = read("metamath/rwkv6-7b-bone.toml");
-    let Method::Adapter(adapter) = &config.method else {
-        panic!("{:?}", config.method);
-    };
+    let adapter = config.adapter_config().expect("an adapter method");
     assert_eq!(adapter.rank, 64);
     assert_eq!((config.beta1, config.beta2, config.eps), (0.9, 0.99, 1e-8));
     assert_eq!(
-        (config.learning_rate, config.schedule.name()),
-        (2e-5, "constant")
+        (config.learning_rate, config.schedule),
+        (2e-5, ScheduleKind::Constant)
     );
     assert_eq!(config.max_seq_len, 512);
     let (read, learnt) = pieces("metamath/rwkv6.template");

@@ -5,7 +5,7 @@ use bone_cli::error::CommandError;
 use bone_cli::eval::Benchmark;
 use bone_cli::session::SessionArgs;
 use bone_data::SelectionError;
-use bone_train::config::{TrainArgs, resolve};
+use bone_train::config::{Given, resolve};
 use bone_train::report::{Event, ReportError, Reporter, Summary};
 use bone_train::run::{self, Host};
 use serde::{Deserialize, Serialize};
@@ -114,12 +114,12 @@ fn outcome(job: &Job) -> Result<Outcome, CommandError> {
         true => set.extend(job.method.iter().cloned()),
         false => set.push("method=miss".into()),
     }
-    let args = TrainArgs {
+    let given = Given {
         set,
-        ..TrainArgs::default()
+        ..Given::default()
     };
     let mut heard = Heard::default();
-    run::train(&resolve(&args)?, Host::new(&mut heard))?;
+    run::train(&resolve(&given)?, Host::new(&mut heard))?;
     let (correct, questions) = match &job.test {
         Some(test) => score_of(job, test, train)?,
         None => (0, 0),

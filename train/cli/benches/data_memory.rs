@@ -4,7 +4,7 @@
 //! `cargo bench -p bone-cli --bench data_memory`; exit code 1 if the many rows took more than
 //! 300 MB above the few, or if the three files gave other batches.
 
-use bone_train::config::{TrainArgs, resolve};
+use bone_train::config::{Given, resolve};
 use bone_train::report::{Event, ReportError, Reporter};
 use bone_train::run::{self, Host};
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -120,11 +120,11 @@ fn train(data: &Path) {
         "validation=8".into(),
         "device=cpu".into(),
     ];
-    let args = TrainArgs {
+    let given = Given {
         set: set.to_vec(),
-        ..TrainArgs::default()
+        ..Given::default()
     };
-    let config = resolve(&args).expect("valid");
+    let config = resolve(&given).expect("valid");
     let mut heard = Heard::default();
     run::train(&config, Host::new(&mut heard)).expect("it trains");
     println!("{} {:?}", heard.peak, heard.losses);

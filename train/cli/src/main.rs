@@ -2,7 +2,6 @@
 
 use bone_cli::error::CommandError;
 use bone_cli::{commands, demo};
-use bone_train::config::TrainArgs;
 use bone_train::report::tell;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,7 +29,7 @@ enum Command {
     /// Fine-tune the bundled tiny models on this machine and show what changed
     Demo(demo::DemoArgs),
     /// Fine-tune a model: bone train run.toml, or flags alone
-    Train(Box<TrainArgs>),
+    Train(Box<commands::train::TrainArgs>),
     /// Write base and adapter as one model
     Merge(commands::merge::MergeArgs),
     /// Make an adapter, or an RWKV6 model, another tool's

@@ -135,7 +135,7 @@ impl SessionArgs {
             );
         }
         // The same bytes are another adapter on another axis.
-        parts.extend(self.block_axis.map(AxisWord::name));
+        parts.extend(self.block_axis.map(|axis| axis.to_string()));
         Ok(parts.join(" "))
     }
 }

@@ -1,185 +1,52 @@
-//! The settings of a training run, read in two stages.
+//! The settings of a training run: a table (`settings.rs`), and what is made of it.
 //!
 //! [`RawConfig`] holds what was given, in a TOML file, with `--set` or with flags (flags win over
 //! `--set`, which wins over the file). [`TrainConfig`] is validated and has every default filled.
 //! Both stages collect every problem before they fail. A setting that means nothing to the chosen
 //! method is a problem too, never ignored.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use bone::{AdapterConfig, Variant};
+use bone_data::Schema;
 use bone_lm::Part;
-use bone_tokenizer::TokenizerChoice;
 
-use crate::schedule::{Schedule, ScheduleKind};
-use bone_data::{Cut, Holdout, Schema, Sources, Template};
+use crate::schedule::Schedule;
 
+mod defaults;
 mod error;
-mod over;
+mod inherit;
+mod method;
+mod ranges;
 mod read;
+mod scope;
 mod settings;
+mod table;
 #[cfg(test)]
 mod tests;
-mod unknown;
 mod validate;
 mod value;
 mod words;
 mod write;
 
 pub use error::{ConfigError, Problem};
-pub use over::resolve_over;
-pub use read::resolve;
-pub use settings::{Flags, Origin, RawConfig, TrainArgs};
+pub use inherit::resolve_over;
+pub use read::{Given, resolve, resolve_method};
+pub use settings::{RawConfig, SETTINGS, TrainConfig};
+pub use table::Row;
 pub use value::{Layers, Parts};
 pub use words::{AxisWord, DtypeChoice, Init, MethodName};
 
 /// Memory that a chunk of logits takes, where `head_chunk` is not given.
 const CHUNK_BYTES: usize = 64 << 20;
 
-/// What trains.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Method {
-    /// Adapters on a frozen base.
-    Adapter(AdapterConfig),
-    /// The initial state of a recurrent model, everything else frozen.
-    State,
-    /// Every weight of the model.
-    Full,
-}
-
-impl Method {
-    /// The name users type: `bone`, `miss`, `miss-mini`, `lora`, `pissa`, `olora`, `state` or
-    /// `full`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Adapter(adapter) => match adapter.variant {
-                Variant::Bone(_) => "bone",
-                variant => variant.name(),
-            },
-            Self::State => "state",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// How long the learning rate rises.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Warmup {
-    /// So many steps.
-    Steps(usize),
-    /// This share of the run's steps, from 0 to below 1, rounded up.
-    Ratio(f64),
-}
-
-/// Settings that have been checked, with every default filled.
-///
-/// [`resolve`] makes one from the command line and [`RawConfig::validate`] from code.
-/// Two are equal when their values are; where the values came from does not count.
-#[derive(Debug, Clone)]
-pub struct TrainConfig {
-    /// The model: a folder, or a file of weights.
-    pub model: PathBuf,
-    /// Files of training rows.
-    pub data: Sources,
-    /// Folder for the result.
-    pub out: PathBuf,
-    /// Whether `out` may have something in it.
-    pub overwrite: bool,
-    /// What the model starts from.
-    pub init: Init,
-    /// What turns text into tokens.
-    pub tokenizer: TokenizerChoice,
-    /// How a row becomes a prompt and a completion.
-    pub template: Template,
-    /// The rows' fields; `None` to find them from the rows.
-    pub schema: Option<Schema>,
-    /// How a binidx's sequences become rows of a batch.
-    pub binidx_cut: Cut,
-    /// Longest sequence in tokens, at least 2.
-    pub max_seq_len: usize,
-    /// Tokens of the pieces a sequence is trained in, from 2 to below `max_seq_len`; `None` for
-    /// whole sequences.
-    pub chunk_ctx: Option<usize>,
-    /// Whether several samples share a row of `max_seq_len` tokens.
-    pub packing: bool,
-    /// What is held out for validation.
-    pub validation: Holdout,
-    /// What trains.
-    pub method: Method,
-    /// The adapter that training goes on from.
-    pub adapter: Option<PathBuf>,
-    /// Learning rate of LoRA's `B` in units of `A`'s, above 0.
-    pub lora_plus_ratio: f64,
-    /// What trains whole beside adapters, in order, each once.
-    pub train_parts: Vec<Part>,
-    /// Passes over the training rows, above 0. At least one of `epochs` and `max_steps` is there;
-    /// with both the run ends at whichever comes first.
-    pub epochs: Option<f64>,
-    /// Optimizer steps of the run, at least 1.
-    pub max_steps: Option<usize>,
-    /// Rows of a micro batch, at least 1.
-    pub batch_size: usize,
-    /// Micro batches of an optimizer step, at least 1.
-    pub gradient_accumulation: usize,
-    /// Highest learning rate, above 0.
-    pub learning_rate: f64,
-    /// Learning rate after the warm-up.
-    pub schedule: ScheduleKind,
-    /// How long the learning rate rises.
-    pub warmup: Warmup,
-    /// AdamW's decay of the first moment, `0 ≤ β < 1`.
-    pub beta1: f64,
-    /// AdamW's decay of the second moment, `0 ≤ β < 1`.
-    pub beta2: f64,
-    /// AdamW's epsilon, above 0.
-    pub eps: f64,
-    /// AdamW's weight decay, 0 or more.
-    pub weight_decay: f64,
-    /// Largest global norm of the gradients; 0 is no limit.
-    pub max_grad_norm: f64,
-    /// Seed of everything random, at most 2⁶³ − 1.
-    pub seed: u64,
-    /// Steps between evaluations; see [`eval_interval`](Self::eval_interval).
-    pub eval_every: Option<usize>,
-    /// Steps between checkpoints.
-    pub save_every: Option<usize>,
-    /// Minutes between checkpoints; 0 for none.
-    pub save_minutes: f64,
-    /// Newest checkpoints that are kept, at least 1.
-    pub keep_last: usize,
-    /// Whether the checkpoint of the best evaluation is saved and kept.
-    pub keep_best: bool,
-    /// Whether the longest rows and a save are tried before the first step; `None` where the device is
-    /// none that the processor emulates.
-    pub shake_down: Option<bool>,
-    /// What to run on.
-    pub device: String,
-    /// Precision of the base weights.
-    pub dtype: DtypeChoice,
-    /// Whether a GPU runs neighbouring operations as one.
-    pub fusion: bool,
-    /// Whether blocks are run again in the backward.
-    pub recompute: bool,
-    /// Whether logits and loss are computed by chunks of tokens.
-    pub chunked_head: bool,
-    /// Tokens of such a chunk; see [`head_chunk_for`](Self::head_chunk_for).
-    pub head_chunk: Option<usize>,
-    origins: BTreeMap<&'static str, Origin>,
-}
-
 impl TrainConfig {
-    /// The adapters that train; `None` for a method without.
-    pub fn adapter_config(&self) -> Option<AdapterConfig> {
-        match &self.method {
-            Method::Adapter(adapter) => Some(adapter.clone()),
-            Method::State | Method::Full => None,
-        }
+    /// Returns the rows' fields; `None` to find them from the rows.
+    pub fn schema(&self) -> Option<Schema> {
+        let own = self.field_map.clone().map(Schema::Fields);
+        own.or_else(|| self.schema.clone())
     }
 
-    /// Where the value of a key comes from.
-    pub fn origin(&self, key: &str) -> Origin {
-        self.origins.get(key).copied().unwrap_or(Origin::Default)
+    /// Returns what trains whole beside adapters, in order, each once.
+    pub fn parts(&self) -> &[Part] {
+        self.train_parts.as_ref().map_or(&[], |parts| &parts.0)
     }
 
     /// Returns the optimizer steps of the run, at least 1: `max_steps`, or `epochs` of
@@ -200,9 +67,9 @@ impl TrainConfig {
         Schedule {
             kind: self.schedule,
             base_lr: self.learning_rate,
-            warmup_steps: match self.warmup {
-                Warmup::Steps(steps) => steps,
-                Warmup::Ratio(ratio) => (total_steps as f64 * ratio).ceil() as usize,
+            warmup_steps: match self.warmup_ratio {
+                Some(ratio) => (total_steps as f64 * ratio).ceil() as usize,
+                None => self.warmup_steps,
             },
             total_steps,
         }
@@ -218,9 +85,9 @@ impl TrainConfig {
         if warmup == 0 || warmup < total_steps {
             return Ok(());
         }
-        let key = match self.warmup {
-            Warmup::Steps(_) => "warmup_steps",
-            Warmup::Ratio(_) => "warmup_ratio",
+        let key = match self.warmup_ratio {
+            Some(_) => "warmup_ratio",
+            None => "warmup_steps",
         };
         Err(format!(
             "a warm-up of {warmup} step(s) leaves nothing of a run of {total_steps} step(s), so \
@@ -251,11 +118,4 @@ fn warmup_fix(key: &str, total_steps: usize) -> String {
     }
     let most = total_steps - 1;
     format!("lower {key} so that it is at most {most} step(s), or train for more steps")
-}
-
-impl PartialEq for TrainConfig {
-    fn eq(&self, other: &Self) -> bool {
-        // The TOML holds every value to its last digit.
-        self.to_toml() == other.to_toml()
-    }
 }

@@ -2,10 +2,58 @@
 
 use crate::error::CommandError;
 use crate::terminal;
-use bone_train::config::{self, TrainArgs};
+use bone_train::config::{self, Given};
 use bone_train::run::signals::Signals;
 use bone_train::run::{Host, RunError, fork, resume, train};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+mod flags;
+
+/// Fine-tune a model on a file of rows
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TrainArgs {
+    /// Settings as TOML, `key = value` a line with the names below (`_` for `-`)
+    ///
+    /// Paths are relative to the folder the command is run in. Flags win over --set, which wins
+    /// over the file. Every setting, defaults included, is written to OUT/config.toml.
+    #[arg(value_name = "RUN.TOML")]
+    pub run: Option<PathBuf>,
+    /// Continue a run that was stopped: its output folder. With --out, start a new run from it instead
+    ///
+    /// The run continues with its own settings. With --out NEW a new run starts at its newest
+    /// checkpoint, or at OUT/checkpoints/step-N, with the settings that are given besides; the old
+    /// run's folder does not change.
+    #[arg(long, value_name = "OUT")]
+    pub resume: Option<PathBuf>,
+    /// Set one key of the file, as often as needed
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// A flag for every key.
+    #[command(flatten)]
+    pub flags: flags::Flags,
+}
+
+impl TrainArgs {
+    /// Returns the settings that were given.
+    pub fn settings(&self) -> Given {
+        Given {
+            file: self.run.clone(),
+            set: self.set.clone(),
+            flags: self.flags.0.clone(),
+        }
+    }
+
+    /// Returns the names of everything that was given beside `--resume`.
+    fn names(&self) -> Vec<String> {
+        let file = self.run.iter().map(|path| path.display().to_string());
+        let set = self
+            .set
+            .iter()
+            .map(|pair| pair.split('=').next().unwrap_or(pair).trim().to_owned());
+        let flags = self.flags.0.iter().map(|(key, _)| key.clone());
+        file.chain(set).chain(flags).collect()
+    }
+}
 
 /// Trains with the settings in `args`, resumes a run, or starts a new one from it.
 ///
@@ -21,12 +69,15 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
         signals: Some(signals),
     };
     let Some(path) = &args.resume else {
-        train(&config::resolve(args).map_err(RunError::from)?, host)?;
+        train(
+            &config::resolve(&args.settings()).map_err(RunError::from)?,
+            host,
+        )?;
         return Ok(());
     };
-    let given = args.given();
+    let given = args.names();
     if given.iter().any(|key| key == "out") {
-        fork(path, args, host)?;
+        fork(path, &args.settings(), host)?;
     } else if given.is_empty() {
         resume(path, host)?;
     } else {

@@ -56,6 +56,17 @@ pub struct Problem {
     pub on_disk: bool,
 }
 
+impl Problem {
+    /// Returns a problem of the settings themselves.
+    pub(super) fn new(place: String, message: impl Into<String>) -> Self {
+        Self {
+            place,
+            message: message.into(),
+            on_disk: false,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Keys and values may come from a file of someone else's.
@@ -65,14 +76,10 @@ impl fmt::Display for Problem {
 }
 
 fn list(problems: &[Problem]) -> String {
-    match problems {
-        [problem] => problem.to_string(),
-        problems => {
-            let mut text = format!("{} problems with the settings:", problems.len());
-            for problem in problems {
-                text.push_str(&format!("\n  {problem}"));
-            }
-            text
-        }
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    if lines.len() == 1 {
+        return lines.concat();
     }
+    let (count, lines) = (lines.len(), lines.join("\n  "));
+    format!("{count} problems with the settings:\n  {lines}")
 }

@@ -1,120 +1,162 @@
 //! The first stage: from a file, `--set` and flags to [`RawConfig`].
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::TrainConfig;
 use super::error::{ConfigError, Problem};
-use super::settings::{Origin, RawConfig, SetError, TrainArgs};
-use super::unknown::unknown_key;
-use super::value::Given;
+use super::table::Words;
+use super::value::Written;
+use super::{RawConfig, SETTINGS, TrainConfig};
+use bone_data::nearest;
 
-/// Reads the file, lays `--set` and then the flags over it, and validates the whole.
+/// Settings as a person gives them: flags win over `set`, which wins over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// A file of `key = value` lines in TOML.
+    pub file: Option<PathBuf>,
+    /// What `--set` was given: `key=value`.
+    pub set: Vec<String>,
+    /// Flags: key and value.
+    pub flags: Vec<(String, String)>,
+}
+
+/// Reads what was given and validates it.
 ///
 /// # Errors
 /// [`ConfigError`]: the file cannot be read or is not TOML, or every setting that is unknown, of
 /// the wrong type, out of range or at odds with another.
-pub fn resolve(args: &TrainArgs) -> Result<TrainConfig, ConfigError> {
-    let (raw, problems) = RawConfig::read(args, None)?;
+pub fn resolve(given: &Given) -> Result<TrainConfig, ConfigError> {
+    let (raw, problems) = RawConfig::read(given)?;
     raw.validate_after(problems)
+}
+
+/// Reads what was given of the method's settings, checks it and fills in the defaults. No file is
+/// looked at, and no model, data or output folder is required.
+///
+/// # Errors
+/// [`ConfigError`] as of [`resolve`].
+pub fn resolve_method(given: &Given) -> Result<TrainConfig, ConfigError> {
+    let (raw, problems) = RawConfig::read(given)?;
+    raw.validate_method(problems)
 }
 
 impl RawConfig {
     /// Reads what was given, and lists what could not be read.
-    pub(super) fn read(
-        args: &TrainArgs,
-        under: Option<(&toml::Table, &Path)>,
-    ) -> Result<(Self, Vec<Problem>), ConfigError> {
-        let mut raw = Self::default();
-        let mut problems = Vec::new();
-        if let Some((table, path)) = under {
-            raw.file = Some(path.to_owned());
-            for (key, value) in table {
-                let place = format!("{}: {key}", path.display());
-                raw.take(key, Given::Toml(value), Origin::File, place, &mut problems);
+    pub(super) fn read(given: &Given) -> Result<(Self, Vec<Problem>), ConfigError> {
+        let (mut raw, mut problems) = match &given.file {
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|source| ConfigError::Io {
+                    path: path.clone(),
+                    source,
+                })?;
+                Self::of_toml(&text, path)?
             }
-        }
-        if let Some(path) = &args.run {
-            let file = path.display().to_string();
-            let table = parse(path)?;
-            raw.file = Some(path.clone());
-            for (key, value) in &table {
-                let place = format!("{file}: {key}");
-                raw.take(key, Given::Toml(value), Origin::File, place, &mut problems);
-            }
-        }
-        for pair in &args.set {
-            match pair.split_once('=') {
+            None => Default::default(),
+        };
+        for pair in &given.set {
+            let read = match pair.split_once('=') {
                 Some((key, text)) => {
                     let (key, text) = (key.trim(), text.trim());
-                    let place = format!("--set {key}");
-                    raw.take(key, Given::Text(text), Origin::Set, place, &mut problems);
+                    raw.set(key, Written::Text(text), "--set", format!("--set {key}"))
                 }
-                None => problems.push(Problem {
-                    place: format!("--set {pair}"),
-                    message: "write --set KEY=VALUE".to_owned(),
-                    on_disk: false,
-                }),
-            }
+                None => Err(Problem::new(
+                    format!("--set {pair}"),
+                    "write --set KEY=VALUE",
+                )),
+            };
+            problems.extend(read.err());
         }
-        for (key, text) in args.flags.given() {
-            let place = flag(key);
-            raw.take(key, Given::Text(text), Origin::Flag, place, &mut problems);
+        for (key, text) in &given.flags {
+            let place = format!("--{}", key.replace('_', "-"));
+            let read = raw.set(key, Written::Text(text), "flag", place);
+            problems.extend(read.err());
         }
         Ok((raw, problems))
     }
 
-    fn take(
+    /// Reads the text of a file, and lists what could not be read.
+    pub(super) fn of_toml(text: &str, path: &Path) -> Result<(Self, Vec<Problem>), ConfigError> {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or_default();
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line: 1 + before.matches('\n').count(),
+                message: error.message().replace('\n', "; "),
+            }
+        })?;
+        let mut raw = Self::default();
+        let read = table.iter().map(|(key, value)| {
+            let place = format!("{}: {key}", path.display());
+            raw.set(key, Written::Toml(value), "file", place)
+        });
+        let problems = read.filter_map(Result::err).collect();
+        Ok((raw, problems))
+    }
+
+    /// Sets one value, in place of any before.
+    fn set(
         &mut self,
         key: &str,
-        given: Given<'_>,
-        origin: Origin,
+        written: Written<'_>,
+        origin: &'static str,
         place: String,
-        problems: &mut Vec<Problem>,
-    ) {
-        let message = match self.set(key, given, origin) {
-            Ok(()) => return,
-            Err(SetError::UnknownKey) => unknown_key(key),
-            Err(SetError::Value(message)) => message,
+    ) -> Result<(), Problem> {
+        let Some(row) = SETTINGS.iter().find(|row| row.name == key) else {
+            return Err(Problem::new(place, unknown_key(key)));
         };
-        problems.push(Problem {
-            place,
-            message,
-            on_disk: false,
-        });
+        self.record.places.insert(row.name, (origin, place.clone()));
+        (row.read)(self, written).map_err(|message| {
+            self.record.unread.insert(row.name);
+            Problem::new(place, message)
+        })
     }
 
-    /// Where a key was given, as a person wrote it.
+    /// Returns where a key was given, as a person wrote it.
     pub(super) fn place(&self, key: &str) -> String {
-        match (self.origins.get(key), &self.file) {
-            (Some(Origin::File), Some(file)) => format!("{}: {key}", file.display()),
-            (Some(Origin::Set), _) => format!("--set {key}"),
-            (Some(Origin::Flag), _) => flag(key),
-            _ => key.to_owned(),
+        let place = self.record.places.get(key);
+        place.map_or(key, |(_, place)| place).to_owned()
+    }
+
+    /// Returns where each value that was given comes from.
+    pub(super) fn origins(&self) -> Words {
+        let given = SETTINGS.iter().filter(|row| row.is_given(self));
+        let place = |name| self.record.places.get(name);
+        given
+            .map(|row| {
+                (
+                    row.name,
+                    place(row.name).map_or("program", |(origin, _)| origin),
+                )
+            })
+            .collect()
+    }
+
+    /// Takes from `under` what is not given.
+    pub(super) fn lay_over(&mut self, under: &Self) {
+        for row in SETTINGS {
+            if row.is_given(under) && !row.is_given(self) {
+                (row.copy)(self, under);
+                let place = under.record.places.get(row.name);
+                self.record
+                    .places
+                    .extend(place.map(|place| (row.name, place.clone())));
+            }
         }
+        self.record.unread.extend(&under.record.unread);
     }
 }
 
-fn flag(key: &str) -> String {
-    format!("--{}", key.replace('_', "-"))
-}
-
-fn parse(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    table(&text, path)
-}
-
-pub(super) fn table(text: &str, path: &Path) -> Result<toml::Table, ConfigError> {
-    text.parse().map_err(|error: toml::de::Error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or_default();
-        ConfigError::Syntax {
-            path: path.to_owned(),
-            line: 1 + before.matches('\n').count(),
-            message: error.message().replace('\n', "; "),
-        }
-    })
+/// The message for a key that does not exist.
+pub(super) fn unknown_key(key: &str) -> String {
+    let name = key.trim_start_matches('-').replace('-', "_");
+    let mut rows = SETTINGS.iter();
+    let near = match rows.find(|row| row.aliases.contains(&name.as_str())) {
+        Some(row) => Some(row.name),
+        None => nearest(&name, SETTINGS.iter().map(|row| row.name)),
+    };
+    match near {
+        Some(near) => format!("there is no such setting; did you mean '{near}'?"),
+        None => "there is no such setting; `bone train --help` lists them".to_owned(),
+    }
 }

@@ -2,35 +2,43 @@
 
 use std::path::PathBuf;
 
-use toml::Value;
+use bone_data::{Holdout, Schema};
+use bone_tokenizer::TokenizerChoice;
+use toml::{Table, Value};
 
-use super::words::{AxisWord, DtypeChoice, Init, MethodName, Word};
-use crate::schedule::ScheduleKind;
-use bone_data::{Cut, FieldMap, Holdout};
-
+mod data;
 mod layers;
 mod parts;
-mod sources;
-mod tokenizer;
 
 pub use layers::Layers;
 pub use parts::Parts;
 
-/// The largest whole number that TOML can hold.
-const MOST: u64 = i64::MAX as u64;
-
-/// A setting as it was given.
+/// A setting as it was written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Given<'a> {
+pub(super) enum Written<'a> {
     Toml(&'a Value),
+    /// On the command line.
     Text(&'a str),
 }
 
 /// A type of setting. The errors are sentences without the name of the key.
 pub(super) trait Setting: Sized {
-    fn from_toml(value: &Value) -> Result<Self, String>;
+    /// What a value is: `a number`.
+    const WANTED: &'static str;
 
     fn from_text(text: &str) -> Result<Self, String>;
+
+    fn from_list(values: &[Value]) -> Result<Self, String> {
+        Err(wrong_type::<Self>(&Value::Array(values.to_vec())))
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            Value::Array(values) => Self::from_list(values),
+            other => Err(wrong_type::<Self>(other)),
+        }
+    }
 
     /// TOML that [`from_toml`](Self::from_toml) reads as the same value.
     fn literal(&self) -> String;
@@ -43,16 +51,25 @@ pub(super) trait Setting: Sized {
         };
         Self::from_toml(&value).map(|_| ())
     }
+}
 
-    fn read(given: Given<'_>) -> Result<Self, String> {
-        match given {
-            Given::Toml(value) => Self::from_toml(value),
-            Given::Text(text) => Self::from_text(text),
-        }
+/// Reads a setting. On the command line a list may be written as in TOML.
+pub(super) fn read<T: Setting>(written: Written<'_>) -> Result<T, String> {
+    match written {
+        Written::Toml(value) => T::from_toml(value),
+        Written::Text(text) => match toml_value(text) {
+            Some(Value::Array(values)) => T::from_list(&values),
+            _ => T::from_text(text),
+        },
     }
 }
 
-fn wrong_type(value: &Value, wanted: &str) -> String {
+fn toml_value(text: &str) -> Option<Value> {
+    let mut table: Table = format!("value = {text}").parse().ok()?;
+    table.remove("value")
+}
+
+fn wrong_type<T: Setting>(value: &Value) -> String {
     let got = match value {
         Value::String(text) => format!("the string {}", quoted(text)),
         Value::Integer(number) => format!("the whole number {number}"),
@@ -62,23 +79,17 @@ fn wrong_type(value: &Value, wanted: &str) -> String {
         Value::Array(_) => "a list".to_owned(),
         Value::Table(_) => "a table (settings are not grouped in sections)".to_owned(),
     };
-    format!("must be {wanted}, not {got}")
+    format!("must be {}, not {got}", T::WANTED)
 }
 
 /// A TOML basic string on one line.
 fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04X}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
@@ -86,227 +97,115 @@ fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
     format!("[{}]", values.join(", "))
 }
 
-impl Setting for String {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            other => Err(wrong_type(other, "a string")),
-        }
+/// Every entry of a list, at least one; `what` is what an entry is.
+fn items<T: Setting>(values: &[Value], what: &str) -> Result<Vec<T>, String> {
+    if values.is_empty() {
+        return Err("the list is empty".to_owned());
     }
+    let wrong = |error| format!("in the list: {what} {error}");
+    all(values
+        .iter()
+        .map(|value| T::from_toml(value).map_err(wrong)))
+}
 
-    fn from_text(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("is empty".to_owned());
-        }
-        Ok(text.to_owned())
-    }
-
-    fn literal(&self) -> String {
-        quoted(self)
+/// All values, or all that is wrong with some.
+fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
+    let (good, bad): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+    let bad: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
+    if bad.is_empty() {
+        Ok(good.into_iter().flatten().collect())
+    } else {
+        Err(bad.join("; "))
     }
 }
 
-impl Setting for PathBuf {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            other => Err(wrong_type(other, "a path in quotes")),
-        }
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        String::from_text(text).map(Self::from)
-    }
-
-    fn literal(&self) -> String {
-        quoted(&self.to_string_lossy())
-    }
-}
-
-impl Setting for u64 {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(number) if *number >= 0 => Ok(number.unsigned_abs()),
-            other => Err(wrong_type(other, "a whole number, 0 or more")),
-        }
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(number) if number <= MOST => Ok(number),
-            Ok(_) => Err(format!("must be at most {MOST}")),
-            Err(_) => Err(format!("must be a whole number, 0 or more, not '{text}'")),
-        }
-    }
-
-    fn literal(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Setting for usize {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        let number = u64::from_toml(value)?;
-        Self::try_from(number).map_err(|_| format!("must be at most {}", Self::MAX))
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        let number = u64::from_text(text)?;
-        Self::try_from(number).map_err(|_| format!("must be at most {}", Self::MAX))
-    }
-
-    fn literal(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Setting for f64 {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Float(number) => Ok(*number),
-            Value::Integer(number) => Ok(*number as f64),
-            other => Err(wrong_type(other, "a number")),
-        }
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| format!("must be a number, not '{text}'"))
-    }
-
-    fn literal(&self) -> String {
-        // Debug keeps every digit and writes small numbers as 2e-5.
-        format!("{self:?}")
-    }
-}
-
-impl Setting for bool {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Boolean(value) => Ok(*value),
-            other => Err(wrong_type(other, "true or false")),
-        }
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map_err(|_| format!("must be true or false, not '{text}'"))
-    }
-
-    fn literal(&self) -> String {
-        self.to_string()
-    }
-}
-
-macro_rules! word_settings {
-    ($($type:ty),+) => {$(
+macro_rules! texts {
+    ($($type:ty, $wanted:literal, |$value:ident| $text:expr;)+) => {$(
         impl Setting for $type {
-            fn from_toml(value: &Value) -> Result<Self, String> {
-                match value {
-                    Value::String(word) => Self::from_word(word),
-                    other => {
-                        let words: Vec<_> = <$type as Word>::ALL.iter().map(|w| w.word()).collect();
-                        Err(wrong_type(other, &format!("one of {}", words.join(", "))))
-                    }
-                }
-            }
+            const WANTED: &'static str = $wanted;
 
             fn from_text(text: &str) -> Result<Self, String> {
-                Self::from_word(text)
+                if text.is_empty() {
+                    return Err("is empty".to_owned());
+                }
+                text.parse().map_err(|error| format!("{error}"))
             }
 
             fn literal(&self) -> String {
-                quoted(self.word())
+                let $value = self;
+                quoted($text)
             }
         }
     )+};
 }
 
-word_settings!(Init, MethodName, AxisWord, DtypeChoice, ScheduleKind, Cut);
-
-fn toml_value(text: &str) -> Option<Value> {
-    let mut table: toml::Table = format!("value = {text}").parse().ok()?;
-    table.remove("value")
+texts! {
+    String, "a string", |text| text;
+    PathBuf, "a path in quotes", |path| &path.to_string_lossy();
+    TokenizerChoice, "auto, bytes or a path, in quotes", |choice| &choice.to_string();
+    Schema, "the name of a schema", |schema| schema.name().unwrap_or("a field map");
 }
 
-impl Setting for FieldMap {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Table(table) => field_table(table),
-            other => Err(wrong_type(
-                other,
-                "a table like { instruction = \"query\", response = \"response\" }",
-            )),
+macro_rules! plain {
+    ($($type:ty: $read:ty, $wanted:literal, $convert:expr,
+       $(Value::$kind:ident($number:ident) $(if $guard:expr)? => $value:expr),+;)+
+    ) => {$(
+        impl Setting for $type {
+            const WANTED: &'static str = $wanted;
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                let wrong = |_| format!("must be {}, not '{text}'", Self::WANTED);
+                $convert(text.parse::<$read>().map_err(wrong)?)
+            }
+
+            fn from_toml(value: &Value) -> Result<Self, String> {
+                match value {
+                    $(Value::$kind($number) $(if $guard)? => $convert($value),)+
+                    other => Err(wrong_type::<Self>(other)),
+                }
+            }
+
+            fn literal(&self) -> String {
+                // Debug keeps every digit and writes small numbers as 2e-5.
+                format!("{self:?}")
+            }
         }
-    }
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|error| format!("{error}"))
-    }
-
-    fn literal(&self) -> String {
-        let input = self
-            .input
-            .iter()
-            .map(|input| format!("input = {}, ", quoted(input)))
-            .collect::<String>();
-        format!(
-            "{{ instruction = {}, {input}response = {} }}",
-            quoted(&self.instruction),
-            quoted(&self.response)
-        )
-    }
+    )+};
 }
 
-fn field_table(table: &toml::Table) -> Result<FieldMap, String> {
-    let mut problems = Vec::new();
-    for (key, value) in table {
-        if !["instruction", "input", "response"].contains(&key.as_str()) {
-            problems.push(format!(
-                "unknown key '{key}' (the keys are instruction, input, response)"
-            ));
-        } else if let Err(error) = String::from_toml(value) {
-            problems.push(format!("{key} {error}"));
-        }
-    }
-    for key in ["instruction", "response"] {
-        if !table.contains_key(key) {
-            problems.push(format!("missing key '{key}'"));
-        }
-    }
-    let field = |key| table.get(key).and_then(Value::as_str).map(str::to_owned);
-    match (field("instruction"), field("response")) {
-        (Some(instruction), Some(response)) if problems.is_empty() => Ok(FieldMap {
-            instruction,
-            input: field("input"),
-            response,
-        }),
-        _ => Err(problems.join("; ")),
-    }
+plain! {
+    bool: bool, "true or false", Ok, Value::Boolean(value) => *value;
+    f64: f64, "a number", Ok, Value::Float(n) => *n, Value::Integer(n) => *n as f64;
+    u64: u64, "a whole number, 0 or more", within, Value::Integer(n) if *n >= 0 => n.unsigned_abs();
+    usize: u64, "a whole number, 0 or more", within, Value::Integer(n) if *n >= 0 => n.unsigned_abs();
+}
+
+/// A whole number that TOML can hold.
+fn within<T: TryFrom<u64>>(number: u64) -> Result<T, String> {
+    let fitting = T::try_from(number).ok();
+    let fitting = fitting.filter(|_| number <= i64::MAX as u64);
+    fitting.ok_or_else(|| format!("must be at most {}", i64::MAX))
 }
 
 impl Setting for Holdout {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(number) => Self::from_text(&number.to_string()),
-            Value::Float(number) => Self::from_text(&f64::literal(number)),
-            other => Err(wrong_type(other, "a count like 200 or a share like 0.02")),
-        }
-    }
+    const WANTED: &'static str = "a count like 200 or a share like 0.02";
 
     fn from_text(text: &str) -> Result<Self, String> {
         match text.parse() {
-            Ok(Self::Count(count)) if count as u64 > MOST => Err(format!("must be at most {MOST}")),
-            Ok(holdout) => Ok(holdout),
+            Ok(Self::Count(count)) => within(count as u64).map(Self::Count),
+            Ok(share) => Ok(share),
             Err(error) => Err(format!("{error}")),
         }
     }
 
-    fn literal(&self) -> String {
-        match self {
-            Self::Count(count) => count.literal(),
-            Self::Share(share) => share.literal(),
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(_) | Value::Float(_) => Self::from_text(&value.to_string()),
+            other => Err(wrong_type::<Self>(other)),
         }
+    }
+
+    fn literal(&self) -> String {
+        self.to_string()
     }
 }

@@ -2,12 +2,12 @@
 
 use bone::BlockAxis;
 use bone::rwkv_peft::Kind;
+use bone_data::{Cut, nearest};
 use bone_lm::Part;
 use burn::tensor::DType;
 
+use super::value::Setting;
 use crate::schedule::ScheduleKind;
-use bone_data::Cut;
-use bone_data::nearest;
 
 /// What the model starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,63 +55,8 @@ pub enum DtypeChoice {
     F16,
 }
 
-/// A type whose values are words.
-pub(super) trait Word: Copy + 'static {
-    const ALL: &'static [Self];
-
-    fn word(self) -> &'static str;
-
-    fn from_word(word: &str) -> Result<Self, String> {
-        if let Some(found) = Self::ALL.iter().find(|known| known.word() == word) {
-            return Ok(*found);
-        }
-        let words: Vec<_> = Self::ALL.iter().map(|known| known.word()).collect();
-        let near = nearest(word, words.iter().copied())
-            .map(|near| format!("; did you mean '{near}'?"))
-            .unwrap_or_default();
-        Err(format!("'{word}' is none of {}{near}", words.join(", ")))
-    }
-}
-
-impl Word for Init {
-    const ALL: &'static [Self] = &[Self::Pretrained, Self::Random];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Pretrained => "pretrained",
-            Self::Random => "random",
-        }
-    }
-}
-
-impl Word for MethodName {
-    const ALL: &'static [Self] = &[
-        Self::Bone,
-        Self::Miss,
-        Self::MissMini,
-        Self::Lora,
-        Self::Pissa,
-        Self::Olora,
-        Self::State,
-        Self::Full,
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Bone => "bone",
-            Self::Miss => "miss",
-            Self::MissMini => "miss-mini",
-            Self::Lora => "lora",
-            Self::Pissa => "pissa",
-            Self::Olora => "olora",
-            Self::State => "state",
-            Self::Full => "full",
-        }
-    }
-}
-
 /// The axis of bone's blocks, or of what a file holds that does not say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AxisWord {
     /// Bone on the output axis.
     Output,
@@ -121,80 +66,67 @@ pub enum AxisWord {
     None,
 }
 
-impl AxisWord {
-    /// What an adapter is that is said to have it.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::Output => Kind::Bone(BlockAxis::Output),
-            Self::Input => Kind::Bone(BlockAxis::Input),
-            Self::None => Kind::Miss,
-        }
-    }
+/// A type whose values are words.
+pub(super) trait Word: Copy + 'static {
+    const ALL: &'static [Self];
+    /// All words, with commas between.
+    const LIST: &'static str;
+    const ONE_OF: &'static str;
 
-    /// As it is written.
-    pub fn name(self) -> String {
-        self.word().to_owned()
+    fn word(self) -> &'static str;
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        if let Some(found) = Self::ALL.iter().find(|known| known.word() == word) {
+            return Ok(*found);
+        }
+        let near = nearest(word, Self::ALL.iter().map(|known| known.word()))
+            .map(|near| format!("; did you mean '{near}'?"))
+            .unwrap_or_default();
+        Err(format!("'{word}' is none of {}{near}", Self::LIST))
     }
 }
 
-impl From<BlockAxis> for AxisWord {
-    fn from(axis: BlockAxis) -> Self {
-        match axis {
-            BlockAxis::Output => Self::Output,
-            BlockAxis::Input => Self::Input,
-        }
+impl<T: Word> Setting for T {
+    const WANTED: &'static str = T::ONE_OF;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::from_word(text)
+    }
+
+    fn literal(&self) -> String {
+        format!("\"{}\"", self.word())
     }
 }
 
-impl Word for AxisWord {
-    const ALL: &'static [Self] = &[Self::Output, Self::Input, Self::None];
+macro_rules! words {
+    ($($type:ident { $first:ident = $first_word:literal $(, $value:ident = $word:literal)+ })+) => {$(
+        impl Word for $type {
+            const ALL: &'static [Self] = &[Self::$first, $(Self::$value),+];
+            const LIST: &'static str = concat!($first_word, $(", ", $word),+);
+            const ONE_OF: &'static str = concat!("one of ", $first_word, $(", ", $word),+);
 
-    fn word(self) -> &'static str {
-        match self {
-            Self::Output => "output",
-            Self::Input => "input",
-            Self::None => "none",
+            fn word(self) -> &'static str {
+                match self {
+                    Self::$first => $first_word,
+                    $(Self::$value => $word,)+
+                }
+            }
         }
-    }
+    )+};
 }
 
-// The words are those of RWKV's own trainers.
-impl Word for Part {
-    const ALL: &'static [Self] = &[Self::Time, Self::Norm, Self::Embedding, Self::Head];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Time => "time",
-            Self::Norm => "ln",
-            Self::Embedding => "emb",
-            Self::Head => "head",
-        }
+words! {
+    Init { Pretrained = "pretrained", Random = "random" }
+    MethodName {
+        Bone = "bone", Miss = "miss", MissMini = "miss-mini", Lora = "lora", Pissa = "pissa",
+        Olora = "olora", State = "state", Full = "full"
     }
-}
-
-impl Word for DtypeChoice {
-    const ALL: &'static [Self] = &[Self::Auto, Self::F32, Self::Bf16, Self::F16];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-}
-
-impl DtypeChoice {
-    /// The precision that was asked for; `None` for auto.
-    pub fn dtype(self) -> Option<DType> {
-        match self {
-            Self::Auto => None,
-            Self::F32 => Some(DType::F32),
-            Self::Bf16 => Some(DType::BF16),
-            Self::F16 => Some(DType::F16),
-        }
-    }
+    AxisWord { Output = "output", Input = "input", None = "none" }
+    DtypeChoice { Auto = "auto", F32 = "f32", Bf16 = "bf16", F16 = "f16" }
+    ScheduleKind { Constant = "constant", Linear = "linear", Cosine = "cosine" }
+    Cut { Pad = "pad", Only = "only" }
+    // Those of RWKV's own trainers.
+    Part { Time = "time", Norm = "ln", Embedding = "emb", Head = "head" }
 }
 
 macro_rules! as_text {
@@ -215,23 +147,36 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(DtypeChoice, MethodName);
+as_text!(AxisWord, DtypeChoice, MethodName, ScheduleKind);
 
-impl Word for Cut {
-    const ALL: &'static [Self] = &[Self::Pad, Self::Only];
-
-    fn word(self) -> &'static str {
+impl AxisWord {
+    /// Returns what an adapter is that is said to have it.
+    pub fn kind(self) -> Kind {
         match self {
-            Self::Pad => "pad",
-            Self::Only => "only",
+            Self::Output => Kind::Bone(BlockAxis::Output),
+            Self::Input => Kind::Bone(BlockAxis::Input),
+            Self::None => Kind::Miss,
         }
     }
 }
 
-impl Word for ScheduleKind {
-    const ALL: &'static [Self] = &ScheduleKind::ALL;
+impl From<BlockAxis> for AxisWord {
+    fn from(axis: BlockAxis) -> Self {
+        match axis {
+            BlockAxis::Output => Self::Output,
+            BlockAxis::Input => Self::Input,
+        }
+    }
+}
 
-    fn word(self) -> &'static str {
-        self.name()
+impl DtypeChoice {
+    /// Returns the precision that was asked for; `None` for auto.
+    pub fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(DType::F32),
+            Self::Bf16 => Some(DType::BF16),
+            Self::F16 => Some(DType::F16),
+        }
     }
 }

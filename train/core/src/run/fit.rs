@@ -1,7 +1,7 @@
 //! Whether a run fits the memory and the model, as far as shapes say it.
 
 use super::RunError;
-use crate::config::{Method, Parts, TrainConfig};
+use crate::config::{MethodName, Parts, TrainConfig};
 use crate::device::{Device, Kind};
 use crate::memory::{Estimate, MemoryLimit, MemorySource, RunShape, available_memory};
 use crate::models::ModelInfo;
@@ -29,16 +29,14 @@ pub(super) fn estimate(
     chunk: usize,
     kind: Kind,
 ) -> Result<Estimate, RunError> {
-    let (trains_base, trainable_parameters) = match &config.method {
-        Method::Full => (true, info.shape.parameters),
-        Method::Adapter(adapter) => {
-            let parts = part_parameters(&config.train_parts, info)?;
-            (
-                false,
-                adapter_parameters(adapter, &info.linear_layers)? + parts,
-            )
-        }
-        Method::State => (false, info.state_parameters.ok_or_else(no_state)?),
+    let trains_base = config.method == MethodName::Full;
+    let trainable_parameters = if trains_base {
+        info.shape.parameters
+    } else if let Some(adapter) = config.adapter_config() {
+        let parts = part_parameters(config.parts(), info)?;
+        adapter_parameters(&adapter, &info.linear_layers)? + parts
+    } else {
+        info.state_parameters.ok_or_else(no_state)?
     };
     Ok(Estimate::new(
         &info.shape,

@@ -66,11 +66,11 @@ fn inputs(config: &TrainConfig) -> Vec<PathBuf> {
         TokenizerChoice::File(path) => Some(path.clone()),
         _ => None,
     };
-    // A template that is no file is the name of one of ours.
-    let template = PathBuf::from(config.template.to_string());
+    // A template that is no file is the name of one of ours, or lies with the model.
+    let template = (config.template != "model").then(|| PathBuf::from(&config.template));
     let adapter = config.adapter.as_deref().map(adapter::place);
-    let own = [config.model.clone(), template];
-    own.into_iter()
+    std::iter::once(config.model.clone())
+        .chain(template)
         .chain(adapter)
         .chain(tokenizer)
         .chain(data)

@@ -5,22 +5,22 @@ use super::folder;
 use super::lock::Lock;
 use super::start::Start;
 use super::{Host, Outcome, RunError, begin};
-use crate::config::{TrainArgs, resolve_over};
+use crate::config::{Given, resolve_over};
 use crate::layout::RESULTS;
 use std::fs;
 use std::path::Path;
 
 /// Begins a new run at the checkpoint `path` names, or at the newest one of the run in `path`: with
-/// its weights, moments and step, its settings with `args` over them, and an output folder, metrics
+/// its weights, moments and step, its settings with what is `given` over them, and an output folder, metrics
 /// and checkpoints of its own. Nothing in the old run's folder changes.
 ///
 /// # Errors
 ///
 /// [`RunError`].
-pub fn fork(path: &Path, args: &TrainArgs, host: Host<'_>) -> Result<Outcome, RunError> {
+pub fn fork(path: &Path, given: &Given, host: Host<'_>) -> Result<Outcome, RunError> {
     let found = checkpoint::find(path)?;
     let source = found.at.folder.join(STATE);
-    let config = resolve_over(args, &found.state.config, &source)?;
+    let config = resolve_over(given, &found.state.config, &source)?;
     let real = |path: &Path| fs::canonicalize(path).ok();
     if let (Some(old), Some(out)) = (real(&found.at.folder), real(&config.out)) {
         let replaced = |name: &&str| old.starts_with(out.join(name));

@@ -3,7 +3,7 @@
 use super::identity::Identity;
 use super::start::{Start, Trained};
 use super::{Host, RunError, fingerprint, fit};
-use crate::config::{DtypeChoice, Method, TrainConfig};
+use crate::config::{DtypeChoice, MethodName, TrainConfig};
 use crate::device::{self, DeviceName, Kind};
 use crate::loss_scale::LossScale;
 use crate::memory::{Estimate, human, keep_freed_memory};
@@ -13,7 +13,9 @@ use crate::report::Event;
 use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
 use bone_data::load::{self, Dataset, Reading};
-use bone_data::{Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, grouped};
+use bone_data::{
+    Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, Template, grouped,
+};
 use bone_tokenizer::{self as tokenizer, Tokenizer};
 
 /// Steps of the data whose rows are sorted by length together.
@@ -161,11 +163,14 @@ impl Rows {
         tokenizer: &dyn Tokenizer,
         info: &ModelInfo,
     ) -> Result<Self, RunError> {
-        let templated = config.data.any(DataKind::Rows).then_some(&config.template);
+        let schema = config.schema();
+        let template = Template::load(&config.template, Some(&config.model))
+            .map_err(|error| RunError::Usage(format!("--template: {error}")))?;
+        let templated = config.data.any(DataKind::Rows).then_some(&template);
         let prompt = Prompt::new(templated, tokenizer);
         let reading = Reading {
-            schema: config.schema.as_ref(),
-            template: &config.template,
+            schema: schema.as_ref(),
+            template: &template,
             tokenizer,
             limits: Limits {
                 max_seq_len: config.max_seq_len,
@@ -207,12 +212,12 @@ impl Rows {
 
 /// Returns the precision of the base: weights that train are f32, whatever the file holds.
 fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
-    match (&config.method, config.dtype) {
-        (Method::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
+    match (config.method, config.dtype) {
+        (MethodName::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
             "--dtype: method full trains the weights themselves, which needs f32; leave dtype out"
                 .into(),
         )),
-        (Method::Full, _) => Ok(DtypeChoice::F32),
-        (Method::Adapter(_) | Method::State, choice) => Ok(choice),
+        (MethodName::Full, _) => Ok(DtypeChoice::F32),
+        (_, choice) => Ok(choice),
     }
 }

@@ -192,7 +192,7 @@ impl Job<'_> {
         let share = 100.0 * count.trainable as f64 / count.total as f64;
         lines.push(format!(
             "{}: {} of {} parameters train ({share:.2} %); set up in {:.2} s",
-            config.method.name(),
+            config.method,
             grouped(count.trainable),
             grouped(count.total),
             set_up.as_secs_f64()

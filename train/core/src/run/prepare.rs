@@ -2,7 +2,7 @@
 
 use super::RunError;
 use super::fit::no_state;
-use crate::config::{Method, TrainConfig};
+use crate::config::{MethodName, TrainConfig};
 use crate::layout::{ADAPTER, MODEL, OLD_MODEL};
 use crate::models::adapter::{open, put_on};
 use crate::models::{NewFolder, write_weights};
@@ -29,26 +29,27 @@ pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
     config: &TrainConfig,
 ) -> Result<Prepared<M>, RunError> {
     let mut whole = BTreeSet::new();
-    let model = match (&config.adapter, &config.method) {
-        (_, Method::Full) => unfreeze_all::<B, M>(model),
-        (Some(path), _) => {
-            let kind = config.adapter_config().and_then(|a| Kind::of(a.variant));
-            let scan = open(path, kind)?;
-            let (model, contents) = put_on::<B, M>(model, scan, path)?;
-            whole = contents.full;
-            // The settings may have changed the dropout.
-            with_dropout::<B, M>(model, config.adapter_config().map_or(0.0, |a| a.dropout))
-        }
-        (None, Method::Adapter(adapter)) => attach::<B, M>(model, adapter)?,
-        (None, Method::State) => model.with_initial_state().ok_or_else(no_state)?,
+    let is_full = config.method == MethodName::Full;
+    let adapter = config.adapter_config();
+    let model = if is_full {
+        unfreeze_all::<B, M>(model)
+    } else if let Some(path) = &config.adapter {
+        let scan = open(path, adapter.and_then(|adapter| Kind::of(adapter.variant)))?;
+        let (model, contents) = put_on::<B, M>(model, scan, path)?;
+        whole = contents.full;
+        // The settings may have changed the dropout.
+        with_dropout::<B, M>(model, config.dropout)
+    } else if let Some(adapter) = &adapter {
+        attach::<B, M>(model, adapter)?
+    } else {
+        model.with_initial_state().ok_or_else(no_state)?
     };
     whole.extend(chosen::<B, M>(&model, config));
-    let model = match config.method {
-        Method::Full => model,
-        Method::Adapter(_) | Method::State => {
-            let model = freeze_base::<B, M>(model);
-            train_also::<B, M>(model, |name| whole.contains(name))?
-        }
+    let model = if is_full {
+        model
+    } else {
+        let model = freeze_base::<B, M>(model);
+        train_also::<B, M>(model, |name| whole.contains(name))?
     };
     if config.packing
         && weights::infos::<B, M>(&model)
@@ -67,11 +68,11 @@ pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
 /// Names of the parameters that the settings let train whole.
 fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) -> BTreeSet<String> {
     let trains = |name: &String| match config.method {
-        Method::Full => true,
-        Method::Adapter(_) => model
+        MethodName::Full => true,
+        MethodName::State => is_state(name),
+        _ => model
             .part_of(name)
-            .is_some_and(|part| config.train_parts.contains(&part)),
-        Method::State => is_state(name),
+            .is_some_and(|part| config.parts().contains(&part)),
     };
     let names = weights::infos::<B, M>(model).into_keys();
     names.filter(trains).collect()
@@ -100,7 +101,7 @@ impl Product {
     ) -> Result<WriteResult, RunError> {
         let prompt = self.prompt.to_json()?;
         let base = self.config.model.clone();
-        if self.config.method == Method::Full {
+        if self.config.method == MethodName::Full {
             let weights: Vec<_> = weights::named_weights::<_, M::Inner>(&model.valid()).collect();
             return Ok(Box::new(move |unit: &Unit| {
                 let folder = unit.path().join(MODEL);
@@ -128,7 +129,7 @@ impl Product {
         model: &M,
     ) -> Result<PathBuf, RunError> {
         let out = &self.config.out;
-        if self.config.method == Method::Full {
+        if self.config.method == MethodName::Full {
             return self.save_model::<B, M>(model);
         }
         let folder = out.join(ADAPTER);

@@ -5,9 +5,9 @@ use super::parts::{Apart, Parts};
 use crate::error::CommandError;
 use crate::output::{line, say_json};
 use crate::work::Work;
-use bone::{attach, freeze_base, unfreeze_all};
+use bone::{AdapterConfig, attach, freeze_base, unfreeze_all};
 use bone_data::Batch;
-use bone_train::config::{AxisWord, Method, MethodName, Origin, RawConfig};
+use bone_train::config::{AxisWord, Given, MethodName, TrainConfig, resolve_method};
 use bone_train::device::{self, Kind};
 use bone_train::memory::{
     Estimate, RunShape, available_memory, human, keep_freed_memory, peak_resident_bytes,
@@ -75,7 +75,7 @@ const MINI_WIDTH: usize = 64;
 
 impl BenchTrainArgs {
     /// Returns what trains of a model of `architecture`, as `bone train` has it.
-    fn method(&self, architecture: Architecture) -> Result<Method, CommandError> {
+    fn settings(&self, architecture: Architecture) -> Result<TrainConfig, CommandError> {
         let half = self.model.dtype.dtype().is_some_and(|d| d != DType::F32);
         if half && self.method == MethodName::Full {
             return Err(CommandError::usage(
@@ -83,21 +83,34 @@ impl BenchTrainArgs {
             ));
         }
         let is = |name| self.method == name;
-        let settings = RawConfig {
-            method: Some(self.method),
-            block_axis: self.block_axis,
-            rank: self.rank,
-            mini_width: self
-                .mini_width
-                .or(is(MethodName::MissMini).then_some(MINI_WIDTH)),
-            pissa_iterations: is(MethodName::Pissa).then_some(4),
-            dropout: (self.dropout != 0.0).then_some(self.dropout),
-            origins: ["method", "block_axis", "rank", "mini_width", "dropout"]
-                .map(|key| (key, Origin::Flag))
-                .into(),
-            ..RawConfig::default()
+        let own_axis = is(MethodName::Bone).then(|| architecture.block_axis().into());
+        let own_width = is(MethodName::MissMini).then_some(MINI_WIDTH);
+        let dropout = Some(self.dropout).filter(|dropout| *dropout != 0.0);
+        let flags = [
+            ("method", Some(self.method.to_string())),
+            (
+                "block_axis",
+                self.block_axis.or(own_axis).map(|axis| axis.to_string()),
+            ),
+            ("rank", self.rank.map(|rank| rank.to_string())),
+            (
+                "mini_width",
+                self.mini_width.or(own_width).map(|width| width.to_string()),
+            ),
+            (
+                "pissa_iterations",
+                is(MethodName::Pissa).then(|| "4".to_owned()),
+            ),
+            ("dropout", dropout.map(|dropout| dropout.to_string())),
+        ];
+        let flags = flags.into_iter();
+        let given = Given {
+            flags: flags
+                .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+                .collect(),
+            ..Given::default()
         };
-        Ok(settings.method_on(architecture)?)
+        Ok(resolve_method(&given)?)
     }
 
     /// Returns the memory of a step on the processor, without what trains: that comes on top.
@@ -191,10 +204,11 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
         ("mini-width", args.mini_width.unwrap_or(1)),
     ])?;
     let chosen = args.model.choose(args.max_seq_len)?;
-    let method = args.method(chosen.architecture())?;
+    let settings = args.settings(chosen.architecture())?;
+    let adapter = settings.adapter_config();
     let (device, _) = device::choose(&args.run.device)?;
     let dtype = args.model.dtype.dtype();
-    let full = method == Method::Full;
+    let full = args.method == MethodName::Full;
     let opened = chosen.open(dtype.or(full.then_some(DType::F32)))?;
     let info = &opened.model.info;
     if let Some(positions) = info.positions.filter(|most| args.max_seq_len > *most) {
@@ -209,14 +223,12 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
         args.estimate(info).check(available_memory())?;
     }
     let ran = opened.report(device.name);
-    let (variant, rank) = match &method {
-        Method::Adapter(adapter) => (Some(adapter.variant.name()), Some(adapter.rank)),
-        Method::State | Method::Full => (None, None),
-    };
+    let variant = adapter.as_ref().map(|adapter| adapter.variant.name());
+    let rank = adapter.as_ref().map(|adapter| adapter.rank);
     let on_processor = device.name.kind.on_processor();
     let measured = opened.load(device.name, args.run.fusion).with(Steps {
         args,
-        method,
+        adapter,
         warmup: args.warmup.unwrap_or(if on_processor { 1 } else { 2 }),
         started: Instant::now(),
     })?;
@@ -284,7 +296,7 @@ impl Report<'_> {
 /// Steps of a model, one after the other.
 struct Steps<'a> {
     args: &'a BenchTrainArgs,
-    method: Method,
+    adapter: Option<AdapterConfig>,
     warmup: usize,
     started: Instant,
 }
@@ -338,15 +350,15 @@ impl Work for Steps<'_> {
 
 impl Steps<'_> {
     fn prepare<B: TrainBackend, M: TrainModel<B>>(&self, model: M) -> Result<M, CommandError> {
-        Ok(match &self.method {
-            Method::Adapter(adapter) => freeze_base::<B, M>(attach::<B, M>(model, adapter)?),
-            Method::State => {
+        Ok(match (&self.adapter, self.args.method) {
+            (Some(adapter), _) => freeze_base::<B, M>(attach::<B, M>(model, adapter)?),
+            (None, MethodName::State) => {
                 let model = model.with_initial_state();
                 let model = model.ok_or_else(|| CommandError::usage("--method: no state"))?;
                 let model = freeze_base::<B, M>(model);
                 bone::train_also::<B, M>(model, bone::saved::is_state)?
             }
-            Method::Full => unfreeze_all::<B, M>(model),
+            (None, _) => unfreeze_all::<B, M>(model),
         })
     }
 

@@ -1,51 +1,41 @@
 //! Settings that choose layers.
 
-use bone::Selection;
+use bone::{AttachError, Selection, Targets};
 use toml::Value;
 
-use super::{Setting, list, quoted, toml_value, wrong_type};
+use super::{Setting, items, list, quoted};
 
 const ALL_LINEAR: &str = "all-linear";
-const SELECTION: &str = "\"all-linear\", a list of layer names, or a regular expression";
 
 impl Setting for Selection {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        let names = match value {
-            Value::String(text) => return Self::from_text(text),
-            Value::Array(names) => names,
-            other => return Err(wrong_type(other, SELECTION)),
-        };
-        if names.is_empty() {
-            return Err(format!("the list is empty; give {SELECTION}"));
-        }
-        let names: Result<Vec<_>, _> = names.iter().map(String::from_toml).collect();
-        let names = names.map_err(|error| format!("in the list: a layer name {error}"))?;
-        named(names)
-    }
+    const WANTED: &'static str = "\"all-linear\", a list of layer names, or a regular expression";
 
     /// Text made only of what layer names are made of is a name, or several with commas between;
-    /// a list in TOML is a list; anything else is a regular expression.
+    /// anything else is a regular expression.
     fn from_text(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text == ALL_LINEAR {
             return Ok(Self::AllLinear);
         }
         let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let names: Vec<_> = text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .collect();
+        let names = text.split(',').map(str::trim);
+        let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
         if names.is_empty() {
-            return Err(format!("is empty; give {SELECTION}"));
+            return Err(format!("is empty; give {}", Self::WANTED));
         }
         if names.iter().all(|name| name.chars().all(in_name)) {
             return named(names.into_iter().map(str::to_owned).collect());
         }
-        match toml_list(text) {
-            Some(list) => Self::from_toml(&list),
-            None => Ok(Self::Regex(text.to_owned())),
+        let expression = Self::Regex(text.to_owned());
+        // Without layers nothing can match: only a bad expression is of interest.
+        match Targets::new(expression.clone()).resolve(&[]) {
+            Err(error @ AttachError::Pattern { .. }) => Err(error.to_string().replace('\n', " ")),
+            _ => Ok(expression),
         }
+    }
+
+    fn from_list(names: &[Value]) -> Result<Self, String> {
+        named(items(names, "a layer name")?)
     }
 
     fn literal(&self) -> String {
@@ -80,49 +70,29 @@ pub struct Layers(pub Vec<usize>);
 const MOST_LAYERS: usize = 10_000;
 
 impl Setting for Layers {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(numbers) => {
-                let numbers: Result<Vec<_>, _> = numbers.iter().map(usize::from_toml).collect();
-                match numbers {
-                    Ok(numbers) if numbers.is_empty() => Err("the list is empty".to_owned()),
-                    Ok(numbers) => Ok(Self(numbers)),
-                    Err(error) => Err(format!("in the list: a layer number {error}")),
-                }
-            }
-            other => Err(wrong_type(other, "a list of layer numbers like [0, 1]")),
-        }
-    }
+    const WANTED: &'static str = "a list of layer numbers like [0, 1]";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        if let Some(list) = toml_list(text) {
-            return Self::from_toml(&list);
-        }
         let mut numbers = Vec::new();
         for part in text.split(',').map(str::trim) {
             let bounds = part.split_once('-').unwrap_or((part, part));
             let number = |text: &str| text.trim().parse::<usize>();
+            let wrong = || format!("'{part}' is not a layer number; write 0,1,4 or 0-7");
             match (number(bounds.0), number(bounds.1)) {
-                (Ok(first), Ok(last)) if first <= last && last < MOST_LAYERS => {
+                (Ok(first), Ok(last)) if last < MOST_LAYERS && first <= last => {
                     numbers.extend(first..=last);
                 }
-                _ => {
-                    return Err(format!(
-                        "'{part}' is not a layer number; write 0,1,4 or 0-7"
-                    ));
-                }
+                _ => return Err(wrong()),
             }
         }
         Ok(Self(numbers))
     }
 
+    fn from_list(numbers: &[Value]) -> Result<Self, String> {
+        items(numbers, "a layer number").map(Self)
+    }
+
     fn literal(&self) -> String {
         list(&self.0, usize::literal)
     }
-}
-
-/// `text` as a TOML list, if it is one.
-pub(super) fn toml_list(text: &str) -> Option<Value> {
-    toml_value(text).filter(Value::is_array)
 }

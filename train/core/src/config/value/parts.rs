@@ -5,8 +5,7 @@ use std::fmt;
 use bone_lm::Part;
 use toml::Value;
 
-use super::layers::toml_list;
-use super::{Setting, list, quoted, wrong_type};
+use super::{Setting, all, items, list};
 use crate::config::words::Word;
 
 /// Parts of a model.
@@ -21,42 +20,25 @@ impl fmt::Display for Parts {
 }
 
 impl Setting for Parts {
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        let names = match value {
-            Value::String(text) => return Self::from_text(text),
-            Value::Array(names) => names,
-            other => return Err(wrong_type(other, "a list of parts like [\"ln\", \"head\"]")),
-        };
-        let names: Result<Vec<_>, _> = names.iter().map(String::from_toml).collect();
-        let names = names.map_err(|error| format!("in the list: a part {error}"))?;
-        named(names.iter().map(String::as_str))
-    }
+    const WANTED: &'static str = "a list of parts like [\"ln\", \"head\"]";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        match toml_list(text) {
-            Some(list) => Self::from_toml(&list),
-            None => named(text.split(',').map(str::trim)),
+        let names = text.split(',').map(str::trim);
+        let parts = all(names.filter(|name| !name.is_empty()).map(Part::from_word))?;
+        if parts.is_empty() {
+            let parts = Part::LIST;
+            return Err(format!(
+                "names no part; leave it out, or give some of {parts}"
+            ));
         }
+        Ok(Self(parts))
+    }
+
+    fn from_list(names: &[Value]) -> Result<Self, String> {
+        Self::from_text(&items::<String>(names, "a part")?.join(","))
     }
 
     fn literal(&self) -> String {
-        list(&self.0, |part| quoted(part.word()))
+        list(&self.0, Setting::literal)
     }
-}
-
-/// The parts of these names; every name that is none is listed.
-fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Parts, String> {
-    let (parts, wrong): (Vec<_>, Vec<_>) = names
-        .filter(|name| !name.is_empty())
-        .map(Part::from_word)
-        .partition(Result::is_ok);
-    let wrong: Vec<_> = wrong.into_iter().filter_map(Result::err).collect();
-    let parts: Vec<_> = parts.into_iter().flatten().collect();
-    if !wrong.is_empty() {
-        return Err(wrong.join("; "));
-    }
-    if parts.is_empty() {
-        return Err("names no part; leave it out, or give some of time, ln, emb, head".to_owned());
-    }
-    Ok(Parts(parts))
 }

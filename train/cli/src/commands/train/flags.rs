@@ -1,0 +1,100 @@
+//! A flag for every setting, made from the table.
+
+use bone_train::config::{Row, SETTINGS};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+
+/// The flags that were given: key and value.
+#[derive(Debug, Clone, Default)]
+pub struct Flags(pub Vec<(String, String)>);
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = SETTINGS.iter().filter_map(|row| {
+            let value = matches.get_one::<String>(row.name)?;
+            Some((row.name.to_owned(), value.clone()))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        command.args(SETTINGS.iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn flag(row: &Row) -> Arg {
+    let (line, more) = row.help();
+    let flag = Arg::new(row.name)
+        .long(row.flag())
+        .value_name(row.value_name.trim_matches(['[', ']']))
+        .help_heading(row.group)
+        .help(line.clone())
+        .allow_negative_numbers(true);
+    let flag = match more {
+        Some(more) => flag.long_help(format!("{line}\n\n{more}")),
+        None => flag,
+    };
+    if row.is_switch() {
+        let flag = flag.num_args(0..=1).require_equals(true);
+        return flag.default_missing_value("true");
+    }
+    flag
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::TrainArgs;
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Debug, Parser)]
+    struct Train {
+        #[command(flatten)]
+        args: TrainArgs,
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Train::command().debug_assert();
+        let help = Train::command().render_long_help().to_string();
+        for row in SETTINGS {
+            let flag = format!("--{} <", row.flag());
+            assert!(help.contains(&flag) || row.is_switch(), "{flag}");
+            assert!(help.contains(&format!("{}:", row.group)));
+        }
+        for line in [
+            "--overwrite[=<BOOL>]",
+            "Longest sequence in tokens [default: 512]",
+            "Seed of the order of rows, the held-out rows, dropout and random weights [default: 42]",
+            "AdamW's epsilon [default: 1e-8]",
+            "one regular expression [default: all-linear]",
+            "Highest learning rate [default: 2e-5, with full 1e-5, with state 1e-2]",
+        ] {
+            assert!(help.contains(line), "no {line:?} in\n{help}");
+        }
+    }
+
+    #[test]
+    fn a_switch_does_not_take_the_file_for_its_value() {
+        let parse = |args: &[&str]| Train::parse_from([&["train"], args].concat()).args;
+        let args = parse(&["--overwrite", "run.toml", "--keep-best=false"]);
+        assert_eq!(args.run.unwrap().to_str(), Some("run.toml"));
+        let given = [("overwrite", "true"), ("keep_best", "false")];
+        assert_eq!(
+            args.flags.0,
+            given.map(|(key, value)| (key.into(), value.into()))
+        );
+    }
+}

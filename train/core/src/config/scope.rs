@@ -1,0 +1,166 @@
+//! What a setting means beside the others.
+
+use super::words::{AxisWord, MethodName};
+use super::{TrainConfig, warmup_fix};
+use bone_data::{Holdout, Kind};
+
+/// Whether a setting means something beside the others.
+pub(super) enum Scope {
+    /// It does.
+    Applies,
+    /// It does not, and does no harm where it is given.
+    Idle,
+    /// It must not be given, or not so: why.
+    Wrong(String),
+}
+
+use MethodName::{Bone, Full, Lora, Miss, MissMini, Olora, Pissa, State};
+use Scope::{Applies, Idle, Wrong};
+
+fn wrong_if(is_wrong: bool, why: impl Into<String>) -> Scope {
+    if is_wrong { Wrong(why.into()) } else { Applies }
+}
+
+fn only(config: &TrainConfig, of: &[MethodName]) -> Scope {
+    let method = config.method;
+    let names: Vec<_> = of.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    let trained = match method {
+        Full => Some("every weight"),
+        State => Some("the initial state alone"),
+        _ => None,
+    };
+    let why = if let Some(trained) = trained {
+        format!(
+            "with method {method}, which trains {trained}; leave it out, or choose an adapter method"
+        )
+    } else if config.adapter.is_some() {
+        format!(
+            "with the adapter to go on from, which is {method}, only with {names}; leave it out"
+        )
+    } else {
+        format!("with method {method}, only with {names}; leave it out")
+    };
+    wrong_if(!of.contains(&method), format!("means nothing {why}"))
+}
+
+pub(super) fn adapters(config: &TrainConfig) -> Scope {
+    only(config, &[Bone, Miss, MissMini, Lora, Pissa, Olora])
+}
+
+pub(super) fn bone(config: &TrainConfig) -> Scope {
+    match (config.block_axis, &config.adapter) {
+        // Of a file that does not say it, that it is miss.
+        (AxisWord::None, Some(_)) => Idle,
+        (AxisWord::None, None) if config.method == Bone => Wrong(
+            "is \"none\", which tells of an adapter to go on from that it is miss, and bone has \
+             blocks; say output or input"
+                .to_owned(),
+        ),
+        _ => only(config, &[Bone]),
+    }
+}
+
+pub(super) fn miss_mini(config: &TrainConfig) -> Scope {
+    only(config, &[MissMini])
+}
+
+pub(super) fn loras(config: &TrainConfig) -> Scope {
+    only(config, &[Lora, Pissa, Olora])
+}
+
+pub(super) fn pissa(config: &TrainConfig) -> Scope {
+    only(config, &[Pissa])
+}
+
+pub(super) fn dropout(config: &TrainConfig) -> Scope {
+    match config.method {
+        Bone if config.dropout == 0.0 => Idle,
+        Bone => Wrong("bone has no dropout; leave it out, or choose miss or miss-mini".to_owned()),
+        _ => adapters(config),
+    }
+}
+
+pub(super) fn adapter(config: &TrainConfig) -> Scope {
+    if config.method == Full { Idle } else { Applies }
+}
+
+pub(super) fn packing(config: &TrainConfig) -> Scope {
+    wrong_if(
+        config.packing && config.method == State,
+        "means nothing with method state: what trains is the state that a row starts from, and of \
+         the samples packed into it only the first does; leave it out",
+    )
+}
+
+pub(super) fn chunk_ctx(config: &TrainConfig) -> Scope {
+    let (chunk, longest) = (config.chunk_ctx.unwrap_or(0), config.max_seq_len);
+    wrong_if(
+        (2..=chunk).contains(&longest),
+        format!(
+            "{chunk} means nothing with max_seq_len {longest}, which is no longer; leave it out, \
+             or raise max_seq_len"
+        ),
+    )
+}
+
+fn data(config: &TrainConfig, kind: Kind) -> Scope {
+    match config.data.0.first() {
+        Some(source) if !config.data.any(kind) => {
+            let path = &source.selection.path;
+            let (path, is) = (path.display(), Kind::of(path));
+            Wrong(format!(
+                "means nothing with {path}, which is {is}; leave it out"
+            ))
+        }
+        _ => Applies,
+    }
+}
+
+pub(super) fn rows(config: &TrainConfig) -> Scope {
+    data(config, Kind::Rows)
+}
+
+pub(super) fn binidx(config: &TrainConfig) -> Scope {
+    data(config, Kind::Binidx)
+}
+
+pub(super) fn schema(config: &TrainConfig) -> Scope {
+    match rows(config) {
+        Applies => wrong_if(
+            config.field_map.is_some(),
+            "field_map is given too; leave out one of the two",
+        ),
+        scope => scope,
+    }
+}
+
+pub(super) fn warmup_steps(config: &TrainConfig) -> Scope {
+    let (steps, most) = (config.warmup_steps, config.max_steps.unwrap_or(0));
+    if config.warmup_ratio.is_some() {
+        return Wrong("warmup_ratio is given too; leave out one of the two".to_owned());
+    }
+    // A max_steps of 0 is a problem of its own.
+    wrong_if(
+        most > 0 && steps >= most,
+        format!(
+            "{steps} step(s) leave nothing of max_steps {most}, so that learning_rate would never \
+             be reached; {}",
+            warmup_fix("warmup_steps", most)
+        ),
+    )
+}
+
+pub(super) fn evaluations(config: &TrainConfig) -> Scope {
+    wrong_if(
+        config.validation == Holdout::Count(0),
+        "means nothing with validation 0; leave it out, or hold something out",
+    )
+}
+
+pub(super) fn chunked_head(config: &TrainConfig) -> Scope {
+    wrong_if(
+        !config.chunked_head,
+        "means nothing with chunked_head false; leave one of them out",
+    )
+}

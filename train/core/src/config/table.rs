@@ -1,0 +1,213 @@
+//! What the table of settings is made into: the settings as given, the settings as they hold, and
+//! the rows that everything else goes through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scope::Scope;
+use super::settings::{RawConfig, TrainConfig};
+use super::value::Written;
+
+/// A row of the table.
+pub struct Row {
+    /// The key in a file.
+    pub name: &'static str,
+    /// The heading it stands under.
+    pub group: &'static str,
+    /// What stands for its value in the help.
+    pub value_name: &'static str,
+    /// What other trainers call it.
+    pub(super) aliases: &'static [&'static str],
+    pub(super) doc: &'static str,
+    pub(super) fallback: Fallback,
+    pub(super) scopes: &'static [fn(&TrainConfig) -> Scope],
+    /// Takes what was written, in place of any before.
+    pub(super) read: fn(&mut RawConfig, Written<'_>) -> Result<(), String>,
+    /// Returns what was given, as TOML.
+    pub(super) given: fn(&RawConfig) -> Option<String>,
+    /// Says what is wrong with the value alone.
+    pub(super) check: fn(&RawConfig) -> Result<(), String>,
+    /// Takes the value of another's.
+    pub(super) copy: fn(&mut RawConfig, &RawConfig),
+    /// Returns the value that holds, as TOML.
+    pub(super) value: fn(&TrainConfig) -> Option<String>,
+}
+
+/// What holds where a setting is not given.
+pub(super) enum Fallback {
+    /// A value, as TOML.
+    Value(fn() -> String),
+    /// What is shown where there is no value, and what the help says.
+    Words(&'static str, &'static str),
+    /// Nothing: what to give.
+    Required(&'static str),
+}
+
+impl Row {
+    pub(super) fn is_given(&self, raw: &RawConfig) -> bool {
+        (self.given)(raw).is_some()
+    }
+
+    pub(super) fn scope(&self, config: &TrainConfig) -> Scope {
+        let scope = self.scopes.first();
+        scope.map_or(Scope::Applies, |scope| scope(config))
+    }
+
+    /// Returns the flag without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Returns whether the flag alone means true.
+    pub fn is_switch(&self) -> bool {
+        self.value_name.starts_with('[')
+    }
+
+    /// Returns the help, a line with the default, and what there is to say beyond it.
+    pub fn help(&self) -> (String, Option<String>) {
+        let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (first, more) = self.doc.split_once("\n\n").unwrap_or((self.doc, ""));
+        let default = match self.fallback {
+            Fallback::Value(literal) => {
+                let literal = literal();
+                let plain = literal.trim_matches('"');
+                plain.strip_suffix(".0").unwrap_or(plain).to_owned()
+            }
+            Fallback::Words(_, help) => help.to_owned(),
+            Fallback::Required(_) => String::new(),
+        };
+        let first = if default.is_empty() {
+            line(first)
+        } else {
+            format!("{} [default: {default}]", line(first))
+        };
+        (first, Some(line(more)).filter(|more| !more.is_empty()))
+    }
+}
+
+/// Some word for each of some settings.
+pub(super) type Words = BTreeMap<&'static str, &'static str>;
+
+/// What reading leaves beside the values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record {
+    /// Where each value comes from, in a word, and how a person wrote that: `run.toml: rank`. A
+    /// value without an entry comes from the program.
+    pub(super) places: BTreeMap<&'static str, (&'static str, String)>,
+    /// Keys whose value could not be read: what they lack is no second problem.
+    pub(super) unread: BTreeSet<&'static str>,
+}
+
+macro_rules! settings {
+    ($($group:literal {
+        $(
+            $(#[doc = $doc:literal])+
+            $name:ident: $type:ty as $value:literal, $kind:ident($($fallback:tt)*)
+            $(, range($range:expr))? $(, only($scope:path))? $(, also($($alias:literal),+))?;
+        )+
+    })+) => {
+        /// The settings as they were given: nothing is checked against anything else, nothing is
+        /// filled in. See [`validate`](RawConfig::validate).
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct RawConfig {
+            $($($(#[doc = $doc])+ pub $name: Option<$type>,)+)+
+            #[doc(hidden)]
+            pub record: $crate::config::table::Record,
+        }
+
+        /// Settings that have been checked, with every default filled.
+        ///
+        /// [`resolve`](super::resolve) makes one from what a person gave and
+        /// [`RawConfig::validate`] from code.
+        /// Two are equal when their values are; where the values came from does not count.
+        #[derive(Debug, Clone)]
+        pub struct TrainConfig {
+            $($($(#[doc = $doc])+ pub $name: $crate::config::table::held!($kind $type),)+)+
+            pub(super) origins: $crate::config::table::Words,
+            /// Why a default is what it is.
+            pub(super) reasons: $crate::config::table::Words,
+        }
+
+        impl RawConfig {
+            /// Returns the settings as they hold, the defaults filled in, unchecked.
+            pub(super) fn filled(&self) -> TrainConfig {
+                let mut reasons = $crate::config::table::Words::new();
+                TrainConfig {
+                    $($($name: $crate::config::table::fill!(self, reasons, $name, $kind($($fallback)*)),)+)+
+                    origins: self.origins(),
+                    reasons,
+                }
+            }
+        }
+
+        /// Every setting, in the order in which they are shown.
+        pub static SETTINGS: &[$crate::config::table::Row] = &[$($($crate::config::table::Row {
+            name: stringify!($name),
+            group: $group,
+            value_name: $value,
+            aliases: &[$($($alias),+)?],
+            doc: concat!($($doc, "\n"),+),
+            fallback: $crate::config::table::fallback!($type, $kind($($fallback)*)),
+            scopes: &[$($scope)?],
+            read: |raw, written| {
+                raw.$name = Some($crate::config::value::read(written)?);
+                Ok(())
+            },
+            given: |raw| raw.$name.as_ref().map($crate::config::value::Setting::literal),
+            check: |raw| {
+                let Some(value) = &raw.$name else { return Ok(()) };
+                $(($range)(value)?;)?
+                $crate::config::value::Setting::check(value)
+            },
+            copy: |raw, from| raw.$name.clone_from(&from.$name),
+            value: |config| {
+                let value = Option::<$type>::from(config.$name.clone());
+                value.as_ref().map($crate::config::value::Setting::literal)
+            },
+        },)+)+];
+    };
+}
+
+/// The type of a setting that holds.
+macro_rules! held {
+    (unset $type:ty) => { Option<$type> };
+    ($kind:ident $type:ty) => { $type };
+}
+
+/// The value of a setting that holds.
+macro_rules! fill {
+    ($raw:ident, $reasons:ident, $name:ident, unset($($words:literal),*)) => {
+        $raw.$name.clone()
+    };
+    ($raw:ident, $reasons:ident, $name:ident, by($default:path, $words:literal)) => {
+        $raw.$name.clone().unwrap_or_else(|| {
+            let (value, reason) = $default($raw);
+            $reasons.insert(stringify!($name), reason);
+            value
+        })
+    };
+    ($raw:ident, $reasons:ident, $name:ident, $kind:ident($value:expr $(, $fix:expr)?)) => {
+        $raw.$name.clone().unwrap_or_else(|| $value)
+    };
+}
+
+macro_rules! fallback {
+    ($type:ty, default($value:expr)) => {
+        $crate::config::table::Fallback::Value(|| {
+            <$type as $crate::config::value::Setting>::literal(&$value)
+        })
+    };
+    ($type:ty, required($placeholder:expr, $fix:expr)) => {
+        $crate::config::table::Fallback::Required($fix)
+    };
+    ($type:ty, by($default:path, $words:literal)) => {
+        $crate::config::table::Fallback::Words("", $words)
+    };
+    ($type:ty, unset($words:literal)) => {
+        $crate::config::table::Fallback::Words($words, $words)
+    };
+    ($type:ty, unset($words:literal, $help:literal)) => {
+        $crate::config::table::Fallback::Words($words, $help)
+    };
+}
+
+pub(super) use {fallback, fill, held, settings};

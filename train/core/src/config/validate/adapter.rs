@@ -1,0 +1,44 @@
+//! Going on from an adapter: what trains, and how, is the adapter's.
+
+use std::path::Path;
+
+use bone::rwkv_peft::Kind;
+
+use super::Check;
+use crate::config::words::{AxisWord, MethodName};
+use crate::config::{RawConfig, SETTINGS};
+use crate::models::adapter;
+
+impl Check<'_> {
+    /// Returns the settings of the adapter at `path`, with which those that are given must agree.
+    pub(super) fn adapter(&mut self, path: &Path) -> Option<RawConfig> {
+        let kind = self.raw.block_axis.map(AxisWord::kind);
+        let opened = match (adapter::open(path, kind), self.raw.method) {
+            // The settings of a run that went on from a file that does not say it.
+            (Err(error), Some(MethodName::Miss)) if kind.is_none() => {
+                adapter::open(path, Some(Kind::Miss)).map_err(|_| error)
+            }
+            (opened, _) => opened,
+        };
+        let own = match opened.and_then(|scan| Ok(scan.finish()?)) {
+            Ok(saved) => RawConfig::of_adapter(saved.contents().adapter),
+            Err(error) => {
+                self.on_disk("adapter", error.to_string());
+                return None;
+            }
+        };
+        for row in SETTINGS.iter().filter(|row| row.name != "dropout") {
+            let its = match ((row.given)(self.raw), (row.given)(&own)) {
+                (Some(given), Some(its)) if given != its => {
+                    format!("is {given}, and that of the adapter to go on from is {its}")
+                }
+                (Some(given), None) if ["exclude", "layers"].contains(&row.name) => {
+                    format!("is {given}, and the adapter to go on from has none")
+                }
+                _ => continue,
+            };
+            self.problem(row.name, format!("{its}; leave it out"));
+        }
+        Some(own)
+    }
+}
