@@ -8,10 +8,11 @@ use bone_tokenizer::{
     self as tokenizer, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces,
 };
 use bone_train::config::{AxisWord, DtypeChoice};
+use bone_train::device::precision;
 use bone_train::device::{self, Device, Kind};
 use bone_train::memory::check_weights;
 use bone_train::models::adapter::{self, open, put_on};
-use bone_train::models::{self, ModelInfo, precision};
+use bone_train::models::{self, ModelInfo};
 use bone_train::run::fingerprint::of_files;
 use bone_train::step::{TrainBackend, TrainModel};
 use std::path::PathBuf;

@@ -10,15 +10,11 @@ use bone_lm::Part;
 
 use crate::schedule::Schedule;
 
-mod defaults;
 mod error;
 mod inherit;
 mod method;
-mod ranges;
 mod read;
-mod scope;
 mod settings;
-mod table;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -26,13 +22,14 @@ mod value;
 mod words;
 mod write;
 
+pub use crate::device::DtypeChoice;
 pub use error::{ConfigError, Problem};
 pub use inherit::resolve_over;
 pub use read::{Given, resolve, resolve_method};
+pub use settings::Row;
 pub use settings::{RawConfig, SETTINGS, TrainConfig};
-pub use table::Row;
 pub use value::{Layers, Parts};
-pub use words::{AxisWord, DtypeChoice, Init, MethodName};
+pub use words::{AxisWord, Init, MethodName};
 
 /// Memory that a chunk of logits takes, where `head_chunk` is not given.
 const CHUNK_BYTES: usize = 64 << 20;

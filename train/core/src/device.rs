@@ -17,6 +17,7 @@ mod error;
 mod guard;
 mod list;
 mod name;
+pub mod precision;
 #[cfg(feature = "rocm")]
 mod rocm;
 #[cfg(feature = "gpu")]
@@ -28,6 +29,7 @@ pub use capabilities::Capabilities;
 pub use error::DeviceError;
 pub use list::{all_devices, devices};
 pub use name::{DeviceName, Kind};
+pub use precision::{DtypeChoice, Precision};
 pub use trial::Trial;
 
 /// A device that is there.

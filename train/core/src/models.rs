@@ -4,7 +4,6 @@ pub mod adapter;
 mod error;
 mod info;
 mod open;
-pub mod precision;
 mod recognise;
 mod save;
 mod tiny;

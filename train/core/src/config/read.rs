@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Problem};
-use super::table::Words;
+use super::settings::table::Words;
 use super::value::Written;
 use super::{RawConfig, SETTINGS, TrainConfig};
 use bone_data::nearest;

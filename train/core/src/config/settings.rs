@@ -10,20 +10,25 @@
 //!
 //! A value in brackets may be left out: the flag alone means true.
 
+mod defaults;
+mod ranges;
+pub(super) mod scope;
+pub(super) mod table;
+
 use std::path::PathBuf;
 
 use bone::Selection;
 use bone_data::{Cut, FieldMap, Holdout, Schema, Sources};
 use bone_tokenizer::TokenizerChoice;
 
-use super::defaults;
-use super::ranges::{above_0, at_least, from_0, share, some_layers};
-use super::scope;
-use super::table::settings;
 use super::value::{Layers, Parts};
-use super::words::{AxisWord, DtypeChoice, Init, MethodName};
+use super::words::{AxisWord, Init, MethodName};
+use crate::device::DtypeChoice;
 use crate::models::GIVE_A_MODEL;
 use crate::schedule::ScheduleKind;
+use ranges::{above_0, at_least, from_0, share, some_layers};
+pub use table::Row;
+use table::settings;
 
 settings! {
     "Model and data" {

@@ -288,7 +288,7 @@ fn a_program_needs_no_command_line() {
 #[test]
 fn every_default_may_be_given() {
     for row in SETTINGS {
-        if let table::Fallback::Value(literal) = row.fallback {
+        if let settings::table::Fallback::Value(literal) = row.fallback {
             let text = format!("{} = {}", row.name, literal());
             let (raw, problems) = RawConfig::of_toml(&text, Path::new("run.toml")).unwrap();
             assert_eq!((problems, (row.check)(&raw)), (vec![], Ok(())), "{text}");

@@ -1,8 +1,8 @@
 //! The second stage: from [`RawConfig`] to [`TrainConfig`].
 
 use super::error::{ConfigError, Problem};
-use super::scope::Scope;
-use super::table::Fallback;
+use super::settings::scope::Scope;
+use super::settings::table::Fallback;
 use super::words::MethodName;
 use super::{RawConfig, SETTINGS, TrainConfig};
 use crate::models::{Architecture, recognise};

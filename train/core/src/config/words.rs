@@ -4,9 +4,9 @@ use bone::BlockAxis;
 use bone::rwkv_peft::Kind;
 use bone_data::{Cut, nearest};
 use bone_lm::Part;
-use burn::tensor::DType;
 
 use super::value::Setting;
+use crate::device::DtypeChoice;
 use crate::schedule::ScheduleKind;
 
 /// What the model starts from.
@@ -39,20 +39,6 @@ pub enum MethodName {
     State,
     /// Every weight of the model.
     Full,
-}
-
-/// The precision the base weights are held in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DtypeChoice {
-    /// Chosen from the checkpoint and the device; the run prints which and why.
-    #[default]
-    Auto,
-    /// 32-bit floats.
-    F32,
-    /// bfloat16.
-    Bf16,
-    /// 16-bit floats.
-    F16,
 }
 
 /// The axis of bone's blocks, or of what a file holds that does not say it.
@@ -165,18 +151,6 @@ impl From<BlockAxis> for AxisWord {
         match axis {
             BlockAxis::Output => Self::Output,
             BlockAxis::Input => Self::Input,
-        }
-    }
-}
-
-impl DtypeChoice {
-    /// Returns the precision that was asked for; `None` for auto.
-    pub fn dtype(self) -> Option<DType> {
-        match self {
-            Self::Auto => None,
-            Self::F32 => Some(DType::F32),
-            Self::Bf16 => Some(DType::BF16),
-            Self::F16 => Some(DType::F16),
         }
     }
 }

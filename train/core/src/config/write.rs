@@ -1,7 +1,7 @@
 //! The settings as TOML and as a person reads them.
 
-use super::scope::Scope;
-use super::table::{Fallback, Row};
+use super::settings::scope::Scope;
+use super::settings::table::{Fallback, Row};
 use super::{SETTINGS, TrainConfig};
 
 impl TrainConfig {

@@ -2,10 +2,10 @@
 
 use super::RunError;
 use crate::config::{MethodName, Parts, TrainConfig};
+use crate::device::Precision;
 use crate::device::{Device, Kind};
 use crate::memory::{Estimate, MemoryLimit, MemorySource, RunShape, available_memory};
 use crate::models::ModelInfo;
-use crate::models::precision::Precision;
 use bone::kernels::Kernel;
 use bone::{AdapterConfig, AttachError, LayerError};
 use bone_lm::Part;

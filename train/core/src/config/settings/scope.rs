@@ -1,11 +1,12 @@
 //! What a setting means beside the others.
 
-use super::words::{AxisWord, MethodName};
-use super::{TrainConfig, warmup_fix};
+use super::TrainConfig;
+use crate::config::warmup_fix;
+use crate::config::words::{AxisWord, MethodName};
 use bone_data::{Holdout, Kind};
 
 /// Whether a setting means something beside the others.
-pub(super) enum Scope {
+pub(in crate::config) enum Scope {
     /// It does.
     Applies,
     /// It does not, and does no harm where it is given.
@@ -44,11 +45,11 @@ fn only(config: &TrainConfig, of: &[MethodName]) -> Scope {
     wrong_if(!of.contains(&method), format!("means nothing {why}"))
 }
 
-pub(super) fn adapters(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn adapters(config: &TrainConfig) -> Scope {
     only(config, &[Bone, Miss, MissMini, Lora, Pissa, Olora])
 }
 
-pub(super) fn bone(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn bone(config: &TrainConfig) -> Scope {
     match (config.block_axis, &config.adapter) {
         // Of a file that does not say it, that it is miss.
         (AxisWord::None, Some(_)) => Idle,
@@ -61,19 +62,19 @@ pub(super) fn bone(config: &TrainConfig) -> Scope {
     }
 }
 
-pub(super) fn miss_mini(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn miss_mini(config: &TrainConfig) -> Scope {
     only(config, &[MissMini])
 }
 
-pub(super) fn loras(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn loras(config: &TrainConfig) -> Scope {
     only(config, &[Lora, Pissa, Olora])
 }
 
-pub(super) fn pissa(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn pissa(config: &TrainConfig) -> Scope {
     only(config, &[Pissa])
 }
 
-pub(super) fn dropout(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn dropout(config: &TrainConfig) -> Scope {
     match config.method {
         Bone if config.dropout == 0.0 => Idle,
         Bone => Wrong("bone has no dropout; leave it out, or choose miss or miss-mini".to_owned()),
@@ -81,11 +82,11 @@ pub(super) fn dropout(config: &TrainConfig) -> Scope {
     }
 }
 
-pub(super) fn adapter(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn adapter(config: &TrainConfig) -> Scope {
     if config.method == Full { Idle } else { Applies }
 }
 
-pub(super) fn packing(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn packing(config: &TrainConfig) -> Scope {
     wrong_if(
         config.packing && config.method == State,
         "means nothing with method state: what trains is the state that a row starts from, and of \
@@ -93,7 +94,7 @@ pub(super) fn packing(config: &TrainConfig) -> Scope {
     )
 }
 
-pub(super) fn chunk_ctx(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn chunk_ctx(config: &TrainConfig) -> Scope {
     let (chunk, longest) = (config.chunk_ctx.unwrap_or(0), config.max_seq_len);
     wrong_if(
         (2..=chunk).contains(&longest),
@@ -117,15 +118,15 @@ fn data(config: &TrainConfig, kind: Kind) -> Scope {
     }
 }
 
-pub(super) fn rows(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn rows(config: &TrainConfig) -> Scope {
     data(config, Kind::Rows)
 }
 
-pub(super) fn binidx(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn binidx(config: &TrainConfig) -> Scope {
     data(config, Kind::Binidx)
 }
 
-pub(super) fn schema(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn schema(config: &TrainConfig) -> Scope {
     match rows(config) {
         Applies => wrong_if(
             config.field_map.is_some(),
@@ -135,7 +136,7 @@ pub(super) fn schema(config: &TrainConfig) -> Scope {
     }
 }
 
-pub(super) fn warmup_steps(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn warmup_steps(config: &TrainConfig) -> Scope {
     let (steps, most) = (config.warmup_steps, config.max_steps.unwrap_or(0));
     if config.warmup_ratio.is_some() {
         return Wrong("warmup_ratio is given too; leave out one of the two".to_owned());
@@ -151,14 +152,14 @@ pub(super) fn warmup_steps(config: &TrainConfig) -> Scope {
     )
 }
 
-pub(super) fn evaluations(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn evaluations(config: &TrainConfig) -> Scope {
     wrong_if(
         config.validation == Holdout::Count(0),
         "means nothing with validation 0; leave it out, or hold something out",
     )
 }
 
-pub(super) fn chunked_head(config: &TrainConfig) -> Scope {
+pub(in crate::config) fn chunked_head(config: &TrainConfig) -> Scope {
     wrong_if(
         !config.chunked_head,
         "means nothing with chunked_head false; leave one of them out",

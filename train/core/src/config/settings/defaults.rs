@@ -1,7 +1,7 @@
 //! Defaults that depend on other settings or on the model, each with the reason for it.
 
 use super::RawConfig;
-use super::words::{AxisWord, MethodName};
+use crate::config::words::{AxisWord, MethodName};
 use crate::models::{Architecture, recognise};
 use bone::BlockAxis;
 

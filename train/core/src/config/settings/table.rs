@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::Scope;
-use super::settings::{RawConfig, TrainConfig};
-use super::value::Written;
+use super::{RawConfig, TrainConfig};
+use crate::config::value::Written;
 
 /// A row of the table.
 pub struct Row {
@@ -16,24 +16,24 @@ pub struct Row {
     /// What stands for its value in the help.
     pub value_name: &'static str,
     /// What other trainers call it.
-    pub(super) aliases: &'static [&'static str],
-    pub(super) doc: &'static str,
-    pub(super) fallback: Fallback,
-    pub(super) scopes: &'static [fn(&TrainConfig) -> Scope],
+    pub(in crate::config) aliases: &'static [&'static str],
+    pub(in crate::config) doc: &'static str,
+    pub(in crate::config) fallback: Fallback,
+    pub(in crate::config) scopes: &'static [fn(&TrainConfig) -> Scope],
     /// Takes what was written, in place of any before.
-    pub(super) read: fn(&mut RawConfig, Written<'_>) -> Result<(), String>,
+    pub(in crate::config) read: fn(&mut RawConfig, Written<'_>) -> Result<(), String>,
     /// Returns what was given, as TOML.
-    pub(super) given: fn(&RawConfig) -> Option<String>,
+    pub(in crate::config) given: fn(&RawConfig) -> Option<String>,
     /// Says what is wrong with the value alone.
-    pub(super) check: fn(&RawConfig) -> Result<(), String>,
+    pub(in crate::config) check: fn(&RawConfig) -> Result<(), String>,
     /// Takes the value of another's.
-    pub(super) copy: fn(&mut RawConfig, &RawConfig),
+    pub(in crate::config) copy: fn(&mut RawConfig, &RawConfig),
     /// Returns the value that holds, as TOML.
-    pub(super) value: fn(&TrainConfig) -> Option<String>,
+    pub(in crate::config) value: fn(&TrainConfig) -> Option<String>,
 }
 
 /// What holds where a setting is not given.
-pub(super) enum Fallback {
+pub(in crate::config) enum Fallback {
     /// A value, as TOML.
     Value(fn() -> String),
     /// What is shown where there is no value, and what the help says.
@@ -43,11 +43,11 @@ pub(super) enum Fallback {
 }
 
 impl Row {
-    pub(super) fn is_given(&self, raw: &RawConfig) -> bool {
+    pub(in crate::config) fn is_given(&self, raw: &RawConfig) -> bool {
         (self.given)(raw).is_some()
     }
 
-    pub(super) fn scope(&self, config: &TrainConfig) -> Scope {
+    pub(in crate::config) fn scope(&self, config: &TrainConfig) -> Scope {
         let scope = self.scopes.first();
         scope.map_or(Scope::Applies, |scope| scope(config))
     }
@@ -85,16 +85,16 @@ impl Row {
 }
 
 /// Some word for each of some settings.
-pub(super) type Words = BTreeMap<&'static str, &'static str>;
+pub(in crate::config) type Words = BTreeMap<&'static str, &'static str>;
 
 /// What reading leaves beside the values.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     /// Where each value comes from, in a word, and how a person wrote that: `run.toml: rank`. A
     /// value without an entry comes from the program.
-    pub(super) places: BTreeMap<&'static str, (&'static str, String)>,
+    pub(in crate::config) places: BTreeMap<&'static str, (&'static str, String)>,
     /// Keys whose value could not be read: what they lack is no second problem.
-    pub(super) unread: BTreeSet<&'static str>,
+    pub(in crate::config) unread: BTreeSet<&'static str>,
 }
 
 macro_rules! settings {
@@ -111,7 +111,7 @@ macro_rules! settings {
         pub struct RawConfig {
             $($($(#[doc = $doc])+ pub $name: Option<$type>,)+)+
             #[doc(hidden)]
-            pub record: $crate::config::table::Record,
+            pub record: $crate::config::settings::table::Record,
         }
 
         /// Settings that have been checked, with every default filled.
@@ -121,18 +121,18 @@ macro_rules! settings {
         /// Two are equal when their values are; where the values came from does not count.
         #[derive(Debug, Clone)]
         pub struct TrainConfig {
-            $($($(#[doc = $doc])+ pub $name: $crate::config::table::held!($kind $type),)+)+
-            pub(super) origins: $crate::config::table::Words,
+            $($($(#[doc = $doc])+ pub $name: $crate::config::settings::table::held!($kind $type),)+)+
+            pub(in crate::config) origins: $crate::config::settings::table::Words,
             /// Why a default is what it is.
-            pub(super) reasons: $crate::config::table::Words,
+            pub(in crate::config) reasons: $crate::config::settings::table::Words,
         }
 
         impl RawConfig {
             /// Returns the settings as they hold, the defaults filled in, unchecked.
-            pub(super) fn filled(&self) -> TrainConfig {
-                let mut reasons = $crate::config::table::Words::new();
+            pub(in crate::config) fn filled(&self) -> TrainConfig {
+                let mut reasons = $crate::config::settings::table::Words::new();
                 TrainConfig {
-                    $($($name: $crate::config::table::fill!(self, reasons, $name, $kind($($fallback)*)),)+)+
+                    $($($name: $crate::config::settings::table::fill!(self, reasons, $name, $kind($($fallback)*)),)+)+
                     origins: self.origins(),
                     reasons,
                 }
@@ -140,13 +140,13 @@ macro_rules! settings {
         }
 
         /// Every setting, in the order in which they are shown.
-        pub static SETTINGS: &[$crate::config::table::Row] = &[$($($crate::config::table::Row {
+        pub static SETTINGS: &[$crate::config::settings::table::Row] = &[$($($crate::config::settings::table::Row {
             name: stringify!($name),
             group: $group,
             value_name: $value,
             aliases: &[$($($alias),+)?],
             doc: concat!($($doc, "\n"),+),
-            fallback: $crate::config::table::fallback!($type, $kind($($fallback)*)),
+            fallback: $crate::config::settings::table::fallback!($type, $kind($($fallback)*)),
             scopes: &[$($scope)?],
             read: |raw, written| {
                 raw.$name = Some($crate::config::value::read(written)?);
@@ -192,21 +192,21 @@ macro_rules! fill {
 
 macro_rules! fallback {
     ($type:ty, default($value:expr)) => {
-        $crate::config::table::Fallback::Value(|| {
+        $crate::config::settings::table::Fallback::Value(|| {
             <$type as $crate::config::value::Setting>::literal(&$value)
         })
     };
     ($type:ty, required($placeholder:expr, $fix:expr)) => {
-        $crate::config::table::Fallback::Required($fix)
+        $crate::config::settings::table::Fallback::Required($fix)
     };
     ($type:ty, by($default:path, $words:literal)) => {
-        $crate::config::table::Fallback::Words("", $words)
+        $crate::config::settings::table::Fallback::Words("", $words)
     };
     ($type:ty, unset($words:literal)) => {
-        $crate::config::table::Fallback::Words($words, $words)
+        $crate::config::settings::table::Fallback::Words($words, $words)
     };
     ($type:ty, unset($words:literal, $help:literal)) => {
-        $crate::config::table::Fallback::Words($words, $help)
+        $crate::config::settings::table::Fallback::Words($words, $help)
     };
 }
 

@@ -1,10 +1,35 @@
 //! In which precision the base weights are held, and why.
 
-use crate::config::DtypeChoice;
-use crate::device::{Capabilities, DeviceError, DeviceName, Kind};
+use super::{Capabilities, DeviceError, DeviceName, Kind};
 use crate::models::ModelInfo;
 use bone_lm::checkpoint::Dtype;
 use burn::tensor::{DType, FloatDType};
+
+/// The precision the base weights are held in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DtypeChoice {
+    /// Chosen from the checkpoint and the device; the run prints which and why.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 16-bit floats.
+    F16,
+}
+
+impl DtypeChoice {
+    /// Returns the precision that was asked for; `None` for auto.
+    pub fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(DType::F32),
+            Self::Bf16 => Some(DType::BF16),
+            Self::F16 => Some(DType::F16),
+        }
+    }
+}
 
 /// The precision of the base weights.
 pub struct Precision {
