@@ -74,7 +74,7 @@ impl Table {
             let batches = &mut self.batches;
             let next = guarded(&self.path, || {
                 let batch = batches.next().transpose()?;
-                Ok(batch.map(|batch| json::lines(&batch)).transpose()?)
+                batch.map(|batch| json::lines(&batch)).transpose()
             })?;
             let Some(lines) = next else {
                 return self.end();
