@@ -74,7 +74,7 @@ pub struct SizeArgs {
 
 /// A model that is not opened or made yet.
 pub(super) enum Chosen {
-    Own(OpenModel),
+    Own(Box<OpenModel>),
     Random(RandomModel),
 }
 
@@ -82,7 +82,7 @@ impl ModelArgs {
     /// Opens a person's model, or chooses the sizes of a random one for sequences of `len` tokens.
     pub(super) fn choose(&self, len: usize) -> Result<Chosen, CommandError> {
         match &self.model {
-            Some(path) => Ok(Chosen::Own(models::open(path)?)),
+            Some(path) => Ok(Chosen::Own(Box::new(models::open(path)?))),
             None => Ok(Chosen::Random(self.sizes.model(len)?)),
         }
     }
@@ -139,7 +139,7 @@ impl Chosen {
     /// Returns the model, its weights to be held in `dtype`; a random one is written for it.
     pub(super) fn open(self, dtype: Option<DType>) -> Result<Opened, CommandError> {
         let (model, convert) = match self {
-            Self::Own(model) => (model, dtype),
+            Self::Own(model) => (*model, dtype),
             Self::Random(random) => {
                 let scratch =
                     tempfile::tempdir().map_err(CommandError::io(&std::env::temp_dir()))?;
