@@ -45,7 +45,7 @@ fn primitive<B: BurnBackend, const D: usize>(tensor: Tensor<B, D>) -> FloatTenso
 }
 
 /// `a·b` in the precision of `like` where the backend multiplies in that, else in `a`'s; given in
-/// `a`'s.
+/// `a`'s. What is in f64 stays in it.
 fn product_as<B: Backend, const D: usize>(
     a: Tensor<B, D>,
     b: Tensor<B, D>,
@@ -53,7 +53,7 @@ fn product_as<B: Backend, const D: usize>(
 ) -> Tensor<B, D> {
     let _span = tracing::trace_span!("matmul").entered();
     let dtype = a.dtype();
-    let half = matches!(like, DType::F16 | DType::BF16);
+    let half = dtype != DType::F64 && matches!(like, DType::F16 | DType::BF16);
     match half && B::multiplies_in(like, &a.device()) {
         true => a.cast(like).matmul(b.cast(like)).cast(dtype),
         false => a.matmul(b.cast(dtype)),

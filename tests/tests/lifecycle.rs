@@ -190,7 +190,8 @@ fn lifecycle<M: CausalLm<B>>(base: &Base<M>, variant: Variant) {
 
     let model = base.fresh(&config);
     let off = max_difference(&logits(&model), &untouched);
-    assert!(off < 1e-5, "{what} does not start as the base: {off}");
+    // PiSSA and OLoRA take a product away and add it again; its rounding depends on the vectors' width.
+    assert!(off < 2e-5, "{what} does not start as the base: {off}");
 
     // After a step, so that every factor of a product has a gradient.
     let tuned = model.map(&mut Train(0));
