@@ -37,7 +37,10 @@ impl RawConfig {
         if let Some(path) = &self.adapter {
             let own = check.adapter(path);
             is_read &= own.is_some();
-            own.iter().for_each(|own| raw.lay_over(own));
+            if let Some(own) = own {
+                raw.method = own.method;
+                raw.lay_over(&own);
+            }
         }
         let mut config = raw.filled();
         if config.max_steps.is_none() {

@@ -3,7 +3,7 @@
 use super::RunError;
 use super::checkpoint::{State, is_trial};
 use super::lock::Lock;
-use crate::config::TrainConfig;
+use crate::config::{ConfigError, Problem, TrainConfig};
 use crate::disk::{self, Beside, explained};
 use crate::layout::{CHECKPOINTS, CONFIG, FINISHED, LOCK, LOGS, METRICS, MODEL, RESULTS};
 use crate::models::{adapter, is_partial};
@@ -19,29 +19,30 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 ///
-/// [`RunError::Path`], or that another run writes there now.
+/// A problem with `--out`, or that another run writes there now.
 pub(super) fn check(config: &TrainConfig) -> Result<(), RunError> {
     let out = &config.out;
-    let wrong = |reason: String| RunError::Path {
-        path: out.clone(),
-        reason,
+    let wrong = |reason: String| {
+        RunError::from(ConfigError::Invalid(vec![Problem {
+            place: "--out".to_owned(),
+            message: format!("{} {reason}", out.display()),
+            on_disk: true,
+        }]))
     };
     match fs::read_dir(out) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(wrong(format!("{error}; give a folder for --out"))),
+        Err(error) => return Err(wrong(format!("cannot be read ({error}); give a folder"))),
     }
     let real = |path: PathBuf| fs::canonicalize(path).ok();
     if real(config.model.clone()) == real(out.clone()) {
-        return Err(wrong(
-            "is the model's own folder; give another --out".to_owned(),
-        ));
+        return Err(wrong("is the model's own folder; give another".to_owned()));
     }
     for input in inputs(config).into_iter().filter_map(real) {
         let inside = |name: &&str| real(out.join(name)).is_some_and(|old| input.starts_with(old));
         if RESULTS.iter().chain(&[CONFIG, METRICS]).any(inside) {
             return Err(wrong(format!(
-                "the result would replace {}, which the run reads; give another --out",
+                "is where the result would replace {}, which the run reads; give another",
                 input.display()
             )));
         }
@@ -53,8 +54,7 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), RunError> {
         return Err(taken.into());
     }
     Err(wrong(
-        "exists and is not empty; give another --out, or --overwrite to write into this one"
-            .to_owned(),
+        "exists and is not empty; give another, or --overwrite to write into this one".to_owned(),
     ))
 }
 
@@ -234,4 +234,49 @@ fn sync_files(folder: &Path) -> std::io::Result<()> {
         }
     }
     sync_folder(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::RawConfig;
+
+    #[test]
+    fn a_new_run_takes_a_folder_that_is_not_there_or_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let [model, rows, out] = ["model", "rows.jsonl", "out"].map(|name| dir.path().join(name));
+        fs::create_dir(&model).unwrap();
+        fs::write(&rows, "{}").unwrap();
+        let config = |out: &Path, overwrite| {
+            let raw = RawConfig {
+                model: Some(model.clone()),
+                data: Some(rows.clone().into()),
+                out: Some(out.to_path_buf()),
+                overwrite: Some(overwrite),
+                ..RawConfig::default()
+            };
+            raw.validate().unwrap()
+        };
+        assert!(check(&config(&out, false)).is_ok());
+        fs::create_dir(&out).unwrap();
+        assert!(check(&config(&out, false)).is_ok());
+        fs::write(out.join(METRICS), "").unwrap();
+        assert!(check(&config(&out, true)).is_ok());
+        for (out, overwrite, wanted) in [
+            (&out, false, "exists and is not empty"),
+            (&model, true, "the model's own folder"),
+            (&rows, true, "give a folder"),
+        ] {
+            let error = check(&config(out, overwrite)).unwrap_err();
+            assert_eq!(error.exit_code(), 1);
+            let error = error.to_string();
+            assert!(error.starts_with("--out: "), "{error}");
+            assert!(
+                error.contains(wanted) && error.lines().count() == 1,
+                "{error}"
+            );
+        }
+    }
 }

@@ -34,19 +34,18 @@ impl Args for Flags {
 
 fn flag(row: &Row) -> Arg {
     let (line, more) = row.help();
-    let flag = Arg::new(row.name)
+    let mut flag = Arg::new(row.name)
         .long(row.flag())
         .value_name(row.value_name.trim_matches(['[', ']']))
         .help_heading(row.group)
         .help(line.clone())
         .allow_negative_numbers(true);
-    let flag = match more {
-        Some(more) => flag.long_help(format!("{line}\n\n{more}")),
-        None => flag,
-    };
+    if let Some(more) = more {
+        flag = flag.long_help(format!("{line}\n\n{more}"));
+    }
     if row.is_switch() {
-        let flag = flag.num_args(0..=1).require_equals(true);
-        return flag.default_missing_value("true");
+        flag = flag.num_args(0..=1).require_equals(true);
+        flag = flag.default_missing_value("true");
     }
     flag
 }
