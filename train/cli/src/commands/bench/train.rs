@@ -83,6 +83,11 @@ impl BenchTrainArgs {
             ));
         }
         let is = |name| self.method == name;
+        if is(MethodName::State) && architecture != Architecture::Rwkv6 {
+            return Err(CommandError::usage(
+                "--method: state tunes the initial state of a recurrent model (RWKV6)",
+            ));
+        }
         let own_axis = is(MethodName::Bone).then(|| architecture.block_axis().into());
         let own_width = is(MethodName::MissMini).then_some(MINI_WIDTH);
         let dropout = Some(self.dropout).filter(|dropout| *dropout != 0.0);
