@@ -9,8 +9,13 @@ use burn::backend::Flex;
 use burn::tensor::{DType, FloatDType};
 use std::path::Path;
 
+/// Loads a model whose products are in f32, as those of the records: a processor that multiplies in bf16
+/// widens the weights.
 fn load(folder: &Path) -> Llama<Flex> {
-    Llama::from_folder(folder, &Default::default(), None).expect("loads")
+    let device = Default::default();
+    let in_bf16 = <Flex as bone::Backend>::multiplies_in(DType::BF16, &device);
+    let dtype = in_bf16.then_some(FloatDType::F32);
+    Llama::from_folder(folder, &device, dtype).expect("loads")
 }
 
 fn greedy(model: &Llama<Flex>, prompts: &[Vec<u32>], count: usize) -> Vec<Vec<u32>> {
