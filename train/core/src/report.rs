@@ -1,7 +1,7 @@
 //! What a person sees of a run, apart from the loop that makes it.
 //!
-//! The loop hands every [`Event`] to a [`Reporter`]. [`for_run`] makes those of a run: a progress
-//! bar or plain lines on stderr, and `metrics.jsonl` in the output folder.
+//! The loop hands every [`Event`] to a [`Reporter`]: [`Lines`] writes plain text, [`Metrics`] a line of
+//! JSON into the output folder, [`Log`] the log files.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -88,7 +88,7 @@ impl Source {
     }
 
     /// # Errors
-    /// A weight that is not above 0, or above [`MAX_WEIGHT`].
+    /// A weight that is not above 0, or too large.
     pub fn weighted(selection: Selection, weight: f64) -> Result<Self, String> {
         let wrong = match weight {
             weight if weight > 0.0 && weight <= MAX_WEIGHT => {
