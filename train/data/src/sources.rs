@@ -87,6 +87,8 @@ impl Source {
         }
     }
 
+    /// Returns a source whose rows are taken `weight` times an epoch.
+    ///
     /// # Errors
     /// A weight that is not above 0, or too large.
     pub fn weighted(selection: Selection, weight: f64) -> Result<Self, String> {
