@@ -155,7 +155,7 @@ macro_rules! plain {
 
             fn from_text(text: &str) -> Result<Self, String> {
                 let wrong = |_| format!("must be {}, not '{text}'", Self::WANTED);
-                $convert(text.parse::<$read>().map_err(wrong)?)
+                text.parse::<$read>().map_err(wrong).and_then($convert)
             }
 
             fn from_toml(value: &Value) -> Result<Self, String> {

@@ -24,7 +24,7 @@ pub fn fork(path: &Path, given: &Given, host: Host<'_>) -> Result<Outcome, RunEr
     let real = |path: &Path| fs::canonicalize(path).ok();
     if let (Some(old), Some(out)) = (real(&found.at.folder), real(&config.out)) {
         let replaced = |name: &&str| old.starts_with(out.join(name));
-        if RESULTS.iter().any(|name| replaced(&name)) {
+        if RESULTS.iter().any(replaced) {
             return Err(RunError::Path {
                 path: config.out,
                 reason: format!(
