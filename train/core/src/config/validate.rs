@@ -38,7 +38,8 @@ impl RawConfig {
             let own = check.adapter(path);
             is_read &= own.is_some();
             if let Some(own) = own {
-                raw.method = own.method;
+                // What does not agree has been said: the adapter's method decides on the rest.
+                raw.method.take_if(|method| Some(*method) != own.method);
                 raw.lay_over(&own);
             }
         }
