@@ -2,10 +2,9 @@
 
 use super::{Opened, ReadingArgs};
 use crate::commands::{CommandError, say};
-use bone_data::{counted, grouped};
 use bone_data::load::{self, Checked, FileReport};
 use bone_data::tokenizer::{TextStream, Tokenizer};
-use bone_data::{BatchConfig, Batches, Pool, Sample, Samples};
+use bone_data::{BatchConfig, Batches, Pool, Sample, Samples, counted, grouped};
 use bone_train::report::printable;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -87,10 +86,7 @@ fn describe(report: &FileReport, samples: &Samples) {
     if report.weight != 1.0 {
         let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
         let taken = taken.round() as usize;
-        line!(
-            "  weight {times}: {} an epoch",
-            counted(taken, "sample")
-        );
+        line!("  weight {times}: {} an epoch", counted(taken, "sample"));
     }
     line!(
         "  dropped {}: {} with a prompt that fills max_seq_len, {} with nothing to train",
