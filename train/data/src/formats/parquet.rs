@@ -13,7 +13,7 @@ use ::parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::lines::Lines;
 use super::problem::Item;
@@ -38,7 +38,7 @@ pub(super) struct Table {
     rows: Lines<Cursor<Vec<u8>>>,
     limit: usize,
     number: u64,
-    /// Rows that the file says it has.
+    /// Rows that the row groups say they have.
     total: i64,
 }
 
@@ -49,7 +49,8 @@ impl Table {
         let (batches, total) = guarded(path, || {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
-            let total = builder.metadata().file_metadata().num_rows();
+            let groups = builder.metadata().row_groups().iter();
+            let total = groups.map(RowGroupMetaData::num_rows).sum();
             let rows = rows_at_once(builder.metadata());
             Ok((builder.with_batch_size(rows).build()?, total))
         })?;
