@@ -81,13 +81,18 @@ impl<'a> Host<'a> {
 ///
 /// [`RunError`]. Device, memory, rows and shapes are checked before the output folder is made.
 pub fn train(config: &TrainConfig, host: Host<'_>) -> Result<Outcome, RunError> {
+    begin_new(config, Start::New, host)
+}
+
+/// Begins a run in an output folder that is not its own yet.
+fn begin_new(config: &TrainConfig, start: Start, host: Host<'_>) -> Result<Outcome, RunError> {
     folder::check(config)?;
     // A folder that does not exist yet is locked when it is made.
     let lock = match config.out.is_dir() {
         true => Some(Lock::take(&config.out)?),
         false => None,
     };
-    begin(config, Start::New, lock, host)
+    begin(config, start, lock, host)
 }
 
 /// Does everything that needs no model, then loads it on the device and runs the rest there.

@@ -1,10 +1,8 @@
 //! Beginning a new run at a checkpoint of another one.
 
 use super::checkpoint::{self, STATE};
-use super::folder;
-use super::lock::Lock;
 use super::start::Start;
-use super::{Host, Outcome, RunError, begin};
+use super::{Host, Outcome, RunError, begin_new};
 use crate::config::{Given, resolve_over};
 use crate::layout::RESULTS;
 use std::fs;
@@ -34,10 +32,5 @@ pub fn fork(path: &Path, given: &Given, host: Host<'_>) -> Result<Outcome, RunEr
             });
         }
     }
-    folder::check(&config)?;
-    let lock = match config.out.is_dir() {
-        true => Some(Lock::take(&config.out)?),
-        false => None,
-    };
-    begin(&config, Start::Fork(found), lock, host)
+    begin_new(&config, Start::Fork(found), host)
 }
