@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 const VOCAB: usize = 2048;
 const HIDDEN: usize = 32;
-const LENGTHS: [usize; 4] = [256, 512, 1024, 2048];
+const LENGTHS: [usize; 2] = [512, 2048];
 /// Tokens that the head handles at once.
 const CHUNK: usize = 128;
 const FLOAT: f64 = 4.0;
@@ -130,7 +130,7 @@ impl OnDevice for Steps<'_> {
             heads: 2,
             kv_heads: 2,
             vocab_size: VOCAB,
-            positions: LENGTHS[3],
+            positions: LENGTHS[1],
         };
         random.write(&folder, DType::F32).expect("is written");
         let model = open(&folder).expect("opens");
@@ -224,10 +224,8 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
                 "{name}, {len} tokens: {sizes:?}"
             );
         }
-        // No more than twice as much for twice as many.
-        for pair in peaks.windows(2) {
-            assert!(pair[1] < 2.05 * pair[0], "{name}: {peaks:?}");
-        }
+        // No more than four times as much for four times the tokens.
+        assert!(peaks[1] < 4.2 * peaks[0], "{name}: {peaks:?}");
         // That the count sees them where they are.
         let (_, asked, _) = self.step(model, 512, false);
         let sizes = asked.sizes;

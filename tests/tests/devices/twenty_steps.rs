@@ -98,28 +98,28 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
 /// The table of docs/devices.md: `cargo test … twenty_steps -- --nocapture`.
 #[test]
 fn twenty_steps_lead_where_they_lead_on_the_processor() {
-    println!("| model | device | fusion | loss, first → last | losses within | adapters within |");
-    println!("|---|---|---|---|---|---|");
+    println!("| model | device | loss, first → last | losses within | adapters within |");
+    println!("|---|---|---|---|---|");
     let mut missed = Vec::new();
     for architecture in ARCHITECTURES {
         let steps = || Steps { architecture };
         let expected = steps().on(CPU, false).expect("works");
-        let show = |device: DeviceName, fusion: &str, outcome: &Outcome, off: [f32; 2]| {
+        let show = |device: DeviceName, outcome: &Outcome, off: [f32; 2]| {
             let (first, last) = (outcome.losses[0], outcome.losses[STEPS - 1]);
             assert!(
                 last < 0.95 * first,
                 "{architecture:?} on {device} learns nothing"
             );
             println!(
-                "| {} | {device} | {fusion} | {first:.4} → {last:.4} | {:.1e} | {:.1e} |",
+                "| {} | {device} | {first:.4} → {last:.4} | {:.1e} | {:.1e} |",
                 architecture.name(),
                 off[0],
                 off[1]
             );
         };
-        show(CPU, "", &expected, [0.0; 2]);
-        for (device, fusion) in on_trial() {
-            let outcome = steps().on(device, fusion).expect("works");
+        show(CPU, &expected, [0.0; 2]);
+        for device in on_trial() {
+            let outcome = steps().on(device, true).expect("works");
             assert_eq!(outcome.losses.len(), STEPS);
             let loss = max_difference(&outcome.losses, &expected.losses);
             assert_eq!(outcome.adapters.len(), expected.adapters.len());
@@ -127,14 +127,9 @@ fn twenty_steps_lead_where_they_lead_on_the_processor() {
             let adapter = adapters
                 .map(|(a, b)| relative_difference(a, b))
                 .fold(0.0, nan_max);
-            let said = match (device.kind.on_processor(), fusion) {
-                (true, _) => "",
-                (false, true) => "on",
-                (false, false) => "off",
-            };
-            show(device, said, &outcome, [loss, adapter]);
+            show(device, &outcome, [loss, adapter]);
             if !(loss < 1e-3 && adapter < 1e-3) {
-                missed.push(format!("{architecture:?} on {device}, fusion {fusion}"));
+                missed.push(format!("{architecture:?} on {device}"));
             }
         }
     }
