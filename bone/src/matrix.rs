@@ -3,146 +3,18 @@
 //! burn-flex makes its results' memory twice over (it is zeroed, then copied to be aligned) and its
 //! batched product takes no views. Both are this crate's to choose when it calls the same library.
 
-use burn::tensor::Element;
-use burn_flex::FlexTensor;
-use bytemuck::Pod;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 pub(crate) mod bf16;
+mod view;
 
 pub use bf16::instructions as bf16_instructions;
-
-/// A number type with a matrix product.
-pub trait Real: Element + Pod + std::ops::AddAssign + std::ops::Mul<Output = Self> {
-    /// 0.
-    const ZERO: Self;
-    /// 1.
-    const ONE: Self;
-
-    /// The nearest to a number.
-    fn from_f32(value: f32) -> Self;
-}
-
-impl Real for f32 {
-    const ZERO: Self = 0.0;
-    const ONE: Self = 1.0;
-
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        value
-    }
-}
-
-impl Real for f64 {
-    const ZERO: Self = 0.0;
-    const ONE: Self = 1.0;
-
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        value.into()
-    }
-}
+pub use view::{Matrix, Real, forwards, matrix};
 
 /// From this many multiplications on a product is worth more than one thread.
 const PARALLEL: usize = 1 << 20;
-
-/// A matrix that lies in a slice, any way round.
-#[derive(Debug, Clone, Copy)]
-pub struct Matrix<'a, T> {
-    values: &'a [T],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
-}
-
-impl<'a, T: Real> Matrix<'a, T> {
-    /// Rows of `stride` values each, of which the first `columns` count.
-    ///
-    /// # Panics
-    ///
-    /// Where the slice is too short, as everything here.
-    pub fn rows(values: &'a [T], [rows, columns]: [usize; 2], stride: usize) -> Self {
-        Self::new(values, [rows, columns], [stride, 1])
-    }
-
-    /// `rows × columns` values, `strides` apart in either direction.
-    ///
-    /// # Panics
-    ///
-    /// Where the slice is too short, as everything here.
-    pub fn new(values: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Self {
-        let [row_stride, column_stride] = strides;
-        let last = |count: usize, stride: usize| count.saturating_sub(1).checked_mul(stride);
-        let end = last(rows, row_stride)
-            .zip(last(columns, column_stride))
-            .and_then(|(row, column)| row.checked_add(column));
-        assert!(
-            rows == 0 || columns == 0 || end.is_some_and(|end| end < values.len()),
-            "a matrix beyond its slice"
-        );
-        Self {
-            values,
-            rows,
-            columns,
-            row_stride,
-            column_stride,
-        }
-    }
-
-    fn some_rows(self, rows: &Range<usize>) -> Self {
-        let start = (rows.start * self.row_stride).min(self.values.len());
-        let values = &self.values[start..];
-        let strides = [self.row_stride, self.column_stride];
-        Self::new(values, [rows.len(), self.columns], strides)
-    }
-
-    /// Some of its columns.
-    ///
-    /// # Panics
-    ///
-    /// Where it has rows and none of the columns.
-    pub fn some_columns(self, columns: &Range<usize>) -> Self {
-        self.transposed().some_rows(columns).transposed()
-    }
-
-    /// Its values, if they lie row by row with nothing between.
-    pub(crate) fn contiguous(self) -> Option<&'a [T]> {
-        let dense = self.column_stride == 1 && self.row_stride == self.columns;
-        dense.then(|| &self.values[..self.rows * self.columns])
-    }
-
-    /// Columns for rows; nothing moves.
-    pub fn transposed(self) -> Self {
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-            ..self
-        }
-    }
-}
-
-/// A tensor whose rows and columns can be seen as a [`Matrix`]: itself unless it is a view backwards.
-pub fn forwards(tensor: FlexTensor) -> FlexTensor {
-    match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
-        true => tensor,
-        false => tensor.to_contiguous(),
-    }
-}
-
-/// The matrix in a tensor that is [`forwards`].
-pub fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
-    let layout = tensor.layout();
-    let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
-    let shape = [layout.shape()[0], layout.shape()[1]];
-    let values = tensor.storage::<T>();
-    let start = layout.start_offset().min(values.len());
-    Matrix::new(&values[start..], shape, strides)
-}
 
 /// # Panics
 ///
