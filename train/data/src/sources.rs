@@ -122,10 +122,7 @@ impl FromStr for Source {
             .rsplit_once('@')
             .and_then(|(selection, weight)| Some((selection, weight.parse::<f64>().ok()?)));
         let (selection, weight) = weighted.unwrap_or((text, 1.0));
-        let selection = selection
-            .parse()
-            .map_err(|error: <Selection as FromStr>::Err| error.to_string())?;
-        Self::weighted(selection, weight)
+        Self::weighted(selection.parse()?, weight)
     }
 }
 
@@ -141,13 +138,11 @@ impl FromStr for Sources {
         } else {
             text.split(',').map(str::trim).collect()
         };
-        let (good, bad): (Vec<_>, Vec<_>) = parts
-            .into_iter()
-            .map(str::parse::<Source>)
-            .partition(Result::is_ok);
-        let problems: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
+        let sources: Vec<_> = parts.into_iter().map(str::parse::<Source>).collect();
+        let problems = sources.iter().filter_map(|source| source.as_ref().err());
+        let problems: Vec<_> = problems.cloned().collect();
         if problems.is_empty() {
-            Ok(Self(good.into_iter().flatten().collect()))
+            Ok(Self(sources.into_iter().flatten().collect()))
         } else {
             Err(problems.join("; "))
         }

@@ -1,7 +1,6 @@
 //! Prompt templates: how a row becomes what is read and what is learnt.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 
 use bone_tokenizer::Piece;
@@ -26,7 +25,6 @@ mod tests;
 pub use chat_template::ChatTemplate;
 pub use custom::CustomTemplate;
 pub use error::{RenderError, TemplateError};
-pub use parse::TemplateProblem;
 
 /// The longest template file that is read, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -81,18 +79,27 @@ impl Template {
             return Ok(built_in);
         }
         if name_or_path == "model" {
-            let folder = model_folder.ok_or(TemplateError::NoModelFolder)?;
+            let Some(folder) = model_folder else {
+                return Err(TemplateError(
+                    "the template 'model' is the chat template in a model's folder, and the model \
+                     here is a single file: name another template, or the path of a .jinja file"
+                        .to_owned(),
+                ));
+            };
             return model_files::chat_template(folder).map(Self::Jinja);
         }
         let path = Path::new(name_or_path);
-        let text = model_files::read(path, MAX_FILE)
-            .and_then(|text| {
-                text.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
-            })
-            .map_err(|source| TemplateError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
+        let text = match model_files::read(path, MAX_FILE) {
+            Ok(text) => text.ok_or_else(|| "there is no such file".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let text = text.map_err(|why| {
+            TemplateError(format!(
+                "template '{name_or_path}': {why}; give alpaca, plain, rwkv, llama2-chat, chatml, \
+                 model (the model's own chat template), or a file: a chat template (.jinja), or \
+                 any other with {{instruction}}, {{input}} and {{response}}"
+            ))
+        })?;
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
             Some("jinja" | "jinja2" | "j2") => {
@@ -113,7 +120,7 @@ impl Template {
     /// for braces. One line break at the very end is taken as the editor's and left out.
     ///
     /// # Errors
-    /// [`TemplateError::Invalid`] with every problem.
+    /// [`TemplateError`] with every problem.
     pub fn parse(text: &str, origin: &str) -> Result<Self, TemplateError> {
         CustomTemplate::parse(text, origin).map(Self::Custom)
     }
@@ -176,8 +183,11 @@ impl Template {
     /// is not one to answer.
     pub fn prompt(&self, messages: &[Message]) -> Result<Vec<Piece>, RenderError> {
         match messages.last().map(|message| message.role) {
-            None => Err(RenderError::Empty),
-            Some(role @ (Role::System | Role::Assistant)) => Err(RenderError::NoQuestion(role)),
+            None => Err(empty()),
+            Some(role @ (Role::System | Role::Assistant)) => Err(RenderError::Refused(format!(
+                "the last message is by {role}: it must be by user or tool, for the model to \
+                 answer it"
+            ))),
             Some(Role::User | Role::Tool) => match self {
                 Self::Jinja(chat) => chat.prompt(messages),
                 _ => self.turns(messages, Learnt::None),
@@ -282,13 +292,17 @@ fn split_answer<'a>(
     only_read: &[usize],
 ) -> Result<(&'a [Message], &'a str), RenderError> {
     if messages.is_empty() {
-        return Err(RenderError::Empty);
+        return Err(empty());
     }
     let mut from_end = messages.iter().enumerate().rev();
     from_end
         .find(|(at, message)| message.role == Role::Assistant && !only_read.contains(at))
         .map(|(at, message)| (&messages[..at], message.content.as_str()))
         .ok_or(RenderError::NoAnswer)
+}
+
+fn empty() -> RenderError {
+    RenderError::Refused("the conversation has no messages".to_owned())
 }
 
 /// A question as a message.

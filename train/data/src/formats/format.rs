@@ -2,53 +2,13 @@
 
 use std::fmt;
 
-/// How a file is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Format {
-    /// How its rows follow one another.
-    pub layout: Layout,
-    /// How the file as a whole is compressed; Parquet compresses its own parts.
-    pub compression: Option<Compression>,
-}
-
-/// How rows follow one another in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// One object a line.
-    JsonLines,
-    /// One array of objects.
-    JsonArray,
-    /// Apache Parquet, a table by columns.
-    Parquet,
-}
-
 /// How a file as a whole is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compression {
+pub(super) enum Compression {
     /// gzip, of one member or several (RFC 1952).
     Gzip,
     /// Zstandard, of one frame or several (RFC 8878).
     Zstd,
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.layout.fmt(f)?;
-        match self.compression {
-            Some(compression) => write!(f, ", {compression}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::JsonLines => "JSON Lines",
-            Self::JsonArray => "JSON array",
-            Self::Parquet => "Parquet",
-        })
-    }
 }
 
 impl fmt::Display for Compression {
@@ -163,27 +123,6 @@ pub(super) fn refusal(head: &[u8], compression: Option<Compression>) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_format_is_named_as_people_name_it() {
-        let format = |layout, compression| {
-            let format = Format {
-                layout,
-                compression,
-            };
-            format.to_string()
-        };
-        assert_eq!(format(Layout::JsonLines, None), "JSON Lines");
-        assert_eq!(
-            format(Layout::JsonArray, Some(Compression::Gzip)),
-            "JSON array, gzip"
-        );
-        assert_eq!(
-            format(Layout::JsonLines, Some(Compression::Zstd)),
-            "JSON Lines, zstd"
-        );
-        assert_eq!(format(Layout::Parquet, None), "Parquet");
-    }
 
     #[test]
     fn every_magic_fits_in_the_head() {

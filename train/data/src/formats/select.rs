@@ -5,9 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use thiserror::Error;
-
-use super::SourceError;
+use crate::DataError;
 
 mod folder;
 #[cfg(test)]
@@ -16,7 +14,7 @@ mod tests;
 /// A source of rows, written as `PATH` or `PATH[FROM:TO]`.
 ///
 /// `PATH` is a file, a folder, or `FOLDER/SPLIT` for files of the folder that are named after the
-/// split, as [`files`](Self::files) finds them. Rows are counted from 0 over all files of the
+/// split, as [`resolve`](Self::resolve) finds them. Rows are counted from 0 over all files of the
 /// source; `FROM` is the first that is taken and `TO` the first that is not. Either may be left
 /// out: `wiki/train[:100000]`, `chat.jsonl[500:]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,26 +38,17 @@ pub struct Resolved {
     pub to: Option<u64>,
 }
 
-/// A selection that says nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "data '{text}': {problem}; write PATH or PATH[FROM:TO], where FROM and TO are whole numbers of \
-     rows, counted from 0, and either may be left out: train.jsonl[:1000]"
-)]
-pub struct SelectionError {
-    /// As it was written.
-    pub text: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
 impl FromStr for Selection {
-    type Err = SelectionError;
+    /// What is wrong with it.
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |problem| SelectionError {
-            text: text.to_owned(),
-            problem,
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = |problem: String| {
+            format!(
+                "data '{text}': {problem}; write PATH or PATH[FROM:TO], where FROM and TO are \
+                 whole numbers of rows, counted from 0, and either may be left out: \
+                 train.jsonl[:1000]"
+            )
         };
         let (path, range) = match split_range(text) {
             Some((path, range)) => match parse_range(range) {
@@ -96,12 +85,16 @@ impl fmt::Display for Selection {
 impl Selection {
     /// The files of this selection, in the order of their rows, and its range.
     ///
-    /// A file whose own name ends as this range does is taken whole. See [`files`](Self::files)
-    /// for the rest.
+    /// A path of a file is that file, and one whose own name ends as this range does is taken
+    /// whole. `FOLDER/SPLIT`, where there is no such file or folder, is the files `SPLIT.EXT` or
+    /// `SPLIT-00000-of-00002.EXT` and so on in `FOLDER` or `FOLDER/data`, as hubs lay out data
+    /// sets; `EXT` is `json`, `jsonl` or `parquet`, perhaps with `.gz` or `.zst` behind it. A
+    /// folder is its split `train`, or its only one.
     ///
     /// # Errors
-    /// As [`files`](Self::files).
-    pub fn resolve(&self) -> Result<Resolved, SourceError> {
+    /// [`DataError`]: nothing there; several splits, which are listed; a split that is there
+    /// twice; files missing from a numbered set, which are listed; a folder that can't be read.
+    pub fn resolve(&self) -> Result<Resolved, DataError> {
         if let Some(path) = self.namesake() {
             return Ok(Resolved {
                 files: vec![path],
@@ -114,20 +107,6 @@ impl Selection {
             from: self.from,
             to: self.to,
         })
-    }
-
-    /// The files of this selection, in the order of their rows.
-    ///
-    /// A path of a file is that file. `FOLDER/SPLIT`, where there is no such file or folder, is the
-    /// files `SPLIT.EXT` or `SPLIT-00000-of-00002.EXT` and so on in `FOLDER` or `FOLDER/data`, as
-    /// hubs lay out data sets; `EXT` is `json`, `jsonl` or `parquet`, perhaps with `.gz` or `.zst`
-    /// behind it. A folder is its split `train`, or its only one.
-    ///
-    /// # Errors
-    /// [`SourceError`]: nothing there; several splits, which are listed; a split that is there
-    /// twice; files missing from a numbered set, which are listed; a folder that can't be read.
-    pub fn files(&self) -> Result<Vec<PathBuf>, SourceError> {
-        self.resolve().map(|resolved| resolved.files)
     }
 
     /// The file whose name is the path and the range, as they may have been written.

@@ -73,8 +73,8 @@ impl Plan {
     }
 
     /// The samples, in order.
-    pub(super) fn samples(&self) -> impl Iterator<Item = u32> {
-        self.order.iter().copied()
+    pub(super) fn samples(&self) -> &[u32] {
+        &self.order
     }
 
     pub(super) fn rows(&self) -> usize {

@@ -8,7 +8,7 @@ fn parse(text: &str) -> Selection {
 }
 
 fn refused(text: &str) -> String {
-    text.parse::<Selection>().unwrap_err().to_string()
+    text.parse::<Selection>().unwrap_err()
 }
 
 fn selection(path: impl Into<PathBuf>, from: u64, to: Option<u64>) -> Selection {
@@ -34,9 +34,10 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
 fn files(folder: &tempfile::TempDir, source: &str) -> Result<Vec<String>, String> {
     let bare = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
     parse(&folder.path().join(source).to_string_lossy())
-        .files()
-        .map(|files| {
-            files
+        .resolve()
+        .map(|found| {
+            found
+                .files
                 .into_iter()
                 .map(|f| bare(f.display().to_string()))
                 .collect()
