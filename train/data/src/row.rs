@@ -51,14 +51,12 @@ pub struct RowReader {
     /// Whether a person named the fields.
     given: bool,
     input_seen: bool,
-    /// Objects read before one fitted a schema.
-    pending: Vec<(Place, u64, Map<String, Value>)>,
-    ready: VecDeque<Row>,
+    /// Objects to give out, once one has fitted a schema.
+    pending: VecDeque<(Place, u64, Map<String, Value>)>,
     rows: u64,
     problems: Problems<(Place, String)>,
     /// Whether a row lacks a field of its schema.
     field_missing: bool,
-    ended: bool,
 }
 
 impl RowReader {
@@ -82,12 +80,10 @@ impl RowReader {
             schema: schema.cloned(),
             given: schema.is_some_and(|schema| schema.name().is_none()),
             input_seen: false,
-            pending: Vec::new(),
-            ready: VecDeque::new(),
+            pending: VecDeque::new(),
             rows: 0,
             problems: Problems::default(),
             field_missing: false,
-            ended: false,
         })
     }
 
@@ -97,41 +93,36 @@ impl RowReader {
     /// [`DataError`]: reading cannot go on, or the rows fit no schema or several.
     pub fn next_row(&mut self) -> Result<Option<Row>, DataError> {
         loop {
-            if let Some(row) = self.ready.pop_front() {
-                self.rows += 1;
-                return Ok(Some(row));
+            if self.schema.is_some()
+                && let Some((place, index, row)) = self.pending.pop_front()
+            {
+                if let Some(content) = self.content(place, &row) {
+                    self.rows += 1;
+                    return Ok(Some(Row { content, index }));
+                }
+                continue;
             }
-            if self.ended || self.next_index >= self.slice.end {
+            if self.next_index >= self.slice.end {
                 return Ok(None);
             }
-            match self.source.next().transpose()? {
-                None => self.ended = true,
-                Some((place, row)) => {
-                    let index = self.next_index;
-                    self.next_index += 1;
-                    if index >= self.slice.start {
-                        match row {
-                            Ok(row) => self.take(place, index, row)?,
-                            Err(problem) => self.problems.add((place, problem.to_string())),
-                        }
+            let Some(next) = self.source.next().transpose()? else {
+                return Ok(None);
+            };
+            let index = self.next_index;
+            self.next_index += 1;
+            match next {
+                _ if index < self.slice.start => {}
+                (place, Err(problem)) => self.problems.add((place, problem.to_string())),
+                (place, Ok(row)) => {
+                    if self.schema.is_none() {
+                        self.recognise(place, &row)?;
+                    }
+                    self.pending.push_back((place, index, row));
+                    if self.schema.is_none() && self.pending.len() >= ROWS_TO_RECOGNISE {
+                        return Err(self.unknown_schema());
                     }
                 }
             }
-        }
-    }
-
-    fn take(&mut self, place: Place, index: u64, row: Map<String, Value>) -> Result<(), DataError> {
-        if self.schema.is_none() {
-            self.recognise(place, &row)?;
-        }
-        match self.schema.clone() {
-            Some(schema) => self.content(place, index, &row, &schema),
-            None => self.pending.push((place, index, row)),
-        }
-        if self.pending.len() >= ROWS_TO_RECOGNISE {
-            Err(self.unknown_schema())
-        } else {
-            Ok(())
         }
     }
 
@@ -147,30 +138,27 @@ impl RowReader {
             );
             return Err(DataError::unusable(&self.path, what));
         }
-        if let Some(schema) = schemas.pop() {
-            for (place, index, row) in std::mem::take(&mut self.pending) {
-                self.content(place, index, &row, &schema);
-            }
-            self.schema = Some(schema);
-        }
+        self.schema = schemas.pop();
         Ok(())
     }
 
-    fn content(&mut self, place: Place, index: u64, row: &Map<String, Value>, schema: &Schema) {
+    /// What a row holds, or takes note of what is wrong with it.
+    fn content(&mut self, place: Place, row: &Map<String, Value>) -> Option<Content> {
+        let schema = self.schema.as_ref()?;
         if let Schema::Fields(fields) = schema
             && let Some(input) = &fields.input
         {
             self.input_seen |= row.contains_key(input);
         }
-        match schema.content(row) {
-            Ok(content) => self.ready.push_back(Row { content, index }),
-            Err(problems) => {
-                for problem in problems {
-                    self.field_missing |= matches!(problem, FieldProblem::Missing(_));
-                    self.problems.add((place, problem.to_string()));
-                }
-            }
+        let problems = match schema.content(row) {
+            Ok(content) => return Some(content),
+            Err(problems) => problems,
+        };
+        for problem in problems {
+            self.field_missing |= matches!(problem, FieldProblem::Missing(_));
+            self.problems.add((place, problem.to_string()));
         }
+        None
     }
 
     /// Good rows so far.
@@ -188,6 +176,10 @@ impl RowReader {
     /// # Errors
     /// [`DataError`], which names the file and every row and field with a problem.
     pub fn finish(mut self) -> Result<RowFile, DataError> {
+        if self.schema.is_some() {
+            // Rows that nobody asked for.
+            self.pending.clear();
+        }
         if self.problems.total == 0 && !self.pending.is_empty() {
             return Err(self.unknown_schema());
         }
@@ -237,7 +229,7 @@ impl RowReader {
             .iter()
             .filter_map(|name| Schema::named(name));
         let known: Vec<_> = known.map(|schema| schema.fields()).collect();
-        let first = self.pending.first();
+        let first = self.pending.front();
         let what = format!(
             "the rows fit no known schema ({}); the first has the fields {}: name them with a \
              field map, instruction=FIELD,response=FIELD[,input=FIELD]",

@@ -33,18 +33,14 @@ pub enum Kind {
 impl Kind {
     /// Told by the file's name.
     pub fn of(path: &Path) -> Self {
-        let has = |path: &Path, wanted: &[&str]| {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            extension.is_some_and(|extension| wanted.contains(&extension))
-        };
-        let inner = if has(path, &["gz", "zst"]) {
-            path.with_extension("")
-        } else {
-            path.to_owned()
-        };
-        if has(&inner, &["txt"]) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let compressed = [".gz", ".zst"];
+        let inner = compressed
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending));
+        if inner.unwrap_or(&name).ends_with(".txt") {
             Self::Text
-        } else if has(path, &["idx", "bin"]) {
+        } else if name.ends_with(".idx") || name.ends_with(".bin") {
             Self::Binidx
         } else {
             Self::Rows

@@ -137,42 +137,39 @@ impl Template {
     /// # Errors
     /// [`RenderError`] when the template cannot be used for such a row.
     pub fn pieces(&self, content: &Content) -> Result<Vec<Piece>, RenderError> {
-        match content {
-            Content::Text(text) => Ok(vec![
-                Piece::Bos,
-                Piece::trained(text.as_str()),
-                Piece::Eos { trained: true },
-            ]),
+        let (mut pieces, answer) = match content {
+            Content::Text(text) => {
+                return Ok(vec![
+                    Piece::Bos,
+                    Piece::trained(text.as_str()),
+                    Piece::Eos { trained: true },
+                ]);
+            }
             Content::Single {
                 instruction,
                 input,
                 response,
-            } => match self {
-                Self::Jinja(chat) => {
+            } => {
+                if self.is_for_chats() {
                     let answer = Message::new(Role::Assistant, response.as_str());
-                    chat.pieces(&[question(instruction, input), answer], &[])
+                    let messages = vec![question(instruction, input), answer];
+                    return self.pieces(&Content::chat(messages));
                 }
-                _ => {
-                    let mut pieces = self.single(instruction, input)?;
-                    pieces.extend(self.answer(response));
-                    Ok(pieces)
-                }
-            },
+                (self.single(instruction, input), response.as_str())
+            }
             Content::Chat {
                 messages,
                 only_read,
             } => {
                 let (before, answer) = split_answer(messages, only_read)?;
-                match self {
-                    Self::Jinja(chat) => chat.pieces(&messages[..=before.len()], only_read),
-                    _ => {
-                        let mut pieces = self.turns(before, Learnt::AllBut(only_read))?;
-                        pieces.extend(self.answer(answer));
-                        Ok(pieces)
-                    }
+                if let Self::Jinja(chat) = self {
+                    return chat.pieces(&messages[..=before.len()], only_read);
                 }
+                (self.turns(before, Learnt::AllBut(only_read))?, answer)
             }
-        }
+        };
+        pieces.extend(self.answer(answer));
+        Ok(pieces)
     }
 
     /// What the model reads before it answers the last message, none of it trained. Tokenised,
@@ -205,10 +202,10 @@ impl Template {
             Content::Text(_) => Ok(vec![Piece::Bos]),
             Content::Single {
                 instruction, input, ..
-            } => match self {
-                Self::Jinja(chat) => chat.prompt(&[question(instruction, input)]),
-                _ => self.single(instruction, input),
-            },
+            } if self.is_for_chats() => self.prompt(&[question(instruction, input)]),
+            Content::Single {
+                instruction, input, ..
+            } => Ok(self.single(instruction, input)),
             Content::Chat {
                 messages,
                 only_read,
@@ -250,17 +247,20 @@ impl Template {
         }
     }
 
-    /// The pieces before the answer to one question, of any template but [`Template::Jinja`].
-    fn single(&self, instruction: &str, input: &str) -> Result<Vec<Piece>, RenderError> {
+    /// Whether one question is a chat like any other.
+    fn is_for_chats(&self) -> bool {
+        matches!(self, Self::Llama2Chat | Self::ChatMl | Self::Jinja(_))
+    }
+
+    /// The pieces before the answer to one question, of a template that is for one or has a form
+    /// of its own for it.
+    fn single(&self, instruction: &str, input: &str) -> Vec<Piece> {
         match self {
-            Self::Rwkv => Ok(rwkv::single_prompt(instruction, input)),
-            Self::Llama2Chat | Self::ChatMl => {
-                self.turns(&[question(instruction, input)], Learnt::None)
-            }
-            _ => Ok(vec![
+            Self::Rwkv => rwkv::single_prompt(instruction, input),
+            _ => vec![
                 Piece::Bos,
                 Piece::read(self.single_prompt(instruction, input)),
-            ]),
+            ],
         }
     }
 
@@ -271,7 +271,7 @@ impl Template {
             Self::Rwkv => rwkv::prompt(messages, learnt),
             Self::Llama2Chat => llama2_chat::prompt(messages, learnt),
             Self::ChatMl => Ok(chatml::prompt(messages, learnt)),
-            _ => self.single(&self.only_question(messages)?, ""),
+            _ => Ok(self.single(&self.only_question(messages)?, "")),
         }
     }
 
