@@ -66,7 +66,7 @@ impl Setting for FieldMap {
         "a table like { instruction = \"query\", response = \"response\" }";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|error| format!("{error}"))
+        text.parse()
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
