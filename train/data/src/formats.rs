@@ -25,5 +25,5 @@ pub(crate) use bytes::read_bytes;
 pub(crate) use json::kind;
 pub use problem::{Place, RowProblem};
 pub use rows::{MAX_ROW_BYTES, Rows};
-pub use select::{Resolved, Selection};
+pub use select::Selection;
 pub(crate) use unreadable::why_unreadable;

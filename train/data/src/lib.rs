@@ -36,7 +36,7 @@ pub use bone_files::wording::{counted, grouped, human};
 pub use conversation::{Content, Message, Role};
 pub use error::DataError;
 pub use field_map::FieldMap;
-pub use formats::{MAX_ROW_BYTES, Place, Resolved, RowProblem, Rows, Selection};
+pub use formats::{MAX_ROW_BYTES, Place, RowProblem, Rows, Selection};
 pub use holdout::{Holdout, Split, split_validation};
 pub use order::{BatchConfig, Batches, Cursor, Pool, Step};
 pub use prompt::{PROMPT_FILE, Prompt, PromptError};

@@ -1,6 +1,6 @@
 //! Questions with known answers, and worked examples to put before them.
 
-use bone_data::{DataError, FieldMap, Message, Place, Resolved, Role, Rows, Selection};
+use bone_data::{DataError, FieldMap, Message, Place, Role, Rows, Selection};
 use bone_grade::{Benchmark, gold};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -124,9 +124,9 @@ fn rows(
     selection: &Selection,
     mut take: impl FnMut(&Map<String, Value>) -> Result<(), String>,
 ) -> Result<(), QuestionError> {
-    let Resolved { files, from, to } = selection.resolve()?;
+    let (from, to) = (selection.from, selection.to);
     let mut number = 0;
-    for path in files {
+    for path in selection.files()? {
         let (mut shown, mut total) = (Vec::new(), 0);
         for row in Rows::open(&path)? {
             let (place, row) = row?;

@@ -60,9 +60,8 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), RunError> {
 
 /// Returns the files and folders that a run reads.
 fn inputs(config: &TrainConfig) -> Vec<PathBuf> {
-    let sources = config.data.0.iter();
-    let found = sources.filter_map(|source| source.selection.resolve().ok());
-    let data = found.flat_map(|found| found.files);
+    let files = config.data.0.iter().map(|source| source.selection.files());
+    let data = files.flat_map(Result::unwrap_or_default);
     let tokenizer = match &config.tokenizer {
         TokenizerChoice::File(path) => Some(path.clone()),
         _ => None,

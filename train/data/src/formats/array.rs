@@ -23,23 +23,12 @@ pub(super) struct Array<R> {
     element: Vec<u8>,
     number: u64,
     limit: usize,
-    at: At,
+    /// What the element before ended with; nothing before the first.
+    before: Option<Stop>,
+    /// Whether all is said.
+    done: bool,
     /// Where the next byte is.
     place: Start,
-}
-
-/// What comes next.
-enum At {
-    /// The first element, or the end.
-    First,
-    /// An element.
-    Element,
-    /// Blank space, behind the array.
-    Behind,
-    /// Nothing: the file ended before the array did, and this has not been said.
-    CutOff,
-    /// Nothing.
-    End,
 }
 
 /// One element as it was read.
@@ -47,8 +36,7 @@ struct Element {
     start: Start,
     /// Bytes from the first that is not blank on.
     len: usize,
-    /// Nothing where the file ended.
-    stop: Option<Stop>,
+    stop: Stop,
 }
 
 impl<R: BufRead> Array<R> {
@@ -59,38 +47,32 @@ impl<R: BufRead> Array<R> {
             element: Vec::new(),
             number: 0,
             limit,
-            at: At::First,
+            before: None,
+            done: false,
             place: Start { line, column },
         }
     }
 
     /// The next element, or what is wrong with the array's end.
     pub(super) fn next_row(&mut self) -> io::Result<Option<Item>> {
-        match self.at {
-            At::First | At::Element => {}
-            At::CutOff => {
-                self.at = At::End;
+        if self.done {
+            return Ok(None);
+        }
+        if let Some(Stop::CutOff | Stop::Close) = self.before {
+            self.done = true;
+            if self.before == Some(Stop::CutOff) {
                 return Ok(Some(self.item(wrong(UNCLOSED))));
             }
-            At::Behind => {
-                self.at = At::End;
-                let more = self.has_more()?;
-                return Ok(more.then(|| self.item(wrong(BEHIND))));
-            }
-            At::End => return Ok(None),
+            let more = self.has_more()?;
+            return Ok(more.then(|| self.item(wrong(BEHIND))));
         }
         let element = self.read_element()?;
-        let first = matches!(self.at, At::First);
-        self.at = match element.stop {
-            Some(Stop::Comma) => At::Element,
-            Some(Stop::Close) => At::Behind,
-            None => At::CutOff,
-        };
+        let before = self.before.replace(element.stop);
         if element.len == 0 {
             return match element.stop {
-                None => self.next_row(),
-                Some(Stop::Close) if first => self.next_row(),
-                Some(_) => Ok(Some(self.item(wrong(NOTHING)))),
+                Stop::CutOff => self.next_row(),
+                Stop::Close if before.is_none() => self.next_row(),
+                _ => Ok(Some(self.item(wrong(NOTHING)))),
             };
         }
         let row = if element.len <= self.limit {
@@ -100,8 +82,8 @@ impl<R: BufRead> Array<R> {
         };
         // Of an element that is cut off, that is what is wrong.
         let row = match row {
-            Err(RowProblem::NotJson { cut_off: true, .. }) if element.stop.is_none() => {
-                self.at = At::End;
+            Err(RowProblem::NotJson { cut_off: true, .. }) if element.stop == Stop::CutOff => {
+                self.done = true;
                 wrong(UNCLOSED)
             }
             row => row,
@@ -120,14 +102,14 @@ impl<R: BufRead> Array<R> {
         let mut found = Element {
             start: self.place,
             len: 0,
-            stop: None,
+            stop: Stop::CutOff,
         };
         for byte in self.reader.by_ref().bytes() {
             let byte = byte?;
             let here = self.place;
             self.place.pass(byte);
-            found.stop = scan.feed(byte);
-            if found.stop.is_some() {
+            if let Some(stop) = scan.feed(byte) {
+                found.stop = stop;
                 break;
             }
             if found.len == 0 {

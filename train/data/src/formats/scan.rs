@@ -7,6 +7,8 @@ pub(super) enum Stop {
     Comma,
     /// The array's closing bracket.
     Close,
+    /// The end of the file.
+    CutOff,
 }
 
 /// Follows the bytes of one element, well-formed or not, as far as the comma or bracket behind it.

@@ -2,9 +2,8 @@
 
 use super::{Checked, FileReport, Reading, temporary};
 use crate::{
-    Binidx, Content, DataError, Dropped, Kind, Pool, RenderError, Resolved, Row, RowReader, Sample,
-    Samples, Selection, Sources, Tokenized, read_bytes, read_text, tokenize, tokenize_bytes,
-    tokenize_text,
+    Binidx, Content, DataError, Dropped, Kind, Pool, RenderError, Row, RowReader, Sample, Samples,
+    Selection, Sources, Tokenized, read_bytes, read_text, tokenize, tokenize_bytes, tokenize_text,
 };
 use bone_files::wording::{Problems, and_more, counted};
 use rayon::prelude::*;
@@ -25,7 +24,6 @@ pub(super) struct Reader<'a> {
     /// Rows of the files before.
     rows: u64,
     shortest_prompt: usize,
-    may_be_outside: bool,
     /// Whether files with problems are read to the end, for what is good in them.
     keep_going: bool,
     problems: Vec<DataError>,
@@ -38,7 +36,6 @@ impl<'a> Reader<'a> {
     pub(super) fn new(reading: Reading<'a>, keep_going: bool) -> Self {
         Self {
             keep_going,
-            may_be_outside: false,
             problems: Vec::new(),
             reading,
             samples: Samples::default(),
@@ -85,7 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     fn selection(&mut self, selection: &Selection) -> Result<(), DataError> {
-        let Resolved { files, from, to } = selection.resolve()?;
+        let (files, from, to) = (selection.files()?, selection.from, selection.to);
         let sliced = from > 0 || to.is_some();
         if sliced && files.iter().any(|file| Kind::of(file) == Kind::Text) {
             return Err(DataError::Other(format!(
@@ -95,8 +92,6 @@ impl<'a> Reader<'a> {
         }
         let end = to.unwrap_or(u64::MAX);
         let mut before = 0;
-        // Of several files some may lie outside the slice.
-        self.may_be_outside = files.len() > 1;
         let samples = self.samples.len();
         for path in files {
             if before >= end {
@@ -234,7 +229,8 @@ impl<'a> Reader<'a> {
         }
         let looked_at = rows.looked_at();
         let problem = match rows.finish() {
-            Err(DataError::Empty { .. }) if self.may_be_outside && looked_at > 0 => None,
+            // Of several files some may lie outside the slice.
+            Err(DataError::Empty { .. }) if looked_at > 0 => None,
             Err(error) => Some(error),
             Ok(_) if unused_inputs.total > 0 => Some(DataError::unusable(
                 &report.path,

@@ -31,7 +31,7 @@ impl Check<'_> {
             self.on_disk("tokenizer", message);
         }
         let sources = raw.data.iter().flat_map(|sources| &sources.0);
-        for problem in sources.filter_map(|source| source.selection.resolve().err()) {
+        for problem in sources.filter_map(|source| source.selection.files().err()) {
             self.on_disk("data", problem.to_string());
         }
         if let Some(name) = &raw.template

@@ -34,10 +34,9 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
 fn files(folder: &tempfile::TempDir, source: &str) -> Result<Vec<String>, String> {
     let bare = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
     parse(&folder.path().join(source).to_string_lossy())
-        .resolve()
-        .map(|found| {
-            found
-                .files
+        .files()
+        .map(|files| {
+            files
                 .into_iter()
                 .map(|f| bare(f.display().to_string()))
                 .collect()
@@ -91,26 +90,17 @@ fn what_is_no_range_says_what_is() {
 #[test]
 fn a_file_whose_name_ends_like_a_range_is_that_file() {
     let folder = folder(&["a[1:2]", "a", "b[:9]", "c[x:y]", "d[3]"]);
-    let resolve = |name: &str| {
-        let path = folder.path().join(name);
-        parse(&path.to_string_lossy()).resolve().unwrap()
-    };
-    let whole = |name: &str| Resolved {
-        files: vec![folder.path().join(name)],
-        from: 0,
-        to: None,
-    };
+    let read = |name: &str| parse(&folder.path().join(name).to_string_lossy());
     for name in ["a[1:2]", "b[:9]", "c[x:y]", "d[3]"] {
-        assert_eq!(resolve(name), whole(name), "{name}");
+        let whole = selection(folder.path().join(name), 0, None);
+        assert_eq!(read(name), whole);
+        assert_eq!(whole.files().unwrap(), [folder.path().join(name)]);
+        // As it is printed, too.
+        assert_eq!(parse(&whole.to_string()), whole);
     }
-    assert_eq!(
-        resolve("a[1:3]"),
-        Resolved {
-            files: vec![folder.path().join("a")],
-            from: 1,
-            to: Some(3)
-        }
-    );
+    let part = selection(folder.path().join("a"), 1, Some(3));
+    assert_eq!(read("a[1:3]"), part);
+    assert_eq!(part.files().unwrap(), [folder.path().join("a")]);
 }
 
 #[test]
