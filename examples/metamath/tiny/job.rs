@@ -4,7 +4,6 @@ use bone_cli::commands::eval::{QuestionArgs, score};
 use bone_cli::error::CommandError;
 use bone_cli::eval::Benchmark;
 use bone_cli::session::SessionArgs;
-use bone_data::SelectionError;
 use bone_train::config::{Given, resolve};
 use bone_train::report::{Event, ReportError, Reporter, Summary};
 use bone_train::run::{self, Host};
@@ -168,8 +167,7 @@ fn score_of(job: &Job, test: &str, train: PathBuf) -> Result<(usize, usize), Com
         device: "cpu".into(),
         ..session
     };
-    let test = test.parse();
-    let test = test.map_err(|error: SelectionError| CommandError::Usage(error.to_string()))?;
+    let test = test.parse().map_err(CommandError::Usage)?;
     let mut questions = QuestionArgs::new(session, test, job.out.join("gsm8k.json"));
     questions.template = Some(job.template.clone());
     questions.max_new_tokens = job.max_new_tokens;

@@ -3,8 +3,7 @@
 use crate::eval::QuestionError;
 use crate::eval::resume::ResultsError;
 use bone::{AttachError, FileError, MergeError, ValueError};
-use bone_data::load::DatasetError;
-use bone_data::{BinidxError, OrderError, PromptError, RenderError, TemplateError};
+use bone_data::{DataError, PromptError, RenderError, TemplateError};
 use bone_lm::checkpoint::{CheckpointError, SaveError};
 use bone_lm::generate::GenerateError;
 use bone_lm::sampling::SamplingError;
@@ -28,8 +27,6 @@ pub enum CommandError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Template(#[from] TemplateError),
-    #[error(transparent)]
-    Binidx(#[from] BinidxError),
     #[error(transparent)]
     Question(#[from] QuestionError),
     #[error(transparent)]
@@ -80,12 +77,11 @@ through_run!(
     AdapterError,
     AttachError,
     ConfigError,
-    DatasetError,
+    DataError,
     DeviceError,
     FileError,
     MemoryError,
     ModelError,
-    OrderError,
     PromptError,
     TokenizerError,
     ValueError,

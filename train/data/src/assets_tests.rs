@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::test_tokenizer::Bytes;
 use super::*;
@@ -90,8 +89,10 @@ fn gsm8k_goes_from_file_to_steps() {
         limits: limits(512),
     };
     let sources: Sources = folder.join("gsm8k/train.jsonl").into();
-    let (samples, ends, reports) = load::read(&sources, reading).unwrap();
-    assert_eq!((samples.len(), reports[0].rows), (ends[0], 7473));
+    let found = load::read(&sources, reading).unwrap();
+    let (samples, reports) = (found.samples, found.reports);
+    assert_eq!(samples.len(), found.pools[0].samples.len());
+    assert_eq!(reports[0].rows, 7473);
     assert_eq!(samples.len() + reports[0].dropped.rows(), 7473);
     let split = split_validation(&samples, Holdout::Share(0.1), 0).unwrap();
     let held_out = (samples.len() as f64 * 0.1).round() as usize;
@@ -113,7 +114,7 @@ fn gsm8k_goes_from_file_to_steps() {
         weight: 1.0,
     };
     let all = samples.len();
-    let batches = Batches::new(Arc::new(samples), vec![pool], config).unwrap();
+    let batches = Batches::new(samples, vec![pool], config).unwrap();
     let steps = batches.steps_per_epoch() as usize;
     let (mut tokens, mut padded) = (0, 0);
     for batch in batches.take(steps).flat_map(|step| step.unwrap().micro) {

@@ -19,11 +19,8 @@
 //! not looked at here, and what is written has one sequence in each, as RWKV's tools write it.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-mod cut;
-mod error;
 mod index;
 mod reader;
 mod writer;
@@ -31,8 +28,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use cut::Cut;
-pub use error::{BinidxError, SequenceProblem};
 pub use reader::Binidx;
 pub use writer::{Summary, Writer};
 
@@ -41,47 +36,39 @@ const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
 /// The only version there is.
 const VERSION: u64 = 1;
 
-/// The type that tokens are stored in.
+/// How the sequences of a binidx become rows of a batch.
+///
+/// RWKV-PEFT's two ways: in both a sequence is a sample, without what is beyond `max_seq_len`. The
+/// loss is the same; what is computed is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cut {
+    /// Every row is padded to `max_seq_len`, so that all batches have one shape.
+    Pad,
+    /// Only the sequences: rows are as long as the longest of their batch.
+    #[default]
+    Only,
+}
+
+/// The type that tokens are stored in, by its number in an index. 6 and 7 are floating-point types,
+/// which hold no tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
-    /// Unsigned, 1 byte; code 1.
-    U8,
-    /// Signed, 1 byte; code 2.
-    I8,
-    /// Signed, 2 bytes; code 3.
-    I16,
-    /// Signed, 4 bytes; code 4.
-    I32,
-    /// Signed, 8 bytes; code 5.
-    I64,
-    /// Unsigned, 2 bytes; code 8.
-    U16,
+    /// Unsigned, 1 byte.
+    U8 = 1,
+    /// Signed, 1 byte.
+    I8 = 2,
+    /// Signed, 2 bytes.
+    I16 = 3,
+    /// Signed, 4 bytes.
+    I32 = 4,
+    /// Signed, 8 bytes.
+    I64 = 5,
+    /// Unsigned, 2 bytes.
+    U16 = 8,
 }
 
 impl Dtype {
-    const ALL: [Self; 6] = [
-        Self::U8,
-        Self::I8,
-        Self::I16,
-        Self::I32,
-        Self::I64,
-        Self::U16,
-    ];
-
-    /// The number for it in an index. 6 and 7 are floating-point types, which hold no tokens.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Self::U8 => 1,
-            Self::I8 => 2,
-            Self::I16 => 3,
-            Self::I32 => 4,
-            Self::I64 => 5,
-            Self::U16 => 8,
-        }
-    }
-
-    /// Bytes of a token.
+    /// Returns the bytes of a token.
     #[must_use]
     pub fn bytes(self) -> usize {
         match self {
@@ -93,19 +80,14 @@ impl Dtype {
     }
 
     fn of_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|dtype| dtype.code() == code)
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::U8 => "u8",
-            Self::I8 => "i8",
-            Self::I16 => "i16",
-            Self::I32 => "i32",
-            Self::I64 => "i64",
-            Self::U16 => "u16",
+        Some(match code {
+            1 => Self::U8,
+            2 => Self::I8,
+            3 => Self::I16,
+            4 => Self::I32,
+            5 => Self::I64,
+            8 => Self::U16,
+            _ => return None,
         })
     }
 }
@@ -125,4 +107,12 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
+}
+
+fn list(paths: &[&PathBuf]) -> String {
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(" and ")
 }

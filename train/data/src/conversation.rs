@@ -3,12 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
 /// Who says a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// What holds for the whole conversation: `system`, and `developer` as OpenAI has it.
     System,
@@ -20,16 +16,8 @@ pub enum Role {
     Tool,
 }
 
-/// A name of no role.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "unknown role '{0}': there are system (or developer), user (or human), assistant (or gpt, bot, model, \
-     chatgpt) and tool"
-)]
-pub struct UnknownRole(pub String);
-
 /// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Who says it.
     pub role: Role,
@@ -122,30 +110,19 @@ impl fmt::Display for Role {
 }
 
 impl FromStr for Role {
-    type Err = UnknownRole;
+    type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, UnknownRole> {
+    fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "system" | "developer" => Ok(Self::System),
             "user" | "human" => Ok(Self::User),
             "assistant" | "gpt" | "bot" | "model" | "chatgpt" => Ok(Self::Assistant),
             "tool" => Ok(Self::Tool),
-            other => Err(UnknownRole(other.to_owned())),
+            other => Err(format!(
+                "unknown role '{other}': there are system (or developer), user (or human), \
+                 assistant (or gpt, bot, model, chatgpt) and tool"
+            )),
         }
-    }
-}
-
-impl From<Role> for String {
-    fn from(role: Role) -> Self {
-        role.name().to_owned()
-    }
-}
-
-impl TryFrom<String> for Role {
-    type Error = UnknownRole;
-
-    fn try_from(name: String) -> Result<Self, UnknownRole> {
-        name.parse()
     }
 }
 
@@ -185,24 +162,11 @@ mod tests {
 
     #[test]
     fn an_unknown_role_is_named_with_those_there_are() {
-        let message = "narrator".parse::<Role>().unwrap_err().to_string();
+        let message = "narrator".parse::<Role>().unwrap_err();
         for part in ["'narrator'", "system", "human", "gpt", "tool"] {
             assert!(message.contains(part), "{message}");
         }
         // Names are exact: another spelling may be another thing.
         assert!("User".parse::<Role>().is_err());
-    }
-
-    #[test]
-    fn messages_are_read_from_json_and_written_to_it() {
-        let message: Message =
-            serde_json::from_str(r#"{"role": "human", "content": "hi\n"}"#).unwrap();
-        assert_eq!(message, Message::new(Role::User, "hi\n"));
-        assert_eq!(
-            serde_json::to_string(&message).unwrap(),
-            r#"{"role":"user","content":"hi\n"}"#
-        );
-        let unknown = serde_json::from_str::<Message>(r#"{"role": "x", "content": ""}"#);
-        assert!(unknown.unwrap_err().to_string().contains("'x'"));
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 /// The names of the fields that hold the instruction, the input and the response.
 ///
@@ -20,39 +19,6 @@ pub struct FieldMap {
     pub input: Option<String>,
     /// Field with the response; every row must have it.
     pub response: String,
-}
-
-/// A field map that cannot be used, with everything that is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "field map '{text}': {}; write instruction=FIELD,response=FIELD[,input=FIELD]",
-    .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-)]
-pub struct FieldMapError {
-    /// The field map as it was written.
-    pub text: String,
-    /// All that is wrong with it.
-    pub problems: Vec<FieldMapProblem>,
-}
-
-/// One thing wrong with a field map.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum FieldMapProblem {
-    /// A part without `=`.
-    #[error("'{0}' is not KEY=FIELD")]
-    NotAPair(String),
-    /// A key other than `instruction`, `input` and `response`.
-    #[error("unknown key '{0}' (the keys are instruction, input, response)")]
-    UnknownKey(String),
-    /// A key that is given twice.
-    #[error("key '{0}' is given more than once")]
-    Repeated(String),
-    /// A key with nothing after its `=`.
-    #[error("key '{0}' names no field")]
-    EmptyField(String),
-    /// `instruction` or `response` is not there.
-    #[error("missing key '{0}'")]
-    Missing(&'static str),
 }
 
 impl FieldMap {
@@ -77,14 +43,15 @@ impl fmt::Display for FieldMap {
 }
 
 impl FromStr for FieldMap {
-    type Err = FieldMapError;
+    /// All that is wrong with it.
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut problems = Vec::new();
         let (mut instruction, mut input, mut response) = (None, None, None);
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let Some((key, field)) = part.split_once('=') else {
-                problems.push(FieldMapProblem::NotAPair(part.to_owned()));
+                problems.push(format!("'{part}' is not KEY=FIELD"));
                 continue;
             };
             let (key, field) = (key.trim(), field.trim());
@@ -93,23 +60,24 @@ impl FromStr for FieldMap {
                 "input" => &mut input,
                 "response" => &mut response,
                 _ => {
-                    problems.push(FieldMapProblem::UnknownKey(key.to_owned()));
+                    problems.push(format!(
+                        "unknown key '{key}' (the keys are instruction, input, response)"
+                    ));
                     continue;
                 }
             };
             if slot.is_some() {
-                problems.push(FieldMapProblem::Repeated(key.to_owned()));
+                problems.push(format!("key '{key}' is given more than once"));
             }
             if field.is_empty() {
-                problems.push(FieldMapProblem::EmptyField(key.to_owned()));
+                problems.push(format!("key '{key}' names no field"));
             }
             *slot = Some(field.to_owned());
         }
-        if instruction.is_none() {
-            problems.push(FieldMapProblem::Missing("instruction"));
-        }
-        if response.is_none() {
-            problems.push(FieldMapProblem::Missing("response"));
+        for (key, field) in [("instruction", &instruction), ("response", &response)] {
+            if field.is_none() {
+                problems.push(format!("missing key '{key}'"));
+            }
         }
         match (instruction, response) {
             (Some(instruction), Some(response)) if problems.is_empty() => Ok(Self {
@@ -117,10 +85,10 @@ impl FromStr for FieldMap {
                 input,
                 response,
             }),
-            _ => Err(FieldMapError {
-                text: text.to_owned(),
-                problems,
-            }),
+            _ => Err(format!(
+                "field map '{text}': {}; write instruction=FIELD,response=FIELD[,input=FIELD]",
+                problems.join("; ")
+            )),
         }
     }
 }
@@ -148,23 +116,20 @@ mod tests {
             .parse::<FieldMap>()
             .unwrap_err();
         assert_eq!(
-            error.problems,
-            [
-                FieldMapProblem::UnknownKey("question".into()),
-                FieldMapProblem::EmptyField("input".into()),
-                FieldMapProblem::Repeated("input".into()),
-                FieldMapProblem::NotAPair("answer".into()),
-                FieldMapProblem::Missing("instruction"),
-                FieldMapProblem::Missing("response"),
-            ]
+            error,
+            "field map 'question=q,input=,input=x,answer': unknown key 'question' (the keys are \
+             instruction, input, response); key 'input' names no field; key 'input' is given more \
+             than once; 'answer' is not KEY=FIELD; missing key 'instruction'; missing key \
+             'response'; write instruction=FIELD,response=FIELD[,input=FIELD]"
         );
-        let message = error.to_string();
-        assert!(message.contains("unknown key 'question'"), "{message}");
-        assert!(message.contains("missing key 'response'"), "{message}");
     }
 
     #[test]
     fn an_empty_map_misses_both_keys() {
-        assert_eq!("".parse::<FieldMap>().unwrap_err().problems.len(), 2);
+        let error = "".parse::<FieldMap>().unwrap_err();
+        assert!(
+            error.contains("'': missing key 'instruction'; missing key 'response'; write"),
+            "{error}"
+        );
     }
 }

@@ -8,9 +8,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::sample::Samples;
+use crate::DataError;
 
 /// How much is held out: a whole number is a count, a fraction below 1 a share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,41 +31,6 @@ pub struct Split {
     pub validation: Vec<u32>,
 }
 
-/// A split that cannot be made.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum SplitError {
-    /// Neither a count nor a share.
-    #[error("held-out part '{0}': give a count like 200 or a share like 0.05")]
-    NotANumber(String),
-    /// A share out of range.
-    #[error("held-out share {0}: it must lie above 0 and below 1; a count is a whole number")]
-    Share(f64),
-    /// Nothing would be left to train on.
-    #[error(
-        "{count} of {samples} samples are to be held out: at least one must be left to train; lower validation"
-    )]
-    TooMany {
-        /// How many were asked for.
-        count: usize,
-        /// How many there are.
-        samples: usize,
-    },
-    /// The rows of one prompt outnumber the part to hold out.
-    #[error(
-        "{count} samples cannot be held out: every prompt has more rows than that (the rarest has \
-         {smallest}), and rows of one prompt stay together; hold out at least {smallest}"
-    )]
-    SharedPrompts {
-        /// How many were asked for.
-        count: usize,
-        /// Rows of the rarest prompt.
-        smallest: usize,
-    },
-    /// All rows have the same prompt.
-    #[error("nothing can be held out: all {0} samples have the same prompt")]
-    OnePrompt(usize),
-}
-
 impl fmt::Display for Holdout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,35 +41,42 @@ impl fmt::Display for Holdout {
 }
 
 impl FromStr for Holdout {
-    type Err = SplitError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(count) = text.parse() {
             return Ok(Self::Count(count));
         }
-        match text.parse() {
-            Ok(share) => Self::Share(share).checked(),
-            Err(_) => Err(SplitError::NotANumber(text.to_owned())),
-        }
+        let Ok(share) = text.parse() else {
+            return Err(format!(
+                "held-out part '{text}': give a count like 200 or a share like 0.05"
+            ));
+        };
+        Self::Share(share).checked()
     }
 }
 
 impl Holdout {
-    fn checked(self) -> Result<Self, SplitError> {
+    fn checked(self) -> Result<Self, String> {
         match self {
             // Written so that NaN is refused as well.
-            Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(SplitError::Share(share)),
+            Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(format!(
+                "held-out share {share}: it must lie above 0 and below 1; a count is a whole number"
+            )),
             holdout => Ok(holdout),
         }
     }
 
-    fn count(self, samples: usize) -> Result<usize, SplitError> {
+    fn count(self, samples: usize) -> Result<usize, String> {
         let count = match self.checked()? {
             Self::Count(count) => count,
             Self::Share(share) => ((samples as f64 * share).round() as usize).max(1),
         };
         if count > 0 && count >= samples {
-            return Err(SplitError::TooMany { count, samples });
+            return Err(format!(
+                "{count} of {samples} samples are to be held out: at least one must be left to \
+                 train; lower validation"
+            ));
         }
         Ok(count)
     }
@@ -116,14 +88,14 @@ impl Holdout {
 /// so fewer than asked for may be held out where prompts repeat.
 ///
 /// # Errors
-/// [`SplitError`]: a share out of range, nothing left to train on, or no prompt rare enough.
+/// [`DataError`]: a share out of range, nothing left to train on, or no prompt rare enough.
 pub fn split_validation(
     samples: &Samples,
     holdout: Holdout,
     seed: u64,
-) -> Result<Split, SplitError> {
+) -> Result<Split, DataError> {
     let numbers = 0..samples.len() as u32;
-    let count = holdout.count(samples.len())?;
+    let count = holdout.count(samples.len()).map_err(DataError::Other)?;
     if count == 0 {
         return Ok(Split {
             train: numbers.collect(),
@@ -132,7 +104,10 @@ pub fn split_validation(
     }
     let (group_of, sizes) = groups(numbers.clone().map(|number| samples.prompt_of(number)));
     if sizes.len() == 1 {
-        return Err(SplitError::OnePrompt(samples.len()));
+        return Err(DataError::Other(format!(
+            "nothing can be held out: all {} samples have the same prompt",
+            samples.len()
+        )));
     }
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
@@ -146,7 +121,10 @@ pub fn split_validation(
     }
     if left == count {
         let smallest = sizes.into_iter().min().unwrap_or(0);
-        return Err(SplitError::SharedPrompts { count, smallest });
+        return Err(DataError::Other(format!(
+            "{count} samples cannot be held out: every prompt has more rows than that (the rarest \
+             has {smallest}), and rows of one prompt stay together; hold out at least {smallest}"
+        )));
     }
     let side = |number: &u32| held_out[group_of[*number as usize] as usize];
     let (validation, train) = numbers.partition(side);
@@ -184,7 +162,7 @@ mod tests {
             .collect()
     }
 
-    fn split(samples: &[Sample], holdout: Holdout, seed: u64) -> Result<Split, SplitError> {
+    fn split(samples: &[Sample], holdout: Holdout, seed: u64) -> Result<Split, DataError> {
         let samples: Samples = samples.iter().cloned().collect();
         split_validation(&samples, holdout, seed)
     }
@@ -225,37 +203,32 @@ mod tests {
 
     #[test]
     fn impossible_splits_are_errors() {
-        let error = |samples: Vec<_>, holdout| split(&samples, holdout, 0).unwrap_err();
+        let error = |samples: Vec<_>, holdout| {
+            let error = split(&samples, holdout, 0).unwrap_err();
+            error.to_string()
+        };
         assert_eq!(
             error(distinct(5), Holdout::Count(5)),
-            SplitError::TooMany {
-                count: 5,
-                samples: 5
-            }
+            "5 of 5 samples are to be held out: at least one must be left to train; lower validation"
         );
-        assert_eq!(
-            error(distinct(5), Holdout::Share(1.5)),
-            SplitError::Share(1.5)
-        );
-        assert!(matches!(
-            error(distinct(5), Holdout::Share(f64::NAN)),
-            SplitError::Share(_)
-        ));
+        for (share, shown) in [(1.5, "1.5"), (f64::NAN, "NaN")] {
+            let error = error(distinct(5), Holdout::Share(share));
+            let expected = format!("held-out share {shown}: it must lie above 0 and below 1; ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
         let mut same = distinct(6);
         for sample in &mut same {
             sample.tokens[0] = 0;
         }
         assert_eq!(
             error(same.clone(), Holdout::Count(2)),
-            SplitError::OnePrompt(6)
+            "nothing can be held out: all 6 samples have the same prompt"
         );
         same[..3].iter_mut().for_each(|s| s.tokens[0] = 1);
         assert_eq!(
             error(same, Holdout::Count(2)),
-            SplitError::SharedPrompts {
-                count: 2,
-                smallest: 3
-            }
+            "2 samples cannot be held out: every prompt has more rows than that (the rarest has \
+             3), and rows of one prompt stay together; hold out at least 3"
         );
     }
 
@@ -263,11 +236,13 @@ mod tests {
     fn a_number_says_whether_it_is_a_count_or_a_share() {
         assert_eq!("200".parse(), Ok(Holdout::Count(200)));
         assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
-        assert_eq!("1.0".parse::<Holdout>(), Err(SplitError::Share(1.0)));
-        assert!(matches!(
-            "5%".parse::<Holdout>(),
-            Err(SplitError::NotANumber(_))
-        ));
+        for (text, expected) in [
+            ("1.0", "held-out share 1: "),
+            ("5%", "held-out part '5%': "),
+        ] {
+            let error = text.parse::<Holdout>().unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
         let read = |text| serde_json::from_str::<Holdout>(text).unwrap();
         assert_eq!(read("200"), Holdout::Count(200));
         assert_eq!(read("0.05"), Holdout::Share(0.05));

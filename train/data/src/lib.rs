@@ -10,6 +10,7 @@
 mod batch;
 mod binidx;
 mod conversation;
+mod error;
 mod field_map;
 mod formats;
 mod holdout;
@@ -30,26 +31,19 @@ mod assets_tests;
 mod test_tokenizer;
 
 pub use batch::{Batch, evaluation_batches};
-pub use binidx::{
-    Binidx, BinidxError, Cut, Dtype as BinidxDtype, SequenceProblem, Summary as BinidxSummary,
-    Writer as BinidxWriter,
-};
+pub use binidx::{Binidx, Cut, Summary as BinidxSummary, Writer as BinidxWriter};
 pub use bone_files::wording::{counted, grouped, human};
 pub use conversation::{Content, Message, Role};
-pub use field_map::{FieldMap, FieldMapError, FieldMapProblem};
-pub use formats::{
-    Compression, Format, Layout, MAX_ROW_BYTES, Place, Resolved, RowProblem, Rows, Selection,
-    SelectionError, SourceError, open_bytes,
-};
-pub use holdout::{Holdout, Split, SplitError, split_validation};
-pub use order::{BatchConfig, Batches, Cursor, OrderError, Packing, Pool, Step};
+pub use error::DataError;
+pub use field_map::FieldMap;
+pub use formats::{MAX_ROW_BYTES, Place, RowProblem, Rows, Selection};
+pub use holdout::{Holdout, Split, split_validation};
+pub use order::{BatchConfig, Batches, Cursor, Pool, Step};
 pub use prompt::{PROMPT_FILE, Prompt, PromptError};
-pub use row::{Problem, Row, RowError, RowFile, RowReader};
-pub use sample::{Dropped, Limits, Refused, Sample, Samples, SamplesBuilder, Tokenized, tokenize};
+pub use row::{Row, RowFile, RowReader};
+pub use sample::{Dropped, Limits, Sample, Samples, Tokenized, tokenize};
 pub use schema::{FieldProblem, Schema};
 pub use sources::{Kind, Source, Sources};
 pub use suggest::nearest;
-pub use template::{
-    ChatTemplate, CustomTemplate, RenderError, Template, TemplateError, TemplateProblem,
-};
-pub use text::{TextError, read_bytes, read_text, tokenize_bytes, tokenize_text};
+pub use template::{ChatTemplate, CustomTemplate, RenderError, Template, TemplateError};
+pub use text::{read_bytes, read_text, tokenize_bytes, tokenize_text};

@@ -1,16 +1,14 @@
 //! The order of training: which rows make an optimizer step, and when.
 
 use bone_files::wording::counted;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::batch::Batch;
-use super::sample::Sample;
-use super::sample::Samples;
+use super::sample::{Sample, Samples};
+use crate::DataError;
 use plan::Plan;
 
 mod plan;
@@ -80,83 +78,22 @@ impl Step {
     }
 }
 
-/// Samples packed into rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packing {
-    /// Samples of an epoch.
-    pub samples: usize,
-    /// Rows they are in.
-    pub rows: usize,
-    /// Tokens of all samples.
-    pub tokens: usize,
-    /// Tokens a row can have.
-    pub row_len: usize,
-}
-
-impl fmt::Display for Packing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            samples,
-            rows,
-            tokens,
-            row_len,
-        } = self;
-        let full = 100.0 * *tokens as f64 / (rows * row_len).max(1) as f64;
-        write!(
-            f,
-            "packed: {} in {} of up to {row_len} tokens, {full:.1} % full",
-            counted(*samples, "sample"),
-            counted(*rows, "row")
-        )
-    }
-}
-
-/// Settings or a cursor that make no sequence of steps.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum OrderError {
-    /// Settings that must be at least 1; all are named.
-    #[error("{} must be at least 1", .0.join(", "))]
-    Zero(Vec<&'static str>),
-    /// More rows a step than can be counted.
-    #[error("batch_size {0} × gradient_accumulation {1} is too large")]
-    TooLarge(usize, usize),
-    /// No samples.
-    #[error("there are no samples to train on")]
-    NoSamples,
-    /// Samples that are taken so seldom that the epoch has none.
-    #[error(
-        "there are no samples to train on: of {samples}, the weights ({}) take none an epoch; \
-         raise them, or leave them out", .weights.join(", ")
-    )]
-    Seldom {
-        /// How many samples there are.
-        samples: usize,
-        /// The weights of those that are.
-        weights: Vec<String>,
-    },
-    /// A cursor from other data or other settings.
-    #[error(
-        "step {step} lies beyond an epoch of {steps} steps: \
-         the data, batch_size or gradient_accumulation differ from the run that is resumed"
-    )]
-    Beyond {
-        /// The cursor's step.
-        step: u64,
-        /// Steps of an epoch.
-        steps: u64,
-    },
-}
-
 /// Why pools give no step.
-fn nothing(pools: &[Pool]) -> OrderError {
-    let there = || pools.iter().filter(|pool| !pool.samples.is_empty());
-    match there().count() {
-        0 => OrderError::NoSamples,
-        _ => OrderError::Seldom {
-            samples: there().map(|pool| pool.samples.len()).sum(),
-            weights: there().map(|pool| pool.weight.to_string()).collect(),
-        },
+fn nothing(pools: &[Pool]) -> DataError {
+    let there: Vec<_> = pools
+        .iter()
+        .filter(|pool| !pool.samples.is_empty())
+        .collect();
+    let mut what = "there are no samples to train on".to_owned();
+    if !there.is_empty() {
+        let weights: Vec<_> = there.iter().map(|pool| pool.weight.to_string()).collect();
+        what = format!(
+            "{what}: of {}, the weights ({}) take none an epoch; raise them, or leave them out",
+            there.iter().map(|pool| pool.samples.len()).sum::<usize>(),
+            weights.join(", ")
+        );
     }
+    DataError::Other(what)
 }
 
 /// The endless sequence of steps, epoch after epoch.
@@ -182,7 +119,7 @@ impl Batches {
     /// Starts at the first step of epoch 0.
     ///
     /// # Errors
-    /// [`OrderError`]: settings of zero, or no samples.
+    /// [`DataError`]: settings of zero, or no samples.
     ///
     /// # Panics
     /// On a sample number that there is not.
@@ -190,7 +127,7 @@ impl Batches {
         samples: Arc<Samples>,
         pools: Vec<Pool>,
         config: BatchConfig,
-    ) -> Result<Self, OrderError> {
+    ) -> Result<Self, DataError> {
         let zero: Vec<_> = [
             ("batch_size", config.batch_size),
             ("gradient_accumulation", config.gradient_accumulation),
@@ -200,15 +137,15 @@ impl Batches {
         .filter_map(|(name, value)| (value == 0).then_some(name))
         .collect();
         if !zero.is_empty() {
-            return Err(OrderError::Zero(zero));
+            let what = format!("{} must be at least 1", zero.join(", "));
+            return Err(DataError::Other(what));
         }
-        let step_rows = config
-            .batch_size
-            .checked_mul(config.gradient_accumulation)
-            .ok_or(OrderError::TooLarge(
-                config.batch_size,
-                config.gradient_accumulation,
-            ))?;
+        let (rows, times) = (config.batch_size, config.gradient_accumulation);
+        let Some(step_rows) = rows.checked_mul(times) else {
+            return Err(DataError::Other(format!(
+                "batch_size {rows} × gradient_accumulation {times} is too large"
+            )));
+        };
         let pools: Arc<[Pool]> = pools.into();
         let plan = Plan::new(&samples, &pools, step_rows, config, 0);
         if plan.steps() == 0 {
@@ -229,18 +166,17 @@ impl Batches {
         self.plan.steps() as u64
     }
 
-    /// How well packing fills the rows of the epoch that comes next.
-    pub fn packing(&self) -> Packing {
-        let tokens = self
-            .plan
-            .samples()
-            .map(|number| self.samples.tokens_of(number));
-        Packing {
-            samples: self.plan.samples().count(),
-            rows: self.plan.rows(),
-            tokens: tokens.sum(),
-            row_len: self.config.packing.unwrap_or(0),
-        }
+    /// Returns how well packing fills the rows of the epoch that comes next, in a line.
+    pub fn packing(&self) -> String {
+        let samples = self.plan.samples();
+        let tokens: usize = samples.iter().map(|n| self.samples.tokens_of(*n)).sum();
+        let (rows, row_len) = (self.plan.rows(), self.config.packing.unwrap_or(0));
+        let full = 100.0 * tokens as f64 / (rows * row_len).max(1) as f64;
+        format!(
+            "packed: {} in {} of up to {row_len} tokens, {full:.1} % full",
+            counted(samples.len(), "sample"),
+            counted(rows, "row")
+        )
     }
 
     /// A batch as large as any that can come: every row is as long as the longest.
@@ -275,15 +211,16 @@ impl Batches {
     /// the following one.
     ///
     /// # Errors
-    /// [`OrderError::Beyond`] if the epoch has fewer steps.
-    pub fn seek(&mut self, cursor: Cursor) -> Result<(), OrderError> {
+    /// [`DataError`] if the epoch has fewer steps.
+    pub fn seek(&mut self, cursor: Cursor) -> Result<(), DataError> {
         self.enter(cursor.epoch);
         let steps = self.steps_per_epoch();
         if cursor.step > steps {
-            return Err(OrderError::Beyond {
-                step: cursor.step,
-                steps,
-            });
+            return Err(DataError::Other(format!(
+                "step {} lies beyond an epoch of {steps} steps: the data, batch_size or \
+                 gradient_accumulation differ from the run that is resumed",
+                cursor.step
+            )));
         }
         self.next = cursor;
         self.leave_ended();

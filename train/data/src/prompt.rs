@@ -83,23 +83,16 @@ impl Prompt {
     /// The file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), PromptError> {
         let path = folder.join(PROMPT_FILE);
-        std::fs::write(&path, self.to_json()?).map_err(|error| PromptError::Path {
+        std::fs::write(&path, self.to_json()).map_err(|error| PromptError::Path {
             path,
             reason: error.to_string(),
         })
     }
 
     /// What is in the file.
-    ///
-    /// # Errors
-    /// It cannot be JSON.
-    pub fn to_json(&self) -> Result<String, PromptError> {
+    pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self);
-        let text = text.map_err(|error| PromptError::Path {
-            path: PROMPT_FILE.into(),
-            reason: error.to_string(),
-        })?;
-        Ok(text + "\n")
+        text.expect("texts and numbers under names can be JSON") + "\n"
     }
 
     /// Reads it from `folder`, or from beside a file of weights; `None` where there is none.

@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::conversation::Content;
-use super::formats::{self, Format, Place, RowProblem, SourceError};
-use super::schema::Schema;
+use super::formats::{self, Place};
+use super::schema::{FieldProblem, Schema};
+use crate::DataError;
 use bone_files::wording::Problems;
 
-mod error;
 #[cfg(test)]
 mod tests;
-
-pub use error::{Problem, RowError};
 
 /// A file whose first rows fit no schema is given up after so many.
 const ROWS_TO_RECOGNISE: usize = 100;
@@ -33,8 +31,8 @@ pub struct Row {
 pub struct RowFile {
     /// The schema that was given, or the known one that the rows fit.
     pub schema: Schema,
-    /// The file's layout.
-    pub format: Format,
+    /// The file's layout and compression.
+    pub format: String,
     /// Rows that were given out.
     pub rows: u64,
 }
@@ -53,12 +51,12 @@ pub struct RowReader {
     /// Whether a person named the fields.
     given: bool,
     input_seen: bool,
-    /// Objects read before one fitted a schema.
-    pending: Vec<(Place, u64, Map<String, Value>)>,
-    ready: VecDeque<Row>,
+    /// Objects to give out, once one has fitted a schema.
+    pending: VecDeque<(Place, u64, Map<String, Value>)>,
     rows: u64,
-    problems: Problems<(Place, Problem)>,
-    ended: bool,
+    problems: Problems<(Place, String)>,
+    /// Whether a row lacks a field of its schema.
+    field_missing: bool,
 }
 
 impl RowReader {
@@ -68,12 +66,12 @@ impl RowReader {
     /// null. Other fields are ignored.
     ///
     /// # Errors
-    /// [`SourceError`].
+    /// [`DataError`].
     pub fn open(
         path: &Path,
         slice: std::ops::Range<u64>,
         schema: Option<&Schema>,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, DataError> {
         Ok(Self {
             path: path.to_owned(),
             source: formats::Rows::open(path)?,
@@ -82,99 +80,85 @@ impl RowReader {
             schema: schema.cloned(),
             given: schema.is_some_and(|schema| schema.name().is_none()),
             input_seen: false,
-            pending: Vec::new(),
-            ready: VecDeque::new(),
+            pending: VecDeque::new(),
             rows: 0,
             problems: Problems::default(),
-            ended: false,
+            field_missing: false,
         })
     }
 
     /// The next good row; `None` at the end of the file or of the slice.
     ///
     /// # Errors
-    /// [`RowError`]: reading cannot go on, or the rows fit no schema or several.
-    pub fn next_row(&mut self) -> Result<Option<Row>, RowError> {
+    /// [`DataError`]: reading cannot go on, or the rows fit no schema or several.
+    pub fn next_row(&mut self) -> Result<Option<Row>, DataError> {
         loop {
-            if let Some(row) = self.ready.pop_front() {
-                self.rows += 1;
-                return Ok(Some(row));
+            if self.schema.is_some()
+                && let Some((place, index, row)) = self.pending.pop_front()
+            {
+                if let Some(content) = self.content(place, &row) {
+                    self.rows += 1;
+                    return Ok(Some(Row { content, index }));
+                }
+                continue;
             }
-            if self.ended || self.next_index >= self.slice.end {
+            if self.next_index >= self.slice.end {
                 return Ok(None);
             }
-            match self.source.next().transpose()? {
-                None => self.ended = true,
-                Some((place, row)) => self.take(place, row)?,
+            let Some(next) = self.source.next().transpose()? else {
+                return Ok(None);
+            };
+            let index = self.next_index;
+            self.next_index += 1;
+            match next {
+                _ if index < self.slice.start => {}
+                (place, Err(problem)) => self.problems.add((place, problem.to_string())),
+                (place, Ok(row)) => {
+                    if self.schema.is_none() {
+                        self.recognise(place, &row)?;
+                    }
+                    self.pending.push_back((place, index, row));
+                    if self.schema.is_none() && self.pending.len() >= ROWS_TO_RECOGNISE {
+                        return Err(self.unknown_schema());
+                    }
+                }
             }
         }
     }
 
-    fn take(
-        &mut self,
-        place: Place,
-        row: Result<Map<String, Value>, RowProblem>,
-    ) -> Result<(), RowError> {
-        let index = self.next_index;
-        self.next_index += 1;
-        if index < self.slice.start {
-            return Ok(());
-        }
-        let row = match row {
-            Ok(row) => row,
-            Err(problem) => {
-                self.problem(place, problem);
-                return Ok(());
-            }
-        };
-        if self.schema.is_none() {
-            self.recognise(place, &row)?;
-        }
-        match self.schema.clone() {
-            Some(schema) => self.content(place, index, &row, &schema),
-            None => self.pending.push((place, index, row)),
-        }
-        if self.pending.len() >= ROWS_TO_RECOGNISE {
-            Err(self.unknown_schema())
-        } else {
-            Ok(())
-        }
-    }
-
-    fn recognise(&mut self, place: Place, row: &Map<String, Value>) -> Result<(), RowError> {
+    fn recognise(&mut self, place: Place, row: &Map<String, Value>) -> Result<(), DataError> {
         let mut schemas = Schema::fitting(row);
         if schemas.len() > 1 {
-            return Err(RowError::AmbiguousSchema {
-                path: self.path.clone(),
-                place,
-                schemas,
-            });
+            let fields: Vec<_> = schemas.iter().map(Schema::fields).collect();
+            let what = format!(
+                "{place} fits more than one schema ({}): choose with a schema ({}), or with a \
+                 field map, instruction=FIELD,response=FIELD[,input=FIELD]",
+                fields.join(", "),
+                Schema::names().join(", ")
+            );
+            return Err(DataError::unusable(&self.path, what));
         }
-        if let Some(schema) = schemas.pop() {
-            for (place, index, row) in std::mem::take(&mut self.pending) {
-                self.content(place, index, &row, &schema);
-            }
-            self.schema = Some(schema);
-        }
+        self.schema = schemas.pop();
         Ok(())
     }
 
-    fn content(&mut self, place: Place, index: u64, row: &Map<String, Value>, schema: &Schema) {
+    /// What a row holds, or takes note of what is wrong with it.
+    fn content(&mut self, place: Place, row: &Map<String, Value>) -> Option<Content> {
+        let schema = self.schema.as_ref()?;
         if let Schema::Fields(fields) = schema
             && let Some(input) = &fields.input
         {
             self.input_seen |= row.contains_key(input);
         }
-        match schema.content(row) {
-            Ok(content) => self.ready.push_back(Row { content, index }),
-            Err(problems) => problems
-                .into_iter()
-                .for_each(|problem| self.problem(place, problem)),
+        let problems = match schema.content(row) {
+            Ok(content) => return Some(content),
+            Err(problems) => problems,
+        };
+        for problem in problems {
+            self.field_missing |= matches!(problem, FieldProblem::Missing(_));
+            self.problems.add((place, problem.to_string()));
         }
-    }
-
-    fn problem(&mut self, place: Place, problem: impl Into<Problem>) {
-        self.problems.add((place, problem.into()));
+        None
     }
 
     /// Good rows so far.
@@ -190,32 +174,36 @@ impl RowReader {
     /// What the file was, once all of its rows were taken.
     ///
     /// # Errors
-    /// [`RowError`], which names the file and every row and field with a problem.
-    pub fn finish(mut self) -> Result<RowFile, RowError> {
+    /// [`DataError`], which names the file and every row and field with a problem.
+    pub fn finish(mut self) -> Result<RowFile, DataError> {
+        if self.schema.is_some() {
+            // Rows that nobody asked for.
+            self.pending.clear();
+        }
         if self.problems.total == 0 && !self.pending.is_empty() {
             return Err(self.unknown_schema());
         }
         for (place, _, row) in std::mem::take(&mut self.pending) {
-            self.problem(place, Problem::UnknownSchema(names(&row)));
+            let what = format!("the fields {} fit no known schema", names(&row));
+            self.problems.add((place, what));
         }
         if self.problems.total > 0 {
-            return Err(RowError::Rows {
+            return Err(DataError::Rows {
                 path: self.path,
                 shown: self.problems.shown,
                 total: self.problems.total,
+                missing: self.field_missing,
             });
         }
         let Some(schema) = self.schema.filter(|_| self.rows > 0) else {
-            return Err(RowError::Empty {
-                path: self.path,
-                what: match self.next_index {
-                    0 => "the file holds no rows".to_owned(),
-                    rows => format!(
-                        "no row is in the slice [{}:{}]: the file has {rows}",
-                        self.slice.start, self.slice.end
-                    ),
-                },
-            });
+            let what = match self.next_index {
+                0 => "the file holds no rows".to_owned(),
+                rows => format!(
+                    "no row is in the slice [{}:{}]: the file has {rows}",
+                    self.slice.start, self.slice.end
+                ),
+            };
+            return Err(DataError::empty(&self.path, what));
         };
         if let Schema::Fields(fields) = &schema
             && let Some(field) = &fields.input
@@ -223,10 +211,11 @@ impl RowReader {
             && self.given
             && !self.input_seen
         {
-            return Err(RowError::InputInNoRow {
-                path: self.path,
-                field: field.clone(),
-            });
+            let what = format!(
+                "no row has the field '{field}', which the field map names as the input: \
+                 correct it or leave it out"
+            );
+            return Err(DataError::unusable(&self.path, what));
         }
         Ok(RowFile {
             schema,
@@ -235,12 +224,19 @@ impl RowReader {
         })
     }
 
-    fn unknown_schema(&self) -> RowError {
-        let first = self.pending.first();
-        RowError::UnknownSchema {
-            path: self.path.clone(),
-            fields: first.map(|(_, _, row)| names(row)).unwrap_or_default(),
-        }
+    fn unknown_schema(&self) -> DataError {
+        let known = Schema::names()
+            .iter()
+            .filter_map(|name| Schema::named(name));
+        let known: Vec<_> = known.map(|schema| schema.fields()).collect();
+        let first = self.pending.front();
+        let what = format!(
+            "the rows fit no known schema ({}); the first has the fields {}: name them with a \
+             field map, instruction=FIELD,response=FIELD[,input=FIELD]",
+            known.join(", "),
+            first.map(|(_, _, row)| names(row)).unwrap_or_default()
+        );
+        DataError::unusable(&self.path, what)
     }
 }
 

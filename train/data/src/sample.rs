@@ -1,10 +1,9 @@
 //! Rows as tokens, and which of those are trained.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use bone_tokenizer::{Encoded, Tokenizer, encode_pieces};
-use thiserror::Error;
 
 use super::conversation::Content;
 use super::row::Row;
@@ -14,7 +13,7 @@ mod store;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use store::{Samples, SamplesBuilder};
+pub use store::Samples;
 
 /// Messages show this many ids and count the rest.
 const SHOWN_IDS: usize = 10;
@@ -106,60 +105,16 @@ impl Limits {
 }
 
 /// What became of a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tokenized {
-    /// One sequence.
-    Whole(Sample),
-    /// A sequence without its end, which is beyond `max_seq_len`.
-    Cut {
-        /// What is left.
-        sample: Sample,
-        /// Tokens of the whole.
-        len: usize,
-    },
-    /// A text longer than `max_seq_len`, in pieces.
-    Chunks(Vec<Sample>),
-    /// Nothing in it is to be trained.
-    Empty {
-        /// Tokens of the whole.
-        len: usize,
-    },
-    /// The first token to train lies beyond `max_seq_len`.
-    PromptTooLong {
-        /// Tokens before it.
-        prompt_len: usize,
-        /// Tokens of the whole.
-        len: usize,
-    },
-}
-
-impl Tokenized {
-    /// The row's samples.
-    pub fn samples(&self) -> &[Sample] {
-        match self {
-            Self::Whole(sample) | Self::Cut { sample, .. } => std::slice::from_ref(sample),
-            Self::Chunks(samples) => samples,
-            Self::Empty { .. } | Self::PromptTooLong { .. } => &[],
-        }
-    }
-
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tokenized {
+    /// Its samples: one, several of a text that is longer than `max_seq_len`, or none.
+    pub samples: Vec<Sample>,
     /// Tokens of the row before anything was cut or dropped.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Whole(sample) => sample.tokens.len(),
-            // A chunk begins with the last token of the one before it.
-            Self::Chunks(samples) => {
-                let all: usize = samples.iter().map(|sample| sample.tokens.len()).sum();
-                all + 1 - samples.len().min(all + 1)
-            }
-            Self::Cut { len, .. } | Self::Empty { len } | Self::PromptTooLong { len, .. } => *len,
-        }
-    }
-
-    /// Whether the row has no tokens at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    pub len: usize,
+    /// How many of them come before the first that is trained.
+    pub prompt_len: usize,
+    /// What was left out of it, or that it was.
+    pub dropped: Dropped,
 }
 
 /// What tokenizing left out.
@@ -179,15 +134,13 @@ impl Dropped {
     pub fn rows(&self) -> usize {
         self.prompt_too_long + self.empty
     }
+}
 
-    /// Counts one more row.
-    pub fn count(&mut self, row: &Tokenized) {
-        match row {
-            Tokenized::Whole(_) | Tokenized::Chunks(_) => {}
-            Tokenized::Cut { .. } => self.truncated += 1,
-            Tokenized::Empty { .. } => self.empty += 1,
-            Tokenized::PromptTooLong { .. } => self.prompt_too_long += 1,
-        }
+impl AddAssign for Dropped {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_too_long += other.prompt_too_long;
+        self.empty += other.empty;
+        self.truncated += other.truncated;
     }
 }
 
@@ -205,45 +158,22 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// Why a row gives no sequence.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refused {
-    /// The template or the tokenizer refuses it, or the model cannot take it.
-    #[error("{0}")]
-    Row(String),
-    /// The template met a limit at it, and is not tried again.
-    #[error("{0}; it is not tried again on other rows")]
-    Limit(String),
-    /// The template met a limit before.
-    #[error("{0}")]
-    NotTried(String),
-}
-
-impl From<String> for Refused {
-    fn from(what: String) -> Self {
-        Self::Row(what)
-    }
-}
-
 /// Whether the template itself writes the end token that is added behind an answer.
-fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), String> {
+fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), RenderError> {
     let (suffix, Some(end)) = (template.suffix(), tokenizer.eos().first()) else {
         return Ok(());
     };
     if suffix.is_empty() {
         return Ok(());
     }
-    let ids = tokenizer
-        .encode(suffix)
-        .map_err(|error| error.to_string())?;
+    let ids = tokenizer.encode(suffix).map_err(refused)?;
     if ids.contains(end) {
-        Err(format!(
+        return Err(refused(format!(
             "the template '{template}' writes token {end}, which ends a sequence, after \
              {{response}}, where it is added anyway: take it out of the template"
-        ))
-    } else {
-        Ok(())
+        )));
     }
+    Ok(())
 }
 
 /// Turns a row into training sequences of at most `max_seq_len` tokens; `number` is its
@@ -260,52 +190,55 @@ pub fn tokenize(
     template: &Template,
     tokenizer: &dyn Tokenizer,
     limits: Limits,
-) -> Result<Tokenized, Refused> {
+) -> Result<Tokenized, RenderError> {
+    let mut tokenized = Tokenized::default();
     let pieces = match template.pieces(&row.content) {
-        Ok(pieces) => pieces,
-        Err(RenderError::NoAnswer) => return Ok(Tokenized::Empty { len: 0 }),
-        Err(error @ RenderError::Limit { .. }) => return Err(Refused::Limit(error.to_string())),
-        Err(error @ RenderError::NotTried { .. }) => {
-            return Err(Refused::NotTried(error.to_string()));
+        Err(RenderError::NoAnswer) => {
+            tokenized.dropped.empty = 1;
+            return Ok(tokenized);
         }
-        Err(error) => return Err(Refused::Row(error.to_string())),
+        pieces => pieces?,
     };
-    let Encoded { ids, trained } =
-        encode_pieces(tokenizer, &pieces).map_err(|error| error.to_string())?;
+    let Encoded { ids, trained } = encode_pieces(tokenizer, &pieces).map_err(refused)?;
+    let is_text = matches!(row.content, Content::Text(_));
     // Only a row that has the end token before its end can have it from the template.
     let end = tokenizer.eos().first();
-    let twice = ids.iter().filter(|id| Some(*id) == end).nth(1).is_some();
-    if twice && !matches!(row.content, Content::Text(_)) {
+    if !is_text && ids.iter().filter(|id| Some(*id) == end).nth(1).is_some() {
         check_end(template, tokenizer)?;
     }
     if let Some(what) = limits.beyond_vocab(&ids) {
-        return Err(Refused::Row(what));
+        return Err(RenderError::Refused(what));
     }
-    let len = ids.len();
     let mut sample = Sample {
         trained: targets(trained),
         tokens: ids,
         row: number,
     };
+    tokenized.len = sample.tokens.len();
+    tokenized.prompt_len = sample.prompt_len();
+    let most = limits.max_seq_len;
     if sample.trained.is_empty() {
-        return Ok(Tokenized::Empty { len });
-    }
-    if len <= limits.max_seq_len {
-        return Ok(Tokenized::Whole(sample));
-    }
-    if let Content::Text(_) = row.content {
-        let chunks = chunks(&sample.tokens, limits.max_seq_len);
+        tokenized.dropped.empty = 1;
+    } else if tokenized.len <= most {
+        tokenized.samples = vec![sample];
+    } else if is_text {
+        let chunks = chunks(&sample.tokens, most);
         let samples = chunks.map(|tokens| Sample::after_prompt(tokens.to_vec(), 0, number));
-        return Ok(Tokenized::Chunks(samples.collect()));
+        tokenized.samples = samples.collect();
+    } else if tokenized.prompt_len >= most {
+        tokenized.dropped.prompt_too_long = 1;
+    } else {
+        tokenized.dropped.truncated = 1;
+        sample.tokens.truncate(most);
+        let within = |range: Range<usize>| range.start..range.end.min(most);
+        sample.trained = targets(sample.trained.into_iter().map(within));
+        tokenized.samples = vec![sample];
     }
-    let prompt_len = sample.prompt_len();
-    if prompt_len >= limits.max_seq_len {
-        return Ok(Tokenized::PromptTooLong { prompt_len, len });
-    }
-    sample.tokens.truncate(limits.max_seq_len);
-    let within = |range: Range<usize>| range.start..range.end.min(limits.max_seq_len);
-    sample.trained = targets(sample.trained.into_iter().map(within));
-    Ok(Tokenized::Cut { sample, len })
+    Ok(tokenized)
+}
+
+fn refused(what: impl ToString) -> RenderError {
+    RenderError::Refused(what.to_string())
 }
 
 /// Chunks of at most `max_seq_len` tokens, at least 2. A chunk begins with the last token of the

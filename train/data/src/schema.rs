@@ -10,7 +10,7 @@ use super::conversation::{Content, Message, Role};
 use super::field_map::FieldMap;
 use super::formats::{kind, why_unreadable};
 use crate::suggest::nearest;
-use chat::{CONVERSATIONS, Chat, MESSAGES};
+use chat::Chat;
 
 mod chat;
 #[cfg(test)]
@@ -32,50 +32,12 @@ pub enum Schema {
 /// Something wrong with a row's fields.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FieldProblem {
-    /// A field that the schema needs.
+    /// A field that the schema needs, and that a field map could name.
     #[error("field '{0}' is missing")]
     Missing(String),
-    /// A list of turns, or a field of one: no field map names these.
-    #[error("field '{0}' is missing")]
-    MissingInChat(String),
-    /// A field whose value could not be had from its file.
-    #[error("field '{field}' {what}")]
-    Unreadable {
-        /// Its name, with the places of lists.
-        field: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A field that holds something else.
-    #[error("field '{field}' is {found}, not {wanted}")]
-    WrongType {
-        /// Its name, with the places of lists: `messages[2].content`.
-        field: String,
-        /// What it holds.
-        found: &'static str,
-        /// What it should hold.
-        wanted: &'static str,
-    },
-    /// A speaker of no known name.
-    #[error("field '{field}': {reason}")]
-    Role {
-        /// The field.
-        field: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A conversation in which nothing is said.
-    #[error("field '{0}' is an empty list")]
-    NoTurns(String),
-    /// A turn that calls tools.
-    #[error(
-        "field '{0}' has calls of tools, which would be lost: write them into the turn's text as \
-         the model should, or leave the row out"
-    )]
-    Calls(String),
-    /// A turn that is to be trained by a share.
-    #[error("field '{0}' must be 1, for a turn that is trained, or 0, for one that is only read")]
-    Weight(String),
+    /// Anything else.
+    #[error("{0}")]
+    Wrong(String),
 }
 
 /// The schemas that are recognised, under the names they have on the command line.
@@ -110,6 +72,18 @@ impl Schema {
         KNOWN.iter().find(is_this).copied()
     }
 
+    /// The schema's fields alone: `instruction/input/output`.
+    pub(super) fn fields(&self) -> String {
+        match self {
+            Self::Fields(fields) => {
+                let input = fields.input.as_deref();
+                let all = [Some(&*fields.instruction), input, Some(&*fields.response)];
+                all.into_iter().flatten().collect::<Vec<_>>().join("/")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The known schemas whose fields `row` has. A lone `text` is one only where nothing else
     /// fits: other schemas carry such a field along.
     pub(super) fn fitting(row: &Map<String, Value>) -> Vec<Self> {
@@ -137,59 +111,49 @@ impl Schema {
     /// Everything that is wrong with its fields.
     pub(super) fn content(&self, row: &Map<String, Value>) -> Result<Content, Vec<FieldProblem>> {
         let mut problems = Vec::new();
+        let mut chat = Chat::default();
         let content = match self {
-            Self::Fields(fields) => {
-                if let Some(chat) = asked_and_answered(row, fields, &mut problems) {
-                    return settled(chat.into(), problems);
-                }
-                let instruction = required(row, &fields.instruction, &mut problems);
-                let input = match &fields.input {
+            Self::Fields(fields) if asked_and_answered(row, fields) => {
+                chat.read(row, &fields.instruction, &mut problems);
+                // What is in the question is only read.
+                chat.only_read = (0..chat.messages.len()).collect();
+                chat.read(row, &fields.response, &mut problems);
+                chat.into()
+            }
+            Self::Fields(fields) => Content::Single {
+                instruction: required(row, &fields.instruction, &mut problems),
+                input: match &fields.input {
                     Some(name) => optional(row, name, &mut problems),
                     None => String::new(),
-                };
-                Content::Single {
-                    instruction,
-                    input,
-                    response: required(row, &fields.response, &mut problems),
-                }
+                },
+                response: required(row, &fields.response, &mut problems),
+            },
+            Self::Messages => {
+                chat.read(row, "messages", &mut problems);
+                chat.into()
             }
-            Self::Messages => Chat::of(row, "messages", &MESSAGES, &mut problems).into(),
             Self::Conversations => {
                 let system = optional(row, "system", &mut problems);
-                let mut chat = Chat::of(row, "conversations", &CONVERSATIONS, &mut problems);
                 if !system.is_empty() {
-                    chat = Chat::saying(Message::new(Role::System, system)).with(chat);
+                    chat.messages.push(Message::new(Role::System, system));
                 }
+                chat.read(row, "conversations", &mut problems);
                 chat.into()
             }
             Self::Text => Content::Text(required(row, "text", &mut problems)),
         };
-        settled(content, problems)
+        if problems.is_empty() {
+            Ok(content)
+        } else {
+            Err(problems)
+        }
     }
 }
 
-fn settled(content: Content, problems: Vec<FieldProblem>) -> Result<Content, Vec<FieldProblem>> {
-    if problems.is_empty() {
-        Ok(content)
-    } else {
-        Err(problems)
-    }
-}
-
-/// A question and an answer that are lists of messages, as TRL has them: what is in the question
-/// is only read.
-fn asked_and_answered(
-    row: &Map<String, Value>,
-    fields: &FieldMap,
-    problems: &mut Vec<FieldProblem>,
-) -> Option<Chat> {
-    let (asked, answered) = (&fields.instruction, &fields.response);
-    let lists = [asked, answered].map(|name| row.get(name).is_some_and(Value::is_array));
-    if fields.input.is_some() || lists != [true, true] {
-        return None;
-    }
-    let asked = Chat::of(row, asked, &MESSAGES, problems).only_read();
-    Some(asked.with(Chat::of(row, answered, &MESSAGES, problems)))
+/// Whether the question and the answer are lists of messages, as TRL has them.
+fn asked_and_answered(row: &Map<String, Value>, fields: &FieldMap) -> bool {
+    let is_list = |name: &String| row.get(name).is_some_and(Value::is_array);
+    fields.input.is_none() && is_list(&fields.instruction) && is_list(&fields.response)
 }
 
 impl FromStr for Schema {
@@ -217,13 +181,12 @@ impl fmt::Display for Schema {
 }
 
 fn required(row: &Map<String, Value>, name: &str, problems: &mut Vec<FieldProblem>) -> String {
-    match row.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        other => {
-            problems.push(absent_or_wrong(name, other, "a string"));
-            String::new()
-        }
+    if !row.contains_key(name) {
+        problems.push(FieldProblem::Missing(name.to_owned()));
+    } else if row[name].is_null() {
+        problems.push(wrong(name, &Value::Null, "a string"));
     }
+    optional(row, name, problems)
 }
 
 fn optional(row: &Map<String, Value>, name: &str, problems: &mut Vec<FieldProblem>) -> String {
@@ -237,23 +200,9 @@ fn optional(row: &Map<String, Value>, name: &str, problems: &mut Vec<FieldProble
     }
 }
 
-fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &'static str) -> FieldProblem {
-    match found {
-        None => FieldProblem::Missing(field.to_owned()),
-        Some(found) => wrong(field, found, wanted),
-    }
-}
-
-fn wrong(field: &str, found: &Value, wanted: &'static str) -> FieldProblem {
-    if let Some(what) = why_unreadable(found) {
-        return FieldProblem::Unreadable {
-            field: field.to_owned(),
-            what: what.to_owned(),
-        };
-    }
-    FieldProblem::WrongType {
-        field: field.to_owned(),
-        found: kind(found),
-        wanted,
-    }
+fn wrong(field: &str, found: &Value, wanted: &str) -> FieldProblem {
+    FieldProblem::Wrong(match why_unreadable(found) {
+        Some(what) => format!("field '{field}' {what}"),
+        None => format!("field '{field}' is {}, not {wanted}", kind(found)),
+    })
 }

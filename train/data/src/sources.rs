@@ -33,18 +33,14 @@ pub enum Kind {
 impl Kind {
     /// Told by the file's name.
     pub fn of(path: &Path) -> Self {
-        let has = |path: &Path, wanted: &[&str]| {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            extension.is_some_and(|extension| wanted.contains(&extension))
-        };
-        let inner = if has(path, &["gz", "zst"]) {
-            path.with_extension("")
-        } else {
-            path.to_owned()
-        };
-        if has(&inner, &["txt"]) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let compressed = [".gz", ".zst"];
+        let inner = compressed
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending));
+        if inner.unwrap_or(&name).ends_with(".txt") {
             Self::Text
-        } else if has(path, &["idx", "bin"]) {
+        } else if name.ends_with(".idx") || name.ends_with(".bin") {
             Self::Binidx
         } else {
             Self::Rows
@@ -122,10 +118,7 @@ impl FromStr for Source {
             .rsplit_once('@')
             .and_then(|(selection, weight)| Some((selection, weight.parse::<f64>().ok()?)));
         let (selection, weight) = weighted.unwrap_or((text, 1.0));
-        let selection = selection
-            .parse()
-            .map_err(|error: <Selection as FromStr>::Err| error.to_string())?;
-        Self::weighted(selection, weight)
+        Self::weighted(selection.parse()?, weight)
     }
 }
 
@@ -141,13 +134,11 @@ impl FromStr for Sources {
         } else {
             text.split(',').map(str::trim).collect()
         };
-        let (good, bad): (Vec<_>, Vec<_>) = parts
-            .into_iter()
-            .map(str::parse::<Source>)
-            .partition(Result::is_ok);
-        let problems: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
+        let sources: Vec<_> = parts.into_iter().map(str::parse::<Source>).collect();
+        let problems = sources.iter().filter_map(|source| source.as_ref().err());
+        let problems: Vec<_> = problems.cloned().collect();
         if problems.is_empty() {
-            Ok(Self(good.into_iter().flatten().collect()))
+            Ok(Self(sources.into_iter().flatten().collect()))
         } else {
             Err(problems.join("; "))
         }

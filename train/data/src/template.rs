@@ -1,7 +1,6 @@
 //! Prompt templates: how a row becomes what is read and what is learnt.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 
 use bone_tokenizer::Piece;
@@ -26,7 +25,6 @@ mod tests;
 pub use chat_template::ChatTemplate;
 pub use custom::CustomTemplate;
 pub use error::{RenderError, TemplateError};
-pub use parse::TemplateProblem;
 
 /// The longest template file that is read, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -81,18 +79,27 @@ impl Template {
             return Ok(built_in);
         }
         if name_or_path == "model" {
-            let folder = model_folder.ok_or(TemplateError::NoModelFolder)?;
+            let Some(folder) = model_folder else {
+                return Err(TemplateError(
+                    "the template 'model' is the chat template in a model's folder, and the model \
+                     here is a single file: name another template, or the path of a .jinja file"
+                        .to_owned(),
+                ));
+            };
             return model_files::chat_template(folder).map(Self::Jinja);
         }
         let path = Path::new(name_or_path);
-        let text = model_files::read(path, MAX_FILE)
-            .and_then(|text| {
-                text.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
-            })
-            .map_err(|source| TemplateError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
+        let text = match model_files::read(path, MAX_FILE) {
+            Ok(text) => text.ok_or_else(|| "there is no such file".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let text = text.map_err(|why| {
+            TemplateError(format!(
+                "template '{name_or_path}': {why}; give alpaca, plain, rwkv, llama2-chat, chatml, \
+                 model (the model's own chat template), or a file: a chat template (.jinja), or \
+                 any other with {{instruction}}, {{input}} and {{response}}"
+            ))
+        })?;
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
             Some("jinja" | "jinja2" | "j2") => {
@@ -113,7 +120,7 @@ impl Template {
     /// for braces. One line break at the very end is taken as the editor's and left out.
     ///
     /// # Errors
-    /// [`TemplateError::Invalid`] with every problem.
+    /// [`TemplateError`] with every problem.
     pub fn parse(text: &str, origin: &str) -> Result<Self, TemplateError> {
         CustomTemplate::parse(text, origin).map(Self::Custom)
     }
@@ -130,42 +137,39 @@ impl Template {
     /// # Errors
     /// [`RenderError`] when the template cannot be used for such a row.
     pub fn pieces(&self, content: &Content) -> Result<Vec<Piece>, RenderError> {
-        match content {
-            Content::Text(text) => Ok(vec![
-                Piece::Bos,
-                Piece::trained(text.as_str()),
-                Piece::Eos { trained: true },
-            ]),
+        let (mut pieces, answer) = match content {
+            Content::Text(text) => {
+                return Ok(vec![
+                    Piece::Bos,
+                    Piece::trained(text.as_str()),
+                    Piece::Eos { trained: true },
+                ]);
+            }
             Content::Single {
                 instruction,
                 input,
                 response,
-            } => match self {
-                Self::Jinja(chat) => {
+            } => {
+                if self.is_for_chats() {
                     let answer = Message::new(Role::Assistant, response.as_str());
-                    chat.pieces(&[question(instruction, input), answer], &[])
+                    let messages = vec![question(instruction, input), answer];
+                    return self.pieces(&Content::chat(messages));
                 }
-                _ => {
-                    let mut pieces = self.single(instruction, input)?;
-                    pieces.extend(self.answer(response));
-                    Ok(pieces)
-                }
-            },
+                (self.single(instruction, input), response.as_str())
+            }
             Content::Chat {
                 messages,
                 only_read,
             } => {
                 let (before, answer) = split_answer(messages, only_read)?;
-                match self {
-                    Self::Jinja(chat) => chat.pieces(&messages[..=before.len()], only_read),
-                    _ => {
-                        let mut pieces = self.turns(before, Learnt::AllBut(only_read))?;
-                        pieces.extend(self.answer(answer));
-                        Ok(pieces)
-                    }
+                if let Self::Jinja(chat) = self {
+                    return chat.pieces(&messages[..=before.len()], only_read);
                 }
+                (self.turns(before, Learnt::AllBut(only_read))?, answer)
             }
-        }
+        };
+        pieces.extend(self.answer(answer));
+        Ok(pieces)
     }
 
     /// What the model reads before it answers the last message, none of it trained. Tokenised,
@@ -176,8 +180,11 @@ impl Template {
     /// is not one to answer.
     pub fn prompt(&self, messages: &[Message]) -> Result<Vec<Piece>, RenderError> {
         match messages.last().map(|message| message.role) {
-            None => Err(RenderError::Empty),
-            Some(role @ (Role::System | Role::Assistant)) => Err(RenderError::NoQuestion(role)),
+            None => Err(empty()),
+            Some(role @ (Role::System | Role::Assistant)) => Err(RenderError::Refused(format!(
+                "the last message is by {role}: it must be by user or tool, for the model to \
+                 answer it"
+            ))),
             Some(Role::User | Role::Tool) => match self {
                 Self::Jinja(chat) => chat.prompt(messages),
                 _ => self.turns(messages, Learnt::None),
@@ -195,10 +202,10 @@ impl Template {
             Content::Text(_) => Ok(vec![Piece::Bos]),
             Content::Single {
                 instruction, input, ..
-            } => match self {
-                Self::Jinja(chat) => chat.prompt(&[question(instruction, input)]),
-                _ => self.single(instruction, input),
-            },
+            } if self.is_for_chats() => self.prompt(&[question(instruction, input)]),
+            Content::Single {
+                instruction, input, ..
+            } => Ok(self.single(instruction, input)),
             Content::Chat {
                 messages,
                 only_read,
@@ -240,17 +247,20 @@ impl Template {
         }
     }
 
-    /// The pieces before the answer to one question, of any template but [`Template::Jinja`].
-    fn single(&self, instruction: &str, input: &str) -> Result<Vec<Piece>, RenderError> {
+    /// Whether one question is a chat like any other.
+    fn is_for_chats(&self) -> bool {
+        matches!(self, Self::Llama2Chat | Self::ChatMl | Self::Jinja(_))
+    }
+
+    /// The pieces before the answer to one question, of a template that is for one or has a form
+    /// of its own for it.
+    fn single(&self, instruction: &str, input: &str) -> Vec<Piece> {
         match self {
-            Self::Rwkv => Ok(rwkv::single_prompt(instruction, input)),
-            Self::Llama2Chat | Self::ChatMl => {
-                self.turns(&[question(instruction, input)], Learnt::None)
-            }
-            _ => Ok(vec![
+            Self::Rwkv => rwkv::single_prompt(instruction, input),
+            _ => vec![
                 Piece::Bos,
                 Piece::read(self.single_prompt(instruction, input)),
-            ]),
+            ],
         }
     }
 
@@ -261,7 +271,7 @@ impl Template {
             Self::Rwkv => rwkv::prompt(messages, learnt),
             Self::Llama2Chat => llama2_chat::prompt(messages, learnt),
             Self::ChatMl => Ok(chatml::prompt(messages, learnt)),
-            _ => self.single(&self.only_question(messages)?, ""),
+            _ => Ok(self.single(&self.only_question(messages)?, "")),
         }
     }
 
@@ -282,13 +292,17 @@ fn split_answer<'a>(
     only_read: &[usize],
 ) -> Result<(&'a [Message], &'a str), RenderError> {
     if messages.is_empty() {
-        return Err(RenderError::Empty);
+        return Err(empty());
     }
     let mut from_end = messages.iter().enumerate().rev();
     from_end
         .find(|(at, message)| message.role == Role::Assistant && !only_read.contains(at))
         .map(|(at, message)| (&messages[..at], message.content.as_str()))
         .ok_or(RenderError::NoAnswer)
+}
+
+fn empty() -> RenderError {
+    RenderError::Refused("the conversation has no messages".to_owned())
 }
 
 /// A question as a message.

@@ -1,73 +1,31 @@
 //! Plain text for language-model training: no rows, no template, every token trained.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bone_tokenizer::{ByteLevel, Tokenizer, TokenizerError};
-use thiserror::Error;
+use bone_tokenizer::{ByteLevel, Tokenizer};
 
-use super::formats::{self, Selection, SourceError};
+use super::formats;
 use super::sample::{Limits, Sample, chunks};
+use crate::DataError;
 
 /// As UTF-8 has it.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// A text that cannot be trained on.
-#[derive(Debug, Error)]
-pub enum TextError {
-    /// The file cannot be opened, read or decompressed.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The file is not UTF-8.
-    #[error("{}: invalid UTF-8 at line {line} (byte {byte} of the file): convert it to UTF-8", .path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// Line of the first invalid byte, from 1.
-        line: usize,
-        /// That byte's place in the file, from 1.
-        byte: usize,
-    },
-    /// The file holds nothing but blank space.
-    #[error("{}: the file holds no text", .path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Rows of a text, which has none.
-    #[error(
-        "{selection}: a slice counts rows, and this is plain text, which has none: name all of it, \
-         or write it as rows of {{\"text\": …}}"
-    )]
-    Slice {
-        /// The file with the slice.
-        selection: Selection,
-    },
-    /// The tokenizer refuses the text.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// Token ids without an embedding.
-    #[error("the text cannot be tokenized for this model: {0}")]
-    BeyondVocab(String),
-    /// A single token, and nothing before it.
-    #[error("nothing is left to train on: the text is a single token")]
-    OneToken,
-}
-
 /// Reads a text file, without its byte-order mark.
 ///
 /// # Errors
-/// [`TextError`]: unreadable, not UTF-8, or blank.
-pub fn read_text(path: &Path) -> Result<String, TextError> {
+/// [`DataError`]: unreadable, not UTF-8, or blank.
+pub fn read_text(path: &Path) -> Result<String, DataError> {
     let bytes = read_bytes(path)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let lines = error.as_bytes()[..valid].iter().filter(|&&b| b == b'\n');
-        TextError::NotUtf8 {
-            path: path.to_owned(),
-            line: 1 + lines.count(),
-            byte: valid + 1,
-        }
+        let what = format!(
+            "invalid UTF-8 at line {} (byte {} of the file): convert it to UTF-8",
+            1 + lines.count(),
+            valid + 1
+        );
+        DataError::unusable(path, what)
     })?;
     Ok(match text.strip_prefix('\u{FEFF}') {
         Some(rest) => rest.to_owned(),
@@ -79,17 +37,12 @@ pub fn read_text(path: &Path) -> Result<String, TextError> {
 /// decompressed, if it is gzip or zstd.
 ///
 /// # Errors
-/// [`TextError`]: unreadable or blank.
-pub fn read_bytes(path: &Path) -> Result<Vec<u8>, TextError> {
-    let mut bytes = Vec::new();
-    formats::open_bytes(path)?
-        .read_to_end(&mut bytes)
-        .map_err(|error| SourceError::reading(path, error))?;
+/// [`DataError`]: unreadable or blank.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    let bytes = formats::read_bytes(path)?;
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     if text.iter().all(|byte| b" \t\r\n".contains(byte)) {
-        return Err(TextError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(DataError::empty(path, "the file holds no text"));
     }
     Ok(bytes)
 }
@@ -98,26 +51,27 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, TextError> {
 /// last token of the one before it, which is read and not trained.
 ///
 /// # Errors
-/// [`TextError`]: the tokenizer refuses the text, ids beyond the vocabulary, nothing to train.
+/// [`DataError`]: the tokenizer refuses the text, ids beyond the vocabulary, nothing to train.
 pub fn tokenize_text(
     text: &str,
     tokenizer: &dyn Tokenizer,
     limits: Limits,
-) -> Result<Vec<Sample>, TextError> {
+) -> Result<Vec<Sample>, DataError> {
     let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
-    tokens.extend(tokenizer.encode(text)?);
+    let encoded = tokenizer.encode(text);
+    tokens.extend(encoded.map_err(|error| DataError::Other(error.to_string()))?);
     cut(tokens, tokenizer, limits)
 }
 
 /// As [`tokenize_text`], of bytes that need not be text.
 ///
 /// # Errors
-/// [`TextError`]: ids beyond the vocabulary, nothing to train.
+/// [`DataError`]: ids beyond the vocabulary, nothing to train.
 pub fn tokenize_bytes(
     bytes: &[u8],
     tokenizer: &dyn ByteLevel,
     limits: Limits,
-) -> Result<Vec<Sample>, TextError> {
+) -> Result<Vec<Sample>, DataError> {
     let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
     tokens.extend(tokenizer.encode_bytes(bytes));
     cut(tokens, tokenizer, limits)
@@ -128,13 +82,15 @@ fn cut(
     mut tokens: Vec<u32>,
     tokenizer: &dyn Tokenizer,
     limits: Limits,
-) -> Result<Vec<Sample>, TextError> {
+) -> Result<Vec<Sample>, DataError> {
     tokens.extend(tokenizer.eos().first());
     if let Some(what) = limits.beyond_vocab(&tokens) {
-        return Err(TextError::BeyondVocab(what));
+        let what = format!("the text cannot be tokenized for this model: {what}");
+        return Err(DataError::Other(what));
     }
     if tokens.len() < 2 {
-        return Err(TextError::OneToken);
+        let what = "nothing is left to train on: the text is a single token";
+        return Err(DataError::Other(what.to_owned()));
     }
     Ok((0..)
         .zip(chunks(&tokens, limits.max_seq_len))
@@ -150,7 +106,7 @@ mod tests {
     use bone_tokenizer::ByteTokenizer;
     use proptest::prelude::*;
 
-    fn read(bytes: &[u8]) -> Result<String, TextError> {
+    fn read(bytes: &[u8]) -> Result<String, DataError> {
         with_file(bytes, read_text)
     }
 
@@ -179,7 +135,7 @@ mod tests {
         let message = read(b"a\nb\xFFc").unwrap_err().to_string();
         assert!(message.contains("text.txt"), "{message}");
         assert!(message.contains("line 2 (byte 4"), "{message}");
-        assert!(matches!(read(b" \n"), Err(TextError::Empty { .. })));
+        assert!(matches!(read(b" \n"), Err(DataError::Empty { .. })));
         let absent = read_text(Path::new("absent.txt")).unwrap_err().to_string();
         assert!(absent.starts_with("absent.txt: "), "{absent}");
     }
@@ -193,7 +149,7 @@ mod tests {
         assert_eq!(with_file(marked, read_bytes).unwrap(), marked);
         for blank in [&b""[..], b" \r\n\t", b"\xEF\xBB\xBF \n"] {
             let error = with_file(blank, read_bytes).unwrap_err();
-            assert!(matches!(error, TextError::Empty { .. }), "{error}");
+            assert!(matches!(error, DataError::Empty { .. }), "{error}");
         }
         // Neither a first nor a last token, and nothing but the bytes.
         let samples = tokenize_bytes(&bytes, &ByteTokenizer, limits(6)).unwrap();
@@ -202,10 +158,8 @@ mod tests {
             tokens,
             [&[0xFF, 0xFE, 97, 0, 0xE9, 0][..], &[0, 0xEF, 0xBB, 0xBF]]
         );
-        assert!(matches!(
-            tokenize_bytes(b"a", &ByteTokenizer, limits(6)),
-            Err(TextError::OneToken)
-        ));
+        let error = tokenize_bytes(b"a", &ByteTokenizer, limits(6)).unwrap_err();
+        assert!(error.to_string().ends_with("the text is a single token"));
     }
 
     #[test]
@@ -224,26 +178,26 @@ mod tests {
             eos: vec![],
             ..Bytes::default()
         };
-        assert!(matches!(
-            tokenize_text("a", &bare, limits(9)),
-            Err(TextError::OneToken)
-        ));
         let small = Limits {
             max_seq_len: 9,
             vocab_size: 257,
         };
-        assert!(matches!(
-            tokenize_text("a", &bytes, small),
-            Err(TextError::BeyondVocab(_))
-        ));
         let strict = Bytes {
             refused: Some('a'),
             ..Bytes::default()
         };
-        assert!(matches!(
-            tokenize_text("a", &strict, limits(9)),
-            Err(TextError::Tokenizer(_))
-        ));
+        for (tokenizer, limits, expected) in [
+            (bare, limits(9), "the text is a single token"),
+            (
+                bytes,
+                small,
+                "the text cannot be tokenized for this model: ",
+            ),
+            (strict, limits(9), "refused"),
+        ] {
+            let error = tokenize_text("a", &tokenizer, limits).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 
     proptest! {

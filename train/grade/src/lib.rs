@@ -22,7 +22,7 @@ mod number;
 mod output;
 mod rule;
 
-pub use rule::{Rule, UnknownRule};
+pub use rule::Rule;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};

@@ -38,13 +38,6 @@ pub enum Rule {
     Metamath,
 }
 
-/// The name of no rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown rule `{name}`; choose one of {}", Rule::NAMES.join(", "))]
-pub struct UnknownRule {
-    name: String,
-}
-
 impl Rule {
     /// All of them.
     pub const ALL: [Self; 5] = [
@@ -99,13 +92,13 @@ impl fmt::Display for Rule {
 }
 
 impl FromStr for Rule {
-    type Err = UnknownRule;
+    type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, UnknownRule> {
-        let mut all = Self::ALL.into_iter();
-        let found = all.find(|rule| rule.name() == name);
-        found.ok_or_else(|| UnknownRule {
-            name: name.to_owned(),
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|rule| rule.name() == name);
+        found.ok_or_else(|| {
+            let names = Self::NAMES.join(", ");
+            format!("unknown rule `{name}`; choose one of {names}")
         })
     }
 }

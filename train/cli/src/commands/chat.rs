@@ -129,7 +129,7 @@ impl Work for Conversation<'_> {
                 }),
             }
             let mut pieces = self.template.prompt(&messages);
-            if let Err(RenderError::SingleTurn { .. }) = &pieces {
+            if let Err(RenderError::SingleTurn(_)) = &pieces {
                 let said = messages.pop();
                 messages = self.start();
                 messages.extend(said);

@@ -119,13 +119,14 @@ fn binidx(args: &BinidxArgs) -> Result<(), CommandError> {
     let mut writer = BinidxWriter::create(&args.out, opened.vocab_size)?;
     // Nothing is cut: the format holds sequences of any length.
     let reading = opened.reading(u32::MAX as usize);
-    let (samples, _, reports) = load::read(&args.reading.data, reading)?;
+    let found = load::read(&args.reading.data, reading)?;
+    let samples = found.samples;
     for number in 0..samples.len() as u32 {
         let sample = samples.read(number);
         writer.push(&sample.map_err(load::temporary)?.tokens)?;
     }
     let summary = writer.finish()?;
-    for report in &reports {
+    for report in &found.reports {
         line!(
             "{}: {}; {}",
             report.path.display(),

@@ -1,8 +1,6 @@
 //! Questions with known answers, and worked examples to put before them.
 
-use bone_data::{
-    FieldMap, Message, Place, Resolved, Role, RowProblem, Rows, Selection, SourceError,
-};
+use bone_data::{DataError, FieldMap, Message, Place, Role, Rows, Selection};
 use bone_grade::{Benchmark, gold};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -34,7 +32,7 @@ pub struct Questions(pub Vec<Question>);
 pub enum QuestionError {
     /// The file cannot be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] DataError),
     /// The file, or the slice of it, has no rows.
     #[error("{0}: there are no questions in it")]
     Empty(Selection),
@@ -126,9 +124,9 @@ fn rows(
     selection: &Selection,
     mut take: impl FnMut(&Map<String, Value>) -> Result<(), String>,
 ) -> Result<(), QuestionError> {
-    let Resolved { files, from, to } = selection.resolve()?;
+    let (from, to) = (selection.from, selection.to);
     let mut number = 0;
-    for path in files {
+    for path in selection.files()? {
         let (mut shown, mut total) = (Vec::new(), 0);
         for row in Rows::open(&path)? {
             let (place, row) = row?;
@@ -138,7 +136,7 @@ fn rows(
                 continue;
             }
             let taken = row
-                .map_err(|problem: RowProblem| problem.to_string())
+                .map_err(|problem| problem.to_string())
                 .and_then(|row| take(&row));
             if let Err(what) = taken {
                 total += 1;

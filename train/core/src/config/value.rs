@@ -192,10 +192,9 @@ impl Setting for Holdout {
     const WANTED: &'static str = "a count like 200 or a share like 0.02";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(Self::Count(count)) => within(count as u64).map(Self::Count),
-            Ok(share) => Ok(share),
-            Err(error) => Err(format!("{error}")),
+        match text.parse()? {
+            Self::Count(count) => within(count as u64).map(Self::Count),
+            share => Ok(share),
         }
     }
 

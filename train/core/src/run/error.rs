@@ -10,8 +10,7 @@ use crate::memory::MemoryError;
 use crate::models::ModelError;
 use crate::models::adapter::AdapterError;
 use crate::trainer::TrainError;
-use bone_data::load::DatasetError;
-use bone_data::{OrderError, PromptError};
+use bone_data::{DataError, PromptError};
 use bone_tokenizer::TokenizerError;
 use std::path::{Path, PathBuf};
 
@@ -34,9 +33,7 @@ pub enum RunError {
     #[error(transparent)]
     Prompt(#[from] PromptError),
     #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    #[error(transparent)]
-    Order(#[from] OrderError),
+    Rows(#[from] DataError),
     #[error(transparent)]
     Attach(#[from] bone::AttachError),
     #[error(transparent)]

@@ -124,7 +124,7 @@ pub(super) fn read(
     lines.extend(start.line(total_steps, cursor));
     lines.extend(rows.notes);
     if config.packing {
-        lines.push(rows.batches.packing().to_string());
+        lines.push(rows.batches.packing());
     }
     lines.extend(info.beyond_positions(config.max_seq_len));
     Ok(Inputs {

@@ -99,7 +99,7 @@ impl Product {
         &self,
         model: &M,
     ) -> Result<WriteResult, RunError> {
-        let prompt = self.prompt.to_json()?;
+        let prompt = self.prompt.to_json();
         let base = self.config.model.clone();
         if self.config.method == MethodName::Full {
             let weights: Vec<_> = weights::named_weights::<_, M::Inner>(&model.valid()).collect();

@@ -5,20 +5,20 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::error::BinidxError;
 use super::index::Index;
-use super::{Dtype, paths};
+use super::{Dtype, list, paths};
+use crate::DataError;
 
 /// Indexed files of tokens, open to be read.
 ///
-/// Only the index is held, 4 bytes a sequence (12 where sequences do not follow one another in
-/// the file); a sequence is read when it is asked for. Threads may share one.
+/// Only the index is held, 12 bytes a sequence; a sequence is read when it is asked for. Threads
+/// may share one.
 #[derive(Debug)]
 pub struct Binidx {
     bin: PathBuf,
     idx: PathBuf,
     file: Mutex<File>,
-    index: Index,
+    pub(super) index: Index,
 }
 
 impl Binidx {
@@ -27,21 +27,20 @@ impl Binidx {
     /// All sizes and places of the index are checked against the file of tokens.
     ///
     /// # Errors
-    /// [`BinidxError`]: a file that is not there or cannot be read, one that is no index, and
+    /// [`DataError`]: a file that is not there or cannot be read, one that is no index, and
     /// sequences that are not within the tokens, which are listed.
-    pub fn open(path: &Path) -> Result<Self, BinidxError> {
+    pub fn open(path: &Path) -> Result<Self, DataError> {
         let (bin, idx) = paths(path);
-        let missing: Vec<_> = [&bin, &idx]
-            .into_iter()
-            .filter(|path| !path.exists())
-            .cloned()
-            .collect();
+        let mut missing = vec![&bin, &idx];
+        missing.retain(|path| !path.exists());
         if !missing.is_empty() {
-            return Err(BinidxError::Missing(missing));
+            return Err(DataError::Other(format!(
+                "there is no {}: indexed tokens are two files, NAME.bin and NAME.idx",
+                list(&missing)
+            )));
         }
-        let io_error = BinidxError::io(&bin);
-        let file = File::open(&bin).map_err(io_error)?;
-        let bytes = fs::metadata(&bin).map_err(io_error)?.len();
+        let file = File::open(&bin).map_err(DataError::io(&bin))?;
+        let bytes = fs::metadata(&bin).map_err(DataError::io(&bin))?.len();
         let index = Index::read(&idx, bytes)?;
         Ok(Self {
             file: Mutex::new(file),
@@ -54,7 +53,7 @@ impl Binidx {
     /// How many sequences there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.index.sizes.len()
     }
 
     /// Whether there is no sequence.
@@ -63,69 +62,44 @@ impl Binidx {
         self.len() == 0
     }
 
-    /// How many tokens all sequences have together.
-    #[must_use]
-    pub fn tokens(&self) -> u64 {
-        self.index.tokens
-    }
-
     /// How many tokens a sequence has, counted from 0; none where there is no such sequence.
     #[must_use]
     pub fn size(&self, sequence: usize) -> usize {
-        self.index.size(sequence)
-    }
-
-    /// The type that the tokens are stored in.
-    #[must_use]
-    pub fn dtype(&self) -> Dtype {
-        self.index.dtype
+        let size = self.index.sizes.get(sequence);
+        size.map_or(0, |&size| size as usize)
     }
 
     /// The tokens of a sequence, counted from 0; of a longer one the first `max_tokens`.
     ///
     /// # Errors
-    /// [`BinidxError`]: no such sequence, a file that cannot be read, numbers that are no tokens.
-    pub fn read(&self, sequence: usize, max_tokens: usize) -> Result<Vec<u32>, BinidxError> {
-        if sequence >= self.len() {
-            return Err(BinidxError::NoSuchSequence {
-                path: self.idx.clone(),
-                sequence,
-                len: self.len(),
-            });
-        }
-        let dtype = self.dtype();
+    /// [`DataError`]: no such sequence, a file that cannot be read, numbers that are no tokens.
+    pub fn read(&self, sequence: usize, max_tokens: usize) -> Result<Vec<u32>, DataError> {
+        let Some(&start) = self.index.starts.get(sequence) else {
+            let what = format!("there is no sequence {sequence}, there are {}", self.len());
+            return Err(DataError::unusable(&self.idx, what));
+        };
+        let dtype = self.index.dtype;
         let mut bytes = vec![0; self.size(sequence).min(max_tokens) * dtype.bytes()];
         {
             // A thread that panicked left nothing half done: every read seeks first.
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.seek(SeekFrom::Start(self.index.start(sequence)))
+            file.seek(SeekFrom::Start(start as u64))
                 .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(BinidxError::io(&self.bin))?;
+                .map_err(DataError::io(&self.bin))?;
         }
-        let mut wrong = None;
-        let mut total = 0;
-        let tokens = bytes
-            .chunks_exact(dtype.bytes())
-            .enumerate()
-            .map(|(place, bytes)| {
-                let value = number(dtype, bytes);
-                u32::try_from(value).unwrap_or_else(|_| {
-                    total += 1;
-                    wrong.get_or_insert((value, place));
-                    0
-                })
-            })
-            .collect();
-        match wrong {
-            None => Ok(tokens),
-            Some((value, place)) => Err(BinidxError::Tokens {
-                path: self.bin.clone(),
-                sequence,
-                total,
-                value,
-                place,
-            }),
+        let numbers = bytes.chunks_exact(dtype.bytes());
+        let numbers: Vec<_> = numbers.map(|bytes| number(dtype, bytes)).collect();
+        let is_token = |value: i64| u32::try_from(value).is_ok();
+        if let Some(place) = numbers.iter().position(|&value| !is_token(value)) {
+            let total = numbers.iter().filter(|&&value| !is_token(value)).count();
+            let what = format!(
+                "{total} of the tokens of sequence {sequence} are negative or above 2^32, the \
+                 first of them {} at {place}",
+                numbers[place]
+            );
+            return Err(DataError::unusable(&self.bin, what));
         }
+        Ok(numbers.into_iter().map(|value| value as u32).collect())
     }
 }
 

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::BinidxError;
-use super::{Dtype, MAGIC, VERSION, paths, with_ending};
+use super::{Dtype, MAGIC, VERSION, list, paths, with_ending};
+use crate::DataError;
 
 /// The largest vocabulary that two bytes have room for.
 const SMALL_VOCABULARY: usize = 1 << 16;
@@ -25,8 +25,6 @@ pub struct Writer {
     vocab_size: usize,
     sizes: Vec<i32>,
     tokens: u64,
-    /// What is written of a sequence, to be written at once.
-    buffer: Vec<u8>,
     failed: bool,
 }
 
@@ -51,22 +49,25 @@ impl Writer {
     /// where there is none.
     ///
     /// # Errors
-    /// [`BinidxError`]: one of the files exists or cannot be made; a vocabulary above 2^31.
-    pub fn create(stem: &Path, vocab_size: usize) -> Result<Self, BinidxError> {
+    /// [`DataError`]: one of the files exists or cannot be made; a vocabulary above 2^31.
+    pub fn create(stem: &Path, vocab_size: usize) -> Result<Self, DataError> {
         let dtype = if vocab_size <= SMALL_VOCABULARY {
             Dtype::U16
         } else if vocab_size <= LARGE_VOCABULARY {
             Dtype::I32
         } else {
-            return Err(BinidxError::Vocabulary(vocab_size));
+            return Err(DataError::Other(format!(
+                "a vocabulary of {vocab_size} tokens is too large for these files, which have at \
+                 most 2^31"
+            )));
         };
         let (bin, idx) = paths(stem);
         check_free(&[&bin, &idx])?;
         let bin = Unfinished::new(bin);
         if let Some(folder) = bin.path.parent() {
-            fs::create_dir_all(folder).map_err(BinidxError::io(folder))?;
+            fs::create_dir_all(folder).map_err(DataError::io(folder))?;
         }
-        let file = File::create(&bin.partial).map_err(BinidxError::io(&bin.partial))?;
+        let file = File::create(&bin.partial).map_err(DataError::io(&bin.partial))?;
         Ok(Self {
             bin,
             idx: Unfinished::new(idx),
@@ -75,7 +76,6 @@ impl Writer {
             vocab_size,
             sizes: Vec::new(),
             tokens: 0,
-            buffer: Vec::new(),
             failed: false,
         })
     }
@@ -83,41 +83,37 @@ impl Writer {
     /// Adds a sequence, which is a document of its own.
     ///
     /// # Errors
-    /// [`BinidxError`]: no tokens, too many of them, or some beyond the vocabulary, and then
+    /// [`DataError`]: no tokens, too many of them, or some beyond the vocabulary, and then
     /// nothing is written of the sequence; a file that cannot be written, and then nothing more
     /// can be.
-    pub fn push(&mut self, tokens: &[u32]) -> Result<(), BinidxError> {
+    pub fn push(&mut self, tokens: &[u32]) -> Result<(), DataError> {
         self.check_unbroken()?;
         let sequence = self.sizes.len();
+        let other = |what: String| DataError::Other(format!("sequence {sequence} has {what}"));
         if tokens.is_empty() {
-            return Err(BinidxError::EmptySequence { sequence });
+            return Err(other("no tokens: leave it out".to_owned()));
         }
-        let size = i32::try_from(tokens.len()).map_err(|_| BinidxError::LongSequence {
-            sequence,
-            len: tokens.len(),
+        let len = tokens.len();
+        let size = i32::try_from(len).map_err(|_| {
+            other(format!(
+                "{len} tokens, and an index counts to 2^31 - 1: cut it"
+            ))
         })?;
         let vocab_size = self.vocab_size;
-        let mut beyond = tokens
-            .iter()
-            .enumerate()
-            .filter(|&(_, &token)| token as usize >= vocab_size);
-        if let Some((place, &token)) = beyond.next() {
-            return Err(BinidxError::BeyondVocabulary {
-                sequence,
-                total: 1 + beyond.count(),
-                token,
-                place,
-                vocab_size,
-            });
+        let is_beyond = |token: &u32| *token as usize >= vocab_size;
+        if let Some(place) = tokens.iter().position(is_beyond) {
+            return Err(DataError::Other(format!(
+                "{} of the tokens of sequence {sequence} are not in the vocabulary of \
+                 {vocab_size}, the first of them {} at {place}",
+                tokens.iter().copied().filter(is_beyond).count(),
+                tokens[place]
+            )));
         }
-        self.buffer.clear();
         let width = self.dtype.bytes();
         for token in tokens {
-            self.buffer.extend_from_slice(&token.to_le_bytes()[..width]);
-        }
-        if let Err(error) = self.out.write_all(&self.buffer) {
-            self.failed = true;
-            return Err(BinidxError::io(&self.bin.partial)(error));
+            let written = self.out.write_all(&token.to_le_bytes()[..width]);
+            self.failed |= written.is_err();
+            written.map_err(DataError::io(&self.bin.partial))?;
         }
         self.sizes.push(size);
         self.tokens += tokens.len() as u64;
@@ -127,18 +123,21 @@ impl Writer {
     /// Writes the index and gives both files their names, the index last.
     ///
     /// # Errors
-    /// [`BinidxError`]: nothing was written, something failed before, or fails now.
-    pub fn finish(mut self) -> Result<Summary, BinidxError> {
+    /// [`DataError`]: nothing was written, something failed before, or fails now.
+    pub fn finish(mut self) -> Result<Summary, DataError> {
         self.check_unbroken()?;
         if self.sizes.is_empty() {
-            return Err(BinidxError::Nothing(self.bin.path.clone()));
+            return Err(DataError::unusable(
+                &self.bin.path,
+                "no sequence was written",
+            ));
         }
         self.out
             .flush()
             .and_then(|()| self.out.get_ref().sync_all())
-            .map_err(BinidxError::io(&self.bin.partial))?;
+            .map_err(DataError::io(&self.bin.partial))?;
         self.write_index()
-            .map_err(BinidxError::io(&self.idx.partial))?;
+            .map_err(DataError::io(&self.idx.partial))?;
         check_free(&[&self.bin.path, &self.idx.path])?;
         self.bin.rename()?;
         self.idx.rename()?;
@@ -156,7 +155,7 @@ impl Writer {
         let sequences = self.sizes.len() as u64;
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
-        out.write_all(&[self.dtype.code()])?;
+        out.write_all(&[self.dtype as u8])?;
         out.write_all(&sequences.to_le_bytes())?;
         out.write_all(&(sequences + 1).to_le_bytes())?;
         for size in &self.sizes {
@@ -174,22 +173,27 @@ impl Writer {
         out.get_ref().sync_all()
     }
 
-    fn check_unbroken(&self) -> Result<(), BinidxError> {
+    fn check_unbroken(&self) -> Result<(), DataError> {
         if self.failed {
-            return Err(BinidxError::Broken(self.bin.path.clone()));
+            return Err(DataError::unusable(
+                &self.bin.path,
+                "writing has failed before: begin again",
+            ));
         }
         Ok(())
     }
 }
 
-fn check_free(paths: &[&PathBuf]) -> Result<(), BinidxError> {
-    let there: Vec<_> = paths.iter().filter(|path| path.exists()).collect();
+fn check_free(paths: &[&PathBuf]) -> Result<(), DataError> {
+    let mut there = paths.to_vec();
+    there.retain(|path| path.exists());
     if there.is_empty() {
         return Ok(());
     }
-    Err(BinidxError::Exists(
-        there.into_iter().map(|&path| path.clone()).collect(),
-    ))
+    Err(DataError::Other(format!(
+        "{} would be written over: choose another name or remove it",
+        list(&there)
+    )))
 }
 
 /// A file under another name, which is removed unless it gets its own.
@@ -205,8 +209,8 @@ impl Unfinished {
         Self { path, partial }
     }
 
-    fn rename(&self) -> Result<(), BinidxError> {
-        fs::rename(&self.partial, &self.path).map_err(BinidxError::io(&self.path))
+    fn rename(&self) -> Result<(), DataError> {
+        fs::rename(&self.partial, &self.path).map_err(DataError::io(&self.path))
     }
 }
 

@@ -1,11 +1,18 @@
 //! A JSON array of objects, an element at a time.
 
-use std::io::{self, BufRead, ErrorKind};
+use std::io::{self, BufRead, Read};
+
+use serde_json::{Map, Value};
 
 use super::json::{self, Start};
 use super::problem::Item;
 use super::scan::{Scan, Stop};
 use super::{Place, RowProblem};
+
+const NOTHING: &str = "nothing there: there is a comma too many before it or after it";
+const UNCLOSED: &str = "the file ends within its array: it was cut off, or a bracket is missing";
+const BEHIND: &str =
+    "there is more behind the array's end: make it one array, or one object a line";
 
 /// Reads elements of at most `limit` bytes, and skips those that have more.
 ///
@@ -16,32 +23,20 @@ pub(super) struct Array<R> {
     element: Vec<u8>,
     number: u64,
     limit: usize,
-    at: At,
+    /// What the element before ended with; nothing before the first.
+    before: Option<Stop>,
+    /// Whether all is said.
+    done: bool,
     /// Where the next byte is.
     place: Start,
-}
-
-/// What comes next.
-enum At {
-    /// The first element, or the end.
-    First,
-    /// An element.
-    Element,
-    /// Blank space, behind the array.
-    Behind,
-    /// Nothing: the file ended before the array did, and this has not been said.
-    CutOff,
-    /// Nothing.
-    End,
 }
 
 /// One element as it was read.
 struct Element {
     start: Start,
-    whole: bool,
-    blank: bool,
-    /// Nothing where the file ended.
-    stop: Option<Stop>,
+    /// Bytes from the first that is not blank on.
+    len: usize,
+    stop: Stop,
 }
 
 impl<R: BufRead> Array<R> {
@@ -52,60 +47,51 @@ impl<R: BufRead> Array<R> {
             element: Vec::new(),
             number: 0,
             limit,
-            at: At::First,
+            before: None,
+            done: false,
             place: Start { line, column },
         }
     }
 
     /// The next element, or what is wrong with the array's end.
     pub(super) fn next_row(&mut self) -> io::Result<Option<Item>> {
-        match self.at {
-            At::First | At::Element => {}
-            At::CutOff => {
-                self.at = At::End;
-                return Ok(Some(self.item(Err(RowProblem::Unclosed))));
+        if self.done {
+            return Ok(None);
+        }
+        if let Some(Stop::CutOff | Stop::Close) = self.before {
+            self.done = true;
+            if self.before == Some(Stop::CutOff) {
+                return Ok(Some(self.item(wrong(UNCLOSED))));
             }
-            At::Behind => {
-                self.at = At::End;
-                let more = self.has_more()?;
-                return Ok(more.then(|| self.item(Err(RowProblem::BehindArray))));
-            }
-            At::End => return Ok(None),
+            let more = self.has_more()?;
+            return Ok(more.then(|| self.item(wrong(BEHIND))));
         }
         let element = self.read_element()?;
-        let first = matches!(self.at, At::First);
-        self.at = match element.stop {
-            Some(Stop::Comma) => At::Element,
-            Some(Stop::Close) => At::Behind,
-            None => At::CutOff,
-        };
-        if element.blank {
+        let before = self.before.replace(element.stop);
+        if element.len == 0 {
             return match element.stop {
-                None => self.next_row(),
-                Some(Stop::Close) if first => self.next_row(),
-                Some(_) => Ok(Some(self.item(Err(RowProblem::Nothing)))),
+                Stop::CutOff => self.next_row(),
+                Stop::Close if before.is_none() => self.next_row(),
+                _ => Ok(Some(self.item(wrong(NOTHING)))),
             };
         }
-        let row = if element.whole {
+        let row = if element.len <= self.limit {
             json::object(&self.element, Some(element.start))
         } else {
-            Err(RowProblem::TooLong { limit: self.limit })
+            Err(RowProblem::too_long(self.limit))
         };
         // Of an element that is cut off, that is what is wrong.
         let row = match row {
-            Err(problem) if element.stop.is_none() && json::is_cut_off(&problem) => {
-                self.at = At::End;
-                Err(RowProblem::Unclosed)
+            Err(RowProblem::NotJson { cut_off: true, .. }) if element.stop == Stop::CutOff => {
+                self.done = true;
+                wrong(UNCLOSED)
             }
             row => row,
         };
         Ok(Some(self.item(row)))
     }
 
-    fn item(
-        &mut self,
-        row: Result<serde_json::Map<String, serde_json::Value>, RowProblem>,
-    ) -> Item {
+    fn item(&mut self, row: Result<Map<String, Value>, RowProblem>) -> Item {
         self.number += 1;
         (Place::Row(self.number), row)
     }
@@ -115,43 +101,31 @@ impl<R: BufRead> Array<R> {
         let mut scan = Scan::default();
         let mut found = Element {
             start: self.place,
-            whole: true,
-            blank: true,
-            stop: None,
+            len: 0,
+            stop: Stop::CutOff,
         };
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if buffer.is_empty() {
-                return Ok(found);
+        for byte in self.reader.by_ref().bytes() {
+            let byte = byte?;
+            let here = self.place;
+            self.place.pass(byte);
+            if let Some(stop) = scan.feed(byte) {
+                found.stop = stop;
+                break;
             }
-            let end = scan.feed(buffer);
-            let mut piece = &buffer[..end.map_or(buffer.len(), |(at, _)| at)];
-            let used = piece.len() + usize::from(end.is_some());
-            if found.blank {
-                let blanks = piece.iter().take_while(|&&b| json::is_blank(b)).count();
-                let (blank, rest) = piece.split_at(blanks);
-                self.place.pass(blank);
-                found.start = self.place;
-                found.blank = rest.is_empty();
-                piece = rest;
+            if found.len == 0 {
+                found.start = here;
+                if json::is_blank(byte) {
+                    continue;
+                }
             }
-            self.place.pass(piece);
-            self.place.column += u64::from(end.is_some());
-            found.whole &= self.element.len() + piece.len() <= self.limit;
-            if found.whole {
-                self.element.extend_from_slice(piece);
+            found.len += 1;
+            if found.len <= self.limit {
+                self.element.push(byte);
             } else {
                 self.element = Vec::new();
             }
-            self.reader.consume(used);
-            if let Some((_, stop)) = end {
-                found.stop = Some(stop);
-                return Ok(found);
-            }
         }
+        Ok(found)
     }
 
     /// Bytes that are held for an element.
@@ -162,32 +136,26 @@ impl<R: BufRead> Array<R> {
 
     /// Whether anything but blank space is left.
     fn has_more(&mut self) -> io::Result<bool> {
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if buffer.is_empty() {
-                return Ok(false);
-            }
-            if !buffer.iter().all(|&byte| json::is_blank(byte)) {
+        for byte in self.reader.by_ref().bytes() {
+            if !json::is_blank(byte?) {
                 return Ok(true);
             }
-            let used = buffer.len();
-            self.reader.consume(used);
         }
+        Ok(false)
     }
 }
 
 impl Start {
-    /// Moves behind `bytes`.
-    fn pass(&mut self, bytes: &[u8]) {
-        match bytes.iter().rposition(|&byte| byte == b'\n') {
-            Some(last) => {
-                self.line += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                self.column = (bytes.len() - last) as u64;
-            }
-            None => self.column += bytes.len() as u64,
+    /// Moves behind a byte.
+    fn pass(&mut self, byte: u8) {
+        if byte == b'\n' {
+            self.line += 1;
+            self.column = 0;
         }
+        self.column += 1;
     }
+}
+
+fn wrong<T>(what: &str) -> Result<T, RowProblem> {
+    Err(RowProblem::Other(what.to_owned()))
 }

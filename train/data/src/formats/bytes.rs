@@ -4,9 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
-use super::SourceError;
-use super::error::Fault;
 use super::format::{Compression, HEAD};
+use crate::DataError;
 
 /// A file that has been opened, at its first byte.
 pub(super) struct Opened {
@@ -18,45 +17,45 @@ pub(super) struct Opened {
     pub(super) reader: Box<dyn Read + Send>,
 }
 
-/// Opens `path` to be read as bytes, decompressed where it begins as gzip or zstd.
+/// Reads a whole file, decompressed where it begins as gzip or zstd.
 ///
-/// What is read is not looked at: it need not be text, and a byte-order mark stays. Memory is a
-/// buffer and the decompressor's window, at most 128 MiB and mostly under one.
+/// What is read is not looked at: it need not be text, and a byte-order mark stays.
 ///
 /// # Errors
-/// [`SourceError::Io`]. Errors of the reader itself are made into a [`SourceError`] by
-/// [`SourceError::reading`].
-pub fn open_bytes(path: &Path) -> Result<Box<dyn Read + Send>, SourceError> {
-    open(path).map(|opened| opened.reader)
+/// [`DataError::Io`]; [`DataError::Damaged`] for a compressed stream.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    let mut opened = open(path)?;
+    let mut bytes = Vec::new();
+    let read = opened.reader.read_to_end(&mut bytes);
+    read.map_err(|error| reading(path, opened.compression, error))?;
+    Ok(bytes)
 }
 
-/// As [`open_bytes`], with what was seen on the way.
-pub(super) fn open(path: &Path) -> Result<Opened, SourceError> {
-    let file = File::open(path).map_err(|source| SourceError::io(path, source))?;
-    opened(file).map_err(|error| SourceError::reading(path, error))
-}
-
-fn opened(file: File) -> io::Result<Opened> {
-    let (head, raw) = with_head(Box::new(Raw(file)))?;
+/// Opens a file to be read as [`read_bytes`] does. Memory is a buffer and the decompressor's
+/// window, at most 128 MiB and mostly under one. Errors of the reader are for [`reading`].
+pub(super) fn open(path: &Path) -> Result<Opened, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    let (head, raw) = with_head(Box::new(file)).map_err(DataError::io(path))?;
     let compression = Compression::of(&head);
-    let Some(compression) = compression else {
-        return Ok(Opened {
-            head,
-            compression: None,
-            reader: raw,
-        });
-    };
     let decoder: Box<dyn Read + Send> = match compression {
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(raw))),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(raw)?),
+        None => {
+            return Ok(Opened {
+                head,
+                compression,
+                reader: raw,
+            });
+        }
+        Some(Compression::Gzip) => {
+            Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(raw)))
+        }
+        Some(Compression::Zstd) => {
+            Box::new(zstd::stream::read::Decoder::new(raw).map_err(DataError::io(path))?)
+        }
     };
-    let (head, reader) = with_head(Box::new(Decoded {
-        decoder,
-        compression,
-    }))?;
+    let (head, reader) = with_head(decoder).map_err(|error| reading(path, compression, error))?;
     Ok(Opened {
         head,
-        compression: Some(compression),
+        compression,
         reader,
     })
 }
@@ -69,46 +68,29 @@ fn with_head(mut reader: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn R
     Ok((head, Box::new(whole)))
 }
 
-/// Marks errors as the file's own, so that they are not taken for a damaged stream's.
-struct Raw(File);
-
-impl Read for Raw {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| {
-            let kind = error.kind();
-            Fault::File(error).with_kind(kind)
-        })
+/// What an error is that the reader of an [`Opened`] gave: the system's has a number, the
+/// decompressor's has none.
+pub(super) fn reading(
+    path: &Path,
+    compression: Option<Compression>,
+    error: io::Error,
+) -> DataError {
+    let Some(compression) = compression.filter(|_| error.raw_os_error().is_none()) else {
+        return DataError::io(path)(error);
+    };
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return DataError::damaged(path, format!("its {compression} stream is cut off"));
     }
-}
-
-/// Marks errors as the stream's, unless they are the file's.
-struct Decoded {
-    decoder: Box<dyn Read + Send>,
-    compression: Compression,
-}
-
-impl Read for Decoded {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.decoder.read(buffer).map_err(|error| {
-            let kind = error.kind();
-            if error.get_ref().is_some_and(|inner| inner.is::<Fault>()) {
-                return error;
-            }
-            let text = error.to_string();
-            let fault = match kind {
-                io::ErrorKind::UnexpectedEof => {
-                    Fault::Stream(format!("its {} stream is cut off", self.compression))
-                }
-                // As the library's `ZSTD_getErrorString` has it.
-                _ if text.contains("too much memory") => Fault::Window,
-                _ => Fault::Stream(format!(
-                    "its {} stream is corrupt: {text}",
-                    self.compression
-                )),
-            };
-            fault.with_kind(kind)
-        })
+    let text = error.to_string();
+    // As the library's `ZSTD_getErrorString` has it.
+    if text.contains("too much memory") {
+        return DataError::unusable(
+            path,
+            "compressed with a zstd window of more than 128 MiB: compress it again without \
+             --long=28 or higher",
+        );
     }
+    DataError::damaged(path, format!("its {compression} stream is corrupt: {text}"))
 }
 
 #[cfg(test)]

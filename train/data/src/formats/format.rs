@@ -2,53 +2,13 @@
 
 use std::fmt;
 
-/// How a file is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Format {
-    /// How its rows follow one another.
-    pub layout: Layout,
-    /// How the file as a whole is compressed; Parquet compresses its own parts.
-    pub compression: Option<Compression>,
-}
-
-/// How rows follow one another in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Layout {
-    /// One object a line.
-    JsonLines,
-    /// One array of objects.
-    JsonArray,
-    /// Apache Parquet, a table by columns.
-    Parquet,
-}
-
 /// How a file as a whole is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Compression {
+pub(super) enum Compression {
     /// gzip, of one member or several (RFC 1952).
     Gzip,
     /// Zstandard, of one frame or several (RFC 8878).
     Zstd,
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.layout.fmt(f)?;
-        match self.compression {
-            Some(compression) => write!(f, ", {compression}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::JsonLines => "JSON Lines",
-            Self::JsonArray => "JSON array",
-            Self::Parquet => "Parquet",
-        })
-    }
 }
 
 impl fmt::Display for Compression {
@@ -81,46 +41,36 @@ impl Compression {
     }
 }
 
-/// Kinds of files that hold no rows we read, and what to do about them.
-const REFUSED: [(&[u8], &str); 12] = [
-    (b"\xFF\xFE", UTF_16),
-    (b"\xFE\xFF", UTF_16),
+const ARROW: &str = "write the table as Parquet or JSON Lines";
+const RECOMPRESS: &str = "use gzip or zstd instead";
+const UNPACK: &str = "unpack it and name a file of it";
+const UTF_8: &str = "convert it to UTF-8, as iconv -f UTF-16 -t UTF-8 does";
+
+/// What files begin with that hold no rows we read, what they are, and what to do about them.
+const REFUSED: [(&[u8], &str, &str); 12] = [
+    (b"\xFF\xFE", "text in UTF-16", UTF_8),
+    (b"\xFE\xFF", "text in UTF-16", UTF_8),
     (
         b"PARE",
-        "a Parquet file with an encrypted footer: write it without encryption",
+        "a Parquet file with an encrypted footer",
+        "write it without encryption",
     ),
-    (
-        b"ARROW1",
-        "an Arrow file: write the table as Parquet or JSON Lines",
-    ),
-    (
-        b"\xFF\xFF\xFF\xFF",
-        "an Arrow stream: write the table as Parquet or JSON Lines",
-    ),
-    (
-        b"PK\x03\x04",
-        "a ZIP archive: unpack it and name a file of it",
-    ),
-    (
-        b"7z\xBC\xAF\x27\x1C",
-        "a 7z archive: unpack it and name a file of it",
-    ),
-    (b"BZh", "compressed with bzip2: use gzip or zstd instead"),
-    (
-        b"\xFD7zXZ\0",
-        "compressed with xz: use gzip or zstd instead",
-    ),
-    (
-        b"\x04\x22\x4D\x18",
-        "compressed with lz4: use gzip or zstd instead",
-    ),
+    (b"ARROW1", "an Arrow file", ARROW),
+    (b"\xFF\xFF\xFF\xFF", "an Arrow stream", ARROW),
+    (b"PK\x03\x04", "a ZIP archive", UNPACK),
+    (b"7z\xBC\xAF\x27\x1C", "a 7z archive", UNPACK),
+    (b"BZh", "compressed with bzip2", RECOMPRESS),
+    (b"\xFD7zXZ\0", "compressed with xz", RECOMPRESS),
+    (b"\x04\x22\x4D\x18", "compressed with lz4", RECOMPRESS),
     (
         b"SQLite format 3\0",
-        "an SQLite database: export the table as JSON Lines",
+        "an SQLite database",
+        "export the table as JSON Lines",
     ),
     (
         b"version https://git-lfs",
-        "a pointer of Git LFS and not the file itself: fetch it with git lfs pull",
+        "a pointer of Git LFS and not the file itself",
+        "fetch it with git lfs pull",
     ),
 ];
 
@@ -130,14 +80,10 @@ pub(super) const DELIMITED: &str = "its first line is no JSON and looks like CSV
 
 /// Whether content that is no JSON begins like CSV: names with commas, semicolons or tabs between.
 pub(super) fn is_delimited(head: &[u8]) -> bool {
-    let line = head
-        .split(|byte| b"\r\n".contains(byte))
-        .next()
-        .unwrap_or(&[]);
+    let mut lines = head.split(|byte| b"\r\n".contains(byte));
+    let line = lines.next().unwrap_or_default();
     !line.contains(&b'{') && line.iter().any(|byte| b",;\t".contains(byte))
 }
-
-const UTF_16: &str = "text in UTF-16: convert it to UTF-8, as iconv -f UTF-16 -t UTF-8 does";
 
 /// Why content that begins with `head` is not read as rows, if it is not.
 pub(super) fn refusal(head: &[u8], compression: Option<Compression>) -> Option<String> {
@@ -156,8 +102,8 @@ pub(super) fn refusal(head: &[u8], compression: Option<Compression>) -> Option<S
     }
     REFUSED
         .iter()
-        .find(|(magic, _)| head.starts_with(magic))
-        .map(|(_, what)| (*what).to_owned())
+        .find(|(magic, ..)| head.starts_with(magic))
+        .map(|(_, what, fix)| format!("{what}: {fix}"))
 }
 
 #[cfg(test)]
@@ -165,28 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_named_as_people_name_it() {
-        let format = |layout, compression| {
-            let format = Format {
-                layout,
-                compression,
-            };
-            format.to_string()
-        };
-        assert_eq!(format(Layout::JsonLines, None), "JSON Lines");
-        assert_eq!(
-            format(Layout::JsonArray, Some(Compression::Gzip)),
-            "JSON array, gzip"
-        );
-        assert_eq!(
-            format(Layout::JsonLines, Some(Compression::Zstd)),
-            "JSON Lines, zstd"
-        );
-        assert_eq!(format(Layout::Parquet, None), "Parquet");
-    }
-
-    #[test]
     fn every_magic_fits_in_the_head() {
-        assert!(REFUSED.iter().all(|(magic, _)| magic.len() as u64 <= HEAD));
+        assert!(REFUSED.iter().all(|(magic, ..)| magic.len() as u64 <= HEAD));
     }
 }

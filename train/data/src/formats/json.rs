@@ -16,14 +16,20 @@ pub(super) struct Start {
 
 /// The object that `bytes` are.
 pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, Value>, RowProblem> {
-    let text = std::str::from_utf8(bytes).map_err(|e| RowProblem::NotUtf8(e.valid_up_to() + 1))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to() + 1;
+        RowProblem::Other(format!("invalid UTF-8 at byte {at} of the row"))
+    })?;
     let parsed = serde_json::from_str(text).or_else(|error| {
         let changed = without_nan(text).and_then(|text| serde_json::from_str(&text).ok());
         changed.ok_or(error)
     });
     match parsed {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(RowProblem::NotAnObject(kind(&other))),
+        Ok(other) => Err(RowProblem::Other(format!(
+            "not an object but {}",
+            kind(&other)
+        ))),
         Err(error) => Err(not_json(&error, start)),
     }
 }
@@ -43,21 +49,21 @@ pub(crate) fn kind(value: &Value) -> &'static str {
 fn not_json(error: &serde_json::Error, start: Option<Start>) -> RowProblem {
     let text = error.to_string();
     let (line, column) = (error.line() as u64, error.column() as u64);
-    let place = format!(" at line {line} column {column}");
-    RowProblem::NotJson {
-        message: text.strip_suffix(&place).unwrap_or(&text).to_owned(),
-        line: start.map(|start| start.line + line.saturating_sub(1)),
-        column: match start {
-            Some(start) if line <= 1 => start.column + column.saturating_sub(1),
-            // The parser counts a line break as byte 0 of the line behind it.
-            _ => column.max(1),
-        },
+    let message = text
+        .strip_suffix(&format!(" at line {line} column {column}"))
+        .unwrap_or(&text);
+    // The parser counts a line break as byte 0 of the line behind it.
+    let mut place = format!("column {}", column.max(1));
+    if let Some(start) = start {
+        if line <= 1 {
+            place = format!("column {}", start.column + column.saturating_sub(1));
+        }
+        place = format!("line {}, {place}", start.line + line.saturating_sub(1));
     }
-}
-
-/// Whether a row is wrong because it does not go on.
-pub(super) fn is_cut_off(problem: &RowProblem) -> bool {
-    matches!(problem, RowProblem::NotJson { message, .. } if message.starts_with("EOF"))
+    RowProblem::NotJson {
+        what: format!("{message} ({place})"),
+        cut_off: error.is_eof(),
+    }
 }
 
 /// Whether JSON takes `byte` for blank.

@@ -1,6 +1,6 @@
 //! JSON Lines: an object a line.
 
-use std::io::{self, BufRead, ErrorKind};
+use std::io::{self, BufRead, Read};
 
 use super::json;
 use super::problem::Item;
@@ -28,49 +28,27 @@ impl<R: BufRead> Lines<R> {
     /// The next line that is not blank.
     pub(super) fn next_row(&mut self) -> io::Result<Option<Item>> {
         loop {
-            let Some(whole) = self.read_line()? else {
+            self.line.clear();
+            let most = self.limit as u64 + 1;
+            let mut start = self.reader.by_ref().take(most);
+            if start.read_until(b'\n', &mut self.line)? == 0 {
                 return Ok(None);
-            };
-            let row = if !whole {
-                Err(RowProblem::TooLong { limit: self.limit })
+            }
+            self.number += 1;
+            let ended = self.line.pop_if(|byte| *byte == b'\n').is_some();
+            let row = if self.line.len() > self.limit {
+                // Given back: the next lines are likely to be short again.
+                self.line = Vec::new();
+                if !ended {
+                    self.reader.skip_until(b'\n')?;
+                }
+                Err(RowProblem::too_long(self.limit))
             } else if self.line.iter().all(|&byte| json::is_blank(byte)) {
                 continue;
             } else {
                 json::object(&self.line, None)
             };
             return Ok(Some((Place::Line(self.number), row)));
-        }
-    }
-
-    /// Reads a line without its break, and says whether it is there whole; nothing at the end.
-    fn read_line(&mut self) -> io::Result<Option<bool>> {
-        self.line.clear();
-        let (mut any, mut whole) = (false, true);
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if buffer.is_empty() {
-                self.number += u64::from(any);
-                return Ok(any.then_some(whole));
-            }
-            any = true;
-            let end = buffer.iter().position(|&byte| byte == b'\n');
-            let piece = &buffer[..end.unwrap_or(buffer.len())];
-            whole &= self.line.len() + piece.len() <= self.limit;
-            if whole {
-                self.line.extend_from_slice(piece);
-            } else {
-                // Given back: the next lines are likely to be short again.
-                self.line = Vec::new();
-            }
-            let used = piece.len() + usize::from(end.is_some());
-            self.reader.consume(used);
-            if end.is_some() {
-                self.number += 1;
-                return Ok(Some(whole));
-            }
         }
     }
 

@@ -15,9 +15,10 @@ use ::parquet::arrow::arrow_reader::{
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
+use super::Place;
 use super::lines::Lines;
 use super::problem::Item;
-use super::{Place, SourceError};
+use crate::DataError;
 use bone_files::panics::caught;
 
 mod json;
@@ -44,8 +45,8 @@ pub(super) struct Table {
 
 impl Table {
     /// Opens `path`; rows of more than `limit` bytes as JSON are problems.
-    pub(super) fn open(path: &Path, limit: usize) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|source| SourceError::io(path, source))?;
+    pub(super) fn open(path: &Path, limit: usize) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io(path))?;
         let (batches, total) = guarded(path, || {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)?;
@@ -65,10 +66,10 @@ impl Table {
     }
 
     /// The next row.
-    pub(super) fn next_row(&mut self) -> Result<Option<Item>, SourceError> {
+    pub(super) fn next_row(&mut self) -> Result<Option<Item>, DataError> {
         loop {
             let row = self.rows.next_row();
-            if let Some((_, row)) = row.map_err(|error| SourceError::io(&self.path, error))? {
+            if let Some((_, row)) = row.map_err(DataError::io(&self.path))? {
                 self.number += 1;
                 return Ok(Some((Place::Row(self.number), row)));
             }
@@ -85,28 +86,20 @@ impl Table {
     }
 
     /// Checks that all rows were there: a column that ends too early ends the file.
-    fn end(&self) -> Result<Option<Item>, SourceError> {
+    fn end(&self) -> Result<Option<Item>, DataError> {
         if i64::try_from(self.number) == Ok(self.total) {
             return Ok(None);
         }
-        Err(SourceError::Damaged {
-            path: self.path.clone(),
-            what: format!("it has {} rows and says {}", self.number, self.total),
-        })
+        let what = format!("it has {} rows and says {}", self.number, self.total);
+        Err(DataError::damaged(&self.path, what))
     }
 }
 
 /// Calls the crate `parquet` to read `path`; any error ends the reading.
-fn guarded<T>(
-    path: &Path,
-    call: impl FnOnce() -> Result<T, ParquetError>,
-) -> Result<T, SourceError> {
+fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, DataError> {
     let result =
         caught(call).unwrap_or_else(|| Err(ParquetError::General("it makes no sense".to_owned())));
-    result.map_err(|error| SourceError::Damaged {
-        path: path.to_owned(),
-        what: error.to_string(),
-    })
+    result.map_err(|error| DataError::damaged(path, error.to_string()))
 }
 
 /// How many rows to read at once, so that large ones are not held together.

@@ -29,39 +29,25 @@ impl fmt::Display for Place {
 /// One thing wrong with a row, which keeps nothing else from being read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowProblem {
-    /// Bytes that are not UTF-8; the first such byte, from 1.
-    #[error("invalid UTF-8 at byte {0} of the row")]
-    NotUtf8(usize),
     /// Text that does not parse.
-    #[error("not JSON: {message} ({}column {column})", in_line(*.line))]
+    #[error("not JSON: {what}")]
     NotJson {
-        /// What the parser says.
-        message: String,
-        /// Line of the file, from 1, where the row may be on several.
-        line: Option<u64>,
-        /// Byte of that line, from 1.
-        column: u64,
+        /// What the parser says, and where.
+        what: String,
+        /// Whether the text ends too early.
+        cut_off: bool,
     },
-    /// A value that is not an object.
-    #[error("not an object but {0}")]
-    NotAnObject(&'static str),
-    /// A row above the limit, which was skipped.
-    #[error("longer than {} MiB, the most a row may have: split it, or take out what is not needed", .limit >> 20)]
-    TooLong {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A place in an array without a value.
-    #[error("nothing there: there is a comma too many before it or after it")]
-    Nothing,
-    /// An array that does not end.
-    #[error("the file ends within its array: it was cut off, or a bracket is missing")]
-    Unclosed,
-    /// Something behind an array.
-    #[error("there is more behind the array's end: make it one array, or one object a line")]
-    BehindArray,
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
 }
 
-fn in_line(line: Option<u64>) -> String {
-    line.map_or_else(String::new, |line| format!("line {line}, "))
+impl RowProblem {
+    /// A row of more than `limit` bytes, which was skipped.
+    pub(super) fn too_long(limit: usize) -> Self {
+        Self::Other(format!(
+            "longer than {} MiB, the most a row may have: split it, or take out what is not needed",
+            limit >> 20
+        ))
+    }
 }

@@ -1,18 +1,18 @@
 //! One data file's rows.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
-use std::iter::FusedIterator;
 use std::path::{Path, PathBuf};
 
 use super::array::Array;
-use super::format::{BYTE_ORDER_MARK, DELIMITED, PARQUET, is_delimited, refusal};
+use super::format::{BYTE_ORDER_MARK, Compression, DELIMITED, PARQUET, is_delimited, refusal};
 use super::lines::Lines;
 use super::parquet::Table;
 use super::problem::Item;
-use super::{Format, Layout, RowProblem, SourceError, bytes};
+use super::{RowProblem, bytes};
+use crate::DataError;
 
 /// The most bytes a row may have: a line, an element of an array, or what a table's row holds.
-/// A longer one is skipped and is a [`RowProblem::TooLong`].
+/// A longer one is skipped and is a [`RowProblem`].
 ///
 /// A tokenizer may take 200 bytes for one of a text, so this bounds what a row costs.
 pub const MAX_ROW_BYTES: usize = 4 << 20;
@@ -39,7 +39,7 @@ type Input = BufReader<Box<dyn Read + Send>>;
 /// not text, intervals, maps with other keys than text) is an error only where its field is needed.
 pub struct Rows {
     path: PathBuf,
-    format: Format,
+    compression: Option<Compression>,
     reader: Reader,
     /// What was read to see whether there is a row at all.
     first: Option<Item>,
@@ -56,69 +56,70 @@ impl Rows {
     /// Opens `path` and finds out what it is: by its first bytes, whatever its name.
     ///
     /// # Errors
-    /// [`SourceError`]: a file that cannot be read, is not of a kind that is read, is damaged in
+    /// [`DataError`]: a file that cannot be read, is not of a kind that is read, is damaged in
     /// its first row or before it, or has no row.
-    pub fn open(path: &Path) -> Result<Self, SourceError> {
+    pub fn open(path: &Path) -> Result<Self, DataError> {
         Self::open_with_limit(path, MAX_ROW_BYTES)
     }
 
-    pub(super) fn open_with_limit(path: &Path, limit: usize) -> Result<Self, SourceError> {
+    pub(super) fn open_with_limit(path: &Path, limit: usize) -> Result<Self, DataError> {
         let opened = bytes::open(path)?;
-        if let Some(what) = refusal(&opened.head, opened.compression) {
-            return Err(SourceError::Unsupported {
-                path: path.to_owned(),
-                what,
-            });
+        let compression = opened.compression;
+        if let Some(what) = refusal(&opened.head, compression) {
+            return Err(DataError::unusable(path, what));
         }
-        let (layout, reader) = if opened.head.starts_with(PARQUET) {
-            let table = Table::open(path, limit)?;
-            (Layout::Parquet, Reader::Table(Box::new(table)))
+        let reader = if opened.head.starts_with(PARQUET) {
+            Reader::Table(Box::new(Table::open(path, limit)?))
         } else {
             let input = BufReader::with_capacity(BUFFER, opened.reader);
             let has_mark = opened.head.starts_with(BYTE_ORDER_MARK);
-            json(input, has_mark, limit).map_err(|e| SourceError::reading(path, e))?
+            json(input, has_mark, limit)
+                .map_err(|error| bytes::reading(path, compression, error))?
         };
         let mut rows = Self {
             path: path.to_owned(),
-            format: Format {
-                layout,
-                compression: opened.compression,
-            },
+            compression,
             reader,
             first: None,
             done: false,
         };
-        match rows.advance()? {
+        rows.first = rows.advance()?;
+        match &rows.first {
             Some((_, Err(RowProblem::NotJson { .. }))) if is_delimited(&opened.head) => {
-                return Err(SourceError::Unsupported {
-                    path: rows.path,
-                    what: DELIMITED.to_owned(),
-                });
+                Err(DataError::unusable(path, DELIMITED))
             }
-            Some(item) => rows.first = Some(item),
-            None => return Err(SourceError::Empty { path: rows.path }),
+            Some(_) => Ok(rows),
+            None => Err(DataError::empty(path, "the file holds no rows")),
         }
-        Ok(rows)
     }
 
-    /// How the file is laid out.
+    /// Returns how the file is laid out: `JSON Lines`, `JSON array` or `Parquet`, and its
+    /// compression.
     #[must_use]
-    pub fn format(&self) -> Format {
-        self.format
+    pub fn format(&self) -> String {
+        let layout = match self.reader {
+            Reader::Lines(_) => "JSON Lines",
+            Reader::Array(_) => "JSON array",
+            Reader::Table(_) => "Parquet",
+        };
+        let compression = self
+            .compression
+            .map(|compression| format!(", {compression}"));
+        format!("{layout}{}", compression.unwrap_or_default())
     }
 
-    fn advance(&mut self) -> Result<Option<Item>, SourceError> {
+    fn advance(&mut self) -> Result<Option<Item>, DataError> {
         let read = match &mut self.reader {
             Reader::Lines(lines) => lines.next_row(),
             Reader::Array(array) => array.next_row(),
             Reader::Table(table) => return table.next_row(),
         };
-        read.map_err(|error| SourceError::reading(&self.path, error))
+        read.map_err(|error| bytes::reading(&self.path, self.compression, error))
     }
 }
 
 impl Iterator for Rows {
-    type Item = Result<Item, SourceError>;
+    type Item = Result<Item, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(item) = self.first.take() {
@@ -133,18 +134,18 @@ impl Iterator for Rows {
     }
 }
 
-impl FusedIterator for Rows {}
-
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Rows");
         shown.field("path", &self.path);
-        shown.field("format", &self.format).finish_non_exhaustive()
+        shown
+            .field("format", &self.format())
+            .finish_non_exhaustive()
     }
 }
 
 /// Finds the first byte that is not blank, which says how JSON is laid out.
-fn json(mut input: Input, has_mark: bool, limit: usize) -> io::Result<(Layout, Reader)> {
+fn json(mut input: Input, has_mark: bool, limit: usize) -> io::Result<Reader> {
     if has_mark {
         let mut mark = [0; BYTE_ORDER_MARK.len()];
         input.read_exact(&mut mark)?;
@@ -161,11 +162,10 @@ fn json(mut input: Input, has_mark: bool, limit: usize) -> io::Result<(Layout, R
             Some(b'[') => {
                 input.consume(1);
                 let array = Array::new(input, lines + 1, column + 1, limit);
-                return Ok((Layout::JsonArray, Reader::Array(array)));
+                return Ok(Reader::Array(array));
             }
             _ => {
-                let lines = Lines::new(input, lines, limit);
-                return Ok((Layout::JsonLines, Reader::Lines(lines)));
+                return Ok(Reader::Lines(Lines::new(input, lines, limit)));
             }
         }
         input.consume(1);

@@ -1,13 +1,10 @@
 //! What a person writes for data: a file or a folder's split, and perhaps a range of its rows.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use thiserror::Error;
-
-use super::SourceError;
+use crate::DataError;
 
 mod folder;
 #[cfg(test)]
@@ -18,7 +15,7 @@ mod tests;
 /// `PATH` is a file, a folder, or `FOLDER/SPLIT` for files of the folder that are named after the
 /// split, as [`files`](Self::files) finds them. Rows are counted from 0 over all files of the
 /// source; `FROM` is the first that is taken and `TO` the first that is not. Either may be left
-/// out: `wiki/train[:100000]`, `chat.jsonl[500:]`.
+/// out: `wiki/train[:100000]`, `chat.jsonl[500:]`. What exists under the whole text is taken whole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
     /// What is before the range.
@@ -29,45 +26,22 @@ pub struct Selection {
     pub to: Option<u64>,
 }
 
-/// A selection on the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// The files, in the order of their rows; never empty.
-    pub files: Vec<PathBuf>,
-    /// As [`Selection::from`].
-    pub from: u64,
-    /// As [`Selection::to`].
-    pub to: Option<u64>,
-}
-
-/// A selection that says nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "data '{text}': {problem}; write PATH or PATH[FROM:TO], where FROM and TO are whole numbers of \
-     rows, counted from 0, and either may be left out: train.jsonl[:1000]"
-)]
-pub struct SelectionError {
-    /// As it was written.
-    pub text: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
 impl FromStr for Selection {
-    type Err = SelectionError;
+    /// What is wrong with it.
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |problem| SelectionError {
-            text: text.to_owned(),
-            problem,
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = |problem: String| {
+            format!(
+                "data '{text}': {problem}; write PATH or PATH[FROM:TO], where FROM and TO are \
+                 whole numbers of rows, counted from 0, and either may be left out: \
+                 train.jsonl[:1000]"
+            )
         };
         let (path, range) = match split_range(text) {
-            Some((path, range)) => match parse_range(range) {
-                Ok(range) => (path, range),
-                // Then those brackets are of its name.
-                Err(_) if Path::new(text).exists() => (text, (0, None)),
-                Err(problem) => return Err(error(problem)),
-            },
+            // Then those brackets are of its name.
+            Some(_) if Path::new(text).exists() => (text, (0, None)),
+            Some((path, range)) => (path, parse_range(range).map_err(error)?),
             None => (text, (0, None)),
         };
         if path.is_empty() {
@@ -84,39 +58,19 @@ impl FromStr for Selection {
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.to_string_lossy();
-        match self.to {
-            // What ends like a range must not be taken for one.
-            None if self.from == 0 && split_range(&path).is_some() => write!(f, "{path}[:]"),
-            None if self.from == 0 => f.write_str(&path),
-            to => write!(f, "{path}{}", range(self.from, self.from > 0, to)),
+        f.write_str(&path)?;
+        // What ends like a range must not be taken for one.
+        if self.from == 0 && self.to.is_none() && split_range(&path).is_none() {
+            return Ok(());
         }
+        let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
+        let from = Some(self.from).filter(|from| *from > 0);
+        write!(f, "[{}:{}]", text(from), text(self.to))
     }
 }
 
 impl Selection {
-    /// The files of this selection, in the order of their rows, and its range.
-    ///
-    /// A file whose own name ends as this range does is taken whole. See [`files`](Self::files)
-    /// for the rest.
-    ///
-    /// # Errors
-    /// As [`files`](Self::files).
-    pub fn resolve(&self) -> Result<Resolved, SourceError> {
-        if let Some(path) = self.namesake() {
-            return Ok(Resolved {
-                files: vec![path],
-                from: 0,
-                to: None,
-            });
-        }
-        Ok(Resolved {
-            files: folder::files(&self.path)?,
-            from: self.from,
-            to: self.to,
-        })
-    }
-
-    /// The files of this selection, in the order of their rows.
+    /// The files of this selection, in the order of their rows; never none.
     ///
     /// A path of a file is that file. `FOLDER/SPLIT`, where there is no such file or folder, is the
     /// files `SPLIT.EXT` or `SPLIT-00000-of-00002.EXT` and so on in `FOLDER` or `FOLDER/data`, as
@@ -124,29 +78,11 @@ impl Selection {
     /// behind it. A folder is its split `train`, or its only one.
     ///
     /// # Errors
-    /// [`SourceError`]: nothing there; several splits, which are listed; a split that is there
+    /// [`DataError`]: nothing there; several splits, which are listed; a split that is there
     /// twice; files missing from a numbered set, which are listed; a folder that can't be read.
-    pub fn files(&self) -> Result<Vec<PathBuf>, SourceError> {
-        self.resolve().map(|resolved| resolved.files)
+    pub fn files(&self) -> Result<Vec<PathBuf>, DataError> {
+        folder::files(&self.path)
     }
-
-    /// The file whose name is the path and the range, as they may have been written.
-    fn namesake(&self) -> Option<PathBuf> {
-        [false, true]
-            .map(|zero| {
-                let mut name = OsString::from(&self.path);
-                name.push(range(self.from, zero || self.from > 0, self.to));
-                PathBuf::from(name)
-            })
-            .into_iter()
-            .find(|path| path.is_file())
-    }
-}
-
-/// A range as it is written, with its beginning or without.
-fn range(from: u64, with_from: bool, to: Option<u64>) -> String {
-    let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
-    format!("[{}:{}]", text(with_from.then_some(from)), text(to))
 }
 
 /// What is before and within the last brackets, where these end the text and have a colon or can

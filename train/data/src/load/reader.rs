@@ -1,15 +1,15 @@
 //! Reading file after file into samples.
 
-use super::{DatasetError, FileReport, Reading, temporary};
+use super::{Checked, FileReport, Reading, temporary};
 use crate::{
-    Binidx, Content, Dropped, Kind, Refused, Resolved, Row, RowError, RowReader, Sample, Samples,
-    SamplesBuilder, Selection, Source, TextError, Tokenized, read_bytes, read_text, tokenize,
-    tokenize_bytes, tokenize_text,
+    Binidx, Content, DataError, Dropped, Kind, Pool, RenderError, Row, RowReader, Sample, Samples,
+    Selection, Sources, Tokenized, read_bytes, read_text, tokenize, tokenize_bytes, tokenize_text,
 };
-use bone_files::wording::{Problems, counted};
+use bone_files::wording::{Problems, and_more, counted};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Rows that are tokenized at once, by all threads, and the bytes of their texts, but for the last
 /// of them: a tokenizer takes 200 bytes for one.
@@ -19,102 +19,80 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 /// Reads files into samples.
 pub(super) struct Reader<'a> {
     reading: Reading<'a>,
-    builder: SamplesBuilder,
+    samples: Samples,
     reports: Vec<FileReport>,
     /// Rows of the files before.
     rows: u64,
-    trained: usize,
     shortest_prompt: usize,
-    may_be_outside: bool,
     /// Whether files with problems are read to the end, for what is good in them.
     keep_going: bool,
-    problems: Vec<DatasetError>,
+    problems: Vec<DataError>,
 }
 
-/// What was found in a file, how many rows it has or were looked at, and what is wrong with them.
-type Found = (FileReport, u64, Option<DatasetError>);
-
-/// What the rows of one file came to.
-#[derive(Default)]
-struct Tally {
-    dropped: Dropped,
-    lengths: Vec<u32>,
-    /// Rows with an input that the template leaves out, and the first of them.
-    unused_inputs: Option<(usize, u64)>,
-    refused: Problems<(u64, String)>,
-    /// Whether the template met a limit.
-    limited: bool,
-    /// The first row that it was not tried on.
-    not_tried: Option<(u64, String)>,
-}
-
-impl Tally {
-    fn refuse(&mut self, row: u64, what: Refused) {
-        match what {
-            // Rows that began beside the one that met it say no more than that.
-            Refused::Limit(_) if self.limited => return,
-            Refused::Limit(_) => self.limited = true,
-            Refused::NotTried(_) => {
-                self.not_tried.get_or_insert((row, what.to_string()));
-                return;
-            }
-            Refused::Row(_) => {}
-        }
-        self.refused.add((row, what.to_string()));
-    }
-
-    /// Rows that could not be tokenized. Where the template met a limit in another file, there is
-    /// only that it was not tried.
-    fn refused(self) -> (Vec<(u64, String)>, usize) {
-        match self.not_tried {
-            Some(first) if self.refused.total == 0 => (vec![first], 1),
-            _ => (self.refused.shown, self.refused.total),
-        }
-    }
-}
+/// How many rows a file has or were looked at, and what is wrong with them.
+type Found = (u64, Option<DataError>);
 
 impl<'a> Reader<'a> {
     pub(super) fn new(reading: Reading<'a>, keep_going: bool) -> Self {
         Self {
             keep_going,
-            may_be_outside: false,
             problems: Vec::new(),
-            trained: 0,
             reading,
-            builder: SamplesBuilder::default(),
+            samples: Samples::default(),
             reports: Vec::new(),
             rows: 0,
             shortest_prompt: usize::MAX,
         }
     }
 
-    /// How many samples there are so far.
-    pub(super) fn samples(&self) -> usize {
-        self.builder.len()
-    }
-
-    /// Reads the files of a source; its rows are counted through all of them.
-    pub(super) fn source(&mut self, source: &Source) -> Result<(), DatasetError> {
-        let reports = self.reports.len();
-        self.selection(&source.selection)?;
-        for report in &mut self.reports[reports..] {
-            report.weight = source.weight;
+    /// Reads all files; rows are counted through those of a source.
+    pub(super) fn read(mut self, sources: &Sources) -> Result<Checked, DataError> {
+        let mut pools = Vec::new();
+        for source in &sources.0 {
+            let (first, reports) = (self.samples.len() as u32, self.reports.len());
+            self.selection(&source.selection)?;
+            for report in &mut self.reports[reports..] {
+                report.weight = source.weight;
+            }
+            pools.push(Pool {
+                samples: (first..self.samples.len() as u32).collect(),
+                weight: source.weight,
+            });
         }
-        Ok(())
+        if self.samples.is_empty() && self.problems.is_empty() {
+            self.problem(Some(self.nothing_left()))?;
+        }
+        Ok(Checked {
+            samples: Arc::new(self.samples),
+            pools,
+            reports: self.reports,
+            problems: self.problems,
+        })
     }
 
-    fn selection(&mut self, selection: &Selection) -> Result<(), DatasetError> {
-        let Resolved { files, from, to } = selection.resolve()?;
+    /// Fails for a problem, or keeps it.
+    fn problem(&mut self, problem: Option<DataError>) -> Result<(), DataError> {
+        match problem {
+            Some(problem) if !self.keep_going => Err(problem),
+            problem => {
+                self.problems.extend(problem);
+                Ok(())
+            }
+        }
+    }
+
+    fn selection(&mut self, selection: &Selection) -> Result<(), DataError> {
+        let (files, from, to) = (selection.files()?, selection.from, selection.to);
         let sliced = from > 0 || to.is_some();
         if sliced && files.iter().any(|file| Kind::of(file) == Kind::Text) {
-            let selection = selection.clone();
-            return Err(TextError::Slice { selection }.into());
+            return Err(DataError::Other(format!(
+                "{selection}: a slice counts rows, and this is plain text, which has none: name \
+                 all of it, or write it as rows of {{\"text\": …}}"
+            )));
         }
         let end = to.unwrap_or(u64::MAX);
         let mut before = 0;
-        // Of several files some may lie outside the slice.
-        self.may_be_outside = files.len() > 1;
-        let samples = self.builder.len();
+        let samples = self.samples.len();
         for path in files {
             if before >= end {
                 break;
@@ -122,12 +100,9 @@ impl<'a> Reader<'a> {
             let slice = from.saturating_sub(before)..end - before;
             before += self.file(&path, slice)?;
         }
-        if before <= from && samples == self.builder.len() {
-            return Err(RowError::Empty {
-                path: selection.path.clone(),
-                what: format!("no row is in {selection}: there are {before}"),
-            }
-            .into());
+        if before <= from && samples == self.samples.len() {
+            let what = format!("no row is in {selection}: there are {before}");
+            return Err(DataError::empty(&selection.path, what));
         }
         if let Some(to) = to.filter(|to| *to > before)
             && let Some(last) = self.reports.last_mut()
@@ -140,77 +115,69 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one file; returns how many rows it has, or how many were looked at.
-    fn file(&mut self, path: &Path, slice: Range<u64>) -> Result<u64, DatasetError> {
-        let first = self.builder.len() as u32;
-        let trained = self.trained;
-        let (mut report, rows, problem) = match Kind::of(path) {
-            Kind::Text => self.text(path)?,
-            Kind::Binidx => self.binidx(path, slice)?,
-            Kind::Rows => self.rows(path, slice)?,
+    fn file(&mut self, path: &Path, slice: Range<u64>) -> Result<u64, DataError> {
+        let first = self.samples.len() as u32;
+        let mut report = FileReport {
+            path: path.to_owned(),
+            ..FileReport::default()
         };
-        match problem {
-            Some(problem) if !self.keep_going => return Err(problem),
-            problem => self.problems.extend(problem),
-        }
-        report.samples = first..self.builder.len() as u32;
-        report.trained = self.trained - trained;
+        let (rows, problem) = match Kind::of(path) {
+            Kind::Text => self.text(&mut report)?,
+            Kind::Binidx => self.binidx(&mut report, slice)?,
+            Kind::Rows => self.rows(&mut report, slice)?,
+        };
+        self.problem(problem)?;
+        report.samples = first..self.samples.len() as u32;
         self.rows += rows;
         self.reports.push(report);
         Ok(rows)
     }
 
-    fn text(&mut self, path: &Path) -> Result<Found, DatasetError> {
+    fn text(&mut self, report: &mut FileReport) -> Result<Found, DataError> {
         let Reading {
             tokenizer, limits, ..
         } = self.reading;
         let mut not_utf8 = "";
         let samples = match tokenizer.byte_level() {
             Some(tokenizer) => {
-                let bytes = read_bytes(path)?;
+                let bytes = read_bytes(&report.path)?;
                 if std::str::from_utf8(&bytes).is_err() {
                     not_utf8 = "; read as bytes: not UTF-8";
                 }
                 tokenize_bytes(&bytes, tokenizer, limits)?
             }
-            None => tokenize_text(&read_text(path)?, tokenizer, limits)?,
+            None => tokenize_text(&read_text(&report.path)?, tokenizer, limits)?,
         };
-        let chunks = samples.len();
-        for mut sample in samples {
-            sample.row += self.rows;
-            self.push(&sample)?;
-        }
-        let what = format!(
+        report.rows = samples.len() as u64;
+        report.what = format!(
             "plain text: {} of up to {} tokens, every token trained{not_utf8}",
-            counted(chunks, "chunk"),
+            counted(samples.len(), "chunk"),
             limits.max_seq_len
         );
-        let report = FileReport::new(path, what, chunks as u64);
-        Ok((report, chunks as u64, None))
+        for mut sample in samples {
+            sample.row += self.rows;
+            self.push(report, &sample)?;
+        }
+        Ok((report.rows, None))
     }
 
-    fn binidx(&mut self, path: &Path, slice: Range<u64>) -> Result<Found, DatasetError> {
-        let Reading { limits, .. } = self.reading;
-        let file = Binidx::open(path)?;
+    fn binidx(&mut self, report: &mut FileReport, slice: Range<u64>) -> Result<Found, DataError> {
+        let limits = self.reading.limits;
+        let file = Binidx::open(&report.path)?;
         let all = file.len() as u64;
-        let mut report = FileReport::new(path, String::new(), 0);
         for index in slice.start.min(all)..slice.end.min(all) {
-            let index_here = index as usize;
-            let len = file.size(index_here);
+            let len = file.size(index as usize);
             report.lengths.push(len.try_into().unwrap_or(u32::MAX));
             report.rows += 1;
-            let tokens = file.read(index_here, limits.max_seq_len)?;
+            let tokens = file.read(index as usize, limits.max_seq_len)?;
             if let Some(what) = limits.beyond_vocab(&tokens) {
-                return Err(DatasetError::Tokens {
-                    path: path.to_owned(),
-                    shown: vec![(index + 1, what)],
-                    total: 1,
-                });
+                return Err(not_tokenized(&report.path, vec![(index + 1, what)], 1));
             }
             let sample = Sample::after_prompt(tokens, 0, self.rows + index);
             if sample.trained.is_empty() {
                 report.dropped.empty += 1
             } else {
-                self.push(&sample)?
+                self.push(report, &sample)?
             }
             report.dropped.truncated += usize::from(len > limits.max_seq_len);
         }
@@ -219,56 +186,75 @@ impl<'a> Reader<'a> {
             counted(report.rows as usize, "sequence"),
             report.dropped
         );
-        Ok((report, all, None))
+        Ok((all, None))
     }
 
-    fn rows(&mut self, path: &Path, slice: Range<u64>) -> Result<Found, DatasetError> {
-        let mut rows = RowReader::open(path, slice, self.reading.schema)?;
-        let mut tally = Tally::default();
+    fn rows(&mut self, report: &mut FileReport, slice: Range<u64>) -> Result<Found, DataError> {
+        let mut rows = RowReader::open(&report.path, slice, self.reading.schema)?;
+        report.templated = true;
+        let mut refused = Problems::default();
+        let mut unused_inputs = Problems::default();
         loop {
-            let mut some = Vec::with_capacity(AT_ONCE);
-            let mut bytes = 0;
-            while some.len() < AT_ONCE
-                && bytes < BYTES_AT_ONCE
-                && let Some(row) = rows.next_row()?
-            {
-                bytes += row.content.bytes();
-                some.push(row);
-            }
+            let some = at_once(&mut rows)?;
+            report.rows = rows.rows();
             if some.is_empty() {
                 break;
             }
-            self.tokenize(&some, &mut tally)?;
+            let tokenized = self.tokenize(&some);
+            // Where the template met a limit, no other row says more than that.
+            let stuck = some.iter().zip(&tokenized).filter_map(|(row, tokenized)| {
+                Some(match tokenized {
+                    Err(what @ RenderError::Limit(_)) => (false, row, what),
+                    Err(what @ RenderError::NotTried(_)) => (true, row, what),
+                    _ => return None,
+                })
+            });
+            if let Some((_, row, what)) = stuck.min_by_key(|(not_tried, ..)| *not_tried) {
+                let shown = vec![(row.index + 1, what.to_string())];
+                let problem = not_tokenized(&report.path, shown, 1);
+                return Ok((rows.looked_at(), Some(problem)));
+            }
+            for (row, tokenized) in some.iter().zip(tokenized) {
+                if let Content::Single { input, .. } = &row.content
+                    && !input.is_empty()
+                    && !self.reading.template.uses_input()
+                {
+                    unused_inputs.add(row.index + 1);
+                }
+                match tokenized {
+                    Err(what) => refused.add((row.index + 1, what.to_string())),
+                    Ok(tokenized) => self.take(report, &tokenized)?,
+                }
+            }
         }
         let looked_at = rows.looked_at();
-        let mut report = FileReport::new(path, String::new(), rows.rows());
-        report.templated = true;
-        report.dropped = tally.dropped;
-        report.lengths = std::mem::take(&mut tally.lengths);
-        let path = path.to_owned();
-        let unused_inputs = tally.unused_inputs;
-        let (shown, total) = tally.refused();
-        let problem = match (rows.finish(), unused_inputs) {
-            (Err(RowError::Empty { .. }), _) if self.may_be_outside && looked_at > 0 => None,
-            (Err(error), _) => Some(error.into()),
-            (_, Some((rows, first))) => Some(DatasetError::InputUnused {
-                path,
-                rows,
-                first: first + 1,
-                template: self.reading.template.to_string(),
-            }),
-            _ if total > 0 => Some(DatasetError::Tokens { path, shown, total }),
-            (Ok(file), None) => {
+        let problem = match rows.finish() {
+            // Of several files some may lie outside the slice.
+            Err(DataError::Empty { .. }) if looked_at > 0 => None,
+            Err(error) => Some(error),
+            Ok(_) if unused_inputs.total > 0 => Some(DataError::unusable(
+                &report.path,
+                format!(
+                    "{} row(s), the first of them row {}, have an input, and the template '{}' \
+                     has no {{input}}: add it, or leave the input out with a field map, \
+                     instruction=FIELD,response=FIELD",
+                    unused_inputs.total, unused_inputs.shown[0], self.reading.template
+                ),
+            )),
+            Ok(_) if refused.total > 0 => {
+                Some(not_tokenized(&report.path, refused.shown, refused.total))
+            }
+            Ok(file) => {
                 let rows = counted(file.rows as usize, "row");
                 report.what = format!("{rows} of {}, {}", file.format, file.schema);
                 None
             }
         };
-        Ok((report, looked_at, problem))
+        Ok((looked_at, problem))
     }
 
-    /// Tokenizes rows on all threads and takes their samples in order.
-    fn tokenize(&mut self, rows: &[Row], tally: &mut Tally) -> Result<(), DatasetError> {
+    /// Tokenizes rows on all threads.
+    fn tokenize(&self, rows: &[Row]) -> Vec<Result<Tokenized, RenderError>> {
         let Reading {
             template,
             tokenizer,
@@ -276,69 +262,61 @@ impl<'a> Reader<'a> {
             ..
         } = self.reading;
         let before = self.rows;
-        let tokenized: Vec<_> = rows
-            .par_iter()
+        rows.par_iter()
             .map(|row| tokenize(row, before + row.index, template, tokenizer, limits))
-            .collect();
-        for (row, tokenized) in rows.iter().zip(tokenized) {
-            if let Content::Single { input, .. } = &row.content
-                && !input.is_empty()
-                && !template.uses_input()
-            {
-                let (count, first) = tally.unused_inputs.unwrap_or((0, row.index));
-                tally.unused_inputs = Some((count + 1, first));
-            }
-            match tokenized {
-                Err(what) => tally.refuse(row.index + 1, what),
-                Ok(tokenized) => {
-                    tally.dropped.count(&tokenized);
-                    let len = tokenized.len();
-                    tally.lengths.push(len.try_into().unwrap_or(u32::MAX));
-                    let prompt_len = match &tokenized {
-                        Tokenized::PromptTooLong { prompt_len, .. } => *prompt_len,
-                        other => other.samples().first().map_or(len, Sample::prompt_len),
-                    };
-                    self.shortest_prompt = self.shortest_prompt.min(prompt_len);
-                    for sample in tokenized.samples() {
-                        self.push(sample)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+            .collect()
     }
 
-    fn push(&mut self, sample: &Sample) -> Result<(), DatasetError> {
-        self.trained += sample.trained_tokens();
-        self.builder.push(sample).map_err(temporary)
+    /// Takes what became of a row.
+    fn take(&mut self, report: &mut FileReport, row: &Tokenized) -> Result<(), DataError> {
+        report.dropped += row.dropped;
+        report.lengths.push(row.len.try_into().unwrap_or(u32::MAX));
+        self.shortest_prompt = self.shortest_prompt.min(row.prompt_len);
+        row.samples
+            .iter()
+            .try_for_each(|sample| self.push(report, sample))
     }
 
-    /// All samples, a report for every file, and what was wrong if that was to be passed over.
-    pub(super) fn finish(
-        mut self,
-    ) -> Result<(Samples, Vec<FileReport>, Vec<DatasetError>), DatasetError> {
-        if self.builder.is_empty() && self.problems.is_empty() {
-            let mut dropped = Dropped::default();
-            for report in &self.reports {
-                dropped.prompt_too_long += report.dropped.prompt_too_long;
-                dropped.empty += report.dropped.empty;
-                dropped.truncated += report.dropped.truncated;
-            }
-            let nothing = DatasetError::NothingLeft {
-                dropped,
-                shortest_prompt: match self.shortest_prompt {
-                    usize::MAX => 0,
-                    tokens => tokens,
-                },
-                max_seq_len: self.reading.limits.max_seq_len,
-            };
-            if self.keep_going {
-                self.problems.push(nothing)
-            } else {
-                return Err(nothing);
-            }
-        }
-        let samples = self.builder.finish().map_err(temporary)?;
-        Ok((samples, self.reports, self.problems))
+    fn push(&mut self, report: &mut FileReport, sample: &Sample) -> Result<(), DataError> {
+        report.trained += sample.trained_tokens();
+        self.samples.push(sample).map_err(temporary)
     }
+
+    fn nothing_left(&self) -> DataError {
+        let mut dropped = Dropped::default();
+        for report in &self.reports {
+            dropped += report.dropped;
+        }
+        let shortest_prompt = match self.shortest_prompt {
+            usize::MAX => 0,
+            tokens => tokens,
+        };
+        DataError::Other(format!(
+            "nothing is left to train on: {dropped}; the shortest prompt has {shortest_prompt} \
+             tokens and max_seq_len is {}",
+            self.reading.limits.max_seq_len
+        ))
+    }
+}
+
+/// The next rows, as many as are tokenized at once.
+fn at_once(rows: &mut RowReader) -> Result<Vec<Row>, DataError> {
+    let mut some = Vec::with_capacity(AT_ONCE);
+    let mut bytes = 0;
+    while some.len() < AT_ONCE
+        && bytes < BYTES_AT_ONCE
+        && let Some(row) = rows.next_row()?
+    {
+        bytes += row.content.bytes();
+        some.push(row);
+    }
+    Ok(some)
+}
+
+/// Rows, from 1, that the template or the tokenizer refuses, or the model cannot take.
+fn not_tokenized(path: &Path, shown: Vec<(u64, String)>, total: usize) -> DataError {
+    let rows = shown.iter().map(|(row, what)| format!("row {row}: {what}"));
+    let lines = and_more(rows, total).join("\n  ");
+    let what = format!("{total} row(s) cannot be tokenized for this model: \n  {lines}");
+    DataError::unusable(path, what)
 }

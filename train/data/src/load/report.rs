@@ -2,10 +2,10 @@
 
 use crate::Dropped;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What was found in one file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct FileReport {
     /// The file.
     pub path: PathBuf,
@@ -28,20 +28,6 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    pub(super) fn new(path: &Path, what: String, rows: u64) -> Self {
-        Self {
-            path: path.to_owned(),
-            what,
-            weight: 1.0,
-            rows,
-            templated: false,
-            dropped: Dropped::default(),
-            lengths: Vec::new(),
-            samples: 0..0,
-            trained: 0,
-        }
-    }
-
     /// One line a fact, with the file's name where there are several.
     pub(super) fn lines(&self, named: bool) -> Vec<String> {
         let name = if named {

@@ -22,8 +22,7 @@ const PACKED_AT_ONCE: usize = 2048;
 pub(super) struct Plan {
     pub(super) epoch: u64,
     order: Vec<u32>,
-    /// `None` where every sample is a row.
-    rows: Option<Vec<Range<u32>>>,
+    rows: Vec<Range<u32>>,
     steps: Vec<Range<u32>>,
 }
 
@@ -41,7 +40,7 @@ impl Plan {
             pool.take(config.seed, number as u64, epoch, &mut order);
         }
         order.shuffle(&mut rng);
-        let rows = config.packing.map(|most| {
+        let (rows, steps) = if let Some(most) = config.packing {
             let mut rows = Vec::new();
             let mut packed = Vec::with_capacity(order.len());
             for window in order.chunks(PACKED_AT_ONCE) {
@@ -54,11 +53,12 @@ impl Plan {
             order = packed;
             // A window's rows come with the fullest first.
             rows.shuffle(&mut rng);
-            rows
-        });
-        let steps = match &rows {
-            Some(rows) => steps(rows.len(), step_rows).collect(),
-            None => by_length(&mut order, samples, step_rows, config.window, &mut rng),
+            let steps = steps(rows.len(), step_rows).collect();
+            (rows, steps)
+        } else {
+            let steps = by_length(&mut order, samples, step_rows, config.window, &mut rng);
+            let rows = (0..order.len() as u32).map(|at| at..at + 1);
+            (rows.collect(), steps)
         };
         Self {
             epoch,
@@ -73,24 +73,18 @@ impl Plan {
     }
 
     /// The samples, in order.
-    pub(super) fn samples(&self) -> impl Iterator<Item = u32> {
-        self.order.iter().copied()
+    pub(super) fn samples(&self) -> &[u32] {
+        &self.order
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.rows.as_ref().map_or(self.order.len(), Vec::len)
+        self.rows.len()
     }
 
     /// The rows of a step, each the numbers of its samples.
     pub(super) fn step(&self, step: usize) -> Vec<&[u32]> {
-        let rows = range(&self.steps[step]);
-        match &self.rows {
-            None => self.order[rows].chunks(1).collect(),
-            Some(all) => all[rows]
-                .iter()
-                .map(|row| &self.order[range(row)])
-                .collect(),
-        }
+        let rows = &self.rows[range(&self.steps[step])];
+        rows.iter().map(|row| &self.order[range(row)]).collect()
     }
 }
 

@@ -24,7 +24,7 @@ fn samples(lengths: impl IntoIterator<Item = usize>) -> Vec<Sample> {
         .collect()
 }
 
-fn batches(samples: &[Sample], config: BatchConfig) -> Result<Batches, OrderError> {
+fn batches(samples: &[Sample], config: BatchConfig) -> Result<Batches, DataError> {
     let pool = Pool {
         samples: (0..samples.len() as u32).collect(),
         weight: 1.0,
@@ -55,13 +55,12 @@ fn settings_of_zero_are_all_named() {
         message,
         "batch_size, gradient_accumulation, window must be at least 1"
     );
+    let message = batches(&[], config(1, 1)).unwrap_err().to_string();
+    assert_eq!(message, "there are no samples to train on");
+    let error = batches(&samples([2]), config(usize::MAX, 2)).unwrap_err();
     assert_eq!(
-        batches(&[], config(1, 1)).unwrap_err(),
-        OrderError::NoSamples
-    );
-    assert_eq!(
-        batches(&samples([2]), config(usize::MAX, 2)).unwrap_err(),
-        OrderError::TooLarge(usize::MAX, 2)
+        error.to_string(),
+        "batch_size 18446744073709551615 × gradient_accumulation 2 is too large"
     );
 }
 
@@ -95,9 +94,10 @@ fn a_cursor_beyond_the_epoch_is_refused_and_its_end_is_the_next_epoch() {
     let mut batches = batches(&samples([2; 10]), config(2, 2)).unwrap();
     assert_eq!(batches.steps_per_epoch(), 3);
     let at = |epoch, step| Cursor { epoch, step };
-    assert_eq!(
-        batches.seek(at(0, 4)).unwrap_err(),
-        OrderError::Beyond { step: 4, steps: 3 }
+    let message = batches.seek(at(0, 4)).unwrap_err().to_string();
+    assert!(
+        message.starts_with("step 4 lies beyond an epoch of 3 steps: "),
+        "{message}"
     );
     batches.seek(at(0, 3)).unwrap();
     assert_eq!(batches.cursor(), at(1, 0));

@@ -23,22 +23,38 @@ struct Entry {
     ranges: u32,
 }
 
-#[derive(Debug)]
-enum Tokens {
-    Memory(Vec<u32>),
-    File(Mutex<File>),
-}
-
-/// Samples by number. Up to 64 MiB of tokens are in memory; more are in a file of the system's
-/// temporary folder (`TMPDIR`), which has no name and goes with the process. In memory there are
-/// 32 bytes a sample.
+/// Samples by number. Up to 64 MiB of tokens are in memory; the others are in a file of the
+/// system's temporary folder (`TMPDIR`), which has no name and goes with the process. In memory
+/// there are 32 bytes a sample.
 #[derive(Debug)]
 pub struct Samples {
     entries: Vec<Entry>,
-    tokens: Tokens,
+    /// The numbers from `in_file` on.
+    memory: Vec<u32>,
+    /// The numbers before.
+    file: Option<Mutex<File>>,
+    in_file: u64,
+    /// How many numbers are kept in memory.
+    most_in_memory: usize,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self::with_memory(IN_MEMORY)
+    }
 }
 
 impl Samples {
+    fn with_memory(most_in_memory: usize) -> Self {
+        Self {
+            entries: Vec::new(),
+            memory: Vec::new(),
+            file: None,
+            in_file: 0,
+            most_in_memory,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -73,9 +89,8 @@ impl Samples {
     pub fn read(&self, number: u32) -> io::Result<Sample> {
         let entry = self.entries[number as usize];
         let count = 2 * entry.ranges as usize + entry.len as usize;
-        let numbers = match &self.tokens {
-            Tokens::Memory(numbers) => numbers[entry.at as usize..][..count].to_vec(),
-            Tokens::File(file) => {
+        let numbers = match &self.file {
+            Some(file) if entry.at < self.in_file => {
                 let mut bytes = vec![0; 4 * count];
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.seek(SeekFrom::Start(4 * entry.at))?;
@@ -85,6 +100,7 @@ impl Samples {
                     .map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]))
                     .collect()
             }
+            _ => self.memory[(entry.at - self.in_file) as usize..][..count].to_vec(),
         };
         let (ranges, tokens) = numbers.split_at(2 * entry.ranges as usize);
         let range = |ends: &[u32]| ends[0] as usize..ends[1] as usize;
@@ -93,45 +109,6 @@ impl Samples {
             trained: ranges.chunks_exact(2).map(range).collect(),
             row: entry.row,
         })
-    }
-}
-
-/// Takes samples one after the other.
-#[derive(Debug)]
-pub struct SamplesBuilder {
-    entries: Vec<Entry>,
-    memory: Vec<u32>,
-    file: Option<BufWriter<File>>,
-    /// Numbers that were written, in memory or to the file.
-    written: u64,
-    in_memory: usize,
-}
-
-impl Default for SamplesBuilder {
-    fn default() -> Self {
-        Self::with_memory(IN_MEMORY)
-    }
-}
-
-impl SamplesBuilder {
-    fn with_memory(in_memory: usize) -> Self {
-        Self {
-            entries: Vec::new(),
-            memory: Vec::new(),
-            file: None,
-            written: 0,
-            in_memory,
-        }
-    }
-
-    /// How many samples were taken.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether none was taken.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Takes one more.
@@ -145,18 +122,16 @@ impl SamplesBuilder {
         let mut hasher = DefaultHasher::new();
         sample.prompt().hash(&mut hasher);
         self.entries.push(Entry {
-            at: self.written,
+            at: self.in_file + self.memory.len() as u64,
             row: sample.row,
             prompt: hasher.finish(),
             len: sample.tokens.len() as u32,
             ranges: sample.trained.len() as u32,
         });
         let ends = |range: &Range<usize>| [range.start as u32, range.end as u32];
-        let before = self.memory.len();
         self.memory.extend(sample.trained.iter().flat_map(ends));
         self.memory.extend(&sample.tokens);
-        self.written += (self.memory.len() - before) as u64;
-        if self.memory.len() > self.in_memory || self.file.is_some() {
+        if self.memory.len() > self.most_in_memory {
             self.spill()?;
         }
         Ok(())
@@ -166,42 +141,30 @@ impl SamplesBuilder {
     fn spill(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(BufWriter::new(tempfile::tempfile()?)),
+            None => self.file.insert(Mutex::new(tempfile::tempfile()?)),
         };
-        for number in self.memory.drain(..) {
-            file.write_all(&number.to_le_bytes())?;
+        let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(4 * self.in_file))?;
+        let mut out = BufWriter::new(file);
+        for number in &self.memory {
+            out.write_all(&number.to_le_bytes())?;
         }
-        self.memory.shrink_to(1 << 16);
+        out.flush()?;
+        self.in_file += self.memory.len() as u64;
+        self.memory.clear();
         Ok(())
-    }
-
-    /// All samples.
-    ///
-    /// # Errors
-    /// The temporary file cannot be written.
-    pub fn finish(self) -> io::Result<Samples> {
-        Ok(Samples {
-            entries: self.entries,
-            tokens: match self.file {
-                None => Tokens::Memory(self.memory),
-                Some(file) => Tokens::File(Mutex::new(file.into_inner()?)),
-            },
-        })
     }
 }
 
 impl FromIterator<Sample> for Samples {
     /// Samples in memory, for those who have them there already.
     fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
-        let mut builder = SamplesBuilder::with_memory(usize::MAX);
+        let mut stored = Self::with_memory(usize::MAX);
         for sample in samples {
             // Without a file nothing can fail.
-            let _ = builder.push(&sample);
+            let _ = stored.push(&sample);
         }
-        Self {
-            entries: builder.entries,
-            tokens: Tokens::Memory(builder.memory),
-        }
+        stored
     }
 }
 
@@ -218,13 +181,13 @@ mod tests {
             samples in any_samples(40),
             in_memory in 0..200_usize,
         ) {
-            let mut builder = SamplesBuilder::with_memory(in_memory);
+            let mut stored = Samples::with_memory(in_memory);
             for sample in &samples {
-                builder.push(sample).unwrap();
+                stored.push(sample).unwrap();
             }
-            let stored = builder.finish().unwrap();
             let numbers: usize = samples.iter().map(|s| s.tokens.len() + 2 * s.trained.len()).sum();
-            prop_assert_eq!(matches!(stored.tokens, Tokens::File(_)), numbers > in_memory);
+            prop_assert_eq!(stored.file.is_some(), numbers > in_memory);
+            prop_assert!(stored.memory.len() <= in_memory);
             prop_assert_eq!(stored.len(), samples.len());
             // In another order than they were written.
             for (number, sample) in samples.iter().enumerate().rev() {

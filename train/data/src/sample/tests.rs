@@ -30,10 +30,9 @@ fn plain(row: &Row, max_seq_len: usize) -> Tokenized {
 
 #[track_caller]
 fn whole(tokenized: Tokenized) -> Sample {
-    match tokenized {
-        Tokenized::Whole(sample) => sample,
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(tokenized.dropped, Dropped::default(), "{tokenized:?}");
+    assert_eq!(tokenized.samples.len(), 1, "{tokenized:?}");
+    tokenized.samples[0].clone()
 }
 
 #[test]
@@ -97,20 +96,13 @@ fn every_answer_of_a_conversation_is_trained() {
     // Cut within the second answer, and before it.
     let second = sample.trained[1].clone();
     let cut = |max_seq_len| tokenize(&row, 0, &template, &Bytes::default(), limits(max_seq_len));
-    match cut(second.start + 2).unwrap() {
-        Tokenized::Cut { sample: cut, len } => {
-            assert_eq!(
-                cut.trained,
-                [sample.trained[0].clone(), second.start..second.start + 2]
-            );
-            assert_eq!(len, sample.tokens.len());
-        }
-        other => panic!("{other:?}"),
-    }
-    match cut(second.start).unwrap() {
-        Tokenized::Cut { sample: cut, .. } => assert_eq!(cut.trained, sample.trained[..1]),
-        other => panic!("{other:?}"),
-    }
+    let within = cut(second.start + 2).unwrap();
+    let trained = [sample.trained[0].clone(), second.start..second.start + 2];
+    assert_eq!(within.samples[0].trained, trained);
+    assert_eq!(within.len, sample.tokens.len());
+    let before = cut(second.start).unwrap();
+    assert_eq!(before.samples[0].trained, sample.trained[..1]);
+    assert_eq!((within.dropped.truncated, before.dropped.truncated), (1, 1));
 }
 
 #[test]
@@ -126,15 +118,15 @@ fn long_rows_are_cut_and_rows_without_a_target_dropped() {
     let mut kept = Vec::new();
     for (instruction, response) in rows {
         let tokenized = plain(&row(instruction, response), 6);
-        dropped.count(&tokenized);
+        dropped += tokenized.dropped;
         kept.push(
             tokenized
-                .samples()
+                .samples
                 .iter()
                 .flat_map(|s| s.trained.clone())
                 .next(),
         );
-        assert_eq!(tokenized.len(), instruction.len() + response.len() + 2);
+        assert_eq!(tokenized.len, instruction.len() + response.len() + 2);
     }
     assert_eq!(kept, [Some(4..6), None, None, Some(2..3), Some(5..6)]);
     let expected = Dropped {
@@ -158,8 +150,13 @@ fn without_eos_an_empty_response_is_dropped_and_position_0_never_trained() {
         let row = row(instruction, response);
         tokenize(&row, 0, &Template::Plain, &bare, limits(9)).unwrap()
     };
-    assert_eq!(tokenized("ab", ""), Tokenized::Empty { len: 2 });
-    assert_eq!(tokenized("", "c"), Tokenized::Empty { len: 1 });
+    for (instruction, response, len) in [("ab", "", 2), ("", "c", 1)] {
+        let empty = tokenized(instruction, response);
+        assert_eq!(
+            (empty.samples.len(), empty.dropped.empty, empty.len),
+            (0, 1, len)
+        );
+    }
     assert_eq!(whole(tokenized("", "cd")).trained, [1..2]);
 }
 
@@ -172,18 +169,14 @@ fn a_text_is_learnt_whole_in_chunks() {
     let short = whole(plain(&text, 9));
     assert_eq!((short.tokens.len(), short.trained), (9, vec![1..9]));
     let tokenized = plain(&text, 4);
-    let chunks: Vec<_> = tokenized
-        .samples()
-        .iter()
-        .map(|s| s.tokens.clone())
-        .collect();
+    let chunks: Vec<_> = tokenized.samples.iter().map(|s| s.tokens.clone()).collect();
     let expected = [
         vec![BOS, 97, 98, 99],
         vec![99, 100, 101, 102],
         vec![102, 103, EOS],
     ];
     assert_eq!(chunks, expected);
-    assert_eq!(tokenized.len(), 9);
+    assert_eq!(tokenized.len, 9);
 }
 
 #[test]
@@ -255,9 +248,9 @@ fn a_template_without_an_end_is_told_from_one_that_was_not_tried() {
     let template = Template::load(path.to_str().unwrap(), None).unwrap();
     let tokenized = || tokenize(&row("a", "b"), 0, &template, &Bytes::default(), limits(9));
     let first = tokenized().unwrap_err();
-    assert!(matches!(&first, Refused::Limit(_)), "{first}");
+    assert!(matches!(&first, RenderError::Limit(_)), "{first}");
     assert!(first.to_string().contains("not tried again"), "{first}");
-    assert!(matches!(tokenized(), Err(Refused::NotTried(_))));
+    assert!(matches!(tokenized(), Err(RenderError::NotTried(_))));
 }
 
 #[test]
@@ -297,7 +290,7 @@ fn an_answer_of_weight_0_is_read_and_not_trained() {
                     .chars()
                     .find(char::is_ascii_lowercase)
             };
-            let samples = tokenized.unwrap().samples().to_vec();
+            let samples = tokenized.unwrap().samples;
             let trained = samples
                 .iter()
                 .flat_map(|s| s.trained.iter().map(|r| text(s, r)));
@@ -324,22 +317,18 @@ proptest! {
             .chain(instruction.bytes().chain(response.bytes()).map(u32::from))
             .chain([EOS])
             .collect();
-        match plain(&row(&instruction, &response), max_seq_len) {
-            Tokenized::Whole(sample) => {
-                prop_assert!(all.len() <= max_seq_len);
-                prop_assert_eq!(&sample.tokens, &all);
-                prop_assert_eq!(sample.trained, [prompt..all.len()]);
-            }
-            Tokenized::Cut { sample, len } => {
-                prop_assert_eq!(len, all.len());
-                prop_assert_eq!(&sample.tokens, &all[..max_seq_len]);
-                prop_assert_eq!(sample.trained, [prompt..max_seq_len]);
-            }
-            Tokenized::PromptTooLong { prompt_len, len } => {
-                prop_assert_eq!((prompt_len, len), (prompt, all.len()));
-                prop_assert!(prompt >= max_seq_len);
-            }
-            other => prop_assert!(false, "{:?}", other),
+        let tokenized = plain(&row(&instruction, &response), max_seq_len);
+        prop_assert_eq!((tokenized.len, tokenized.prompt_len), (all.len(), prompt));
+        let kept = all.len().min(max_seq_len);
+        let truncated = usize::from(all.len() > max_seq_len && prompt < max_seq_len);
+        prop_assert_eq!(tokenized.dropped.truncated, truncated);
+        if prompt < max_seq_len {
+            prop_assert_eq!(tokenized.samples.len(), 1);
+            prop_assert_eq!(&tokenized.samples[0].tokens, &all[..kept]);
+            prop_assert_eq!(&tokenized.samples[0].trained, &[prompt..kept]);
+        } else {
+            prop_assert!(tokenized.samples.is_empty());
+            prop_assert_eq!(tokenized.dropped.prompt_too_long, 1);
         }
     }
 }

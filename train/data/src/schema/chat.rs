@@ -5,22 +5,10 @@ use serde_json::{Map, Value};
 use super::{FieldProblem, wrong};
 use crate::conversation::{Content, Message, Role};
 
-/// What a turn calls its speaker and its text, the likelier name first: a list of either name may
-/// have turns of either kind.
-pub(super) struct Names {
-    role: [&'static str; 2],
-    content: [&'static str; 2],
-}
-
-pub(super) const MESSAGES: Names = Names {
-    role: ["role", "from"],
-    content: ["content", "value"],
-};
-
-pub(super) const CONVERSATIONS: Names = Names {
-    role: ["from", "role"],
-    content: ["value", "content"],
-};
+/// What a turn calls its speaker and its text; ShareGPT's names are the second. A list of either
+/// name may have turns of either kind.
+const ROLE: [&str; 2] = ["role", "from"];
+const CONTENT: [&str; 2] = ["content", "value"];
 
 /// Where turns keep what they call tools with, now and before.
 const CALLS: [&str; 2] = ["tool_calls", "function_call"];
@@ -28,8 +16,8 @@ const CALLS: [&str; 2] = ["tool_calls", "function_call"];
 /// Messages, and which of the assistant's are only read.
 #[derive(Default)]
 pub(super) struct Chat {
-    messages: Vec<Message>,
-    only_read: Vec<usize>,
+    pub(super) messages: Vec<Message>,
+    pub(super) only_read: Vec<usize>,
 }
 
 impl From<Chat> for Content {
@@ -42,64 +30,47 @@ impl From<Chat> for Content {
 }
 
 impl Chat {
-    pub(super) fn saying(message: Message) -> Self {
-        Self {
-            messages: vec![message],
-            only_read: Vec::new(),
-        }
-    }
-
-    /// The turns in a row's field `list`.
-    pub(super) fn of(
+    /// Adds the turns in a row's field `list`.
+    pub(super) fn read(
+        &mut self,
         row: &Map<String, Value>,
         list: &str,
-        names: &Names,
         problems: &mut Vec<FieldProblem>,
-    ) -> Self {
-        let mut chat = Self::default();
+    ) {
+        let likelier = usize::from(list == "conversations");
         match row.get(list) {
             Some(Value::Array(turns)) if turns.is_empty() => {
-                problems.push(FieldProblem::NoTurns(list.to_owned()));
+                problems.push(said_of(list, "is an empty list"));
             }
             Some(Value::Array(turns)) => {
                 for (index, turn) in turns.iter().enumerate() {
-                    chat.take(&format!("{list}[{index}]"), turn, names, problems);
+                    self.take(&format!("{list}[{index}]"), turn, likelier, problems);
                 }
             }
             found => problems.push(absent_or_wrong(list, found, "a list")),
         }
-        chat
     }
 
-    /// All of it only read.
-    pub(super) fn only_read(mut self) -> Self {
-        self.only_read = (0..self.messages.len()).collect();
-        self
-    }
-
-    /// What follows it.
-    pub(super) fn with(mut self, other: Self) -> Self {
-        let before = self.messages.len();
-        self.messages.extend(other.messages);
-        let later = other.only_read.into_iter().map(|index| before + index);
-        self.only_read.extend(later);
-        self
-    }
-
-    fn take(&mut self, place: &str, turn: &Value, names: &Names, problems: &mut Vec<FieldProblem>) {
+    fn take(
+        &mut self,
+        place: &str,
+        turn: &Value,
+        likelier: usize,
+        problems: &mut Vec<FieldProblem>,
+    ) {
         let Value::Object(turn) = turn else {
             problems.push(wrong(place, turn, "an object"));
             return;
         };
         let before = problems.len();
         let at = |name: &str| format!("{place}.{name}");
-        let name = own(turn, names.role);
+        let name = own(turn, ROLE, likelier);
         let role = match turn.get(name) {
             Some(Value::String(word)) => word.parse::<Role>().map_err(|error| {
-                problems.push(FieldProblem::Role {
-                    field: at(name),
-                    reason: error.to_string(),
-                });
+                problems.push(FieldProblem::Wrong(format!(
+                    "field '{}': {error}",
+                    at(name)
+                )));
             }),
             found => {
                 problems.push(absent_or_wrong(&at(name), found, "a string"));
@@ -107,11 +78,13 @@ impl Chat {
             }
         };
         let calls = |name: &&&str| turn.get(**name).is_some_and(|calls| !is_nothing(calls));
-        let name = own(turn, names.content);
+        let name = own(turn, CONTENT, likelier);
         let content = match (CALLS.iter().find(calls), turn.get(name)) {
             // Without a text or beside one, no template here writes them.
             (Some(calls), _) => {
-                problems.push(FieldProblem::Calls(at(calls)));
+                let what = "has calls of tools, which would be lost: write them into the turn's \
+                    text as the model should, or leave the row out";
+                problems.push(said_of(&at(calls), what));
                 None
             }
             (None, found) => found.and_then(said).or_else(|| {
@@ -125,7 +98,8 @@ impl Chat {
             Some(weight) if weight.as_f64() == Some(1.0) => true,
             Some(weight) if weight.as_f64() == Some(0.0) => false,
             Some(_) => {
-                problems.push(FieldProblem::Weight(at("weight")));
+                let what = "must be 1, for a turn that is trained, or 0, for one that is only read";
+                problems.push(said_of(&at("weight"), what));
                 true
             }
         };
@@ -140,10 +114,14 @@ impl Chat {
     }
 }
 
-/// The first of `names` that `turn` has, or the likelier one.
-fn own(turn: &Map<String, Value>, names: [&'static str; 2]) -> &'static str {
-    let has = |name: &&str| turn.contains_key(*name);
-    names.into_iter().find(has).unwrap_or(names[0])
+/// The one of two names that `turn` has, or the likelier.
+fn own(turn: &Map<String, Value>, names: [&'static str; 2], likelier: usize) -> &'static str {
+    let [own, other] = [names[likelier], names[1 - likelier]];
+    if turn.contains_key(other) && !turn.contains_key(own) {
+        other
+    } else {
+        own
+    }
 }
 
 /// Whether nothing is in a value, as tables have it in turns without what others have.
@@ -173,9 +151,14 @@ fn said(content: &Value) -> Option<String> {
     }
 }
 
-fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &'static str) -> FieldProblem {
+fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &str) -> FieldProblem {
     match found {
-        None => FieldProblem::MissingInChat(field.to_owned()),
+        // Not one that a field map could name.
+        None => said_of(field, "is missing"),
         Some(found) => wrong(field, found, wanted),
     }
+}
+
+fn said_of(field: &str, what: &str) -> FieldProblem {
+    FieldProblem::Wrong(format!("field '{field}' {what}"))
 }

@@ -50,13 +50,8 @@ impl ChatTemplate {
         origin: &str,
         special_tokens: SpecialTokens,
     ) -> Result<Self, TemplateError> {
-        let program = Program::parse(source).map_err(|Fault { line, message, .. }| {
-            TemplateError::ChatTemplate {
-                origin: origin.to_owned(),
-                line,
-                message,
-            }
-        })?;
+        let program =
+            Program::parse(source).map_err(|fault| TemplateError(fault.of_template(origin)))?;
         Ok(Self {
             origin: origin.to_owned(),
             source: source.to_owned(),
@@ -68,8 +63,7 @@ impl ChatTemplate {
     /// The text of messages, as `apply_chat_template` of transformers makes it.
     ///
     /// # Errors
-    /// [`RenderError::Refused`], [`RenderError::Failed`], [`RenderError::Limit`] and
-    /// [`RenderError::NotTried`].
+    /// [`RenderError::Refused`], [`RenderError::Limit`] and [`RenderError::NotTried`].
     pub fn render(
         &self,
         messages: &[Message],
@@ -97,25 +91,15 @@ impl ChatTemplate {
     }
 
     fn render_error(&self, fault: Fault) -> RenderError {
-        let Fault {
-            kind,
-            line,
-            message,
-        } = fault;
-        let template = self.origin.clone();
-        match kind {
-            FaultKind::Refused => RenderError::Refused { template, message },
-            FaultKind::Broken => RenderError::Failed {
-                template,
-                line,
-                message,
-            },
-            FaultKind::Limit => RenderError::Limit {
-                template,
-                line,
-                message,
-            },
-            FaultKind::NotTried => RenderError::NotTried { template, message },
+        let text = fault.of_template(&self.origin);
+        match fault.kind {
+            FaultKind::Limit => RenderError::Limit(text),
+            FaultKind::NotTried => RenderError::NotTried(text),
+            FaultKind::Broken => RenderError::Refused(text),
+            FaultKind::Refused => RenderError::Refused(format!(
+                "the chat template '{}' refuses the conversation: {}",
+                self.origin, fault.message
+            )),
         }
     }
 
@@ -142,7 +126,7 @@ impl ChatTemplate {
                 Ok(pieces)
             }
             // Nothing was trained with it, so nothing has to be split as it was.
-            Err(RenderError::NotInTurns { .. }) => Ok(vec![Piece::read(whole)]),
+            Err(RenderError::NotInTurns(_)) => Ok(vec![Piece::read(whole)]),
             Err(other) => Err(other),
         }
     }
@@ -160,10 +144,14 @@ impl ChatTemplate {
             if message.role != Role::Assistant {
                 continue;
             }
-            let not_in_turns = |what| RenderError::NotInTurns {
-                template: self.origin.clone(),
-                at: index + 1,
-                what,
+            let not_in_turns = |what| {
+                RenderError::NotInTurns(format!(
+                    "the chat template '{}' can't be trained with: {what} (up to message {}), so \
+                     it doesn't show which text the assistant writes; use chatml, or a copy of \
+                     the template that writes every message alike wherever it stands",
+                    self.origin,
+                    index + 1
+                ))
             };
             let asked = self.render(&messages[..index], true)?;
             let answered = match index + 1 == messages.len() {

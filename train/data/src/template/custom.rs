@@ -17,9 +17,8 @@ impl CustomTemplate {
     pub(super) fn parse(source: &str, origin: &str) -> Result<Self, TemplateError> {
         let text = source.replace("\r\n", "\n");
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        let (prompt, suffix) = parse::parse(text).map_err(|problems| TemplateError::Invalid {
-            origin: origin.to_owned(),
-            problems,
+        let (prompt, suffix) = parse::parse(text).map_err(|problems| {
+            TemplateError(format!("template '{origin}': {}", problems.join("; ")))
         })?;
         Ok(Self {
             origin: origin.to_owned(),

@@ -81,6 +81,13 @@ impl Fault {
         }
     }
 
+    /// What is said of it.
+    pub(super) fn of_template(&self, origin: &str) -> String {
+        let line = self.line.map(|line| format!(", line {line}"));
+        let line = line.unwrap_or_default();
+        format!("chat template '{origin}'{line}: {}", self.message)
+    }
+
     /// With the expression that it is about: minijinja names no variable that is undefined.
     fn at(mut self, error: &Error, source: &str) -> Self {
         let expression = error.range().and_then(|range| source.get(range));
@@ -182,11 +189,7 @@ impl Program {
         let text = rendered
             .recv_timeout(TIME)
             .unwrap_or_else(|_| Err(Fault::new(FaultKind::Limit, TOO_LONG)));
-        if let Err(Fault {
-            kind: FaultKind::Limit,
-            ..
-        }) = &text
-        {
+        if matches!(&text, Err(fault) if fault.kind == FaultKind::Limit) {
             self.given_up.store(true, Ordering::Relaxed);
         }
         text

@@ -18,23 +18,21 @@ pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Pie
         [first, turns @ ..] if first.role == Role::System => (Some(&first.content), turns),
         turns => (None, turns),
     };
-    let mut asked = false;
+    let first = messages.len() - turns.len();
+    const USER: &str = "user (user and assistant in turn, system at most first)";
     for (index, message) in turns.iter().enumerate() {
-        let wanted = if asked { Role::Assistant } else { Role::User };
+        let at = first + index;
+        let (wanted, whom) = if index.is_multiple_of(2) {
+            (Role::User, USER)
+        } else {
+            (Role::Assistant, "assistant (user and assistant in turn)")
+        };
         if message.role != wanted {
-            return Err(RenderError::Role {
-                template: NAME.to_owned(),
-                at: index + 1 + usize::from(system.is_some()),
-                found: message.role,
-                wanted: match wanted {
-                    Role::User => "user (user and assistant in turn, system at most first)",
-                    _ => "assistant (user and assistant in turn)",
-                },
-            });
+            return Err(RenderError::role(NAME, at + 1, message.role, whom));
         }
-        if asked {
+        if message.role == Role::Assistant {
             let text = format!(" {} ", strip(&message.content));
-            let trained = learnt.has(index + usize::from(system.is_some()));
+            let trained = learnt.has(at);
             pieces.push(Piece::Text { text, trained });
             pieces.push(Piece::Eos { trained });
         } else {
@@ -45,18 +43,12 @@ pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Pie
             pieces.push(Piece::Bos);
             pieces.push(Piece::read(format!("[INST] {} [/INST]", strip(&question))));
         }
-        asked = !asked;
     }
-    if asked {
-        Ok(pieces)
-    } else {
-        Err(RenderError::Role {
-            template: NAME.to_owned(),
-            at: messages.len() + 1,
-            found: Role::Assistant,
-            wanted: "user (user and assistant in turn, system at most first)",
-        })
+    if turns.len().is_multiple_of(2) {
+        let at = messages.len() + 1;
+        return Err(RenderError::role(NAME, at, Role::Assistant, USER));
     }
+    Ok(pieces)
 }
 
 pub(super) fn answer(content: &str) -> Vec<Piece> {

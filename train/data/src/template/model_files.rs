@@ -44,9 +44,13 @@ pub(super) fn chat_template(folder: &Path) -> Result<ChatTemplate, TemplateError
             return ChatTemplate::parse(source, &path.display().to_string(), tokens);
         }
     }
-    Err(TemplateError::NoChatTemplate {
-        folder: folder.to_owned(),
-    })
+    Err(TemplateError(format!(
+        "{} has no chat template, neither chat_template.jinja nor chat_template in \
+         tokenizer_config.json or chat_template.json; name another template (for a model that was \
+         not tuned for chats any of rwkv, llama2-chat and chatml will do), or the path of a .jinja \
+         file",
+        folder.display()
+    )))
 }
 
 /// The text of the field `chat_template`.
@@ -108,10 +112,7 @@ pub(super) fn special_tokens(folder: &Path) -> Result<SpecialTokens, TemplateErr
 }
 
 fn broken(path: &Path, reason: impl ToString) -> TemplateError {
-    TemplateError::ModelFile {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    TemplateError(format!("{}: {}", path.display(), reason.to_string()))
 }
 
 fn read_json(path: &Path) -> Result<Value, TemplateError> {

@@ -32,12 +32,8 @@ pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Pie
                 pieces.push(Piece::Text { text, trained });
             }
             Role::Tool => {
-                return Err(RenderError::Role {
-                    template: NAME.to_owned(),
-                    at: index + 1,
-                    found: message.role,
-                    wanted: "system, user and assistant alone",
-                });
+                let wanted = "system, user and assistant alone";
+                return Err(RenderError::role(NAME, index + 1, message.role, wanted));
             }
         }
     }

@@ -30,28 +30,22 @@ struct Saved {
 
 impl Serialize for Template {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut saved = Saved {
-            version: VERSION,
-            template: self.to_string(),
-            origin: None,
-            source: None,
-            special_tokens: None,
-        };
-        match self {
-            Self::Custom(custom) => {
-                saved.template = CUSTOM.to_owned();
-                saved.origin = Some(custom.origin.clone());
-                saved.source = Some(custom.source.clone());
-            }
+        let (template, own, special_tokens) = match self {
+            Self::Custom(custom) => (CUSTOM, Some((&custom.origin, &custom.source)), None),
             Self::Jinja(chat) => {
-                saved.template = CHAT_TEMPLATE.to_owned();
-                saved.origin = Some(chat.origin.clone());
-                saved.source = Some(chat.source.clone());
-                saved.special_tokens = Some(chat.special_tokens.clone());
+                let own = (&chat.origin, &chat.source);
+                (CHAT_TEMPLATE, Some(own), Some(&chat.special_tokens))
             }
-            _ => {}
+            built_in => (&*built_in.to_string(), None, None),
+        };
+        Saved {
+            version: VERSION,
+            template: template.to_owned(),
+            origin: own.map(|(origin, _)| origin.clone()),
+            source: own.map(|(_, source)| source.clone()),
+            special_tokens: special_tokens.cloned(),
         }
-        saved.serialize(serializer)
+        .serialize(serializer)
     }
 }
 
@@ -59,19 +53,18 @@ impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         // Before the fields: a later version may have others.
-        match value.get("version") {
-            Some(version) if version.as_u64() == Some(VERSION) => {}
-            Some(version) => {
-                return Err(D::Error::custom(format!(
-                    "a template of version {version}, and this bone reads version {VERSION}: use \
-                     the bone that wrote it, or a newer one"
-                )));
-            }
-            None => {
-                return Err(D::Error::custom(format!(
-                    "a template without a version: it should be {VERSION}"
-                )));
-            }
+        let wrong = match value.get("version") {
+            Some(version) if version.as_u64() == Some(VERSION) => None,
+            Some(version) => Some(format!(
+                "a template of version {version}, and this bone reads version {VERSION}: use the \
+                 bone that wrote it, or a newer one"
+            )),
+            None => Some(format!(
+                "a template without a version: it should be {VERSION}"
+            )),
+        };
+        if let Some(wrong) = wrong {
+            return Err(D::Error::custom(wrong));
         }
         let saved = serde_json::from_value(value)
             .map_err(|error| D::Error::custom(format!("a template with a wrong field: {error}")))?;
@@ -87,32 +80,30 @@ fn restore(saved: Saved) -> Result<Template, String> {
         special_tokens,
         ..
     } = saved;
-    let own = match template.as_str() {
-        CUSTOM | CHAT_TEMPLATE => Some((origin, source)),
-        _ => None,
-    };
-    match (own, special_tokens) {
-        (None, None) => BUILT_IN
+    let built_in = || {
+        BUILT_IN
             .into_iter()
-            .find(|built_in| built_in.to_string() == template)
+            .find(|known| known.to_string() == template)
+    };
+    match (template.as_str(), origin, source, special_tokens) {
+        (CUSTOM, Some(origin), Some(source), None) => {
+            let custom = CustomTemplate::parse(&source, &origin);
+            custom.map(Template::Custom).map_err(|e| e.to_string())
+        }
+        (CHAT_TEMPLATE, Some(origin), Some(source), Some(tokens)) => {
+            let chat = ChatTemplate::parse(&source, &origin, tokens);
+            chat.map(Template::Jinja).map_err(|e| e.to_string())
+        }
+        (name, None, None, None) if ![CUSTOM, CHAT_TEMPLATE].contains(&name) => built_in()
             .ok_or_else(|| {
-                let names: Vec<_> = BUILT_IN.iter().map(ToString::to_string).collect();
+                let names = BUILT_IN.map(|known| known.to_string()).join(", ");
                 format!(
-                    "unknown template '{template}': there are {}, {CUSTOM} and {CHAT_TEMPLATE}",
-                    names.join(", ")
+                    "unknown template '{name}': there are {names}, {CUSTOM} and {CHAT_TEMPLATE}"
                 )
             }),
-        (Some((Some(origin), Some(source))), None) if template == CUSTOM => {
-            let custom = CustomTemplate::parse(&source, &origin).map_err(|e| e.to_string())?;
-            Ok(Template::Custom(custom))
-        }
-        (Some((Some(origin), Some(source))), Some(tokens)) if template == CHAT_TEMPLATE => {
-            let chat = ChatTemplate::parse(&source, &origin, tokens).map_err(|e| e.to_string())?;
-            Ok(Template::Jinja(chat))
-        }
-        _ => Err(format!(
-            "a template '{template}' with other fields than it has: {CUSTOM} has origin and \
-             source, {CHAT_TEMPLATE} has origin, source and special_tokens, others have none"
+        (name, ..) => Err(format!(
+            "a template '{name}' with other fields than it has: {CUSTOM} has origin and source, \
+             {CHAT_TEMPLATE} has origin, source and special_tokens, others have none"
         )),
     }
 }

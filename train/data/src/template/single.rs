@@ -44,10 +44,12 @@ impl Template {
             }
             messages => {
                 let roles = messages.iter().map(|message| message.role.to_string());
-                Err(RenderError::SingleTurn {
-                    template: self.to_string(),
-                    roles: and_more(roles.take(SHOWN), messages.len()),
-                })
+                Err(RenderError::SingleTurn(format!(
+                    "the template '{self}' is for one question and its answer, not for the \
+                     messages {}; rwkv, llama2-chat, chatml, and model or a .jinja file do \
+                     conversations",
+                    and_more(roles.take(SHOWN), messages.len()).join(", ")
+                )))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::output::line;
 use crate::session::SessionArgs;
 use crate::work::Work;
 use bone_data::grouped;
-use bone_data::load::{self, Reading};
+use bone_data::load::{self, Checked, Reading};
 use bone_data::{FieldMap, Limits, Sample, Schema, Sources};
 use bone_train::report::tell;
 use bone_train::run::fingerprint::Hash;
@@ -134,7 +134,9 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
             vocab_size: session.info.shape.vocab_size,
         },
     };
-    let (samples, _, reports) = load::read(&args.data, reading)?;
+    let Checked {
+        samples, reports, ..
+    } = load::read(&args.data, reading)?;
     for report in &reports {
         line!("{}: {}", report.path.display(), report.what);
         if report.templated {

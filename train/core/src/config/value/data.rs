@@ -1,6 +1,6 @@
 //! The settings that say which rows are read, and which of their fields.
 
-use bone_data::{FieldMap, Selection, Source, Sources};
+use bone_data::{FieldMap, Source, Sources};
 use toml::{Table, Value};
 
 use super::{Setting, items, list, quoted, wrong_type};
@@ -48,10 +48,9 @@ impl Setting for Source {
             return Err(problems.join("; "));
         }
         let path = String::from_toml(&table["path"]).map_err(|error| format!("path {error}"))?;
-        let selection = path.parse::<Selection>();
         let weight = table.get("weight").map_or(Ok(1.0), f64::from_toml);
         Self::weighted(
-            selection.map_err(|error| error.to_string())?,
+            path.parse()?,
             weight.map_err(|error| format!("weight {error}"))?,
         )
     }
@@ -67,7 +66,7 @@ impl Setting for FieldMap {
         "a table like { instruction = \"query\", response = \"response\" }";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|error| format!("{error}"))
+        text.parse()
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {

@@ -16,14 +16,10 @@ pub(in super::super) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::stream::encode_all(bytes, 3).unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<u8>, SourceError> {
+fn read(bytes: &[u8]) -> Result<Vec<u8>, DataError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    let mut read = Vec::new();
-    open_bytes(file.path())?
-        .read_to_end(&mut read)
-        .map_err(|error| SourceError::reading(file.path(), error))?;
-    Ok(read)
+    read_bytes(file.path())
 }
 
 #[test]
@@ -69,10 +65,10 @@ fn streams_that_are_cut_off_or_changed_are_damaged() {
         // A changed byte is noticed at the checksum at the latest; zstd has none by default.
         match read(&changed) {
             Ok(read) if name == "zstd" => assert_eq!(read.len(), text.len()),
-            other => assert!(matches!(other, Err(SourceError::Damaged { .. })), "{name}"),
+            other => assert!(matches!(other, Err(DataError::Damaged { .. })), "{name}"),
         }
         let behind = read(&[&whole, &b"more than that"[..]].concat()).unwrap_err();
-        assert!(matches!(behind, SourceError::Damaged { .. }), "{behind}");
+        assert!(matches!(behind, DataError::Damaged { .. }), "{behind}");
     }
 }
 
@@ -83,7 +79,7 @@ fn a_window_above_the_limit_says_what_to_do() {
     encoder.include_contentsize(false).unwrap();
     encoder.write_all(b"text").unwrap();
     let error = read(&encoder.finish().unwrap()).unwrap_err();
-    assert!(matches!(error, SourceError::Unsupported { .. }), "{error}");
+    assert!(matches!(error, DataError::Unusable { .. }), "{error}");
     assert!(error.to_string().contains("without --long=28"), "{error}");
 }
 
@@ -91,10 +87,10 @@ fn a_window_above_the_limit_says_what_to_do() {
 fn files_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("absent"), folder.path().to_owned()] {
-        let Err(error) = open_bytes(&path) else {
-            panic!("{} was opened", path.display());
+        let Err(error) = read_bytes(&path) else {
+            panic!("{} was read", path.display());
         };
-        assert!(matches!(error, SourceError::Io { .. }), "{error:?}");
+        assert!(matches!(error, DataError::Io { .. }), "{error:?}");
         assert!(
             error.to_string().starts_with(&*path.to_string_lossy()),
             "{error}"

@@ -9,7 +9,8 @@ use ::parquet::schema::types::ColumnPath;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{Rows, SourceError};
+use super::super::Rows;
+use crate::DataError;
 use write::table;
 
 mod damage;
@@ -25,7 +26,7 @@ fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 /// The rows of a file of these bytes, or their problems, or an error.
-fn read(bytes: &[u8]) -> Result<Vec<Result<Value, String>>, SourceError> {
+fn read(bytes: &[u8]) -> Result<Vec<Result<Value, String>>, DataError> {
     Rows::open(file(bytes).path())?
         .map(|item| item.map(|(_, row)| row.map(Value::Object).map_err(|e| e.to_string())))
         .collect()
@@ -159,7 +160,7 @@ fn tables_without_rows_are_empty() {
     for groups in none {
         let bytes = table(CHAT, WriterProperties::builder().build(), groups);
         let error = read(&bytes).unwrap_err();
-        assert!(matches!(error, SourceError::Empty { .. }), "{error:?}");
+        assert!(matches!(error, DataError::Empty { .. }), "{error:?}");
     }
     let between = [chat(1), vec![], chat(1)];
     let bytes = table(CHAT, WriterProperties::builder().build(), &between);

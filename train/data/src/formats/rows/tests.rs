@@ -18,7 +18,7 @@ fn file(bytes: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
     file
 }
 
-fn open(bytes: impl AsRef<[u8]>) -> Result<Rows, SourceError> {
+fn open(bytes: impl AsRef<[u8]>) -> Result<Rows, DataError> {
     Rows::open(file(bytes).path())
 }
 
@@ -100,7 +100,7 @@ fn a_stream_that_breaks_off_ends_in_an_error_and_loses_nothing_before_it() {
                     read += 1;
                 }
                 Err(error) => {
-                    assert!(matches!(error, SourceError::Damaged { .. }), "{error}");
+                    assert!(matches!(error, DataError::Damaged { .. }), "{error}");
                     errors += 1;
                 }
             }
@@ -117,7 +117,7 @@ fn files_without_rows_are_errors() {
         for bytes in [text.as_bytes().to_vec(), gzip(text.as_bytes())] {
             let error = open(bytes).unwrap_err();
             assert!(
-                matches!(error, SourceError::Empty { .. }),
+                matches!(error, DataError::Empty { .. }),
                 "{text:?}: {error}"
             );
         }
@@ -125,7 +125,7 @@ fn files_without_rows_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("absent.jsonl"), folder.path().into()] {
         let error = Rows::open(&path).unwrap_err();
-        assert!(matches!(error, SourceError::Io { .. }), "{error:?}");
+        assert!(matches!(error, DataError::Io { .. }), "{error:?}");
         assert!(error.to_string().contains(&*path.to_string_lossy()));
     }
 }
@@ -174,10 +174,7 @@ fn kinds_that_are_not_read_say_what_to_do() {
         (lfs, "a pointer of Git LFS and not the file itself"),
     ] {
         let error = open(bytes).unwrap_err();
-        assert!(
-            matches!(error, SourceError::Unsupported { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, DataError::Unusable { .. }), "{error:?}");
         assert!(error.to_string().contains(expected), "{error}");
     }
 }

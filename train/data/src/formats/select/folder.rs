@@ -1,11 +1,15 @@
 //! Splits of a folder, by the names of its files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::super::SourceError;
+use regex::Regex;
+
+use crate::DataError;
+use bone_files::wording::{SHOWN, and_more};
 
 /// The folder within a folder where hubs keep the files.
 const DATA: &str = "data";
@@ -14,75 +18,94 @@ const TRAIN: &str = "train";
 /// What else has such names in folders of data sets.
 const NOT_DATA: [&str; 4] = ["dataset_info", "dataset_infos", "dataset_dict", "state"];
 
+/// A data file's name: its stem, and its ending from the first point of that on.
+static DATA_FILE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^([^.].*?)(\.(?:jsonl|json|parquet)(?:\.gz|\.zst)?)$").ok());
+/// The stem of a file of a numbered set, which older hubs put a hash behind.
+static NUMBERED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(.+)-([0-9]{5})-of-([0-9]{5})(?:-[0-9a-fA-F]+)?$").ok());
+
 /// The files that `path` stands for.
-pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     match fs::metadata(path) {
         Ok(found) if !found.is_dir() => Ok(vec![path.to_owned()]),
         Ok(_) => of_folder(path),
-        Err(error) => of_split(path, error),
+        Err(error) if error.kind() == ErrorKind::NotFound => of_split(path),
+        Err(error) => Err(DataError::io(path)(error)),
     }
 }
 
-fn of_folder(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+fn of_folder(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut splits = splits(path)?;
     if let Some(train) = splits.remove(TRAIN) {
         return whole_set(&path.join(TRAIN), train);
     }
+    if splits.len() > 1 {
+        let there = there(splits.keys().map(|split| path.join(split)));
+        return Err(DataError::unusable(
+            path,
+            format!("the folder has several splits{there}"),
+        ));
+    }
     match splits.pop_first() {
-        None => Err(SourceError::NoData {
-            path: path.to_owned(),
-            splits: folders_with_data(path),
-        }),
-        Some((split, found)) if splits.is_empty() => whole_set(&path.join(split), found),
-        Some((first, _)) => Err(SourceError::ManySplits {
-            path: path.to_owned(),
-            splits: [first]
-                .iter()
-                .chain(splits.keys())
-                .map(|split| path.join(split))
-                .collect(),
-        }),
+        Some((split, found)) => whole_set(&path.join(split), found),
+        None => {
+            let there = there(folders_with_data(path));
+            let what = format!(
+                "the folder holds no data file (a name that ends in .json, .jsonl or .parquet, \
+                 perhaps with .gz or .zst behind that){there}"
+            );
+            Err(DataError::unusable(path, what))
+        }
     }
 }
 
 /// The files of `FOLDER/SPLIT`, which is not there itself.
-fn of_split(path: &Path, error: io::Error) -> Result<Vec<PathBuf>, SourceError> {
-    if error.kind() != io::ErrorKind::NotFound {
-        return Err(SourceError::io(path, error));
-    }
+fn of_split(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut splits = match folder_of(path) {
         Some(folder) if folder.is_dir() => splits(folder)?,
         _ => BTreeMap::new(),
     };
     let split = path.file_name().and_then(|name| name.to_str());
-    match split.and_then(|split| splits.remove(split)) {
-        Some(found) => whole_set(path, found),
-        None => {
-            let mut near = beside(path);
-            near.extend(splits.keys().map(|split| path.with_file_name(split)));
-            Err(SourceError::NotFound {
-                path: path.to_owned(),
-                splits: near,
-            })
-        }
+    if let Some(found) = split.and_then(|split| splits.remove(split)) {
+        return whole_set(path, found);
     }
+    let mut near = beside(path);
+    near.extend(splits.keys().map(|split| path.with_file_name(split)));
+    let what = format!("there is no such file{}", there(near));
+    Err(DataError::unusable(path, what))
 }
 
 /// What is near a path that is not there: a binidx of that name, which RWKV's trainers take
 /// without its ending, and the split in folders next to it, where hubs put a set's parts.
 fn beside(path: &Path) -> Vec<PathBuf> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".idx");
-    let index = Some(PathBuf::from(name)).filter(|index| index.is_file());
-    let split = path.file_name().and_then(|name| name.to_str());
-    let folders = folder_of(path).map(folders_with_data).unwrap_or_default();
-    let has_split = |folder: &PathBuf| {
-        let splits = splits(folder).unwrap_or_default();
-        split.is_some_and(|split| splits.contains_key(split))
+    let mut index = path.as_os_str().to_owned();
+    index.push(".idx");
+    let mut near = vec![PathBuf::from(index)];
+    near.retain(|index| index.is_file());
+    let Some(split) = path.file_name().and_then(|name| name.to_str()) else {
+        return near;
     };
-    let there = folders.into_iter().filter(has_split);
-    let splits = there.map(|folder| folder.join(split.unwrap_or_default()));
-    index.into_iter().chain(splits).collect()
+    let folders = folder_of(path).map(folders_with_data).unwrap_or_default();
+    let with_split = folders
+        .into_iter()
+        .filter(|folder| splits(folder).is_ok_and(|splits| splits.contains_key(split)));
+    near.extend(with_split.map(|folder| folder.join(split)));
+    near
+}
+
+/// What could be asked for instead, to follow what is not there.
+fn there(paths: impl IntoIterator<Item = PathBuf>) -> String {
+    let paths: Vec<_> = paths.into_iter().map(|p| p.display().to_string()).collect();
+    match paths.as_slice() {
+        [] => String::new(),
+        [one] => format!("; there is {one}"),
+        _ => format!("; write one of {}", first(&paths)),
+    }
+}
+
+fn first(names: &[String]) -> String {
+    and_more(names.iter().take(SHOWN).cloned(), names.len()).join(", ")
 }
 
 fn folder_of(path: &Path) -> Option<&Path> {
@@ -105,23 +128,11 @@ struct Found {
 impl Found {
     /// A file's split, and the file, where it is a data file.
     fn of(path: PathBuf) -> Option<(String, Self)> {
-        let name = path.file_name()?.to_str()?;
-        let bare = [".gz", ".zst"]
-            .iter()
-            .find_map(|ending| name.strip_suffix(ending))
-            .unwrap_or(name);
-        let stem = [".jsonl", ".json", ".parquet"]
-            .iter()
-            .find_map(|ending| bare.strip_suffix(ending))
-            .filter(|stem| !stem.is_empty() && !stem.starts_with('.'))?;
-        let (split, shard) = match numbered(stem) {
-            Some((split, index, count)) => (split, Some((index, count))),
-            None => (stem, None),
-        };
-        if NOT_DATA.contains(&split) {
-            return None;
-        }
-        let (split, ending) = (split.to_owned(), name[stem.len()..].to_owned());
+        let name = DATA_FILE.as_ref()?.captures(path.file_name()?.to_str()?)?;
+        let (_, [stem, ending]) = name.extract();
+        let (split, shard) = numbered(stem).unwrap_or((stem, None));
+        let split = (!NOT_DATA.contains(&split)).then(|| split.to_owned())?;
+        let ending = ending.to_owned();
         let found = Self {
             shard,
             path,
@@ -131,29 +142,21 @@ impl Found {
     }
 }
 
-/// The parts of `SPLIT-00000-of-00002`, which older hubs put a hash behind.
-fn numbered(stem: &str) -> Option<(&str, u64, u64)> {
-    let (front, back) = stem.rsplit_once("-of-")?;
-    let (split, index) = front.rsplit_once('-')?;
-    let (count, hash) = back.split_once('-').unwrap_or((back, "0"));
-    let is_hash = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = |text: &str| {
-        let is_number = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| is_number)
-    };
-    let (index, count) = (number(index)?, number(count)?);
-    (!split.is_empty() && is_hash && index < count).then_some((split, index, count))
+/// The split of a stem like `SPLIT-00000-of-00002`, and which of how many files it is.
+fn numbered(stem: &str) -> Option<(&str, Option<(u64, u64)>)> {
+    let (_, [split, index, count]) = NUMBERED.as_ref()?.captures(stem)?.extract();
+    let (index, count) = (index.parse().ok()?, count.parse().ok()?);
+    (index < count).then_some((split, Some((index, count))))
 }
 
 /// All data files of `folder` and of its `data`, by split.
-fn splits(folder: &Path) -> Result<BTreeMap<String, Vec<Found>>, SourceError> {
+fn splits(folder: &Path) -> Result<BTreeMap<String, Vec<Found>>, DataError> {
     let mut splits = BTreeMap::<_, Vec<_>>::new();
     let data = folder.join(DATA);
     let within = data.is_dir().then_some(data.as_path());
     for folder in [Some(folder), within].into_iter().flatten() {
-        let io_error = |error| SourceError::io(folder, error);
-        for entry in fs::read_dir(folder).map_err(io_error)? {
-            let path = entry.map_err(io_error)?.path();
+        for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
+            let path = entry.map_err(DataError::io(folder))?.path();
             if let Some((split, found)) = Found::of(path)
                 && found.path.is_file()
             {
@@ -176,7 +179,7 @@ fn folders_with_data(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The paths of a split's files, if they are one file or one numbered set that is whole.
-fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, SourceError> {
+fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, DataError> {
     found.sort_unstable();
     let mut sets = BTreeMap::<_, Vec<Found>>::new();
     for file in found {
@@ -186,28 +189,26 @@ fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, Source
         sets.entry(key).or_default().push(file);
     }
     let mut sets: Vec<_> = sets.into_values().collect();
-    let twice = |set: &[Found]| set.windows(2).any(|pair| pair[0].shard == pair[1].shard);
-    match sets.pop() {
-        Some(set) if sets.is_empty() && !twice(&set) => {
-            check_complete(split, &set)?;
-            Ok(set.into_iter().map(|file| file.path).collect())
-        }
-        last => Err(SourceError::Ambiguous {
-            path: split.to_owned(),
-            sets: sets.into_iter().chain(last).flat_map(describe).collect(),
-        }),
+    if let [set] = sets.as_slice()
+        && set.is_sorted_by(|one, next| one.shard < next.shard)
+    {
+        check_complete(split, set)?;
+        return Ok(sets.remove(0).into_iter().map(|file| file.path).collect());
     }
+    let sets: Vec<_> = sets.iter().flat_map(|set| describe(set)).collect();
+    let what = format!(
+        "the split is there more than once, as {}: name one of the files",
+        sets.join(" and as ")
+    );
+    Err(DataError::unusable(split, what))
 }
 
 /// A set's first file and how many there are, or those that are the same part of it.
-fn describe(set: Vec<Found>) -> Vec<String> {
+fn describe(set: &[Found]) -> Vec<String> {
     let shown = |file: &Found| file.path.display().to_string();
-    let twice: Vec<_> = set
-        .windows(2)
-        .filter(|pair| pair[0].shard == pair[1].shard)
-        .flat_map(|pair| pair.iter().map(shown))
-        .collect();
-    match set.as_slice() {
+    let twice = set.windows(2).filter(|pair| pair[0].shard == pair[1].shard);
+    let twice: Vec<_> = twice.flat_map(|pair| pair.iter().map(shown)).collect();
+    match set {
         _ if !twice.is_empty() => twice,
         [] => Vec::new(),
         [one] => vec![shown(one)],
@@ -216,25 +217,25 @@ fn describe(set: Vec<Found>) -> Vec<String> {
 }
 
 /// Checks that every file of a numbered set is there.
-fn check_complete(split: &Path, set: &[Found]) -> Result<(), SourceError> {
+fn check_complete(split: &Path, set: &[Found]) -> Result<(), DataError> {
     let Some((file, (_, total))) = set.first().and_then(|file| Some((file, file.shard?))) else {
         return Ok(());
     };
-    let there: BTreeSet<_> = set
-        .iter()
-        .filter_map(|file| file.shard.map(|(index, _)| index))
-        .collect();
     let name = split.file_name().unwrap_or_default().to_string_lossy();
     let missing: Vec<_> = (0..total)
-        .filter(|index| !there.contains(index))
+        .filter(|index| {
+            let shard = Some((*index, total));
+            set.binary_search_by_key(&shard, |file| file.shard).is_err()
+        })
         .map(|index| format!("{name}-{index:05}-of-{total:05}{}", file.ending))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(SourceError::MissingShards {
-        path: split.to_owned(),
-        missing,
-        total,
-    })
+    let what = format!(
+        "{} of {total} files of the split are missing: {}",
+        missing.len(),
+        first(&missing)
+    );
+    Err(DataError::unusable(split, what))
 }

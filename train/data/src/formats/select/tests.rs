@@ -8,7 +8,7 @@ fn parse(text: &str) -> Selection {
 }
 
 fn refused(text: &str) -> String {
-    text.parse::<Selection>().unwrap_err().to_string()
+    text.parse::<Selection>().unwrap_err()
 }
 
 fn selection(path: impl Into<PathBuf>, from: u64, to: Option<u64>) -> Selection {
@@ -90,26 +90,17 @@ fn what_is_no_range_says_what_is() {
 #[test]
 fn a_file_whose_name_ends_like_a_range_is_that_file() {
     let folder = folder(&["a[1:2]", "a", "b[:9]", "c[x:y]", "d[3]"]);
-    let resolve = |name: &str| {
-        let path = folder.path().join(name);
-        parse(&path.to_string_lossy()).resolve().unwrap()
-    };
-    let whole = |name: &str| Resolved {
-        files: vec![folder.path().join(name)],
-        from: 0,
-        to: None,
-    };
+    let read = |name: &str| parse(&folder.path().join(name).to_string_lossy());
     for name in ["a[1:2]", "b[:9]", "c[x:y]", "d[3]"] {
-        assert_eq!(resolve(name), whole(name), "{name}");
+        let whole = selection(folder.path().join(name), 0, None);
+        assert_eq!(read(name), whole);
+        assert_eq!(whole.files().unwrap(), [folder.path().join(name)]);
+        // As it is printed, too.
+        assert_eq!(parse(&whole.to_string()), whole);
     }
-    assert_eq!(
-        resolve("a[1:3]"),
-        Resolved {
-            files: vec![folder.path().join("a")],
-            from: 1,
-            to: Some(3)
-        }
-    );
+    let part = selection(folder.path().join("a"), 1, Some(3));
+    assert_eq!(read("a[1:3]"), part);
+    assert_eq!(part.files().unwrap(), [folder.path().join("a")]);
 }
 
 #[test]

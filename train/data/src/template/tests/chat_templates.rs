@@ -121,10 +121,9 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
          {% if add_generation_prompt %}assistant:  {% endif %}",
     );
-    assert!(matches!(
-        super::error(&trims, &CHAT[1..3]),
-        RenderError::NotInTurns { at: 2, .. }
-    ));
+    let error = super::error(&trims, &CHAT[1..3]);
+    assert!(matches!(error, RenderError::NotInTurns(_)));
+    assert!(error.to_string().contains("(up to message 2)"), "{error}");
 }
 
 #[test]
@@ -146,7 +145,7 @@ fn a_template_that_refuses_or_fails_says_so() {
     let endless = jinja(
         "{% for a in range(9999) %}{% for b in range(99) %}{% if a is odd %}{% endif %}{% endfor %}{% endfor %}",
     );
-    assert!(matches!(error(&endless, &CHAT), RenderError::Limit { .. }));
+    assert!(matches!(error(&endless, &CHAT), RenderError::Limit(_)));
 }
 
 #[test]
@@ -241,5 +240,8 @@ fn a_folder_without_a_usable_template_says_what_to_do() {
     let message = Template::load("model", None).unwrap_err().to_string();
     assert!(message.contains("single file"), "{message}");
     let error = Template::load("model", Some(Path::new("no such folder"))).unwrap_err();
-    assert!(matches!(error, TemplateError::NoChatTemplate { .. }));
+    assert!(
+        error.to_string().contains("has no chat template"),
+        "{error}"
+    );
 }

@@ -47,16 +47,9 @@ fn rwkv_has_no_blank_lines_within_messages() {
         "<bos>User: \n\nAssistant:«»«<eos>»"
     );
     let error = error(&Template::Rwkv, &[('u', "q"), ('t', "21"), ('a', "x")]);
-    assert!(
-        matches!(
-            error,
-            RenderError::Role {
-                at: 2,
-                found: Role::Tool,
-                ..
-            }
-        ),
-        "{error}"
+    assert_eq!(
+        error.to_string(),
+        "message 2 is by tool, where the template 'rwkv' has system, user and assistant alone"
     );
 }
 
@@ -97,10 +90,9 @@ fn llama2_chat_takes_turns_alone() {
         (&[('u', "1"), ('t', "2"), ('a', "3")], 2),
     ];
     for (turns, wrong) in cases {
-        match error(&Template::Llama2Chat, turns) {
-            RenderError::Role { at, .. } => assert_eq!(at, wrong, "{turns:?}"),
-            other => panic!("{other}"),
-        }
+        let error = error(&Template::Llama2Chat, turns).to_string();
+        let expected = format!("message {wrong} is by ");
+        assert!(error.starts_with(&expected), "{turns:?}: {error}");
     }
     let tool = messages(&[('u', "1"), ('a', "2"), ('t', "3")]);
     assert!(Template::Llama2Chat.prompt(&tool).is_err());

@@ -1,17 +1,18 @@
 //! Templates of one question: alpaca, plain and one's own.
 
-use super::super::parse::TemplateProblem;
+use super::super::parse::parse;
 use super::*;
 
 fn custom(text: &str) -> Template {
     Template::parse(text, "mine.txt").unwrap()
 }
 
-fn problems(text: &str) -> Vec<TemplateProblem> {
-    match Template::parse(text, "mine.txt") {
-        Err(TemplateError::Invalid { problems, .. }) => problems,
-        other => panic!("expected problems, got {other:?}"),
-    }
+fn problems(text: &str) -> Vec<String> {
+    let problems = parse(text).unwrap_err();
+    let error = Template::parse(text, "mine.txt").unwrap_err();
+    let all = format!("template 'mine.txt': {}", problems.join("; "));
+    assert_eq!(error.to_string(), all);
+    problems
 }
 
 /// The two texts of a row: what is read, and what is trained before the end token.
@@ -145,10 +146,8 @@ fn a_longer_chat_is_an_error_that_names_what_takes_it() {
             &[('a', "2")],
             &[('s', "1"), ('s', "1"), ('u', "2"), ('a', "3")],
         ] {
-            assert!(matches!(
-                error(&template, turns),
-                RenderError::SingleTurn { .. }
-            ));
+            let error = error(&template, turns);
+            assert!(matches!(error, RenderError::SingleTurn(_)));
         }
     }
     let many: Vec<_> = (0..50).flat_map(|_| [('u', "q"), ('a', "a")]).collect();
@@ -158,37 +157,23 @@ fn a_longer_chat_is_an_error_that_names_what_takes_it() {
 
 #[test]
 fn an_error_lists_every_problem() {
+    let known = "(there are {instruction}, {input} and {response}; write {{ and }} for braces)";
     assert_eq!(
         problems("{system}\n{question} }"),
         [
-            TemplateProblem::Unknown {
-                name: "system".into(),
-                line: 1
-            },
-            TemplateProblem::Unknown {
-                name: "question".into(),
-                line: 2
-            },
-            TemplateProblem::LoneBrace {
-                brace: '}',
-                line: 2
-            },
-            TemplateProblem::Missing("instruction"),
-            TemplateProblem::Missing("response"),
+            &format!("line 1: unknown placeholder '{{system}}' {known}"),
+            &format!("line 2: unknown placeholder '{{question}}' {known}"),
+            "line 2: a single '}' (write }} for a brace)",
+            "missing placeholder '{instruction}'",
+            "missing placeholder '{response}'",
         ]
     );
     assert_eq!(
         problems("{instruction}{response}\n{response}{input}{"),
         [
-            TemplateProblem::RepeatedResponse { line: 2 },
-            TemplateProblem::AfterResponse {
-                name: "input",
-                line: 2
-            },
-            TemplateProblem::LoneBrace {
-                brace: '{',
-                line: 2
-            },
+            "line 2: '{response}' may stand there only once",
+            "line 2: '{input}' must come before '{response}'",
+            "line 2: a single '{' (write {{ for a brace)",
         ]
     );
     let message = Template::parse("{a}", "mine.txt").unwrap_err().to_string();
@@ -204,10 +189,7 @@ fn an_error_lists_every_problem() {
 fn an_instruction_only_after_the_response_is_an_error() {
     assert_eq!(
         problems("{response}{instruction}"),
-        [TemplateProblem::AfterResponse {
-            name: "instruction",
-            line: 1
-        }]
+        ["line 1: '{instruction}' must come before '{response}'"]
     );
 }
 

@@ -37,7 +37,7 @@ fn a_file_that_is_cut_off_is_damaged() {
         for length in 4..whole.len() {
             let error = read(&whole[..length]).unwrap_err();
             assert!(
-                matches!(error, SourceError::Damaged { .. }),
+                matches!(error, DataError::Damaged { .. }),
                 "{name} {length}: {error}"
             );
         }
@@ -63,9 +63,9 @@ fn with_each_byte(whole: &[u8], change: impl Fn(u8) -> u8) -> usize {
             Err(error) => {
                 let expected = matches!(
                     error,
-                    SourceError::Damaged { .. }
-                        | SourceError::Unsupported { .. }
-                        | SourceError::Empty { .. }
+                    DataError::Damaged { .. }
+                        | DataError::Unusable { .. }
+                        | DataError::Empty { .. }
                 );
                 assert!(expected, "byte {at}: {error:?}");
                 errors += 1;
@@ -101,7 +101,7 @@ fn a_page_that_claims_more_than_it_has_is_damaged() {
     let mut changed = whole.clone();
     changed[at + 3] = 0x7F;
     let error = read(&changed).unwrap_err();
-    assert!(matches!(error, SourceError::Damaged { .. }), "{error:?}");
+    assert!(matches!(error, DataError::Damaged { .. }), "{error:?}");
 }
 
 proptest! {

@@ -174,7 +174,7 @@ fn a_text_that_is_not_utf8_is_damage() {
     };
     for declared in ["(STRING)", "(UTF8)"] {
         let error = error(declared);
-        assert!(matches!(error, SourceError::Damaged { .. }), "{error}");
+        assert!(matches!(error, DataError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("UTF-8"), "{error}");
     }
 }

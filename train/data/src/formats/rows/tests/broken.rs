@@ -146,13 +146,10 @@ fn a_row_may_have_the_limit_and_not_a_byte_more() {
         let rows = Rows::open_with_limit(file.path(), limit).unwrap();
         let rows: Vec<_> = rows.map(|item| item.unwrap().1).collect();
         assert!(rows[0].is_ok());
-        assert_eq!(rows[1], Err(RowProblem::TooLong { limit }));
+        assert_eq!(rows[1], Err(RowProblem::too_long(limit)));
         assert!(rows[2].is_ok());
     }
-    let message = RowProblem::TooLong {
-        limit: MAX_ROW_BYTES,
-    }
-    .to_string();
+    let message = RowProblem::too_long(MAX_ROW_BYTES).to_string();
     assert_eq!(
         message,
         "longer than 4 MiB, the most a row may have: split it, or take out what is not needed"
@@ -173,7 +170,7 @@ fn a_line_of_a_hundred_megabytes_is_skipped() {
         let rows: Vec<_> = rows.map(|item| item.unwrap().1).collect();
         assert_eq!(rows.len(), 3);
         let limit = MAX_ROW_BYTES;
-        assert_eq!(rows[1], Err(RowProblem::TooLong { limit }));
+        assert_eq!(rows[1], Err(RowProblem::too_long(limit)));
         assert_eq!(rows[2].as_ref().unwrap()["a"], 2);
     }
 }
