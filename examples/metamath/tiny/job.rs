@@ -1,8 +1,7 @@
 //! One run: training, then the score.
 
-use bone_cli::commands::eval::{QuestionArgs, score};
+use bone_cli::commands::eval::{Benchmark, QuestionArgs, score};
 use bone_cli::error::CommandError;
-use bone_cli::eval::Benchmark;
 use bone_cli::session::SessionArgs;
 use bone_data::SelectionError;
 use bone_train::config::{Given, resolve};
@@ -169,10 +168,10 @@ fn score_of(job: &Job, test: &str, train: PathBuf) -> Result<(usize, usize), Com
         ..session
     };
     let test = test.parse();
-    let test = test.map_err(|error: SelectionError| CommandError::Usage(error.to_string()))?;
+    let test = test.map_err(|error: SelectionError| CommandError::usage(error.to_string()))?;
     let mut questions = QuestionArgs::new(session, test, job.out.join("gsm8k.json"));
     questions.template = Some(job.template.clone());
     questions.max_new_tokens = job.max_new_tokens;
-    let score = score(Benchmark::Gsm8k, &questions)?.summary.all;
+    let score = score(Benchmark::Gsm8k, &questions)?.all;
     Ok((score.correct, score.questions))
 }
