@@ -121,7 +121,7 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
     Ok(name.unwrap_or_default().into())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), CommandError> {
     let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     folder
         .and_then(|()| std::fs::write(path, bytes))

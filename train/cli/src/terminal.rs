@@ -37,6 +37,7 @@ impl Terminal {
     fn show(&mut self, message: impl Into<Cow<'static, str>>) {
         if let Some(target) = self.target.take() {
             self.bar.set_draw_target(target);
+            self.bar.reset_eta();
             // A step may take minutes: the clock goes on meanwhile.
             self.bar.enable_steady_tick(Duration::from_secs(1));
         }

@@ -12,7 +12,7 @@ use crate::terminal;
 use bone_data::grouped;
 use bone_lm::sampling::SamplingConfig;
 use bone_train::models::read_config;
-use bone_train::report::{Event, ReportError, Reporter, StartReport, printable};
+use bone_train::report::{Event, ReportError, Reporter, StartReport};
 use bone_train::run::{Host, train};
 use std::path::Path;
 
@@ -25,10 +25,12 @@ pub(super) struct Outcome {
     pub(super) after: String,
 }
 
-fn score(rows: &[Row], answers: &[String]) -> String {
-    let pairs = rows.iter().zip(answers);
-    let right = pairs.filter(|(row, answer)| row.response == answer.trim());
-    let (right, of) = (right.count(), rows.len());
+fn score(rows: &[Row], texts: &[String]) -> String {
+    let exact = |(row, text): &(&Row, &String)| {
+        let answer = text.strip_prefix(&row.prompt);
+        answer.is_some_and(|answer| answer.trim() == row.response)
+    };
+    let (right, of) = (rows.iter().zip(texts).filter(exact).count(), rows.len());
     let share = 100.0 * right as f64 / of.max(1) as f64;
     format!("{right} of {of} held-out questions ({share:.1} %)")
 }
@@ -45,11 +47,8 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     }
     let (rows, mut held_out) = task::sums_in_words(HELD_OUT_ROWS);
     let data = out.join("sums-in-words.jsonl");
-    write(&data, task::to_jsonl(&rows).as_bytes())?;
-    write(
-        &out.join("held-out.jsonl"),
-        task::to_jsonl(&held_out).as_bytes(),
-    )?;
+    write(&data, task::to_jsonl(&rows))?;
+    write(&out.join("held-out.jsonl"), task::to_jsonl(&held_out))?;
 
     line!(
         "A tiny {} ({} parameters) learned two things before: sums in digits, and numbers\n\
@@ -58,7 +57,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         grouped(read_config(&base)?.info.shape.parameters)
     );
     let known = ["17+25=".to_string(), "42 in words: ".to_string()];
-    show("What it can do:", &known, &ask(&base, None, &known, args)?);
+    show("What it can do:", &ask(&base, None, &known, args)?);
 
     if let Some(questions) = args.questions {
         held_out.truncate(questions.get());
@@ -66,7 +65,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     let shown = SHOWN.min(held_out.len());
     let prompts: Vec<_> = held_out.iter().map(|row| row.prompt.clone()).collect();
     let before = ask(&base, None, &prompts, args)?;
-    show("The new task, before:", &prompts[..shown], &before[..shown]);
+    show("The new task, before:", &before[..shown]);
     let scored_before = score(&held_out, &before);
     line!("exact match before: {scored_before}\n");
 
@@ -76,17 +75,11 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     );
     let run = out.join("run");
     let settings = model.settings(&base, &data, &run, args.steps, &args.device);
-    train(
-        &settings.validate()?,
-        Host::new(&mut Quiet(terminal::console())),
-    )?;
+    let mut console = Quiet(terminal::console());
+    train(&settings.validate()?, Host::new(&mut console))?;
 
     let after = ask(&base, Some(&run), &prompts, args)?;
-    show(
-        "\nThe same questions, after:",
-        &prompts[..shown],
-        &after[..shown],
-    );
+    show("\nThe same questions, after:", &after[..shown]);
     let scored_after = score(&held_out, &after);
     line!("exact match before: {scored_before}");
     line!("exact match after : {scored_after}\n");
@@ -124,6 +117,7 @@ impl Reporter for Quiet {
     }
 }
 
+/// Returns prompts with the model's answers behind them.
 fn ask(
     model: &Path,
     adapter: Option<&Path>,
@@ -136,17 +130,13 @@ fn ask(
         ..SessionArgs::of(model)
     };
     let greedy = SamplingConfig::default();
-    let texts = answer(&session, None, prompts, 32, greedy, |_| {})?;
-    let pairs = texts.iter().zip(prompts);
-    Ok(pairs
-        .map(|(text, prompt)| text[prompt.len()..].to_owned())
-        .collect())
+    answer(&session, None, prompts, 32, greedy, |_| {})
 }
 
-fn show(title: &str, prompts: &[String], answers: &[String]) {
+fn show(title: &str, texts: &[String]) {
     line!("{title}");
-    for (prompt, answer) in prompts.iter().zip(answers) {
-        line!("  {prompt}{}", printable(answer));
+    for text in texts {
+        line!("  {text}");
     }
 }
 
@@ -156,10 +146,7 @@ fn whats_where(out: &Path) {
         ("base/", "the model before"),
         ("sums-in-words.jsonl", "the rows it was fine-tuned on"),
         ("held-out.jsonl", "the questions it was asked"),
-        (
-            "run/adapter/",
-            "the adapter, as PEFT or RWKV's trainers read it",
-        ),
+        ("run/adapter/", "the adapter, for PEFT or RWKV-PEFT"),
         ("run/config.toml", "every setting of the run"),
         ("run/metrics.jsonl", "its curves"),
         ("merged/", "the merged model, in the base's own format"),
