@@ -1,8 +1,7 @@
 //! One run: training, then the score.
 
-use bone_cli::commands::eval::{QuestionArgs, score};
+use bone_cli::commands::eval::{Benchmark, QuestionArgs, score};
 use bone_cli::error::CommandError;
-use bone_cli::eval::Benchmark;
 use bone_cli::session::SessionArgs;
 use bone_train::config::{Given, resolve};
 use bone_train::report::{Event, ReportError, Reporter, Summary};
@@ -167,10 +166,10 @@ fn score_of(job: &Job, test: &str, train: PathBuf) -> Result<(usize, usize), Com
         device: "cpu".into(),
         ..session
     };
-    let test = test.parse().map_err(CommandError::Usage)?;
+    let test = test.parse().map_err(|error: String| CommandError::usage(error))?;
     let mut questions = QuestionArgs::new(session, test, job.out.join("gsm8k.json"));
     questions.template = Some(job.template.clone());
     questions.max_new_tokens = job.max_new_tokens;
-    let score = score(Benchmark::Gsm8k, &questions)?.summary.all;
+    let score = score(Benchmark::Gsm8k, &questions)?.all;
     Ok((score.correct, score.questions))
 }

@@ -85,8 +85,8 @@ impl<'a> TextStream<'a> {
     ///
     /// # Errors
     /// When the tokens can't be decoded.
-    pub fn finish(mut self) -> Result<Option<String>, TokenizerError> {
-        if let Some(bytes) = self.bytes {
+    pub fn finish(&mut self) -> Result<Option<String>, TokenizerError> {
+        if let Some(bytes) = &self.bytes {
             return Ok(text(&bytes.held));
         }
         self.take(true)

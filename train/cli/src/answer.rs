@@ -4,7 +4,7 @@ use crate::error::CommandError;
 use crate::session::Session;
 use crate::stop::{StopTexts, stop_tokens};
 use crate::work::Work;
-use bone_lm::generate::{self, BatchConfig, EndedRow, Event, generate_all};
+use bone_lm::generate::{BatchConfig, EndedRow, Event, generate_all};
 use bone_lm::sampling::SamplingConfig;
 use bone_lm::{Backend, CausalLm};
 use bone_tokenizer::{TextStream, Tokenizer, TokenizerError};
@@ -34,16 +34,41 @@ pub struct SamplingArgs {
         default_value_t = 0
     )]
     pub seed: u64,
+    /// Choose among the K most likely tokens
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub top_k: Option<usize>,
+    /// Above 1 makes tokens that occurred less likely
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        default_value_t = 1.0
+    )]
+    pub repetition_penalty: f32,
 }
 
 impl SamplingArgs {
-    pub(crate) fn config(&self) -> SamplingConfig {
-        SamplingConfig {
+    /// # Errors
+    ///
+    /// What is out of range, or means nothing.
+    pub(crate) fn config(&self) -> Result<SamplingConfig, CommandError> {
+        let config = SamplingConfig {
             temperature: self.temperature,
+            top_k: self.top_k,
             top_p: self.top_p,
+            repetition_penalty: self.repetition_penalty,
             seed: self.seed,
-            ..SamplingConfig::default()
+        };
+        config.validate()?;
+        let (top_k, top_p) = (self.top_k.is_some(), self.top_p.is_some());
+        if self.temperature == 0.0 && (top_k || top_p) {
+            let ignored = if top_k { "top_k" } else { "top_p" };
+            return Err(CommandError::usage(format!(
+                "{ignored} means nothing with temperature 0, which takes the most likely token; \
+                 set a temperature or leave it out"
+            )));
         }
+        Ok(config)
     }
 }
 
@@ -53,27 +78,6 @@ pub(crate) struct Answering<'a> {
     /// Texts that end an answer, and are no part of it.
     stops: Vec<String>,
     config: BatchConfig,
-}
-
-/// What happens.
-pub(crate) enum Answer<'a> {
-    /// There is more text.
-    Text {
-        prompt: usize,
-        text: &'a str,
-    },
-    Ended(Answered),
-}
-
-/// A whole answer.
-pub(crate) struct Answered {
-    /// Index of the prompt.
-    pub(crate) prompt: usize,
-    pub(crate) text: String,
-    /// Tokens that were made, those of a text that ended it with them.
-    pub(crate) tokens: usize,
-    pub(crate) why: generate::Ended,
-    pub(crate) near_tie: Option<usize>,
 }
 
 impl<'a> Answering<'a> {
@@ -103,7 +107,8 @@ impl<'a> Answering<'a> {
         })
     }
 
-    /// Continues `prompts`. An error of `on` ends it.
+    /// Continues `prompts`. `on` is given the prompt's index, what its answer has more than before,
+    /// and how it ended if that is all. An error of `on` ends it.
     ///
     /// # Errors
     ///
@@ -113,35 +118,40 @@ impl<'a> Answering<'a> {
         model: &M,
         prompts: &[Vec<u32>],
         device: &B::Device,
-        mut on: impl FnMut(Answer<'_>) -> Result<(), CommandError>,
+        mut on: impl FnMut(usize, &str, Option<EndedRow>) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         let start = |prompt: &Vec<u32>| {
             Ok(Running {
                 // A stream knows what came before: a space between prompt and text is kept.
-                stream: Some(TextStream::after(self.tokenizer, prompt)?),
+                stream: TextStream::after(self.tokenizer, prompt)?,
                 stops: StopTexts::new(self.stops.clone()),
-                text: String::new(),
             })
         };
-        let rows: Result<Vec<_>, TokenizerError> = prompts.iter().map(start).collect();
-        let mut rows = rows?;
-        let mut failed = None;
-        generate_all(model, prompts, &self.config, device, |event| {
-            let goes_on = match event {
-                Event::Token { prompt, token } => rows[prompt].token(prompt, token, &mut on),
-                Event::Ended(row) => rows[row.prompt].end(row, &mut on).map(|()| true),
+        let rows = prompts.iter().map(start);
+        let mut rows = rows.collect::<Result<Vec<_>, TokenizerError>>()?;
+        let mut heard = |event| -> Result<ControlFlow<()>, CommandError> {
+            let (prompt, token, ended) = match event {
+                Event::Token { prompt, token } => (prompt, Some(token), None),
+                Event::Ended(row) => (row.prompt, None, Some(row)),
             };
-            let goes_on = goes_on.unwrap_or_else(|error| {
-                failed.get_or_insert(error);
-                false
-            });
-            if goes_on {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
+            let row = &mut rows[prompt];
+            on(prompt, &row.text(token)?, ended)?;
+            if token.is_some() && row.stops.ended() {
+                return Ok(ControlFlow::Break(()));
             }
+            Ok(ControlFlow::Continue(()))
+        };
+        let mut failed = Ok(());
+        generate_all(model, prompts, &self.config, device, |event| {
+            if failed.is_err() {
+                return ControlFlow::Break(());
+            }
+            heard(event).unwrap_or_else(|error| {
+                failed = Err(error);
+                ControlFlow::Break(())
+            })
         })?;
-        failed.map_or(Ok(()), Err)
+        failed
     }
 }
 
@@ -152,7 +162,10 @@ pub(crate) struct Prompts<'a, F> {
     pub(crate) on: F,
 }
 
-impl<F: FnMut(Answer<'_>) -> Result<(), CommandError>> Work for Prompts<'_, F> {
+impl<F> Work for Prompts<'_, F>
+where
+    F: FnMut(usize, &str, Option<EndedRow>) -> Result<(), CommandError>,
+{
     type Output = ();
 
     fn run<B: TrainBackend, M: TrainModel<B>>(
@@ -167,60 +180,18 @@ impl<F: FnMut(Answer<'_>) -> Result<(), CommandError>> Work for Prompts<'_, F> {
 
 /// An answer that goes on.
 struct Running<'a> {
-    stream: Option<TextStream<'a>>,
+    stream: TextStream<'a>,
     stops: StopTexts,
-    text: String,
 }
 
 impl Running<'_> {
-    /// Takes a token; returns whether the answer goes on.
-    fn token(
-        &mut self,
-        prompt: usize,
-        token: u32,
-        on: &mut impl FnMut(Answer<'_>) -> Result<(), CommandError>,
-    ) -> Result<bool, CommandError> {
-        if let Some(stream) = &mut self.stream
-            && let Some(text) = stream.push(token)?
-        {
-            let text = self.stops.push(&text);
-            self.give(prompt, &text, on)?;
-        }
-        Ok(!self.stops.ended())
-    }
-
-    fn give(
-        &mut self,
-        prompt: usize,
-        text: &str,
-        on: &mut impl FnMut(Answer<'_>) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        self.text.push_str(text);
-        if text.is_empty() {
-            return Ok(());
-        }
-        on(Answer::Text { prompt, text })
-    }
-
-    fn end(
-        &mut self,
-        row: EndedRow,
-        on: &mut impl FnMut(Answer<'_>) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        let mut rest = String::new();
-        if let Some(stream) = self.stream.take()
-            && let Some(text) = stream.finish()?
-        {
-            rest = self.stops.push(&text);
-        }
-        rest += &std::mem::take(&mut self.stops).finish();
-        self.give(row.prompt, &rest, on)?;
-        on(Answer::Ended(Answered {
-            prompt: row.prompt,
-            text: std::mem::take(&mut self.text),
-            tokens: row.tokens.len(),
-            why: row.why,
-            near_tie: row.near_tie,
-        }))
+    /// Takes a token, or that there is none; returns what is of the answer for certain.
+    fn text(&mut self, token: Option<u32>) -> Result<String, TokenizerError> {
+        let Some(token) = token else {
+            let rest = self.stream.finish()?.unwrap_or_default();
+            return Ok(self.stops.push(&rest) + &self.stops.finish());
+        };
+        let text = self.stream.push(token)?.unwrap_or_default();
+        Ok(self.stops.push(&text))
     }
 }

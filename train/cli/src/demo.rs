@@ -115,17 +115,13 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
         let reason = "already there and not empty; name another folder with --out";
         return Err(CommandError::path(path, reason));
     }
-    let numbered = (2..1000).map(|number| format!("bone-demo-{number}"));
-    let names = std::iter::once("bone-demo".to_owned()).chain(numbered);
-    names
-        .map(PathBuf::from)
-        .find(|path| free(path))
-        .ok_or_else(|| {
-            CommandError::usage("name a folder with --out: bone-demo to bone-demo-999 are taken")
-        })
+    let numbered = (2..).map(|number| format!("bone-demo-{number}"));
+    let mut names = std::iter::once("bone-demo".to_owned()).chain(numbered);
+    let name = names.find(|name| free(name.as_ref()));
+    Ok(name.unwrap_or_default().into())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), CommandError> {
     let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     folder
         .and_then(|()| std::fs::write(path, bytes))

@@ -1,125 +1,81 @@
 //! Why a command failed.
 
-use crate::eval::QuestionError;
-use crate::eval::resume::ResultsError;
-use bone::{AttachError, FileError, MergeError, ValueError};
-use bone_data::{DataError, PromptError, RenderError, TemplateError};
-use bone_lm::checkpoint::{CheckpointError, SaveError};
-use bone_lm::generate::GenerateError;
+use bone_data::{PromptError, TemplateError};
 use bone_lm::sampling::SamplingError;
-use bone_tokenizer::TokenizerError;
 use bone_train::config::ConfigError;
 use bone_train::device::DeviceError;
-use bone_train::memory::{MemoryError, WeightsError};
-use bone_train::models::ModelError;
-use bone_train::models::adapter::AdapterError;
-use bone_train::optimizer::NonFinite;
 use bone_train::run::RunError;
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
 
 /// Why a command failed, in a message for a person.
+///
+/// `?` makes one of any error. It is no [`Error`] itself: else that conversion could not be.
+#[derive(Debug)]
+pub struct CommandError(Box<dyn Error + Send + Sync>);
+
+/// What was asked for is contradictory.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "most variants are another module's error")]
-pub enum CommandError {
-    #[error(transparent)]
-    Run(#[from] RunError),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    #[error(transparent)]
-    Question(#[from] QuestionError),
-    #[error(transparent)]
-    Results(#[from] ResultsError),
-    #[error(transparent)]
-    Render(#[from] RenderError),
-    #[error(transparent)]
-    Merge(#[from] MergeError),
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    #[error(transparent)]
-    Save(#[from] SaveError),
-    #[error(transparent)]
-    Sampling(#[from] SamplingError),
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
-    #[error(transparent)]
-    NonFinite(#[from] NonFinite),
-    /// The system cannot read or write a file.
-    #[error("{}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    /// A folder or file is in the way or missing.
-    #[error("{}: {reason}", path.display())]
-    Path { path: PathBuf, reason: String },
-    /// What was asked for is contradictory.
-    #[error("{0}")]
-    Usage(String),
-    /// What was asked for was done, and what came of it is wrong.
-    #[error("{0}")]
-    Wrong(String),
+#[error("{0}")]
+struct Usage(String);
+
+impl<E: Error + Send + Sync + 'static> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
 }
 
-/// Errors that a run has too.
-macro_rules! through_run {
-    ($($error:ty),+ $(,)?) => {$(
-        impl From<$error> for CommandError {
-            fn from(error: $error) -> Self {
-                Self::Run(error.into())
-            }
-        }
-    )+};
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
-
-through_run!(
-    AdapterError,
-    AttachError,
-    ConfigError,
-    DataError,
-    DeviceError,
-    FileError,
-    MemoryError,
-    ModelError,
-    PromptError,
-    TokenizerError,
-    ValueError,
-);
 
 impl CommandError {
     /// Returns 2 for a wrong request, 1 for a failure, and 128 + N for signal N.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Run(error) => error.exit_code(),
-            Self::Usage(_) | Self::Sampling(_) | Self::Template(_) => 2,
-            _ => 1,
+        let error = &self.0;
+        if let Some(error) = error.downcast_ref::<RunError>() {
+            return error.exit_code();
         }
+        let config = error.downcast_ref::<ConfigError>();
+        let request = error.is::<Usage>()
+            || error.is::<SamplingError>()
+            || error.is::<TemplateError>()
+            || config.is_some_and(|error| !error.is_on_disk())
+            || matches!(error.downcast_ref(), Some(PromptError::Tokenizer(_)))
+            || matches!(
+                error.downcast_ref(),
+                Some(DeviceError::Name(_) | DeviceError::Dtype(_))
+            );
+        if request { 2 } else { 1 }
     }
 
     /// Returns whether a signal stopped a run.
     pub fn is_stop(&self) -> bool {
-        matches!(self, Self::Run(error) if error.is_stop())
+        self.0
+            .downcast_ref()
+            .is_some_and(|error: &RunError| error.is_stop())
     }
 
     /// Returns the error of a request that cannot be met.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::Usage(message.into())
+    pub fn usage(message: impl Into<String>) -> Self {
+        Usage(message.into()).into()
+    }
+
+    /// Returns the error of what was done as asked for, and came out wrong.
+    pub(crate) fn wrong(message: impl Into<String>) -> Self {
+        Self(message.into().into())
     }
 
     /// Returns the error of a folder or file that is in the way, missing or not what it should be.
-    pub(crate) fn path(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Path {
-            path: path.into(),
-            reason: reason.into(),
-        }
+    pub(crate) fn path(path: impl AsRef<Path>, reason: impl fmt::Display) -> Self {
+        Self::wrong(format!("{}: {reason}", path.as_ref().display()))
     }
 
     /// Returns what makes an error of the system's at `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io {
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| Self::path(path, source)
     }
 }

@@ -4,7 +4,6 @@ mod answer;
 pub mod commands;
 pub mod demo;
 pub mod error;
-pub mod eval;
 mod output;
 pub mod session;
 mod stop;

@@ -1,6 +1,5 @@
 //! The command line.
 
-use bone_cli::error::CommandError;
 use bone_cli::{commands, demo};
 use bone_train::report::tell;
 use clap::{Parser, Subcommand};
@@ -85,10 +84,12 @@ fn main() -> ExitCode {
     for note in bone::kernels::gave_way() {
         tell(&format!("note: {note}"));
     }
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    let prefix = if error.is_stop() { "" } else { "error: " };
+    tell(&format!("{prefix}{error}"));
+    ExitCode::from(error.exit_code())
 }
 
 /// Mesa's layer that orders cards by the desktop's choice complains of every session without a
@@ -109,12 +110,4 @@ fn join_workers() {
     let _ = rayon::ThreadPoolBuilder::new()
         .use_current_thread()
         .build_global();
-}
-
-fn fail(error: &CommandError) -> ExitCode {
-    // Messages quote files of someone else's.
-    let message = error.to_string();
-    let prefix = if error.is_stop() { "" } else { "error: " };
-    tell(&format!("{prefix}{message}"));
-    ExitCode::from(error.exit_code())
 }

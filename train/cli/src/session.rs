@@ -1,24 +1,16 @@
 //! A model to ask: what `generate`, `chat` and `eval` open alike.
 
 use crate::error::CommandError;
-use crate::work::{Load, Work};
-use bone::saved::Scan;
+use crate::work::Load;
 use bone_data::{PROMPT_FILE, Prompt, Template};
-use bone_tokenizer::{
-    self as tokenizer, Encoded, Piece, Tokenizer, TokenizerChoice, encode_pieces,
-};
+use bone_tokenizer::{self as tokenizer, Piece, Tokenizer, TokenizerChoice, encode_pieces};
 use bone_train::config::{AxisWord, DtypeChoice};
-use bone_train::device::precision;
-use bone_train::device::{self, Device, Kind};
+use bone_train::device::{self, Device, Kind, precision};
 use bone_train::memory::check_weights;
-use bone_train::models::adapter::{self, open, put_on};
+use bone_train::models::adapter::{self, open};
 use bone_train::models::{self, ModelInfo};
 use bone_train::run::fingerprint::of_files;
-use bone_train::step::{TrainBackend, TrainModel};
 use std::path::PathBuf;
-
-/// The name of the template that a model or an adapter was trained with.
-pub(crate) const TRAINED: &str = "trained";
 
 /// A model and what runs it.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,13 +47,8 @@ pub(crate) struct Session {
     /// Logits nearer than this may change places with the rounding of another batch size.
     pub(crate) near_tie: f64,
     model: PathBuf,
-    trained: Option<Prompt>,
-}
-
-/// The model of a session, and the adapter that goes on it; neither is loaded.
-pub(crate) struct SessionModel {
-    load: Load,
-    adapter: Option<(Scan, PathBuf)>,
+    /// The template of the training run, if it is known.
+    trained: Option<Template>,
 }
 
 impl SessionArgs {
@@ -80,7 +67,7 @@ impl SessionArgs {
     /// # Errors
     ///
     /// What is missing or does not fit, before any weight is read.
-    pub(crate) fn open(&self) -> Result<(Session, SessionModel), CommandError> {
+    pub(crate) fn open(&self) -> Result<(Session, Load), CommandError> {
         let (device, _) = device::choose(&self.device)?;
         let model = models::open(&self.model)?;
         let info = model.info.clone();
@@ -102,6 +89,7 @@ impl SessionArgs {
         }
         let load = Load {
             model,
+            adapter,
             dtype: precision.convert,
             device: device.name,
             fusion: true,
@@ -114,9 +102,9 @@ impl SessionArgs {
             // A bf16 has eight bits: products of rounded values differ by about 1 % of a logit.
             near_tie: if precision.half_products { 5e-2 } else { 1e-4 },
             model: self.model.clone(),
-            trained,
+            trained: trained.and_then(|trained| trained.template),
         };
-        Ok((session, SessionModel { load, adapter }))
+        Ok((session, load))
     }
 
     /// Returns what tells the weights apart from others in the same place.
@@ -128,12 +116,8 @@ impl SessionArgs {
         let adapter = self.adapter.as_deref().map(adapter::place);
         let mut parts = Vec::new();
         for path in [Some(self.model.clone()), adapter].into_iter().flatten() {
-            let files = of_files(&path).map_err(|(path, error)| CommandError::io(&path)(error))?;
-            parts.extend(
-                files
-                    .into_iter()
-                    .map(|(name, hash)| format!("{name} {hash}")),
-            );
+            let files = of_files(&path).map_err(|(path, error)| CommandError::path(path, error))?;
+            parts.extend(files.iter().map(|(name, hash)| format!("{name} {hash}")));
         }
         // The same bytes are another adapter on another axis.
         parts.extend(self.block_axis.map(|axis| axis.to_string()));
@@ -142,39 +126,37 @@ impl SessionArgs {
 }
 
 impl Session {
-    /// Returns the template of a name, or the one of the training run.
+    /// Returns the template of a name; `trained` is the one of the training run.
     ///
     /// # Errors
     ///
     /// There is no such template.
     pub(crate) fn template(&self, name: &str) -> Result<Template, CommandError> {
-        if name != TRAINED {
+        if name != "trained" {
             return Ok(Template::load(name, Some(&self.model))?);
         }
-        self.trained_template().ok_or_else(|| {
+        self.trained.clone().ok_or_else(|| {
             CommandError::usage(format!(
-                "--template: {TRAINED} is the one of a training run, and neither the model nor \
-                 the adapter says which that was ({PROMPT_FILE}); name one"
+                "--template: trained is the one of a training run, and neither the model nor the \
+                 adapter says which that was ({PROMPT_FILE}); name one"
             ))
         })
     }
 
-    /// Returns the template of a name, or without one that of the training run, else Alpaca's.
+    /// Returns the template of a name, or without one that of the training run, else `otherwise`.
     ///
     /// # Errors
     ///
     /// There is no such template.
-    pub(crate) fn template_or_trained(&self, name: Option<&str>) -> Result<Template, CommandError> {
-        match (name, self.trained_template()) {
-            (Some(name), _) => self.template(name),
-            (None, Some(trained)) => Ok(trained),
-            (None, None) => self.template("alpaca"),
+    pub(crate) fn template_or(
+        &self,
+        name: Option<&str>,
+        otherwise: &str,
+    ) -> Result<Template, CommandError> {
+        match (name, &self.trained) {
+            (None, Some(trained)) => Ok(trained.clone()),
+            _ => self.template(name.unwrap_or(otherwise)),
         }
-    }
-
-    /// Returns the template of the training run, if it is known.
-    pub(crate) fn trained_template(&self) -> Option<Template> {
-        self.trained.as_ref()?.template.clone()
     }
 
     /// Returns the tokens of a prompt.
@@ -183,40 +165,22 @@ impl Session {
     ///
     /// The tokenizer refuses the text.
     pub(crate) fn encode(&self, pieces: &[Piece]) -> Result<Vec<u32>, CommandError> {
-        let Encoded { ids, .. } = encode_pieces(self.tokenizer.as_ref(), pieces)?;
-        Ok(ids)
+        Ok(encode_pieces(self.tokenizer.as_ref(), pieces)?.ids)
     }
-}
 
-impl SessionModel {
-    /// Loads the model, puts the adapter on it, and lets `work` use it.
+    /// Returns the tokens of a prompt that leaves room for an answer.
     ///
     /// # Errors
     ///
-    /// [`CommandError`].
-    pub(crate) fn with<W: Work>(self, work: W) -> Result<W::Output, CommandError> {
-        let adapter = self.adapter;
-        self.load.with(Adapted { adapter, work })
-    }
-}
-
-struct Adapted<W> {
-    adapter: Option<(Scan, PathBuf)>,
-    work: W,
-}
-
-impl<W: Work> Work for Adapted<W> {
-    type Output = W::Output;
-
-    fn run<B: TrainBackend, M: TrainModel<B>>(
-        self,
-        model: M,
-        device: &B::Device,
-    ) -> Result<Self::Output, CommandError> {
-        let model = match self.adapter {
-            Some((scan, path)) => put_on::<B, M>(model, scan, &path)?.0,
-            None => model,
-        };
-        self.work.run::<B, M>(model, device)
+    /// As [`Session::encode`]; past its positions a model says nothing of worth.
+    pub(crate) fn encode_fitting(&self, pieces: &[Piece]) -> Result<Vec<u32>, CommandError> {
+        let tokens = self.encode(pieces)?;
+        match self.info.positions {
+            Some(positions) if tokens.len() >= positions => Err(CommandError::usage(format!(
+                "the prompt has {} tokens and the model was made for {positions}; shorten it",
+                tokens.len()
+            ))),
+            _ => Ok(tokens),
+        }
     }
 }

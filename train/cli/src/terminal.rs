@@ -1,5 +1,6 @@
 //! The terminal: a progress bar, or plain lines where there is no terminal.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -11,59 +12,41 @@ use bone_train::report::{
 
 const TEMPLATE: &str = "{bar:20} {pos}/{len}  eta {eta}  {wide_msg}";
 
-/// A progress bar on stderr with everything else printed above it.
+/// A progress bar with everything else printed above it.
 #[derive(Debug)]
-pub struct Terminal {
-    bar: Option<ProgressBar>,
-    total_steps: usize,
+struct Terminal {
+    bar: ProgressBar,
+    /// Where the bar is drawn, from the first step on, or from the tuning of kernels before it.
+    target: Option<ProgressDrawTarget>,
     pace: Pace,
-    target: fn() -> ProgressDrawTarget,
-}
-
-impl Default for Terminal {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Terminal {
-    /// A bar that appears with the first step, or with the tuning of kernels before it.
-    pub fn new() -> Self {
-        Self::on(ProgressDrawTarget::stderr)
-    }
-
-    fn on(target: fn() -> ProgressDrawTarget) -> Self {
+    fn on(target: ProgressDrawTarget) -> Self {
+        let bar = ProgressBar::hidden();
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            bar.set_style(style);
+        }
         Self {
-            bar: None,
-            total_steps: 0,
+            bar,
+            target: Some(target),
             pace: Pace::default(),
-            target,
         }
     }
 
-    fn bar(&mut self) -> &ProgressBar {
-        let (target, total) = (self.target, self.total_steps);
-        self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(Some(total as u64), target());
-            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-                bar.set_style(style);
-            }
+    fn show(&mut self, message: impl Into<Cow<'static, str>>) {
+        if let Some(target) = self.target.take() {
+            self.bar.set_draw_target(target);
+            self.bar.reset_eta();
             // A step may take minutes: the clock goes on meanwhile.
-            bar.enable_steady_tick(Duration::from_secs(1));
-            bar
-        })
+            self.bar.enable_steady_tick(Duration::from_secs(1));
+        }
+        self.bar.set_message(message);
     }
 
-    fn above(&self, lines: &[String]) {
-        let print = || {
-            for line in lines {
-                tell(line);
-            }
-        };
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
+    fn above(&self, lines: impl IntoIterator<Item = String>) {
+        self.bar
+            .suspend(|| lines.into_iter().for_each(|line| tell(&line)));
     }
 }
 
@@ -72,32 +55,27 @@ impl Reporter for Terminal {
         match event {
             Event::Step(step) => {
                 self.pace.add(&step);
-                let message = state(&step, &self.pace);
-                self.total_steps = step.total_steps;
-                let bar = self.bar();
-                bar.set_message(message);
-                bar.set_position(step.step as u64);
-                self.above(&Vec::from_iter(spike(&step)));
+                self.bar.set_length(step.total_steps as u64);
+                self.show(state(&step, &self.pace));
+                self.bar.set_position(step.step as u64);
+                self.above(spike(&step));
             }
             Event::Start(start) => {
-                self.above(&event_lines(event));
-                self.total_steps = start.total_steps;
+                self.above(event_lines(event));
+                self.bar.set_length(start.total_steps as u64);
                 self.pace.goes_on(&start.recent_losses);
             }
-            Event::Tuning => self.bar().set_message("tuning kernels"),
+            Event::Tuning => self.show("tuning kernels"),
             Event::Skipped(skip) => {
-                self.above(&event_lines(event));
-                let bar = self.bar();
-                bar.set_message("step skipped");
-                bar.set_position(skip.step as u64);
+                self.above(event_lines(event));
+                self.show("step skipped");
+                self.bar.set_position(skip.step as u64);
             }
             Event::Finish(_) => {
-                if let Some(bar) = self.bar.take() {
-                    bar.abandon();
-                }
-                self.above(&event_lines(event));
+                self.bar.abandon();
+                event_lines(event).iter().for_each(|line| tell(line));
             }
-            other => self.above(&event_lines(other)),
+            other => self.above(event_lines(other)),
         }
         Ok(())
     }
@@ -106,8 +84,8 @@ impl Reporter for Terminal {
 impl Drop for Terminal {
     /// A run that fails leaves the bar where it was, and the error below it.
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.abandon();
+        if !self.bar.is_finished() {
+            self.bar.abandon();
         }
     }
 }
@@ -116,7 +94,7 @@ impl Drop for Terminal {
 pub fn console() -> Box<dyn Reporter> {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if io::stderr().is_terminal() && !dumb {
-        Box::new(Terminal::new())
+        Box::new(Terminal::on(ProgressDrawTarget::stderr()))
     } else {
         Box::new(Lines::new(io::stderr()))
     }
@@ -194,9 +172,9 @@ mod tests {
 
     #[test]
     fn the_bar_stays_on_one_line_of_a_narrow_terminal() {
-        let mut terminal = Terminal::on(|| ProgressDrawTarget::term_like(Box::new(Narrow)));
+        let mut terminal = Terminal::on(ProgressDrawTarget::term_like(Box::new(Narrow)));
         terminal.report(Event::Step(step(3, 10))).unwrap();
-        let bar = terminal.bar.clone().unwrap();
+        let bar = terminal.bar.clone();
         assert!(bar.message().len() > 30, "{}", bar.message());
         // Draws whatever the pace; before, the bar may have been drawn without its message.
         bar.abandon();
@@ -214,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_first_kernels_are_tuned_under_a_bar() {
-        let mut terminal = Terminal::on(ProgressDrawTarget::hidden);
+        let mut terminal = Terminal::on(ProgressDrawTarget::hidden());
         let start = StartReport {
             settings: Vec::new(),
             model: Vec::new(),
@@ -222,25 +200,25 @@ mod tests {
             recent_losses: Vec::new(),
         };
         terminal.report(Event::Start(&start)).unwrap();
-        assert!(terminal.bar.is_none());
+        assert!(terminal.target.is_some());
         terminal.report(Event::Tuning).unwrap();
-        let bar = terminal.bar.clone().unwrap();
+        let bar = terminal.bar.clone();
         assert_eq!((bar.position(), bar.length()), (0, Some(10)));
         assert_eq!(bar.message(), "tuning kernels");
     }
 
     #[test]
     fn the_bar_follows_the_steps_and_goes_at_the_end() {
-        let mut terminal = Terminal::on(ProgressDrawTarget::hidden);
-        assert!(terminal.bar.is_none());
+        let mut terminal = Terminal::on(ProgressDrawTarget::hidden());
+        assert!(terminal.target.is_some());
         terminal.report(Event::Step(step(3, 10))).unwrap();
-        let bar = terminal.bar.clone().unwrap();
+        let bar = terminal.bar.clone();
         assert_eq!((bar.position(), bar.length()), (3, Some(10)));
         assert!(
             bar.message()
                 .starts_with("loss 2.5000  lr 2.00e-5  500 tok/s  mem ")
         );
         terminal.report(Event::Finish(&Default::default())).unwrap();
-        assert!(terminal.bar.is_none() && bar.is_finished());
+        assert!(bar.is_finished());
     }
 }

@@ -1,10 +1,13 @@
 //! Work on a model that is loaded for it.
 
 use crate::error::CommandError;
+use bone::saved::Scan;
 use bone_train::device::{self, DeviceName, OnDevice};
+use bone_train::models::adapter::put_on;
 use bone_train::models::{ModelBackend, OpenModel, WithModel, with_model};
 use bone_train::step::{TrainBackend, TrainModel};
 use burn::tensor::FloatDType;
+use std::path::PathBuf;
 
 /// What is done with a model.
 pub(crate) trait Work {
@@ -26,6 +29,8 @@ pub(crate) trait Work {
 /// A model, and how it is loaded.
 pub(crate) struct Load {
     pub(crate) model: OpenModel,
+    /// The adapter that goes on it.
+    pub(crate) adapter: Option<(Scan, PathBuf)>,
     /// What the weights are converted to; `None` for what the files hold.
     pub(crate) dtype: Option<FloatDType>,
     pub(crate) device: DeviceName,
@@ -33,7 +38,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Loads the model and lets `work` use it.
+    /// Loads the model, puts the adapter on it, and lets `work` use it.
     ///
     /// # Errors
     ///
@@ -52,16 +57,17 @@ impl<W: Work> OnDevice for Loading<W> {
     type Output = Result<W::Output, CommandError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let Load { model, dtype, .. } = self.load;
         let loaded = Loaded::<B, W> {
+            adapter: self.load.adapter,
             work: self.work,
             device: device.clone(),
         };
-        with_model::<B, _>(model, dtype, &device, loaded)?
+        with_model::<B, _>(self.load.model, self.load.dtype, &device, loaded)?
     }
 }
 
 struct Loaded<B: TrainBackend, W> {
+    adapter: Option<(Scan, PathBuf)>,
     work: W,
     device: B::Device,
 }
@@ -69,7 +75,10 @@ struct Loaded<B: TrainBackend, W> {
 impl<B: TrainBackend, W: Work> WithModel<B> for Loaded<B, W> {
     type Output = Result<W::Output, CommandError>;
 
-    fn run<M: TrainModel<B>>(self, model: M) -> Self::Output {
+    fn run<M: TrainModel<B>>(self, mut model: M) -> Self::Output {
+        if let Some((scan, path)) = self.adapter {
+            model = put_on::<B, M>(model, scan, &path)?.0;
+        }
         self.work.run::<B, M>(model, &self.device)
     }
 }

@@ -1,9 +1,9 @@
 //! `bone chat`: a conversation in the terminal.
 
-use crate::answer::{Answer, Answering, SamplingArgs};
+use crate::answer::{Answering, SamplingArgs};
 use crate::error::CommandError;
 use crate::output::{line, say};
-use crate::session::{Session, SessionArgs, TRAINED};
+use crate::session::{Session, SessionArgs};
 use crate::work::Work;
 use bone_data::{Message, RenderError, Role, Template};
 use bone_train::report::printable;
@@ -40,29 +40,26 @@ const HELP: &str = "/new begins anew, /exit ends it";
 ///
 /// [`CommandError`].
 pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
-    let sampling = args.sampling.config();
-    sampling.validate()?;
+    let sampling = args.sampling.config()?;
     let (session, model) = args.session.open()?;
-    let template = match &args.template {
-        Some(name) => session.template(name)?,
-        None => match session.trained_template() {
-            Some(template) => template,
-            None => session.template("model").map_err(|error| {
-                CommandError::usage(format!(
-                    "--template: neither a training run nor the model says how it is talked to \
-                     ({error}); give one: {TRAINED}, rwkv, llama2-chat, chatml, alpaca, plain, or a \
-                     file"
-                ))
-            })?,
-        },
-    };
+    let name = args.template.as_deref();
+    let template = session.template_or(name, "model").map_err(|error| match name {
+        Some(_) => error,
+        None => CommandError::usage(format!(
+            "--template: neither a training run nor the model says how it is talked to ({error}); \
+             give one: trained, rwkv, llama2-chat, chatml, alpaca, plain, or a file"
+        )),
+    })?;
     let tokens = args.max_new_tokens;
     let answering = Answering::new(&session, template.stops(), 1, tokens, sampling)?;
+    let system = args.system.iter();
     model.with(Conversation {
         session: &session,
         answering: &answering,
         template: &template,
-        system: args.system.as_deref(),
+        start: system
+            .map(|text| Message::new(Role::System, text))
+            .collect(),
     })
 }
 
@@ -70,17 +67,8 @@ struct Conversation<'a> {
     session: &'a Session,
     answering: &'a Answering<'a>,
     template: &'a Template,
-    system: Option<&'a str>,
-}
-
-impl Conversation<'_> {
-    fn start(&self) -> Vec<Message> {
-        let message = |text: &str| Message {
-            role: Role::System,
-            content: text.to_owned(),
-        };
-        self.system.map(message).into_iter().collect()
-    }
+    /// What the model is told before.
+    start: Vec<Message>,
 }
 
 impl Work for Conversation<'_> {
@@ -96,7 +84,7 @@ impl Work for Conversation<'_> {
         if is_terminal {
             line!("template {}; {HELP}", self.template);
         }
-        let mut messages = self.start();
+        let mut messages = self.start.clone();
         let mut input = stdin().lock();
         let mut line = Vec::new();
         loop {
@@ -106,7 +94,7 @@ impl Work for Conversation<'_> {
             line.clear();
             let read = input.read_until(b'\n', &mut line);
             if read.map_err(CommandError::io("the input".as_ref()))? == 0 {
-                break;
+                return Ok(());
             }
             let Ok(said) = std::str::from_utf8(&line) else {
                 line!("that was not UTF-8; say it again");
@@ -114,64 +102,47 @@ impl Work for Conversation<'_> {
             };
             match said.trim() {
                 "" => continue,
-                "/exit" => break,
+                "/exit" => return Ok(()),
                 "/new" => {
-                    messages = self.start();
+                    messages.clone_from(&self.start);
                     continue;
                 }
                 word if word.starts_with('/') => {
                     line!("{word} is no command: {HELP}");
                     continue;
                 }
-                _ => messages.push(Message {
-                    role: Role::User,
-                    content: said.trim_end_matches(['\n', '\r']).to_owned(),
-                }),
+                _ => messages.push(Message::new(
+                    Role::User,
+                    said.trim_end_matches(['\n', '\r']),
+                )),
             }
             let mut pieces = self.template.prompt(&messages);
             if let Err(RenderError::SingleTurn(_)) = &pieces {
-                let said = messages.pop();
-                messages = self.start();
-                messages.extend(said);
+                messages.drain(self.start.len()..messages.len() - 1);
                 pieces = self.template.prompt(&messages);
                 if is_terminal && pieces.is_ok() {
                     line!("(begun anew: {} is for one question)", self.template);
                 }
             }
-            let pieces = match pieces {
-                Ok(pieces) => pieces,
+            let pieces = pieces.map_err(CommandError::from);
+            let prompt = match pieces.and_then(|pieces| self.session.encode_fitting(&pieces)) {
+                Ok(prompt) => prompt,
                 // What was said before stays.
                 Err(error) => {
                     messages.pop();
-                    line!("{}; /new begins anew", printable(&error.to_string()));
+                    line!("{error}; /new begins anew");
                     continue;
                 }
             };
-            let prompt = self.session.encode(&pieces)?;
-            let positions = self.session.info.positions;
-            if let Some(positions) = positions.filter(|most| prompt.len() >= *most) {
-                messages.pop();
-                line!(
-                    "the conversation has {} tokens with that, and the model was made for \
-                     {positions}; /new begins anew",
-                    prompt.len()
-                );
-                continue;
-            }
             let mut answer = String::new();
-            self.answering.run(&model, &[prompt], device, |said| {
-                match said {
-                    Answer::Text { text, .. } => say(&printable(text)),
-                    Answer::Ended(ended) => answer = ended.text,
-                }
-                Ok(())
-            })?;
+            self.answering
+                .run(&model, &[prompt], device, |_, text, _| {
+                    say(&printable(text));
+                    answer.push_str(text);
+                    Ok(())
+                })?;
             say("\n");
-            messages.push(Message {
-                role: Role::Assistant,
-                content: answer.trim().to_owned(),
-            });
+            messages.push(Message::new(Role::Assistant, answer.trim()));
         }
-        Ok(())
     }
 }

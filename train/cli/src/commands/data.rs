@@ -70,9 +70,8 @@ impl Opened {
         let known = match &args.model {
             Some(model) => Some(read_config(model)?.info.shape.vocab_size),
             None if *choice == auto => {
-                return Err(CommandError::Usage(
-                    "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer"
-                        .into(),
+                return Err(CommandError::usage(
+                    "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer",
                 ));
             }
             None => None,

@@ -83,7 +83,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     if bad.is_empty() {
         return Ok(());
     }
-    Err(CommandError::Wrong(format!(
+    Err(CommandError::wrong(format!(
         "no training on {}: a step there is not what the processor makes of it",
         bad.join(", ")
     )))

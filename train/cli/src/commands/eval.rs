@@ -1,26 +1,34 @@
 //! `bone eval`: score a model.
 
-use crate::answer::{self, Answered, Answering, Prompts};
+use crate::answer::{Answering, Prompts};
 use crate::error::CommandError;
-use crate::eval::resume::Unfinished;
-use crate::eval::{Answer, Benchmark, Ended, Question, Questions, Results, Rule, Settings, Shots};
 use crate::output::line;
-use crate::session::{Session, SessionArgs};
-use bone_data::{FieldMap, Selection, Template};
-use bone_grade::grade;
-use bone_lm::generate;
+use crate::session::SessionArgs;
+use bone_data::{FieldMap, Message, RenderError, Role, Selection, Template};
+use bone_grade::{Rule, grade};
+use bone_lm::generate::{self, EndedRow};
 use bone_lm::sampling::SamplingConfig;
 use bone_tokenizer::Piece;
 use bone_train::report::tell;
 use bone_train::run::fingerprint::Hash;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use progress::{Amount, Progress};
+use progress::Progress;
+use questions::Question;
+use results::{Answer, Ended};
+use resume::Unfinished;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 mod perplexity;
 mod progress;
+mod questions;
+mod results;
+mod resume;
+
+pub use bone_grade::Benchmark;
+pub use results::{Part, Summary};
 
 /// What to score it by.
 #[derive(Debug, clap::Subcommand)]
@@ -107,11 +115,8 @@ pub fn run(command: &EvalCommand) -> Result<(), CommandError> {
 }
 
 fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandError> {
-    progress::check_new(&args.out, args.overwrite)?;
-    let results = score(benchmark, args)?;
-    let Results {
-        settings, summary, ..
-    } = &results;
+    resume::check_new(&args.out, args.overwrite)?;
+    let summary = score(benchmark, args)?;
     for (group, part) in &summary.groups {
         line!(
             "{group}: {} of {} right ({:.2} %)",
@@ -127,7 +132,7 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
         summary.all.questions,
         100.0 * summary.all.accuracy,
         100.0 * summary.all.standard_error,
-        settings.rule
+        args.rule.unwrap_or(benchmark.default_rule())
     );
     line!(
         "{} without an answer, {} cut off, {} too long to ask, {} with a near tie; {} tokens in \
@@ -143,47 +148,32 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
     Ok(())
 }
 
-/// How a question becomes what the model reads.
+/// How a question becomes what the model reads: in a template, or after worked examples.
 enum Asking {
     Template(Template),
-    Shots(Shots),
+    Examples(String),
 }
 
 impl Asking {
-    fn of(
-        benchmark: Benchmark,
-        args: &QuestionArgs,
-        session: &Session,
-    ) -> Result<Self, CommandError> {
-        let fields = args.field_map.as_ref();
-        if let (Some(count), Some(file)) = (args.shots, &args.shots_file) {
-            return Ok(Self::Shots(Shots::read(benchmark, file, fields, count)?));
-        }
-        let name = args.template.as_deref();
-        Ok(Self::Template(session.template_or_trained(name)?))
-    }
-
-    fn pieces(&self, question: &Question) -> Result<Vec<Piece>, CommandError> {
+    fn pieces(&self, question: &str) -> Result<Vec<Piece>, RenderError> {
         match self {
-            Self::Template(template) => Ok(template.prompt(&question.messages())?),
-            Self::Shots(shots) => {
-                let text = shots.prompt(&question.question);
+            Self::Template(template) => template.prompt(&[Message::new(Role::User, question)]),
+            Self::Examples(examples) => {
+                let text = format!("{examples}Q: {question}\nA:");
                 Ok(vec![Piece::Bos, Piece::read(text)])
             }
         }
     }
 
-    /// Texts that end an answer.
+    /// Texts that end an answer: what a model that is not tuned goes on with.
     fn stops(&self) -> Vec<String> {
         match self {
             Self::Template(template) => {
                 let mut stops = template.stops();
-                // What a model that is not tuned goes on with.
                 stops.push("\n### Instruction:".to_owned());
                 stops
             }
-            // The model goes on with a question of its own.
-            Self::Shots(_) => vec!["\n\nQ:".to_owned(), "\nQ:".to_owned()],
+            Self::Examples(_) => vec!["\n\nQ:".to_owned(), "\nQ:".to_owned()],
         }
     }
 }
@@ -193,85 +183,89 @@ impl Asking {
 /// # Errors
 ///
 /// [`CommandError`].
-pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, CommandError> {
+pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Summary, CommandError> {
     let started = Instant::now();
-    let Questions(questions) = Questions::read(benchmark, &args.data, args.field_map.as_ref())?;
+    let fields = args.field_map.as_ref();
+    let questions = questions::read(benchmark, &args.data, fields)?;
     let (session, model) = args.session.open()?;
-    let asking = Asking::of(benchmark, args, &session)?;
+    let shots = args.shots.unwrap_or(0);
+    let (asking, template) = if let Some(file) = &args.shots_file {
+        let examples = questions::examples(benchmark, file, fields, shots)?;
+        (Asking::Examples(examples), None)
+    } else {
+        let template = session.template_or(args.template.as_deref(), "alpaca")?;
+        let name = template.to_string();
+        (Asking::Template(template), Some(name))
+    };
     // Before anything is written: a template may refuse a question.
-    let pieces = questions.iter().map(|question| asking.pieces(question));
-    let prompts = pieces
-        .map(|pieces| session.encode(&pieces?))
-        .collect::<Result<Vec<_>, _>>()?;
-    fit(&prompts, session.info.positions)?;
     let mut asked = Hash::default();
-    for (question, tokens) in questions.iter().zip(&prompts) {
+    let mut prompts = Vec::new();
+    for question in &questions {
+        let tokens = session.encode(&asking.pieces(&question.question)?)?;
         asked.bytes(question.gold.as_bytes());
         asked.bytes(&[0]);
-        asked.tokens(tokens);
+        asked.tokens(&tokens);
+        prompts.push(tokens);
     }
-    let settings = Settings {
-        bone: env!("CARGO_PKG_VERSION").to_owned(),
-        task: benchmark,
-        rule: args.rule.unwrap_or(benchmark.default_rule()),
-        model: args.session.model.clone(),
-        adapter: args.session.adapter.clone(),
-        weights: args.session.fingerprint()?,
-        data: args.data.to_string(),
-        questions: questions.len(),
-        prompts: asked.text(),
-        template: match &asking {
-            Asking::Template(template) => Some(template.to_string()),
-            Asking::Shots(_) => None,
-        },
-        shots: args.shots.unwrap_or(0),
-        shots_file: args.shots_file.as_ref().map(ToString::to_string),
-        max_new_tokens: args.max_new_tokens,
-        device: session.device.name.to_string(),
-        dtype: session.dtype.clone(),
-        batch_size: args.batch_size as usize,
-    };
-    match &asking {
-        Asking::Template(template) => tell(&format!("template: {template}")),
-        Asking::Shots(_) => tell(&format!("template: none, {} examples", settings.shots)),
-    }
-    let rule = settings.rule;
+    fit(&prompts, session.info.positions)?;
+    let (named, none) = (template.clone(), format!("none, {shots} examples"));
+    tell(&format!("template: {}", named.unwrap_or(none)));
+    let rule = args.rule.unwrap_or(benchmark.default_rule());
+    // An evaluation goes on where one of the same settings was stopped.
+    let settings = json!({
+        "bone": env!("CARGO_PKG_VERSION"),
+        "task": benchmark,
+        "rule": rule,
+        "model": args.session.model.display().to_string(),
+        "adapter": args.session.adapter.as_ref().map(|path| path.display().to_string()),
+        "weights": args.session.fingerprint()?,
+        "data": args.data.to_string(),
+        "questions": questions.len(),
+        "prompts": asked.text(),
+        "template": template,
+        "shots": shots,
+        "shots_file": args.shots_file.as_ref().map(ToString::to_string),
+        "max_new_tokens": args.max_new_tokens,
+        "device": session.device.name.to_string(),
+        "dtype": session.dtype,
+        "batch_size": args.batch_size,
+    });
     let (mut kept, mut answers) = Unfinished::open::<Answer>(&args.out, &settings)?;
     let answered: BTreeSet<_> = answers.iter().map(|answer| answer.index).collect();
-    let (left, prompts): (Vec<&Question>, Vec<_>) = questions
-        .iter()
-        .zip(prompts)
-        .filter(|(question, _)| !answered.contains(&question.index))
+    let all = questions.iter().zip(prompts).enumerate();
+    let (left, prompts): (Vec<_>, Vec<_>) = all
+        .filter(|(index, _)| !answered.contains(index))
+        .map(|(index, (question, prompt))| ((index, question), prompt))
         .unzip();
-    let (batch_size, greedy) = (args.batch_size as usize, SamplingConfig::default());
-    let tokens = args.max_new_tokens;
+    let (batch_size, tokens) = (args.batch_size as usize, args.max_new_tokens);
+    let greedy = SamplingConfig::default();
     let answering = Answering::new(&session, asking.stops(), batch_size, tokens, greedy)?;
-    let mut progress = Progress::new(Amount {
-        what: "answers",
-        all: questions.len(),
-        before: answered.len(),
-        right: answers.iter().filter(|answer| answer.correct).count(),
-        at_once: batch_size,
-    });
+    let progress = Progress::new("answers", questions.len(), answered.len());
+    let mut outputs = vec![String::new(); prompts.len()];
     if !left.is_empty() {
         model.with(Prompts {
             answering: &answering,
             prompts: &prompts,
-            on: |said: answer::Answer<'_>| {
-                if let answer::Answer::Ended(answered) = said {
-                    let answer = graded(benchmark, rule, left[answered.prompt], answered);
-                    progress.answered(answer.correct);
-                    kept.push(&answer)?;
-                    answers.push(answer);
-                }
+            on: |prompt: usize, text: &str, ended: Option<EndedRow>| {
+                outputs[prompt].push_str(text);
+                let Some(row) = ended else {
+                    return Ok(());
+                };
+                let output = std::mem::take(&mut outputs[prompt]);
+                let answer = graded(benchmark, rule, left[prompt], output, &row);
+                kept.push(&answer)?;
+                answers.push(answer);
+                let right = 100.0 * Part::of(&answers).accuracy;
+                progress.step(1, "answered", &format!("{right:.1} % right"));
                 Ok(())
             },
         })?;
     }
     progress.finish();
-    let results = Results::of(settings, answers, started.elapsed().as_secs_f64());
-    kept.finish(&args.out, &results)?;
-    Ok(results)
+    answers.sort_by_key(|answer| answer.index);
+    let summary = Summary::of(&answers, started.elapsed().as_secs_f64());
+    kept.finish(&json!({"settings": settings, "summary": summary, "answers": answers}))?;
+    Ok(summary)
 }
 
 /// Says which questions cannot be asked.
@@ -280,23 +274,19 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Results, Comma
 ///
 /// All of them.
 fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandError> {
-    let Some(positions) = positions else {
-        return Ok(());
-    };
-    let too_long = prompts.iter().enumerate();
-    let too_long: Vec<_> = too_long.filter(|(_, p)| p.len() >= positions).collect();
-    let Some((first, prompt)) = too_long.first() else {
+    let positions = positions.unwrap_or(usize::MAX);
+    let too_long = |prompt: &&Vec<u32>| prompt.len() >= positions;
+    let (count, all) = (prompts.iter().filter(too_long).count(), prompts.len());
+    let Some((first, prompt)) = prompts.iter().enumerate().find(|(_, p)| too_long(p)) else {
         return Ok(());
     };
     let what = format!(
-        "{} of {} prompts fill the model's {positions} positions, the first the one of question {} \
-         with {} tokens",
-        too_long.len(),
-        prompts.len(),
+        "{count} of {all} prompts fill the model's {positions} positions, the first the one of \
+         question {} with {} tokens",
         first + 1,
         prompt.len()
     );
-    if too_long.len() == prompts.len() {
+    if count == all {
         return Err(CommandError::usage(format!(
             "--data: {what}; ask with fewer --shots, or a shorter --template"
         )));
@@ -307,23 +297,29 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
     Ok(())
 }
 
-fn graded(benchmark: Benchmark, rule: Rule, question: &Question, answered: Answered) -> Answer {
-    let verdict = grade(benchmark, rule, &answered.text, &question.gold);
+fn graded(
+    benchmark: Benchmark,
+    rule: Rule,
+    (index, question): (usize, &Question),
+    output: String,
+    row: &EndedRow,
+) -> Answer {
+    let verdict = grade(benchmark, rule, &output, &question.gold);
     Answer {
-        index: question.index,
+        index,
         question: question.question.clone(),
         gold: question.gold.clone(),
-        output: answered.text,
+        output,
         answer: verdict.answer,
         correct: verdict.correct,
-        tokens: answered.tokens,
-        ended: match answered.why {
+        tokens: row.tokens.len(),
+        ended: match row.why {
             generate::Ended::Stop(_) | generate::Ended::Caller => Ended::Stop,
             generate::Ended::MaxNewTokens => Ended::Length,
             generate::Ended::Positions => Ended::Positions,
             generate::Ended::PromptTooLong => Ended::PromptTooLong,
         },
-        near_tie: answered.near_tie,
+        near_tie: row.near_tie,
         groups: question.groups.clone(),
     }
 }

@@ -1,6 +1,6 @@
 //! `bone generate`: continue prompts with a base, an adapter or a merged model.
 
-use crate::answer::{Answer, Answering, Prompts, SamplingArgs};
+use crate::answer::{Answering, Prompts, SamplingArgs};
 use crate::error::CommandError;
 use crate::output::say;
 use crate::session::SessionArgs;
@@ -37,23 +37,6 @@ pub struct GenerateArgs {
     /// How tokens are chosen
     #[command(flatten)]
     pub sampling: SamplingArgs,
-    /// Choose among the K most likely tokens
-    #[arg(
-        long,
-        value_name = "K",
-        allow_negative_numbers = true,
-        help_heading = "Sampling"
-    )]
-    pub top_k: Option<usize>,
-    /// Above 1 makes tokens that occurred less likely
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        default_value_t = 1.0,
-        help_heading = "Sampling"
-    )]
-    pub repetition_penalty: f32,
 }
 
 /// Generates and prints; a single prompt's text is printed as it comes.
@@ -62,123 +45,70 @@ pub struct GenerateArgs {
 ///
 /// [`CommandError`].
 pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
-    let sampling = SamplingConfig {
-        top_k: args.top_k,
-        repetition_penalty: args.repetition_penalty,
-        ..args.sampling.config()
-    };
-    sampling.validate()?;
-    if sampling.temperature == 0.0 {
-        let top_k = args.top_k.map(|_| "top_k");
-        let top_p = args.sampling.top_p.map(|_| "top_p");
-        let ignored: Vec<_> = top_k.into_iter().chain(top_p).collect();
-        if !ignored.is_empty() {
-            return Err(CommandError::usage(format!(
-                "{} means nothing with temperature 0, which takes the most likely token; set a temperature or leave it out",
-                ignored.join(" and ")
-            )));
-        }
-    }
+    let sampling = args.sampling.config()?;
     let mut prompts = args.prompt.clone();
     for path in &args.prompt_file {
         let text = std::fs::read_to_string(path).map_err(CommandError::io(path))?;
         prompts.push(text);
     }
-    let request = Request {
-        session: args.session.clone(),
-        template: args.template.clone(),
-        prompts: &prompts,
-        sampling,
-        max_new_tokens: args.max_new_tokens,
-    };
+    let (template, tokens) = (args.template.as_deref(), args.max_new_tokens);
+    let answer =
+        |on_text: fn(&str)| answer(&args.session, template, &prompts, tokens, sampling, on_text);
     if let [_] = &prompts[..] {
         // The prompt waits for the first new text, so that an error comes alone.
-        answer(&request, |text| say(&printable(text)))?;
+        answer(|text| say(&printable(text)))?;
         say("\n");
         return Ok(());
     }
-    for (prompt, text) in answer(&request, |_| {})? {
-        say(&format!("{}{}\n\n", printable(&prompt), printable(&text)));
+    for text in answer(|_| {})? {
+        say(&format!("{}\n\n", printable(&text)));
     }
     Ok(())
 }
 
-/// Prompts for one model.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The model and what runs it.
-    pub session: SessionArgs,
-    /// The template that each prompt is put into; `None` takes it as it is.
-    pub template: Option<String>,
-    /// The texts to continue.
-    pub prompts: &'a [String],
-    /// How tokens are chosen.
-    pub sampling: SamplingConfig,
-    /// Tokens to add at most.
-    pub max_new_tokens: usize,
-}
-
-/// Continues the request's prompts, and returns each as the model read it, with what came after.
-/// `on_text` sees that of the first as it comes: the prompt with the first new text.
+/// Continues prompts, in a template or as they are, by at most `max_new_tokens`, and returns each as
+/// the model read it with what came after. `on_text` sees that of the first as it comes: the prompt
+/// with the first new text.
 ///
 /// # Errors
 ///
 /// [`CommandError`].
 pub fn answer(
-    request: &Request<'_>,
+    session: &SessionArgs,
+    template: Option<&str>,
+    prompts: &[String],
+    max_new_tokens: usize,
+    sampling: SamplingConfig,
     mut on_text: impl FnMut(&str),
-) -> Result<Vec<(String, String)>, CommandError> {
-    let (session, model) = request.session.open()?;
-    let template = request.template.as_deref();
+) -> Result<Vec<String>, CommandError> {
+    let (session, model) = session.open()?;
     let template = template.map(|name| session.template(name)).transpose()?;
-    let pieces = |prompt: &String| match &template {
-        None => Ok(vec![Piece::Bos, Piece::read(prompt.clone())]),
-        Some(template) => template.prompt(&[Message {
-            role: Role::User,
-            content: prompt.clone(),
-        }]),
-    };
-    let pieces = request
-        .prompts
-        .iter()
-        .map(pieces)
-        .collect::<Result<Vec<_>, _>>()?;
-    let texts: Vec<_> = pieces.iter().map(|pieces| text_of(pieces)).collect();
-    let prompts = pieces.iter().map(|pieces| session.encode(pieces));
-    let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    // Past its positions a model says nothing of worth.
-    if let Some(positions) = session.info.positions.filter(|most| longest >= *most) {
-        return Err(CommandError::usage(format!(
-            "the prompt has {longest} tokens and the model was made for {positions}; shorten it"
-        )));
+    let (mut texts, mut tokens) = (Vec::new(), Vec::new());
+    for prompt in prompts {
+        let pieces = match &template {
+            Some(template) => template.prompt(&[Message::new(Role::User, prompt)])?,
+            None => vec![Piece::Bos, Piece::read(prompt.clone())],
+        };
+        texts.push(text_of(&pieces));
+        tokens.push(session.encode_fitting(&pieces)?);
     }
     let stops = template.map_or(Vec::new(), |template| template.stops());
-    let (tokens, sampling) = (request.max_new_tokens, request.sampling.clone());
-    let answering = Answering::new(&session, stops, prompts.len(), tokens, sampling)?;
-    let mut first = Some(texts[0].clone());
-    let mut answers = vec![String::new(); prompts.len()];
+    let answering = Answering::new(&session, stops, tokens.len(), max_new_tokens, sampling)?;
+    let mut given = 0;
     model.with(Prompts {
         answering: &answering,
-        prompts: &prompts,
-        on: |said: Answer<'_>| {
-            match said {
-                Answer::Text { prompt: 0, text } => {
-                    if let Some(prompt) = first.take() {
-                        on_text(&prompt);
-                    }
-                    on_text(text);
-                }
-                Answer::Text { .. } => {}
-                Answer::Ended(answer) => answers[answer.prompt] = answer.text,
+        prompts: &tokens,
+        on: |prompt: usize, text: &str, _| {
+            texts[prompt].push_str(text);
+            if prompt == 0 && !text.is_empty() {
+                on_text(&texts[0][given..]);
+                given = texts[0].len();
             }
             Ok(())
         },
     })?;
-    if let Some(prompt) = first {
-        on_text(&prompt);
-    }
-    Ok(texts.into_iter().zip(answers).collect())
+    on_text(&texts[0][given..]);
+    Ok(texts)
 }
 
 /// The text that pieces have, without special tokens.

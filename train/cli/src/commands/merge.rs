@@ -165,7 +165,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
             ". Half precision keeps too few digits of what the adapter changes: merge with --dtype \
              f32, or train further"
         };
-        return Err(CommandError::Wrong(format!(
+        return Err(CommandError::wrong(format!(
             "the merged model does not say what the adapted one says: {agreement}; nothing was \
              written{fix}"
         )));

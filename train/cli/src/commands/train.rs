@@ -81,7 +81,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
     } else if given.is_empty() {
         resume(path, host)?;
     } else {
-        return Err(CommandError::Usage(format!(
+        return Err(CommandError::usage(format!(
             "--resume continues a run with its own settings, and these were given: {}. To start a new run \
              from it with them, add `--out NEW`",
             given.join(", ")

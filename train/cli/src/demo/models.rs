@@ -11,9 +11,6 @@ pub(super) struct Bundled {
     pub(super) architecture: Architecture,
     /// Its word for `--arch`, and its folder where there are several.
     pub(super) name: &'static str,
-    /// What the adapter and the merged model are, in words.
-    pub(super) adapter: &'static str,
-    pub(super) merged: &'static str,
     config: &'static [u8],
     weights: &'static [u8],
     rank: usize,
@@ -23,8 +20,6 @@ pub(super) struct Bundled {
 pub(super) const LLAMA2: Bundled = Bundled {
     architecture: Architecture::Llama2,
     name: "llama2",
-    adapter: "the adapter, as Hugging Face PEFT reads it",
-    merged: "the merged model, a Hugging Face folder",
     config: include_bytes!("../../demo/llama2/config.json"),
     weights: include_bytes!("../../demo/llama2/model.safetensors"),
     rank: 32,
@@ -34,8 +29,6 @@ pub(super) const LLAMA2: Bundled = Bundled {
 pub(super) const RWKV6: Bundled = Bundled {
     architecture: Architecture::Rwkv6,
     name: "rwkv6",
-    adapter: "the adapter, bone on the input axis as RWKV's trainers have it",
-    merged: "the merged model, its tensors under RWKV's own names",
     config: include_bytes!("../../demo/rwkv6/config.json"),
     weights: include_bytes!("../../demo/rwkv6/model.safetensors"),
     rank: 16,
@@ -90,7 +83,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::commands::generate::{Request, answer};
+    use crate::commands::generate::answer;
     use crate::session::SessionArgs;
     use bone_lm::sampling::SamplingConfig;
     use bone_train::models::{open, read_config};
@@ -130,18 +123,10 @@ mod tests {
                 device: "cpu".to_owned(),
                 ..SessionArgs::of(dir.path())
             };
-            let answers = answer(
-                &Request {
-                    session,
-                    template: None,
-                    prompts: &prompts,
-                    sampling: SamplingConfig::default(),
-                    max_new_tokens: 16,
-                },
-                |_| {},
-            );
-            let answers: Vec<_> = answers.unwrap().into_iter().map(|(_, a)| a).collect();
-            assert_eq!(answers, ["42", "forty-two"], "{}", model.name);
+            let greedy = SamplingConfig::default();
+            let answers = answer(&session, None, &prompts, 16, greedy, |_| {}).unwrap();
+            let expected = ["17+25=42", "42 in words: forty-two"];
+            assert_eq!(answers, expected, "{}", model.name);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::models::Bundled;
 use super::task::{self, Row};
 use super::{DemoArgs, HELD_OUT_ROWS, write};
-use crate::commands::generate::{Request, answer};
+use crate::commands::generate::answer;
 use crate::commands::merge::{MergeArgs, merge};
 use crate::error::CommandError;
 use crate::output::line;
@@ -12,42 +12,27 @@ use crate::terminal;
 use bone_data::grouped;
 use bone_lm::sampling::SamplingConfig;
 use bone_train::models::read_config;
-use bone_train::report::{self, Event, Reporter};
+use bone_train::report::{Event, ReportError, Reporter, StartReport};
 use bone_train::run::{Host, train};
 use std::path::Path;
 
 /// Prompts whose answers are shown.
 const SHOWN: usize = 5;
 
-/// Held-out questions that were answered exactly.
-#[derive(Debug, Clone, Copy)]
+/// How many held-out questions were answered exactly.
 pub(super) struct Outcome {
-    pub(super) before: Score,
-    pub(super) after: Score,
+    pub(super) before: String,
+    pub(super) after: String,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Score {
-    right: usize,
-    of: usize,
-}
-
-impl Score {
-    fn of(rows: &[Row], answers: &[String]) -> Self {
-        let pairs = rows.iter().zip(answers);
-        Self {
-            right: pairs.filter(|(row, a)| row.response == a.trim()).count(),
-            of: rows.len(),
-        }
-    }
-}
-
-impl std::fmt::Display for Score {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { right, of } = self;
-        let share = 100.0 * *right as f64 / (*of).max(1) as f64;
-        write!(f, "{right} of {of} held-out questions ({share:.1} %)")
-    }
+fn score(rows: &[Row], texts: &[String]) -> String {
+    let exact = |(row, text): &(&Row, &String)| {
+        let answer = text.strip_prefix(&row.prompt);
+        answer.is_some_and(|answer| answer.trim() == row.response)
+    };
+    let (right, of) = (rows.iter().zip(texts).filter(exact).count(), rows.len());
+    let share = 100.0 * right as f64 / of.max(1) as f64;
+    format!("{right} of {of} held-out questions ({share:.1} %)")
 }
 
 /// Shows what the model can do, fine-tunes it, and shows what changed. Everything goes to `out`.
@@ -62,11 +47,8 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     }
     let (rows, mut held_out) = task::sums_in_words(HELD_OUT_ROWS);
     let data = out.join("sums-in-words.jsonl");
-    write(&data, task::to_jsonl(&rows).as_bytes())?;
-    write(
-        &out.join("held-out.jsonl"),
-        task::to_jsonl(&held_out).as_bytes(),
-    )?;
+    write(&data, task::to_jsonl(&rows))?;
+    write(&out.join("held-out.jsonl"), task::to_jsonl(&held_out))?;
 
     line!(
         "A tiny {} ({} parameters) learned two things before: sums in digits, and numbers\n\
@@ -75,7 +57,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         grouped(read_config(&base)?.info.shape.parameters)
     );
     let known = ["17+25=".to_string(), "42 in words: ".to_string()];
-    show("What it can do:", &known, &ask(&base, None, &known, args)?);
+    show("What it can do:", &ask(&base, None, &known, args)?);
 
     if let Some(questions) = args.questions {
         held_out.truncate(questions.get());
@@ -83,9 +65,9 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     let shown = SHOWN.min(held_out.len());
     let prompts: Vec<_> = held_out.iter().map(|row| row.prompt.clone()).collect();
     let before = ask(&base, None, &prompts, args)?;
-    show("The new task, before:", &prompts[..shown], &before[..shown]);
-    let score_before = Score::of(&held_out, &before);
-    line!("exact match before: {score_before}\n");
+    show("The new task, before:", &before[..shown]);
+    let scored_before = score(&held_out, &before);
+    line!("exact match before: {scored_before}\n");
 
     line!(
         "Fine-tuning on {} rows that share no question with those, not even turned round:",
@@ -93,20 +75,14 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     );
     let run = out.join("run");
     let settings = model.settings(&base, &data, &run, args.steps, &args.device);
-    train(
-        &settings.validate()?,
-        Host::new(&mut Quiet(terminal::console())),
-    )?;
+    let mut console = Quiet(terminal::console());
+    train(&settings.validate()?, Host::new(&mut console))?;
 
     let after = ask(&base, Some(&run), &prompts, args)?;
-    show(
-        "\nThe same questions, after:",
-        &prompts[..shown],
-        &after[..shown],
-    );
-    let score_after = Score::of(&held_out, &after);
-    line!("exact match before: {score_before}");
-    line!("exact match after : {score_after}\n");
+    show("\nThe same questions, after:", &after[..shown]);
+    let scored_after = score(&held_out, &after);
+    line!("exact match before: {scored_before}");
+    line!("exact match after : {scored_after}\n");
 
     let merged = out.join("merged");
     let asked = MergeArgs::new(base.clone(), run.clone(), merged.clone(), &args.device);
@@ -118,10 +94,10 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         "The merged model gives the same answer to {same} of {} questions.\n",
         prompts.len()
     );
-    whats_where(model, out);
+    whats_where(out);
     Ok(Outcome {
-        before: score_before,
-        after: score_after,
+        before: scored_before,
+        after: scored_after,
     })
 }
 
@@ -129,21 +105,19 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
 struct Quiet(Box<dyn Reporter>);
 
 impl Reporter for Quiet {
-    fn report(&mut self, event: Event<'_>) -> Result<(), report::ReportError> {
+    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
         match event {
-            Event::Start(start) => {
-                let start = report::StartReport {
-                    settings: Vec::new(),
-                    ..start.clone()
-                };
-                self.0.report(Event::Start(&start))
-            }
+            Event::Start(start) => self.0.report(Event::Start(&StartReport {
+                settings: Vec::new(),
+                ..start.clone()
+            })),
             Event::Finish(_) | Event::Phase(_) => Ok(()),
             other => self.0.report(other),
         }
     }
 }
 
+/// Returns prompts with the model's answers behind them.
 fn ask(
     model: &Path,
     adapter: Option<&Path>,
@@ -155,36 +129,27 @@ fn ask(
         device: args.device.clone(),
         ..SessionArgs::of(model)
     };
-    let answers = answer(
-        &Request {
-            session,
-            template: None,
-            prompts,
-            sampling: SamplingConfig::default(),
-            max_new_tokens: 32,
-        },
-        |_| {},
-    )?;
-    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    let greedy = SamplingConfig::default();
+    answer(&session, None, prompts, 32, greedy, |_| {})
 }
 
-fn show(title: &str, prompts: &[String], answers: &[String]) {
+fn show(title: &str, texts: &[String]) {
     line!("{title}");
-    for (prompt, answer) in prompts.iter().zip(answers) {
-        line!("  {prompt}{}", report::printable(answer));
+    for text in texts {
+        line!("  {text}");
     }
 }
 
-fn whats_where(model: &Bundled, out: &Path) {
+fn whats_where(out: &Path) {
     line!("Everything lies in {}:", out.display());
     for (path, what) in [
         ("base/", "the model before"),
         ("sums-in-words.jsonl", "the rows it was fine-tuned on"),
         ("held-out.jsonl", "the questions it was asked"),
-        ("run/adapter/", model.adapter),
+        ("run/adapter/", "the adapter, for PEFT or RWKV-PEFT"),
         ("run/config.toml", "every setting of the run"),
         ("run/metrics.jsonl", "its curves"),
-        ("merged/", model.merged),
+        ("merged/", "the merged model, in the base's own format"),
     ] {
         line!("  {path:<22} {what}");
     }

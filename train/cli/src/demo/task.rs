@@ -6,6 +6,7 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
 
 /// Summands go from 0 to here.
 const LARGEST: u32 = 49;
@@ -69,12 +70,7 @@ pub fn sums_in_words(held_out: usize) -> (Vec<Row>, Vec<Row>) {
         } else {
             &mut rows
         };
-        let ways = if a == b {
-            vec![(a, b)]
-        } else {
-            vec![(a, b), (b, a)]
-        };
-        for (a, b) in ways {
+        for (a, b) in BTreeSet::from([(a, b), (b, a)]) {
             let prompt = format!("{a}+{b} in words: ");
             let response = in_words(a + b);
             side.push(Row { prompt, response });

@@ -1,7 +1,6 @@
-//! `bone eval`, `bone chat` and `bone data check`.
+//! `bone eval`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -368,124 +367,6 @@ fn a_perplexity_that_was_stopped_goes_on() {
     let ran = ppl(&rows, &out, "64");
     assert!(
         ran.code == Some(1) && ran.stderr.contains("--overwrite"),
-        "{}",
-        ran.stderr
-    );
-}
-
-/// Runs `bone chat` with lines as its input.
-fn chat(args: &[&str], input: &str) -> (Option<i32>, String, String) {
-    use std::io::Write;
-    let model = fixture("llama-tiny");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bone"))
-        .args([
-            "chat",
-            "--model",
-            text(&model),
-            "--device",
-            "cpu",
-            "--max-new-tokens",
-            "12",
-        ])
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-#[test]
-fn a_conversation_goes_on_and_begins_anew() {
-    for template in ["chatml", "rwkv", "llama2-chat"] {
-        let args = ["--template", template, "--system", "be brief"];
-        let (code, said, error) = chat(
-            &args,
-            "say ab 1\n\nsay cd 2\n/new\nsay ab 1\n/what\n/exit\nmore\n",
-        );
-        assert_eq!(code, Some(0), "{template}: {error}");
-        let lines: Vec<_> = said.lines().collect();
-        assert!(said.contains("/what is no command"), "{template}: {said}");
-        // What follows /new is as at the start.
-        assert!(!lines.is_empty());
-        let (_, alone, _) = chat(&args, "say ab 1\n");
-        assert!(
-            said.starts_with(&alone),
-            "{template}: {said:?} and {alone:?}"
-        );
-    }
-    // A template of one question begins anew with every line.
-    let (code, said, error) = chat(&["--template", "plain"], "say ab 1\nsay cd 2\n");
-    assert_eq!(code, Some(0), "{error}");
-    let alone = ["say ab 1\n", "say cd 2\n"].map(|line| chat(&["--template", "plain"], line).1);
-    assert_eq!(said, alone.concat());
-    let (code, _, error) = chat(&[], "hello\n");
-    assert_eq!(code, Some(2));
-    assert!(error.contains("--template: neither"), "{error}");
-}
-
-#[test]
-fn data_is_checked_before_it_is_trained_on() {
-    let place = Place::new();
-    let model = fixture("llama-tiny");
-    let check = |data: &Path, args: &[&str]| {
-        let mut all = vec![
-            "data",
-            "check",
-            text(data),
-            "--model",
-            text(&model),
-            "--template",
-            "plain",
-        ];
-        all.extend(args);
-        bone(all)
-    };
-    let ran = check(&place.rows, &["--max-seq-len", "18"]).succeeded();
-    for part in [
-        "40 rows of JSON Lines",
-        "40 good rows",
-        "tokens a row",
-        "tokens a sample",
-        "of them trained",
-        "with --packing: ",
-        "sample 1 of ",
-        "«",
-        "truncated",
-    ] {
-        assert!(ran.stdout.contains(part), "no {part} in {}", ran.stdout);
-    }
-    let some = format!("{}[:7],{}[7:9]", text(&place.rows), text(&place.rows));
-    let some = check(Path::new(&some), &[]).succeeded();
-    assert!(
-        some.stdout.contains("7 rows of") && some.stdout.contains("2 rows of"),
-        "{}",
-        some.stdout
-    );
-    let colour = check(&place.rows, &["--color", "always"]).succeeded();
-    assert!(colour.stdout.contains("\u{1b}[32m") && !colour.stdout.contains('«'));
-    // What is good is shown beside what is wrong.
-    let bad = place.path("bad.jsonl");
-    let lines = std::fs::read_to_string(&place.rows).unwrap() + "{\n{\"instruction\": 1}\n";
-    std::fs::write(&bad, lines).unwrap();
-    let ran = check(&bad, &[]);
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.contains("40 good rows"), "{}", ran.stdout);
-    assert!(
-        ran.stderr.contains("line 41: not JSON") && ran.stderr.contains("line 42"),
         "{}",
         ran.stderr
     );

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod bench;
+mod chat;
 #[path = "../command/mod.rs"]
 mod command;
 mod continued;
 mod conversions;
+mod data_check;
 mod data_files;
 mod demo;
 mod equivalence;

@@ -186,6 +186,7 @@ impl Opened {
     pub(super) fn load(self, device: DeviceName, fusion: bool) -> Load {
         Load {
             model: self.model,
+            adapter: None,
             dtype: self.convert.map(Into::into),
             device,
             fusion,

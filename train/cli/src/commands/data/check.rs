@@ -68,7 +68,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CommandError> {
         1 => Err(problems.remove(0).into()),
         _ => {
             let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Err(CommandError::Wrong(all.join("\n")))
+            Err(CommandError::wrong(all.join("\n")))
         }
     }
 }

@@ -1,18 +1,19 @@
 //! `bone eval ppl`.
 
-use super::progress::{Amount, Progress, check_new};
+use super::progress::Progress;
+use super::resume::{Unfinished, check_new};
 use crate::error::CommandError;
-use crate::eval::resume::Unfinished;
 use crate::output::line;
 use crate::session::SessionArgs;
 use crate::work::Work;
 use bone_data::grouped;
 use bone_data::load::{self, Checked, Reading};
-use bone_data::{FieldMap, Limits, Sample, Schema, Sources};
+use bone_data::{FieldMap, Limits, Samples, Schema, Source, Sources};
 use bone_train::report::tell;
 use bone_train::run::fingerprint::Hash;
 use bone_train::step::{TrainBackend, TrainModel};
 use bone_train::trainer::{EvalReading, mean_loss};
+use serde_json::json;
 use std::path::PathBuf;
 
 /// A text, and how it is read.
@@ -46,42 +47,6 @@ pub struct PerplexityArgs {
     /// Replace a result that is there
     #[arg(long, requires = "out")]
     pub overwrite: bool,
-}
-
-/// What made the result.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-struct Settings {
-    bone: String,
-    model: PathBuf,
-    adapter: Option<PathBuf>,
-    weights: String,
-    data: String,
-    /// A hash of the sequences.
-    samples: String,
-    /// `None` where no file has rows.
-    template: Option<String>,
-    max_seq_len: u32,
-    batch_size: u32,
-    device: String,
-    dtype: String,
-}
-
-/// The result.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-struct Perplexity {
-    settings: Settings,
-    /// `exp` of the mean loss a token.
-    perplexity: f64,
-    /// Mean of −ln p over the tokens that count.
-    nats_per_token: f64,
-    /// Tokens that count.
-    tokens: usize,
-    sequences: usize,
-    /// Rows that lost their end, whose tokens there do not count.
-    truncated: usize,
-    /// Of a plain text: bits a byte, which do not depend on the tokenizer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bits_per_byte: Option<f64>,
 }
 
 /// Sums over the sequences that were read.
@@ -122,7 +87,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     if let Some(note) = session.info.beyond_positions(args.max_seq_len as usize) {
         tell(&note);
     }
-    let template = session.template_or_trained(args.template.as_deref())?;
+    let template = session.template_or(args.template.as_deref(), "alpaca")?;
     let own = args.field_map.clone().map(Schema::Fields);
     let schema = own.or_else(|| args.schema.clone());
     let reading = Reading {
@@ -144,127 +109,110 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         }
     }
     let templated = reports.iter().any(|report| report.templated);
-    let read = |number| samples.read(number).map_err(load::temporary);
-    let all = samples.len() as u32;
     let mut hash = Hash::default();
-    for number in 0..all {
-        hash.sample(&read(number)?);
+    for number in 0..samples.len() as u32 {
+        hash.sample(&samples.read(number).map_err(load::temporary)?);
     }
-    let settings = Settings {
-        bone: env!("CARGO_PKG_VERSION").to_owned(),
-        model: args.session.model.clone(),
-        adapter: args.session.adapter.clone(),
-        weights: args.session.fingerprint()?,
-        data: args.data.to_string(),
-        samples: hash.text(),
-        template: templated.then(|| template.to_string()),
-        max_seq_len: args.max_seq_len,
-        batch_size: args.batch_size,
-        device: session.device.name.to_string(),
-        dtype: session.dtype.clone(),
-    };
-    let (mut kept, mut sums) = match &args.out {
-        Some(out) => {
-            let (kept, sums) = Unfinished::open::<Sums>(out, &settings)?;
-            (Some(kept), sums.last().copied().unwrap_or_default())
-        }
-        None => (None, Sums::default()),
-    };
-    let samples_of = |numbers: std::ops::Range<u32>| -> Result<Vec<Sample>, CommandError> {
-        Ok(numbers.map(read).collect::<Result<_, _>>()?)
-    };
-    let at_once = AT_ONCE * args.batch_size as usize;
-    let mut progress = Progress::new(Amount {
-        what: "sequences",
-        all: samples.len(),
-        before: sums.sequences,
-        right: 0,
-        at_once: 1,
+    let settings = json!({
+        "bone": env!("CARGO_PKG_VERSION"),
+        "model": args.session.model.display().to_string(),
+        "adapter": args.session.adapter.as_ref().map(|path| path.display().to_string()),
+        "weights": args.session.fingerprint()?,
+        "data": args.data.to_string(),
+        "samples": hash.text(),
+        "template": templated.then(|| template.to_string()),
+        "max_seq_len": args.max_seq_len,
+        "batch_size": args.batch_size,
+        "device": session.device.name.to_string(),
+        "dtype": session.dtype,
     });
-    model.with(Losses {
-        reading: EvalReading {
-            batch_size: args.batch_size as usize,
-            pad_id: 0,
-            head_chunk: Some(HEAD_CHUNK),
-            chunk_ctx: None,
-        },
-        next: (sums.sequences as u32..all)
-            .step_by(at_once)
-            .map(|start| samples_of(start..all.min(start + at_once as u32))),
-        on: |sequences: usize, loss: f64, count: usize| {
-            sums.add(sequences, loss * count as f64, count);
+    let (mut kept, mut sums) = (None, Sums::default());
+    if let Some(out) = &args.out {
+        let (unfinished, before) = Unfinished::open::<Sums>(out, &settings)?;
+        (kept, sums) = (Some(unfinished), before.last().copied().unwrap_or_default());
+    }
+    let progress = Progress::new("sequences", samples.len(), sums.sequences);
+    let sums = model.with(Losses {
+        samples: &samples,
+        batch_size: args.batch_size as usize,
+        sums,
+        on: |read: usize, sums: &Sums| {
             let perplexity = sums.nats_per_token().exp();
-            progress.step(sequences, &format!("perplexity {perplexity:.3}"), "read");
-            if let Some(kept) = &mut kept {
-                kept.push(&sums)?;
-            }
-            Ok(())
+            progress.step(read, "read", &format!("perplexity {perplexity:.3}"));
+            kept.as_mut().map_or(Ok(()), |kept| kept.push(sums))
         },
     })?;
     progress.finish();
-    let (tokens, nats) = (sums.tokens, sums.nats_per_token());
-    let bytes: Option<u64> = args
-        .data
-        .0
-        .iter()
-        .map(|source| {
-            let path = &source.selection.path;
-            let plain = path.extension().is_some_and(|extension| extension == "txt");
-            plain
-                .then(|| Some(std::fs::metadata(path).ok()?.len()))
-                .flatten()
-        })
-        .sum();
+    let nats = sums.nats_per_token();
+    // Of plain texts: bits a byte, which do not depend on the tokenizer.
+    let bytes: Option<u64> = args.data.0.iter().map(bytes_of_text).sum();
     let bits = |bytes: u64| sums.loss() / std::f64::consts::LN_2 / bytes.max(1) as f64;
-    let result = Perplexity {
-        settings,
-        perplexity: nats.exp(),
-        nats_per_token: nats,
-        tokens,
-        sequences: samples.len(),
-        truncated: reports.iter().map(|report| report.dropped.truncated).sum(),
-        bits_per_byte: bytes.map(bits),
-    };
+    let bits = bytes.map(bits);
     line!(
-        "perplexity {:.4}, {:.4} nats a token over {} tokens of {} sequences{}",
-        result.perplexity,
-        result.nats_per_token,
-        grouped(tokens),
+        "perplexity {:.4}, {nats:.4} nats a token over {} tokens of {} sequences{}",
+        nats.exp(),
+        grouped(sums.tokens),
         grouped(samples.len()),
-        result
-            .bits_per_byte
-            .map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"))
+        bits.map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"))
     );
-    if let (Some(kept), Some(out)) = (kept, &args.out) {
-        kept.finish(out, &result)?;
+    let Some(kept) = kept else {
+        return Ok(());
+    };
+    let mut result = json!({
+        "settings": settings,
+        "perplexity": nats.exp(),
+        "nats_per_token": nats,
+        "tokens": sums.tokens,
+        "sequences": samples.len(),
+        // Rows that lost their end, whose tokens there do not count.
+        "truncated": reports.iter().map(|report| report.dropped.truncated).sum::<usize>(),
+    });
+    if let Some(bits) = bits {
+        result["bits_per_byte"] = bits.into();
     }
-    Ok(())
+    kept.finish(&result)
 }
 
-struct Losses<I, F> {
-    reading: EvalReading,
-    next: I,
+/// Returns the bytes of a plain text's file.
+fn bytes_of_text(source: &Source) -> Option<u64> {
+    let path = &source.selection.path;
+    let text = path.extension()? == "txt";
+    text.then(|| std::fs::metadata(path).ok())?
+        .map(|file| file.len())
+}
+
+struct Losses<'a, F> {
+    samples: &'a Samples,
+    batch_size: usize,
+    sums: Sums,
+    /// Is told how many sequences were read, and what the sums are then.
     on: F,
 }
 
-impl<I, F> Work for Losses<I, F>
-where
-    I: Iterator<Item = Result<Vec<Sample>, CommandError>>,
-    F: FnMut(usize, f64, usize) -> Result<(), CommandError>,
-{
-    type Output = ();
+impl<F: FnMut(usize, &Sums) -> Result<(), CommandError>> Work for Losses<'_, F> {
+    type Output = Sums;
 
     fn run<B: TrainBackend, M: TrainModel<B>>(
         mut self,
         model: M,
         device: &B::Device,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Sums, CommandError> {
         let model = model.valid();
-        for samples in self.next {
-            let samples = samples?;
-            let (loss, tokens) = mean_loss(&model, &samples, self.reading, device);
-            (self.on)(samples.len(), loss, tokens)?;
+        let reading = EvalReading {
+            batch_size: self.batch_size,
+            pad_id: 0,
+            head_chunk: Some(HEAD_CHUNK),
+            chunk_ctx: None,
+        };
+        let at_once = AT_ONCE * self.batch_size;
+        for first in (self.sums.sequences..self.samples.len()).step_by(at_once) {
+            let numbers = first..self.samples.len().min(first + at_once);
+            let samples = numbers.map(|number| self.samples.read(number as u32));
+            let samples: Vec<_> = samples.collect::<Result<_, _>>().map_err(load::temporary)?;
+            let (loss, tokens) = mean_loss(&model, &samples, reading, device);
+            self.sums.add(samples.len(), loss * tokens as f64, tokens);
+            (self.on)(samples.len(), &self.sums)?;
         }
-        Ok(())
+        Ok(self.sums)
     }
 }

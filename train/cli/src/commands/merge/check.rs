@@ -35,6 +35,7 @@ impl Check<'_> {
         let load = |path: &Path, dtype| -> Result<Load, CommandError> {
             Ok(Load {
                 model: open(path)?,
+                adapter: None,
                 dtype,
                 device,
                 fusion: true,

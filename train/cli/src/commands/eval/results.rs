@@ -1,52 +1,12 @@
 //! Answers and their score.
 
-use bone_grade::{Benchmark, Rule};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-/// What made the answers. An evaluation goes on where one of the same settings was stopped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// This program's version.
-    pub bone: String,
-    /// `gsm8k` or `math`.
-    pub task: Benchmark,
-    /// How answers were found and compared.
-    pub rule: Rule,
-    /// The model's path.
-    pub model: PathBuf,
-    /// The adapter's path.
-    pub adapter: Option<PathBuf>,
-    /// Hashes of the model's and the adapter's files.
-    pub weights: String,
-    /// The questions' file.
-    pub data: String,
-    /// How many questions there are.
-    pub questions: usize,
-    /// A hash of what is asked.
-    pub prompts: String,
-    /// The template's name; `None` with examples instead.
-    pub template: Option<String>,
-    /// Examples before every question.
-    pub shots: usize,
-    /// The examples' file.
-    pub shots_file: Option<String>,
-    /// Tokens of an answer at most.
-    pub max_new_tokens: usize,
-    /// What it ran on.
-    pub device: String,
-    /// The precision the weights were held in.
-    pub dtype: String,
-    /// Rows at once. Answers may differ with it after near ties.
-    pub batch_size: usize,
-}
 
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub(super) enum Ended {
     /// With the model's end token or a text that ends an answer.
     Stop,
     /// It reached `max_new_tokens`.
@@ -60,33 +20,33 @@ pub enum Ended {
 /// What a model answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The question's place, from 0.
-    pub index: usize,
+    pub(super) index: usize,
     /// What was asked.
-    pub question: String,
+    pub(super) question: String,
     /// The right answer.
-    pub gold: String,
+    pub(super) gold: String,
     /// All that the model wrote.
-    pub output: String,
+    pub(super) output: String,
     /// The answer in it; `None` if it gives none.
-    pub answer: Option<String>,
+    pub(super) answer: Option<String>,
     /// Whether it is the right one.
-    pub correct: bool,
+    pub(super) correct: bool,
     /// Tokens that were written.
-    pub tokens: usize,
+    pub(super) tokens: usize,
     /// Why it ended.
-    pub ended: Ended,
+    pub(super) ended: Ended,
     /// The first token, from 0, before which the two best logits lay within 1e-4: from there on
     /// rounding may choose.
-    pub near_tie: Option<usize>,
+    pub(super) near_tie: Option<usize>,
     /// What its question is grouped under.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<String>,
+    pub(super) groups: Vec<String>,
 }
 
 /// A score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Part {
     /// Questions.
     pub questions: usize,
@@ -99,10 +59,13 @@ pub struct Part {
 }
 
 impl Part {
-    fn of<'a>(answers: impl Iterator<Item = &'a Answer>) -> Self {
-        let (questions, correct) = answers.fold((0, 0), |(all, right), answer| {
-            (all + 1, right + usize::from(answer.correct))
-        });
+    /// Counts the answers.
+    pub(super) fn of<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Self {
+        let (mut questions, mut correct) = (0, 0);
+        for answer in answers {
+            questions += 1;
+            correct += usize::from(answer.correct);
+        }
         let count = questions.max(1) as f64;
         let accuracy = correct as f64 / count;
         Self {
@@ -115,13 +78,13 @@ impl Part {
 }
 
 /// What the answers come to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// All questions.
     #[serde(flatten)]
     pub all: Part,
     /// Those of each level and type.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Part>,
     /// Answers in which none was found.
     pub without_answer: usize,
@@ -139,7 +102,7 @@ pub struct Summary {
 
 impl Summary {
     /// Counts the answers.
-    pub fn of(answers: &[Answer], seconds: f64) -> Self {
+    pub(super) fn of(answers: &[Answer], seconds: f64) -> Self {
         let names = answers.iter().flat_map(|answer| answer.groups.clone());
         let group = |name: String| {
             let members = answers.iter().filter(|a| a.groups.contains(&name));
@@ -149,7 +112,7 @@ impl Summary {
         let names: std::collections::BTreeSet<_> = names.collect();
         let count = |holds: fn(&Answer) -> bool| answers.iter().filter(|a| holds(a)).count();
         Self {
-            all: Part::of(answers.iter()),
+            all: Part::of(answers),
             groups: names.into_iter().map(group).collect(),
             without_answer: count(|answer| answer.answer.is_none()),
             cut_off: count(|a| matches!(a.ended, Ended::Length | Ended::Positions)),
@@ -157,29 +120,6 @@ impl Summary {
             near_ties: count(|answer| answer.near_tie.is_some()),
             tokens: answers.iter().map(|answer| answer.tokens).sum(),
             seconds,
-        }
-    }
-}
-
-/// The file of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Results {
-    /// What made them.
-    pub settings: Settings,
-    /// What they come to.
-    pub summary: Summary,
-    /// The answers, in the questions' order.
-    pub answers: Vec<Answer>,
-}
-
-impl Results {
-    /// Returns the results of answers in any order.
-    pub fn of(settings: Settings, mut answers: Vec<Answer>, seconds: f64) -> Self {
-        answers.sort_by_key(|answer| answer.index);
-        Self {
-            settings,
-            summary: Summary::of(&answers, seconds),
-            answers,
         }
     }
 }

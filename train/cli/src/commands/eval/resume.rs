@@ -1,0 +1,125 @@
+//! What an evaluation has so far. It lies beside its result until that is there, so that one that was
+//! stopped goes on.
+
+use crate::error::CommandError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Refuses a result that is there, unless it is to be replaced.
+pub(super) fn check_new(out: &Path, overwrite: bool) -> Result<(), CommandError> {
+    if out.exists() && !overwrite {
+        let reason = "is there already; name another --out, or --overwrite to replace it";
+        return Err(CommandError::path(out, reason));
+    }
+    Ok(())
+}
+
+/// An evaluation that is not done: a file with a line for its settings and one for all that was
+/// pushed.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    out: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl Unfinished {
+    /// Begins the evaluation whose result will be `out`, or goes on where one of the same settings was
+    /// stopped: with what that pushed.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or written, or is another evaluation's.
+    pub(super) fn open<T: DeserializeOwned>(
+        out: &Path,
+        settings: &Value,
+    ) -> Result<(Self, Vec<T>), CommandError> {
+        let path = ending(out, ".partial");
+        let (file, bytes) = read(&path).map_err(CommandError::io(&path))?;
+        // A line that was cut off goes.
+        let end = bytes.iter().rposition(|byte| *byte == b'\n');
+        let whole = &bytes[..end.map_or(0, |end| end + 1)];
+        let mut lines = whole.split_inclusive(|byte| *byte == b'\n');
+        let not_ours = |error: serde_json::Error| {
+            let reason = "is not what an evaluation leaves";
+            let reason = format!("{reason}: {error}; remove it, or name another --out");
+            CommandError::path(&path, reason)
+        };
+        let before = lines.next().map(serde_json::from_slice::<Value>);
+        let before = before.transpose().map_err(not_ours)?;
+        let differ = differences(before.as_ref().unwrap_or(settings), settings);
+        if !differ.is_empty() {
+            let reason = format!(
+                "holds what is left of an evaluation that was stopped, with other settings ({}); \
+                 set them back to go on with it, else remove the file or name another --out",
+                differ.join(", ")
+            );
+            return Err(CommandError::path(path, reason));
+        }
+        let pushed = lines.map(serde_json::from_slice).collect::<Result<_, _>>();
+        let pushed = pushed.map_err(not_ours)?;
+        let set_len = file.set_len(whole.len() as u64);
+        set_len.map_err(CommandError::io(&path))?;
+        let mut unfinished = Self {
+            out: out.to_owned(),
+            path,
+            file,
+        };
+        if before.is_none() {
+            unfinished.push(settings)?;
+        }
+        Ok((unfinished, pushed))
+    }
+
+    /// Takes something more, which is on the disk on return.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub(super) fn push(&mut self, value: &impl Serialize) -> Result<(), CommandError> {
+        let line = format!("{}\n", json!(value));
+        let written = self.file.write_all(line.as_bytes());
+        written.map_err(CommandError::io(&self.path))
+    }
+
+    /// Writes the result in its place, and removes what was kept beside it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub(super) fn finish(self, result: &Value) -> Result<(), CommandError> {
+        // The file that is there is the whole of it, or the one before.
+        let new = ending(&self.out, ".new");
+        fs::write(&new, format!("{result:#}\n"))
+            .and_then(|()| fs::rename(&new, &self.out))
+            .and_then(|()| fs::remove_file(&self.path))
+            .map_err(CommandError::io(&self.out))
+    }
+}
+
+/// Returns the file at `path`, to be written at its end, and what it holds.
+fn read(path: &Path) -> std::io::Result<(File, Vec<u8>)> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let mut options = File::options();
+    let mut file = options.read(true).append(true).create(true).open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((file, bytes))
+}
+
+fn ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Returns the names of the settings that differ.
+fn differences<'a>(before: &Value, now: &'a Value) -> Vec<&'a str> {
+    let settings = now.as_object().into_iter().flatten();
+    let differ = settings.filter(|(name, value)| before[name] != **value);
+    differ.map(|(name, _)| name.as_str()).collect()
+}
