@@ -39,7 +39,10 @@ pub mod signals;
 mod start;
 
 pub use error::{RunError, Unsaved};
+pub use fit::Fit;
 pub use fork::fork;
+pub use job::optimizer;
+pub use prepare::{Prepared, prepare};
 pub use resume::resume;
 
 /// What a run has made.

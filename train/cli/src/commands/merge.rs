@@ -8,10 +8,10 @@ use bone_lm::checkpoint::Dtype;
 use bone_train::config::AxisWord;
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
-use bone_train::models::adapter::{self, open};
-use bone_train::models::{self, NewFolder, check_free};
+use bone_train::models::adapter::{self, AdapterError, open};
+use bone_train::models::{self, NewFolder};
 use burn::tensor::DType;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 mod agreement;
 mod args;
@@ -20,7 +20,6 @@ mod write;
 
 pub use agreement::Agreement;
 pub use args::MergeArgs;
-use check::Check;
 pub use write::Reversal;
 use write::Write;
 
@@ -64,23 +63,6 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
-/// knows.
-fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
-    if args.unmerge {
-        let file = folder.join(PROMPT_FILE);
-        if file.exists() {
-            std::fs::remove_file(&file).map_err(CommandError::io(&file))?;
-        }
-        return Ok(());
-    }
-    let prompts = args.adapter.iter().map(|path| adapter::prompt(path));
-    match prompts.collect::<Result<Vec<_>, _>>()?.pop().flatten() {
-        Some(prompt) => Ok(prompt.save(folder)?),
-        None => Ok(()),
-    }
-}
-
 /// As [`run`], without printing.
 ///
 /// # Errors
@@ -88,35 +70,26 @@ fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
 /// As there.
 pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
-    let scans = || -> Result<Vec<Scan>, CommandError> {
+    let scans = || -> Result<Vec<Scan>, AdapterError> {
         let kind = args.block_axis.map(AxisWord::kind);
-        // The flag is for those among several that need it.
-        let several = args.adapter.len() > 1;
-        let scan = |path: &PathBuf| {
-            if several {
-                open(path, None).or_else(|_| open(path, kind))
-            } else {
-                open(path, kind)
-            }
-        };
-        Ok(args.adapter.iter().map(scan).collect::<Result<_, _>>()?)
+        let scans = args.adapter.iter().map(|path| match &args.adapter[..] {
+            [_] => open(path, kind),
+            // The flag is for those among several that need it.
+            _ => open(path, None).or_else(|_| open(path, kind)),
+        });
+        scans.collect()
     };
     let adapters = scans()?;
     if args.unmerge {
-        let scanned = args.adapter.iter().zip(&adapters);
-        let residual: Vec<_> = scanned
-            .filter(|(_, scan)| scan.stands_on_residual())
-            .map(|(path, _)| path.display().to_string())
-            .collect();
-        if !residual.is_empty() {
+        let mut scanned = args.adapter.iter().zip(&adapters);
+        if let Some((path, _)) = scanned.find(|(_, scan)| scan.stands_on_residual()) {
             return Err(CommandError::usage(format!(
                 "--unmerge: the factors of {} belong to a residual of the base, which the merged \
                  model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
-                residual.join(", ")
+                path.display()
             )));
         }
     }
-    check_free(&args.out)?;
     models::companions(&args.model)?;
     let model = models::open(&args.model)?;
     let base = match model.info.stored {
@@ -124,16 +97,26 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         Some(Dtype::BF16) => DType::BF16,
         _ => DType::F32,
     };
-    let chosen = args.dtype.dtype();
-    let stored = chosen.unwrap_or(base);
+    let stored = args.dtype.dtype().unwrap_or(base);
 
     let base_bytes = model.info.stored_bytes as u64;
-    let write = Write::plan(args, model, adapters)?;
     let folder = NewFolder::create(&args.out)?;
+    let write = Write::plan(args, folder.path(), model, adapters)?;
     let (files, largest_file) = (write.files(), write.largest_file());
-    let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
+    let reversal = device::on_device(device.name, true, write)??;
     models::copy_companions(&args.model, folder.path(), Some(stored))?;
-    copy_prompt(args, folder.path())?;
+    // The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
+    // knows.
+    let file = folder.path().join(PROMPT_FILE);
+    if args.unmerge {
+        if file.exists() {
+            std::fs::remove_file(&file).map_err(CommandError::io(&file))?;
+        }
+    } else if let Some(last) = args.adapter.last()
+        && let Some(prompt) = adapter::prompt(last)?
+    {
+        prompt.save(folder.path())?;
+    }
     let peak_of_write = peak_resident_bytes();
 
     // The base stays in its file's pages; the merged weights are new.
@@ -145,19 +128,9 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     } else {
         (args.model.as_path(), folder.path())
     };
-    let check = Check {
-        with,
-        adapters: args
-            .adapter
-            .iter()
-            .map(PathBuf::as_path)
-            .zip(scans()?)
-            .collect(),
-        without,
-        base,
-        stored,
-    };
-    let (agreement, good) = check.on(device.name)?;
+    let paths = args.adapter.iter().map(PathBuf::as_path);
+    let adapted = (with, paths.zip(scans()?).collect());
+    let (agreement, good) = check::check(adapted, without, base, stored, device.name)?;
     if !good {
         let fix = if stored == DType::F32 {
             ""

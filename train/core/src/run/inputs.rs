@@ -2,15 +2,13 @@
 
 use super::identity::Identity;
 use super::start::{Start, Trained};
-use super::{Host, RunError, fingerprint, fit};
-use crate::config::{DtypeChoice, MethodName, TrainConfig};
-use crate::device::precision::{self, Precision};
-use crate::device::{self, DeviceName, Kind};
+use super::{Fit, Host, RunError, fingerprint};
+use crate::config::TrainConfig;
+use crate::device::{DeviceName, Precision};
 use crate::loss_scale::LossScale;
-use crate::memory::{Estimate, human, keep_freed_memory};
+use crate::memory::{Estimate, human};
 use crate::models::ModelInfo;
 use crate::report::Event;
-use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
 use bone_data::load::{self, Dataset, Reading};
 use bone_data::{
@@ -46,18 +44,15 @@ pub(super) fn read(
     start: &Start,
     host: &mut Host<'_>,
 ) -> Result<Inputs, RunError> {
-    let (device, device_reason) = device::choose(&config.device)?;
+    let Fit {
+        device,
+        device_reason,
+        precision,
+        savings,
+        estimate,
+        limit,
+    } = Fit::of(config, info)?;
     let kind = device.name.kind;
-    let precision = precision::choose(dtype(config)?, info, device.name)?;
-    let head_chunk = config.head_chunk_for(info.shape.vocab_size);
-    let estimate = fit::estimate(config, info, &precision, head_chunk, kind)?;
-    let limit = fit::limit(&device);
-    if let Some(limit) = limit {
-        estimate.check(limit)?;
-    }
-    if kind == Kind::Cpu && !config.recompute {
-        keep_freed_memory();
-    }
     let vocab_size = info.shape.vocab_size;
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
@@ -86,10 +81,7 @@ pub(super) fn read(
     let plan = Plan {
         total_steps,
         schedule: config.schedule(total_steps),
-        savings: Savings {
-            recompute: config.recompute,
-            head_chunk: config.chunked_head.then_some(head_chunk),
-        },
+        savings,
         chunk_ctx: config.chunk_ctx,
         seed: config.seed,
         eval_every: config.eval_interval(total_steps),
@@ -207,17 +199,5 @@ impl Rows {
             prompt,
             notes,
         })
-    }
-}
-
-/// Returns the precision of the base: weights that train are f32, whatever the file holds.
-fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
-    match (config.method, config.dtype) {
-        (MethodName::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
-            "--dtype: method full trains the weights themselves, which needs f32; leave dtype out"
-                .into(),
-        )),
-        (MethodName::Full, _) => Ok(DtypeChoice::F32),
-        (_, choice) => Ok(choice),
     }
 }

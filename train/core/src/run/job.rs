@@ -318,7 +318,8 @@ fn train_kept<B: TrainBackend, M: TrainModel<B>>(
     })
 }
 
-fn optimizer<B: TrainBackend>(config: &TrainConfig) -> Optimizer<B> {
+/// Returns the optimizer of a run, without moments yet.
+pub fn optimizer<B: TrainBackend>(config: &TrainConfig) -> Optimizer<B> {
     Optimizer::new(AdamWSettings {
         beta1: config.beta1,
         beta2: config.beta2,

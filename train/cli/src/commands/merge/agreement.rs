@@ -17,8 +17,6 @@ pub struct Agreement {
     pub mean: f64,
     /// Share of positions where both have the same most likely token.
     pub top1: f64,
-    /// Positions compared.
-    pub positions: usize,
 }
 
 impl fmt::Display for Agreement {
@@ -29,7 +27,7 @@ impl fmt::Display for Agreement {
             self.max,
             self.mean,
             100.0 * self.top1,
-            self.positions
+            ROWS * LEN
         )
     }
 }
@@ -38,64 +36,40 @@ impl fmt::Display for Agreement {
 const ROWS: usize = 4;
 const LEN: usize = 32;
 
-/// A model's logits on fixed prompts: token ids that cover the vocabulary.
-#[derive(Debug, Clone)]
-pub(super) struct Logits {
-    values: Vec<f32>,
-    vocab: usize,
-}
-
-/// The logits of `model`.
-pub(super) fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> Logits {
-    let vocab = model.vocab_size();
+/// Returns the logits of `model` `[rows, tokens, vocabulary]` on fixed prompts: token ids that cover
+/// the vocabulary.
+pub(super) fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> TensorData {
+    let vocab = model.vocab_size() as u64;
     // Multiples of a number far from 1 visit ids from all over the vocabulary.
-    let tokens: Vec<u32> = (0..ROWS * LEN)
-        .map(|i| ((i as u64 * 2_654_435_761) % vocab as u64) as u32)
+    let tokens: Vec<u32> = (0..(ROWS * LEN) as u64)
+        .map(|i| ((i * 2_654_435_761) % vocab) as u32)
         .collect();
     let logits = model.forward(token_tensor(&tokens, ROWS, LEN, device));
-    let data = logits.into_data().convert_dtype(DType::F32);
-    Logits {
-        values: data.iter::<f32>().collect(),
-        vocab,
-    }
-}
-
-impl Logits {
-    /// How far they lie from another model's of the same vocabulary.
-    pub(super) fn agreement(&self, other: &Self) -> Agreement {
-        let (a, b) = (&self.values, &other.values);
-        let mut max = 0f64;
-        let mut sum = 0f64;
-        for (a, b) in a.iter().zip(b) {
-            let off = f64::from((a - b).abs());
-            // NaN must not pass for agreement, and `f64::max` would drop it.
-            if off.is_nan() || max.is_nan() {
-                max = f64::NAN;
-            } else {
-                max = max.max(off);
-            }
-            sum += off;
-        }
-        let best = |row: &[f32]| {
-            (0..row.len())
-                .max_by(|x, y| row[*x].total_cmp(&row[*y]))
-                .unwrap_or(0)
-        };
-        let same = a
-            .chunks_exact(self.vocab)
-            .zip(b.chunks_exact(self.vocab))
-            .filter(|(a, b)| best(a) == best(b))
-            .count();
-        Agreement {
-            max,
-            mean: sum / a.len() as f64,
-            top1: same as f64 / (ROWS * LEN) as f64,
-            positions: ROWS * LEN,
-        }
-    }
+    logits.into_data().convert_dtype(DType::F32)
 }
 
 impl Agreement {
+    /// Returns how far logits lie from another model's of the same vocabulary.
+    pub(super) fn of(a: &TensorData, b: &TensorData) -> Self {
+        let [a, b] = [a, b].map(|logits| Vec::from_iter(logits.iter::<f32>()));
+        let offs = || a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs()));
+        let mean = offs().sum::<f64>() / a.len() as f64;
+        let best = |row: &[f32]| (0..row.len()).max_by(|x, y| row[*x].total_cmp(&row[*y]));
+        let vocab = a.len() / (ROWS * LEN);
+        let rows = a.chunks_exact(vocab).zip(b.chunks_exact(vocab));
+        let same = rows.filter(|(a, b)| best(a) == best(b)).count();
+        Self {
+            // NaN must not pass for agreement, and `f64::max` drops it.
+            max: if mean.is_nan() {
+                mean
+            } else {
+                offs().fold(0.0, f64::max)
+            },
+            mean,
+            top1: same as f64 / (ROWS * LEN) as f64,
+        }
+    }
+
     /// Whether a merge of weights stored as `stored` is as good as it can be. `noise` is how far
     /// rounding alone moves this model's logits on average, looked at in half precision only.
     pub(super) fn is_good(&self, stored: DType, noise: impl FnOnce() -> f64) -> bool {
@@ -153,10 +127,7 @@ pub(super) fn rounding_noise<B: Backend, M: CausalLm<B>>(
         layer
     });
     match weights::overlay::<B, M>(moved, values) {
-        Ok(moved) => {
-            let moved = logits(&moved, device);
-            logits(model, device).agreement(&moved).mean
-        }
+        Ok(moved) => Agreement::of(&logits(model, device), &logits(&moved, device)).mean,
         // Values that are not finite: no merge of them is good.
         Err(_) => f64::NAN,
     }
@@ -174,12 +145,7 @@ mod tests {
     use super::*;
 
     fn agreement(max: f64, mean: f64, top1: f64) -> Agreement {
-        Agreement {
-            max,
-            mean,
-            top1,
-            positions: 128,
-        }
+        Agreement { max, mean, top1 }
     }
 
     #[test]

@@ -50,28 +50,28 @@ impl MergeArgs {
     }
 }
 
+/// Units of a size; a unit that ends in another one comes before it.
+const UNITS: [(&str, f64); 8] = [
+    ("kib", 1024.0),
+    ("mib", 1_048_576.0),
+    ("gib", 1_073_741_824.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("b", 1.0),
+    ("", 1.0),
+];
+
 /// A size in bytes with or without a unit: `5GB`, `500 MiB`, `1000000`.
 fn shard_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is no size; write it like 5GB or 500MB");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let factor = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(wrong()),
-    };
-    let bytes = number * factor;
-    if (1.0..1e18).contains(&bytes) {
-        Ok(bytes as u64)
-    } else {
-        Err(wrong())
-    }
+    let lower = text.to_ascii_lowercase();
+    let mut sizes = UNITS.iter().filter_map(|(unit, factor)| {
+        let number: f64 = lower.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Some(number * factor)
+    });
+    let bytes = sizes.next().filter(|bytes| (1.0..1e18).contains(bytes));
+    let bytes = bytes.map(|bytes| bytes as u64);
+    bytes.ok_or_else(|| format!("'{text}' is no size; write it like 5GB or 500MB"))
 }
 
 #[cfg(test)]
