@@ -112,7 +112,8 @@ fn begin(
     let inputs = inputs::read(config, model.info(), &start, &mut host)?;
     host.report(Event::Phase("loading the model"))?;
     fail::fail_point!("load");
-    let (name, advice) = (inputs.device, inputs.estimate.advice());
+    let fit = &inputs.fit;
+    let (name, advice) = (fit.device.name, fit.estimate.advice());
     let fusion = inputs.config.fusion;
     let job = Job {
         inputs,

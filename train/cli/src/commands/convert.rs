@@ -16,7 +16,7 @@ use bone_train::models::{
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What to convert, and to what.
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,12 @@ pub enum Format {
 ///
 /// [`CommandError`]; nothing is left behind.
 pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
-    check_new(&args.out, args.to)?;
+    if matches!(args.to, Format::Peft | Format::Lora) {
+        check_free(&args.out)?;
+    } else if args.out.exists() {
+        let reason = "is there already; name a new file";
+        return Err(CommandError::path(&args.out, reason));
+    }
     let adapter = open(&args.path, args.block_axis.map(AxisWord::kind));
     // What is no adapter may be a model.
     if adapter.is_err()
@@ -84,16 +89,6 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
     let what = device::on_device(device.name, true, ConvertOn { args, scan })??;
     line!("{what}");
     line!("saved {}", args.out.display());
-    Ok(())
-}
-
-fn check_new(out: &Path, to: Format) -> Result<(), CommandError> {
-    let is_folder = matches!(to, Format::Peft | Format::Lora);
-    if is_folder {
-        check_free(out)?;
-    } else if out.exists() {
-        return Err(CommandError::path(out, "is there already; name a new file"));
-    }
     Ok(())
 }
 
@@ -114,69 +109,65 @@ struct ConvertOn<'a> {
 impl OnDevice for ConvertOn<'_> {
     type Output = Result<String, CommandError>;
 
+    /// Converts an adapter, and says what it came to.
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        convert_adapter::<B::InnerBackend>(self.args, self.scan, &device)
-    }
-}
-
-/// Converts an adapter, and says what it came to.
-fn convert_adapter<B: bone::Backend>(
-    args: &ConvertArgs,
-    scan: Scan,
-    device: &B::Device,
-) -> Result<String, CommandError> {
-    let base = args.model.as_deref().map(models::open).transpose()?;
-    let mut saved = match &base {
-        Some(base) => fit(scan, &args.path, base)?,
-        None => scan.finish()?,
-    };
-    if saved.stands_on_residual() {
-        let why = "its factors belong to a residual of the model's weights";
-        let base = need(base.as_ref(), why)?;
-        saved = saved.on_untouched::<B, CommandError>(device, |layer| weight(base, layer))?;
-    }
-    let config = saved.config.as_ref();
-    let kind = config.map_or("tuned states", |config| config.variant.name());
-    let is_bone = config.is_some_and(|config| !config.variant.is_lora_exactly());
-    if (args.rank.is_some() || args.energy.is_some()) && !(is_bone && args.to == Format::Lora) {
-        return Err(CommandError::usage(
-            "--rank and --energy say how much of bone a LoRA keeps; they go with a bone adapter and \
-             --to lora",
-        ));
-    }
-    let mut lost = None;
-    match args.to {
-        Format::Peft => write_folder(&saved, args)?,
-        Format::Lora => {
-            saved = if is_bone {
-                let (lora, lacks) = nearest_lora::<B>(args, &saved, base.as_ref(), device)?;
-                lost = Some(lacks);
-                lora
-            } else {
-                exact_lora(&saved, base.as_ref())?
-            };
-            write_folder(&saved, args)?;
+        let Self { args, scan } = self;
+        let base = args.model.as_deref().map(models::open).transpose()?;
+        let mut saved = match &base {
+            Some(base) => fit(scan, &args.path, base)?,
+            None => scan.finish()?,
+        };
+        if saved.stands_on_residual() {
+            let why = "its factors belong to a residual of the model's weights";
+            let base = need(base.as_ref(), why)?;
+            saved = saved.on_untouched::<B::InnerBackend, CommandError>(&device, |layer| {
+                weight(base, layer)
+            })?;
         }
-        Format::RwkvPth => write_pth(&saved, &args.out)?,
-        Format::RwkvSafetensors => write_safetensors(&saved, &args.out)?,
+        let config = saved.config.as_ref();
+        let kind = config.map_or("tuned states", |config| config.variant.name());
+        let is_bone = config.is_some_and(|config| !config.variant.is_lora_exactly());
+        if (args.rank.is_some() || args.energy.is_some()) && !(is_bone && args.to == Format::Lora) {
+            return Err(CommandError::usage(
+                "--rank and --energy say how much of bone a LoRA keeps; they go with a bone adapter and \
+             --to lora",
+            ));
+        }
+        let mut lost = None;
+        match args.to {
+            Format::Peft => write_folder(&saved, args)?,
+            Format::Lora => {
+                saved = if is_bone {
+                    let (lora, lacks) =
+                        nearest_lora::<B::InnerBackend>(args, &saved, base.as_ref(), &device)?;
+                    lost = Some(lacks);
+                    lora
+                } else {
+                    exact_lora(&saved, base.as_ref())?
+                };
+                write_folder(&saved, args)?;
+            }
+            Format::RwkvPth => write_pth(&saved, &args.out)?,
+            Format::RwkvSafetensors => write_safetensors(&saved, &args.out)?,
+        }
+        if args.to != Format::Lora {
+            let values = bone_data::grouped(saved.num_params());
+            return Ok(format!("{kind}: {values} values"));
+        }
+        let rank = saved.config.map_or(0, |config| config.rank);
+        let Some(Lost { overall, worst }) = lost else {
+            return Ok(format!("{kind} as a LoRA of rank {rank}, exactly"));
+        };
+        // Rounding may have left a sign.
+        let percent = |share: f64| 100.0 * share.max(0.0);
+        let worst = worst.map_or(String::new(), |(layer, lost)| {
+            format!(", {:.2} % at worst ({layer})", percent(lost))
+        });
+        let overall = percent(overall);
+        Ok(format!(
+            "{kind} as a LoRA of rank {rank}: {overall:.2} % of the change's norm is lost{worst}"
+        ))
     }
-    if args.to != Format::Lora {
-        let values = bone_data::grouped(saved.num_params());
-        return Ok(format!("{kind}: {values} values"));
-    }
-    let rank = saved.config.map_or(0, |config| config.rank);
-    let Some(Lost { overall, worst }) = lost else {
-        return Ok(format!("{kind} as a LoRA of rank {rank}, exactly"));
-    };
-    // Rounding may have left a sign.
-    let percent = |share: f64| 100.0 * share.max(0.0);
-    let worst = worst.map_or(String::new(), |(layer, lost)| {
-        format!(", {:.2} % at worst ({layer})", percent(lost))
-    });
-    let overall = percent(overall);
-    Ok(format!(
-        "{kind} as a LoRA of rank {rank}: {overall:.2} % of the change's norm is lost{worst}"
-    ))
 }
 
 /// Writes PEFT's folder, and says so where PEFT will not read it.

@@ -20,17 +20,6 @@ pub struct DevicesArgs {
 /// The processor's own step of each architecture in f64, where this build has that backend.
 type References = [(Architecture, Option<Trial>); 2];
 
-fn references() -> References {
-    [Architecture::Llama2, Architecture::Rwkv6].map(|architecture| {
-        let cpu = DeviceName {
-            kind: Kind::Cpu,
-            index: 0,
-        };
-        let trial = Trial::of(architecture, cpu, false, DType::F64);
-        (architecture, trial.ok())
-    })
-}
-
 /// Prints every device of this build with what it can store and compute in, and makes a training
 /// step of a tiny LLaMA2 and a tiny RWKV6 on each, in f32 and in each half precision it computes
 /// in, compared with the processor's in f64.
@@ -48,7 +37,12 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
         // With what is there in its message where it is not.
         device::find(name)?;
     }
-    let references = references();
+    let (kind, index) = (Kind::Cpu, 0);
+    let references = [Architecture::Llama2, Architecture::Rwkv6].map(|architecture| {
+        let cpu = DeviceName { kind, index };
+        let trial = Trial::of(architecture, cpu, false, DType::F64);
+        (architecture, trial.ok())
+    });
     let mut bad = Vec::new();
     let is_meant = |kind: &Kind| asked.is_none_or(|asked| asked.kind == *kind);
     for kind in Kind::ALL.into_iter().filter(is_meant) {

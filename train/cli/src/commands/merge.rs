@@ -4,8 +4,8 @@ use crate::error::CommandError;
 use crate::output::line;
 use bone::saved::Scan;
 use bone_data::PROMPT_FILE;
-use bone_lm::checkpoint::Dtype;
-use bone_train::config::AxisWord;
+use bone_lm::checkpoint::{Dtype, Planned};
+use bone_train::config::{AxisWord, DtypeChoice};
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
 use bone_train::models::adapter::{self, AdapterError, open};
@@ -13,15 +13,43 @@ use bone_train::models::{self, NewFolder};
 use burn::tensor::DType;
 use std::path::PathBuf;
 
-mod agreement;
-mod args;
 mod check;
 mod write;
 
-pub use agreement::Agreement;
-pub use args::MergeArgs;
+pub use check::Agreement;
 pub use write::Reversal;
 use write::Write;
+
+/// What to merge.
+#[derive(Debug, Default, clap::Args)]
+pub struct MergeArgs {
+    /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    #[arg(long, value_name = "DIR|FILE")]
+    pub model: PathBuf,
+    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
+    /// several are merged in the order given
+    #[arg(long, value_name = "DIR|FILE", required = true)]
+    pub adapter: Vec<PathBuf>,
+    /// Folder for the merged model; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Precision of the merged weights: auto for the base's, f32, bf16, f16
+    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+    /// Take the adapters out of a model they were merged into, the last one first
+    #[arg(long)]
+    pub unmerge: bool,
+    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
+    /// for miss
+    #[arg(long, value_name = "AXIS")]
+    pub block_axis: Option<AxisWord>,
+    /// Most bytes of a file of the result, like 500MB [default: 5GB]
+    #[arg(long, value_name = "SIZE", value_parser = shard_size)]
+    pub max_shard_size: Option<u64>,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
 
 /// What a merge came to.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +130,12 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let base_bytes = model.info.stored_bytes as u64;
     let folder = NewFolder::create(&args.out)?;
     let write = Write::plan(args, folder.path(), model, adapters)?;
-    let (files, largest_file) = (write.files(), write.largest_file());
+    let files = write.shards.len();
+    let sizes = write
+        .shards
+        .iter()
+        .map(|file| file.iter().map(Planned::bytes).sum());
+    let largest_file = sizes.max().unwrap_or(0);
     let reversal = device::on_device(device.name, true, write)??;
     models::copy_companions(&args.model, folder.path(), Some(stored))?;
     // The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
@@ -151,4 +184,48 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         peak_of_write,
         reversal,
     })
+}
+
+/// Units of a size; a unit that ends in another one comes before it.
+const UNITS: [(&str, f64); 8] = [
+    ("kib", 1024.0),
+    ("mib", 1_048_576.0),
+    ("gib", 1_073_741_824.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("b", 1.0),
+    ("", 1.0),
+];
+
+/// A size in bytes with or without a unit: `5GB`, `500 MiB`, `1000000`.
+fn shard_size(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let mut sizes = UNITS.iter().filter_map(|(unit, factor)| {
+        let number: f64 = lower.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Some(number * factor)
+    });
+    let bytes = sizes.next().filter(|bytes| (1.0..1e18).contains(bytes));
+    let bytes = bytes.map(|bytes| bytes as u64);
+    bytes.ok_or_else(|| format!("'{text}' is no size; write it like 5GB or 500MB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [
+            ("5GB", 5_000_000_000),
+            ("1.5 mb", 1_500_000),
+            ("2KiB", 2048),
+            ("77", 77),
+        ] {
+            assert_eq!(shard_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GB", "5XB", "-1", "0", "1e99", "1..2"] {
+            assert!(shard_size(text).is_err(), "{text}");
+        }
+    }
 }

@@ -4,9 +4,8 @@ use super::identity::Identity;
 use super::start::{Start, Trained};
 use super::{Fit, Host, RunError, fingerprint};
 use crate::config::TrainConfig;
-use crate::device::{DeviceName, Precision};
 use crate::loss_scale::LossScale;
-use crate::memory::{Estimate, human};
+use crate::memory::human;
 use crate::models::ModelInfo;
 use crate::report::Event;
 use crate::trainer::{Data, Plan, Progress};
@@ -23,9 +22,7 @@ const WINDOW: usize = 16;
 pub(super) struct Inputs {
     /// The settings, with those that depend on the rows or the model filled in.
     pub(super) config: TrainConfig,
-    pub(super) device: DeviceName,
-    pub(super) precision: Precision,
-    pub(super) estimate: Estimate,
+    pub(super) fit: Fit,
     pub(super) data: Data,
     pub(super) plan: Plan,
     pub(super) progress: Progress,
@@ -44,15 +41,8 @@ pub(super) fn read(
     start: &Start,
     host: &mut Host<'_>,
 ) -> Result<Inputs, RunError> {
-    let Fit {
-        device,
-        device_reason,
-        precision,
-        savings,
-        estimate,
-        limit,
-    } = Fit::of(config, info)?;
-    let kind = device.name.kind;
+    let fit = Fit::of(config, info)?;
+    let (device, kind) = (&fit.device, fit.device.name.kind);
     let vocab_size = info.shape.vocab_size;
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
@@ -81,13 +71,13 @@ pub(super) fn read(
     let plan = Plan {
         total_steps,
         schedule: config.schedule(total_steps),
-        savings,
+        savings: fit.savings,
         chunk_ctx: config.chunk_ctx,
         seed: config.seed,
         eval_every: config.eval_interval(total_steps),
         eval_batch_size: config.batch_size,
         pad_id: rows.pad_id,
-        loss_scale: precision.scales_loss.then(LossScale::default),
+        loss_scale: fit.precision.scales_loss.then(LossScale::default),
         tunes_kernels: !kind.on_processor(),
     };
     let mut config = config.clone();
@@ -98,19 +88,23 @@ pub(super) fn read(
     identity.set_config(&config);
     let parameters = grouped(info.shape.parameters);
     let (architecture, blocks) = (info.architecture.name(), info.shape.num_layers);
-    let of_limit = limit.map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)));
+    let of_limit = fit
+        .limit
+        .map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)));
     let mut lines = vec![
         format!("{architecture} of {parameters} parameters, {blocks} blocks"),
         format!(
-            "device: {} ({}; {device_reason})",
+            "device: {} ({}; {})",
             device.name,
-            device.description()
+            device.description(),
+            fit.device_reason
         ),
-        format!("base weights: {}", precision.text),
+        format!("base weights: {}", fit.precision.text),
         format!("tokenizer: {tokenizer_reason}"),
         format!(
-            "memory: about {}{of_limit}; {estimate}",
-            human(estimate.total())
+            "memory: about {}{of_limit}; {}",
+            human(fit.estimate.total()),
+            fit.estimate
         ),
     ];
     lines.extend(start.line(total_steps, cursor));
@@ -120,9 +114,6 @@ pub(super) fn read(
     }
     lines.extend(info.beyond_positions(config.max_seq_len));
     Ok(Inputs {
-        device: device.name,
-        precision,
-        estimate,
         data: Data {
             steps_per_epoch: rows.steps_per_epoch,
             steps: Box::new(rows.batches),
@@ -135,6 +126,7 @@ pub(super) fn read(
         largest,
         lines,
         config,
+        fit,
     })
 }
 

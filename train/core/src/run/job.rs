@@ -32,7 +32,7 @@ impl OnDevice for OnModel<'_> {
     type Output = Result<Outcome, RunError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let dtype = self.job.inputs.precision.convert;
+        let dtype = self.job.inputs.fit.precision.convert;
         let work = TrainOn::<B> {
             device: device.clone(),
             job: self.job,

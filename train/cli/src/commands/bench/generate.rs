@@ -14,16 +14,12 @@ use bone_train::device::{self, Kind, precision};
 use bone_train::memory::{available_memory, human, peak_resident_bytes};
 use bone_train::models::{Architecture, ModelInfo};
 use bone_train::step::{TrainBackend, TrainModel};
-use burn::tensor::DType;
 use serde_json::json;
 use std::time::Instant;
 
 /// The model and the prompts.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchGenerateArgs {
-    /// The model
-    #[command(flatten)]
-    pub model: ModelArgs,
     /// Precision the weights are held in: auto, f32, bf16, f16
     #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
@@ -48,19 +44,21 @@ pub struct BenchGenerateArgs {
     /// Print one line of JSON instead of the tables
     #[arg(long)]
     pub json: bool,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 impl BenchGenerateArgs {
     /// Refuses more tokens than memory holds the keys and values of, or what goes through a block of
     /// RWKV6 at once.
     fn check_memory(&self, info: &ModelInfo) -> Result<(), CommandError> {
-        let values = match info.architecture {
-            Architecture::Llama2 => {
-                2 * info.shape.num_layers * (self.prompt_len + self.max_new_tokens)
-            }
+        let tokens = self.prompt_len + self.max_new_tokens;
+        let kept = match info.architecture {
+            Architecture::Llama2 => 2 * info.shape.num_layers * tokens,
             Architecture::Rwkv6 => self.prompt_len,
         };
-        let floats = values as f64 * self.batch_size as f64 * info.shape.hidden_size as f64;
+        let floats = kept as f64 * self.batch_size as f64 * info.shape.hidden_size as f64;
         let (bytes, limit) = ((4.0 * floats) as u64, available_memory());
         if bytes <= limit.bytes {
             return Ok(());
@@ -95,8 +93,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     }
     let (device, _) = device::choose(&args.device)?;
     let len = args.prompt_len + args.max_new_tokens;
-    let asked = args.dtype.dtype();
-    let model = args.model.open(len, asked.unwrap_or(DType::F32))?;
+    let model = args.model.open(len, args.dtype)?;
     refuse_long(&model.info, len, "--prompt-len and --max-new-tokens")?;
     let kind = device.name.kind;
     if kind == Kind::Cpu {

@@ -4,7 +4,7 @@ use super::random::RandomModel;
 use crate::error::CommandError;
 use bone_data::grouped;
 use bone_lm::checkpoint::burn_dtype;
-use bone_train::device::{Capabilities, Precision};
+use bone_train::device::{Capabilities, DtypeChoice, Precision};
 use bone_train::models::{self, ModelInfo, OpenModel};
 use bone_train::report::tell;
 use burn::tensor::DType;
@@ -26,7 +26,7 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     /// Opens a person's model, or writes a random one in `dtype` for sequences of `len` tokens.
-    pub(super) fn open(&self, len: usize, dtype: DType) -> Result<OpenModel, CommandError> {
+    pub(super) fn open(&self, len: usize, dtype: DtypeChoice) -> Result<OpenModel, CommandError> {
         if let Some(path) = &self.model {
             return Ok(models::open(path)?);
         }
@@ -36,6 +36,7 @@ impl ModelArgs {
             scratch.path().display()
         ));
         let folder = scratch.path().join("model");
+        let dtype = dtype.dtype().unwrap_or(DType::F32);
         self.random.write(&folder, len, dtype)?;
         Ok(models::open(&folder)?)
     }

@@ -38,9 +38,11 @@ pub struct RandomModel {
 }
 
 fn architecture(name: &str) -> Result<Architecture, String> {
-    let mut all = [Architecture::Llama2, Architecture::Rwkv6].into_iter();
-    let found = all.find(|architecture| architecture.name().eq_ignore_ascii_case(name));
-    found.ok_or_else(|| "choose llama2 or rwkv6".to_owned())
+    match name {
+        "llama2" => Ok(Architecture::Llama2),
+        "rwkv6" => Ok(Architecture::Rwkv6),
+        _ => Err("choose llama2 or rwkv6".to_owned()),
+    }
 }
 
 /// The largest of any of its sizes: their products are numbers yet.

@@ -12,7 +12,6 @@ use bone_train::config::{Given, TrainConfig, resolve_method};
 use bone_train::memory::{human, peak_resident_bytes};
 use bone_train::run::{Fit, optimizer, prepare};
 use bone_train::step::{Gradients, Savings, TrainBackend, TrainModel, backward};
-use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,12 +20,6 @@ use std::time::Instant;
 /// The model, the step and how often.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchTrainArgs {
-    /// The model
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// What trains, and on what, as `bone train` has it
-    #[command(flatten)]
-    pub settings: Flags<true>,
     /// Steps before any is timed [default: 1; on a GPU 2, for the second is the first with moments, whose kernels are compiled then]
     #[arg(long, value_name = "N")]
     pub warmup: Option<usize>,
@@ -36,6 +29,12 @@ pub struct BenchTrainArgs {
     /// Print one line of JSON instead of the tables
     #[arg(long)]
     pub json: bool,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// What trains, and on what, as `bone train` has it
+    #[command(flatten)]
+    pub settings: Flags<true>,
 }
 
 impl BenchTrainArgs {
@@ -101,8 +100,7 @@ struct Report {
 pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     let config = args.config()?;
     let (rows, len) = (config.batch_size, config.max_seq_len);
-    let asked = config.dtype.dtype();
-    let model = args.model.open(len, asked.unwrap_or(DType::F32))?;
+    let model = args.model.open(len, config.dtype)?;
     refuse_long(&model.info, len, "--max-seq-len")?;
     let fit = Fit::of(&config, &model.info)?;
     let kind = fit.device.name.kind;
@@ -113,11 +111,12 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
         device: fit.device.name,
         fusion: config.fusion,
     };
-    let warmup = if kind.on_processor() { 1 } else { 2 };
+    let own_warmup = if kind.on_processor() { 1 } else { 2 };
+    let warmup = args.warmup.unwrap_or(own_warmup);
     let found = load.with(Steps {
         config: &config,
         savings: fit.savings,
-        warmup: args.warmup.unwrap_or(warmup),
+        warmup,
         steps: args.steps,
         started: Instant::now(),
     })?;
@@ -133,12 +132,12 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
             "method": config.method.to_string(),
             "variant": adapter.as_ref().map(|adapter| adapter.variant.name()),
             "rank": adapter.as_ref().map(|adapter| adapter.rank),
-            "mini_width": config.mini_width,
             "dropout": config.dropout,
             "batch_size": rows,
             "max_seq_len": len,
             "recompute": config.recompute,
             "head_chunk": head_chunk,
+            "warmup": warmup,
             "steps": args.steps,
         });
         say_json(&Report { step, found });

@@ -1,6 +1,6 @@
 //! Writing a merged model shard by shard, one tensor in memory at a time.
 
-use super::args::MergeArgs;
+use super::MergeArgs;
 use crate::error::CommandError;
 use bone::saved::{SavedAdapter, Scan, is_state};
 use bone::{LayerError, MergeError, weights};
@@ -27,7 +27,8 @@ pub(super) struct Write<'a> {
     checkpoint: Checkpoint,
     /// Bytes read of the model's files since they were opened.
     read: usize,
-    shards: Vec<Vec<Planned>>,
+    /// The tensors of each file.
+    pub(super) shards: Vec<Vec<Planned>>,
     reversal: Reversal,
     /// Layers that cannot be merged, so that all of them are found.
     problems: Vec<LayerError>,
@@ -120,15 +121,6 @@ impl<'a> Write<'a> {
             problems: Vec::new(),
             adapters,
         })
-    }
-
-    pub(super) fn files(&self) -> usize {
-        self.shards.len()
-    }
-
-    pub(super) fn largest_file(&self) -> u64 {
-        let size = |shard: &Vec<Planned>| shard.iter().map(Planned::bytes).sum();
-        self.shards.iter().map(size).max().unwrap_or(0)
     }
 
     /// Returns a tensor of the model, if it has it.
