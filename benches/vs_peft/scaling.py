@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 
 def step(a, threads=None, **settings):
     binary = os.environ.get("BONE", HERE.parents[1] / "target" / "release" / "bone")
-    settings = {"method": a.method, "recompute": "false", "steps": a.steps, "batch_size": 4} | settings
+    settings = {"method": a.method, "recompute": "false", "steps": a.steps, "batch_size": 4,
+                "max_seq_len": 256} | settings
     command = [binary, "bench", "train", "--json", "--device", "cpu"]
     for name, value in settings.items():
         command += [f"--{name.replace('_', '-')}", str(value)]

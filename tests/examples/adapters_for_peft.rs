@@ -79,7 +79,13 @@ fn lora(start: LoraStart, rslora: bool) -> Variant {
 /// What the commands make of the adapter: a merged model, a LoRA, a file by torch.
 fn write_forms(folder: &Path, contents: &Contents) {
     let (base, adapter) = (folder.join("model"), folder.join("adapter"));
-    let args = MergeArgs::new(base.clone(), adapter.clone(), folder.join("merged"), "cpu");
+    let args = MergeArgs {
+        model: base.clone(),
+        adapter: vec![adapter.clone()],
+        out: folder.join("merged"),
+        device: "cpu".into(),
+        ..MergeArgs::default()
+    };
     merge(&args).expect("agrees");
     let convert = |to, energy, out: &str| {
         let args = ConvertArgs {

@@ -145,7 +145,13 @@ fn each_merges_into_what_it_does_there() {
     for case in Case::all() {
         let place = tempfile::tempdir().expect("a folder");
         let out = place.path().join("merged");
-        let mut args = MergeArgs::new(case.model(), case.adapter(), out.clone(), "cpu");
+        let mut args = MergeArgs {
+            model: case.model(),
+            adapter: vec![case.adapter()],
+            out: out.clone(),
+            device: "cpu".into(),
+            ..MergeArgs::default()
+        };
         args.block_axis = match case.text("block_axis") {
             "input" => Some(bone_train::config::AxisWord::Input),
             _ => None,

@@ -24,15 +24,14 @@ fn main() {
     let random = RandomModel {
         architecture: Architecture::Llama2,
         hidden_size: 384,
-        intermediate_size: 1024,
+        intermediate_size: Some(1024),
         layers: 6,
-        heads: 6,
-        kv_heads: 6,
+        heads: Some(6),
+        kv_heads: None,
         vocab_size: 8000,
-        positions: 256,
     };
     random
-        .write(&place.join("model"), DType::F32)
+        .write(&place.join("model"), 256, DType::F32)
         .expect("written");
     let rows: String = (0..400)
         .map(|row| format!("{{\"text\": \"{}\"}}\n", format!("row {row} ").repeat(16)))

@@ -140,7 +140,13 @@ fn main() {
 
 fn measure(folder: &Path, largest: u64) {
     let place = |name: &str| folder.join(name);
-    let args = MergeArgs::new(place("model"), place("adapter"), place("merged"), "cpu");
+    let args = MergeArgs {
+        model: place("model"),
+        adapter: vec![place("adapter")],
+        out: place("merged"),
+        device: "cpu".into(),
+        ..MergeArgs::default()
+    };
     let merged = merge(&args).expect("they agree");
     let mb = |bytes: u64| bytes as f64 / 1e6;
     let bound = 1.3 * mb(largest) + 200.0;

@@ -98,14 +98,13 @@ fn checkpoint() -> tempfile::TempDir {
     let random = RandomModel {
         architecture: Architecture::Rwkv6,
         hidden_size: HIDDEN,
-        intermediate_size: RandomModel::rwkv6_intermediate_size(HIDDEN),
+        intermediate_size: None,
         layers: LAYERS,
-        heads: HIDDEN / HEAD,
-        kv_heads: HIDDEN / HEAD,
+        heads: Some(HIDDEN / HEAD),
+        kv_heads: None,
         vocab_size: VOCAB,
-        positions: LEN,
     };
-    let written = random.write(&folder.path().join("model"), DType::F32);
+    let written = random.write(&folder.path().join("model"), LEN, DType::F32);
     written.expect("written");
     folder
 }

@@ -39,7 +39,10 @@ pub mod signals;
 mod start;
 
 pub use error::{RunError, Unsaved};
+pub use fit::Fit;
 pub use fork::fork;
+pub use job::optimizer;
+pub use prepare::{Prepared, prepare};
 pub use resume::resume;
 
 /// What a run has made.
@@ -109,7 +112,8 @@ fn begin(
     let inputs = inputs::read(config, model.info(), &start, &mut host)?;
     host.report(Event::Phase("loading the model"))?;
     fail::fail_point!("load");
-    let (name, advice) = (inputs.device, inputs.estimate.advice());
+    let fit = &inputs.fit;
+    let (name, advice) = (fit.device.name, fit.estimate.advice());
     let fusion = inputs.config.fusion;
     let job = Job {
         inputs,

@@ -8,6 +8,9 @@ pub mod parts;
 pub mod random;
 pub mod train;
 
+/// The most that a benchmark may be asked for of anything that is counted.
+const COUNTS: usize = 1 << 24;
+
 /// What to time.
 #[derive(Debug, clap::Subcommand)]
 pub enum BenchCommand {
@@ -27,4 +30,21 @@ pub fn run(command: &BenchCommand) -> Result<(), CommandError> {
         BenchCommand::Train(args) => train::run(args),
         BenchCommand::Generate(args) => generate::run(args),
     }
+}
+
+/// Refuses values of flags that are 0 or above `most`, all of them.
+fn refuse_extremes(values: &[(&str, usize)], most: usize) -> Result<(), CommandError> {
+    let extreme = values
+        .iter()
+        .filter(|(_, value)| !(1..=most).contains(value));
+    let named: Vec<_> = extreme
+        .map(|(name, value)| format!("--{} is {value}", name.replace('_', "-")))
+        .collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::usage(format!(
+        "{}: must be from 1 to {most}",
+        named.join(", ")
+    )))
 }

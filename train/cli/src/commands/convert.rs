@@ -15,7 +15,8 @@ use bone_train::models::{
 };
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// What to convert, and to what.
 #[derive(Debug, clap::Args)]
@@ -34,13 +35,19 @@ pub struct ConvertArgs {
     pub model: Option<PathBuf>,
     /// bone to lora: how many directions of each change to keep
     #[arg(long, value_name = "R", conflicts_with = "energy")]
-    pub rank: Option<usize>,
+    pub rank: Option<NonZeroUsize>,
     /// bone to lora: the share of each change's energy to keep, like 0.99
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     pub energy: Option<f64>,
     /// Axis of bone's blocks in a file that does not say it: output, input, or none for miss
     #[arg(long, value_name = "AXIS")]
     pub block_axis: Option<AxisWord>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok();
+    let share = share.filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "must be greater than 0 and at most 1".to_owned())
 }
 
 /// What something can be converted to.
@@ -62,67 +69,36 @@ pub enum Format {
 ///
 /// [`CommandError`]; nothing is left behind.
 pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
-    check_new(&args.out, args.to)?;
+    if matches!(args.to, Format::Peft | Format::Lora) {
+        check_free(&args.out)?;
+    } else if args.out.exists() {
+        let reason = "is there already; name a new file";
+        return Err(CommandError::path(&args.out, reason));
+    }
     let adapter = open(&args.path, args.block_axis.map(AxisWord::kind));
-    let scan = match adapter {
-        Ok(scan) => scan,
-        Err(error) => {
-            // What is no adapter may be a model.
-            return match recognise(&args.path) {
-                Ok(model) => convert_model(args, model),
-                Err(_) => Err(error.into()),
-            };
-        }
-    };
+    // What is no adapter may be a model.
+    if adapter.is_err()
+        && let Ok(model) = recognise(&args.path)
+    {
+        return convert_model(args, model);
+    }
+    let scan = adapter?;
     // What there is to compute is the processor's where it can be.
-    let device = if Kind::Cpu.built_in() {
-        Kind::Cpu.name()
-    } else {
-        "auto"
-    };
-    let (device, _) = device::choose(device)?;
+    let is_there = Kind::Cpu.built_in();
+    let (device, _) = device::choose(if is_there { "cpu" } else { "auto" })?;
     let what = device::on_device(device.name, true, ConvertOn { args, scan })??;
     line!("{what}");
     line!("saved {}", args.out.display());
     Ok(())
 }
 
-fn check_new(out: &Path, to: Format) -> Result<(), CommandError> {
-    match to {
-        Format::Peft | Format::Lora => Ok(check_free(out)?),
-        Format::RwkvPth | Format::RwkvSafetensors if out.exists() => {
-            Err(CommandError::path(out, "is there already; name a new file"))
-        }
-        Format::RwkvPth | Format::RwkvSafetensors => Ok(()),
-    }
-}
-
-/// The model that an adapter belongs to.
-struct Base {
-    model: OpenModel,
-    /// What the checkpoint calls the weight of each layer.
-    weights: BTreeMap<String, String>,
-}
-
-impl Base {
-    fn open(path: &Path, adapter: &Path, scan: Scan) -> Result<(Self, SavedAdapter), CommandError> {
-        let model = models::open(path)?;
-        let saved = fit(scan, adapter, &model)?;
-        let names = model.checkpoint.tensors().map(|(name, _)| name.to_owned());
-        let weights = names.filter_map(|name| {
-            let own = own_name(model.info.architecture, &name);
-            Some((own.strip_suffix(".weight")?.to_owned(), name))
-        });
-        let weights = weights.collect();
-        Ok((Self { model, weights }, saved))
-    }
-
-    /// A layer's weight in f32, `[out, in]`.
-    fn weight(&self, layer: &str) -> Result<TensorData, CommandError> {
-        let name = self.weights.get(layer).map_or(layer, String::as_str);
-        let data = self.model.checkpoint.data(name)?;
-        Ok(data.convert_dtype(DType::F32))
-    }
+/// Returns the weight of a layer in f32, `[out, in]`.
+fn weight(base: &OpenModel, layer: &str) -> Result<TensorData, CommandError> {
+    let own = format!("{layer}.weight");
+    let mut names = base.checkpoint.tensors().map(|(name, _)| name);
+    let name = names.find(|name| own_name(base.info.architecture, name) == own);
+    let data = base.checkpoint.data(name.unwrap_or(&own))?;
+    Ok(data.convert_dtype(DType::F32))
 }
 
 struct ConvertOn<'a> {
@@ -133,136 +109,118 @@ struct ConvertOn<'a> {
 impl OnDevice for ConvertOn<'_> {
     type Output = Result<String, CommandError>;
 
+    /// Converts an adapter, and says what it came to.
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        convert_adapter::<B::InnerBackend>(self.args, self.scan, &device)
-    }
-}
-
-fn convert_adapter<B: bone::Backend>(
-    args: &ConvertArgs,
-    scan: Scan,
-    device: &B::Device,
-) -> Result<String, CommandError> {
-    let (base, mut saved) = match &args.model {
-        Some(path) => {
-            let (base, saved) = Base::open(path, &args.path, scan)?;
-            (Some(base), saved)
+        let Self { args, scan } = self;
+        let base = args.model.as_deref().map(models::open).transpose()?;
+        let mut saved = match &base {
+            Some(base) => fit(scan, &args.path, base)?,
+            None => scan.finish()?,
+        };
+        if saved.stands_on_residual() {
+            let why = "its factors belong to a residual of the model's weights";
+            let base = need(base.as_ref(), why)?;
+            saved = saved.on_untouched::<B::InnerBackend, CommandError>(&device, |layer| {
+                weight(base, layer)
+            })?;
         }
-        None => (None, scan.finish()?),
-    };
-    if saved.stands_on_residual() {
-        let base = need(
-            base.as_ref(),
-            "its factors belong to a residual of the model's weights",
-        )?;
-        saved = saved.on_untouched::<B, CommandError>(device, |layer| base.weight(layer))?;
-    }
-    let kind = saved
-        .contents()
-        .adapter
-        .map_or("tuned states", |config| config.variant.name());
-    if args.to != Format::Lora && (args.rank.is_some() || args.energy.is_some()) {
-        return Err(CommandError::usage(
-            "--rank and --energy say how much of bone a LoRA keeps; they go with --to lora",
-        ));
-    }
-    let name = args.model.as_ref().map(|path| path.to_string_lossy());
-    match args.to {
-        Format::Peft => write_folder(&saved, name.as_deref(), &args.out)?,
-        Format::Lora => {
-            let (lora, lost) = to_lora::<B>(args, &saved, base.as_ref(), device)?;
-            write_folder(&lora, name.as_deref(), &args.out)?;
-            let rank = lora.contents().adapter.map_or(0, |config| config.rank);
-            return Ok(match lost {
-                None => format!("{kind} as a LoRA of rank {rank}, exactly"),
-                Some(Lost { overall, worst }) => {
-                    let worst = worst.map_or(String::new(), |(layer, lost)| {
-                        format!(", {:.2} % at worst ({layer})", percent(lost))
-                    });
-                    format!(
-                        "{kind} as a LoRA of rank {rank}: {:.2} % of the change's norm is \
-                         lost{worst}",
-                        percent(overall)
-                    )
-                }
-            });
+        let config = saved.config.as_ref();
+        let kind = config.map_or("tuned states", |config| config.variant.name());
+        let is_bone = config.is_some_and(|config| !config.variant.is_lora_exactly());
+        if (args.rank.is_some() || args.energy.is_some()) && !(is_bone && args.to == Format::Lora) {
+            return Err(CommandError::usage(
+                "--rank and --energy say how much of bone a LoRA keeps; they go with a bone adapter and \
+             --to lora",
+            ));
         }
-        Format::RwkvPth => write_pth(&saved, &args.out)?,
-        Format::RwkvSafetensors => write_safetensors(&saved, &args.out)?,
+        let mut lost = None;
+        match args.to {
+            Format::Peft => write_folder(&saved, args)?,
+            Format::Lora => {
+                saved = if is_bone {
+                    let (lora, lacks) =
+                        nearest_lora::<B::InnerBackend>(args, &saved, base.as_ref(), &device)?;
+                    lost = Some(lacks);
+                    lora
+                } else {
+                    exact_lora(&saved, base.as_ref())?
+                };
+                write_folder(&saved, args)?;
+            }
+            Format::RwkvPth => write_pth(&saved, &args.out)?,
+            Format::RwkvSafetensors => write_safetensors(&saved, &args.out)?,
+        }
+        if args.to != Format::Lora {
+            let values = bone_data::grouped(saved.num_params());
+            return Ok(format!("{kind}: {values} values"));
+        }
+        let rank = saved.config.map_or(0, |config| config.rank);
+        let Some(Lost { overall, worst }) = lost else {
+            return Ok(format!("{kind} as a LoRA of rank {rank}, exactly"));
+        };
+        // Rounding may have left a sign.
+        let percent = |share: f64| 100.0 * share.max(0.0);
+        let worst = worst.map_or(String::new(), |(layer, lost)| {
+            format!(", {:.2} % at worst ({layer})", percent(lost))
+        });
+        let overall = percent(overall);
+        Ok(format!(
+            "{kind} as a LoRA of rank {rank}: {overall:.2} % of the change's norm is lost{worst}"
+        ))
     }
-    Ok(format!(
-        "{kind}: {} values",
-        bone_data::grouped(saved.num_params())
-    ))
 }
 
 /// Writes PEFT's folder, and says so where PEFT will not read it.
-fn write_folder(saved: &SavedAdapter, base: Option<&str>, out: &Path) -> Result<(), CommandError> {
-    peft::write(saved, base, out)?;
+fn write_folder(saved: &SavedAdapter, args: &ConvertArgs) -> Result<(), CommandError> {
+    let base = args.model.as_ref().map(|path| path.to_string_lossy());
+    peft::write(saved, base.as_deref(), &args.out)?;
     if let Some(kind) = peft::own_type(saved) {
         line!("its peft_type is {kind}: PEFT has no room for this, and refuses the folder");
     }
     Ok(())
 }
 
-/// A share in percent, without a sign where rounding left one.
-fn percent(share: f64) -> f64 {
-    100.0 * share.max(0.0)
-}
-
-fn need<'a>(base: Option<&'a Base>, why: &str) -> Result<&'a Base, CommandError> {
+fn need<'a>(base: Option<&'a OpenModel>, why: &str) -> Result<&'a OpenModel, CommandError> {
     base.ok_or_else(|| CommandError::usage(format!("--model: missing; {why}")))
 }
 
-fn to_lora<B: bone::Backend>(
+/// Returns an adapter that is a LoRA as one.
+fn exact_lora(
+    saved: &SavedAdapter,
+    base: Option<&OpenModel>,
+) -> Result<SavedAdapter, CommandError> {
+    let config = saved.config.as_ref();
+    if config.is_none_or(|config| config.variant.lora().is_some()) {
+        return Ok(saved.to_lora(&[])?);
+    }
+    let base = need(base, "a LoRA needs the inputs of every layer")?;
+    Ok(saved.to_lora(&base.info.linear_layers)?)
+}
+
+/// Returns the LoRA that is nearest to a bone adapter, and what it lacks.
+fn nearest_lora<B: bone::Backend>(
     args: &ConvertArgs,
     saved: &SavedAdapter,
-    base: Option<&Base>,
+    base: Option<&OpenModel>,
     device: &B::Device,
-) -> Result<(SavedAdapter, Option<Lost>), CommandError> {
-    let contents = saved.contents();
-    let variant = contents.adapter.as_ref().map(|config| config.variant);
-    if variant.is_none_or(|variant| variant.is_lora_exactly()) {
-        if args.rank.is_some() || args.energy.is_some() {
-            return Err(CommandError::usage(
-                "--rank and --energy are for bone; everything else becomes a LoRA exactly",
-            ));
-        }
-        let layers = if variant.is_none_or(|variant| variant.lora().is_some()) {
-            &[][..]
-        } else {
-            let base = need(base, "a LoRA needs the inputs of every layer")?;
-            &base.model.info.linear_layers
-        };
-        return Ok((saved.to_lora(layers)?, None));
-    }
-    let keep = match (args.rank, args.energy) {
-        (Some(0), _) => return Err(CommandError::usage("--rank: must be at least 1")),
-        (Some(rank), _) => Keep::Rank(rank),
-        (None, Some(share)) if share > 0.0 && share <= 1.0 => Keep::Energy(share),
-        (None, Some(share)) => {
-            let message = format!("--energy: {share} is no share above 0 and at most 1");
-            return Err(CommandError::usage(message));
-        }
-        (None, None) => {
-            return Err(CommandError::usage(
-                "--rank or --energy: missing; bone is no LoRA, say how much of it to keep",
-            ));
-        }
-    };
-    let base = need(base, "bone changes a weight by the weight itself")?;
-    let (lora, lost) = saved.to_nearest_lora(keep, |layer| -> Result<_, CommandError> {
-        let weight = base.weight(layer)?;
+) -> Result<(SavedAdapter, Lost), CommandError> {
+    let rank = args.rank.map(|rank| Keep::Rank(rank.get()));
+    let keep = rank.or(args.energy.map(Keep::Energy)).ok_or_else(|| {
+        CommandError::usage(
+            "a bone adapter has no exact LoRA: give --rank or --energy, as in `--rank 16` \
+             or `--energy 0.99`",
+        )
+    })?;
+    let base = need(base, "converting a bone adapter needs the base weights")?;
+    saved.to_nearest_lora(keep, |layer| {
+        let weight = weight(base, layer)?;
         let merged = saved
             .merge::<B>(layer, weight.clone(), device)
             .map_err(|error| bone::MergeError::Layers(vec![error]))?;
-        let change = merged
-            .iter::<f32>()
-            .zip(weight.iter::<f32>())
-            .map(|(m, w)| m - w);
-        Ok(TensorData::new(change.collect::<Vec<_>>(), weight.shape))
-    })?;
-    Ok((lora, Some(lost)))
+        let change = merged.iter::<f32>().zip(weight.iter::<f32>());
+        let change: Vec<_> = change.map(|(merged, weight)| merged - weight).collect();
+        Ok(TensorData::new(change, weight.shape))
+    })
 }
 
 /// The tensors of a model under RWKV's own names.
@@ -275,11 +233,9 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
         )));
     }
     let checkpoint = model.checkpoint()?;
-    let tensors = || {
-        checkpoint
-            .tensors()
-            .map(|(name, _)| Ok((own_name(architecture, name), checkpoint.data(name)?)))
-    };
+    let tensors = checkpoint.tensors();
+    let tensors =
+        tensors.map(|(name, _)| Ok((own_name(architecture, name), checkpoint.data(name)?)));
     match args.to {
         Format::Peft | Format::Lora => {
             return Err(CommandError::usage(
@@ -287,7 +243,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
             ));
         }
         Format::RwkvPth => {
-            let tensors: BTreeMap<_, _> = tensors().collect::<Result<_, CommandError>>()?;
+            let tensors = tensors.collect::<Result<_, CommandError>>()?;
             save_pth(&args.out, &tensors)?;
         }
         Format::RwkvSafetensors if args.out.extension().is_some_and(|e| e == "safetensors") => {
@@ -298,7 +254,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
         }
         Format::RwkvSafetensors => {
             let folder = NewFolder::create(&args.out)?;
-            let tensors: Vec<_> = tensors().collect::<Result<_, CommandError>>()?;
+            let tensors = tensors.collect::<Result<Vec<_>, CommandError>>()?;
             save(folder.path(), tensors, MAX_SHARD_BYTES, BTreeMap::new())?;
             copy_companions(&args.path, folder.path(), None)?;
             folder.finish()?;

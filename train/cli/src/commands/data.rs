@@ -65,19 +65,16 @@ struct Opened {
 
 impl Opened {
     fn of(args: &ReadingArgs) -> Result<Self, CommandError> {
-        let auto = TokenizerChoice::Auto;
-        let choice = args.tokenizer.as_ref().unwrap_or(&auto);
-        let known = match &args.model {
-            Some(model) => Some(read_config(model)?.info.shape.vocab_size),
-            None if *choice == auto => {
-                return Err(CommandError::usage(
-                    "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer",
-                ));
-            }
-            None => None,
-        };
+        let choice = args.tokenizer.clone().unwrap_or(TokenizerChoice::Auto);
+        if args.model.is_none() && choice == TokenizerChoice::Auto {
+            return Err(CommandError::usage(
+                "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer",
+            ));
+        }
+        let model = args.model.as_deref().map(read_config).transpose()?;
+        let known = model.map(|model| model.info.shape.vocab_size);
         let beside = args.model.clone().unwrap_or_default();
-        let (tokenizer, reason) = tokenizer::open(&beside, choice, known.unwrap_or(0))?;
+        let (tokenizer, reason) = tokenizer::open(&beside, &choice, known.unwrap_or(0))?;
         let own = args.field_map.clone().map(Schema::Fields);
         Ok(Self {
             vocab_size: known.unwrap_or(tokenizer.vocab_size()),

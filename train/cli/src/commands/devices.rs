@@ -17,29 +17,8 @@ pub struct DevicesArgs {
     pub fusion: bool,
 }
 
-/// How far a step in some precision is from the processor's in f64, and how far it may be.
-fn compared(trial: &Trial, reference: &Trial, dtype: DType) -> (f64, f64) {
-    match dtype {
-        // Several times what rounding the weights alone comes to; a wrong kernel is off by one.
-        DType::BF16 => (trial.distance(reference), 2e-1),
-        DType::F16 => (trial.distance(reference), 5e-2),
-        _ => (trial.difference(reference), 1e-3),
-    }
-}
-
 /// The processor's own step of each architecture in f64, where this build has that backend.
 type References = [(Architecture, Option<Trial>); 2];
-
-fn references() -> References {
-    let cpu = DeviceName {
-        kind: Kind::Cpu,
-        index: 0,
-    };
-    [Architecture::Llama2, Architecture::Rwkv6].map(|architecture| {
-        let trial = Trial::of(architecture, cpu, false, DType::F64);
-        (architecture, trial.ok())
-    })
-}
 
 /// Prints every device of this build with what it can store and compute in, and makes a training
 /// step of a tiny LLaMA2 and a tiny RWKV6 on each, in f32 and in each half precision it computes
@@ -58,21 +37,23 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
         // With what is there in its message where it is not.
         device::find(name)?;
     }
-    let references = references();
+    let (kind, index) = (Kind::Cpu, 0);
+    let references = [Architecture::Llama2, Architecture::Rwkv6].map(|architecture| {
+        let cpu = DeviceName { kind, index };
+        let trial = Trial::of(architecture, cpu, false, DType::F64);
+        (architecture, trial.ok())
+    });
     let mut bad = Vec::new();
-    for kind in Kind::ALL {
-        if asked.is_some_and(|asked| asked.kind != kind) {
-            continue;
-        }
-        match device::devices(kind) {
-            Err(reason) => line!("{:<10} {reason}", kind.name()),
-            Ok(devices) => {
-                for device in devices {
-                    let meant = asked.is_none_or(|asked| asked == device.name);
-                    if meant && !look_at(&device, args.fusion, &references) {
-                        bad.push(device.name.to_string());
-                    }
-                }
+    let is_meant = |kind: &Kind| asked.is_none_or(|asked| asked.kind == *kind);
+    for kind in Kind::ALL.into_iter().filter(is_meant) {
+        let devices = device::devices(kind).unwrap_or_else(|reason| {
+            line!("{:<10} {reason}", kind.name());
+            Vec::new()
+        });
+        for device in devices {
+            let is_meant = asked.is_none_or(|asked| asked == device.name);
+            if is_meant && !look_at(&device, args.fusion, &references) {
+                bad.push(device.name.to_string());
             }
         }
     }
@@ -92,24 +73,20 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
 /// Prints what a device is and does; whether all of it is right.
 fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
     line!("{:<10} {}", device.name.to_string(), device.description());
-    let mut dtypes = vec![DType::F32];
-    match Capabilities::of(device.name) {
-        Ok(known) => {
-            line!(
-                "{:<10} stores {}; computes in {}",
-                "",
-                Capabilities::names(&known.stored),
-                Capabilities::names(&known.computed)
-            );
-            if !device.name.kind.on_processor() {
-                let halves = [DType::BF16, DType::F16];
-                dtypes.extend(halves.iter().filter(|half| known.computed.contains(half)));
-            }
-        }
+    let known = match Capabilities::of(device.name) {
+        Ok(known) => known,
         Err(error) => {
             line!("{:<10} {error}", "");
             return false;
         }
+    };
+    let stored = Capabilities::names(&known.stored);
+    let computed = Capabilities::names(&known.computed);
+    line!("{:<10} stores {stored}; computes in {computed}", "");
+    let mut dtypes = vec![DType::F32];
+    if !device.name.kind.on_processor() {
+        let halves = [DType::BF16, DType::F16];
+        dtypes.extend(halves.iter().filter(|half| known.computed.contains(half)));
     }
     let mut good = true;
     for dtype in dtypes {
@@ -131,21 +108,25 @@ fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
 
 /// Whether a step is right, and what to say of it.
 fn verdict(trial: &Trial, reference: Option<&Trial>, dtype: DType) -> (bool, String) {
-    let (right, found) = match reference {
-        Some(reference) => {
-            let (difference, tolerance) = compared(trial, reference, dtype);
-            let right = difference <= tolerance;
-            let word = if right { "right" } else { "WRONG" };
-            let found = format!("{word}: {difference:.0e} from the processor's in f64");
-            (right, found)
-        }
-        None => {
-            let finite = |values: &Vec<f64>| values.iter().all(|value| value.is_finite());
-            let right = trial.loss.is_finite() && trial.gradients.values().all(finite);
-            let word = if right { "finite" } else { "NOT FINITE" };
-            let found = "compared with nothing (this build has no processor backend)";
-            (right, format!("{word}, {found}"))
-        }
+    let (right, found) = if let Some(reference) = reference {
+        let (difference, tolerance) = match dtype {
+            // Several times what rounding the weights alone comes to; a wrong kernel is off by one.
+            DType::BF16 => (trial.distance(reference), 2e-1),
+            DType::F16 => (trial.distance(reference), 5e-2),
+            _ => (trial.difference(reference), 1e-3),
+        };
+        let right = difference <= tolerance;
+        let word = if right { "right" } else { "WRONG" };
+        (
+            right,
+            format!("{word}: {difference:.0e} from the processor's in f64"),
+        )
+    } else {
+        let mut values = trial.gradients.values().flatten();
+        let right = trial.loss.is_finite() && values.all(|value| value.is_finite());
+        let word = if right { "finite" } else { "NOT FINITE" };
+        let why = "compared with nothing (this build has no processor backend)";
+        (right, format!("{word}, {why}"))
     };
     let speed = trial.tokens_per_second;
     (right, format!("training step {found}, {speed:.0} tokens/s"))

@@ -5,7 +5,7 @@ use crate::output::line;
 use bone::saved::{SavedAdapter, Scan};
 use bone::{Selection, without_numbers};
 use bone_data::grouped;
-use bone_lm::checkpoint::Checkpoint;
+use bone_lm::checkpoint::{Checkpoint, burn_dtype};
 use bone_train::config::AxisWord;
 use bone_train::models::adapter::{fit, open, tensors};
 use bone_train::models::{self, OpenModel, recognise};
@@ -37,17 +37,17 @@ pub struct InspectArgs {
 /// been printed.
 pub fn run(args: &InspectArgs) -> Result<(), CommandError> {
     let kind = args.block_axis.map(AxisWord::kind);
-    match open(&args.path, kind) {
-        Ok(scan) => adapter(args, scan),
-        // What is no adapter may be a model.
-        Err(error) => match recognise(&args.path) {
-            Ok(known) => model(args, &known.open()?),
-            Err(_) => Err(error.into()),
-        },
+    let adapter = open(&args.path, kind);
+    // What is no adapter may be a model.
+    if adapter.is_err()
+        && let Ok(known) = recognise(&args.path)
+    {
+        return print_model(args, &known.open()?);
     }
+    print_adapter(args, adapter?)
 }
 
-fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
+fn print_adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
     let file = tensors(&args.path)?;
     let contents = scan.contents();
     let trained = contents.full.len();
@@ -70,63 +70,53 @@ fn adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
         }
         None => line!("tuned states of an RWKV6: {trained}"),
     }
-    let finite = print_tensors(&file, args.tensors)?;
-    match &args.model {
+    let finite = print_tensors(&file, args.tensors);
+    let saved = match &args.model {
         Some(path) => {
             let saved = fit(scan, &args.path, &models::open(path)?)?;
             line!("fits {}: yes", path.display());
-            print_shape(&saved);
+            saved
         }
-        None => print_shape(&scan.finish()?),
-    }
+        None => scan.finish()?,
+    };
+    print_shape(&saved);
     finite
 }
 
 /// The model's sizes as far as the adapter tells them.
 fn print_shape(saved: &SavedAdapter) {
     let names: BTreeSet<_> = saved.layers.keys().chain(saved.full.keys()).collect();
-    let begins = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
-    let family = if begins("model.layers.") {
-        "a LLaMA"
-    } else if begins("blocks.") {
-        "an RWKV"
-    } else {
-        "a model of another family"
-    };
     let blocks: BTreeSet<usize> = names
         .iter()
         .filter_map(|name| name.split('.').find_map(|part| part.parse().ok()))
         .collect();
     line!(
-        "made for: {family}, {} layers adapted in {} blocks, {} values",
+        "made for: {} layers adapted in {} blocks, {} values",
         saved.layers.len(),
         blocks.len(),
         grouped(saved.num_params())
     );
     let sizes = widths(saved);
     if !sizes.is_empty() {
-        line!("  layers: {}", sizes.join(", "));
+        line!("  layers: {}", Vec::from_iter(sizes).join(", "));
     }
 }
 
 /// What an adapter tells of the widths of its layers, each kind once.
-fn widths(saved: &SavedAdapter) -> Vec<String> {
-    let Some(config) = saved.contents().adapter else {
-        return Vec::new();
-    };
-    let mut found = BTreeMap::new();
-    for (layer, tensors) in &saved.layers {
+fn widths(saved: &SavedAdapter) -> BTreeSet<String> {
+    let layers = saved.layers.iter();
+    let widths = layers.filter_map(|(layer, tensors)| {
         let sizes: Vec<_> = tensors.iter().map(|data| data.shape.to_vec()).collect();
-        let width = match config.variant.widths(&sizes) {
+        let width = match saved.config.as_ref()?.variant.widths(&sizes) {
             [Some(inputs), Some(outputs)] => format!("{inputs} -> {outputs}"),
             [Some(inputs), None] => format!("{inputs} inputs"),
             [None, Some(outputs)] => format!("{outputs} outputs"),
-            [None, None] => continue,
+            [None, None] => return None,
         };
         let kind = layer.rsplit('.').next().unwrap_or(layer);
-        found.insert((kind.to_owned(), width.clone()), format!("{kind} {width}"));
-    }
-    found.into_values().collect()
+        Some(format!("{kind} {width}"))
+    });
+    widths.collect()
 }
 
 fn selected(selection: &Selection) -> String {
@@ -138,7 +128,7 @@ fn selected(selection: &Selection) -> String {
     }
 }
 
-fn model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
+fn print_model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
     if args.model.is_some() {
         return Err(CommandError::usage(
             "--model: this is a model itself; it goes with an adapter",
@@ -156,7 +146,7 @@ fn model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
         shape.vocab_size
     );
     line!("files: {}", checkpoint.files().len());
-    let finite = print_tensors(checkpoint, args.tensors)?;
+    let finite = print_tensors(checkpoint, args.tensors);
     let parameters = model.parameters();
     let weights = info.linear_layers.iter();
     let weights = weights.map(|(path, ..)| format!("{path}.weight"));
@@ -171,9 +161,8 @@ fn model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
 }
 
 /// Prints the tensors, alike ones together; an error names those with values that are not finite.
-fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandError>, CommandError> {
+fn print_tensors(file: &Checkpoint, each: bool) -> Result<(), CommandError> {
     let (mut groups, mut broken) = (BTreeMap::<String, usize>::new(), Vec::new());
-    let mut order = Vec::new();
     for (name, info) in file.tensors() {
         let shown = if each {
             name.to_owned()
@@ -181,36 +170,31 @@ fn print_tensors(file: &Checkpoint, each: bool) -> Result<Result<(), CommandErro
             without_numbers(name)
         };
         let line = format!("{shown}  {} {:?}", info.dtype, info.shape);
-        let count = groups.entry(line.clone()).or_default();
-        if *count == 0 {
-            order.push(line);
-        }
-        *count += 1;
-        if !info.dtype.to_string().contains('F') {
+        *groups.entry(line).or_default() += 1;
+        if !burn_dtype(info.dtype).is_some_and(|dtype| dtype.is_float()) {
             continue;
         }
         let data = file.data(name)?;
         let bad = data.iter::<f64>().filter(|value| !value.is_finite());
         let bad = bad.count();
         if bad > 0 {
-            broken.push(format!(
-                "{name} ({bad} of {})",
-                info.shape.iter().product::<usize>()
-            ));
+            broken.push(format!("{name} ({bad} of {})", data.num_elements()));
         }
     }
-    line!("tensors: {}", file.tensors().count());
-    for line in order {
-        match groups[&line] {
-            1 => line!("  {line}"),
-            count => line!("  {line}  x{count}"),
-        }
+    line!("tensors: {}", groups.values().sum::<usize>());
+    for (line, count) in groups {
+        let times = if count > 1 {
+            format!("  x{count}")
+        } else {
+            String::new()
+        };
+        line!("  {line}{times}");
     }
     if broken.is_empty() {
         line!("every value is finite");
-        return Ok(Ok(()));
+        return Ok(());
     }
     let reason = format!("holds values that are not finite: {}", broken.join(", "));
     let path = file.files().first().cloned().unwrap_or_default();
-    Ok(Err(CommandError::path(path, reason)))
+    Err(CommandError::path(path, reason))
 }

@@ -4,25 +4,52 @@ use crate::error::CommandError;
 use crate::output::line;
 use bone::saved::Scan;
 use bone_data::PROMPT_FILE;
-use bone_lm::checkpoint::Dtype;
-use bone_train::config::AxisWord;
+use bone_lm::checkpoint::{Dtype, Planned};
+use bone_train::config::{AxisWord, DtypeChoice};
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
-use bone_train::models::adapter::{self, open};
-use bone_train::models::{self, NewFolder, check_free};
+use bone_train::models::adapter::{self, AdapterError, open};
+use bone_train::models::{self, NewFolder};
 use burn::tensor::DType;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-mod agreement;
-mod args;
 mod check;
 mod write;
 
-pub use agreement::Agreement;
-pub use args::MergeArgs;
-use check::Check;
+pub use check::Agreement;
 pub use write::Reversal;
 use write::Write;
+
+/// What to merge.
+#[derive(Debug, Default, clap::Args)]
+pub struct MergeArgs {
+    /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    #[arg(long, value_name = "DIR|FILE")]
+    pub model: PathBuf,
+    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
+    /// several are merged in the order given
+    #[arg(long, value_name = "DIR|FILE", required = true)]
+    pub adapter: Vec<PathBuf>,
+    /// Folder for the merged model; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Precision of the merged weights: auto for the base's, f32, bf16, f16
+    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
+    /// Take the adapters out of a model they were merged into, the last one first
+    #[arg(long)]
+    pub unmerge: bool,
+    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
+    /// for miss
+    #[arg(long, value_name = "AXIS")]
+    pub block_axis: Option<AxisWord>,
+    /// Most bytes of a file of the result, like 500MB [default: 5GB]
+    #[arg(long, value_name = "SIZE", value_parser = shard_size)]
+    pub max_shard_size: Option<u64>,
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}
 
 /// What a merge came to.
 #[derive(Debug, Clone, Copy)]
@@ -64,23 +91,6 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
-/// knows.
-fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
-    if args.unmerge {
-        let file = folder.join(PROMPT_FILE);
-        if file.exists() {
-            std::fs::remove_file(&file).map_err(CommandError::io(&file))?;
-        }
-        return Ok(());
-    }
-    let prompts = args.adapter.iter().map(|path| adapter::prompt(path));
-    match prompts.collect::<Result<Vec<_>, _>>()?.pop().flatten() {
-        Some(prompt) => Ok(prompt.save(folder)?),
-        None => Ok(()),
-    }
-}
-
 /// As [`run`], without printing.
 ///
 /// # Errors
@@ -88,35 +98,26 @@ fn copy_prompt(args: &MergeArgs, folder: &Path) -> Result<(), CommandError> {
 /// As there.
 pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
-    let scans = || -> Result<Vec<Scan>, CommandError> {
+    let scans = || -> Result<Vec<Scan>, AdapterError> {
         let kind = args.block_axis.map(AxisWord::kind);
-        // The flag is for those among several that need it.
-        let several = args.adapter.len() > 1;
-        let scan = |path: &PathBuf| {
-            if several {
-                open(path, None).or_else(|_| open(path, kind))
-            } else {
-                open(path, kind)
-            }
-        };
-        Ok(args.adapter.iter().map(scan).collect::<Result<_, _>>()?)
+        let scans = args.adapter.iter().map(|path| match &args.adapter[..] {
+            [_] => open(path, kind),
+            // The flag is for those among several that need it.
+            _ => open(path, None).or_else(|_| open(path, kind)),
+        });
+        scans.collect()
     };
     let adapters = scans()?;
     if args.unmerge {
-        let scanned = args.adapter.iter().zip(&adapters);
-        let residual: Vec<_> = scanned
-            .filter(|(_, scan)| scan.stands_on_residual())
-            .map(|(path, _)| path.display().to_string())
-            .collect();
-        if !residual.is_empty() {
+        let mut scanned = args.adapter.iter().zip(&adapters);
+        if let Some((path, _)) = scanned.find(|(_, scan)| scan.stands_on_residual()) {
             return Err(CommandError::usage(format!(
                 "--unmerge: the factors of {} belong to a residual of the base, which the merged \
                  model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
-                residual.join(", ")
+                path.display()
             )));
         }
     }
-    check_free(&args.out)?;
     models::companions(&args.model)?;
     let model = models::open(&args.model)?;
     let base = match model.info.stored {
@@ -124,16 +125,31 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         Some(Dtype::BF16) => DType::BF16,
         _ => DType::F32,
     };
-    let chosen = args.dtype.dtype();
-    let stored = chosen.unwrap_or(base);
+    let stored = args.dtype.dtype().unwrap_or(base);
 
     let base_bytes = model.info.stored_bytes as u64;
-    let write = Write::plan(args, model, adapters)?;
     let folder = NewFolder::create(&args.out)?;
-    let (files, largest_file) = (write.files(), write.largest_file());
-    let reversal = device::on_device(device.name, true, write.into(folder.path()))??;
+    let write = Write::plan(args, folder.path(), model, adapters)?;
+    let files = write.shards.len();
+    let sizes = write
+        .shards
+        .iter()
+        .map(|file| file.iter().map(Planned::bytes).sum());
+    let largest_file = sizes.max().unwrap_or(0);
+    let reversal = device::on_device(device.name, true, write)??;
     models::copy_companions(&args.model, folder.path(), Some(stored))?;
-    copy_prompt(args, folder.path())?;
+    // The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
+    // knows.
+    let file = folder.path().join(PROMPT_FILE);
+    if args.unmerge {
+        if file.exists() {
+            std::fs::remove_file(&file).map_err(CommandError::io(&file))?;
+        }
+    } else if let Some(last) = args.adapter.last()
+        && let Some(prompt) = adapter::prompt(last)?
+    {
+        prompt.save(folder.path())?;
+    }
     let peak_of_write = peak_resident_bytes();
 
     // The base stays in its file's pages; the merged weights are new.
@@ -145,19 +161,9 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     } else {
         (args.model.as_path(), folder.path())
     };
-    let check = Check {
-        with,
-        adapters: args
-            .adapter
-            .iter()
-            .map(PathBuf::as_path)
-            .zip(scans()?)
-            .collect(),
-        without,
-        base,
-        stored,
-    };
-    let (agreement, good) = check.on(device.name)?;
+    let paths = args.adapter.iter().map(PathBuf::as_path);
+    let adapted = (with, paths.zip(scans()?).collect());
+    let (agreement, good) = check::check(adapted, without, base, stored, device.name)?;
     if !good {
         let fix = if stored == DType::F32 {
             ""
@@ -178,4 +184,48 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         peak_of_write,
         reversal,
     })
+}
+
+/// Units of a size; a unit that ends in another one comes before it.
+const UNITS: [(&str, f64); 8] = [
+    ("kib", 1024.0),
+    ("mib", 1_048_576.0),
+    ("gib", 1_073_741_824.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("b", 1.0),
+    ("", 1.0),
+];
+
+/// A size in bytes with or without a unit: `5GB`, `500 MiB`, `1000000`.
+fn shard_size(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let mut sizes = UNITS.iter().filter_map(|(unit, factor)| {
+        let number: f64 = lower.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Some(number * factor)
+    });
+    let bytes = sizes.next().filter(|bytes| (1.0..1e18).contains(bytes));
+    let bytes = bytes.map(|bytes| bytes as u64);
+    bytes.ok_or_else(|| format!("'{text}' is no size; write it like 5GB or 500MB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [
+            ("5GB", 5_000_000_000),
+            ("1.5 mb", 1_500_000),
+            ("2KiB", 2048),
+            ("77", 77),
+        ] {
+            assert_eq!(shard_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GB", "5XB", "-1", "0", "1e99", "1..2"] {
+            assert!(shard_size(text).is_err(), "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use bone_train::run::signals::Signals;
 use bone_train::run::{Host, RunError, fork, resume, train};
 use std::path::{Path, PathBuf};
 
-mod flags;
+pub(super) mod flags;
 
 /// Fine-tune a model on a file of rows
 #[derive(Debug, Clone, Default, clap::Args)]

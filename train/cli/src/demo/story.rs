@@ -85,8 +85,14 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     line!("exact match after : {scored_after}\n");
 
     let merged = out.join("merged");
-    let asked = MergeArgs::new(base.clone(), run.clone(), merged.clone(), &args.device);
-    let agreement = merge(&asked)?.agreement;
+    let agreement = merge(&MergeArgs {
+        model: base.clone(),
+        adapter: vec![run.clone()],
+        out: merged.clone(),
+        device: args.device.clone(),
+        ..MergeArgs::default()
+    })?
+    .agreement;
     line!("Merged into a model of its own; merged against adapted: {agreement}");
     let alone = ask(&merged, None, &prompts, args)?;
     let same = alone.iter().zip(&after).filter(|(a, b)| a == b).count();

@@ -212,32 +212,32 @@ fn sizes_beyond_all_measure_are_refused() {
         (
             "train",
             ["--max-seq-len", &most, "--batch-size", beyond],
-            "--batch-size, --max-seq-len",
+            &["--batch-size is", "--max-seq-len is"][..],
         ),
         (
             "train",
             ["--hidden-size", &most, "--layers", &most],
-            "--layers is",
+            &["--layers is", "--hidden-size is"],
         ),
         (
             "train",
             ["--hidden-size", "1000000", "--layers", "1000"],
-            "weights",
+            &["weights"],
         ),
         (
             "train",
             ["--batch-size", "10000000", "--layers", "1"],
-            "the run would take about",
+            &["the run would take about"],
         ),
         (
             "generate",
             ["--prompt-len", &most, "--max-new-tokens", &most],
-            "--prompt-len, --max-new-tokens",
+            &["--prompt-len is", "--max-new-tokens is"],
         ),
         (
             "generate",
             ["--batch-size", "10000000", "--layers", "1"],
-            "what is kept of the tokens",
+            &["what is kept of the tokens"],
         ),
     ] {
         let small = ["bench", kind, "--device", "cpu", "--vocab-size", "64"].into_iter();
@@ -248,7 +248,9 @@ fn sizes_beyond_all_measure_are_refused() {
             ran.code,
             ran.stderr
         );
-        assert!(ran.stderr.contains(named), "{args:?}: {}", ran.stderr);
+        for name in named {
+            assert!(ran.stderr.contains(name), "{args:?}: {}", ran.stderr);
+        }
         assert!(!ran.stderr.contains("panicked"), "{args:?}: {}", ran.stderr);
     }
 }

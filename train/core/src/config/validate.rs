@@ -63,7 +63,7 @@ impl RawConfig {
         }
     }
 
-    /// Checks what was given without a look at files, and requires nothing.
+    /// Checks what was given without a look at files; no model, data or output folder is required.
     pub(super) fn validate_method(
         &self,
         problems: Vec<Problem>,
@@ -74,10 +74,8 @@ impl RawConfig {
         };
         let config = self.filled();
         check.values(self, &config, true);
-        let given = SETTINGS.iter().filter(|row| row.is_given(self));
-        let places: Vec<_> = given.map(|row| self.place(row.name)).collect();
         let mut problems = check.problems;
-        problems.retain(|problem| places.contains(&problem.place));
+        problems.retain(|problem| !["model", "data", "out"].contains(&problem.place.as_str()));
         if problems.is_empty() {
             Ok(config)
         } else {

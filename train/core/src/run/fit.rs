@@ -1,17 +1,81 @@
 //! Whether a run fits the memory and the model, as far as shapes say it.
 
 use super::RunError;
-use crate::config::{MethodName, Parts, TrainConfig};
-use crate::device::Precision;
-use crate::device::{Device, Kind};
-use crate::memory::{Estimate, MemoryLimit, MemorySource, RunShape, available_memory};
+use crate::config::{DtypeChoice, MethodName, Parts, TrainConfig};
+use crate::device::precision::{self, Precision};
+use crate::device::{self, Device, Kind};
+use crate::memory::{
+    Estimate, MemoryLimit, MemorySource, RunShape, available_memory, keep_freed_memory,
+};
 use crate::models::ModelInfo;
+use crate::step::Savings;
 use bone::kernels::Kernel;
 use bone::{AdapterConfig, AttachError, LayerError};
 use bone_lm::Part;
 
+/// Where and how a run is made, as far as its model's shapes say it.
+pub struct Fit {
+    /// What it runs on.
+    pub device: Device,
+    /// Why on that.
+    pub device_reason: String,
+    /// What the base weights are held in.
+    pub precision: Precision,
+    /// Where memory is saved.
+    pub savings: Savings,
+    /// The memory it takes.
+    pub estimate: Estimate,
+    /// The memory there is, where it is known.
+    pub limit: Option<MemoryLimit>,
+}
+
+impl Fit {
+    /// Chooses device, precision and the head's chunks, and checks that the run fits the memory.
+    ///
+    /// # Errors
+    ///
+    /// The device, the precision or the method cannot be had, or the memory is too small.
+    pub fn of(config: &TrainConfig, info: &ModelInfo) -> Result<Self, RunError> {
+        let (device, device_reason) = device::choose(&config.device)?;
+        let kind = device.name.kind;
+        let precision = precision::choose(dtype(config)?, info, device.name)?;
+        let head_chunk = config.head_chunk_for(info.shape.vocab_size);
+        let estimate = estimate(config, info, &precision, head_chunk, kind)?;
+        let limit = limit(&device);
+        if let Some(limit) = limit {
+            estimate.check(limit)?;
+        }
+        if kind == Kind::Cpu && !config.recompute {
+            keep_freed_memory();
+        }
+        Ok(Self {
+            device,
+            device_reason,
+            precision,
+            savings: Savings {
+                recompute: config.recompute,
+                head_chunk: config.chunked_head.then_some(head_chunk),
+            },
+            estimate,
+            limit,
+        })
+    }
+}
+
+/// Returns the precision of the base: weights that train are f32, whatever the file holds.
+fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
+    match (config.method, config.dtype) {
+        (MethodName::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
+            "--dtype: method full trains the weights themselves, which needs f32; leave dtype out"
+                .into(),
+        )),
+        (MethodName::Full, _) => Ok(DtypeChoice::F32),
+        (_, choice) => Ok(choice),
+    }
+}
+
 /// The memory a run on the device can take, where it is known.
-pub(super) fn limit(device: &Device) -> Option<MemoryLimit> {
+fn limit(device: &Device) -> Option<MemoryLimit> {
     if device.name.kind.on_processor() || device.software {
         return Some(available_memory());
     }
@@ -22,7 +86,7 @@ pub(super) fn limit(device: &Device) -> Option<MemoryLimit> {
 }
 
 /// Estimates the memory of a run, whose head works on chunks of `chunk` tokens.
-pub(super) fn estimate(
+fn estimate(
     config: &TrainConfig,
     info: &ModelInfo,
     precision: &Precision,

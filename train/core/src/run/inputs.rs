@@ -2,15 +2,12 @@
 
 use super::identity::Identity;
 use super::start::{Start, Trained};
-use super::{Host, RunError, fingerprint, fit};
-use crate::config::{DtypeChoice, MethodName, TrainConfig};
-use crate::device::precision::{self, Precision};
-use crate::device::{self, DeviceName, Kind};
+use super::{Fit, Host, RunError, fingerprint};
+use crate::config::TrainConfig;
 use crate::loss_scale::LossScale;
-use crate::memory::{Estimate, human, keep_freed_memory};
+use crate::memory::human;
 use crate::models::ModelInfo;
 use crate::report::Event;
-use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
 use bone_data::load::{self, Dataset, Reading};
 use bone_data::{
@@ -25,9 +22,7 @@ const WINDOW: usize = 16;
 pub(super) struct Inputs {
     /// The settings, with those that depend on the rows or the model filled in.
     pub(super) config: TrainConfig,
-    pub(super) device: DeviceName,
-    pub(super) precision: Precision,
-    pub(super) estimate: Estimate,
+    pub(super) fit: Fit,
     pub(super) data: Data,
     pub(super) plan: Plan,
     pub(super) progress: Progress,
@@ -46,18 +41,8 @@ pub(super) fn read(
     start: &Start,
     host: &mut Host<'_>,
 ) -> Result<Inputs, RunError> {
-    let (device, device_reason) = device::choose(&config.device)?;
-    let kind = device.name.kind;
-    let precision = precision::choose(dtype(config)?, info, device.name)?;
-    let head_chunk = config.head_chunk_for(info.shape.vocab_size);
-    let estimate = fit::estimate(config, info, &precision, head_chunk, kind)?;
-    let limit = fit::limit(&device);
-    if let Some(limit) = limit {
-        estimate.check(limit)?;
-    }
-    if kind == Kind::Cpu && !config.recompute {
-        keep_freed_memory();
-    }
+    let fit = Fit::of(config, info)?;
+    let (device, kind) = (&fit.device, fit.device.name.kind);
     let vocab_size = info.shape.vocab_size;
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
@@ -86,16 +71,13 @@ pub(super) fn read(
     let plan = Plan {
         total_steps,
         schedule: config.schedule(total_steps),
-        savings: Savings {
-            recompute: config.recompute,
-            head_chunk: config.chunked_head.then_some(head_chunk),
-        },
+        savings: fit.savings,
         chunk_ctx: config.chunk_ctx,
         seed: config.seed,
         eval_every: config.eval_interval(total_steps),
         eval_batch_size: config.batch_size,
         pad_id: rows.pad_id,
-        loss_scale: precision.scales_loss.then(LossScale::default),
+        loss_scale: fit.precision.scales_loss.then(LossScale::default),
         tunes_kernels: !kind.on_processor(),
     };
     let mut config = config.clone();
@@ -106,19 +88,23 @@ pub(super) fn read(
     identity.set_config(&config);
     let parameters = grouped(info.shape.parameters);
     let (architecture, blocks) = (info.architecture.name(), info.shape.num_layers);
-    let of_limit = limit.map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)));
+    let of_limit = fit
+        .limit
+        .map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)));
     let mut lines = vec![
         format!("{architecture} of {parameters} parameters, {blocks} blocks"),
         format!(
-            "device: {} ({}; {device_reason})",
+            "device: {} ({}; {})",
             device.name,
-            device.description()
+            device.description(),
+            fit.device_reason
         ),
-        format!("base weights: {}", precision.text),
+        format!("base weights: {}", fit.precision.text),
         format!("tokenizer: {tokenizer_reason}"),
         format!(
-            "memory: about {}{of_limit}; {estimate}",
-            human(estimate.total())
+            "memory: about {}{of_limit}; {}",
+            human(fit.estimate.total()),
+            fit.estimate
         ),
     ];
     lines.extend(start.line(total_steps, cursor));
@@ -128,9 +114,6 @@ pub(super) fn read(
     }
     lines.extend(info.beyond_positions(config.max_seq_len));
     Ok(Inputs {
-        device: device.name,
-        precision,
-        estimate,
         data: Data {
             steps_per_epoch: rows.steps_per_epoch,
             steps: Box::new(rows.batches),
@@ -143,6 +126,7 @@ pub(super) fn read(
         largest,
         lines,
         config,
+        fit,
     })
 }
 
@@ -207,17 +191,5 @@ impl Rows {
             prompt,
             notes,
         })
-    }
-}
-
-/// Returns the precision of the base: weights that train are f32, whatever the file holds.
-fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
-    match (config.method, config.dtype) {
-        (MethodName::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
-            "--dtype: method full trains the weights themselves, which needs f32; leave dtype out"
-                .into(),
-        )),
-        (MethodName::Full, _) => Ok(DtypeChoice::F32),
-        (_, choice) => Ok(choice),
     }
 }

@@ -32,7 +32,7 @@ impl OnDevice for OnModel<'_> {
     type Output = Result<Outcome, RunError>;
 
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
-        let dtype = self.job.inputs.precision.convert;
+        let dtype = self.job.inputs.fit.precision.convert;
         let work = TrainOn::<B> {
             device: device.clone(),
             job: self.job,
@@ -318,7 +318,8 @@ fn train_kept<B: TrainBackend, M: TrainModel<B>>(
     })
 }
 
-fn optimizer<B: TrainBackend>(config: &TrainConfig) -> Optimizer<B> {
+/// Returns the optimizer of a run, without moments yet.
+pub fn optimizer<B: TrainBackend>(config: &TrainConfig) -> Optimizer<B> {
     Optimizer::new(AdamWSettings {
         beta1: config.beta1,
         beta2: config.beta2,

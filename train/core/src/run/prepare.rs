@@ -17,14 +17,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A model that is ready to train.
-pub(super) struct Prepared<M> {
-    pub(super) model: M,
+pub struct Prepared<M> {
+    /// The model.
+    pub model: M,
     /// Names of the parameters that train whole, beside adapters or without any.
-    pub(super) whole: BTreeSet<String>,
+    pub whole: BTreeSet<String>,
 }
 
 /// Makes ready what trains, and freezes the rest.
-pub(super) fn prepare<B: TrainBackend, M: TrainModel<B>>(
+///
+/// # Errors
+///
+/// The model does not have what is to train.
+pub fn prepare<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     config: &TrainConfig,
 ) -> Result<Prepared<M>, RunError> {

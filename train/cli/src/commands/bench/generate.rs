@@ -1,27 +1,28 @@
 //! `bone bench generate`: prompts continued, timed.
 
-use super::model::{ModelArgs, Ran, RunArgs, refuse_extremes};
+use super::model::{ModelArgs, Ran, refuse_long};
 use super::parts::{Apart, Parts};
+use super::{COUNTS, refuse_extremes};
 use crate::error::CommandError;
 use crate::output::{line, say_json};
-use crate::work::Work;
+use crate::work::{Load, Work};
 use bone_lm::CausalLm;
 use bone_lm::generate::{GenerateConfig, generate};
 use bone_lm::sampling::SamplingConfig;
-use bone_train::device::{self, Kind};
+use bone_train::config::DtypeChoice;
+use bone_train::device::{self, Kind, precision};
 use bone_train::memory::{available_memory, human, peak_resident_bytes};
 use bone_train::models::{Architecture, ModelInfo};
 use bone_train::step::{TrainBackend, TrainModel};
-use serde::Serialize;
+use serde_json::json;
 use std::time::Instant;
 
 /// The model and the prompts.
-#[derive(Debug, Clone, clap::Args, Serialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct BenchGenerateArgs {
-    /// The model
-    #[command(flatten)]
-    #[serde(skip)]
-    pub model: ModelArgs,
+    /// Precision the weights are held in: auto, f32, bf16, f16
+    #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
+    pub dtype: DtypeChoice,
     /// Prompts that go through the model together
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch_size: usize,
@@ -34,54 +35,42 @@ pub struct BenchGenerateArgs {
     /// Times that all is done; the median counts
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: usize,
-    /// Where, and how it is told
+    /// What to run on; `bone devices` lists it
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+    /// On a GPU, run neighbouring operations as one
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub fusion: bool,
+    /// Print one line of JSON instead of the tables
+    #[arg(long)]
+    pub json: bool,
+    /// The model
     #[command(flatten)]
-    #[serde(skip)]
-    pub run: RunArgs,
+    pub model: ModelArgs,
 }
 
 impl BenchGenerateArgs {
-    /// Returns the bytes of every token's keys and values, or of what goes through a block of RWKV6
-    /// at once.
-    fn carried(&self, info: &ModelInfo) -> u64 {
-        let (tokens, values) = match info.architecture {
-            Architecture::Llama2 => {
-                let tokens = self.prompt_len + self.max_new_tokens;
-                (tokens, info.shape.num_layers.saturating_mul(2))
-            }
-            Architecture::Rwkv6 => (self.prompt_len, 1),
+    /// Refuses more tokens than memory holds the keys and values of, or what goes through a block of
+    /// RWKV6 at once.
+    fn check_memory(&self, info: &ModelInfo) -> Result<(), CommandError> {
+        let tokens = self.prompt_len + self.max_new_tokens;
+        let kept = match info.architecture {
+            Architecture::Llama2 => 2 * info.shape.num_layers * tokens,
+            Architecture::Rwkv6 => self.prompt_len,
         };
-        let factors = [tokens, self.batch_size, values, info.shape.hidden_size];
-        factors
-            .iter()
-            .fold(4, |bytes: u64, factor| bytes.saturating_mul(*factor as u64))
+        let floats = kept as f64 * self.batch_size as f64 * info.shape.hidden_size as f64;
+        let (bytes, limit) = ((4.0 * floats) as u64, available_memory());
+        if bytes <= limit.bytes {
+            return Ok(());
+        }
+        Err(CommandError::usage(format!(
+            "--batch-size, --prompt-len and --max-new-tokens: what is kept of the tokens would take {}, \
+             and {} has {} to give",
+            human(bytes),
+            limit.source,
+            human(limit.bytes)
+        )))
     }
-}
-
-/// Seconds of a round.
-#[derive(Debug, Clone, Copy)]
-struct Round {
-    /// To the first token of every prompt.
-    first: f64,
-    /// From there to the end.
-    rest: f64,
-}
-
-/// What was run, and what was measured.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    ran: Ran,
-    #[serde(flatten)]
-    args: &'a BenchGenerateArgs,
-    /// New ones, over the whole time.
-    tokens_per_second: f64,
-    prompt_tokens_per_second: f64,
-    decode_tokens_per_second: f64,
-    peak_resident_mb: f64,
-    /// One more round.
-    #[serde(flatten)]
-    apart: Apart,
 }
 
 /// Runs it.
@@ -90,78 +79,85 @@ struct Report<'a> {
 ///
 /// [`CommandError`].
 pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
-    refuse_extremes(&[
-        ("batch-size", args.batch_size),
-        ("prompt-len", args.prompt_len),
-        ("max-new-tokens", args.max_new_tokens),
+    let counts = [
+        ("batch_size", args.batch_size),
+        ("prompt_len", args.prompt_len),
+        ("max_new_tokens", args.max_new_tokens),
         ("rounds", args.rounds),
-    ])?;
+    ];
+    refuse_extremes(&counts, COUNTS)?;
     if args.max_new_tokens < 2 {
         return Err(CommandError::usage(
             "--max-new-tokens must be 2 or more: the first comes with the prompt",
         ));
     }
-    let (device, _) = device::choose(&args.run.device)?;
+    let (device, _) = device::choose(&args.device)?;
     let len = args.prompt_len + args.max_new_tokens;
-    let opened = args.model.choose(len)?.open(args.model.dtype.dtype())?;
-    let info = &opened.model.info;
-    if let Some(positions) = info.positions.filter(|most| len > *most) {
-        return Err(CommandError::usage(format!(
-            "--prompt-len and --max-new-tokens come to more than the model's {positions} positions"
-        )));
+    let model = args.model.open(len, args.dtype)?;
+    refuse_long(&model.info, len, "--prompt-len and --max-new-tokens")?;
+    let kind = device.name.kind;
+    if kind == Kind::Cpu {
+        args.check_memory(&model.info)?;
     }
-    if device.name.kind == Kind::Cpu {
-        let (bytes, limit) = (args.carried(info), available_memory());
-        if bytes > limit.bytes {
-            return Err(CommandError::usage(format!(
-                "--batch-size, --prompt-len and --max-new-tokens: what is kept of the tokens would take {}, \
-                 and {} has {} to give",
-                human(bytes),
-                limit.source,
-                human(limit.bytes)
-            )));
-        }
-    }
-    let ran = opened.report(device.name);
-    let load = opened.load(device.name, args.run.fusion);
+    let precision = precision::choose(args.dtype, &model.info, device.name)?;
+    let ran = Ran::of(&model.info, &precision);
+    let load = Load {
+        model,
+        adapter: None,
+        dtype: precision.convert,
+        device: device.name,
+        fusion: args.fusion,
+    };
     let (mut rounds, apart) = load.with(Rounds(args))?;
     rounds.sort_by(|a, b| (a.first + a.rest).total_cmp(&(b.first + b.rest)));
     let Round { first, rest } = rounds[rounds.len() / 2];
     let rows = args.batch_size as f64;
-    let report = Report {
-        ran,
-        args,
-        tokens_per_second: rows * args.max_new_tokens as f64 / (first + rest),
-        prompt_tokens_per_second: rows * args.prompt_len as f64 / first,
-        decode_tokens_per_second: rows * (args.max_new_tokens - 1) as f64 / rest,
-        peak_resident_mb: peak_resident_bytes() as f64 / 1e6,
-        apart,
-    };
-    if args.run.json {
-        say_json(&report);
-    } else {
-        report.print(device.name.kind);
+    let prompt_tokens_per_second = rows * args.prompt_len as f64 / first;
+    let decode_tokens_per_second = rows * (args.max_new_tokens - 1) as f64 / rest;
+    // New ones, over the whole time.
+    let tokens_per_second = rows * args.max_new_tokens as f64 / (first + rest);
+    let peak = peak_resident_bytes();
+    if args.json {
+        say_json(&json!({
+            "model": ran.model,
+            "device": device.name.to_string(),
+            "threads": rayon::current_num_threads(),
+            "batch_size": args.batch_size,
+            "prompt_len": args.prompt_len,
+            "max_new_tokens": args.max_new_tokens,
+            "rounds": args.rounds,
+            "tokens_per_second": tokens_per_second,
+            "prompt_tokens_per_second": prompt_tokens_per_second,
+            "decode_tokens_per_second": decode_tokens_per_second,
+            "peak_resident_mb": peak as f64 / 1e6,
+            "parts": apart.parts,
+            "taken_apart_seconds": apart.whole,
+            "device_bytes": apart.device_bytes,
+        }));
+        return Ok(());
     }
+    line!("{}", ran.line);
+    line!(
+        "{} prompts of {} tokens, {} new ones each, on {}",
+        args.batch_size,
+        args.prompt_len,
+        args.max_new_tokens,
+        device.name
+    );
+    line!("\nprompts    {prompt_tokens_per_second:.1} tokens/s");
+    line!("decoding   {decode_tokens_per_second:.1} tokens/s");
+    line!("new tokens {tokens_per_second:.1} tokens/s in all");
+    line!("memory     {} at most", human(peak));
+    line!("\n{}", apart.table(kind));
     Ok(())
 }
 
-impl Report<'_> {
-    fn print(&self, kind: Kind) {
-        line!("{}", self.ran.model);
-        line!(
-            "{} prompts of {} tokens, {} new ones each, on {}",
-            self.args.batch_size,
-            self.args.prompt_len,
-            self.args.max_new_tokens,
-            self.ran.device
-        );
-        line!("\nprompts    {:.1} tokens/s", self.prompt_tokens_per_second);
-        line!("decoding   {:.1} tokens/s", self.decode_tokens_per_second);
-        line!("new tokens {:.1} tokens/s in all", self.tokens_per_second);
-        let peak = human((self.peak_resident_mb * 1e6) as u64);
-        line!("memory     {peak} at most");
-        line!("\n{}", self.apart.table(kind));
-    }
+/// Seconds of a round.
+struct Round {
+    /// To the first token of every prompt.
+    first: f64,
+    /// From there to the end.
+    rest: f64,
 }
 
 /// Prompts that are continued again and again.

@@ -3,14 +3,15 @@
 use bone::Backend;
 use bone_train::device::Kind;
 use serde::Serialize;
-use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::Metadata;
+use tracing::span::Id;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::{Registry, registry};
 
 /// Spans that count what is inside them as their own: stretches of a step rather than operations.
 const STRETCHES: [&str; 3] = ["head and loss", "recompute", "optimizer"];
@@ -49,22 +50,12 @@ impl Apart {
     }
 }
 
-/// A span that was entered and not left.
-struct Open {
-    name: &'static str,
-    since: Instant,
-    /// Time that inner spans have taken for themselves.
-    inner: Duration,
-}
-
-thread_local! {
-    static OPEN: RefCell<Vec<Open>> = const { RefCell::new(Vec::new()) };
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// The name of span `id − 1`: one id for all spans of a name.
-    names: Vec<&'static str>,
+    /// Spans that were entered and not left.
+    open: Vec<&'static str>,
+    /// When a span was last entered or left.
+    since: Instant,
     times: BTreeMap<&'static str, Duration>,
     device_bytes: Option<u64>,
 }
@@ -72,7 +63,7 @@ struct State {
 /// Waits until a device has done what was asked of it; what tensors lie in then, bytes.
 type Wait = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// A subscriber to `tracing` that adds up the time inside the spans of this workspace's crates.
+/// A layer of `tracing` that adds up the time inside the spans of this workspace's crates.
 #[derive(Clone)]
 pub struct Parts {
     state: Arc<Mutex<State>>,
@@ -91,35 +82,48 @@ impl Parts {
     }
 
     fn waiting(wait: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        let state = State {
+            open: Vec::new(),
+            device_bytes: wait(),
+            since: Instant::now(),
+            times: BTreeMap::new(),
+        };
         Self {
-            state: Arc::default(),
+            state: Arc::new(Mutex::new(state)),
             wait: Arc::new(wait),
         }
     }
 
-    fn wait(&self) {
-        let bytes = (self.wait)();
-        let mut state = self.state();
-        state.device_bytes = state.device_bytes.max(bytes);
-    }
-
     /// Does `work` and takes it apart.
     pub fn of<T>(self, work: impl FnOnce() -> T) -> (T, Apart) {
-        self.wait();
-        let started = Instant::now();
-        let result = tracing::subscriber::with_default(self.clone(), work);
-        self.wait();
-        let whole = started.elapsed();
-        let mut state = self.state();
-        let inside: Duration = state.times.values().sum();
-        state.times.insert("other", whole.saturating_sub(inside));
+        let ours = filter_fn(|span| span.is_span() && span.target().starts_with("bone"));
+        let layer = self.clone().with_filter(ours);
+        self.state().since = Instant::now();
+        let result = tracing::subscriber::with_default(registry().with(layer), work);
+        let state = self.count();
         let times = state.times.iter();
         let apart = Apart {
             parts: times.map(|(name, t)| (*name, t.as_secs_f64())).collect(),
-            whole: whole.as_secs_f64(),
+            whole: state.times.values().sum::<Duration>().as_secs_f64(),
             device_bytes: state.device_bytes,
         };
         (result, apart)
+    }
+
+    /// Counts the time since a span was last entered or left for the part that it was in.
+    fn count(&self) -> MutexGuard<'_, State> {
+        // What was asked for before is that part's.
+        let bytes = (self.wait)();
+        let mut state = self.state();
+        state.device_bytes = state.device_bytes.max(bytes);
+        // Inside a stretch everything is the stretch's.
+        let mut open = state.open.iter();
+        let stretch = open.find(|name| STRETCHES.contains(name));
+        let part = stretch.or(state.open.last()).copied().unwrap_or("other");
+        let time = state.since.elapsed();
+        *state.times.entry(part).or_default() += time;
+        state.since = Instant::now();
+        state
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -127,60 +131,14 @@ impl Parts {
     }
 }
 
-impl Subscriber for Parts {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() && metadata.target().starts_with("bone")
+impl Layer<Registry> for Parts {
+    fn on_enter(&self, id: &Id, registry: Context<'_, Registry>) {
+        let name = registry.metadata(id).map_or("other", Metadata::name);
+        self.count().open.push(name);
     }
 
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let name = attributes.metadata().name();
-        let mut state = self.state();
-        let known = state.names.iter().position(|known| *known == name);
-        let index = known.unwrap_or_else(|| {
-            state.names.push(name);
-            state.names.len() - 1
-        });
-        Id::from_non_zero_u64(NonZeroU64::MIN.saturating_add(index as u64))
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, _: &Event<'_>) {}
-
-    fn enter(&self, id: &Id) {
-        // What was asked for before is the outer part's.
-        self.wait();
-        let index = id.into_u64() as usize - 1;
-        let Some(&name) = self.state().names.get(index) else {
-            return;
-        };
-        OPEN.with_borrow_mut(|open| {
-            // Inside a stretch everything is the stretch's.
-            let mut outer = open.iter().rev().map(|open| open.name);
-            let stretch = outer.find(|name| STRETCHES.contains(name));
-            open.push(Open {
-                name: stretch.unwrap_or(name),
-                since: Instant::now(),
-                inner: Duration::ZERO,
-            });
-        });
-    }
-
-    fn exit(&self, _: &Id) {
-        self.wait();
-        let left = OPEN.with_borrow_mut(|open| {
-            let left = open.pop()?;
-            let whole = left.since.elapsed();
-            if let Some(outer) = open.last_mut() {
-                outer.inner += whole;
-            }
-            Some((left.name, whole.saturating_sub(left.inner)))
-        });
-        if let Some((name, time)) = left {
-            *self.state().times.entry(name).or_default() += time;
-        }
+    fn on_exit(&self, _: &Id, _: Context<'_, Registry>) {
+        self.count().open.pop();
     }
 }
 

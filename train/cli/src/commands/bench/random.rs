@@ -1,6 +1,7 @@
 //! A model of random weights, written as a checkpoint: what is measured on it is mapped from its file
 //! as a person's is.
 
+use super::refuse_extremes;
 use crate::error::CommandError;
 use bone_lm::checkpoint::save;
 use bone_train::memory::check_weights;
@@ -9,113 +10,113 @@ use burn::tensor::{DType, TensorData};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Sizes of a model that is made to be measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Sizes of a random model.
+#[derive(Debug, Clone, clap::Args)]
 pub struct RandomModel {
-    /// Its family.
+    /// Architecture of the random model: llama2, rwkv6
+    #[arg(long = "arch", value_name = "NAME", default_value = "llama2", value_parser = architecture)]
     pub architecture: Architecture,
-    /// Width of the residual stream.
+    /// Width of the residual stream
+    #[arg(long, value_name = "N", default_value_t = 768)]
     pub hidden_size: usize,
-    /// Width inside the feed-forward part.
-    pub intermediate_size: usize,
-    /// Blocks.
+    /// Width inside the feed-forward part [default: as LLaMA2 has it, 8/3 of the
+    /// hidden size and up to the next 256; RWKV6: 7/2]
+    #[arg(long, value_name = "N")]
+    pub intermediate_size: Option<usize>,
+    /// Blocks
+    #[arg(long, value_name = "N", default_value_t = 12)]
     pub layers: usize,
-    /// Attention heads; RWKV6's are `hidden_size / heads` wide.
-    pub heads: usize,
-    /// Heads of keys and values; LLaMA2 only.
-    pub kv_heads: usize,
-    /// Entries of the vocabulary.
+    /// Heads [default: one for each 64 of the hidden size]
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
+    /// Heads of keys and values, of LLaMA2 [default: as many as heads]
+    #[arg(long, value_name = "N")]
+    pub kv_heads: Option<usize>,
+    /// Entries of the vocabulary
+    #[arg(long, value_name = "N", default_value_t = 32_000)]
     pub vocab_size: usize,
-    /// Longest sequence.
-    pub positions: usize,
+}
+
+fn architecture(name: &str) -> Result<Architecture, String> {
+    match name {
+        "llama2" => Ok(Architecture::Llama2),
+        "rwkv6" => Ok(Architecture::Rwkv6),
+        _ => Err("choose llama2 or rwkv6".to_owned()),
+    }
 }
 
 /// The largest of any of its sizes: their products are numbers yet.
-pub(super) const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 1 << 20;
 
 /// Widths of RWKV6's low-rank parts, as RWKV makes them.
 const SHIFT_RANK: usize = 32;
 const DECAY_RANK: usize = 64;
 
 impl RandomModel {
-    /// Returns RWKV6's own width inside the channel mix.
-    pub fn rwkv6_intermediate_size(hidden_size: usize) -> usize {
-        hidden_size * 7 / 2 / 32 * 32
+    fn heads(&self) -> usize {
+        self.heads.unwrap_or((self.hidden_size / 64).max(1))
     }
 
-    /// Returns everything that is wrong with the sizes.
-    fn problems(&self) -> Vec<String> {
+    /// Returns its `config.json`, for sequences of `len` tokens.
+    fn config(&self, len: usize) -> Result<Value, CommandError> {
+        let (hidden_size, heads) = (self.hidden_size, self.heads());
+        let kv_heads = self.kv_heads.unwrap_or(heads);
         let sizes = [
-            ("hidden-size", self.hidden_size),
-            ("intermediate-size", self.intermediate_size),
+            ("hidden_size", hidden_size),
+            ("intermediate_size", self.intermediate_size.unwrap_or(1)),
             ("layers", self.layers),
-            ("heads", self.heads),
-            ("kv-heads", self.kv_heads),
-            ("vocab-size", self.vocab_size),
+            ("heads", heads),
+            ("kv_heads", kv_heads),
+            ("vocab_size", self.vocab_size),
         ];
-        let extreme = sizes
-            .iter()
-            .filter(|(_, size)| !(1..=LARGEST).contains(size));
-        let mut problems: Vec<_> = extreme
-            .map(|(name, size)| format!("--{name} is {size}; it must be from 1 to {LARGEST}"))
-            .collect();
-        if !problems.is_empty() {
-            return problems;
+        refuse_extremes(&sizes, LARGEST)?;
+        let is_llama = self.architecture == Architecture::Llama2;
+        let mut problems = Vec::new();
+        if !is_llama && self.kv_heads.is_some() {
+            problems.push("--kv-heads: RWKV6 has no heads of keys and values".to_owned());
         }
-        let Self {
-            hidden_size,
-            heads,
-            kv_heads,
-            ..
-        } = self;
-        if !hidden_size.is_multiple_of(*heads) {
+        if !hidden_size.is_multiple_of(heads) {
             problems.push(format!(
                 "--heads {heads} does not divide --hidden-size {hidden_size}"
             ));
         }
-        if self.architecture == Architecture::Llama2 {
-            if !heads.is_multiple_of(*kv_heads) {
-                problems.push(format!(
-                    "--kv-heads {kv_heads} does not divide --heads {heads}"
-                ));
-            }
-            if !(hidden_size / heads).is_multiple_of(2) {
-                problems.push(
-                    "--hidden-size / --heads must be even: rotary positions turn pairs".into(),
-                );
-            }
+        if is_llama && !heads.is_multiple_of(kv_heads) {
+            problems.push(format!(
+                "--kv-heads {kv_heads} does not divide --heads {heads}"
+            ));
         }
-        problems
-    }
-
-    fn config(&self) -> Value {
-        match self.architecture {
-            Architecture::Llama2 => json!({
-                "model_type": "llama",
-                "architectures": ["LlamaForCausalLM"],
-                "hidden_size": self.hidden_size,
-                "intermediate_size": self.intermediate_size,
-                "num_hidden_layers": self.layers,
-                "num_attention_heads": self.heads,
-                "num_key_value_heads": self.kv_heads,
-                "vocab_size": self.vocab_size,
-                "max_position_embeddings": self.positions,
-                "rms_norm_eps": 1e-5,
-                "rope_theta": 10_000.0,
-                "tie_word_embeddings": false,
-                "hidden_act": "silu",
-            }),
-            Architecture::Rwkv6 => json!({
-                "model_type": "rwkv6",
-                "hidden_size": self.hidden_size,
-                "intermediate_size": self.intermediate_size,
-                "num_hidden_layers": self.layers,
-                "head_size": self.hidden_size / self.heads,
-                "vocab_size": self.vocab_size,
-                "time_mix_extra_dim": SHIFT_RANK,
-                "time_decay_extra_dim": DECAY_RANK,
-            }),
+        if is_llama && !(hidden_size / heads).is_multiple_of(2) {
+            problems
+                .push("--hidden-size / --heads must be even: rotary positions turn pairs".into());
         }
+        if !problems.is_empty() {
+            let problems = problems.join("\n  ");
+            return Err(CommandError::usage(format!(
+                "no model has these sizes:\n  {problems}"
+            )));
+        }
+        let own_width = if is_llama {
+            (hidden_size * 8 / 3).next_multiple_of(256)
+        } else {
+            hidden_size * 7 / 2 / 32 * 32
+        };
+        let mut config = json!({
+            "model_type": if is_llama { "llama" } else { "rwkv6" },
+            "hidden_size": hidden_size,
+            "intermediate_size": self.intermediate_size.unwrap_or(own_width),
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": heads,
+            "vocab_size": self.vocab_size,
+        });
+        if is_llama {
+            config["num_key_value_heads"] = kv_heads.into();
+            config["max_position_embeddings"] = len.max(2048).into();
+        } else {
+            config["head_size"] = (hidden_size / heads).into();
+            config["time_mix_extra_dim"] = SHIFT_RANK.into();
+            config["time_decay_extra_dim"] = DECAY_RANK.into();
+        }
+        Ok(config)
     }
 
     /// Returns names and shapes of its tensors, as the field's checkpoints have them.
@@ -149,7 +150,7 @@ impl RandomModel {
                         ("time_maa_w2", vec![5, SHIFT_RANK, c]),
                         ("time_decay_w1", vec![c, DECAY_RANK]),
                         ("time_decay_w2", vec![DECAY_RANK, c]),
-                        ("time_faaaa", vec![self.heads, c / self.heads]),
+                        ("time_faaaa", vec![self.heads(), c / self.heads()]),
                     ];
                     tensors
                         .extend(low_rank.map(|(of, shape)| (format!("{block}.att.{of}"), shape)));
@@ -161,23 +162,18 @@ impl RandomModel {
         tensors
     }
 
-    /// Writes it to `folder`, uniform in ±0.04 and norms that change nothing, in `dtype`.
+    /// Writes it to `folder`, for sequences of `len` tokens: uniform in ±0.04 and norms that change
+    /// nothing, in `dtype`.
     ///
     /// # Errors
     ///
     /// Sizes that no model has, weights that the memory does not hold, and from the file system.
-    pub fn write(&self, folder: &Path, dtype: DType) -> Result<(), CommandError> {
-        let problems = self.problems();
-        if !problems.is_empty() {
-            let problems = problems.join("\n  ");
-            return Err(CommandError::usage(format!(
-                "no model has these sizes:\n  {problems}"
-            )));
-        }
-        let config = folder.join("config.json");
+    pub fn write(&self, folder: &Path, len: usize, dtype: DType) -> Result<(), CommandError> {
+        let config = self.config(len)?;
+        let file = folder.join("config.json");
         std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&config, self.config().to_string()))
-            .map_err(CommandError::io(&config))?;
+            .and_then(|()| std::fs::write(&file, config.to_string()))
+            .map_err(CommandError::io(&file))?;
         let info = read_config(folder)?.info;
         check_weights((info.shape.parameters * dtype.size()) as u64)?;
         let mut state = 1u64;
@@ -214,12 +210,11 @@ mod tests {
         RandomModel {
             architecture,
             hidden_size: 16,
-            intermediate_size: 32,
+            intermediate_size: Some(32),
             layers: 2,
-            heads: 4,
-            kv_heads: 2,
+            heads: Some(4),
+            kv_heads: (architecture == Architecture::Llama2).then_some(2),
             vocab_size: 24,
-            positions: 64,
         }
     }
 
@@ -228,7 +223,7 @@ mod tests {
         for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
             let folder = tempfile::tempdir().unwrap();
             model(architecture)
-                .write(folder.path(), DType::BF16)
+                .write(folder.path(), 64, DType::BF16)
                 .unwrap();
             let info = open(folder.path()).unwrap().info;
             assert_eq!(info.architecture, architecture);
@@ -240,7 +235,7 @@ mod tests {
     fn every_impossible_size_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let refused = |model: RandomModel, named: &[&str]| {
-            let error = model.write(folder.path(), DType::F32).unwrap_err();
+            let error = model.write(folder.path(), 64, DType::F32).unwrap_err();
             let error = error.to_string();
             for name in named {
                 assert!(error.contains(name), "{error}");
@@ -249,7 +244,7 @@ mod tests {
         let llama = model(Architecture::Llama2);
         refused(
             RandomModel {
-                heads: 3,
+                heads: Some(3),
                 ..llama.clone()
             },
             &["--heads 3", "--kv-heads 2"],
@@ -265,9 +260,9 @@ mod tests {
         // The largest that there are can still be counted.
         let huge = RandomModel {
             hidden_size: LARGEST,
-            intermediate_size: LARGEST,
-            heads: 1,
-            kv_heads: 1,
+            intermediate_size: Some(LARGEST),
+            heads: Some(1),
+            kv_heads: Some(1),
             layers: 10_000,
             vocab_size: LARGEST,
             ..llama

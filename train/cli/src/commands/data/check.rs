@@ -4,12 +4,12 @@ use super::{Opened, ReadingArgs};
 use crate::error::CommandError;
 use crate::output::{line, say};
 use bone_data::load::{self, Checked, FileReport};
-use bone_data::{BatchConfig, Batches, Pool, Sample, Samples};
+use bone_data::{BatchConfig, Batches, Sample, Samples};
 use bone_data::{counted, grouped};
 use bone_tokenizer::{TextStream, Tokenizer};
 use bone_train::report::printable;
+use clap::ColorChoice;
 use std::io::IsTerminal;
-use std::sync::Arc;
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
@@ -25,18 +25,7 @@ pub struct CheckArgs {
     pub samples: u32,
     /// Show trained text in colour: auto where the output is a terminal; else it is between « and »
     #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: Color,
-}
-
-/// When to write in colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Color {
-    /// Where the output is a terminal.
-    Auto,
-    /// Everywhere.
-    Always,
-    /// Nowhere.
-    Never,
+    pub color: ColorChoice,
 }
 
 pub(super) fn run(args: &CheckArgs) -> Result<(), CommandError> {
@@ -55,22 +44,29 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CommandError> {
         describe(report, &samples);
     }
     if !samples.is_empty() {
-        packed(&samples, pools, max_seq_len)?;
+        let config = BatchConfig {
+            batch_size: 1,
+            gradient_accumulation: 1,
+            window: 1,
+            seed: 0,
+            pad_id: 0,
+            packing: Some(max_seq_len),
+            row_len: 0,
+        };
+        let batches = Batches::new(samples.clone(), pools, config)?;
+        line!("\nwith --packing: {}", batches.packing());
         let colour = match args.color {
-            Color::Auto => std::io::stdout().is_terminal(),
-            Color::Always => true,
-            Color::Never => false,
+            ColorChoice::Auto => std::io::stdout().is_terminal(),
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
         };
         show(&samples, args.samples, opened.tokenizer.as_ref(), colour)?;
     }
-    match problems.len() {
-        0 => Ok(()),
-        1 => Err(problems.remove(0).into()),
-        _ => {
-            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Err(CommandError::wrong(all.join("\n")))
-        }
+    if problems.len() > 1 {
+        let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        return Err(CommandError::wrong(all.join("\n")));
     }
+    problems.pop().map_or(Ok(()), |problem| Err(problem.into()))
 }
 
 fn describe(report: &FileReport, samples: &Samples) {
@@ -96,9 +92,8 @@ fn describe(report: &FileReport, samples: &Samples) {
         grouped(dropped.prompt_too_long),
         grouped(dropped.empty)
     );
-    let kept: Vec<u32> = report
-        .samples
-        .clone()
+    let numbers = report.samples.clone();
+    let kept: Vec<_> = numbers
         .map(|number| samples.tokens_of(number) as u32)
         .collect();
     let tokens: usize = kept.iter().map(|len| *len as usize).sum();
@@ -108,9 +103,7 @@ fn describe(report: &FileReport, samples: &Samples) {
         grouped(report.trained),
         100.0 * report.trained as f64 / tokens.max(1) as f64
     );
-    if !report.lengths.is_empty() {
-        lengths("tokens a row", &report.lengths);
-    }
+    lengths("tokens a row", &report.lengths);
     lengths("tokens a sample", &kept);
 }
 
@@ -130,26 +123,6 @@ fn lengths(what: &str, lengths: &[u32]) {
         at(0.99),
         sorted[last]
     );
-}
-
-/// What packing would make of an epoch's samples.
-fn packed(
-    samples: &Arc<Samples>,
-    pools: Vec<Pool>,
-    max_seq_len: usize,
-) -> Result<(), CommandError> {
-    let config = BatchConfig {
-        batch_size: 1,
-        gradient_accumulation: 1,
-        window: 1,
-        seed: 0,
-        pad_id: 0,
-        packing: Some(max_seq_len),
-        row_len: 0,
-    };
-    let batches = Batches::new(samples.clone(), pools, config)?;
-    line!("\nwith --packing: {}", batches.packing());
-    Ok(())
 }
 
 /// Prints samples from the whole of the data, evenly apart.
@@ -198,17 +171,15 @@ fn marked(
             text.push_str(if trained { begin } else { end });
             inside = trained;
         }
+        let new = stream.push(*token)?.unwrap_or_default();
         let special = tokenizer.bos() == Some(*token) || tokenizer.eos().contains(token);
-        if special {
-            text.push_str(&format!("<{token}>"));
-        }
-        if let Some(new) = stream.push(*token)?.filter(|_| !special) {
-            text.push_str(&printable(&new));
-        }
+        text += &if special {
+            format!("<{token}>")
+        } else {
+            printable(&new).into_owned()
+        };
     }
-    if let Some(rest) = stream.finish()? {
-        text.push_str(&printable(&rest));
-    }
+    text += &printable(&stream.finish()?.unwrap_or_default());
     if inside {
         text.push_str(end);
     }

@@ -1,66 +1,96 @@
 //! The proof of a merge: both models say the same.
 
-use super::agreement::{self, Agreement, Logits};
 use crate::error::CommandError;
 use crate::work::{Load, Work};
 use bone::saved::Scan;
+use bone::weights;
+use bone_lm::{Backend, CausalLm, generate::token_tensor};
 use bone_train::device::{Capabilities, DeviceName};
 use bone_train::models::adapter::put_on;
 use bone_train::models::open;
 use bone_train::step::{TrainBackend, TrainModel};
-use burn::tensor::{DType, FloatDType};
-use std::collections::BTreeSet;
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
-/// Two models that should say the same, one of them with adapters.
-pub(super) struct Check<'a> {
-    pub(super) with: &'a Path,
-    /// The adapters that go on it, in order.
-    pub(super) adapters: Vec<(&'a Path, Scan)>,
-    pub(super) without: &'a Path,
-    /// What most of the base's weights are stored in.
-    pub(super) base: DType,
-    /// What most of the merged model's are.
-    pub(super) stored: DType,
+/// Largest |Δlogit| of a merge in f32.
+const F32_TOLERANCE: f64 = 1e-3;
+/// Smallest share of equal most likely tokens of a merge in half precision.
+const HALF_TOP1: f64 = 0.97;
+/// Largest mean |Δlogit| of a merge in half precision, in units of what rounding alone causes.
+const HALF_MEAN_FACTOR: f64 = 3.0;
+
+/// Rows and tokens of the prompts that are compared.
+const ROWS: usize = 4;
+const LEN: usize = 32;
+
+/// How far two models' logits lie apart on the same tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Agreement {
+    /// Largest |Δlogit|.
+    pub max: f64,
+    /// Mean |Δlogit|.
+    pub mean: f64,
+    /// Share of positions where both have the same most likely token.
+    pub top1: f64,
 }
 
-impl Check<'_> {
-    /// Returns how far they lie apart on a device, and whether that is as good as it can be.
-    pub(super) fn on(self, device: DeviceName) -> Result<(Agreement, bool), CommandError> {
-        let held = Capabilities::of(device)?.stored;
-        // A device that does not hold a precision computes with the same numbers in f32.
-        let single = |dtype: DType| (!held.contains(&dtype)).then_some(FloatDType::F32);
-        // The sum is rounded once, to what is written.
-        let exact = self.stored != self.base || self.adapters.len() > 1;
-        let load = |path: &Path, dtype| -> Result<Load, CommandError> {
-            Ok(Load {
-                model: open(path)?,
-                adapter: None,
-                dtype,
-                device,
-                fusion: true,
-            })
-        };
-        let dtype = exact.then_some(FloatDType::F32).or(single(self.base));
-        let stored = self.stored;
-        let (adapted, noise) = load(self.with, dtype)?.with(Adapted {
-            adapters: self.adapters,
-            stored,
-        })?;
-        let plain = load(self.without, single(stored))?.with(Plain)?;
-        let agreement = adapted.agreement(&plain);
-        Ok((agreement, agreement.is_good(stored, || noise)))
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "max |Δlogit| {:.1e}, mean {:.1e}, same most likely token at {:.2} % of {} positions",
+            self.max,
+            self.mean,
+            100.0 * self.top1,
+            ROWS * LEN
+        )
     }
 }
 
-struct Adapted<'a> {
+/// Compares the model at `with`, adapters on it in order, with the one at `without`. `base` and
+/// `stored` are what most of the base's and of the merged model's weights are stored in. Returns how
+/// far they lie apart, and whether that is as good as it can be.
+pub(super) fn check(
+    (with, adapters): (&Path, Vec<(&Path, Scan)>),
+    without: &Path,
+    base: DType,
+    stored: DType,
+    device: DeviceName,
+) -> Result<(Agreement, bool), CommandError> {
+    let held = Capabilities::of(device)?.stored;
+    // A device that does not hold a precision computes with the same numbers in f32.
+    let single = |dtype: DType| (!held.contains(&dtype)).then_some(FloatDType::F32);
+    // The sum is rounded once, to what is written.
+    let exact = stored != base || adapters.len() > 1;
+    let logits = |path, dtype, adapters| {
+        let load = Load {
+            model: open(path)?,
+            adapter: None,
+            dtype,
+            device,
+            fusion: true,
+        };
+        load.with(Logits { adapters, stored })
+    };
+    let dtype = exact.then_some(FloatDType::F32).or(single(base));
+    let (adapted, noise) = logits(with, dtype, adapters)?;
+    let (plain, _) = logits(without, single(stored), Vec::new())?;
+    let agreement = Agreement::of(&adapted, &plain);
+    Ok((agreement, agreement.is_good(stored, || noise)))
+}
+
+struct Logits<'a> {
     adapters: Vec<(&'a Path, Scan)>,
     stored: DType,
 }
 
-impl Work for Adapted<'_> {
-    /// The logits, and how far rounding alone moves them on average.
-    type Output = (Logits, f64);
+impl Work for Logits<'_> {
+    /// The logits, and how far rounding what the adapters change moves them on average.
+    type Output = (TensorData, f64);
 
     fn run<B: TrainBackend, M: TrainModel<B>>(
         self,
@@ -68,38 +98,165 @@ impl Work for Adapted<'_> {
         device: &B::Device,
     ) -> Result<Self::Output, CommandError> {
         let mut full = BTreeSet::new();
-        let last = self.adapters.len().saturating_sub(1);
-        for (index, (path, scan)) in self.adapters.into_iter().enumerate() {
+        let count = self.adapters.len();
+        for (number, (path, scan)) in (1..).zip(self.adapters) {
             let (adapted, contents) = put_on::<B, M>(model, scan, path)?;
             full.extend(contents.full);
             model = match contents.adapter {
                 // A layer carries one adapter at a time.
-                Some(_) if index < last => bone::detach(bone::merge::<B, M>(adapted)?),
+                Some(_) if number < count => bone::detach(bone::merge::<B, M>(adapted)?),
                 _ => adapted,
             };
         }
         let model = model.valid();
-        let logits = agreement::logits(&model, device);
-        let noise = match self.stored {
-            DType::F16 | DType::BF16 => {
-                agreement::rounding_noise(&model, &full, self.stored, device)
-            }
-            _ => 0.0,
+        let is_rounded = count > 0 && matches!(self.stored, DType::F16 | DType::BF16);
+        let noise = if is_rounded {
+            rounding_noise(&model, &full, self.stored, device)
+        } else {
+            0.0
         };
-        Ok((logits, noise))
+        Ok((logits(&model, device), noise))
     }
 }
 
-struct Plain;
+/// Returns the logits of `model` `[rows, tokens, vocabulary]` on fixed prompts: token ids that cover
+/// the vocabulary.
+fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> TensorData {
+    let vocab = model.vocab_size() as u64;
+    // Multiples of a number far from 1 visit ids from all over the vocabulary.
+    let tokens: Vec<u32> = (0..(ROWS * LEN) as u64)
+        .map(|i| ((i * 2_654_435_761) % vocab) as u32)
+        .collect();
+    let logits = model.forward(token_tensor(&tokens, ROWS, LEN, device));
+    logits.into_data().convert_dtype(DType::F32)
+}
 
-impl Work for Plain {
-    type Output = Logits;
+impl Agreement {
+    /// Returns how far logits lie from another model's of the same vocabulary.
+    fn of(a: &TensorData, b: &TensorData) -> Self {
+        let [a, b] = [a, b].map(|logits| Vec::from_iter(logits.iter::<f32>()));
+        let offs = || a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs()));
+        let mean = offs().sum::<f64>() / a.len() as f64;
+        let best = |row: &[f32]| (0..row.len()).max_by(|x, y| row[*x].total_cmp(&row[*y]));
+        let vocab = a.len() / (ROWS * LEN);
+        let rows = a.chunks_exact(vocab).zip(b.chunks_exact(vocab));
+        let same = rows.filter(|(a, b)| best(a) == best(b)).count();
+        Self {
+            // NaN must not pass for agreement, and `f64::max` drops it.
+            max: if mean.is_nan() {
+                mean
+            } else {
+                offs().fold(0.0, f64::max)
+            },
+            mean,
+            top1: same as f64 / (ROWS * LEN) as f64,
+        }
+    }
 
-    fn run<B: TrainBackend, M: TrainModel<B>>(
-        self,
-        model: M,
-        device: &B::Device,
-    ) -> Result<Logits, CommandError> {
-        Ok(agreement::logits(&model.valid(), device))
+    /// Whether a merge of weights stored as `stored` is as good as it can be. `noise` is how far
+    /// rounding alone moves this model's logits on average, looked at in half precision only.
+    fn is_good(&self, stored: DType, noise: impl FnOnce() -> f64) -> bool {
+        // Comparisons with NaN are false, so a broken model never agrees.
+        match stored {
+            DType::F16 | DType::BF16 => {
+                self.top1 >= HALF_TOP1 && self.mean <= HALF_MEAN_FACTOR * noise()
+            }
+            _ => self.max <= F32_TOLERANCE,
+        }
+    }
+}
+
+/// Half the distance from a number to the next one of half precision: as far as rounding moves it
+/// at most. bf16 has 7 binary digits after the first, f16 has 10.
+fn half_unit(value: f32, stored: DType) -> f32 {
+    // The power of two at or below it: sign and digits off.
+    let power = f32::from_bits(value.to_bits() & 0x7f80_0000);
+    match stored {
+        DType::BF16 => power * 2f32.powi(-8),
+        _ => power * 2f32.powi(-11),
+    }
+}
+
+/// Mean |Δlogit| that rounding what training changed to `stored` causes by itself: the adapted
+/// layers' weights and the parameters `full` are moved by up to half a unit in the last place,
+/// drawn evenly, and nothing else is.
+fn rounding_noise<B: Backend, M: CausalLm<B>>(
+    model: &M,
+    full: &BTreeSet<String>,
+    stored: DType,
+    device: &B::Device,
+) -> f64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut moved = move |data: TensorData| {
+        let values: Vec<f32> = data
+            .iter::<f32>()
+            .map(|value| value + half_unit(value, stored) * rng.random_range(-1.0..1.0))
+            .collect();
+        TensorData::new(values, data.shape)
+    };
+    let mut values: BTreeMap<_, _> =
+        weights::weights_where::<B, M>(model, |name| full.contains(name)).collect();
+    for data in values.values_mut() {
+        *data = moved(data.clone());
+    }
+    let moved = bone::map_linears::<B, M>(model.clone(), |_, mut layer| {
+        if layer.adapter().is_some() {
+            layer.weight = layer.weight.map(|weight| {
+                let device = weight.device();
+                let data = moved(weight.into_data());
+                Tensor::from_data(data, (&device, DType::F32))
+            });
+        }
+        layer
+    });
+    match weights::overlay::<B, M>(moved, values) {
+        Ok(moved) => Agreement::of(&logits(model, device), &logits(&moved, device)).mean,
+        // Values that are not finite: no merge of them is good.
+        Err(_) => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreement(max: f64, mean: f64, top1: f64) -> Agreement {
+        Agreement { max, mean, top1 }
+    }
+
+    #[test]
+    fn a_merge_in_f32_is_judged_by_its_largest_difference() {
+        let noise = || unreachable!("not looked at in f32");
+        assert!(agreement(9e-4, 1e-5, 0.5).is_good(DType::F32, noise));
+        assert!(!agreement(2e-3, 1e-5, 1.0).is_good(DType::F32, noise));
+        assert!(!agreement(f64::NAN, 0.0, 1.0).is_good(DType::F32, noise));
+    }
+
+    #[test]
+    fn the_noise_is_as_large_as_rounding() {
+        for stored in [DType::BF16, DType::F16] {
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let values: Vec<f32> = (0..20_000).map(|_| rng.random_range(-3.0..3.0)).collect();
+            let data = TensorData::new(values.clone(), [values.len()]);
+            let rounded = data.convert_dtype(stored).convert_dtype(DType::F32);
+            let pairs = values.iter().zip(rounded.iter::<f32>());
+            let (mut off, mut units) = (0.0, 0.0);
+            for (value, rounded) in pairs {
+                let unit = half_unit(*value, stored);
+                assert!((value - rounded).abs() <= unit, "{value} {rounded}");
+                off += f64::from((value - rounded).abs());
+                units += f64::from(unit);
+            }
+            // Evenly drawn within a unit is half of it on average.
+            assert!((off / units - 0.5).abs() < 0.02, "{}", off / units);
+        }
+    }
+
+    #[test]
+    fn a_merge_in_half_precision_is_judged_by_what_rounding_does() {
+        assert!(agreement(0.5, 2.9e-2, 0.98).is_good(DType::BF16, || 1e-2));
+        assert!(!agreement(0.5, 3.1e-2, 0.98).is_good(DType::BF16, || 1e-2));
+        assert!(!agreement(0.5, 1e-2, 0.96).is_good(DType::BF16, || 1e-2));
+        assert!(!agreement(0.5, f64::NAN, 1.0).is_good(DType::F16, || 1e-2));
     }
 }

@@ -3,13 +3,27 @@
 use bone_train::config::{Row, SETTINGS};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-/// The flags that were given: key and value.
+/// The flags that were given, key and value: of every setting, or with `STEP` of those of a step.
 #[derive(Debug, Clone, Default)]
-pub struct Flags(pub Vec<(String, String)>);
+pub struct Flags<const STEP: bool = false>(pub Vec<(String, String)>);
 
-impl FromArgMatches for Flags {
+impl<const STEP: bool> Flags<STEP> {
+    fn rows() -> impl Iterator<Item = &'static Row> {
+        let is_of_a_step = |row: &&Row| match row.group {
+            // A random model has `--layers` of its own.
+            "Method" => !["adapter", "layers"].contains(&row.name),
+            "Memory and device" => true,
+            _ => ["batch_size", "max_seq_len"].contains(&row.name),
+        };
+        SETTINGS
+            .iter()
+            .filter(move |row| !STEP || is_of_a_step(row))
+    }
+}
+
+impl<const STEP: bool> FromArgMatches for Flags<STEP> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = SETTINGS.iter().filter_map(|row| {
+        let given = Self::rows().filter_map(|row| {
             let value = matches.get_one::<String>(row.name)?;
             Some((row.name.to_owned(), value.clone()))
         });
@@ -22,9 +36,9 @@ impl FromArgMatches for Flags {
     }
 }
 
-impl Args for Flags {
+impl<const STEP: bool> Args for Flags<STEP> {
     fn augment_args(command: Command) -> Command {
-        command.args(SETTINGS.iter().map(flag))
+        command.args(Self::rows().map(flag))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
