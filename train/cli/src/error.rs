@@ -11,9 +11,8 @@ use bone_lm::sampling::SamplingError;
 use bone_tokenizer::TokenizerError;
 use bone_train::config::ConfigError;
 use bone_train::device::DeviceError;
-use bone_train::memory::{MemoryError, WeightsError};
+use bone_train::memory::MemoryError;
 use bone_train::models::ModelError;
-use bone_train::models::adapter::AdapterError;
 use bone_train::optimizer::NonFinite;
 use bone_train::run::RunError;
 use std::path::{Path, PathBuf};
@@ -24,8 +23,6 @@ use std::path::{Path, PathBuf};
 pub enum CommandError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error(transparent)]
@@ -77,7 +74,6 @@ macro_rules! through_run {
 }
 
 through_run!(
-    AdapterError,
     AttachError,
     ConfigError,
     DatasetError,

@@ -68,7 +68,7 @@ impl Opened {
         let auto = TokenizerChoice::Auto;
         let choice = args.tokenizer.as_ref().unwrap_or(&auto);
         let known = match &args.model {
-            Some(model) => Some(read_config(model)?.info.shape.vocab_size),
+            Some(model) => Some(read_config(model)?.shape.vocab_size),
             None if *choice == auto => {
                 return Err(CommandError::Usage(
                     "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer"

@@ -17,13 +17,13 @@ pub struct DevicesArgs {
     pub fusion: bool,
 }
 
-/// How far a step in some precision is from the processor's in f64, and how far it may be.
-fn compared(trial: &Trial, reference: &Trial, dtype: DType) -> (f64, f64) {
+/// How far a step in some precision may be from the processor's in f64.
+fn tolerance(dtype: DType) -> f64 {
     match dtype {
         // Several times what rounding the weights alone comes to; a wrong kernel is off by one.
-        DType::BF16 => (trial.distance(reference), 2e-1),
-        DType::F16 => (trial.distance(reference), 5e-2),
-        _ => (trial.difference(reference), 1e-3),
+        DType::BF16 => 2e-1,
+        DType::F16 => 5e-2,
+        _ => 1e-3,
     }
 }
 
@@ -133,10 +133,10 @@ fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
 fn verdict(trial: &Trial, reference: Option<&Trial>, dtype: DType) -> (bool, String) {
     let (right, found) = match reference {
         Some(reference) => {
-            let (difference, tolerance) = compared(trial, reference, dtype);
-            let right = difference <= tolerance;
+            let distance = trial.distance(reference);
+            let right = distance <= tolerance(dtype);
             let word = if right { "right" } else { "WRONG" };
-            let found = format!("{word}: {difference:.0e} from the processor's in f64");
+            let found = format!("{word}: {distance:.0e} from the processor's in f64");
             (right, found)
         }
         None => {

@@ -7,7 +7,7 @@ use crate::output::{line, say_json};
 use crate::work::Work;
 use bone::{AdapterConfig, attach, freeze_base, unfreeze_all};
 use bone_data::Batch;
-use bone_train::config::{AxisWord, Given, MethodName, TrainConfig, resolve_method};
+use bone_train::config::{AxisWord, MethodName, RawConfig, TrainConfig};
 use bone_train::device::{self, Kind};
 use bone_train::memory::{
     Estimate, RunShape, available_memory, human, keep_freed_memory, peak_resident_bytes,
@@ -90,32 +90,16 @@ impl BenchTrainArgs {
         }
         let own_axis = is(MethodName::Bone).then(|| architecture.block_axis().into());
         let own_width = is(MethodName::MissMini).then_some(MINI_WIDTH);
-        let dropout = Some(self.dropout).filter(|dropout| *dropout != 0.0);
-        let flags = [
-            ("method", Some(self.method.to_string())),
-            (
-                "block_axis",
-                self.block_axis.or(own_axis).map(|axis| axis.to_string()),
-            ),
-            ("rank", self.rank.map(|rank| rank.to_string())),
-            (
-                "mini_width",
-                self.mini_width.or(own_width).map(|width| width.to_string()),
-            ),
-            (
-                "pissa_iterations",
-                is(MethodName::Pissa).then(|| "4".to_owned()),
-            ),
-            ("dropout", dropout.map(|dropout| dropout.to_string())),
-        ];
-        let flags = flags.into_iter();
-        let given = Given {
-            flags: flags
-                .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-                .collect(),
-            ..Given::default()
+        let given = RawConfig {
+            method: Some(self.method),
+            block_axis: self.block_axis.or(own_axis),
+            rank: self.rank,
+            mini_width: self.mini_width.or(own_width),
+            pissa_iterations: is(MethodName::Pissa).then_some(4),
+            dropout: Some(self.dropout).filter(|dropout| *dropout != 0.0),
+            ..RawConfig::default()
         };
-        Ok(resolve_method(&given)?)
+        Ok(given.validate_method()?)
     }
 
     /// Returns the memory of a step on the processor, without what trains: that comes on top.
@@ -128,7 +112,6 @@ impl BenchTrainArgs {
                 trains_base: full,
                 base_bytes_per_parameter: info.stored_bytes.div_ceil(info.shape.parameters.max(1)),
                 half_precision: None,
-                base_mapped: true,
                 batch_size: self.batch_size,
                 max_seq_len: self.max_seq_len,
                 chunk_ctx: None,
