@@ -13,9 +13,9 @@ use bone_cli::commands::convert::{self, ConvertArgs, Format};
 use bone_cli::commands::merge::{MergeArgs, merge};
 use bone_llama2::Llama;
 use bone_lm::generate::token_tensor;
-use bone_lm::{CausalLm, Part, checkpoint};
+use bone_lm::{CausalLm, Part, checkpoint, named_weights};
 use bone_tests::{Run, fixtures};
-use bone_train::models::save_folder;
+use bone_train::models::write_weights;
 use bone_train::optimizer::{AdamWSettings, Optimizer};
 use bone_train::step::Gradients;
 use bone_train::step::{Savings, backward};
@@ -177,6 +177,8 @@ fn write(folder: &Path, base: &str, variant: Variant, rank: usize, parts: &[Part
     let adapter = folder.join("adapter");
     peft::save::<B, _>(&model, &contents, Some(base_name), &adapter).expect("saves");
     let plain = Llama::<Flex>::from_folder(&base, &device, f32).expect("loads");
-    save_folder(&plain, &base, &folder.join("model")).expect("saves");
+    let saved = folder.join("model");
+    std::fs::create_dir(&saved).expect("a new folder");
+    write_weights(named_weights(&plain), &base, &saved).expect("saves");
     write_forms(folder, &contents);
 }

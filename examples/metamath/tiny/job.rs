@@ -166,7 +166,9 @@ fn score_of(job: &Job, test: &str, train: PathBuf) -> Result<(usize, usize), Com
         device: "cpu".into(),
         ..session
     };
-    let test = test.parse().map_err(|error: String| CommandError::usage(error))?;
+    let test = test
+        .parse()
+        .map_err(|error: String| CommandError::usage(error))?;
     let mut questions = QuestionArgs::new(session, test, job.out.join("gsm8k.json"));
     questions.template = Some(job.template.clone());
     questions.max_new_tokens = job.max_new_tokens;

@@ -45,10 +45,7 @@ impl CommandError {
             || error.is::<TemplateError>()
             || config.is_some_and(|error| !error.is_on_disk())
             || matches!(error.downcast_ref(), Some(PromptError::Tokenizer(_)))
-            || matches!(
-                error.downcast_ref(),
-                Some(DeviceError::Name(_) | DeviceError::Dtype(_))
-            );
+            || matches!(error.downcast_ref(), Some(DeviceError::Usage(_)));
         if request { 2 } else { 1 }
     }
 

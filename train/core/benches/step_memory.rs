@@ -162,7 +162,6 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
             trains_base: false,
             base_bytes_per_parameter: 4,
             half_precision: Some("bf16"),
-            base_mapped: false,
             batch_size: ROWS,
             max_seq_len: LEN,
             chunk_ctx: None,

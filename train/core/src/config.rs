@@ -28,7 +28,7 @@ pub use inherit::resolve_over;
 pub use read::{Given, resolve, resolve_method};
 pub use settings::Row;
 pub use settings::{RawConfig, SETTINGS, TrainConfig};
-pub use value::{Layers, Parts};
+pub(crate) use words::joined;
 pub use words::{AxisWord, Init, MethodName};
 
 /// Memory that a chunk of logits takes, where `head_chunk` is not given.
@@ -43,7 +43,7 @@ impl TrainConfig {
 
     /// Returns what trains whole beside adapters, in order, each once.
     pub fn parts(&self) -> &[Part] {
-        self.train_parts.as_ref().map_or(&[], |parts| &parts.0)
+        self.train_parts.as_deref().unwrap_or_default()
     }
 
     /// Returns the optimizer steps of the run, at least 1: `max_steps`, or `epochs` of
@@ -82,14 +82,16 @@ impl TrainConfig {
         if warmup == 0 || warmup < total_steps {
             return Ok(());
         }
-        let key = match self.warmup_ratio {
-            Some(_) => "warmup_ratio",
-            None => "warmup_steps",
+        let key = self.warmup_ratio.map_or("warmup_steps", |_| "warmup_ratio");
+        let most = total_steps.saturating_sub(1);
+        let fix = if most == 0 {
+            format!("leave {key} out")
+        } else {
+            format!("lower {key} so that it is at most {most} step(s)")
         };
         Err(format!(
             "a warm-up of {warmup} step(s) leaves nothing of a run of {total_steps} step(s), so \
-             that learning_rate would never be reached; {}",
-            warmup_fix(key, total_steps)
+             that learning_rate would never be reached; {fix}, or train for more steps"
         ))
     }
 
@@ -106,13 +108,4 @@ impl TrainConfig {
         let fit = CHUNK_BYTES / 4 / vocab_size.max(1);
         self.head_chunk.unwrap_or(1 << fit.max(512).ilog2())
     }
-}
-
-/// What to do about a warm-up that `key` makes as long as a run of `total_steps`.
-fn warmup_fix(key: &str, total_steps: usize) -> String {
-    if total_steps < 2 {
-        return format!("leave {key} out, or train for more steps");
-    }
-    let most = total_steps - 1;
-    format!("lower {key} so that it is at most {most} step(s), or train for more steps")
 }

@@ -64,22 +64,19 @@ impl FromStr for DeviceName {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || DeviceError::Name(text.to_string());
         let (name, index) = match text.split_once(':') {
-            Some((name, index)) => (name, Some(index.parse().map_err(|_| bad())?)),
+            Some((name, index)) => (name, Some(index.parse())),
             None => (text, None),
         };
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(bad)?;
-        if kind.on_processor() && index.is_some() {
-            return Err(bad());
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        match (kind, index) {
+            (Some(kind), None) => Ok(Self { kind, index: 0 }),
+            (Some(kind), Some(Ok(index))) if !kind.on_processor() => Ok(Self { kind, index }),
+            _ => Err(DeviceError::Usage(format!(
+                "`{text}` is no device; use auto, cpu, ndarray, or cuda, rocm, metal, vulkan or \
+                 wgpu, with :N for the N-th of them"
+            ))),
         }
-        Ok(Self {
-            kind,
-            index: index.unwrap_or(0),
-        })
     }
 }
 
@@ -102,26 +99,22 @@ pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
         }
     }
     candidates.sort_by_key(|device| (device.software, device.name));
-    let emulated = candidates.iter().filter(|device| device.software);
-    let emulated: Vec<_> = emulated.map(|device| device.name.to_string()).collect();
     for device in candidates {
         match check(device.name) {
+            Ok(()) if passed_over.is_empty() => {
+                return Ok((device, "the best of this build".to_owned()));
+            }
             Ok(()) => {
-                let reason = match (&passed_over[..], Kind::of_this_build().count()) {
-                    ([], _) if !device.software && !emulated.is_empty() => format!(
-                        "faster than what the processor emulates, {}",
-                        emulated.join(", ")
-                    ),
-                    ([], 1) => "the only kind of this build".to_string(),
-                    ([], _) => "the best of this build".to_string(),
-                    (others, _) => format!("the best that works; {}", others.join("; ")),
-                };
-                return Ok((device, reason));
+                let others = passed_over.join("; ");
+                return Ok((device, format!("the best that works; {others}")));
             }
             Err(error) => passed_over.push(error.to_string()),
         }
     }
-    Err(DeviceError::NoneWorks(passed_over.join("; ")))
+    Err(DeviceError::Unusable(format!(
+        "no device works here: {}; docs/devices.md says what each needs to run",
+        passed_over.join("; ")
+    )))
 }
 
 /// Returns the device of this name, once it has made a training step.
@@ -130,7 +123,7 @@ pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
 /// It does not exist or does not work.
 pub fn find(name: DeviceName) -> Result<Device, DeviceError> {
     if !name.kind.built_in() {
-        return Err(DeviceError::NotBuilt { asked: name.kind });
+        return Err(DeviceError::not_built(name.kind));
     }
     let found = devices(name.kind).map_err(|reason| absent(name, &reason))?;
     let count = found.len();
@@ -147,14 +140,14 @@ fn absent(device: DeviceName, reason: &str) -> DeviceError {
         .iter()
         .map(|device| format!("{} ({})", device.name, device.title))
         .collect();
-    DeviceError::Absent {
-        device,
-        reason: reason.to_string(),
-        available: match there.is_empty() {
-            true => "nothing else".into(),
-            false => there.join(", "),
-        },
-    }
+    let available = if there.is_empty() {
+        "nothing else".to_owned()
+    } else {
+        there.join(", ")
+    };
+    DeviceError::Unusable(format!(
+        "there is no {device} here: {reason}; this build can use: {available}; name one of them"
+    ))
 }
 
 /// Whether a training step works on the device, found out by making a small one.
@@ -182,13 +175,16 @@ pub fn check(device: DeviceName) -> Result<(), DeviceError> {
             norm.is_some_and(|norm| norm.iter::<f64>().all(|n| n.is_finite() && n > 0.0))
         }
     }
-    let broken = |reason: String| DeviceError::Broken { device, reason };
+    let broken = |reason: &str| {
+        DeviceError::Unusable(format!(
+            "{device} does not work: {reason}; check its driver, and what else docs/devices.md says \
+             it needs, or use another --device"
+        ))
+    };
     match on_device(device, true, Probe) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(broken(
-            "a small training step gave no finite gradient".into(),
-        )),
-        Err(DeviceError::Failed { reason, .. }) => Err(broken(reason)),
+        Ok(false) => Err(broken("a small training step gave no finite gradient")),
+        Err(DeviceError::Failed { reason, .. }) => Err(broken(&reason)),
         Err(other) => Err(other),
     }
 }

@@ -8,7 +8,7 @@ mod shape;
 
 pub use allocator::keep_freed_memory;
 pub use bone_data::human;
-pub use estimate::{Estimate, MemoryError, Term};
-pub use limit::{MemoryLimit, MemorySource, WeightsError, available_memory, check_weights};
+pub use estimate::Estimate;
+pub use limit::{MemoryError, MemoryLimit, available_memory, check_weights};
 pub use process::{peak_resident_bytes, resident_bytes};
 pub use shape::{ActivationShape, ModelShape, RunShape};

@@ -12,13 +12,11 @@ pub use bone_rwkv6::{is_hugging_face, own_path};
 pub(crate) use error::GIVE_A_MODEL;
 pub use error::ModelError;
 pub use info::{Architecture, ModelInfo, own_name};
-pub use open::{
-    ModelBackend, ModelConfig, ModelSource, OpenModel, WithModel, open, read_config, with_model,
-};
+pub use open::{ModelBackend, ModelSource, OpenModel, WithModel, open, read_config, with_model};
 pub use recognise::{Recognised, recognise};
-pub use save::write_weights;
-pub use save::{MAX_SHARD_BYTES, NewFolder, companions, copy_companions, is_partial};
-pub use save::{check_free, save_folder};
+pub use save::{
+    MAX_SHARD_BYTES, NewFolder, check_free, companions, copy_companions, is_partial, write_weights,
+};
 pub use tiny::{TINY_VOCAB, with_tiny};
 
 #[cfg(test)]

@@ -118,9 +118,17 @@ impl<B: TrainBackend> Optimizer<B> {
             1.0 => Vec::new(),
             _ => bone::lora_b_ids::<B, M>(&model),
         };
+        let settings = self.settings;
         let model = model.map(&mut Update {
-            learning_rate,
-            grad_factor: clip_factor(grad_norm, self.settings.max_grad_norm) / loss_scale,
+            step: AdamWStep {
+                learning_rate,
+                beta1: settings.beta1,
+                beta2: settings.beta2,
+                epsilon: settings.epsilon,
+                weight_decay: settings.weight_decay,
+                time: 0,
+                grad_factor: clip_factor(grad_norm, settings.max_grad_norm) / loss_scale,
+            },
             faster: faster.into_iter().collect(),
             grads: grads.into_params(),
             optimizer: self,
@@ -131,8 +139,8 @@ impl<B: TrainBackend> Optimizer<B> {
 
 /// Takes every parameter that has a gradient one step on.
 struct Update<'a, B: TrainBackend> {
-    learning_rate: f64,
-    grad_factor: f64,
+    /// Of a parameter that took none.
+    step: AdamWStep,
     /// Those with LoRA+'s rate.
     faster: HashSet<ParamId>,
     grads: GradientsParams,
@@ -145,29 +153,20 @@ impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
         let Some(grad) = self.grads.remove::<B::InnerBackend, D>(id) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
-        let settings = self.optimizer.settings;
-        let (time, moments) = match self.optimizer.taken.remove(&id) {
-            Some(taken) => (taken.time, Some(taken.moments)),
-            None => (0, None),
-        };
-        let time = time + 1;
-        let ratio = match self.faster.contains(&id) {
-            true => settings.lora_plus_ratio,
-            false => 1.0,
-        };
-        let step = AdamWStep {
-            learning_rate: self.learning_rate * ratio,
-            beta1: settings.beta1,
-            beta2: settings.beta2,
-            epsilon: settings.epsilon,
-            weight_decay: settings.weight_decay,
-            time,
-            grad_factor: self.grad_factor,
-        };
+        let mut step = self.step;
+        let mut moments = None;
+        if let Some(taken) = self.optimizer.taken.remove(&id) {
+            (step.time, moments) = (taken.time, Some(taken.moments));
+        }
+        step.time += 1;
+        if self.faster.contains(&id) {
+            step.learning_rate *= self.optimizer.settings.lora_plus_ratio;
+        }
         let trains = tensor.is_require_grad();
         let values = tensor.inner().into_primitive().tensor();
         let grad = grad.into_primitive().tensor();
         let (values, moments) = B::InnerBackend::adamw(values, grad, moments, &step);
+        let time = step.time;
         self.optimizer.taken.insert(id, Taken { time, moments });
         let values = Tensor::from_primitive(TensorPrimitive::Float(values));
         let tensor = Tensor::from_inner(values).set_require_grad(trains);

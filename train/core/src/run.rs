@@ -109,7 +109,7 @@ fn begin(
     Log::check().map_err(TrainError::from)?;
     let seed = (config.init == Init::Random).then_some(config.seed);
     let model = ModelSource::open(&config.model, seed)?;
-    let inputs = inputs::read(config, model.info(), &start, &mut host)?;
+    let inputs = inputs::read(config, &model.info, &start, &mut host)?;
     host.report(Event::Phase("loading the model"))?;
     fail::fail_point!("load");
     let fit = &inputs.fit;

@@ -60,26 +60,6 @@ pub trait TrainModel<B: TrainBackend>:
         >;
 }
 
-impl<B, M> TrainModel<B> for M
-where
-    B: TrainBackend,
-    M: CausalLm<
-            B,
-            Block: AutodiffModule<B> + Block<B, State: AutodiffModule<B, InnerModule: Default>>,
-        > + AutodiffModule<
-            B,
-            InnerModule: CausalLm<
-                B::InnerBackend,
-                Block: Block<
-                    B::InnerBackend,
-                    State = <State<B, M> as AutodiffModule<B>>::InnerModule,
-                >,
-            >,
-        >,
-{
-    type Inner = M::InnerModule;
-}
-
 /// Where memory is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Savings {
@@ -120,7 +100,8 @@ pub fn backward<B: TrainBackend, M: TrainModel<B>>(
     let mut total = None;
     for piece in &pieces.before {
         if piece.targets.is_empty() {
-            run.pass(piece).advance(states.as_mut());
+            // Nothing to train: only the states go on.
+            run.pass(piece).inputs(usize::MAX, states.as_mut());
         } else {
             let sum = run.backward(piece, states.as_mut(), grads);
             total = Some(plus(total, sum));
@@ -195,13 +176,15 @@ impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
         let Some(trained) = self.trained else {
             let hidden = pass.graph(states);
             // One graph: its backward is the head's and the trunk's.
-            let sum = head::full_drawn(model, hidden, targets, self.draws, device);
+            let keys = targets.keys.clone();
+            let draws = self.draws;
+            let sum = draws.scope(keys, || head::full(model, hidden, targets, device));
             let mut all = sum.clone().mul_scalar(scale).backward();
             grads.add::<B, M>(&mut all, model);
             return sum.inner();
         };
         let (hidden, trunk) = if self.savings.recompute {
-            let (hidden, inputs) = pass.inputs(trained, states);
+            let (hidden, inputs) = pass.inputs(trained.first_input(), states);
             (hidden, Trunk::Inputs(inputs))
         } else {
             let hidden = pass.graph(states);
@@ -209,10 +192,8 @@ impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
         };
         let drawn = (scale, self.draws);
         let head = tracing::trace_span!("head and loss").entered();
-        let (sum, grad) = match self.savings.head_chunk {
-            Some(chunk) => head::chunked(model, hidden, targets, drawn, chunk, device, grads),
-            None => head::whole(model, hidden, targets, drawn, device, grads),
-        };
+        let chunk = self.savings.head_chunk.unwrap_or(usize::MAX);
+        let (sum, grad) = head::chunked(model, hidden, targets, drawn, chunk, device, grads);
         drop(head);
         pass.backward(trunk, trained, grad, grads);
         sum

@@ -72,7 +72,7 @@ impl Opened {
             ));
         }
         let model = args.model.as_deref().map(read_config).transpose()?;
-        let known = model.map(|model| model.info.shape.vocab_size);
+        let known = model.map(|info| info.shape.vocab_size);
         let beside = args.model.clone().unwrap_or_default();
         let (tokenizer, reason) = tokenizer::open(&beside, &choice, known.unwrap_or(0))?;
         let own = args.field_map.clone().map(Schema::Fields);

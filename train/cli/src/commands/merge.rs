@@ -8,7 +8,7 @@ use bone_lm::checkpoint::{Dtype, Planned};
 use bone_train::config::{AxisWord, DtypeChoice};
 use bone_train::device::{self, Kind};
 use bone_train::memory::{check_weights, human, peak_resident_bytes};
-use bone_train::models::adapter::{self, AdapterError, open};
+use bone_train::models::adapter::{self, open};
 use bone_train::models::{self, NewFolder};
 use burn::tensor::DType;
 use std::path::PathBuf;
@@ -98,7 +98,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
 /// As there.
 pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
-    let scans = || -> Result<Vec<Scan>, AdapterError> {
+    let scans = || -> Result<Vec<Scan>, models::ModelError> {
         let kind = args.block_axis.map(AxisWord::kind);
         let scans = args.adapter.iter().map(|path| match &args.adapter[..] {
             [_] => open(path, kind),

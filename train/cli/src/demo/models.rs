@@ -104,7 +104,7 @@ mod tests {
             assert!(model.weights.len() <= MAX_BYTES, "{}", model.name);
             let dir = unpacked(&model);
             let weights = open(dir.path()).unwrap().info;
-            let config = read_config(dir.path()).unwrap().info;
+            let config = read_config(dir.path()).unwrap();
             assert_eq!(weights.architecture, model.architecture);
             assert_eq!(config.architecture, model.architecture);
             assert_eq!(config.linear_layers, weights.linear_layers);

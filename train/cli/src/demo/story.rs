@@ -54,7 +54,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         "A tiny {} ({} parameters) learned two things before: sums in digits, and numbers\n\
          in words. It was never asked for a sum in words. Bone teaches it that, here and now.\n",
         model.architecture.name(),
-        grouped(read_config(&base)?.info.shape.parameters)
+        grouped(read_config(&base)?.shape.parameters)
     );
     let known = ["17+25=".to_string(), "42 in words: ".to_string()];
     show("What it can do:", &ask(&base, None, &known, args)?);

@@ -90,7 +90,10 @@ fn values_out_of_range() {
             "--chunk-ctx: 512 means nothing with max_seq_len 512",
         ),
         (&["--method", "miss-mini"], "mini_width: missing"),
-        (&["--dropout", "0.1"], "--dropout: bone has no dropout"),
+        (
+            &["--dropout", "0.1"],
+            "--dropout: means nothing with method bone, only with miss",
+        ),
         (&["--template", "nofile"], "--template: template 'nofile'"),
         (
             &["--method", "full"],

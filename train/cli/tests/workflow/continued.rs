@@ -87,7 +87,7 @@ fn settings_that_are_given_must_agree() {
         "--rank: is 4, and that of the adapter to go on from is 8",
         "--targets: is",
         "--layers: is",
-        "--mini-width: means nothing with the adapter to go on from, which is miss, only with miss-mini",
+        "--mini-width: means nothing with method miss, only with miss-mini",
         "--lora-plus-ratio: means nothing with the adapter",
     ] {
         assert!(ran.stderr.contains(part), "no {part:?} in {}", ran.stderr);

@@ -1,46 +1,20 @@
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::report::printable;
 
-/// Settings that cannot be used.
+/// Settings that cannot be used, with everything that is wrong with them: a file that cannot be read
+/// or is not TOML, and settings that are unknown, of the wrong type, out of range or at odds.
 #[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{}:{line}: not valid TOML: {message}", .path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line of the first fault, from 1.
-        line: usize,
-        /// The parser's message.
-        message: String,
-    },
-    /// Settings that are unknown, of the wrong type, out of range or at odds; all of them.
-    #[error("{}", list(.0))]
-    Invalid(Vec<Problem>),
-}
+#[error("{}", list(.0))]
+pub struct ConfigError(pub Vec<Problem>);
 
 impl ConfigError {
     /// Whether nothing is wrong with the settings themselves, only with the files and folders
     /// that they name.
     pub fn is_on_disk(&self) -> bool {
-        match self {
-            Self::Io { .. } => true,
-            Self::Syntax { .. } => false,
-            Self::Invalid(problems) => problems.iter().all(|problem| problem.on_disk),
-        }
+        self.0.iter().all(|problem| problem.on_disk)
     }
 }
 

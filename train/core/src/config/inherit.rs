@@ -12,12 +12,11 @@ use bone_data::Holdout;
 /// # Errors
 /// [`ConfigError`].
 pub fn resolve_over(given: &Given, toml: &str, path: &Path) -> Result<TrainConfig, ConfigError> {
-    let (mut own, mut problems) = RawConfig::of_toml(toml, path)?;
-    let (mut raw, more) = RawConfig::read(given)?;
-    problems.extend(more);
+    let mut own = RawConfig::of_toml(toml, path)?;
+    let mut raw = RawConfig::read(given)?;
     leave_out(&mut own, &raw);
     raw.lay_over(&own);
-    raw.validate_after(problems)
+    raw.validate()
 }
 
 impl TrainConfig {
@@ -26,10 +25,10 @@ impl TrainConfig {
     /// # Errors
     /// [`ConfigError`].
     pub(crate) fn of_run(toml: &str, path: &Path, out: &Path) -> Result<Self, ConfigError> {
-        let (mut raw, problems) = RawConfig::of_toml(toml, path)?;
+        let mut raw = RawConfig::of_toml(toml, path)?;
         // The folder may have been moved.
         raw.out = Some(out.to_path_buf());
-        raw.validate_after(problems)
+        raw.validate()
     }
 }
 

@@ -3,9 +3,8 @@
 use bone::{AdapterConfig, LoraConfig, LoraStart, SvdMethod, Targets, Variant};
 use bone::{BlockAxis, rwkv_peft::Kind};
 
-use super::value::Layers;
 use super::words::{AxisWord, MethodName};
-use super::{RawConfig, SETTINGS, TrainConfig};
+use super::{RawConfig, Row, TrainConfig};
 
 impl TrainConfig {
     /// Returns the adapters that train; `None` for a method without.
@@ -37,7 +36,7 @@ impl TrainConfig {
         let targets = Targets {
             modules: self.targets.clone(),
             exclude: self.exclude.clone(),
-            layers: self.layers.clone().map(|layers| layers.0),
+            layers: self.layers.clone(),
         };
         let config = AdapterConfig::new(variant, self.rank, targets);
         Some(config.with_dropout(self.dropout).with_seed(self.seed))
@@ -52,9 +51,8 @@ impl RawConfig {
             Some(config) => raw.take_adapter(config),
             None => MethodName::State,
         });
-        let given = SETTINGS.iter().filter(|row| row.is_given(&raw));
-        let place = |name: &'static str| (name, ("the adapter's", name.to_owned()));
-        raw.record.places = given.map(|row| place(row.name)).collect();
+        let place = |row: &Row| (row.name, ("the adapter's", row.name.to_owned()));
+        raw.record.places = raw.given().map(place).collect();
         raw
     }
 
@@ -63,7 +61,7 @@ impl RawConfig {
         self.dropout = Some(config.dropout);
         self.targets = Some(config.targets.modules);
         self.exclude = config.targets.exclude;
-        self.layers = config.targets.layers.map(Layers);
+        self.layers = config.targets.layers;
         match config.variant {
             Variant::Bone(axis) => {
                 self.block_axis = Some(axis.into());

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Problem};
-use super::settings::table::Words;
-use super::value::Written;
+use super::settings::table::{Origins, Row};
+use super::value::typed;
 use super::{RawConfig, SETTINGS, TrainConfig};
 use bone_data::nearest;
+use toml::Value;
 
 /// Settings as a person gives them: flags win over `set`, which wins over the file.
 #[derive(Debug, Clone, Default)]
@@ -26,90 +27,77 @@ pub struct Given {
 /// [`ConfigError`]: the file cannot be read or is not TOML, or every setting that is unknown, of
 /// the wrong type, out of range or at odds with another.
 pub fn resolve(given: &Given) -> Result<TrainConfig, ConfigError> {
-    let (raw, problems) = RawConfig::read(given)?;
-    raw.validate_after(problems)
+    RawConfig::read(given)?.validate()
 }
 
-/// Reads what was given of the method's settings, checks it and fills in the defaults. No file is
-/// looked at, and no model, data or output folder is required.
+/// As [`resolve`], for settings of a method alone: no model, data or output folder is required, and
+/// no file is looked at.
 ///
 /// # Errors
-/// [`ConfigError`] as of [`resolve`].
+/// As [`resolve`].
 pub fn resolve_method(given: &Given) -> Result<TrainConfig, ConfigError> {
-    let (raw, problems) = RawConfig::read(given)?;
-    raw.validate_method(problems)
+    RawConfig::read(given)?.validate_method()
 }
 
 impl RawConfig {
-    /// Reads what was given, and lists what could not be read.
-    pub(super) fn read(given: &Given) -> Result<(Self, Vec<Problem>), ConfigError> {
-        let (mut raw, mut problems) = match &given.file {
-            Some(path) => {
-                let text = fs::read_to_string(path).map_err(|source| ConfigError::Io {
-                    path: path.clone(),
-                    source,
-                })?;
-                Self::of_toml(&text, path)?
-            }
-            None => Default::default(),
-        };
+    /// Reads what was given. What cannot be read of it is in the record.
+    pub(super) fn read(given: &Given) -> Result<Self, ConfigError> {
+        let mut raw = Self::default();
+        if let Some(path) = &given.file {
+            let text = fs::read_to_string(path).map_err(|error| {
+                let mut problem = Problem::new(path.display().to_string(), error.to_string());
+                problem.on_disk = true;
+                ConfigError(vec![problem])
+            })?;
+            raw = Self::of_toml(&text, path)?;
+        }
         for pair in &given.set {
-            let read = match pair.split_once('=') {
-                Some((key, text)) => {
-                    let (key, text) = (key.trim(), text.trim());
-                    raw.set(key, Written::Text(text), "--set", format!("--set {key}"))
-                }
-                None => Err(Problem::new(
-                    format!("--set {pair}"),
-                    "write --set KEY=VALUE",
-                )),
-            };
-            problems.extend(read.err());
+            let place = |key| format!("--set {key}");
+            if let Some((key, text)) = pair.split_once('=') {
+                let key = key.trim();
+                raw.set(key, &typed(text.trim()), "--set", place(key));
+            } else {
+                let problem = Problem::new(place(pair), "write --set KEY=VALUE");
+                raw.record.problems.push(problem);
+            }
         }
         for (key, text) in &given.flags {
             let place = format!("--{}", key.replace('_', "-"));
-            let read = raw.set(key, Written::Text(text), "flag", place);
-            problems.extend(read.err());
+            raw.set(key, &typed(text), "flag", place);
         }
-        Ok((raw, problems))
+        Ok(raw)
     }
 
-    /// Reads the text of a file, and lists what could not be read.
-    pub(super) fn of_toml(text: &str, path: &Path) -> Result<(Self, Vec<Problem>), ConfigError> {
+    /// Reads the text of a file. What cannot be read of it is in the record.
+    pub(super) fn of_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
             let before = text.get(..start).unwrap_or_default();
-            ConfigError::Syntax {
-                path: path.to_owned(),
-                line: 1 + before.matches('\n').count(),
-                message: error.message().replace('\n', "; "),
-            }
+            let line = 1 + before.matches('\n').count();
+            let message = error.message().replace('\n', "; ");
+            ConfigError(vec![Problem::new(
+                format!("{}:{line}", path.display()),
+                format!("not valid TOML: {message}"),
+            )])
         })?;
         let mut raw = Self::default();
-        let read = table.iter().map(|(key, value)| {
-            let place = format!("{}: {key}", path.display());
-            raw.set(key, Written::Toml(value), "file", place)
-        });
-        let problems = read.filter_map(Result::err).collect();
-        Ok((raw, problems))
+        for (key, value) in &table {
+            raw.set(key, value, "file", format!("{}: {key}", path.display()));
+        }
+        Ok(raw)
     }
 
     /// Sets one value, in place of any before.
-    fn set(
-        &mut self,
-        key: &str,
-        written: Written<'_>,
-        origin: &'static str,
-        place: String,
-    ) -> Result<(), Problem> {
+    fn set(&mut self, key: &str, value: &Value, origin: &'static str, place: String) {
         let Some(row) = SETTINGS.iter().find(|row| row.name == key) else {
-            return Err(Problem::new(place, unknown_key(key)));
+            let problem = Problem::new(place, unknown_key(key));
+            return self.record.problems.push(problem);
         };
         self.record.places.insert(row.name, (origin, place.clone()));
-        (row.read)(self, written).map_err(|message| {
+        if let Err(message) = (row.read)(self, value) {
             self.record.unread.insert(row.name);
-            Problem::new(place, message)
-        })
+            self.record.problems.push(Problem::new(place, message));
+        }
     }
 
     /// Returns where a key was given, as a person wrote it.
@@ -118,32 +106,34 @@ impl RawConfig {
         place.map_or(key, |(_, place)| place).to_owned()
     }
 
+    /// Returns the rows of what was given.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static Row> {
+        SETTINGS.iter().filter(|row| row.is_given(self))
+    }
+
     /// Returns where each value that was given comes from.
-    pub(super) fn origins(&self) -> Words {
-        let given = SETTINGS.iter().filter(|row| row.is_given(self));
-        let place = |name| self.record.places.get(name);
-        given
-            .map(|row| {
-                (
-                    row.name,
-                    place(row.name).map_or("program", |(origin, _)| origin),
-                )
-            })
-            .collect()
+    pub(super) fn origins(&self) -> Origins {
+        let places = &self.record.places;
+        let origin = |row: &Row| places.get(row.name).map_or("program", |(origin, _)| origin);
+        let named = |row: &'static Row| (row.name, origin(row).to_owned());
+        self.given().map(named).collect()
     }
 
     /// Takes from `under` what is not given.
     pub(super) fn lay_over(&mut self, under: &Self) {
-        for row in SETTINGS {
-            if row.is_given(under) && !row.is_given(self) {
-                (row.copy)(self, under);
-                let place = under.record.places.get(row.name);
-                self.record
-                    .places
-                    .extend(place.map(|place| (row.name, place.clone())));
+        for row in under.given() {
+            if row.is_given(self) {
+                continue;
             }
+            (row.copy)(self, under);
+            let place = under.record.places.get(row.name);
+            self.record
+                .places
+                .extend(place.map(|place| (row.name, place.clone())));
         }
         self.record.unread.extend(&under.record.unread);
+        let problems = under.record.problems.iter().cloned();
+        self.record.problems.extend(problems);
     }
 }
 

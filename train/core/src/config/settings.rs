@@ -19,9 +19,9 @@ use std::path::PathBuf;
 
 use bone::Selection;
 use bone_data::{Cut, FieldMap, Holdout, Schema, Sources};
+use bone_lm::Part;
 use bone_tokenizer::TokenizerChoice;
 
-use super::value::{Layers, Parts};
 use super::words::{AxisWord, Init, MethodName};
 use crate::device::DtypeChoice;
 use crate::models::GIVE_A_MODEL;
@@ -105,11 +105,11 @@ settings! {
         /// Layers that are left out again: names with commas or one regular expression
         exclude: Selection as "LAYERS", unset("none"), range(some_layers), only(scope::adapters);
         /// Numbers of the blocks that get adapters, like 0,1,4 or 0-7
-        layers: Layers as "NUMBERS", unset("all"), only(scope::adapters);
+        layers: Vec<usize> as "NUMBERS", unset("all"), only(scope::adapters);
         /// Trained whole beside the adapters: time, ln, emb, head, with commas
         ///
         /// time is RWKV's time_* tensors but for time_state (method state), ln the norms, emb the embedding, head the output layer.
-        train_parts: Parts as "PARTS", unset("none"), only(scope::adapters);
+        train_parts: Vec<Part> as "PARTS", unset("none"), only(scope::adapters);
     }
     "Optimization" {
         /// Passes over the training rows, may be a fraction

@@ -2,10 +2,8 @@
 
 use super::error::{ConfigError, Problem};
 use super::settings::scope::Scope;
-use super::settings::table::Fallback;
-use super::words::MethodName;
+use super::settings::table::{Fallback, Row};
 use super::{RawConfig, SETTINGS, TrainConfig};
-use crate::models::{Architecture, recognise};
 
 mod adapter;
 mod paths;
@@ -17,19 +15,11 @@ impl RawConfig {
     /// adapter must be there. What the model is decides some defaults.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] with every problem.
+    /// [`ConfigError`] with every problem.
     pub fn validate(&self) -> Result<TrainConfig, ConfigError> {
-        self.validate_after(Vec::new())
-    }
-
-    /// [`validate`](Self::validate), with `problems` that reading has found before.
-    pub(super) fn validate_after(
-        &self,
-        problems: Vec<Problem>,
-    ) -> Result<TrainConfig, ConfigError> {
         let mut check = Check {
             raw: self,
-            problems,
+            problems: self.record.problems.clone(),
         };
         let mut raw = self.clone();
         // What depends on another setting is unknown while that could not be read.
@@ -48,39 +38,32 @@ impl RawConfig {
             config.epochs.get_or_insert(1.0);
         }
         if let Some(parts) = &mut config.train_parts {
-            parts.0.sort_unstable();
-            parts.0.dedup();
+            parts.sort_unstable();
+            parts.dedup();
         }
-        check.values(&raw, &config, is_read);
-        if is_read && self.adapter.is_none() {
-            check.state(&config);
-        }
+        check.values(SETTINGS.iter(), &raw, &config, is_read);
         check.paths();
-        if check.problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Invalid(check.problems))
-        }
+        config_or(check.problems, config)
     }
 
-    /// Checks what was given without a look at files; no model, data or output folder is required.
-    pub(super) fn validate_method(
-        &self,
-        problems: Vec<Problem>,
-    ) -> Result<TrainConfig, ConfigError> {
+    /// Checks what was given, alone and against the method, and fills in the defaults. Requires
+    /// nothing, and looks at no file.
+    pub(super) fn validate_method(&self) -> Result<TrainConfig, ConfigError> {
+        let config = self.filled();
         let mut check = Check {
             raw: self,
-            problems,
+            problems: self.record.problems.clone(),
         };
-        let config = self.filled();
-        check.values(self, &config, true);
-        let mut problems = check.problems;
-        problems.retain(|problem| !["model", "data", "out"].contains(&problem.place.as_str()));
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Invalid(problems))
-        }
+        check.values(self.given(), self, &config, true);
+        config_or(check.problems, config)
+    }
+}
+
+fn config_or(problems: Vec<Problem>, config: TrainConfig) -> Result<TrainConfig, ConfigError> {
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError(problems))
     }
 }
 
@@ -111,8 +94,14 @@ impl Check<'_> {
 
     /// What the table says: what is required, what means something, and which values there are.
     /// `filled` has what an adapter brings along.
-    fn values(&mut self, filled: &RawConfig, config: &TrainConfig, is_read: bool) {
-        for row in SETTINGS {
+    fn values<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a Row>,
+        filled: &RawConfig,
+        config: &TrainConfig,
+        is_read: bool,
+    ) {
+        for row in rows {
             let place = self.raw.place(row.name);
             if self.problems.iter().any(|problem| problem.place == place) {
                 continue;
@@ -128,20 +117,6 @@ impl Check<'_> {
             if let Err(message) = right {
                 self.problem(row.name, message);
             }
-        }
-    }
-
-    fn state(&mut self, config: &TrainConfig) {
-        let llama = Architecture::Llama2;
-        // A model that cannot be read is reported when it is loaded.
-        let is_llama = || recognise(&config.model).is_ok_and(|found| found.architecture == llama);
-        if config.method == MethodName::State && is_llama() {
-            let message = format!(
-                "state tunes the initial state of a recurrent model (RWKV6), and {} has none; \
-                 choose another method",
-                llama.name()
-            );
-            self.problem("method", message);
         }
     }
 }

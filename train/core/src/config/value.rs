@@ -1,67 +1,55 @@
 //! Reading one setting, from TOML or from the command line, and writing it back as TOML.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use bone_data::{Holdout, Schema};
 use bone_tokenizer::TokenizerChoice;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 mod data;
 mod layers;
-mod parts;
-
-pub use layers::Layers;
-pub use parts::Parts;
-
-/// A setting as it was written.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Written<'a> {
-    Toml(&'a Value),
-    /// On the command line.
-    Text(&'a str),
-}
 
 /// A type of setting. The errors are sentences without the name of the key.
 pub(super) trait Setting: Sized {
-    /// What a value is: `a number`.
-    const WANTED: &'static str;
-
+    /// Reads what a person types. Strings, numbers and booleans of TOML are read as their text.
     fn from_text(text: &str) -> Result<Self, String>;
 
-    fn from_list(values: &[Value]) -> Result<Self, String> {
-        Err(wrong_type::<Self>(&Value::Array(values.to_vec())))
+    /// Reads a list or a table of TOML.
+    fn from_nested(value: &Value) -> Result<Self, String> {
+        let kind = value.type_str();
+        Err(format!(
+            "cannot be of the type {kind}; `bone train --help` shows what it can be"
+        ))
     }
 
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Self::from_text(text),
-            Value::Array(values) => Self::from_list(values),
-            other => Err(wrong_type::<Self>(other)),
-        }
-    }
-
-    /// TOML that [`from_toml`](Self::from_toml) reads as the same value.
+    /// TOML that is read as the same value.
     fn literal(&self) -> String;
 
     /// Whether a value that no text was read for could have been read.
     fn check(&self) -> Result<(), String> {
-        let literal = self.literal();
-        let Some(value) = toml_value(&literal) else {
-            return Err(format!("{literal} cannot be written as TOML"));
-        };
-        Self::from_toml(&value).map(|_| ())
+        match toml_value(&self.literal()) {
+            Some(value) => read::<Self>(&value).map(|_| ()),
+            // Only a number can be too large to be written.
+            None => Err(format!("must be at most {}", i64::MAX)),
+        }
     }
 }
 
-/// Reads a setting. On the command line a list may be written as in TOML.
-pub(super) fn read<T: Setting>(written: Written<'_>) -> Result<T, String> {
-    match written {
-        Written::Toml(value) => T::from_toml(value),
-        Written::Text(text) => match toml_value(text) {
-            Some(Value::Array(values)) => T::from_list(&values),
-            _ => T::from_text(text),
-        },
+/// Reads a setting.
+pub(super) fn read<T: Setting>(value: &Value) -> Result<T, String> {
+    match value {
+        Value::Array(_) | Value::Table(_) => T::from_nested(value),
+        Value::String(text) => T::from_text(text),
+        plain => T::from_text(&plain.to_string()),
     }
+}
+
+/// Returns what was typed on the command line, where a list may be written as in TOML.
+pub(super) fn typed(text: &str) -> Value {
+    let list = toml_value(text).filter(Value::is_array);
+    list.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn toml_value(text: &str) -> Option<Value> {
@@ -69,17 +57,10 @@ fn toml_value(text: &str) -> Option<Value> {
     table.remove("value")
 }
 
-fn wrong_type<T: Setting>(value: &Value) -> String {
-    let got = match value {
-        Value::String(text) => format!("the string {}", quoted(text)),
-        Value::Integer(number) => format!("the whole number {number}"),
-        Value::Float(number) => format!("the number {number:?}"),
-        Value::Boolean(value) => value.to_string(),
-        Value::Datetime(_) => "a date".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Table(_) => "a table (settings are not grouped in sections)".to_owned(),
-    };
-    format!("must be {}, not {got}", T::WANTED)
+/// Reads a table whose keys are the fields of `T`.
+fn fields<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    let read = value.clone().try_into();
+    read.map_err(|error: toml::de::Error| error.message().to_owned())
 }
 
 /// A TOML basic string on one line.
@@ -92,24 +73,23 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped.collect::<String>())
 }
 
-fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
+pub(super) fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
     let values: Vec<_> = values.iter().map(literal).collect();
     format!("[{}]", values.join(", "))
 }
 
-/// Every entry of a list, at least one; `what` is what an entry is.
-fn items<T: Setting>(values: &[Value], what: &str) -> Result<Vec<T>, String> {
+/// Every entry of a list, at least one.
+pub(super) fn items<T: Setting>(value: &Value) -> Result<Vec<T>, String> {
+    let values = value.as_array().ok_or("must be a list, not a table")?;
     if values.is_empty() {
         return Err("the list is empty".to_owned());
     }
-    let wrong = |error| format!("in the list: {what} {error}");
-    all(values
-        .iter()
-        .map(|value| T::from_toml(value).map_err(wrong)))
+    let wrong = |error| format!("in the list: {error}");
+    all(values.iter().map(|value| read(value).map_err(wrong)))
 }
 
 /// All values, or all that is wrong with some.
-fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
+pub(super) fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
     let (good, bad): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
     let bad: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
     if bad.is_empty() {
@@ -119,93 +99,42 @@ fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, Strin
     }
 }
 
-macro_rules! texts {
-    ($($type:ty, $wanted:literal, |$value:ident| $text:expr;)+) => {$(
+/// Types that are read as they parse. Where their own errors say too little, `$wanted` says what a
+/// value is.
+macro_rules! parsed {
+    ($($type:ty, $wanted:literal, $literal:expr;)+) => {$(
         impl Setting for $type {
-            const WANTED: &'static str = $wanted;
-
             fn from_text(text: &str) -> Result<Self, String> {
                 if text.is_empty() {
                     return Err("is empty".to_owned());
                 }
-                text.parse().map_err(|error| format!("{error}"))
+                text.parse().map_err(|error| wrong(text, $wanted, error))
             }
 
             fn literal(&self) -> String {
-                let $value = self;
-                quoted($text)
+                $literal(self)
             }
         }
     )+};
 }
 
-texts! {
-    String, "a string", |text| text;
-    PathBuf, "a path in quotes", |path| &path.to_string_lossy();
-    TokenizerChoice, "auto, bytes or a path, in quotes", |choice| &choice.to_string();
-    Schema, "the name of a schema", |schema| schema.name().unwrap_or("a field map");
-}
-
-macro_rules! plain {
-    ($($type:ty: $read:ty, $wanted:literal, $convert:expr,
-       $(Value::$kind:ident($number:ident) $(if $guard:expr)? => $value:expr),+;)+
-    ) => {$(
-        impl Setting for $type {
-            const WANTED: &'static str = $wanted;
-
-            fn from_text(text: &str) -> Result<Self, String> {
-                let wrong = |_| format!("must be {}, not '{text}'", Self::WANTED);
-                let read = text.parse::<$read>().map_err(wrong)?;
-                $convert(read)
-            }
-
-            fn from_toml(value: &Value) -> Result<Self, String> {
-                match value {
-                    $(Value::$kind($number) $(if $guard)? => $convert($value),)+
-                    other => Err(wrong_type::<Self>(other)),
-                }
-            }
-
-            fn literal(&self) -> String {
-                // Debug keeps every digit and writes small numbers as 2e-5.
-                format!("{self:?}")
-            }
-        }
-    )+};
-}
-
-plain! {
-    bool: bool, "true or false", Ok, Value::Boolean(value) => *value;
-    f64: f64, "a number", Ok, Value::Float(n) => *n, Value::Integer(n) => *n as f64;
-    u64: u64, "a whole number, 0 or more", within, Value::Integer(n) if *n >= 0 => n.unsigned_abs();
-    usize: u64, "a whole number, 0 or more", within, Value::Integer(n) if *n >= 0 => n.unsigned_abs();
-}
-
-/// A whole number that TOML can hold.
-fn within<T: TryFrom<u64>>(number: u64) -> Result<T, String> {
-    let fitting = T::try_from(number).ok();
-    let fitting = fitting.filter(|_| number <= i64::MAX as u64);
-    fitting.ok_or_else(|| format!("must be at most {}", i64::MAX))
-}
-
-impl Setting for Holdout {
-    const WANTED: &'static str = "a count like 200 or a share like 0.02";
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        match text.parse()? {
-            Self::Count(count) => within(count as u64).map(Self::Count),
-            share => Ok(share),
-        }
+fn wrong(text: &str, wanted: &str, error: impl Display) -> String {
+    if wanted.is_empty() {
+        error.to_string()
+    } else {
+        format!("must be {wanted}, not '{text}'")
     }
+}
 
-    fn from_toml(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(_) | Value::Float(_) => Self::from_text(&value.to_string()),
-            other => Err(wrong_type::<Self>(other)),
-        }
-    }
-
-    fn literal(&self) -> String {
-        self.to_string()
-    }
+parsed! {
+    String, "", |text: &str| quoted(text);
+    PathBuf, "", |path: &PathBuf| quoted(&path.to_string_lossy());
+    TokenizerChoice, "", |choice: &TokenizerChoice| quoted(&choice.to_string());
+    Schema, "", |schema: &Schema| quoted(schema.name().unwrap_or("a field map"));
+    Holdout, "", Holdout::to_string;
+    bool, "true or false", bool::to_string;
+    // Debug keeps every digit and writes small numbers as 2e-5.
+    f64, "a number", |number: &f64| format!("{number:?}");
+    u64, "a whole number, 0 or more", u64::to_string;
+    usize, "a whole number, 0 or more", usize::to_string;
 }

@@ -4,8 +4,9 @@ use bone::BlockAxis;
 use bone::rwkv_peft::Kind;
 use bone_data::{Cut, nearest};
 use bone_lm::Part;
+use toml::Value;
 
-use super::value::Setting;
+use super::value::{Setting, all, items, list};
 use crate::device::DtypeChoice;
 use crate::schedule::ScheduleKind;
 
@@ -53,28 +54,27 @@ pub enum AxisWord {
 }
 
 /// A type whose values are words.
-pub(super) trait Word: Copy + 'static {
-    const ALL: &'static [Self];
-    /// All words, with commas between.
-    const LIST: &'static str;
-    const ONE_OF: &'static str;
+pub(crate) trait Word: Copy + PartialEq + 'static {
+    /// Every value and its word.
+    const WORDS: &'static [(Self, &'static str)];
 
-    fn word(self) -> &'static str;
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(value, _)| *value == self);
+        found.map_or("", |(_, word)| word)
+    }
 
-    fn from_word(word: &str) -> Result<Self, String> {
-        if let Some(found) = Self::ALL.iter().find(|known| known.word() == word) {
-            return Ok(*found);
+    fn from_word(text: &str) -> Result<Self, String> {
+        if let Some((value, _)) = Self::WORDS.iter().find(|(_, word)| *word == text) {
+            return Ok(*value);
         }
-        let near = nearest(word, Self::ALL.iter().map(|known| known.word()))
+        let near = nearest(text, Self::WORDS.iter().map(|(_, word)| *word))
             .map(|near| format!("; did you mean '{near}'?"))
             .unwrap_or_default();
-        Err(format!("'{word}' is none of {}{near}", Self::LIST))
+        Err(format!("'{text}' is none of {}{near}", all_words::<Self>()))
     }
 }
 
 impl<T: Word> Setting for T {
-    const WANTED: &'static str = T::ONE_OF;
-
     fn from_text(text: &str) -> Result<Self, String> {
         Self::from_word(text)
     }
@@ -84,19 +84,40 @@ impl<T: Word> Setting for T {
     }
 }
 
-macro_rules! words {
-    ($($type:ident { $first:ident = $first_word:literal $(, $value:ident = $word:literal)+ })+) => {$(
-        impl Word for $type {
-            const ALL: &'static [Self] = &[Self::$first, $(Self::$value),+];
-            const LIST: &'static str = concat!($first_word, $(", ", $word),+);
-            const ONE_OF: &'static str = concat!("one of ", $first_word, $(", ", $word),+);
+/// One or more words, in a list or with commas between.
+impl<T: Word> Setting for Vec<T> {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let words = text.split(',').map(str::trim);
+        let values = all(words.filter(|word| !word.is_empty()).map(T::from_word))?;
+        if values.is_empty() {
+            return Err(format!("is empty; give some of {}", all_words::<T>()));
+        }
+        Ok(values)
+    }
 
-            fn word(self) -> &'static str {
-                match self {
-                    Self::$first => $first_word,
-                    $(Self::$value => $word,)+
-                }
-            }
+    fn from_nested(words: &Value) -> Result<Self, String> {
+        Self::from_text(&items::<String>(words)?.join(","))
+    }
+
+    fn literal(&self) -> String {
+        list(self, Setting::literal)
+    }
+}
+
+/// The words of these values, with commas between.
+pub(crate) fn joined<T: Word>(values: impl Iterator<Item = T>) -> String {
+    let words: Vec<_> = values.map(Word::word).collect();
+    words.join(", ")
+}
+
+fn all_words<T: Word>() -> String {
+    joined(T::WORDS.iter().map(|(value, _)| *value))
+}
+
+macro_rules! words {
+    ($($type:ident { $($value:ident = $word:literal),+ })+) => {$(
+        impl Word for $type {
+            const WORDS: &'static [(Self, &'static str)] = &[$((Self::$value, $word)),+];
         }
     )+};
 }
@@ -133,7 +154,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(AxisWord, DtypeChoice, MethodName, ScheduleKind);
+as_text!(AxisWord, DtypeChoice, MethodName);
 
 impl AxisWord {
     /// Returns what an adapter is that is said to have it.

@@ -28,18 +28,16 @@ impl TrainConfig {
         let width = SETTINGS.iter().map(|row| row.name.len()).max().unwrap_or(0);
         let line = |(row, shown): (&Row, Result<String, &str>)| {
             let origin = self.origin(row.name);
-            let reason = self.reasons.get(row.name);
-            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
             let text = shown.unwrap_or_else(str::to_owned);
-            format!("{:width$}  {text}  ({origin}{reason})", row.name)
+            format!("{:width$}  {text}  ({origin})", row.name)
         };
         self.shown().map(line).collect()
     }
 
-    /// Returns where the value of a key comes from: `default`, `file`, `--set`, `flag`, `program` or
-    /// `the adapter's`.
-    pub fn origin(&self, key: &str) -> &'static str {
-        self.origins.get(key).copied().unwrap_or("default")
+    /// Returns where the value of a key comes from: `file`, `--set`, `flag`, `program`, `the adapter's`
+    /// or `default`, with the reason for it where it depends on other settings.
+    pub fn origin(&self, key: &str) -> &str {
+        self.origins.get(key).map_or("default", String::as_str)
     }
 
     /// Returns the settings that mean something, each with its value as TOML, or in words what

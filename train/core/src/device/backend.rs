@@ -29,9 +29,10 @@ impl<B: burn_fusion::FusionBackend> Fused for burn_fusion::Fusion<B> {
 #[cfg(feature = "gpu")]
 macro_rules! gpu {
     ($backend:ty, $device:expr, $fusion:expr, $work:expr) => {
-        match $fusion {
-            true => $work.run::<Autodiff<$backend>>($device),
-            false => $work.run::<Autodiff<<$backend as Fused>::Unfused>>($device),
+        if $fusion {
+            $work.run::<Autodiff<$backend>>($device)
+        } else {
+            $work.run::<Autodiff<<$backend as Fused>::Unfused>>($device)
         }
     };
 }
@@ -47,16 +48,14 @@ pub fn on_device<W: OnDevice>(
     fusion: bool,
     work: W,
 ) -> Result<W::Output, DeviceError> {
-    if !device.kind.built_in() {
-        return Err(DeviceError::NotBuilt { asked: device.kind });
-    }
     #[cfg(feature = "gpu")]
     if !device.kind.on_processor() {
         super::runtime::configure();
         return guard::quietly(|| run(device, fusion, work)).unwrap_or_else(|reason| {
-            Err(match guard::says_out_of_memory(&reason) {
-                true => DeviceError::OutOfMemory { device, reason },
-                false => DeviceError::Failed { device, reason },
+            Err(if guard::says_out_of_memory(&reason) {
+                DeviceError::OutOfMemory { device, reason }
+            } else {
+                DeviceError::Failed { device, reason }
             })
         });
     }
@@ -90,6 +89,6 @@ fn run<W: OnDevice>(device: DeviceName, fusion: bool, work: W) -> Result<W::Outp
         #[cfg(feature = "wgpu")]
         Kind::Wgpu => Ok(gpu!(burn::backend::WebGpu, adapter()?, fusion, work)),
         #[allow(unreachable_patterns, reason = "the rest is not built in")]
-        kind => Err(DeviceError::NotBuilt { asked: kind }),
+        kind => Err(DeviceError::not_built(kind)),
     }
 }

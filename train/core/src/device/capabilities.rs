@@ -51,12 +51,7 @@ impl Capabilities {
 
     /// `f32, bf16`.
     pub fn names(dtypes: &[DType]) -> String {
-        let names = dtypes.iter().map(|dtype| match dtype {
-            DType::F64 => "f64",
-            DType::F16 => "f16",
-            DType::BF16 => "bf16",
-            _ => "f32",
-        });
-        names.collect::<Vec<_>>().join(", ")
+        let names: Vec<_> = dtypes.iter().map(DType::name).collect();
+        names.join(", ")
     }
 }

@@ -5,53 +5,12 @@ use super::{DeviceName, Kind};
 /// Why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The name is none.
-    #[error(
-        "`{0}` is no device; use auto, cpu, ndarray, or cuda, rocm, metal, vulkan or wgpu, with :N \
-         for the N-th of them"
-    )]
-    Name(String),
-    /// The backend was not compiled in.
-    #[error(
-        "this build has no {} backend, only: {}; {}build with --features {}",
-        .asked.name(),
-        Kind::of_this_build().map(Kind::name).collect::<Vec<_>>().join(", "),
-        if *.asked == Kind::Metal { "on macOS, " } else { "" },
-        .asked.feature()
-    )]
-    NotBuilt {
-        /// What was asked for.
-        asked: Kind,
-    },
-    /// The backend is there, the device is not.
-    #[error(
-        "there is no {device} here: {reason}; this build can use: {available}; name one of them"
-    )]
-    Absent {
-        /// What was asked for.
-        device: DeviceName,
-        /// What its runtime said.
-        reason: String,
-        /// What is there.
-        available: String,
-    },
-    /// None of what this build has works.
-    #[error("no device works here: {0}; docs/devices.md says what each needs to run")]
-    NoneWorks(String),
-    /// The device cannot hold weights in the precision that was asked for.
+    /// There is no such name, or the device cannot hold weights in the precision that was asked for.
     #[error("{0}")]
-    Dtype(String),
-    /// The device is there and does not do its work.
-    #[error(
-        "{device} does not work: {reason}; check its driver, and what else docs/devices.md says it \
-         needs, or use another --device"
-    )]
-    Broken {
-        /// The device.
-        device: DeviceName,
-        /// What its runtime said.
-        reason: String,
-    },
+    Usage(String),
+    /// The device is not built in, not there, or does not do its work.
+    #[error("{0}")]
+    Unusable(String),
     /// The device gave up in the middle of its work.
     #[error("{device} failed: {reason}")]
     Failed {
@@ -68,4 +27,21 @@ pub enum DeviceError {
         /// What its runtime said.
         reason: String,
     },
+}
+
+impl DeviceError {
+    pub(super) fn not_built(kind: Kind) -> Self {
+        let built: Vec<_> = Kind::of_this_build().map(Kind::name).collect();
+        let place = if kind == Kind::Metal {
+            "on macOS, "
+        } else {
+            ""
+        };
+        Self::Unusable(format!(
+            "this build has no {} backend, only: {}; {place}build with --features {}",
+            kind.name(),
+            built.join(", "),
+            kind.feature()
+        ))
+    }
 }

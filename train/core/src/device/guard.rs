@@ -11,23 +11,20 @@ pub(super) fn quietly<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     let heard = messages.clone();
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        let message = message(info.payload());
-        let place = info.location().map(|at| (at.file().to_string(), at.line()));
+        let mut said = message(info.payload());
+        if let Some(at) = info.location() {
+            let file = at.file().rsplit('/').next().unwrap_or_default();
+            said = format!("{said} ({file}:{})", at.line());
+        }
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.push((message, place));
+        heard.push(said);
     }));
     let outcome = catch_unwind(AssertUnwindSafe(work));
     std::panic::set_hook(hook);
     outcome.map_err(|payload| {
         let heard = messages.lock().unwrap_or_else(PoisonError::into_inner);
-        match heard.first() {
-            Some((message, Some((file, line)))) => {
-                let file = file.rsplit('/').next().unwrap_or(file);
-                format!("{message} ({file}:{line})")
-            }
-            Some((message, None)) => message.clone(),
-            None => message(&*payload),
-        }
+        let first = heard.first().cloned();
+        first.unwrap_or_else(|| message(&*payload))
     })
 }
 

@@ -12,22 +12,23 @@ pub fn devices(kind: Kind) -> Result<Vec<Device>, String> {
     if !kind.built_in() {
         return Err(format!("not in this build (--features {})", kind.feature()));
     }
-    let found = guard::quietly(|| match kind {
-        Kind::Cpu | Kind::NdArray => Ok(vec![processor(kind)]),
-        #[cfg(feature = "cuda")]
-        Kind::Cuda => super::cuda::devices(),
-        #[cfg(feature = "rocm")]
-        Kind::Rocm => super::rocm::devices(),
-        #[cfg(feature = "adapters")]
-        Kind::Vulkan | Kind::Metal | Kind::Wgpu => super::adapters::devices(kind),
-        #[allow(unreachable_patterns, reason = "the rest is not built in")]
-        _ => Err("not in this build".into()),
-    });
-    match found {
-        Ok(Ok(devices)) if devices.is_empty() => Err("no device was found".into()),
-        Ok(found) => found,
-        Err(panic) => Err(panic),
+    let found = guard::quietly(|| -> Result<Vec<Device>, String> {
+        match kind {
+            Kind::Cpu | Kind::NdArray => Ok(vec![processor(kind)]),
+            #[cfg(feature = "cuda")]
+            Kind::Cuda => super::cuda::devices(),
+            #[cfg(feature = "rocm")]
+            Kind::Rocm => super::rocm::devices(),
+            #[cfg(feature = "adapters")]
+            Kind::Vulkan | Kind::Metal | Kind::Wgpu => super::adapters::devices(kind),
+            #[allow(unreachable_patterns, reason = "the rest is not built in")]
+            _ => Ok(Vec::new()),
+        }
+    })??;
+    if found.is_empty() {
+        return Err("no device was found".into());
     }
+    Ok(found)
 }
 
 /// Every device of this build, the kinds to prefer first.

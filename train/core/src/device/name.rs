@@ -33,38 +33,36 @@ impl Kind {
         Self::NdArray,
     ];
 
+    /// The word for `--device`, and whether this build has it.
+    fn row(self) -> (&'static str, bool) {
+        match self {
+            Self::Cuda => ("cuda", cfg!(feature = "cuda")),
+            Self::Rocm => ("rocm", cfg!(feature = "rocm")),
+            Self::Metal => ("metal", cfg!(feature = "metal")),
+            Self::Vulkan => ("vulkan", cfg!(feature = "vulkan")),
+            Self::Wgpu => ("wgpu", cfg!(feature = "wgpu")),
+            Self::Cpu => ("cpu", cfg!(feature = "flex")),
+            Self::NdArray => ("ndarray", cfg!(feature = "ndarray")),
+        }
+    }
+
     /// The word for `--device`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cuda => "cuda",
-            Self::Rocm => "rocm",
-            Self::Metal => "metal",
-            Self::Vulkan => "vulkan",
-            Self::Wgpu => "wgpu",
-            Self::Cpu => "cpu",
-            Self::NdArray => "ndarray",
-        }
+        self.row().0
     }
 
     /// The cargo feature that builds it in.
     pub fn feature(self) -> &'static str {
-        match self {
-            Self::Cpu => "flex",
-            other => other.name(),
+        if self == Self::Cpu {
+            "flex"
+        } else {
+            self.name()
         }
     }
 
     /// Whether this build has it.
     pub fn built_in(self) -> bool {
-        match self {
-            Self::Cuda => cfg!(feature = "cuda"),
-            Self::Rocm => cfg!(feature = "rocm"),
-            Self::Metal => cfg!(feature = "metal"),
-            Self::Vulkan => cfg!(feature = "vulkan"),
-            Self::Wgpu => cfg!(feature = "wgpu"),
-            Self::Cpu => cfg!(feature = "flex"),
-            Self::NdArray => cfg!(feature = "ndarray"),
-        }
+        self.row().1
     }
 
     /// Whether it computes in the machine's own memory, on the processor.
@@ -89,10 +87,11 @@ pub struct DeviceName {
 
 impl fmt::Display for DeviceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind.on_processor() {
-            true => f.write_str(self.kind.name()),
-            false => write!(f, "{}:{}", self.kind.name(), self.index),
+        f.write_str(self.kind.name())?;
+        if self.kind.on_processor() {
+            return Ok(());
         }
+        write!(f, ":{}", self.index)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Capabilities, DeviceError, DeviceName, Kind};
 use crate::models::ModelInfo;
-use bone_lm::checkpoint::Dtype;
+use bone_lm::checkpoint::burn_dtype;
 use burn::tensor::{DType, FloatDType};
 
 /// The precision the base weights are held in.
@@ -49,28 +49,8 @@ pub struct Precision {
     pub text: String,
 }
 
-fn name(dtype: FloatDType) -> &'static str {
-    match dtype {
-        FloatDType::F16 => "f16",
-        FloatDType::BF16 => "bf16",
-        _ => "f32",
-    }
-}
-
-fn stored(info: &ModelInfo) -> Option<FloatDType> {
-    match info.stored {
-        Some(Dtype::F32) => Some(FloatDType::F32),
-        Some(Dtype::F16) => Some(FloatDType::F16),
-        Some(Dtype::BF16) => Some(FloatDType::BF16),
-        _ => None,
-    }
-}
-
-/// Those that a base can be held in: f64 is for our own comparisons.
-fn bases(stored: &[DType]) -> Vec<DType> {
-    let half_or_single = |dtype: &&DType| **dtype != DType::F64;
-    stored.iter().filter(half_or_single).copied().collect()
-}
+/// Those that a base can be held in.
+const BASES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
 /// Chooses the precision the weights are held in. The products with them are made in it where the
 /// device computes in it, and everything else in f32.
@@ -84,61 +64,57 @@ pub fn choose(
     device: DeviceName,
 ) -> Result<Precision, DeviceError> {
     let known = Capabilities::of(device)?;
-    let stores = |held: FloatDType| known.stored.contains(&held.into());
-    let file = stored(info);
-    let asked: Option<FloatDType> = choice.dtype().map(Into::into);
-    if let Some(asked) = asked
-        && !stores(asked)
-    {
-        return Err(DeviceError::Dtype(format!(
-            "--dtype {}: {device} holds a base in {} only; name that, or leave dtype out",
-            name(asked),
-            Capabilities::names(&bases(&known.stored))
-        )));
-    }
-    let (held, reason) = match (asked, file) {
+    let stores = |held: &DType| known.stored.contains(held);
+    let file = info.stored.and_then(burn_dtype);
+    let file = file.filter(|stored| BASES.contains(stored));
+    let (held, reason) = match (choice.dtype(), file) {
+        (Some(asked), _) if !stores(&asked) => {
+            let bases: Vec<_> = BASES.into_iter().filter(stores).collect();
+            return Err(DeviceError::Usage(format!(
+                "--dtype {}: {device} holds a base in {} only; name that, or leave dtype out",
+                asked.name(),
+                Capabilities::names(&bases)
+            )));
+        }
         (Some(asked), _) => (asked, "asked for".to_string()),
-        (None, None) => (FloatDType::F32, "random weights".to_string()),
-        (None, Some(FloatDType::F32)) => (FloatDType::F32, "as in the file".to_string()),
-        // Mapped, in half the memory of f32, and for every product as good: exact where the processor
-        // multiplies in f32.
-        (None, Some(half)) if device.kind == Kind::Cpu => (half, "as in the file".to_string()),
+        (None, None) => (DType::F32, "random weights".to_string()),
+        // On the processor a half is mapped, in half the memory of f32, and for every product as good:
+        // exact where the processor multiplies in f32.
+        (None, Some(file)) if file == DType::F32 || device.kind == Kind::Cpu => {
+            (file, "as in the file".to_string())
+        }
         (None, Some(half)) => {
-            let half_name = name(half);
-            let why = match stores(half) {
-                false => format!("the file has {half_name}, which {device} cannot hold"),
-                true => format!(
-                    "the file has {half_name}; --dtype {half_name} holds it in half the memory"
-                ),
+            let name = half.name();
+            let why = if stores(&half) {
+                format!("the file has {name}; --dtype {name} holds it in half the memory")
+            } else {
+                format!("the file has {name}, which {device} cannot hold")
             };
-            (FloatDType::F32, why)
+            (DType::F32, why)
         }
     };
-    let in_half = known.multiplied.contains(&held.into());
-    let same = file == Some(held);
-    let mapped = same && device.kind == Kind::Cpu;
+    let name = held.name();
+    let half_products = known.multiplied.contains(&held);
+    let is_as_stored = file == Some(held);
+    let mapped = is_as_stored && device.kind == Kind::Cpu;
     let how = if mapped {
         ", mapped and not copied"
     } else {
         ""
     };
-    let computed = match in_half {
-        true => format!("products in {}, the rest computed in f32", name(held)),
-        false => "computed in f32".to_string(),
+    let computed = if half_products {
+        format!("products in {name}, the rest computed in f32")
+    } else {
+        "computed in f32".to_string()
     };
+    let half = [DType::BF16, DType::F16].into_iter().find(stores);
     Ok(Precision {
-        convert: (!same).then_some(held),
-        bytes: match held {
-            FloatDType::F16 | FloatDType::BF16 => 2,
-            _ => 4,
-        },
+        convert: (!is_as_stored).then(|| held.into()),
+        bytes: held.size(),
         mapped,
-        half: [FloatDType::BF16, FloatDType::F16]
-            .into_iter()
-            .find(|half| stores(*half))
-            .map(name),
-        half_products: in_half && held != FloatDType::F32,
-        scales_loss: in_half && held == FloatDType::F16,
-        text: format!("{}, {computed} ({reason}{how})", name(held)),
+        half: half.map(|half| half.name()),
+        half_products,
+        scales_loss: half_products && held == DType::F16,
+        text: format!("{name}, {computed} ({reason}{how})"),
     })
 }

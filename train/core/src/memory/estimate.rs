@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use thiserror::Error;
-
 use super::human;
-use super::limit::MemoryLimit;
-use super::shape::{ActivationShape, ModelShape, RunShape};
+use super::limit::{MemoryError, MemoryLimit};
+use super::shape::{ModelShape, RunShape};
 
 #[cfg(test)]
 mod tests;
@@ -24,13 +22,24 @@ const LOGITS_CHUNKED: f64 = 3.0;
 
 /// One part of the memory of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
+struct Term {
     /// What it is.
-    pub name: &'static str,
+    name: &'static str,
     /// How large.
-    pub bytes: u64,
+    bytes: u64,
     /// The setting that makes it smaller.
-    pub remedy: &'static str,
+    remedy: String,
+}
+
+impl Term {
+    /// A part of `size` bytes. That may come from a hostile `config.json`: what is too large saturates.
+    fn new(name: &'static str, size: f64, remedy: impl Into<String>) -> Self {
+        Self {
+            name,
+            bytes: size.ceil() as u64,
+            remedy: remedy.into(),
+        }
+    }
 }
 
 /// The memory of a run at its peak, part by part: an f32 step on the CPU with autodiff, rounded
@@ -40,136 +49,49 @@ pub struct Estimate {
     terms: Vec<Term>,
 }
 
-/// A run that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "the run would take about {} and {} has {} to give: {estimate}. The largest part is {}: {}",
-    human(estimate.total()),
-    .limit.source,
-    human(.limit.bytes),
-    .largest.name,
-    .largest.remedy
-)]
-pub struct MemoryError {
-    /// Every part.
-    pub estimate: Estimate,
-    /// What there is.
-    pub limit: MemoryLimit,
-    /// The part to make smaller.
-    pub largest: Term,
-}
-
 impl Estimate {
     /// Estimates a run of a model.
     pub fn new(model: &ModelShape, run: &RunShape) -> Self {
-        let sizes = Sizes::new(model, run);
-        let rows = match (run.batch_size > 1, run.chunk_ctx) {
-            (true, None) => {
-                "lower batch_size (gradient_accumulation makes up for it) or max_seq_len, or set \
-                 chunk_ctx"
-            }
-            (true, Some(_)) => {
-                "lower batch_size (gradient_accumulation makes up for it) or chunk_ctx"
-            }
-            (false, None) => "lower max_seq_len, or set chunk_ctx",
-            (false, Some(_)) => "lower chunk_ctx",
-        };
-        let can_halve = run.base_bytes_per_parameter > 2 && !run.trains_base;
-        let half = run.half_precision.filter(|_| can_halve);
-        let terms = vec![
-            Term {
-                name: if run.base_mapped {
-                    "base weights (mapped from their files)"
-                } else {
-                    "base weights"
-                },
-                bytes: bytes(sizes.base()),
-                remedy: match half {
-                    Some("bf16") => "set dtype bf16, or take a smaller model or a larger machine",
-                    Some(_) => "set dtype f16, or take a smaller model or a larger machine",
-                    None => "take a smaller model or a larger machine",
-                },
-            },
-            Term {
-                name: if run.trains_base {
-                    "gradients and AdamW's moments"
-                } else {
-                    "adapters, gradients and AdamW's moments"
-                },
-                bytes: bytes(sizes.trainable()),
-                remedy: if run.trains_base {
-                    "train adapters: set method bone or miss in place of full"
-                } else {
-                    "lower rank, or name fewer targets or layers"
-                },
-            },
-            Term {
-                name: if run.recompute {
-                    "inputs of the blocks"
-                } else {
-                    "activations of all blocks"
-                },
-                bytes: bytes(sizes.kept()),
-                remedy: if run.recompute {
-                    rows
-                } else {
-                    "set recompute true"
-                },
-            },
-            Term {
-                name: "work of one block",
-                bytes: bytes(sizes.block()),
-                remedy: rows,
-            },
-            Term {
-                name: "logits",
-                bytes: bytes(sizes.logits()),
-                remedy: if run.chunked_head {
-                    match run.chunk_ctx {
-                        None => "lower head_chunk, batch_size or max_seq_len",
-                        Some(_) => "lower head_chunk, batch_size or chunk_ctx",
-                    }
-                } else {
-                    "set chunked_head true"
-                },
-            },
-            Term {
-                name: "the program",
-                bytes: bytes(PROGRAM_BYTES),
-                remedy: "take a larger machine",
-            },
-        ];
-        Self { terms }
+        Self {
+            terms: vec![
+                base(model, run),
+                trainable(model, run),
+                kept(model, run),
+                block(model, run),
+                logits(model, run),
+                Term::new("the program", PROGRAM_BYTES, "take a larger machine"),
+            ],
+        }
     }
 
-    /// The parts.
-    pub fn terms(&self) -> &[Term] {
+    #[cfg(test)]
+    fn terms(&self) -> &[Term] {
         &self.terms
     }
 
     /// All parts together, in bytes.
     pub fn total(&self) -> u64 {
-        self.terms
-            .iter()
-            .fold(0, |sum, term| sum.saturating_add(term.bytes))
+        let bytes = self.terms.iter().map(|term| term.bytes);
+        bytes.fold(0, u64::saturating_add)
     }
 
-    fn largest(&self) -> Option<&Term> {
-        self.terms.iter().max_by_key(|term| term.bytes)
+    fn largest(&self) -> &Term {
+        let largest = self.terms.iter().max_by_key(|term| term.bytes);
+        largest.unwrap_or(&self.terms[0])
     }
 
     /// What the run should take, the largest part of it, and what makes that smaller.
     pub fn advice(&self) -> String {
-        let total = human(self.total());
-        match self.largest() {
-            Some(largest) => format!(
-                "the run should take about {total}, the largest part is {} with {}: {}",
-                largest.name,
-                human(largest.bytes),
-                largest.remedy
-            ),
-            None => format!("the run should take about {total}"),
-        }
+        let Term {
+            name,
+            bytes,
+            remedy,
+        } = self.largest();
+        format!(
+            "the run should take about {}, the largest part is {name} with {}: {remedy}",
+            human(self.total()),
+            human(*bytes),
+        )
     }
 
     /// Compares the total with what there is.
@@ -180,14 +102,14 @@ impl Estimate {
     /// # Errors
     /// [`MemoryError`] with every part, the limit, and what makes the largest part smaller.
     pub fn check(&self, limit: MemoryLimit) -> Result<(), MemoryError> {
-        match self.largest() {
-            Some(largest) if self.total() > limit.bytes => Err(MemoryError {
-                estimate: self.clone(),
-                limit,
-                largest: largest.clone(),
-            }),
-            _ => Ok(()),
+        if self.total() <= limit.bytes {
+            return Ok(());
         }
+        let Term { name, remedy, .. } = self.largest();
+        Err(MemoryError(format!(
+            "the run would take about {} and {limit}: {self}. The largest part is {name}: {remedy}",
+            human(self.total()),
+        )))
     }
 }
 
@@ -201,135 +123,92 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// Bytes of a size that may come from a hostile `config.json`: what is too large saturates.
-fn bytes(size: f64) -> u64 {
-    size.ceil() as u64
+/// `parameters × bytes`.
+fn base(model: &ModelShape, run: &RunShape) -> Term {
+    let can_halve = run.base_bytes_per_parameter > 2 && !run.trains_base;
+    let smaller = "take a smaller model or a larger machine";
+    let remedy = match run.half_precision.filter(|_| can_halve) {
+        Some(half) => format!("set dtype {half}, or {smaller}"),
+        None => smaller.to_owned(),
+    };
+    let size = model.parameters as f64 * run.base_bytes_per_parameter as f64;
+    Term::new("base weights", size, remedy)
 }
 
-/// The sizes as floats, in which products do not overflow.
-struct Sizes {
-    parameters: f64,
-    block_parameters: f64,
-    hidden: f64,
-    intermediate: f64,
-    layers: f64,
-    vocab: f64,
-    activations: ActivationShape,
-    /// Tokens that one token may look at.
-    seen: f64,
-    /// Those of them whose scores are in memory.
-    scored: f64,
-    rows: f64,
-    /// Tokens in memory at once.
-    tokens: f64,
-    trainable: f64,
-    run: RunShape,
+/// `trainable × 4 × (gradient + 2 moments)`, with the adapters themselves in f32 when they
+/// are no part of the base. One more tensor, at most the embedding's size, is in the making
+/// during the update.
+fn trainable(model: &ModelShape, run: &RunShape) -> Term {
+    let trainable = run.trainable_parameters as f64;
+    let update = trainable.min(model.head());
+    let size = |copies| F32 * (copies * trainable + update);
+    if run.trains_base {
+        let remedy = "train adapters: set method bone or miss in place of full";
+        Term::new("gradients and AdamW's moments", size(3.0), remedy)
+    } else {
+        let remedy = "lower rank, or name fewer targets or layers";
+        Term::new("adapters, gradients and AdamW's moments", size(4.0), remedy)
+    }
 }
 
-impl Sizes {
-    fn new(model: &ModelShape, run: &RunShape) -> Self {
-        Self {
-            parameters: model.parameters as f64,
-            block_parameters: model.block_parameters as f64,
-            hidden: model.hidden_size as f64,
-            intermediate: model.intermediate_size as f64,
-            layers: model.num_layers as f64,
-            vocab: model.vocab_size as f64,
-            activations: model.activations,
-            seen: run.max_seq_len as f64,
-            scored: if run.tiles {
-                0.0
-            } else {
-                run.max_seq_len as f64
-            },
-            rows: run.batch_size as f64,
-            tokens: run.batch_size as f64 * run.tokens_of_row() as f64,
-            trainable: run.trainable_parameters as f64,
-            run: *run,
-        }
+/// With recompute `tokens × hidden` for each block's input and the last output; without it
+/// everything autodiff keeps, for every block. In pieces the carried states as well: every block's at
+/// the start of the piece and at its end.
+fn kept(model: &ModelShape, run: &RunShape) -> Term {
+    let layers = model.num_layers as f64;
+    let mut carried = 0.0;
+    if run.chunk_ctx.is_some() {
+        let own = &model.activations;
+        let of_row = own.carried + own.carried_of_token * run.max_seq_len as f64;
+        carried = 2.0 * F32 * layers * run.batch_size as f64 * of_row;
     }
+    if run.recompute {
+        let inputs = F32 * run.tokens() * model.hidden_size as f64 * (layers + 1.0);
+        Term::new("inputs of the blocks", inputs + carried, run.fewer_tokens())
+    } else {
+        let size = layers * kept_of_block(model, run) + carried;
+        Term::new("activations of all blocks", size, "set recompute true")
+    }
+}
 
-    /// `parameters × bytes`.
-    fn base(&self) -> f64 {
-        self.parameters * self.run.base_bytes_per_parameter as f64
-    }
+/// What autodiff keeps of one block. A half-precision weight is cast for its product, and the cast is
+/// kept as well: a block's weights in f32.
+fn kept_of_block(model: &ModelShape, run: &RunShape) -> f64 {
+    let own = &model.activations;
+    let of_token = own.kept + own.kept_of_pair * run.scored();
+    let cast = model.block_parameters as f64 * run.cast_copies();
+    F32 * (run.tokens() * of_token + cast)
+}
 
-    /// `trainable × 4 × (gradient + 2 moments)`, with the adapters themselves in f32 when they
-    /// are no part of the base. One more tensor, at most the embedding's size, is in the making
-    /// during the update.
-    fn trainable(&self) -> f64 {
-        let copies = if self.run.trains_base { 3.0 } else { 4.0 };
-        let update = self.trainable.min(self.vocab * self.hidden);
-        F32 * (copies * self.trainable + update)
+/// The backward's passing tensors, two copies of the largest weight (the adapted one and the
+/// matrix product's own), and with recompute what autodiff keeps of the one block.
+fn block(model: &ModelShape, run: &RunShape) -> Term {
+    let own = &model.activations;
+    let passing = own.passing + own.passing_of_pair * run.scored();
+    let hidden = model.hidden_size as f64;
+    let weights = 2.0 * hidden * hidden.max(model.intermediate_size as f64);
+    let mut size = F32 * (run.tokens() * passing + weights);
+    if run.recompute {
+        size += kept_of_block(model, run);
     }
+    Term::new("work of one block", size, run.fewer_tokens())
+}
 
-    /// What a block under autodiff keeps of one token, in floats.
-    fn kept_of_token(&self) -> f64 {
-        self.activations.kept + self.activations.kept_of_pair * self.scored
-    }
-
-    /// Whether half-precision weights are cast whole.
-    fn casts(&self) -> bool {
-        self.run.base_bytes_per_parameter < 4 && self.run.casts
-    }
-
-    /// A half-precision weight is cast for its product, and autodiff keeps the cast: a block's
-    /// weights in f32.
-    fn cast_of_block(&self) -> f64 {
-        if self.casts() {
-            F32 * self.block_parameters
-        } else {
-            0.0
-        }
-    }
-
-    /// In pieces every block's state at the start of the piece and at its end.
-    fn carried(&self) -> f64 {
-        if self.run.chunk_ctx.is_none() {
-            return 0.0;
-        }
-        let of_row = self.activations.carried + self.activations.carried_of_token * self.seen;
-        2.0 * F32 * self.layers * self.rows * of_row
-    }
-
-    /// With recompute `tokens × hidden` for each block's input and the last output; without it
-    /// everything autodiff keeps, for every block. In pieces the carried states as well.
-    fn kept(&self) -> f64 {
-        let activations = if self.run.recompute {
-            F32 * self.tokens * self.hidden * (self.layers + 1.0)
-        } else {
-            self.layers * (F32 * self.tokens * self.kept_of_token() + self.cast_of_block())
-        };
-        activations + self.carried()
-    }
-
-    /// The backward's passing tensors, two copies of the largest weight (the adapted one and the
-    /// matrix product's own), and with recompute what autodiff keeps of the one block.
-    fn block(&self) -> f64 {
-        let passing = self.activations.passing + self.activations.passing_of_pair * self.scored;
-        let weights = 2.0 * self.hidden * self.hidden.max(self.intermediate);
-        let own = if self.run.recompute {
-            F32 * self.tokens * self.kept_of_token() + self.cast_of_block()
-        } else {
-            0.0
-        };
-        F32 * (self.tokens * passing + weights) + own
-    }
-
-    /// `rows × vocab` logits in several copies, where a row is a token of the chunk or of the
-    /// batch; the hidden states' gradient; the head's weight where it is cast, its gradient
-    /// where it trains.
-    fn logits(&self) -> f64 {
-        let (rows, copies) = if self.run.chunked_head {
-            let chunk = self.run.head_chunk as f64;
-            (chunk.min(self.tokens), LOGITS_CHUNKED)
-        } else {
-            (self.tokens, LOGITS_WHOLE)
-        };
-        let head_copies =
-            f64::from(u8::from(self.casts())) + f64::from(u8::from(self.run.trains_base));
-        F32 * (copies * rows * self.vocab
-            + 2.0 * self.tokens * self.hidden
-            + head_copies * self.vocab * self.hidden)
-    }
+/// `rows × vocab` logits in several copies, where a row is a token of the chunk or of the
+/// batch; the hidden states' gradient; the head's weight where it is cast, its gradient
+/// where it trains.
+fn logits(model: &ModelShape, run: &RunShape) -> Term {
+    let tokens = run.tokens();
+    let (rows, copies, remedy) = if run.chunked_head {
+        let length = run.chunk_ctx.map_or("max_seq_len", |_| "chunk_ctx");
+        let remedy = format!("lower head_chunk, batch_size or {length}");
+        (tokens.min(run.head_chunk as f64), LOGITS_CHUNKED, remedy)
+    } else {
+        (tokens, LOGITS_WHOLE, "set chunked_head true".to_owned())
+    };
+    let logits = copies * rows * model.vocab_size as f64;
+    let gradient = 2.0 * tokens * model.hidden_size as f64;
+    let head_copies = run.cast_copies() + f64::from(u8::from(run.trains_base));
+    let size = F32 * (logits + gradient + head_copies * model.head());
+    Term::new("logits", size, remedy)
 }

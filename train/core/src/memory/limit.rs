@@ -6,62 +6,46 @@ use std::path::{Path, PathBuf};
 
 use sysinfo::System;
 
+use super::human;
 use super::process::kib_field;
 
-/// What sets a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemorySource {
-    /// The machine's free and reclaimable memory.
-    Machine,
-    /// The limit of a control group: a container or a job of a scheduler.
-    Cgroup,
-    /// The memory of the device that computes.
-    Device,
-}
-
-impl fmt::Display for MemorySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Machine => "this machine",
-            Self::Cgroup => "this container (its cgroup's limit)",
-            Self::Device => "the device",
-        })
-    }
-}
+const MACHINE: &str = "this machine";
+const CGROUP: &str = "this container (its cgroup's limit)";
 
 /// The memory that can still be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
     /// Bytes.
     pub bytes: u64,
-    /// What sets it.
-    pub source: MemorySource,
+    /// What sets it, in words: the machine, a container or a job of a scheduler, or the device.
+    pub source: &'static str,
 }
 
-/// Weights that do not fit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the weights take {} and {source_of_limit} has {} to give; take a smaller model or a larger machine", super::human(*needed), super::human(*available))]
-pub struct WeightsError {
-    needed: u64,
-    available: u64,
-    source_of_limit: MemorySource,
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} has {} to give", self.source, human(self.bytes))
+    }
 }
+
+/// A run or weights that do not fit, with the numbers and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MemoryError(pub(super) String);
 
 /// Checks that `bytes` of new weights fit beside what runs already.
 ///
 /// # Errors
 ///
-/// [`WeightsError`] with the numbers.
-pub fn check_weights(bytes: u64) -> Result<(), WeightsError> {
+/// [`MemoryError`] with the numbers.
+pub fn check_weights(bytes: u64) -> Result<(), MemoryError> {
     let limit = available_memory();
     if bytes <= limit.bytes {
         return Ok(());
     }
-    Err(WeightsError {
-        needed: bytes,
-        available: limit.bytes,
-        source_of_limit: limit.source,
-    })
+    Err(MemoryError(format!(
+        "the weights take {} and {limit}; take a smaller model or a larger machine",
+        human(bytes)
+    )))
 }
 
 /// The smaller of what the machine has available and what the process's control groups (v1 or
@@ -75,7 +59,7 @@ pub fn available_memory() -> MemoryLimit {
         system.refresh_memory();
         MemoryLimit {
             bytes: system.available_memory(),
-            source: MemorySource::Machine,
+            source: MACHINE,
         }
     })
 }
@@ -83,33 +67,14 @@ pub fn available_memory() -> MemoryLimit {
 /// [`available_memory`] from the files of `/proc` and `/sys` under `root`; `None` without them.
 fn limit_under(root: &Path) -> Option<MemoryLimit> {
     let meminfo = fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let machine = MemoryLimit {
-        bytes: kib_field(&meminfo, "MemAvailable")?,
-        source: MemorySource::Machine,
-    };
+    let machine = kib_field(&meminfo, "MemAvailable")?;
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let of_groups = groups
-        .lines()
-        .filter_map(|line| left_of_group(root, line))
-        .min()
-        .map(|bytes| MemoryLimit {
-            bytes,
-            source: MemorySource::Cgroup,
-        });
-    // The machine's goes first: it is named where both are the same.
-    [Some(machine), of_groups]
-        .into_iter()
-        .flatten()
-        .min_by_key(|limit| limit.bytes)
-}
-
-/// The files of one version of control groups.
-struct Version {
-    mount: PathBuf,
-    limit: &'static str,
-    usage: &'static str,
-    /// Fields of `memory.stat` that hold cached files.
-    cache: [&'static str; 2],
+    let of_groups = groups.lines().filter_map(|line| left_of_group(root, line));
+    let (bytes, source) = match of_groups.min() {
+        Some(left) if left < machine => (left, CGROUP),
+        _ => (machine, MACHINE),
+    };
+    Some(MemoryLimit { bytes, source })
 }
 
 /// What is left to the group of a line of `/proc/self/cgroup`, `ID:CONTROLLERS:PATH`, and to the
@@ -117,48 +82,36 @@ struct Version {
 fn left_of_group(root: &Path, line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
-    let version = if controllers.is_empty() {
-        Version {
-            mount: root.join("sys/fs/cgroup"),
-            limit: "memory.max",
-            usage: "memory.current",
-            cache: ["inactive_file", "active_file"],
-        }
+    // Version 2 names no controllers.
+    let (mount, [limit, usage], cache) = if controllers.is_empty() {
+        let files = ["memory.max", "memory.current"];
+        ("sys/fs/cgroup", files, ["inactive_file", "active_file"])
     } else if controllers.split(',').any(|name| name == "memory") {
-        Version {
-            mount: root.join("sys/fs/cgroup/memory"),
-            limit: "memory.limit_in_bytes",
-            usage: "memory.usage_in_bytes",
-            cache: ["total_inactive_file", "total_active_file"],
-        }
+        let files = ["memory.limit_in_bytes", "memory.usage_in_bytes"];
+        let cache = ["total_inactive_file", "total_active_file"];
+        ("sys/fs/cgroup/memory", files, cache)
     } else {
         return None;
     };
-    // Inside a container the path may be the host's, and only the mount itself is there.
-    Path::new(path.trim_start_matches('/'))
-        .ancestors()
-        .filter_map(|group| version.left(&version.mount.join(group)))
-        .min()
-}
-
-impl Version {
-    fn left(&self, group: &Path) -> Option<u64> {
+    let left = |group: PathBuf| {
         let number = |name: &str| -> Option<u64> {
             let text = fs::read_to_string(group.join(name)).ok()?;
             text.trim().parse().ok()
         };
-        // v2 writes `max` for no limit, which is no number.
-        let limit = number(self.limit)?;
-        let usage = number(self.usage)?;
+        // Version 2 writes `max` for no limit, which is no number.
+        let (limit, usage) = (number(limit)?, number(usage)?);
         let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-        let cached: u64 = stat
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .filter(|(name, _)| self.cache.contains(name))
-            .filter_map(|(_, value)| value.trim().parse::<u64>().ok())
+        let fields = stat.lines().filter_map(|line| line.split_once(' '));
+        let cached = fields
+            .filter(|(name, _)| cache.contains(name))
+            .filter_map(|(_, value)| value.trim().parse().ok())
             .fold(0, u64::saturating_add);
         Some(limit.saturating_sub(usage.saturating_sub(cached)))
-    }
+    };
+    let mount = root.join(mount);
+    // Inside a container the path may be the host's, and only the mount itself is there.
+    let groups = Path::new(path.trim_start_matches('/')).ancestors();
+    groups.filter_map(|group| left(mount.join(group))).min()
 }
 
 #[cfg(test)]
@@ -182,21 +135,21 @@ mod tests {
     );
 
     #[track_caller]
-    fn assert_limit(files: &[(&str, &str)], bytes: u64, source: MemorySource) {
+    fn assert_limit(files: &[(&str, &str)], bytes: u64, source: &'static str) {
         let limit = limit_under(root(files).path());
         assert_eq!(limit, Some(MemoryLimit { bytes, source }));
     }
 
     #[test]
     fn without_groups_the_machine_is_the_limit() {
-        assert_limit(&[MEMINFO], 1_024_000, MemorySource::Machine);
+        assert_limit(&[MEMINFO], 1_024_000, MACHINE);
         let unlimited = [
             MEMINFO,
             ("proc/self/cgroup", "0::/job\n"),
             ("sys/fs/cgroup/job/memory.max", "max\n"),
             ("sys/fs/cgroup/job/memory.current", "5\n"),
         ];
-        assert_limit(&unlimited, 1_024_000, MemorySource::Machine);
+        assert_limit(&unlimited, 1_024_000, MACHINE);
     }
 
     #[test]
@@ -211,10 +164,10 @@ mod tests {
                 "anon 1\nfile 250000\ninactive_file 100000\nactive_file 50000\n",
             ),
         ];
-        assert_limit(&files, 650_000, MemorySource::Cgroup);
+        assert_limit(&files, 650_000, CGROUP);
         files.push(("sys/fs/cgroup/slice/memory.max", "500000"));
         files.push(("sys/fs/cgroup/slice/memory.current", "600000"));
-        assert_limit(&files, 0, MemorySource::Cgroup);
+        assert_limit(&files, 0, CGROUP);
     }
 
     #[test]
@@ -232,7 +185,7 @@ mod tests {
                 "total_inactive_file 1\n",
             ),
         ];
-        assert_limit(&files, 200_001, MemorySource::Cgroup);
+        assert_limit(&files, 200_001, CGROUP);
     }
 
     #[test]

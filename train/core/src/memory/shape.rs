@@ -1,32 +1,5 @@
 //! The sizes of models and runs that memory follows from.
 
-/// What a LLaMA block keeps of each token, in hidden sizes: the inputs of the norms and what they
-/// divide by, queries, keys and values before and after rotation, the heads' result, and both
-/// residual sums.
-const LLAMA_KEPT_HIDDEN: f64 = 10.0;
-/// The same in intermediate sizes: gate, up, the activation and its derivative's parts, the
-/// product.
-const LLAMA_KEPT_INTERMEDIATE: f64 = 6.0;
-/// Copies of the `[heads, seq, seq]` scores that autodiff keeps: raw, masked, after the softmax.
-const LLAMA_KEPT_SCORES: f64 = 3.0;
-
-/// What a LLaMA block's backward holds for a moment, in the same three sizes.
-const LLAMA_PASSING_HIDDEN: f64 = 4.0;
-const LLAMA_PASSING_INTERMEDIATE: f64 = 3.0;
-const LLAMA_PASSING_SCORES: f64 = 2.0;
-
-/// What an RWKV6 block keeps of each token, in hidden sizes: two shifts and their differences, the
-/// six mixed inputs with what they are mixed by, r, k, v, gate and decay with the decay's two
-/// exponentials, the wkv's result, its norm, and both residual sums.
-const RWKV6_KEPT_HIDDEN: f64 = 45.0;
-/// The same in widths of the feed-forward part: the key, its relu and its square, with their
-/// derivatives' parts.
-const RWKV6_KEPT_INTERMEDIATE: f64 = 5.0;
-
-/// What an RWKV6 block's backward holds for a moment, in the same two sizes.
-const RWKV6_PASSING_HIDDEN: f64 = 12.0;
-const RWKV6_PASSING_INTERMEDIATE: f64 = 2.0;
-
 /// What a block holds under autodiff beside its weights, in floats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ActivationShape {
@@ -47,25 +20,35 @@ pub struct ActivationShape {
 impl ActivationShape {
     /// A LLaMA block: `hidden_size` is the wider of the residual stream and all heads side by
     /// side. Keys and values are carried.
+    ///
+    /// Kept of each token, in hidden sizes: the inputs of the norms and what they divide by, queries,
+    /// keys and values before and after rotation, the heads' result, and both residual sums. In
+    /// intermediate sizes: gate, up, the activation and its derivative's parts, the product. Of the
+    /// `[heads, seq, seq]` scores: raw, masked, after the softmax.
     pub const fn llama(hidden_size: usize, intermediate_size: usize, heads: usize) -> Self {
         let (hidden, intermediate) = (hidden_size as f64, intermediate_size as f64);
         Self {
-            kept: LLAMA_KEPT_HIDDEN * hidden + LLAMA_KEPT_INTERMEDIATE * intermediate,
-            kept_of_pair: LLAMA_KEPT_SCORES * heads as f64,
-            passing: LLAMA_PASSING_HIDDEN * hidden + LLAMA_PASSING_INTERMEDIATE * intermediate,
-            passing_of_pair: LLAMA_PASSING_SCORES * heads as f64,
+            kept: 10.0 * hidden + 6.0 * intermediate,
+            kept_of_pair: 3.0 * heads as f64,
+            passing: 4.0 * hidden + 3.0 * intermediate,
+            passing_of_pair: 2.0 * heads as f64,
             carried: 0.0,
             carried_of_token: 2.0 * hidden,
         }
     }
 
     /// An RWKV6 block. Two shifted tokens and a `[head_size, head_size]` state a head are carried.
+    ///
+    /// Kept of each token, in hidden sizes: two shifts and their differences, the six mixed inputs with
+    /// what they are mixed by, r, k, v, gate and decay with the decay's two exponentials, the wkv's
+    /// result, its norm, and both residual sums. In widths of the feed-forward part: the key, its relu
+    /// and its square, with their derivatives' parts.
     pub const fn rwkv6(hidden_size: usize, intermediate_size: usize, head_size: usize) -> Self {
         let (hidden, intermediate) = (hidden_size as f64, intermediate_size as f64);
         Self {
-            kept: RWKV6_KEPT_HIDDEN * hidden + RWKV6_KEPT_INTERMEDIATE * intermediate,
+            kept: 45.0 * hidden + 5.0 * intermediate,
             kept_of_pair: 0.0,
-            passing: RWKV6_PASSING_HIDDEN * hidden + RWKV6_PASSING_INTERMEDIATE * intermediate,
+            passing: 12.0 * hidden + 2.0 * intermediate,
             passing_of_pair: 0.0,
             carried: hidden * (2.0 + head_size as f64),
             carried_of_token: 0.0,
@@ -92,6 +75,13 @@ pub struct ModelShape {
     pub activations: ActivationShape,
 }
 
+impl ModelShape {
+    /// Parameters of the head, and of the embedding.
+    pub(super) fn head(&self) -> f64 {
+        self.vocab_size as f64 * self.hidden_size as f64
+    }
+}
+
 /// What of a run decides the memory it takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunShape {
@@ -103,8 +93,6 @@ pub struct RunShape {
     pub base_bytes_per_parameter: usize,
     /// The half precision that the device can hold a base in, by the name users type.
     pub half_precision: Option<&'static str>,
-    /// Whether the base weights are pages of their file rather than memory of their own.
-    pub base_mapped: bool,
     /// Rows of a micro batch.
     pub batch_size: usize,
     /// Longest sequence in tokens.
@@ -124,9 +112,36 @@ pub struct RunShape {
 }
 
 impl RunShape {
-    /// Tokens of a row that are in memory at once.
-    pub(super) fn tokens_of_row(&self) -> usize {
-        self.chunk_ctx
-            .map_or(self.max_seq_len, |chunk| chunk.min(self.max_seq_len))
+    /// Tokens that are in memory at once.
+    pub(super) fn tokens(&self) -> f64 {
+        let of_row = self.chunk_ctx.unwrap_or(usize::MAX).min(self.max_seq_len);
+        self.batch_size as f64 * of_row as f64
+    }
+
+    /// Tokens whose scores of one token are in memory.
+    pub(super) fn scored(&self) -> f64 {
+        if self.tiles {
+            0.0
+        } else {
+            self.max_seq_len as f64
+        }
+    }
+
+    /// Copies in f32 of the weights that a product needs.
+    pub(super) fn cast_copies(&self) -> f64 {
+        f64::from(u8::from(self.base_bytes_per_parameter < 4 && self.casts))
+    }
+
+    /// What makes fewer tokens lie in memory at once.
+    pub(super) fn fewer_tokens(&self) -> String {
+        let length = match self.chunk_ctx {
+            Some(_) => "chunk_ctx",
+            None => "max_seq_len, or set chunk_ctx",
+        };
+        if self.batch_size > 1 {
+            format!("lower batch_size (gradient_accumulation makes up for it) or {length}")
+        } else {
+            format!("lower {length}")
+        }
     }
 }

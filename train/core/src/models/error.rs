@@ -1,23 +1,25 @@
-//! Why a model cannot be opened, loaded or saved.
+//! Why a model or an adapter cannot be opened, loaded or saved.
 
+use bone::{FileError, ValueError};
+use bone_data::PromptError;
 use bone_llama2::LlamaError;
 use bone_lm::checkpoint::{CheckpointError, SaveError};
 use bone_rwkv6::Rwkv6Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to do about a path that is no model's.
 pub(crate) const GIVE_A_MODEL: &str =
     "give the folder of a Hugging Face model, or RWKV's .pth or .safetensors";
 
-/// Why a model could not be loaded or saved.
+/// Why a model or an adapter could not be opened, loaded or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The folder is not a model's.
+    /// The file or folder is not what it should be.
     #[error("{}: {reason}", path.display())]
-    Folder {
-        /// The folder or file.
+    Path {
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with it, and what to do.
         reason: String,
     },
     /// What the system says of a folder or file.
@@ -40,4 +42,22 @@ pub enum ModelError {
     /// The weights could not be written.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// Weights cannot be held in the precision that was asked for.
+    #[error(transparent)]
+    Values(#[from] ValueError),
+    /// The adapter's files are unusable, or do not fit the model.
+    #[error(transparent)]
+    Adapter(#[from] FileError),
+    /// The template and tokenizer saved beside the adapter cannot be read.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+}
+
+impl ModelError {
+    pub(super) fn path(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Path {
+            path: path.to_path_buf(),
+            reason: reason.into(),
+        }
+    }
 }

@@ -45,9 +45,8 @@ pub struct ModelInfo {
     pub positions: Option<usize>,
     /// Every linear layer: module path, inputs, outputs.
     pub linear_layers: Vec<(String, usize, usize)>,
-    /// Parameters of the initial states of all blocks; `None` without a recurrent state.
-    pub state_parameters: Option<usize>,
-    /// Those states: name, shape and precision of each; none without one.
+    /// The initial states of all blocks: name, shape and precision of each; none without a recurrent
+    /// state.
     pub states: Vec<(String, Info)>,
     /// Parameters of each part it has.
     pub parts: BTreeMap<Part, usize>,

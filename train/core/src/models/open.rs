@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A file that claims more blocks than any model has would have its layers listed without end.
 const MAX_LAYERS: usize = 10_000;
@@ -24,15 +24,6 @@ const MAX_LAYERS: usize = 10_000;
 enum Sizes {
     Llama2(LlamaConfig),
     Rwkv6(Rwkv6Config),
-}
-
-/// A model of which only the configuration was read.
-#[derive(Debug, Clone)]
-pub struct ModelConfig {
-    /// What is known of it.
-    pub info: ModelInfo,
-    path: PathBuf,
-    sizes: Sizes,
 }
 
 /// A model whose configuration and headers were read, and whose weights were not.
@@ -45,13 +36,21 @@ pub struct OpenModel {
     sizes: Sizes,
 }
 
+/// What a model is made from.
+#[derive(Debug)]
+pub struct ModelSource {
+    /// What is known of it.
+    pub info: ModelInfo,
+    sizes: Sizes,
+    weights: Weights,
+}
+
 /// What a model's weights are made from.
 #[derive(Debug)]
-pub enum ModelSource {
-    /// Its files.
-    Files(OpenModel),
-    /// A seed.
-    Random(ModelConfig, u64),
+enum Weights {
+    Files(Checkpoint),
+    /// Of a seed.
+    Random(u64),
 }
 
 /// Reads the configuration and the headers of the model at `path`.
@@ -68,8 +67,8 @@ pub fn open(path: &Path) -> Result<OpenModel, ModelError> {
 /// # Errors
 ///
 /// [`ModelError`].
-pub fn read_config(path: &Path) -> Result<ModelConfig, ModelError> {
-    recognise(path)?.config()
+pub fn read_config(path: &Path) -> Result<ModelInfo, ModelError> {
+    Ok(ModelSource::open(path, Some(0))?.info)
 }
 
 impl Recognised {
@@ -80,16 +79,7 @@ impl Recognised {
     /// [`ModelError`].
     pub fn open(mut self) -> Result<OpenModel, ModelError> {
         let checkpoint = self.checkpoint()?;
-        let sizes = match self.architecture {
-            Architecture::Llama2 => self.llama()?,
-            Architecture::Rwkv6 => {
-                let config = Rwkv6Config::from_checkpoint(&checkpoint)?;
-                if let Some(settings) = &self.settings {
-                    config.agrees_with(&self.path.join("config.json"), settings)?;
-                }
-                Sizes::Rwkv6(config)
-            }
-        };
+        let sizes = self.sizes(Some(&checkpoint))?;
         let info = ModelInfo {
             stored: most_common_dtype(&checkpoint),
             stored_bytes: checkpoint.total_bytes(),
@@ -102,29 +92,27 @@ impl Recognised {
         })
     }
 
-    /// Reads the sizes: a folder's `config.json` has them, else an RWKV6's weights do.
-    fn config(mut self) -> Result<ModelConfig, ModelError> {
-        let sizes = match (self.architecture, &self.settings) {
-            (Architecture::Llama2, _) => self.llama()?,
-            (Architecture::Rwkv6, Some(settings)) => {
-                let path = self.path.join("config.json");
-                Sizes::Rwkv6(Rwkv6Config::from_json(&path, settings.clone())?)
-            }
-            (Architecture::Rwkv6, None) => {
-                Sizes::Rwkv6(Rwkv6Config::from_checkpoint(&self.checkpoint()?)?)
+    /// Reads the sizes: a folder's `config.json` has them, else an RWKV6's weights do. Where those are
+    /// open, the two must agree.
+    fn sizes(&mut self, checkpoint: Option<&Checkpoint>) -> Result<Sizes, ModelError> {
+        let config = self.path.join("config.json");
+        let settings = self.settings.take();
+        if self.architecture == Architecture::Llama2 {
+            let settings = settings.unwrap_or_default();
+            return Ok(Sizes::Llama2(LlamaConfig::from_json(&config, settings)?));
+        }
+        let sizes = match (settings, checkpoint) {
+            (Some(settings), None) => Rwkv6Config::from_json(&config, settings)?,
+            (None, None) => Rwkv6Config::from_checkpoint(&self.checkpoint()?)?,
+            (settings, Some(checkpoint)) => {
+                let sizes = Rwkv6Config::from_checkpoint(checkpoint)?;
+                if let Some(settings) = settings {
+                    sizes.agrees_with(&config, &settings)?;
+                }
+                sizes
             }
         };
-        Ok(ModelConfig {
-            info: sizes.info(&self.path)?,
-            path: self.path,
-            sizes,
-        })
-    }
-
-    fn llama(&self) -> Result<Sizes, ModelError> {
-        let settings = self.settings.clone().unwrap_or_default();
-        let config = LlamaConfig::from_json(&self.path.join("config.json"), settings)?;
-        Ok(Sizes::Llama2(config))
+        Ok(Sizes::Rwkv6(sizes))
     }
 }
 
@@ -145,27 +133,20 @@ impl OpenModel {
 
 impl Sizes {
     fn info(&self, path: &Path) -> Result<ModelInfo, ModelError> {
-        match self {
-            Self::Llama2(config) => {
-                check_depth(&path.join("config.json"), config.num_hidden_layers)?;
-                Ok(llama_info(config))
-            }
-            Self::Rwkv6(config) => {
-                check_depth(path, config.num_hidden_layers)?;
-                Ok(rwkv_info(config))
-            }
+        let layers = match self {
+            Self::Llama2(config) => config.num_hidden_layers,
+            Self::Rwkv6(config) => config.num_hidden_layers,
+        };
+        if layers > MAX_LAYERS {
+            let most = format!("no model is deeper than {MAX_LAYERS}");
+            let reason = format!("num_hidden_layers is {layers}, and {most}");
+            return Err(ModelError::path(path, reason));
         }
+        Ok(match self {
+            Self::Llama2(config) => llama_info(config),
+            Self::Rwkv6(config) => rwkv_info(config),
+        })
     }
-}
-
-fn check_depth(path: &Path, layers: usize) -> Result<(), ModelError> {
-    if layers <= MAX_LAYERS {
-        return Ok(());
-    }
-    Err(ModelError::Folder {
-        path: path.to_path_buf(),
-        reason: format!("num_hidden_layers is {layers}, and no model is deeper than {MAX_LAYERS}"),
-    })
 }
 
 fn llama_info(llama: &LlamaConfig) -> ModelInfo {
@@ -184,7 +165,6 @@ fn llama_info(llama: &LlamaConfig) -> ModelInfo {
         },
         positions: Some(llama.max_position_embeddings),
         linear_layers: llama.linear_layers(),
-        state_parameters: None,
         states: Vec::new(),
         parts: llama.part_params(),
         stored: None,
@@ -214,7 +194,6 @@ fn rwkv_info(rwkv: &Rwkv6Config) -> ModelInfo {
         },
         positions: None,
         linear_layers: rwkv.linear_layers(),
-        state_parameters: Some(rwkv.num_hidden_layers * hidden_size * size),
         states: (0..rwkv.num_hidden_layers).map(state).collect(),
         parts: rwkv.part_params(),
         stored: None,
@@ -223,17 +202,12 @@ fn rwkv_info(rwkv: &Rwkv6Config) -> ModelInfo {
 }
 
 fn most_common_dtype(checkpoint: &Checkpoint) -> Option<Dtype> {
-    let mut bytes: Vec<(Dtype, usize)> = Vec::new();
+    let mut bytes = BTreeMap::<Dtype, usize>::new();
     for (_, info) in checkpoint.tensors() {
-        match bytes.iter_mut().find(|(dtype, _)| *dtype == info.dtype) {
-            Some((_, sum)) => *sum += info.bytes,
-            None => bytes.push((info.dtype, info.bytes)),
-        }
+        *bytes.entry(info.dtype).or_default() += info.bytes;
     }
-    bytes
-        .into_iter()
-        .max_by_key(|(_, sum)| *sum)
-        .map(|(dtype, _)| dtype)
+    let most = bytes.into_iter().max_by_key(|(_, sum)| *sum)?;
+    Some(most.0)
 }
 
 impl ModelSource {
@@ -243,24 +217,25 @@ impl ModelSource {
     ///
     /// [`ModelError`].
     pub fn open(path: &Path, seed: Option<u64>) -> Result<Self, ModelError> {
-        Ok(match seed {
-            None => Self::Files(open(path)?),
-            Some(seed) => Self::Random(read_config(path)?, seed),
+        let Some(seed) = seed else {
+            return Ok(open(path)?.into());
+        };
+        let sizes = recognise(path)?.sizes(None)?;
+        Ok(Self {
+            info: sizes.info(path)?,
+            sizes,
+            weights: Weights::Random(seed),
         })
-    }
-
-    /// Returns what is known of the model.
-    pub fn info(&self) -> &ModelInfo {
-        match self {
-            Self::Files(model) => &model.info,
-            Self::Random(model, _) => &model.info,
-        }
     }
 }
 
 impl From<OpenModel> for ModelSource {
     fn from(model: OpenModel) -> Self {
-        Self::Files(model)
+        Self {
+            info: model.info,
+            sizes: model.sizes,
+            weights: Weights::Files(model.checkpoint),
+        }
     }
 }
 
@@ -273,6 +248,14 @@ pub trait ModelBackend:
 impl<B> ModelBackend for B where
     B: TrainBackend + bone_rwkv6::Backend + AutodiffBackend<InnerBackend: bone_rwkv6::Backend>
 {
+}
+
+impl<B: TrainBackend> TrainModel<B> for Llama<B> {
+    type Inner = Llama<B::InnerBackend>;
+}
+
+impl<B: ModelBackend> TrainModel<B> for Rwkv6<B> {
+    type Inner = Rwkv6<B::InnerBackend>;
 }
 
 /// Work on a model of whichever architecture a path holds.
@@ -296,40 +279,34 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
     device: &B::Device,
     work: W,
 ) -> Result<W::Output, ModelError> {
-    match source.into() {
-        ModelSource::Files(OpenModel {
-            checkpoint, sizes, ..
-        }) => match sizes {
-            Sizes::Llama2(config) => {
-                let model = Llama::<B>::from_checkpoint(config, &checkpoint, device, dtype)?;
-                // What was read of the files counts as this process' memory while they are open.
-                drop(checkpoint);
-                Ok(work.run(model))
-            }
-            Sizes::Rwkv6(_) => {
-                let model = Rwkv6::<B>::from_checkpoint(&checkpoint, device, dtype)?;
-                drop(checkpoint);
-                Ok(work.run(model))
-            }
-        },
-        ModelSource::Random(ModelConfig { path, sizes, .. }, seed) => match sizes {
-            Sizes::Llama2(config) => {
-                let model = Llama::<B>::random(config, seed, device);
-                Ok(work.run(held::<B, _>(model, dtype, &path)?))
-            }
-            Sizes::Rwkv6(config) => {
-                let model = Rwkv6::<B>::random(config, seed, device);
-                Ok(work.run(held::<B, _>(model, dtype, &path)?))
-            }
-        },
-    }
+    let ModelSource { sizes, weights, .. } = source.into();
+    Ok(match (sizes, weights) {
+        (Sizes::Llama2(config), Weights::Files(checkpoint)) => {
+            let model = Llama::<B>::from_checkpoint(config, &checkpoint, device, dtype)?;
+            // What was read of the files counts as this process' memory while they are open.
+            drop(checkpoint);
+            work.run(model)
+        }
+        (Sizes::Rwkv6(_), Weights::Files(checkpoint)) => {
+            let model = Rwkv6::<B>::from_checkpoint(&checkpoint, device, dtype)?;
+            drop(checkpoint);
+            work.run(model)
+        }
+        (Sizes::Llama2(config), Weights::Random(seed)) => {
+            let model = Llama::<B>::random(config, seed, device);
+            work.run(held::<B, _>(model, dtype)?)
+        }
+        (Sizes::Rwkv6(config), Weights::Random(seed)) => {
+            let model = Rwkv6::<B>::random(config, seed, device);
+            work.run(held::<B, _>(model, dtype)?)
+        }
+    })
 }
 
 /// Returns random weights in the precision that was asked for.
 fn held<B: ModelBackend, M: Module<B>>(
     model: M,
     dtype: Option<FloatDType>,
-    path: &Path,
 ) -> Result<M, ModelError> {
     // They are drawn in f32, and left alone then: reading them here would make them before their turn.
     let Some(dtype) = dtype.filter(|dtype| *dtype != FloatDType::F32) else {
@@ -337,8 +314,5 @@ fn held<B: ModelBackend, M: Module<B>>(
     };
     let mut dtypes = weights::dtypes::<B, M>(&model);
     dtypes.values_mut().for_each(|held| *held = dtype.into());
-    weights::cast_to::<B, M>(model, &dtypes).map_err(|error| ModelError::Folder {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })
+    Ok(weights::cast_to::<B, M>(model, &dtypes)?)
 }

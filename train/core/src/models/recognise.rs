@@ -39,66 +39,62 @@ impl Recognised {
 ///
 /// [`ModelError`] if there is no model, or one of another family.
 pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
-    let known = |architecture, settings, checkpoint| Recognised {
-        architecture,
+    if !path.is_file() && !path.is_dir() {
+        let reason = format!("no such folder or file; {GIVE_A_MODEL}");
+        return Err(ModelError::path(path, reason));
+    }
+    let config = path.join("config.json");
+    let mut settings = None;
+    let mut checkpoint = None;
+    let found = if path.is_dir()
+        && let Some(bytes) = read_small(&config, MAX_JSON_BYTES)
+            .map_err(|error| ModelError::path(&config, error.to_string()))?
+    {
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| ModelError::path(&config, format!("not JSON: {error}")))?;
+        let found = by_settings(&value).map_err(|reason| ModelError::path(&config, reason))?;
+        settings = Some(value);
+        Some(found)
+    } else {
+        match Checkpoint::open_path(path) {
+            Ok(opened) => by_tensors(path, checkpoint.insert(opened))?,
+            Err(CheckpointError::NoWeights { .. }) => None,
+            Err(other) => return Err(other.into()),
+        }
+    };
+    Ok(Recognised {
+        architecture: found.ok_or_else(|| unknown(path))?,
         path: path.to_path_buf(),
         settings,
         checkpoint,
-    };
-    let folder_error = |path: &Path, reason: String| ModelError::Folder {
-        path: path.to_path_buf(),
-        reason,
-    };
+    })
+}
+
+/// Why a path is no model's, that has neither settings nor tensors that tell.
+fn unknown(path: &Path) -> ModelError {
     if path.is_file() {
-        let checkpoint = Checkpoint::open_file(path)?;
-        let architecture = by_tensors(path, &checkpoint)?.ok_or_else(|| {
-            let reason =
-                "not RWKV6's weights; for a LLaMA2, give the folder of a Hugging Face model";
-            folder_error(path, reason.into())
-        })?;
-        return Ok(known(architecture, None, Some(checkpoint)));
+        let fix = "for a LLaMA2, give the folder of a Hugging Face model";
+        return ModelError::path(path, format!("not RWKV6's weights; {fix}"));
     }
-    if !path.is_dir() {
-        let reason = format!("no such folder or file; {GIVE_A_MODEL}");
-        return Err(folder_error(path, reason));
+    // A run's folder, or one of its checkpoints.
+    let inner = path.join("model");
+    let fix = if inner.is_dir() {
+        format!("the model is in {}", inner.display())
+    } else {
+        GIVE_A_MODEL.to_owned()
+    };
+    ModelError::path(&path.join("config.json"), format!("not found; {fix}"))
+}
+
+fn by_settings(settings: &Value) -> Result<Architecture, String> {
+    match settings["model_type"].as_str() {
+        Some("llama") => Ok(Architecture::Llama2),
+        Some("rwkv6") => Ok(Architecture::Rwkv6),
+        Some(other) => Err(format!(
+            "model_type \"{other}\" is not supported; llama and rwkv6 are"
+        )),
+        None => Err("model_type is missing; llama and rwkv6 are supported".to_owned()),
     }
-    let config = path.join("config.json");
-    let error = |reason: String| folder_error(&config, reason);
-    let Some(bytes) = read_small(&config, MAX_JSON_BYTES).map_err(|e| error(e.to_string()))? else {
-        match Checkpoint::open(path) {
-            Ok(checkpoint) => {
-                if let Some(architecture) = by_tensors(path, &checkpoint)? {
-                    return Ok(known(architecture, None, Some(checkpoint)));
-                }
-            }
-            Err(CheckpointError::NoWeights { .. }) => {}
-            Err(other) => return Err(other.into()),
-        }
-        // A run's folder, or one of its checkpoints.
-        let inner = path.join("model");
-        let fix = if inner.is_dir() {
-            format!("the model is in {}", inner.display())
-        } else {
-            GIVE_A_MODEL.to_owned()
-        };
-        return Err(error(format!("not found; {fix}")));
-    };
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|e| error(format!("not JSON: {e}")))?;
-    let architecture = match value["model_type"].as_str() {
-        Some("llama") => Architecture::Llama2,
-        Some("rwkv6") => Architecture::Rwkv6,
-        Some(other) => {
-            return Err(error(format!(
-                "model_type \"{other}\" is not supported; llama and rwkv6 are"
-            )));
-        }
-        None => {
-            let reason = "model_type is missing; llama and rwkv6 are supported";
-            return Err(error(reason.into()));
-        }
-    };
-    Ok(known(architecture, Some(value), None))
 }
 
 /// Tensors that only one generation of RWKV has, in RWKV's own files and in Hugging Face's.
@@ -112,18 +108,16 @@ const RWKV_MARKS: [(&str, &str); 5] = [
 
 /// Returns the family whose tensors these are, if it is one that can be told from tensors alone.
 fn by_tensors(path: &Path, checkpoint: &Checkpoint) -> Result<Option<Architecture>, ModelError> {
-    let mark = RWKV_MARKS
-        .iter()
-        .find(|(tensor, _)| checkpoint.get(tensor).is_some());
-    match mark {
+    let mut marks = RWKV_MARKS.iter();
+    match marks.find(|(tensor, _)| checkpoint.get(tensor).is_some()) {
         None => Ok(None),
         Some((_, "6")) => Ok(Some(Architecture::Rwkv6)),
-        Some((tensor, generation)) => Err(ModelError::Folder {
-            path: path.to_path_buf(),
-            reason: format!(
+        Some((tensor, generation)) => {
+            let reason = format!(
                 "the weights of an RWKV{generation} (they have {tensor}); of RWKV only RWKV6 \
                  (x060) is supported"
-            ),
-        }),
+            );
+            Err(ModelError::path(path, reason))
+        }
     }
 }

@@ -4,7 +4,6 @@ use super::error::ModelError;
 use super::info::Architecture;
 use super::recognise::recognise;
 use bone_lm::checkpoint::{self, Problem};
-use bone_lm::{Backend, CausalLm, named_weights};
 use bone_rwkv6::Names;
 use bone_tokenizer as tokenizer;
 use burn::tensor::{DType, TensorData};
@@ -32,22 +31,16 @@ const COMPANIONS: [&str; 10] = [
 ///
 /// # Errors
 ///
-/// [`ModelError::Folder`].
+/// [`ModelError::Path`].
 pub fn check_free(folder: &Path) -> Result<(), ModelError> {
-    if folder.exists() && !folder.is_dir() {
-        return Err(ModelError::Folder {
-            path: folder.to_path_buf(),
-            reason: "is a file; name a new folder".into(),
-        });
-    }
-    let is_empty = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
-    if !is_empty {
-        return Err(ModelError::Folder {
-            path: folder.to_path_buf(),
-            reason: "already has files in it; name a new folder".into(),
-        });
-    }
-    Ok(())
+    let reason = if folder.exists() && !folder.is_dir() {
+        "is a file; name a new folder"
+    } else if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        "already has files in it; name a new folder"
+    } else {
+        return Ok(());
+    };
+    Err(ModelError::path(folder, reason))
 }
 
 /// What comes between a folder's name and a process's number while the one is filled by the other.
@@ -66,7 +59,7 @@ impl NewFolder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Folder`] if it is something else, or [`ModelError::Io`].
+    /// [`ModelError::Path`] if it is something else, or [`ModelError::Io`].
     pub fn create(folder: &Path) -> Result<Self, ModelError> {
         check_free(folder)?;
         Self::beside(folder)
@@ -115,9 +108,11 @@ impl NewFolder {
     ///
     /// [`ModelError::Io`].
     pub fn replace(self, old: &Path) -> Result<(), ModelError> {
-        let remove = || match old.exists() {
-            true => std::fs::remove_dir_all(old).map_err(io(old)),
-            false => Ok(()),
+        let remove = || {
+            if old.exists() {
+                std::fs::remove_dir_all(old).map_err(io(old))?;
+            }
+            Ok(())
         };
         if self.folder.exists() {
             remove()?;
@@ -150,23 +145,8 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError + '_ {
     }
 }
 
-/// Writes `model` to `folder` as safetensors under the names the model at `from` has,
-/// configuration and tokenizer taken from there. The folder is left as it was if anything fails.
-///
-/// # Errors
-///
-/// [`ModelError`]; an existing folder with something in it is refused.
-pub fn save_folder<B: Backend, M: CausalLm<B>>(
-    model: &M,
-    from: &Path,
-    folder: &Path,
-) -> Result<(), ModelError> {
-    let folder = NewFolder::create(folder)?;
-    write_weights(named_weights(model), from, folder.path())?;
-    folder.finish()
-}
-
-/// Writes weights, named by their paths in a module, into an empty `folder`, as [`save_folder`].
+/// Writes weights, named by their paths in a module, into an empty `folder` as safetensors under the
+/// names the model at `from` has, configuration and tokenizer taken from there.
 ///
 /// # Errors
 ///
@@ -189,14 +169,11 @@ pub fn write_weights(
 ///
 /// # Errors
 ///
-/// [`ModelError::Folder`] lists all that are links to somewhere else.
+/// [`ModelError::Path`] lists all that are links to somewhere else.
 pub fn companions(from: &Path) -> Result<Vec<(String, PathBuf)>, ModelError> {
     // The files beside a model that is one file.
     let beside = match from.parent() {
-        Some(parent) if from.is_file() => match parent.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => parent,
-        },
+        Some(parent) if from.is_file() => &Path::new(".").join(parent),
         _ => from,
     };
     let (mut found, mut elsewhere) = (Vec::new(), Vec::new());
@@ -209,12 +186,10 @@ pub fn companions(from: &Path) -> Result<Vec<(String, PathBuf)>, ModelError> {
             Err(problem) => elsewhere.push(format!("{name} {problem}")),
         }
     }
-    match elsewhere.is_empty() {
-        true => Ok(found),
-        false => Err(ModelError::Folder {
-            path: beside.to_path_buf(),
-            reason: elsewhere.join("; "),
-        }),
+    if elsewhere.is_empty() {
+        Ok(found)
+    } else {
+        Err(ModelError::path(beside, elsewhere.join("; ")))
     }
 }
 
@@ -254,16 +229,13 @@ fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
     let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&config) else {
         return config;
     };
-    let mut changed = false;
+    let before = value.clone();
     for key in ["torch_dtype", "dtype"] {
-        if let Some(dtype) = value.get_mut(key)
-            && *dtype != name
-        {
+        if let Some(dtype) = value.get_mut(key) {
             *dtype = name.into();
-            changed = true;
         }
     }
-    if !changed {
+    if value == before {
         return config;
     }
     format!("{value:#}\n").into_bytes()

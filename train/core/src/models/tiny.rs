@@ -2,10 +2,11 @@
 
 use super::info::Architecture;
 use super::open::{ModelBackend, WithModel};
+use bone::weights;
 use bone_llama2::{Llama, LlamaConfig};
 use bone_rwkv6::{Names, Rwkv6, Rwkv6Config};
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{DType, TensorData};
 
 /// Entries of a tiny model's vocabulary.
 pub const TINY_VOCAB: usize = 48;
@@ -36,7 +37,7 @@ pub fn with_tiny<B: ModelBackend, W: WithModel<B>>(
                 initializer_range: 0.1,
             };
             let model = Llama::<B>::random(config, 0, device);
-            work.run(model.map(&mut Waves { dtype, seen: 0 }))
+            work.run(waves::<B, _>(model, dtype))
         }
         Architecture::Rwkv6 => {
             let config = Rwkv6Config {
@@ -51,32 +52,22 @@ pub fn with_tiny<B: ModelBackend, W: WithModel<B>>(
                 names: Names::Rwkv,
             };
             let model = Rwkv6::<B>::random(config, 0, device);
-            work.run(model.map(&mut Waves { dtype, seen: 0 }))
+            work.run(waves::<B, _>(model, dtype))
         }
     }
 }
 
-/// Adds a wave to every tensor, for the zeros of a published start let no gradient through.
-struct Waves {
-    dtype: DType,
-    seen: usize,
-}
-
-impl<B: burn::tensor::backend::Backend> ModuleMapper<B> for Waves {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let dtype = self.dtype;
-        let phase = self.seen as f64;
-        self.seen += 1;
-        param.map(|tensor| {
-            let (shape, device) = (tensor.shape(), tensor.device());
-            let values: Vec<f64> = tensor
-                .into_data()
-                .iter::<f64>()
-                .enumerate()
-                .map(|(i, value)| value + 0.1 * (0.7 * i as f64 + phase).sin())
-                .collect();
-            let data = TensorData::new(values, shape).convert_dtype(dtype);
-            Tensor::from_data(data, (&device, dtype))
-        })
-    }
+/// Adds a wave to every weight, for the zeros of a published start let no gradient through.
+fn waves<B: ModelBackend, M: Module<B>>(model: M, dtype: DType) -> M {
+    let wave = |(phase, (name, data)): (usize, (String, TensorData))| {
+        let values = data.iter::<f64>().enumerate();
+        let values = values.map(|(i, value)| value + 0.1 * (0.7 * i as f64 + phase as f64).sin());
+        let values = TensorData::new(values.collect::<Vec<_>>(), data.shape.clone());
+        (name, values.convert_dtype(dtype))
+    };
+    let weights = weights::named_weights::<B, M>(&model).enumerate().map(wave);
+    let Ok(model) = weights::overlay::<B, M>(model, weights.collect()) else {
+        unreachable!("the weights are the model's own")
+    };
+    model
 }

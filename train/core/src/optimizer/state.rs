@@ -6,7 +6,7 @@ use bone::visit::{FloatMapper, FloatParam, Place, map_floats, read, visit_floats
 use bone_lm::Moments;
 use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A parameter that trains.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,54 +62,29 @@ impl<B: TrainBackend> Optimizer<B> {
         trained: BTreeMap<String, Trained>,
         device: &B::Device,
     ) -> Result<M, Vec<String>> {
-        let problems = unfit::<B, M>(&model, &trained);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
         let mut write = Write {
             optimizer: self,
             trained,
+            problems: Vec::new(),
             device,
         };
-        Ok(map_floats(model, &mut write))
+        let model = map_floats(model, &mut write);
+        let left_over = write.trained.into_keys();
+        let left_over = left_over.map(|path| format!("{path}: the model does not train it"));
+        write.problems.extend(left_over);
+        if write.problems.is_empty() {
+            Ok(model)
+        } else {
+            Err(write.problems)
+        }
     }
-}
-
-/// What of `trained` does not fit the parameters of `model` that train.
-fn unfit<B: TrainBackend, M: AutodiffModule<B>>(
-    model: &M,
-    trained: &BTreeMap<String, Trained>,
-) -> Vec<String> {
-    let (mut seen, mut problems) = (BTreeSet::new(), Vec::new());
-    visit_floats(model, |param: FloatParam<'_, B>| {
-        if !param.is_require_grad() {
-            return;
-        }
-        let (path, wanted) = (param.path(), &param.shape[..]);
-        match trained.get(&path) {
-            None => problems.push(format!("{path}: missing")),
-            Some(found) => {
-                let moments = found.moments.iter();
-                let moments = moments.flat_map(|moments| [&moments.first, &moments.second]);
-                let mut all = moments.chain([&found.values]);
-                if let Some(other) = all.find(|data| &data.shape[..] != wanted) {
-                    let shape = &other.shape[..];
-                    problems.push(format!(
-                        "{path}: shape {shape:?}, the model's has {wanted:?}"
-                    ));
-                }
-            }
-        }
-        seen.insert(path);
-    });
-    let left_over = trained.keys().filter(|path| !seen.contains(*path));
-    problems.extend(left_over.map(|path| format!("{path}: the model does not train it")));
-    problems
 }
 
 struct Write<'a, B: TrainBackend> {
     optimizer: &'a mut Optimizer<B>,
     trained: BTreeMap<String, Trained>,
+    /// What does not fit the parameters that train.
+    problems: Vec<String>,
     device: &'a B::Device,
 }
 
@@ -119,10 +94,24 @@ impl<B: TrainBackend> FloatMapper<B> for Write<'_, B> {
         place: &Place,
         param: Param<Tensor<B, D>>,
     ) -> Param<Tensor<B, D>> {
-        let (id, tensor, mapper) = param.consume();
-        let Some(Trained { values, moments }) = self.trained.remove(&place.path()) else {
-            return Param::from_mapped_value(id, tensor, mapper);
+        if !param.is_require_grad() {
+            return param;
+        }
+        let path = place.path();
+        let Some(Trained { values, moments }) = self.trained.remove(&path) else {
+            self.problems.push(format!("{path}: missing"));
+            return param;
         };
+        let wanted = param.dims();
+        let of_moments = moments.iter().flat_map(|of| [&of.first, &of.second]);
+        let mut shapes = of_moments.chain([&values]).map(|data| &data.shape[..]);
+        if let Some(shape) = shapes.find(|shape| **shape != wanted) {
+            let problem = format!("{path}: shape {shape:?}, the model's has {wanted:?}");
+            self.problems.push(problem);
+            return param;
+        }
+        drop(shapes);
+        let (id, _, mapper) = param.consume();
         let on_device = |data: TensorData| {
             let dtype = data.dtype;
             Tensor::<B::InnerBackend, D>::from_data(data, (self.device, dtype))

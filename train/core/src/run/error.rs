@@ -8,7 +8,6 @@ use crate::config::ConfigError;
 use crate::device::DeviceError;
 use crate::memory::MemoryError;
 use crate::models::ModelError;
-use crate::models::adapter::AdapterError;
 use crate::trainer::TrainError;
 use bone_data::{DataError, PromptError};
 use bone_tokenizer::TokenizerError;
@@ -24,8 +23,6 @@ pub enum RunError {
     Device(#[from] DeviceError),
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error(transparent)]
-    Adapter(#[from] AdapterError),
     #[error(transparent)]
     Memory(#[from] MemoryError),
     #[error(transparent)]
@@ -138,7 +135,7 @@ impl RunError {
         match self {
             Self::Config(error) if error.is_on_disk() => 1,
             Self::Config(_) | Self::Usage(_) | Self::Prompt(PromptError::Tokenizer(_)) => 2,
-            Self::Device(DeviceError::Name(_) | DeviceError::Dtype(_)) => 2,
+            Self::Device(DeviceError::Usage(_)) => 2,
             Self::Stopped { signal, .. } | Self::NotBegun { signal, .. } => signal.exit_code(),
             Self::Resumable { source, .. } => source.exit_code(),
             _ => 1,

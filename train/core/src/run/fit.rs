@@ -1,12 +1,10 @@
 //! Whether a run fits the memory and the model, as far as shapes say it.
 
 use super::RunError;
-use crate::config::{DtypeChoice, MethodName, Parts, TrainConfig};
+use crate::config::{DtypeChoice, MethodName, TrainConfig, joined};
 use crate::device::precision::{self, Precision};
 use crate::device::{self, Device, Kind};
-use crate::memory::{
-    Estimate, MemoryLimit, MemorySource, RunShape, available_memory, keep_freed_memory,
-};
+use crate::memory::{Estimate, MemoryLimit, RunShape, available_memory, keep_freed_memory};
 use crate::models::ModelInfo;
 use crate::step::Savings;
 use bone::kernels::Kernel;
@@ -81,7 +79,7 @@ fn limit(device: &Device) -> Option<MemoryLimit> {
     }
     device.memory.map(|bytes| MemoryLimit {
         bytes,
-        source: MemorySource::Device,
+        source: "the device",
     })
 }
 
@@ -99,8 +97,13 @@ fn estimate(
     } else if let Some(adapter) = config.adapter_config() {
         let parts = part_parameters(config.parts(), info)?;
         adapter_parameters(&adapter, &info.linear_layers)? + parts
+    } else if info.states.is_empty() {
+        return Err(no_state());
     } else {
-        info.state_parameters.ok_or_else(no_state)?
+        let states = info.states.iter();
+        states
+            .map(|(_, info)| info.shape.iter().product::<usize>())
+            .sum()
     };
     Ok(Estimate::new(
         &info.shape,
@@ -109,7 +112,6 @@ fn estimate(
             trains_base,
             base_bytes_per_parameter: precision.bytes,
             half_precision: precision.half,
-            base_mapped: precision.mapped,
             batch_size: config.batch_size,
             max_seq_len: config.max_seq_len,
             chunk_ctx: config.chunk_ctx,
@@ -127,7 +129,11 @@ fn estimate(
 }
 
 pub(super) fn no_state() -> RunError {
-    RunError::Usage("--method: state tuning needs a recurrent model: RWKV6".into())
+    RunError::Usage(
+        "--method: state tunes the initial state of a recurrent model (RWKV6), and this model has none; \
+         choose another method"
+            .into(),
+    )
 }
 
 /// Parameters of the parts that train whole.
@@ -145,8 +151,8 @@ fn part_parameters(parts: &[Part], info: &ModelInfo) -> Result<usize, RunError> 
     Err(RunError::Usage(format!(
         "--train-parts: {} has no {}; it has {}{tied}",
         info.architecture.name(),
-        Parts(missing),
-        Parts(info.parts.keys().copied().collect())
+        joined(missing.into_iter()),
+        joined(info.parts.keys().copied())
     )))
 }
 

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn check(config: &TrainConfig) -> Result<(), RunError> {
     let out = &config.out;
     let wrong = |reason: String| {
-        RunError::from(ConfigError::Invalid(vec![Problem {
+        RunError::from(ConfigError(vec![Problem {
             place: "--out".to_owned(),
             message: format!("{} {reason}", out.display()),
             on_disk: true,

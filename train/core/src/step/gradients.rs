@@ -75,7 +75,8 @@ impl Gradients {
     }
 
     /// The gradients as they are.
-    pub fn as_params(&self) -> &GradientsParams {
+    #[cfg(test)]
+    pub(crate) fn as_params(&self) -> &GradientsParams {
         &self.sum
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Targets {
     trained: Vec<i32>,
     /// A number for every position, from its row and its place in the row: what dropout on the
     /// head is drawn from, however the positions are put together.
-    keys: Vec<u64>,
+    pub(super) keys: Vec<u64>,
 }
 
 impl Targets {
@@ -126,40 +126,8 @@ pub(super) fn full<B: Backend, M: CausalLm<B>>(
     (losses * weights).sum()
 }
 
-/// [`full`] with the head's dropout.
-pub(super) fn full_drawn<B: TrainBackend, M: TrainModel<B>>(
-    model: &M,
-    hidden: Tensor<B, 3>,
-    targets: &Targets,
-    draws: Draws,
-    device: &B::Device,
-) -> Tensor<B, 1> {
-    draws.scope(targets.keys.clone(), || {
-        full(model, hidden, targets, device)
-    })
-}
-
-/// [`full_drawn`] with its gradients: adds the head's, returns the sum and the gradient to `hidden`.
-pub(super) fn whole<B: TrainBackend, M: TrainModel<B>>(
-    model: &M,
-    hidden: Tensor<B::InnerBackend, 3>,
-    targets: &Targets,
-    (scale, draws): (f64, Draws),
-    device: &B::Device,
-    grads: &mut Gradients,
-) -> (Tensor<B::InnerBackend, 1>, Tensor<B::InnerBackend, 3>) {
-    let leaf = Tensor::<B, 3>::from_inner(hidden).require_grad();
-    let sum = full_drawn(model, leaf.clone(), targets, draws, device);
-    let mut all = sum.clone().mul_scalar(scale).backward();
-    grads.add::<B, M>(&mut all, model);
-    let grad = match leaf.grad_remove(&mut all) {
-        Some(grad) => grad,
-        None => leaf.inner().zeros_like(),
-    };
-    (sum.inner(), grad)
-}
-
-/// As [`whole`], over the trained positions alone, `chunk` of them at a time.
+/// [`full`] with its gradients and the head's dropout, over the trained positions alone, `chunk` of them
+/// at a time: adds the head's gradients, returns the sum and the gradient to `hidden`.
 pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B::InnerBackend, 3>,
@@ -201,13 +169,10 @@ pub(super) fn evaluate<B: Backend, M: CausalLm<B>>(
     chunk: Option<usize>,
     device: &B::Device,
 ) -> Tensor<B, 1> {
-    let Some(chunk) = chunk else {
-        return full(model, hidden, targets, device);
-    };
     let [batch, len, size] = hidden.dims();
     let rows = hidden.reshape([batch * len, size]);
     let mut sum = rows.clone().slice([0..1, 0..1]).reshape([1]).zeros_like();
-    for chunk in targets.chunks(chunk) {
+    for chunk in targets.chunks(chunk.unwrap_or(usize::MAX)) {
         let n = chunk.positions.len();
         let part = rows.clone().select(0, ints(chunk.positions, device));
         let tokens = ints(chunk.tokens, device);

@@ -38,7 +38,7 @@ impl Trained {
     }
 
     /// The first block whose input the backward needs.
-    fn first_input(self) -> usize {
+    pub(super) fn first_input(self) -> usize {
         if self.embedding { 0 } else { self.first_block }
     }
 }
@@ -112,22 +112,9 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
         hidden
     }
 
-    /// The trunk's output and what [`Self::backward`] runs the blocks from.
+    /// The trunk's output without its graph, and what [`Self::backward`] runs the blocks from `first` on
+    /// from. Brings `states` to the piece's end.
     pub(super) fn inputs(
-        &self,
-        trained: Trained,
-        states: Option<&mut Carried<B, M>>,
-    ) -> (Tensor<B::InnerBackend, 3>, Vec<BlockInput<B, M>>) {
-        self.without_graph(trained.first_input(), states)
-    }
-
-    /// Brings `states` to the end of a piece that has nothing to train.
-    pub(super) fn advance(&self, states: Option<&mut Carried<B, M>>) {
-        self.without_graph(usize::MAX, states);
-    }
-
-    /// Runs the trunk, keeping what the blocks from `first` on start from.
-    fn without_graph(
         &self,
         first: usize,
         states: Option<&mut Carried<B, M>>,

@@ -174,7 +174,7 @@ impl RandomModel {
         std::fs::create_dir_all(folder)
             .and_then(|()| std::fs::write(&file, config.to_string()))
             .map_err(CommandError::io(&file))?;
-        let info = read_config(folder)?.info;
+        let info = read_config(folder)?;
         check_weights((info.shape.parameters * dtype.size()) as u64)?;
         let mut state = 1u64;
         let mut uniform = move || {

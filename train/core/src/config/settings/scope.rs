@@ -1,7 +1,6 @@
 //! What a setting means beside the others.
 
 use super::TrainConfig;
-use crate::config::warmup_fix;
 use crate::config::words::{AxisWord, MethodName};
 use bone_data::{Holdout, Kind};
 
@@ -26,23 +25,10 @@ fn only(config: &TrainConfig, of: &[MethodName]) -> Scope {
     let method = config.method;
     let names: Vec<_> = of.iter().map(ToString::to_string).collect();
     let names = names.join(", ");
-    let trained = match method {
-        Full => Some("every weight"),
-        State => Some("the initial state alone"),
-        _ => None,
-    };
-    let why = if let Some(trained) = trained {
-        format!(
-            "with method {method}, which trains {trained}; leave it out, or choose an adapter method"
-        )
-    } else if config.adapter.is_some() {
-        format!(
-            "with the adapter to go on from, which is {method}, only with {names}; leave it out"
-        )
-    } else {
-        format!("with method {method}, only with {names}; leave it out")
-    };
-    wrong_if(!of.contains(&method), format!("means nothing {why}"))
+    wrong_if(
+        !of.contains(&method),
+        format!("means nothing with method {method}, only with {names}; leave it out"),
+    )
 }
 
 pub(in crate::config) fn adapters(config: &TrainConfig) -> Scope {
@@ -75,11 +61,10 @@ pub(in crate::config) fn pissa(config: &TrainConfig) -> Scope {
 }
 
 pub(in crate::config) fn dropout(config: &TrainConfig) -> Scope {
-    match config.method {
-        Bone if config.dropout == 0.0 => Idle,
-        Bone => Wrong("bone has no dropout; leave it out, or choose miss or miss-mini".to_owned()),
-        _ => adapters(config),
+    if config.method == Bone && config.dropout == 0.0 {
+        return Idle;
     }
+    only(config, &[Miss, MissMini, Lora, Pissa, Olora])
 }
 
 pub(in crate::config) fn adapter(config: &TrainConfig) -> Scope {
@@ -137,19 +122,13 @@ pub(in crate::config) fn schema(config: &TrainConfig) -> Scope {
 }
 
 pub(in crate::config) fn warmup_steps(config: &TrainConfig) -> Scope {
-    let (steps, most) = (config.warmup_steps, config.max_steps.unwrap_or(0));
     if config.warmup_ratio.is_some() {
         return Wrong("warmup_ratio is given too; leave out one of the two".to_owned());
     }
     // A max_steps of 0 is a problem of its own.
-    wrong_if(
-        most > 0 && steps >= most,
-        format!(
-            "{steps} step(s) leave nothing of max_steps {most}, so that learning_rate would never \
-             be reached; {}",
-            warmup_fix("warmup_steps", most)
-        ),
-    )
+    let most = config.max_steps.filter(|most| *most > 0);
+    let checked = most.map_or(Ok(()), |most| config.check_warmup(most));
+    checked.map_or_else(Wrong, |()| Applies)
 }
 
 pub(in crate::config) fn evaluations(config: &TrainConfig) -> Scope {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::Scope;
 use super::{RawConfig, TrainConfig};
-use crate::config::value::Written;
+use crate::config::Problem;
+use toml::Value;
 
 /// A row of the table.
 pub struct Row {
@@ -21,7 +22,7 @@ pub struct Row {
     pub(in crate::config) fallback: Fallback,
     pub(in crate::config) scopes: &'static [fn(&TrainConfig) -> Scope],
     /// Takes what was written, in place of any before.
-    pub(in crate::config) read: fn(&mut RawConfig, Written<'_>) -> Result<(), String>,
+    pub(in crate::config) read: fn(&mut RawConfig, &Value) -> Result<(), String>,
     /// Returns what was given, as TOML.
     pub(in crate::config) given: fn(&RawConfig) -> Option<String>,
     /// Says what is wrong with the value alone.
@@ -84,8 +85,8 @@ impl Row {
     }
 }
 
-/// Some word for each of some settings.
-pub(in crate::config) type Words = BTreeMap<&'static str, &'static str>;
+/// Where the values of some settings come from, in words.
+pub(in crate::config) type Origins = BTreeMap<&'static str, String>;
 
 /// What reading leaves beside the values.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -95,6 +96,8 @@ pub struct Record {
     pub(in crate::config) places: BTreeMap<&'static str, (&'static str, String)>,
     /// Keys whose value could not be read: what they lack is no second problem.
     pub(in crate::config) unread: BTreeSet<&'static str>,
+    /// What could not be read, and why.
+    pub(in crate::config) problems: Vec<Problem>,
 }
 
 macro_rules! settings {
@@ -122,19 +125,16 @@ macro_rules! settings {
         #[derive(Debug, Clone)]
         pub struct TrainConfig {
             $($($(#[doc = $doc])+ pub $name: $crate::config::settings::table::held!($kind $type),)+)+
-            pub(in crate::config) origins: $crate::config::settings::table::Words,
-            /// Why a default is what it is.
-            pub(in crate::config) reasons: $crate::config::settings::table::Words,
+            pub(in crate::config) origins: $crate::config::settings::table::Origins,
         }
 
         impl RawConfig {
             /// Returns the settings as they hold, the defaults filled in, unchecked.
             pub(in crate::config) fn filled(&self) -> TrainConfig {
-                let mut reasons = $crate::config::settings::table::Words::new();
+                let mut origins = self.origins();
                 TrainConfig {
-                    $($($name: $crate::config::settings::table::fill!(self, reasons, $name, $kind($($fallback)*)),)+)+
-                    origins: self.origins(),
-                    reasons,
+                    $($($name: $crate::config::settings::table::fill!(self, origins, $name, $kind($($fallback)*)),)+)+
+                    origins,
                 }
             }
         }
@@ -148,8 +148,8 @@ macro_rules! settings {
             doc: concat!($($doc, "\n"),+),
             fallback: $crate::config::settings::table::fallback!($type, $kind($($fallback)*)),
             scopes: &[$($scope)?],
-            read: |raw, written| {
-                raw.$name = Some($crate::config::value::read(written)?);
+            read: |raw, value| {
+                raw.$name = Some($crate::config::value::read(value)?);
                 Ok(())
             },
             given: |raw| raw.$name.as_ref().map($crate::config::value::Setting::literal),
@@ -175,17 +175,17 @@ macro_rules! held {
 
 /// The value of a setting that holds.
 macro_rules! fill {
-    ($raw:ident, $reasons:ident, $name:ident, unset($($words:literal),*)) => {
+    ($raw:ident, $origins:ident, $name:ident, unset($($words:literal),*)) => {
         $raw.$name.clone()
     };
-    ($raw:ident, $reasons:ident, $name:ident, by($default:path, $words:literal)) => {
+    ($raw:ident, $origins:ident, $name:ident, by($default:path, $words:literal)) => {
         $raw.$name.clone().unwrap_or_else(|| {
             let (value, reason) = $default($raw);
-            $reasons.insert(stringify!($name), reason);
+            $origins.insert(stringify!($name), format!("default: {reason}"));
             value
         })
     };
-    ($raw:ident, $reasons:ident, $name:ident, $kind:ident($value:expr $(, $fix:expr)?)) => {
+    ($raw:ident, $origins:ident, $name:ident, $kind:ident($value:expr $(, $fix:expr)?)) => {
         $raw.$name.clone().unwrap_or_else(|| $value)
     };
 }

@@ -36,9 +36,9 @@ fn sources(path: &str, slices: Vec<(u64, Option<u64>, f64)>) -> Sources {
     Sources(slices.into_iter().map(source).collect())
 }
 
-fn parts() -> impl Strategy<Value = Parts> {
+fn parts() -> impl Strategy<Value = Vec<Part>> {
     let all = [Part::Time, Part::Norm, Part::Embedding, Part::Head];
-    prop::collection::vec(prop::sample::select(all.to_vec()), 1..6).prop_map(Parts)
+    prop::collection::vec(prop::sample::select(all.to_vec()), 1..6)
 }
 
 const METHODS: [MethodName; 6] = [
@@ -80,7 +80,7 @@ fn method() -> impl Strategy<Value = RawConfig> {
                     dropout: dropout.filter(|_| drops),
                     targets,
                     exclude,
-                    layers: layers.map(Layers),
+                    layers,
                     block_axis: axis.filter(|_| name == MethodName::Bone),
                     train_parts: parts,
                     alpha: alpha.filter(|_| is_lora),
@@ -167,7 +167,7 @@ prop_compose! {
             beta1: betas[0],
             beta2: betas[1],
             seed,
-            schedule: kind.map(|kind| <ScheduleKind as words::Word>::ALL[kind]),
+            schedule: kind.map(|kind| <ScheduleKind as words::Word>::WORDS[kind].0),
             fusion: Some(fusion),
             recompute: Some(recompute),
             chunked_head: Some(chunked_head),

@@ -8,8 +8,6 @@ use super::{Setting, items, list, quoted};
 const ALL_LINEAR: &str = "all-linear";
 
 impl Setting for Selection {
-    const WANTED: &'static str = "\"all-linear\", a list of layer names, or a regular expression";
-
     /// Text made only of what layer names are made of is a name, or several with commas between;
     /// anything else is a regular expression.
     fn from_text(text: &str) -> Result<Self, String> {
@@ -21,7 +19,8 @@ impl Setting for Selection {
         let names = text.split(',').map(str::trim);
         let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
         if names.is_empty() {
-            return Err(format!("is empty; give {}", Self::WANTED));
+            let give = "give all-linear, layer names, or a regular expression";
+            return Err(format!("is empty; {give}"));
         }
         if names.iter().all(|name| name.chars().all(in_name)) {
             return named(names.into_iter().map(str::to_owned).collect());
@@ -34,8 +33,8 @@ impl Setting for Selection {
         }
     }
 
-    fn from_list(names: &[Value]) -> Result<Self, String> {
-        named(items(names, "a layer name")?)
+    fn from_nested(names: &Value) -> Result<Self, String> {
+        named(items(names)?)
     }
 
     fn literal(&self) -> String {
@@ -62,37 +61,34 @@ fn named(names: Vec<String>) -> Result<Selection, String> {
     Ok(Selection::Names(names))
 }
 
-/// Numbers of layers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layers(pub Vec<usize>);
-
 /// A range longer than any model is deep is a slip of the keyboard.
 const MOST_LAYERS: usize = 10_000;
 
-impl Setting for Layers {
-    const WANTED: &'static str = "a list of layer numbers like [0, 1]";
-
+/// Numbers of layers.
+impl Setting for Vec<usize> {
     fn from_text(text: &str) -> Result<Self, String> {
         let mut numbers = Vec::new();
         for part in text.split(',').map(str::trim) {
-            let bounds = part.split_once('-').unwrap_or((part, part));
-            let number = |text: &str| text.trim().parse::<usize>();
-            let wrong = || format!("'{part}' is not a layer number; write 0,1,4 or 0-7");
-            match (number(bounds.0), number(bounds.1)) {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            match (first.trim().parse::<usize>(), last.trim().parse()) {
                 (Ok(first), Ok(last)) if last < MOST_LAYERS && first <= last => {
                     numbers.extend(first..=last);
                 }
-                _ => return Err(wrong()),
+                _ => {
+                    return Err(format!(
+                        "'{part}' is not a layer number; write 0,1,4 or 0-7"
+                    ));
+                }
             }
         }
-        Ok(Self(numbers))
+        Ok(numbers)
     }
 
-    fn from_list(numbers: &[Value]) -> Result<Self, String> {
-        items(numbers, "a layer number").map(Self)
+    fn from_nested(numbers: &Value) -> Result<Self, String> {
+        Self::from_text(&items::<String>(numbers)?.join(","))
     }
 
     fn literal(&self) -> String {
-        list(&self.0, usize::literal)
+        format!("{self:?}")
     }
 }

@@ -1,4 +1,4 @@
-use super::super::limit::MemorySource;
+use super::super::shape::ActivationShape;
 use super::*;
 
 /// 768 × 12, vocabulary 32,000: the model of the measured comparisons.
@@ -18,7 +18,6 @@ const RUN: RunShape = RunShape {
     trains_base: false,
     base_bytes_per_parameter: 4,
     half_precision: Some("bf16"),
-    base_mapped: true,
     batch_size: 4,
     max_seq_len: 256,
     chunk_ctx: None,
@@ -180,7 +179,7 @@ fn a_chunk_is_no_longer_than_the_batch() {
 fn an_error_has_the_numbers_and_the_setting() {
     let limit = |bytes| MemoryLimit {
         bytes,
-        source: MemorySource::Machine,
+        source: "this machine",
     };
     let off = RunShape {
         recompute: false,
@@ -192,7 +191,7 @@ fn an_error_has_the_numbers_and_the_setting() {
     let text = error.to_string();
     for part in [
         "this machine has 1.0 GiB to give",
-        "base weights (mapped from their files) 511.6 MiB",
+        "base weights 511.6 MiB",
         "adapters, gradients and AdamW's moments 116.2 MiB",
         "The largest part is activations of all blocks: set recompute true",
     ] {
@@ -286,7 +285,7 @@ fn absurd_sizes_saturate() {
     assert_eq!(estimate.total(), u64::MAX);
     let limit = MemoryLimit {
         bytes: 1 << 40,
-        source: MemorySource::Cgroup,
+        source: "this container",
     };
     assert!(estimate.check(limit).is_err());
 }

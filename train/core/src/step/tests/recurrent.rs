@@ -121,6 +121,10 @@ impl<B: Backend> CausalLm<B> for Recurrent<B> {
     }
 }
 
+impl<B: TrainBackend> TrainModel<B> for Recurrent<B> {
+    type Inner = Recurrent<B::InnerBackend>;
+}
+
 /// A model in which everything trains, or the initial state alone.
 pub(super) fn recurrent(only_initial: bool, dtype: DType) -> Recurrent<B> {
     const SIZE: usize = 6;
