@@ -4,7 +4,7 @@ use crate::error::CommandError;
 use crate::terminal;
 use bone_train::config::{self, Given};
 use bone_train::run::signals::Signals;
-use bone_train::run::{Host, RunError, fork, resume, train};
+use bone_train::run::{Host, fork, resume, train};
 use std::path::{Path, PathBuf};
 
 pub(super) mod flags;
@@ -69,10 +69,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
         signals: Some(signals),
     };
     let Some(path) = &args.resume else {
-        train(
-            &config::resolve(&args.settings()).map_err(RunError::from)?,
-            host,
-        )?;
+        train(&config::resolve(&args.settings())?, host)?;
         return Ok(());
     };
     let given = args.names();
