@@ -48,15 +48,6 @@ pub enum CommandError {
     Generate(#[from] GenerateError),
     #[error(transparent)]
     NonFinite(#[from] NonFinite),
-    /// The system cannot read or write a file.
-    #[error("{}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    /// A folder or file is in the way or missing.
-    #[error("{}: {reason}", path.display())]
-    Path { path: PathBuf, reason: String },
     /// What was asked for is contradictory.
     #[error("{0}")]
     Usage(String),
@@ -113,17 +104,11 @@ impl CommandError {
 
     /// Returns the error of a folder or file that is in the way, missing or not what it should be.
     pub(crate) fn path(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Path {
-            path: path.into(),
-            reason: reason.into(),
-        }
+        RunError::path(&path.into(), reason).into()
     }
 
     /// Returns what makes an error of the system's at `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io {
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| RunError::io(path)(source).into()
     }
 }

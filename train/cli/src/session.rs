@@ -13,6 +13,7 @@ use bone_train::device::{self, Device, Kind};
 use bone_train::memory::check_weights;
 use bone_train::models::adapter::{self, open, put_on};
 use bone_train::models::{self, ModelInfo};
+use bone_train::run::RunError;
 use bone_train::run::fingerprint::of_files;
 use bone_train::step::{TrainBackend, TrainModel};
 use std::path::PathBuf;
@@ -128,7 +129,7 @@ impl SessionArgs {
         let adapter = self.adapter.as_deref().map(adapter::place);
         let mut parts = Vec::new();
         for path in [Some(self.model.clone()), adapter].into_iter().flatten() {
-            let files = of_files(&path).map_err(|(path, error)| CommandError::io(&path)(error))?;
+            let files = of_files(&path).map_err(RunError::from)?;
             parts.extend(
                 files
                     .into_iter()

@@ -1,22 +1,23 @@
 //! What a run needs before its model is loaded: device, precision, memory, rows and plan.
 
+use super::checkpoint::State;
 use super::identity::Identity;
-use super::start::{Start, Trained};
-use super::{Host, RunError, fingerprint, fit};
+use super::start::Start;
+use super::{RunError, fingerprint, fit};
 use crate::config::{DtypeChoice, MethodName, TrainConfig};
 use crate::device::precision::{self, Precision};
 use crate::device::{self, DeviceName, Kind};
 use crate::loss_scale::LossScale;
 use crate::memory::{Estimate, human, keep_freed_memory};
 use crate::models::ModelInfo;
-use crate::report::Event;
+use crate::report::{Event, Reporter};
 use crate::step::Savings;
 use crate::trainer::{Data, Plan, Progress};
-use bone_data::load::{self, Dataset, Reading};
+use bone_data::load::{self, Reading};
 use bone_data::{
     Batch, BatchConfig, Batches, Cut, Kind as DataKind, Limits, Prompt, Template, grouped,
 };
-use bone_tokenizer::{self as tokenizer, Tokenizer};
+use bone_tokenizer as tokenizer;
 
 /// Steps of the data whose rows are sorted by length together.
 const WINDOW: usize = 16;
@@ -44,12 +45,13 @@ pub(super) fn read(
     config: &TrainConfig,
     info: &ModelInfo,
     start: &Start,
-    host: &mut Host<'_>,
+    reporter: &mut dyn Reporter,
 ) -> Result<Inputs, RunError> {
     let (device, device_reason) = device::choose(&config.device)?;
     let kind = device.name.kind;
     let precision = precision::choose(dtype(config)?, info, device.name)?;
-    let head_chunk = config.head_chunk_for(info.shape.vocab_size);
+    let vocab_size = info.shape.vocab_size;
+    let head_chunk = config.head_chunk_for(vocab_size);
     let estimate = fit::estimate(config, info, &precision, head_chunk, kind)?;
     let limit = fit::limit(&device);
     if let Some(limit) = limit {
@@ -58,31 +60,57 @@ pub(super) fn read(
     if kind == Kind::Cpu && !config.recompute {
         keep_freed_memory();
     }
-    let vocab_size = info.shape.vocab_size;
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
-    host.report(Event::Phase("reading the rows"))?;
-    let mut rows = Rows::read(config, tokenizer.as_ref(), info)?;
-    let mut identity = Identity::new(config, &rows.hash, rows.steps_per_epoch, device.name);
-    let now = Trained {
-        base: match start {
-            Start::New => &Default::default(),
-            Start::Resume(_) | Start::Fork(_) => identity.base()?,
+    reporter.report(Event::Phase("reading the rows"))?;
+    let template = Template::load(&config.template, Some(&config.model))
+        .map_err(|error| RunError::Usage(format!("--template: {error}")))?;
+    let schema = config.schema();
+    let reading = Reading {
+        schema: schema.as_ref(),
+        template: &template,
+        tokenizer: tokenizer.as_ref(),
+        limits: Limits {
+            max_seq_len: config.max_seq_len,
+            vocab_size,
         },
-        rows: &rows.hash,
-        device: &device.name.to_string(),
-        steps_per_epoch: rows.steps_per_epoch,
     };
-    start.check(&now)?;
-    let cursor = start.cursor(&now);
-    let total_steps = start.total_steps(config, rows.steps_per_epoch, cursor)?;
+    let rows = load::load(&config.data, reading, config.validation, config.seed)?;
+    let hash = fingerprint::of_rows(&rows.samples, &rows.train, &rows.validation);
+    let hash = hash.map_err(load::temporary)?;
+    let pad_id = tokenizer.eos().first().copied().unwrap_or(0);
+    let batches = BatchConfig {
+        batch_size: config.batch_size,
+        gradient_accumulation: config.gradient_accumulation,
+        window: WINDOW,
+        seed: config.seed,
+        pad_id,
+        packing: config.packing.then_some(config.max_seq_len),
+        row_len: match config.binidx_cut {
+            Cut::Pad => config.max_seq_len,
+            Cut::Only => 0,
+        },
+    };
+    let mut batches = Batches::new(rows.samples, rows.train, batches)?;
+    let steps_per_epoch = batches.steps_per_epoch();
+    let state = State {
+        data: hash,
+        steps_per_epoch,
+        device: device.name.to_string(),
+        seconds: start.resumed().map_or(0.0, |found| found.state.seconds),
+        ..State::default()
+    };
+    let mut identity = Identity::new(config, state);
+    start.check(&mut identity)?;
+    let cursor = start.cursor(&identity.state);
+    let total_steps = start.total_steps(config, steps_per_epoch, cursor)?;
     config.check_warmup(total_steps).map_err(RunError::Usage)?;
     let emulated = device.software && !kind.on_processor();
     let largest = match config.shake_down.unwrap_or(!emulated) {
-        true => rows.batches.largest().map_err(load::temporary)?,
+        true => batches.largest().map_err(load::temporary)?,
         false => None,
     };
-    rows.batches.seek(cursor)?;
+    batches.seek(cursor)?;
     let plan = Plan {
         total_steps,
         schedule: config.schedule(total_steps),
@@ -94,7 +122,7 @@ pub(super) fn read(
         seed: config.seed,
         eval_every: config.eval_interval(total_steps),
         eval_batch_size: config.batch_size,
-        pad_id: rows.pad_id,
+        pad_id,
         loss_scale: precision.scales_loss.then(LossScale::default),
         tunes_kernels: !kind.on_processor(),
     };
@@ -103,7 +131,7 @@ pub(super) fn read(
         config.eval_every = Some(plan.eval_every);
     }
     config.head_chunk = plan.savings.head_chunk;
-    identity.set_config(&config);
+    (identity.state.config, identity.state.total_steps) = (config.to_toml(), total_steps);
     let parameters = grouped(info.shape.parameters);
     let (architecture, blocks) = (info.architecture.name(), info.shape.num_layers);
     let of_limit = limit.map_or(String::new(), |limit| format!(" of {}", human(limit.bytes)));
@@ -124,90 +152,27 @@ pub(super) fn read(
     lines.extend(start.line(total_steps, cursor));
     lines.extend(rows.notes);
     if config.packing {
-        lines.push(rows.batches.packing().to_string());
+        lines.push(batches.packing().to_string());
     }
     lines.extend(info.beyond_positions(config.max_seq_len));
+    let templated = config.data.any(DataKind::Rows).then_some(&template);
     Ok(Inputs {
         device: device.name,
         precision,
         estimate,
         data: Data {
-            steps_per_epoch: rows.steps_per_epoch,
-            steps: Box::new(rows.batches),
+            steps_per_epoch,
+            steps: Box::new(batches),
             validation: rows.validation,
         },
         progress: start.progress(Progress::new(plan.loss_scale), cursor),
         plan,
-        prompt: rows.prompt,
+        prompt: Prompt::new(templated, tokenizer.as_ref()),
         identity,
         largest,
         lines,
         config,
     })
-}
-
-/// The rows as batches, and what they are known by.
-struct Rows {
-    batches: Batches,
-    validation: Vec<bone_data::Sample>,
-    steps_per_epoch: u64,
-    hash: String,
-    pad_id: u32,
-    prompt: Prompt,
-    notes: Vec<String>,
-}
-
-impl Rows {
-    fn read(
-        config: &TrainConfig,
-        tokenizer: &dyn Tokenizer,
-        info: &ModelInfo,
-    ) -> Result<Self, RunError> {
-        let schema = config.schema();
-        let template = Template::load(&config.template, Some(&config.model))
-            .map_err(|error| RunError::Usage(format!("--template: {error}")))?;
-        let templated = config.data.any(DataKind::Rows).then_some(&template);
-        let prompt = Prompt::new(templated, tokenizer);
-        let reading = Reading {
-            schema: schema.as_ref(),
-            template: &template,
-            tokenizer,
-            limits: Limits {
-                max_seq_len: config.max_seq_len,
-                vocab_size: info.shape.vocab_size,
-            },
-        };
-        let Dataset {
-            samples,
-            train,
-            validation,
-            notes,
-        } = load::load(&config.data, reading, config.validation, config.seed)?;
-        let hash = fingerprint::of_rows(&samples, &train, &validation).map_err(load::temporary)?;
-        let pad_id = tokenizer.eos().first().copied().unwrap_or(0);
-        let batches = BatchConfig {
-            batch_size: config.batch_size,
-            gradient_accumulation: config.gradient_accumulation,
-            window: WINDOW,
-            seed: config.seed,
-            pad_id,
-            packing: config.packing.then_some(config.max_seq_len),
-            row_len: match config.binidx_cut {
-                Cut::Pad => config.max_seq_len,
-                Cut::Only => 0,
-            },
-        };
-        let batches = Batches::new(samples, train, batches)?;
-        Ok(Self {
-            steps_per_epoch: batches.steps_per_epoch(),
-            batches,
-            validation,
-            hash,
-            pad_id,
-            prompt,
-            notes,
-        })
-    }
 }
 
 /// Returns the precision of the base: weights that train are f32, whatever the file holds.
