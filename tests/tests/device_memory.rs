@@ -125,14 +125,15 @@ impl OnDevice for Steps<'_> {
         let random = RandomModel {
             architecture: self.architecture,
             hidden_size: HIDDEN,
-            intermediate_size: 64,
+            intermediate_size: Some(64),
             layers: 2,
-            heads: 2,
-            kv_heads: 2,
+            heads: Some(2),
+            kv_heads: None,
             vocab_size: VOCAB,
-            positions: LENGTHS[1],
         };
-        random.write(&folder, DType::F32).expect("is written");
+        random
+            .write(&folder, LENGTHS[1], DType::F32)
+            .expect("is written");
         let model = open(&folder).expect("opens");
         let work = OnModel::<B> {
             steps: self,

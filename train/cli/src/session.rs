@@ -116,7 +116,7 @@ impl SessionArgs {
         let adapter = self.adapter.as_deref().map(adapter::place);
         let mut parts = Vec::new();
         for path in [Some(self.model.clone()), adapter].into_iter().flatten() {
-            let files = of_files(&path).map_err(|(path, error)| CommandError::path(path, error))?;
+            let files = of_files(&path)?;
             parts.extend(files.iter().map(|(name, hash)| format!("{name} {hash}")));
         }
         // The same bytes are another adapter on another axis.

@@ -16,14 +16,22 @@ pub(crate) fn kill() {
     std::process::abort();
 }
 
-/// What could not be written, and why.
+/// What could not be read or written, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
-pub struct WriteError {
+pub struct PathError {
     /// The file or folder.
     pub path: PathBuf,
     /// What the system says.
     pub source: io::Error,
+}
+
+/// Returns what makes an error of the system's one at `path`.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> PathError + '_ {
+    move |source| PathError {
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 /// What the smallest file takes, and a folder.
@@ -77,22 +85,27 @@ pub(crate) fn partial(path: &Path) -> PathBuf {
     path.with_extension("partial")
 }
 
-/// A file that is written and on the disk, but lies beside its name until everything else is ready. Dropped, it
-/// leaves nothing.
+/// A file that is on the disk, but lies beside its name until everything else is ready. Dropped before,
+/// it leaves nothing.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    partial: TempPath,
-    path: PathBuf,
-    file: File,
+    partial: Option<TempPath>,
+    pub(crate) path: PathBuf,
+    /// The file, to write on.
+    pub(crate) file: File,
 }
 
 impl Beside {
-    pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<Self> {
-        let partial = partial(&path);
-        let mut file = File::create(&partial)?;
-        let partial = TempPath::try_from_path(partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+    pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> Result<Self, PathError> {
+        let begin = || {
+            let partial = partial(&path);
+            let mut file = File::create(&partial)?;
+            let partial = TempPath::try_from_path(partial)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            Ok((Some(partial), file))
+        };
+        let (partial, file) = begin().map_err(at(&path))?;
         Ok(Self {
             partial,
             path,
@@ -100,16 +113,15 @@ impl Beside {
         })
     }
 
-    /// Gives it its name, in place of what has it; the file, to write on.
-    pub(crate) fn take_place(self) -> io::Result<File> {
-        let Self {
-            partial,
-            path,
-            file,
-        } = self;
-        partial.persist(&path).map_err(|error| error.error)?;
-        path.parent().map_or(Ok(()), sync_folder)?;
-        Ok(file)
+    /// Gives it its name, in place of what has it.
+    pub(crate) fn take_place(&mut self) -> Result<(), PathError> {
+        let Some(partial) = self.partial.take() else {
+            return Ok(());
+        };
+        let placed = partial.persist(&self.path).map_err(|error| error.error);
+        let folder = self.path.parent();
+        let synced = placed.and_then(|()| folder.map_or(Ok(()), sync_folder));
+        synced.map_err(at(&self.path))
     }
 }
 
@@ -120,7 +132,7 @@ mod tests {
     #[test]
     fn what_has_no_room_is_told_with_what_it_takes() {
         let failed = |kind: ErrorKind| {
-            let error = WriteError {
+            let error = PathError {
                 path: "a/file".into(),
                 source: kind.into(),
             };

@@ -7,10 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use thiserror::Error;
 
 mod cadence;
-mod continued;
 mod lines;
 mod log;
 mod metrics;
@@ -19,7 +17,8 @@ mod printable;
 #[cfg(test)]
 mod tests;
 
-pub use continued::{Continued, Upto};
+/// An event that could not be recorded.
+pub use crate::disk::PathError as ReportError;
 pub use lines::{Lines, event_lines, spike, state};
 pub use log::Log;
 pub use metrics::Metrics;
@@ -114,10 +113,6 @@ pub struct Summary {
     pub skipped_steps: usize,
     /// Most memory that was resident, in bytes.
     pub peak_resident_bytes: u64,
-    /// Parameters that trained.
-    pub trained_parameters: usize,
-    /// How long it took to put the method on the loaded model.
-    pub set_up_seconds: f64,
     /// Where the result lies.
     pub out: PathBuf,
 }
@@ -145,16 +140,6 @@ pub enum Event<'a> {
     Finish(&'a Summary),
 }
 
-/// An event that could not be recorded.
-#[derive(Debug, Error)]
-#[error("{}: {source}", .path.display())]
-pub struct ReportError {
-    /// The file.
-    pub path: PathBuf,
-    /// What the system says.
-    pub source: io::Error,
-}
-
 /// Something that is told of a run's events.
 pub trait Reporter {
     /// Takes one event.
@@ -173,28 +158,6 @@ pub trait Reporter {
 impl Reporter for () {
     fn report(&mut self, _: Event<'_>) -> Result<(), ReportError> {
         Ok(())
-    }
-}
-
-impl<R: Reporter + ?Sized> Reporter for Box<R> {
-    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
-        (**self).report(event)
-    }
-
-    fn unwritten(&mut self) -> String {
-        (**self).unwritten()
-    }
-}
-
-/// Tells each of them, in order, until one fails.
-impl<R: Reporter> Reporter for Vec<R> {
-    fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
-        self.iter_mut()
-            .try_for_each(|reporter| reporter.report(event))
-    }
-
-    fn unwritten(&mut self) -> String {
-        self.iter_mut().map(Reporter::unwritten).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::{Init, TrainConfig};
 use crate::device::{self, DeviceError};
 use crate::models::ModelSource;
 use crate::report::{Event, Log, Reporter};
-use crate::trainer::{Progress, TrainError};
+use crate::trainer::Progress;
 use job::{Job, OnModel};
 use lock::Lock;
 use signals::Signals;
@@ -17,8 +17,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 mod advice;
-mod backoff;
-pub mod checkpoint;
+mod checkpoint;
 mod error;
 pub mod fingerprint;
 mod fit;
@@ -28,17 +27,16 @@ mod identity;
 mod inputs;
 mod job;
 mod keeper;
-pub mod lock;
-
+mod lock;
 mod prepare;
 mod record;
 mod result;
 mod resume;
-pub mod shell;
+mod shell;
 pub mod signals;
 mod start;
 
-pub use error::{RunError, Unsaved};
+pub use error::RunError;
 pub use fit::Fit;
 pub use fork::fork;
 pub use job::optimizer;
@@ -70,11 +68,6 @@ impl<'a> Host<'a> {
             signals: None,
         }
     }
-
-    fn report(&mut self, event: Event<'_>) -> Result<(), RunError> {
-        let reported = self.reporter.report(event);
-        reported.map_err(|error| TrainError::from(error).into())
-    }
 }
 
 /// Trains a model: the result goes to `adapter/` or `model/` in `config.out`, the settings to
@@ -89,12 +82,10 @@ pub fn train(config: &TrainConfig, host: Host<'_>) -> Result<Outcome, RunError> 
 
 /// Begins a run in an output folder that is not its own yet.
 fn begin_new(config: &TrainConfig, start: Start, host: Host<'_>) -> Result<Outcome, RunError> {
-    folder::check(config)?;
+    folder::check(config, &start)?;
     // A folder that does not exist yet is locked when it is made.
-    let lock = match config.out.is_dir() {
-        true => Some(Lock::take(&config.out)?),
-        false => None,
-    };
+    let exists = config.out.is_dir();
+    let lock = exists.then(|| Lock::take(&config.out)).transpose()?;
     begin(config, start, lock, host)
 }
 
@@ -103,14 +94,14 @@ fn begin(
     config: &TrainConfig,
     start: Start,
     lock: Option<Lock>,
-    mut host: Host<'_>,
+    host: Host<'_>,
 ) -> Result<Outcome, RunError> {
     let started = Instant::now();
-    Log::check().map_err(TrainError::from)?;
+    Log::check()?;
     let seed = (config.init == Init::Random).then_some(config.seed);
     let model = ModelSource::open(&config.model, seed)?;
-    let inputs = inputs::read(config, &model.info, &start, &mut host)?;
-    host.report(Event::Phase("loading the model"))?;
+    let inputs = inputs::read(config, &model.info, &start, host.reporter)?;
+    host.reporter.report(Event::Phase("loading the model"))?;
     fail::fail_point!("load");
     let fit = &inputs.fit;
     let (name, advice) = (fit.device.name, fit.estimate.advice());

@@ -4,7 +4,7 @@ use crate::loss_scale::LossScale;
 use crate::optimizer::Optimizer;
 use crate::report::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport};
 use crate::step::{Gradients, TrainBackend, TrainModel, backward};
-use bone_data::{Batch, Sample};
+use bone_data::Batch;
 use burn::tensor::Tensor;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -19,9 +19,8 @@ pub(crate) use error::MOST_SKIPPED;
 pub use error::TrainError;
 pub use plan::{Data, Plan};
 pub use progress::{Best, Progress};
-use validation::validate;
-pub use validation::{EvalReading, mean_loss};
-pub use watch::{Standing, Then, Watch};
+pub use validation::{EvalReading, evaluate, mean_loss};
+pub use watch::{Standing, Watch};
 
 /// Where a test may kill a run inside a step.
 fn may_die() {
@@ -72,24 +71,6 @@ pub fn try_batch<B: TrainBackend, M: TrainModel<B>>(
     drop((norm.map(Tensor::into_data), sum.into_data()));
 }
 
-/// Evaluates the held-out rows, if the plan does so here and that was not done: what they come to, and whether
-/// it is the best so far. `None` as well where `stops` gives it up.
-pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
-    model: &M,
-    progress: &mut Progress,
-    validation: &[Sample],
-    plan: &Plan,
-    device: &B::Device,
-    stops: impl Fn() -> bool,
-) -> Option<(EvalReport, bool)> {
-    if !plan.evaluates(progress) {
-        return None;
-    }
-    let report = validate::<B, M>(model, validation, progress.steps, plan, device, stops)?;
-    let is_best = progress.evaluated(report.loss);
-    Some((report, is_best))
-}
-
 /// Tells of an evaluation.
 ///
 /// # Errors
@@ -133,8 +114,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         let stops = || watch.is_stopping();
         let found = evaluate::<B, M>(&model, &mut progress, &data.validation, plan, device, stops);
         let gave_up = due && found.is_none();
-        let is_best = found.is_some_and(|(_, is_best)| is_best);
-        if let Some((report, _)) = found {
+        if let Some(report) = found {
             tell_evaluation(report, reporter)?;
         }
         let all_done = progress.steps >= plan.total_steps;
@@ -142,12 +122,10 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             model: &model,
             optimizer: &optimizer,
             progress: &progress,
-            is_best,
             // Who goes on with it evaluates first.
             is_last: all_done && !gave_up,
         };
-        let then = watch.between_steps(standing, reporter);
-        if then.map_err(TrainError::Save)? == Then::Stop || all_done {
+        if watch.between_steps(standing, reporter)?.is_break() || all_done {
             break;
         }
 

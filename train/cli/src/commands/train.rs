@@ -65,7 +65,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
     let signals = Signals::listen().map_err(CommandError::io(Path::new("signals")))?;
     let mut console = terminal::console();
     let host = Host {
-        reporter: &mut console,
+        reporter: &mut *console,
         signals: Some(signals),
     };
     let Some(path) = &args.resume else {

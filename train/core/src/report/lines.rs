@@ -92,16 +92,11 @@ pub fn event_lines(event: Event<'_>) -> Vec<String> {
     match event {
         Event::Step(_) => Vec::new(),
         Event::Start(start) => {
-            let headed = |heading: &str, lines: &[String]| {
-                let mut text = Vec::new();
-                if !lines.is_empty() {
-                    text.push(heading.to_owned());
-                    text.extend(lines.iter().map(|line| format!("  {line}")));
-                }
-                text
-            };
-            let mut lines = headed("settings", &start.settings);
-            lines.extend(headed("run", &start.model));
+            let mut lines = Vec::new();
+            for (heading, facts) in [("settings", &start.settings), ("run", &start.model)] {
+                lines.extend((!facts.is_empty()).then(|| heading.to_owned()));
+                lines.extend(facts.iter().map(|fact| format!("  {fact}")));
+            }
             lines.push(format!("training for {} steps", start.total_steps));
             lines
         }

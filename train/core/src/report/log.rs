@@ -1,3 +1,4 @@
+use std::io;
 use std::path::Path;
 
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -6,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::lines::event_lines;
 use super::{Event, ReportError, Reporter};
+use crate::disk::at;
 use crate::layout::LOGS;
 
 /// What its files are called, before and after the day.
@@ -21,28 +23,18 @@ const FILTER: &str = "BONE_LOG";
 /// the words of `tracing-subscriber`'s `EnvFilter`: `info` without it, `debug` has every step.
 ///
 /// While it is there, this thread's events go there.
+#[derive(Debug)]
 pub struct Log {
     _guard: tracing::subscriber::DefaultGuard,
-}
-
-impl std::fmt::Debug for Log {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Log")
-    }
 }
 
 /// What is logged.
 fn filter(words: Option<&str>) -> Result<EnvFilter, ReportError> {
     let words = words.filter(|words| !words.trim().is_empty());
-    words
-        .unwrap_or("info")
-        .parse()
-        .map_err(|error| ReportError {
-            path: FILTER.into(),
-            source: std::io::Error::other(format!(
-                "{error}; take info, debug, or TARGET=LEVEL with commas"
-            )),
-        })
+    words.unwrap_or("info").parse().map_err(|error| {
+        let advice = "take info, debug, or TARGET=LEVEL with commas";
+        at(Path::new(FILTER))(io::Error::other(format!("{error}; {advice}")))
+    })
 }
 
 impl Log {
@@ -54,21 +46,6 @@ impl Log {
         filter(std::env::var(FILTER).ok().as_deref()).map(drop)
     }
 
-    /// Whether a folder of logs has nothing else in it.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(crate) fn is_alone(folder: &Path) -> std::io::Result<bool> {
-        for entry in std::fs::read_dir(folder)? {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            if !(name.starts_with(PREFIX) && name.ends_with(SUFFIX)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Begins a log, or goes on with it, in the folder `out`.
     ///
     /// # Errors
@@ -76,20 +53,14 @@ impl Log {
     pub fn open(out: &Path) -> Result<Self, ReportError> {
         let folder = out.join(LOGS);
         // The appender complains on stderr of a folder that it makes itself.
-        std::fs::create_dir_all(&folder).map_err(|source| ReportError {
-            path: folder.clone(),
-            source,
-        })?;
+        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
         let appender = RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
             .filename_prefix(PREFIX)
             .filename_suffix(SUFFIX)
             .max_log_files(DAYS)
             .build(&folder)
-            .map_err(|error| ReportError {
-                path: folder,
-                source: std::io::Error::other(error),
-            })?;
+            .map_err(|error| at(&folder)(io::Error::other(error)))?;
         let filter = filter(std::env::var(FILTER).ok().as_deref())?;
         let lines = tracing_subscriber::fmt::layer()
             .json()

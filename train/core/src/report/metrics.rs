@@ -1,11 +1,13 @@
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::ops::RangeInclusive;
+use std::path::Path;
 
-use serde::Serialize;
+use bone_data::counted;
+use serde::{Deserialize, Serialize};
 
 use super::{Event, ReportError, Reporter};
-use crate::disk::is_full;
+use crate::disk::{Beside, at, is_full};
 use crate::layout::METRICS;
 use crate::memory::resident_bytes;
 
@@ -16,15 +18,16 @@ use crate::memory::resident_bytes;
 /// finite is `null`. Every line is written at once, so a run that is killed leaves whole lines.
 ///
 /// A disk that is full ends no run: lines wait until there is room, and [`trouble`](Self::trouble) says so.
+///
+/// It lies beside its name until [`take_place`](Self::take_place).
 #[derive(Debug)]
 pub struct Metrics {
-    path: PathBuf,
-    file: File,
-    /// Lines that are not in the file yet, or not to their end.
+    file: Beside,
+    /// Bytes of the lines in the file.
+    length: u64,
+    /// Lines that are not in it yet.
     waiting: Vec<u8>,
-    /// How much of the first is.
-    begun: usize,
-    pub(super) trouble: Option<String>,
+    trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -39,76 +42,137 @@ struct Line<R> {
     at: Option<f64>,
 }
 
-fn now() -> Option<f64> {
-    let since = std::time::UNIX_EPOCH.elapsed().ok()?;
-    // To the millisecond.
-    Some((since.as_secs_f64() * 1e3).round() / 1e3)
+/// What a line is known by.
+#[derive(Deserialize)]
+struct Known {
+    r#type: String,
+    step: usize,
 }
 
 impl Metrics {
-    pub(super) fn of(path: PathBuf, file: File) -> Self {
-        Self {
-            path,
-            file,
+    /// Begins a file with the lines `kept` in the folder `out`.
+    ///
+    /// # Errors
+    /// [`ReportError`]: it cannot be written; the one that is there is as it was.
+    pub fn new(out: &Path, kept: &[u8]) -> Result<Self, ReportError> {
+        Ok(Self {
+            file: Beside::write(out.join(METRICS), kept)?,
+            length: kept.len() as u64,
             waiting: Vec::new(),
-            begun: 0,
             trouble: None,
-        }
+        })
     }
 
-    /// Why lines have to wait, told once.
+    /// Continues the file in `out` of a run that has done the steps `done`: with the lines up to the last of
+    /// them and to the evaluation after the step `evaluated`, and those that were `unwritten` for want of
+    /// room. Later lines are left out, and will be written again.
+    ///
+    /// # Errors
+    /// [`ReportError`]: it cannot be read or written; the one that is there is as it was.
+    pub fn resume(
+        out: &Path,
+        done: RangeInclusive<usize>,
+        evaluated: Option<usize>,
+        unwritten: &str,
+    ) -> Result<Self, ReportError> {
+        let path = out.join(METRICS);
+        let mut text = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            text => text.map_err(at(&path))?,
+        };
+        // The last line of a run that was killed may be half of one.
+        text.push(b'\n');
+        text.extend(unwritten.bytes());
+        let mut met = BTreeSet::new();
+        let mut is_kept = |line: &&[u8]| {
+            let Ok(Known { r#type, step }) = serde_json::from_slice(line) else {
+                return false;
+            };
+            let is_evaluation = r#type == "evaluation";
+            let last = if is_evaluation {
+                evaluated
+            } else {
+                Some(*done.end())
+            };
+            Some(step) <= last && met.insert((is_evaluation, step))
+        };
+        let mut kept = Vec::new();
+        for line in text
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(&mut is_kept)
+        {
+            kept.extend(line);
+        }
+        let missing = done.filter(|step| !met.contains(&(false, *step))).count();
+        let mut metrics = Self::new(out, &kept)?;
+        metrics.trouble = (missing > 0).then(|| {
+            format!(
+                "{}: {} of the run have no line in it any more; was it changed?",
+                path.display(),
+                counted(missing, "step")
+            )
+        });
+        Ok(metrics)
+    }
+
+    /// Gives the file its name, in place of what has it.
+    ///
+    /// # Errors
+    /// [`ReportError`]: it cannot.
+    pub fn take_place(&mut self) -> Result<(), ReportError> {
+        self.file.take_place()
+    }
+
+    /// Why lines have to wait or are missing, told once.
     pub fn trouble(&mut self) -> Option<String> {
         self.trouble.take()
     }
 
-    /// Makes the file in the folder `out`, in place of one that is there.
-    ///
-    /// # Errors
-    /// [`ReportError`]: the file cannot be made.
-    pub fn create(out: &Path) -> Result<Self, ReportError> {
-        let path = out.join(METRICS);
-        match File::create(&path) {
-            Ok(file) => Ok(Self::of(path, file)),
-            Err(source) => Err(ReportError { path, source }),
-        }
-    }
-
-    fn write(&mut self, line: &impl Serialize) -> Result<(), ReportError> {
+    fn line(
+        &mut self,
+        r#type: &'static str,
+        report: impl Serialize,
+        resident_bytes: Option<u64>,
+    ) -> Result<(), ReportError> {
+        let since = std::time::UNIX_EPOCH.elapsed().ok();
+        let line = Line {
+            r#type,
+            report,
+            resident_bytes,
+            // To the millisecond.
+            at: since.map(|since| (since.as_secs_f64() * 1e3).round() / 1e3),
+        };
         let all_written = self.waiting.is_empty();
-        let json = serde_json::to_vec(line).map_err(|error| self.failed(error.into()))?;
-        self.waiting.extend(json);
+        let json = serde_json::to_vec(&line);
+        self.waiting
+            .extend(json.map_err(|error| at(&self.file.path)(error.into()))?);
         self.waiting.push(b'\n');
         match self.write_out() {
             Ok(()) => Ok(()),
             Err(error) if is_full(&error) => {
                 if all_written {
-                    let path = self.path.display();
+                    let path = self.file.path.display();
                     self.trouble = Some(format!(
                         "{path}: {error}; the run goes on, and its lines are written when there is room"
                     ));
                 }
                 Ok(())
             }
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(at(&self.file.path)(error)),
         }
     }
 
-    /// Writes what waits; of what cannot be written the rest waits on, in the middle of a line as well.
+    /// Writes what waits, or nothing of it.
     fn write_out(&mut self) -> std::io::Result<()> {
-        let mut written = Ok(());
-        while written.is_ok() && self.begun < self.waiting.len() {
-            match self.file.write(&self.waiting[self.begun..]) {
-                Ok(0) => written = Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.begun += bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => written = Err(error),
-            }
+        let (file, length) = (&mut self.file.file, self.length);
+        let written = file.write_all(&self.waiting);
+        if written.is_err() {
+            // No part of a line stays.
+            let _ = (file.set_len(length), file.seek(SeekFrom::Start(length)));
+        } else {
+            self.length += self.waiting.len() as u64;
+            self.waiting.clear();
         }
-        let line_end = |byte: &u8| *byte == b'\n';
-        let whole = self.waiting[..self.begun].iter().rposition(line_end);
-        let whole = whole.map_or(0, |end| end + 1);
-        self.waiting.drain(..whole);
-        self.begun -= whole;
         written
     }
 
@@ -117,45 +181,18 @@ impl Metrics {
     /// # Errors
     /// [`ReportError`]: the system cannot, or lines are waiting still.
     pub fn sync(&mut self) -> Result<(), ReportError> {
-        let written = self.write_out().and_then(|()| self.file.sync_all());
-        written.map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, source: std::io::Error) -> ReportError {
-        ReportError {
-            path: self.path.clone(),
-            source,
-        }
+        let written = self.write_out().and_then(|()| self.file.file.sync_all());
+        written.map_err(at(&self.file.path))
     }
 }
 
 impl Reporter for Metrics {
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError> {
         match event {
-            Event::Step(report) => self.write(&Line {
-                r#type: "step",
-                report,
-                resident_bytes: Some(resident_bytes()),
-                at: now(),
-            }),
-            Event::Skipped(report) => self.write(&Line {
-                r#type: "skipped",
-                report,
-                resident_bytes: None,
-                at: now(),
-            }),
-            Event::Evaluation(report) => self.write(&Line {
-                r#type: "evaluation",
-                report,
-                resident_bytes: None,
-                at: now(),
-            }),
-            Event::Start(_)
-            | Event::Tuning
-            | Event::Phase(_)
-            | Event::Saved(_)
-            | Event::Note(_)
-            | Event::Finish(_) => Ok(()),
+            Event::Step(report) => self.line("step", report, Some(resident_bytes())),
+            Event::Skipped(report) => self.line("skipped", report, None),
+            Event::Evaluation(report) => self.line("evaluation", report, None),
+            _ => Ok(()),
         }
     }
 
@@ -169,15 +206,15 @@ impl Reporter for Metrics {
 #[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::tests::step;
+    use super::super::tests::{created, step};
     use super::*;
 
     #[test]
     fn a_full_disk_costs_no_line() {
         let out = tempfile::tempdir().unwrap();
-        let mut metrics = Metrics::create(out.path()).unwrap();
+        let mut metrics = created(out.path());
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
-        let room = std::mem::replace(&mut metrics.file, full.unwrap());
+        let room = std::mem::replace(&mut metrics.file.file, full.unwrap());
         let add = |metrics: &mut Metrics, n| metrics.report(Event::Step(step(n, 10))).unwrap();
         add(&mut metrics, 1);
         assert!(metrics.trouble().unwrap().contains("No space left"));
@@ -185,7 +222,7 @@ mod tests {
         assert_eq!(metrics.trouble(), None, "told once");
         assert!(metrics.sync().is_err());
         assert_eq!(metrics.unwritten().lines().count(), 2);
-        metrics.file = room;
+        metrics.file.file = room;
         add(&mut metrics, 3);
         assert_eq!(metrics.unwritten(), "");
         let text = std::fs::read_to_string(out.path().join(METRICS)).unwrap();

@@ -19,6 +19,13 @@ pub(super) fn step(step: usize, total_steps: usize) -> StepReport {
     }
 }
 
+/// The metrics of a new run.
+pub(super) fn created(out: &Path) -> Metrics {
+    let mut metrics = Metrics::new(out, &[]).unwrap();
+    metrics.take_place().unwrap();
+    metrics
+}
+
 const EVALUATION: EvalReport = EvalReport {
     step: 2,
     loss: 2.0,
@@ -52,8 +59,6 @@ fn plain_lines_of_a_run() {
         last_validation_loss: Some(1.5),
         skipped_steps: 0,
         peak_resident_bytes: 3 << 29,
-        trained_parameters: 1000,
-        set_up_seconds: 0.5,
         out: "out".into(),
     };
     let lines = printed(&[
@@ -107,7 +112,7 @@ fn a_step_that_is_skipped_has_a_line_in_both() {
                 32768, 1 skipped so far";
     assert_eq!(printed(&[skip]), [want]);
     let dir = tempfile::tempdir().unwrap();
-    Metrics::create(dir.path()).unwrap().report(skip).unwrap();
+    created(dir.path()).report(skip).unwrap();
     let line = std::fs::read_to_string(dir.path().join(crate::layout::METRICS)).unwrap();
     let mut line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(line.as_object_mut().unwrap().remove("at").unwrap().is_f64());
@@ -155,7 +160,7 @@ fn a_console_that_went_away_does_not_end_the_run() {
 #[test]
 fn metrics_are_one_object_a_line_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let mut metrics = Metrics::create(dir.path()).unwrap();
+    let mut metrics = created(dir.path());
     let read = || -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(dir.path().join(crate::layout::METRICS)).unwrap();
         assert!(text.is_empty() || text.ends_with('\n'));
@@ -192,24 +197,53 @@ fn metrics_are_one_object_a_line_at_once() {
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
-    let error = Metrics::create(Path::new("/no/such"))
+    let error = Metrics::new(Path::new("/no/such"), &[])
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("/no/such/metrics.jsonl: "), "{error}");
 }
 
-#[test]
-fn every_reporter_of_a_list_is_told() {
-    struct Count<'a>(&'a std::cell::Cell<usize>);
-    impl Reporter for Count<'_> {
-        fn report(&mut self, _: Event<'_>) -> Result<(), ReportError> {
-            self.0.set(self.0.get() + 1);
-            Ok(())
-        }
+mod resumed {
+    use super::*;
+    use crate::layout::METRICS;
+
+    fn line(kind: &str, step: usize) -> String {
+        format!("{{\"type\":\"{kind}\",\"step\":{step}}}\n")
     }
-    let count = std::cell::Cell::new(0);
-    let mut all = vec![Count(&count), Count(&count)];
-    all.report(Event::Note("x")).unwrap();
-    assert_eq!(count.get(), 2);
-    ().report(Event::Note("x")).unwrap();
+
+    #[test]
+    fn a_forked_run_lacks_no_step_of_the_other() {
+        let out = tempfile::tempdir().unwrap();
+        std::fs::write(out.path().join(METRICS), line("step", 8)).unwrap();
+        let mut now = Metrics::resume(out.path(), 8..=8, None, "").unwrap();
+        assert_eq!(now.trouble(), None);
+    }
+
+    #[test]
+    fn no_step_is_missing_and_none_is_twice() {
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path().join(METRICS);
+        let steps: Vec<_> = (1..=5).map(|step| line("step", step)).collect();
+        let [first, last] = [0, 4].map(|step| line("evaluation", step));
+        // Half of the third is in the file: the disk was full.
+        let (half, _) = steps[2].split_at(7);
+        let text = [&first, &steps[0], &steps[1], half].concat();
+        std::fs::write(&path, &text).unwrap();
+        let unwritten = [&steps[2][..], &steps[3], &last, &steps[4]].concat();
+        let wanted = [&first[..], &steps.concat()[..4 * steps[0].len()], &last].concat();
+        // Before and after there was room for it.
+        for before in [text, [&first, &steps[..3].concat()[..]].concat()] {
+            std::fs::write(&path, &before).unwrap();
+            let mut metrics = Metrics::resume(out.path(), 1..=4, Some(4), &unwritten).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+            metrics.take_place().unwrap();
+            assert_eq!(metrics.trouble(), None);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted);
+        }
+        // One that was lost is told.
+        std::fs::write(&path, line("skipped", 2)).unwrap();
+        let mut now = Metrics::resume(out.path(), 1..=3, None, "").unwrap();
+        let trouble = now.trouble().unwrap();
+        assert!(trouble.contains("2 steps of the run"), "{trouble}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What to do when a run learned too fast and its weights are lost.
 
-use super::checkpoint::{State, newest_whole, read_state};
+use super::checkpoint::{newest_whole, read_state};
 use super::shell;
 use crate::trainer::{MOST_SKIPPED, Progress, TrainError};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ pub(super) fn after_steps(error: &TrainError, out: &Path) -> Option<String> {
 
 /// Returns what helps the run in `out` that is done, if its held-out loss is not finite.
 pub(super) fn at_the_end(progress: &Progress, out: &Path) -> Option<String> {
-    match progress.last_validation?.is_finite() {
-        true => None,
-        false => lower_rate(progress.steps, out),
+    if progress.last_validation?.is_finite() {
+        return None;
     }
+    lower_rate(progress.steps, out)
 }
 
 /// Returns the command that starts a new run at the newest checkpoint before `suspect` steps, with a
@@ -31,7 +31,8 @@ fn lower_rate(suspect: usize, out: &Path) -> Option<String> {
                 .to_owned(),
         );
     };
-    let rate = a_tenth(&rate_of(&read_state(&folder).ok()?)?)?;
+    let config: toml::Table = read_state(&folder).ok()?.config.parse().ok()?;
+    let rate = a_tenth(&config.get("learning_rate")?.to_string())?;
     Some(format!(
         "start a new run from the last good checkpoint with a lower learning rate, as in\n  \
          bone train --resume {} --out {} --learning-rate {rate}",
@@ -49,12 +50,6 @@ fn beside(out: &Path) -> PathBuf {
     };
     let free = (2..).map(name).find(|path| !path.exists());
     free.unwrap_or_else(|| name(2))
-}
-
-/// Returns a run's learning rate.
-fn rate_of(state: &State) -> Option<String> {
-    let table: toml::Table = state.config.parse().ok()?;
-    table.get("learning_rate").map(ToString::to_string)
 }
 
 /// Returns a tenth of a number: of 3e-5 it is 3e-6 and not 3.0000000000000005e-6.

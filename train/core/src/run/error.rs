@@ -1,11 +1,11 @@
 //! Why a run fails, and how it is resumed.
 
-use super::checkpoint::{self, CheckpointError};
-use super::lock::LockError;
+use super::checkpoint;
 use super::shell;
 use super::signals::Signal;
 use crate::config::ConfigError;
 use crate::device::DeviceError;
+use crate::disk::{PathError, at};
 use crate::memory::MemoryError;
 use crate::models::ModelError;
 use crate::trainer::TrainError;
@@ -39,36 +39,18 @@ pub enum RunError {
     Save(#[from] bone::FileError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The system cannot read or write a file.
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// A signal stopped the run.
-    #[error("{}", stopped(*signal, *steps, *total_steps, out, unsaved.as_ref()))]
-    Stopped {
-        signal: Signal,
-        /// Steps done.
-        steps: usize,
-        total_steps: usize,
-        out: PathBuf,
-        /// Why there is no checkpoint of the step it stopped at.
-        unsaved: Option<Unsaved>,
-    },
-    /// A signal stopped the run before it trained or changed anything.
-    #[error("{}: stopped before the first step; nothing was trained or changed", signal.name())]
-    NotBegun { signal: Signal },
+    Io(#[from] PathError),
+    /// A signal stopped the run: where it is, and how to resume it.
+    #[error("{}: {place}", signal.name())]
+    Stopped { signal: Signal, place: String },
     /// The run failed and can be resumed.
     #[error("{source}; {how}")]
     Resumable {
         source: Box<RunError>,
         /// The command to type.
         how: String,
-    },
-    /// The system cannot read or write a file.
-    #[error("{}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
     },
     /// A folder or file is in the way or missing.
     #[error("{}: {reason}", path.display())]
@@ -84,46 +66,6 @@ pub enum RunError {
     Data(String),
 }
 
-/// Why a stopped run has no checkpoint of its last step.
-#[derive(Debug)]
-pub struct Unsaved {
-    why: String,
-    /// Steps of the newest checkpoint.
-    newest: Option<usize>,
-}
-
-impl Unsaved {
-    /// Returns `why` together with the newest checkpoint of the run in `out`.
-    pub(super) fn new(why: String, out: &Path) -> Self {
-        let newest = checkpoint::locate(out).and_then(|at| checkpoint::read_state(&at.folder));
-        Self {
-            why,
-            newest: newest.ok().map(|state| state.progress.steps),
-        }
-    }
-}
-
-fn stopped(
-    signal: Signal,
-    steps: usize,
-    total_steps: usize,
-    out: &Path,
-    unsaved: Option<&Unsaved>,
-) -> String {
-    let name = signal.name();
-    let line = resume_command(out);
-    let said = format!("{name}: stopped after step {steps} of {total_steps}");
-    match unsaved {
-        None => format!("{said}; resume with\n  {line}"),
-        Some(Unsaved { why, newest }) => match newest {
-            Some(before) => {
-                format!("{said}, not saved: {why}; resume at step {before} with\n  {line}")
-            }
-            None => format!("{said}, not saved: {why}"),
-        },
-    }
-}
-
 /// Returns the command that resumes the run in `out`, quoted for a shell.
 pub(super) fn resume_command(out: &Path) -> String {
     format!("bone train --resume {}", shell::path(out))
@@ -136,7 +78,7 @@ impl RunError {
             Self::Config(error) if error.is_on_disk() => 1,
             Self::Config(_) | Self::Usage(_) | Self::Prompt(PromptError::Tokenizer(_)) => 2,
             Self::Device(DeviceError::Usage(_)) => 2,
-            Self::Stopped { signal, .. } | Self::NotBegun { signal, .. } => signal.exit_code(),
+            Self::Stopped { signal, .. } => signal.exit_code(),
             Self::Resumable { source, .. } => source.exit_code(),
             _ => 1,
         }
@@ -144,27 +86,56 @@ impl RunError {
 
     /// Returns whether a signal stopped the run.
     pub fn is_stop(&self) -> bool {
-        matches!(self, Self::Stopped { .. } | Self::NotBegun { .. })
+        matches!(self, Self::Stopped { .. })
+    }
+
+    /// Returns that `signal` stopped the run in `out` after `steps` of `total`; `unsaved` says why there is no
+    /// checkpoint of the last of them.
+    pub(super) fn stopped(
+        signal: Signal,
+        (steps, total): (usize, usize),
+        out: &Path,
+        unsaved: Option<&str>,
+    ) -> Self {
+        let line = resume_command(out);
+        let newest = || checkpoint::all(out).ok()?.pop();
+        let place = match (unsaved, steps) {
+            (_, 0) => "stopped before the first step; nothing was trained or changed".to_owned(),
+            (None, _) => format!("stopped after step {steps} of {total}; resume with\n  {line}"),
+            (Some(why), _) => {
+                let how = newest().map_or(String::new(), |(step, _)| {
+                    format!("; resume at step {step} with\n  {line}")
+                });
+                format!("stopped after step {steps} of {total}, not saved: {why}{how}")
+            }
+        };
+        Self::Stopped { signal, place }
     }
 
     /// Adds how to resume the run in `out`, if it has a checkpoint: `hint`, or from the newest.
     pub(super) fn of_run(self, out: &Path, hint: Option<String>) -> Self {
-        match checkpoint::locate(out) {
-            Ok(_) => Self::Resumable {
-                source: Box::new(self),
-                how: hint.unwrap_or_else(|| {
-                    let line = resume_command(out);
-                    format!("resume from the newest checkpoint with\n  {line}")
-                }),
-            },
-            Err(_) => self,
+        if self.is_stop() || checkpoint::locate(out).is_err() {
+            return self;
+        }
+        Self::Resumable {
+            source: Box::new(self),
+            how: hint.unwrap_or_else(|| {
+                let line = resume_command(out);
+                format!("resume from the newest checkpoint with\n  {line}")
+            }),
         }
     }
 
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io {
+    /// Returns what makes an error of the system's at `path`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| at(path)(source).into()
+    }
+
+    /// Returns that a file or folder is in the way, missing or not what it should be.
+    pub fn path(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Path {
             path: path.to_path_buf(),
-            source,
+            reason: reason.into(),
         }
     }
 }

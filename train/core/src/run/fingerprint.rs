@@ -1,10 +1,11 @@
 //! What a run's inputs are known by, so that it is not gone on with on others.
 
+use crate::disk::{PathError, at};
 use bone_data::{Pool, Sample, Samples};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -15,12 +16,8 @@ const KINDS: [&str; 7] = ["bin", "jinja", "json", "model", "pth", "safetensors",
 ///
 /// # Errors
 ///
-/// The file or folder that cannot be read, and what the system says.
-pub fn of_files(path: &Path) -> Result<BTreeMap<String, String>, (PathBuf, io::Error)> {
-    let at = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error| (path, error)
-    };
+/// One of them cannot be read.
+pub fn of_files(path: &Path) -> Result<BTreeMap<String, String>, PathError> {
     let files = match path.is_dir() {
         false => vec![path.to_path_buf()],
         true => {
@@ -53,16 +50,8 @@ fn is_kind(extension: &OsStr) -> bool {
 /// It cannot be read.
 pub(crate) fn of_file(file: &mut File) -> io::Result<(u64, String)> {
     let mut hash = Hash::default();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok((bytes, hash.text()));
-        }
-        hash.bytes(&buffer[..read]);
-        bytes += read as u64;
-    }
+    let bytes = io::copy(file, &mut hash.0)?;
+    Ok((bytes, hash.text()))
 }
 
 /// A hash of what is added to it.

@@ -166,15 +166,12 @@ fn adapter_parameters(
     let chosen = adapter.targets.resolve(&paths)?;
     let mut sum = 0;
     let mut problems = Vec::new();
-    for (path, d_input, d_output) in layers {
-        let (d_input, d_output) = (*d_input, *d_output);
-        if !chosen.contains(path) {
-            continue;
-        }
+    let chosen = layers.iter().filter(|(path, ..)| chosen.contains(path));
+    for (module, d_input, d_output) in chosen.cloned() {
         match adapter.variant.check(adapter.rank, d_input, d_output) {
             Ok(()) => sum += adapter.variant.num_params(adapter.rank, d_input, d_output),
             Err(reason) => problems.push(LayerError {
-                module: path.clone(),
+                module,
                 d_input,
                 d_output,
                 reason,

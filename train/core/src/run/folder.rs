@@ -1,14 +1,14 @@
 //! A run's output folder: checked, locked, cleared and finished.
 
 use super::RunError;
-use super::checkpoint::{State, is_trial};
+use super::checkpoint;
 use super::lock::Lock;
-use crate::config::{ConfigError, Problem, TrainConfig};
-use crate::disk::{self, Beside, explained};
+use super::start::Start;
+use crate::config::TrainConfig;
+use crate::disk::{self, Beside, PathError, at, explained};
 use crate::layout::{CHECKPOINTS, CONFIG, FINISHED, LOCK, LOGS, METRICS, MODEL, RESULTS};
 use crate::models::{adapter, is_partial};
-use crate::report::{Continued, Log, Metrics, Upto};
-use crate::trainer::{Progress, TrainError};
+use crate::report::{Log, Metrics};
 use bone_lm::checkpoint::sync_folder;
 use bone_tokenizer::TokenizerChoice;
 use std::fs;
@@ -20,28 +20,25 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// A problem with `--out`, or that another run writes there now.
-pub(super) fn check(config: &TrainConfig) -> Result<(), RunError> {
+pub(super) fn check(config: &TrainConfig, start: &Start) -> Result<(), RunError> {
     let out = &config.out;
-    let wrong = |reason: String| {
-        RunError::from(ConfigError(vec![Problem {
-            place: "--out".to_owned(),
-            message: format!("{} {reason}", out.display()),
-            on_disk: true,
-        }]))
-    };
+    let wrong = |reason: &str| RunError::Data(format!("--out: {} {reason}", out.display()));
     match fs::read_dir(out) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(wrong(format!("cannot be read ({error}); give a folder"))),
+        Err(error) => {
+            return Err(wrong(&format!("cannot be read ({error}); give a folder")));
+        }
     }
     let real = |path: PathBuf| fs::canonicalize(path).ok();
     if real(config.model.clone()) == real(out.clone()) {
-        return Err(wrong("is the model's own folder; give another".to_owned()));
+        return Err(wrong("is the model's own folder; give another"));
     }
-    for input in inputs(config).into_iter().filter_map(real) {
+    let fork = start.found().map(|found| found.at.folder.clone());
+    for input in inputs(config).into_iter().chain(fork).filter_map(real) {
         let inside = |name: &&str| real(out.join(name)).is_some_and(|old| input.starts_with(old));
         if RESULTS.iter().chain(&[CONFIG, METRICS]).any(inside) {
-            return Err(wrong(format!(
+            return Err(wrong(&format!(
                 "is where the result would replace {}, which the run reads; give another",
                 input.display()
             )));
@@ -51,10 +48,10 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), RunError> {
         return Ok(());
     }
     if let Some(taken) = Lock::owner(out) {
-        return Err(taken.into());
+        return Err(taken);
     }
     Err(wrong(
-        "exists and is not empty; give another, or --overwrite to write into this one".to_owned(),
+        "exists and is not empty; give another, or --overwrite to write into this one",
     ))
 }
 
@@ -79,16 +76,14 @@ fn inputs(config: &TrainConfig) -> Vec<PathBuf> {
 
 /// Returns whether a folder holds nothing but what a run leaves that never began.
 fn is_empty(out: &Path) -> io::Result<bool> {
+    let partial = [CONFIG, METRICS].map(|name| disk::partial(Path::new(name)));
     for entry in fs::read_dir(out)? {
-        let entry = entry?;
-        let is_nothing = match entry.file_name() {
-            name if name == LOCK => true,
-            name if name == CHECKPOINTS => is_trial(&entry.path())?,
-            name if name == LOGS => Log::is_alone(&entry.path())?,
-            name => [CONFIG, METRICS]
-                .iter()
-                .any(|of| name == *disk::partial(Path::new(of))),
-        };
+        let name = entry?.file_name();
+        let has_none = || checkpoint::all(out).is_ok_and(|all| all.is_empty());
+        let is_nothing = name == LOCK
+            || name == LOGS
+            || (name == CHECKPOINTS && has_none())
+            || partial.iter().any(|partial| name == **partial);
         if !is_nothing {
             return Ok(false);
         }
@@ -99,134 +94,94 @@ fn is_empty(out: &Path) -> io::Result<bool> {
 /// Makes the output folder this run's and nobody else's, if it is not yet by `lock`.
 pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, RunError> {
     let out = &config.out;
-    fs::create_dir_all(out).map_err(RunError::io(out))?;
+    fs::create_dir_all(out).map_err(at(out))?;
     if let Some(lock) = lock {
         return Ok(lock);
     }
     let lock = Lock::take(out)?;
     // Another run may have been here since the settings were read.
-    if !config.overwrite && !is_empty(out).map_err(RunError::io(out))? {
-        return Err(RunError::Path {
-            path: out.clone(),
-            reason: "another run wrote into it in the meantime; give another folder".to_owned(),
-        });
+    if !config.overwrite && !is_empty(out).map_err(at(out))? {
+        let reason = "another run wrote into it in the meantime; give another folder";
+        return Err(RunError::path(out, reason));
     }
     Ok(lock)
 }
 
-/// All that a run writes before its first step, beside the names it will have.
-pub(super) struct Ready {
-    settings: Beside,
-    metrics: Continued,
-    log: Log,
-    resumes: bool,
-}
-
-/// Writes it. If that fails, nothing in the folder has changed.
-pub(super) fn ready(config: &TrainConfig, resumed: Option<&State>) -> Result<Ready, RunError> {
+/// Writes what a run needs before its first step beside the names it will have: if that fails, nothing in
+/// the folder has changed. Then removes the results of an older run, which would be taken for this one's, and
+/// gives the new files their names.
+pub(super) fn begin(config: &TrainConfig, start: &Start) -> Result<(Metrics, Log), RunError> {
     let out = &config.out;
     let settings = out.join(CONFIG);
     let toml = config.to_toml();
     let takes = ("the run's settings", toml.len() as u64, 4);
-    let settings = Beside::write(settings.clone(), toml.as_bytes()).map_err(|error| {
-        let reason = explained(&error, takes, out);
-        RunError::Path {
-            path: settings,
-            reason,
-        }
-    })?;
-    let metrics = match resumed {
-        None => Continued::anew(out),
-        Some(state) => {
-            let Progress {
-                begun_at,
-                steps,
-                evaluated,
-                ..
-            } = state.progress;
-            let upto = Upto {
-                begun_at,
-                steps,
-                evaluated,
-            };
-            Continued::prepare(out, upto, &state.unwritten)
+    let written = Beside::write(settings, toml.as_bytes());
+    let mut settings = written.map_err(|error| RunError::Data(explained(&error, takes, out)))?;
+    let mut metrics = match start.resumed() {
+        None => Metrics::new(out, &[])?,
+        Some(found) => {
+            let progress = &found.state.progress;
+            let done = progress.begun_at + 1..=progress.steps;
+            Metrics::resume(out, done, progress.evaluated, &found.state.unwritten)?
         }
     };
-    Ok(Ready {
-        settings,
-        metrics: metrics.map_err(TrainError::from)?,
-        log: Log::open(out).map_err(TrainError::from)?,
-        resumes: resumed.is_some(),
-    })
-}
-
-/// Removes the results of an older run, which would be taken for this one's; then the new files get
-/// their names.
-pub(super) fn begin(config: &TrainConfig, ready: Ready) -> Result<(Metrics, Log), RunError> {
-    let out = &config.out;
+    let log = Log::open(out)?;
     remove_leftovers(out)?;
-    unfinish(out)?;
+    let finished = out.join(FINISHED);
+    if finished.exists() {
+        fs::remove_file(&finished).map_err(at(&finished))?;
+    }
     // Without `overwrite` there are none.
     let old = RESULTS.map(|name| out.join(name));
-    let replaces = config.overwrite && !ready.resumes;
+    let replaces = config.overwrite && start.resumed().is_none();
     for old in old.iter().filter(|old| replaces && old.exists()) {
         remove(old)?;
     }
-    let settings = out.join(CONFIG);
-    let placed = ready.settings.take_place();
-    placed.map_err(RunError::io(&settings))?;
-    let metrics = ready.metrics.take_place().map_err(TrainError::from)?;
-    Ok((metrics, ready.log))
+    settings.take_place()?;
+    metrics.take_place()?;
+    Ok((metrics, log))
 }
 
 /// What a folder is called that is being removed.
 const REMOVED: &str = ".removed";
 
 /// Removes a folder so that a kill in between leaves no half of it under its name.
-fn remove(folder: &Path) -> Result<(), RunError> {
+fn remove(folder: &Path) -> Result<(), PathError> {
     let mut removed = folder.as_os_str().to_owned();
     removed.push(REMOVED);
-    fs::rename(folder, &removed).map_err(RunError::io(folder))?;
-    fs::remove_dir_all(&removed).map_err(RunError::io(folder))
+    fs::rename(folder, &removed).map_err(at(folder))?;
+    fs::remove_dir_all(&removed).map_err(at(folder))
 }
 
 /// Removes what runs that were killed have left of folders that they wrote or removed.
-fn remove_leftovers(out: &Path) -> Result<(), RunError> {
+fn remove_leftovers(out: &Path) -> Result<(), PathError> {
     let is_leftover = |name: &str| {
         let removed = RESULTS
             .iter()
             .any(|of| name.strip_prefix(of) == Some(REMOVED));
         removed || is_partial(name, MODEL)
     };
-    for entry in fs::read_dir(out).map_err(RunError::io(out))? {
-        let entry = entry.map_err(RunError::io(out))?;
+    for entry in fs::read_dir(out).map_err(at(out))? {
+        let entry = entry.map_err(at(out))?;
         if entry.file_name().to_str().is_some_and(is_leftover) {
             let path = entry.path();
-            fs::remove_dir_all(&path).map_err(RunError::io(&path))?;
+            fs::remove_dir_all(&path).map_err(at(&path))?;
         }
     }
     Ok(())
 }
 
-fn unfinish(out: &Path) -> Result<(), RunError> {
-    let finished = out.join(FINISHED);
-    match finished.exists() {
-        true => fs::remove_file(&finished).map_err(RunError::io(&finished)),
-        false => Ok(()),
-    }
-}
-
 /// Says that the run came to its end, when all of its result is on the disk.
-pub(super) fn finish(out: &Path, result: &Path, steps: usize) -> Result<(), RunError> {
-    sync_files(result).map_err(RunError::io(result))?;
+pub(super) fn finish(out: &Path, result: &Path, steps: usize) -> Result<(), PathError> {
+    sync_files(result).map_err(at(result))?;
     let finished = out.join(FINISHED);
     let said = format!("{{\"steps\": {steps}}}\n");
-    fs::write(&finished, said).map_err(RunError::io(&finished))?;
-    sync_files(out).map_err(RunError::io(out))
+    fs::write(&finished, said).map_err(at(&finished))?;
+    sync_files(out).map_err(at(out))
 }
 
 /// Forces the files of a folder, and their names, to the disk.
-fn sync_files(folder: &Path) -> std::io::Result<()> {
+fn sync_files(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_file() {
@@ -259,17 +214,17 @@ mod tests {
             };
             raw.validate().unwrap()
         };
-        assert!(check(&config(&out, false)).is_ok());
+        assert!(check(&config(&out, false), &Start::New).is_ok());
         fs::create_dir(&out).unwrap();
-        assert!(check(&config(&out, false)).is_ok());
+        assert!(check(&config(&out, false), &Start::New).is_ok());
         fs::write(out.join(METRICS), "").unwrap();
-        assert!(check(&config(&out, true)).is_ok());
+        assert!(check(&config(&out, true), &Start::New).is_ok());
         for (out, overwrite, wanted) in [
             (&out, false, "exists and is not empty"),
             (&model, true, "the model's own folder"),
             (&rows, true, "give a folder"),
         ] {
-            let error = check(&config(out, overwrite)).unwrap_err();
+            let error = check(&config(out, overwrite), &Start::New).unwrap_err();
             assert_eq!(error.exit_code(), 1);
             let error = error.to_string();
             assert!(error.starts_with("--out: "), "{error}");

@@ -4,8 +4,6 @@ use super::checkpoint::{self, STATE};
 use super::start::Start;
 use super::{Host, Outcome, RunError, begin_new};
 use crate::config::{Given, resolve_over};
-use crate::layout::RESULTS;
-use std::fs;
 use std::path::Path;
 
 /// Begins a new run at the checkpoint `path` names, or at the newest one of the run in `path`: with
@@ -19,18 +17,5 @@ pub fn fork(path: &Path, given: &Given, host: Host<'_>) -> Result<Outcome, RunEr
     let found = checkpoint::find(path)?;
     let source = found.at.folder.join(STATE);
     let config = resolve_over(given, &found.state.config, &source)?;
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    if let (Some(old), Some(out)) = (real(&found.at.folder), real(&config.out)) {
-        let replaced = |name: &&str| old.starts_with(out.join(name));
-        if RESULTS.iter().any(replaced) {
-            return Err(RunError::Path {
-                path: config.out,
-                reason: format!(
-                    "the new run would replace {}, which it starts from; give another --out",
-                    found.at.folder.display()
-                ),
-            });
-        }
-    }
     begin_new(&config, Start::Fork(found), host)
 }

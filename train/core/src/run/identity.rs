@@ -1,32 +1,26 @@
 //! What a run is known by: its settings, model, rows and device.
 
 use super::RunError;
-use super::checkpoint::RunIdentity;
+use super::checkpoint::State;
 use super::fingerprint;
 use crate::config::TrainConfig;
-use crate::device::DeviceName;
+use crate::disk::PathError;
 use crate::models::adapter;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 type Files = BTreeMap<String, String>;
-type Hashed = Result<Files, (PathBuf, std::io::Error)>;
 
 /// What a run is known by. A thread of its own hashes the model's files.
 pub(super) struct Identity {
-    run: RunIdentity,
-    hashing: Option<JoinHandle<Hashed>>,
+    /// All but the hashes.
+    pub(super) state: State,
+    hashing: Option<JoinHandle<Result<Files, PathError>>>,
 }
 
 impl Identity {
     /// Begins to hash what the run starts from.
-    pub(super) fn new(
-        config: &TrainConfig,
-        rows: &str,
-        steps_per_epoch: u64,
-        device: DeviceName,
-    ) -> Self {
+    pub(super) fn new(config: &TrainConfig, state: State) -> Self {
         let (model, adapter) = (config.model.clone(), config.adapter.clone());
         let hashing = std::thread::spawn(move || {
             let mut files = fingerprint::of_files(&model)?;
@@ -37,43 +31,18 @@ impl Identity {
             Ok(files)
         });
         Self {
-            run: RunIdentity {
-                data: rows.to_owned(),
-                steps_per_epoch,
-                device: device.to_string(),
-                ..RunIdentity::default()
-            },
+            state,
             hashing: Some(hashing),
         }
     }
 
-    /// Sets the settings, with those that depend on the rows filled in.
-    pub(super) fn set_config(&mut self, config: &TrainConfig) {
-        self.run.config = config.to_toml();
-    }
-
-    /// Returns the hash of each of the model's files; waits for them.
-    pub(super) fn base(&mut self) -> Result<&Files, RunError> {
+    /// Returns all of it; waits for the hash of each of the model's files.
+    pub(super) fn whole(&mut self) -> Result<&State, RunError> {
         if let Some(hashing) = self.hashing.take() {
-            self.run.base = match hashing.join() {
-                Ok(Ok(base)) => base,
-                Ok(Err((path, source))) => return Err(RunError::Io { path, source }),
-                Err(_) => {
-                    let reason = "the thread that hashes the model's files failed".to_owned();
-                    return Err(RunError::Data(reason));
-                }
-            };
+            let failed =
+                |_| RunError::Data("the thread that hashes the model's files failed".into());
+            self.state.base = hashing.join().map_err(failed)??;
         }
-        Ok(&self.run.base)
-    }
-
-    /// Returns all of it, `seconds` after the start of a run of `total_steps`.
-    pub(super) fn of(&mut self, total_steps: usize, seconds: f64) -> Result<RunIdentity, RunError> {
-        self.base()?;
-        Ok(RunIdentity {
-            total_steps,
-            seconds,
-            ..self.run.clone()
-        })
+        Ok(&self.state)
     }
 }

@@ -1,13 +1,14 @@
 //! What a run needs before its model is loaded: device, precision, memory, rows and plan.
 
+use super::checkpoint::State;
 use super::identity::Identity;
-use super::start::{Start, Trained};
-use super::{Fit, Host, RunError, fingerprint};
+use super::start::Start;
+use super::{Fit, RunError, fingerprint};
 use crate::config::TrainConfig;
 use crate::loss_scale::LossScale;
 use crate::memory::human;
 use crate::models::ModelInfo;
-use crate::report::Event;
+use crate::report::{Event, Reporter};
 use crate::trainer::{Data, Plan, Progress};
 use bone_data::load::{self, Dataset, Reading};
 use bone_data::{
@@ -39,33 +40,32 @@ pub(super) fn read(
     config: &TrainConfig,
     info: &ModelInfo,
     start: &Start,
-    host: &mut Host<'_>,
+    reporter: &mut dyn Reporter,
 ) -> Result<Inputs, RunError> {
     let fit = Fit::of(config, info)?;
     let (device, kind) = (&fit.device, fit.device.name.kind);
     let vocab_size = info.shape.vocab_size;
     let (tokenizer, tokenizer_reason) =
         tokenizer::open(&config.model, &config.tokenizer, vocab_size)?;
-    host.report(Event::Phase("reading the rows"))?;
-    let mut rows = Rows::read(config, tokenizer.as_ref(), info)?;
-    let mut identity = Identity::new(config, &rows.hash, rows.steps_per_epoch, device.name);
-    let now = Trained {
-        base: match start {
-            Start::New => &Default::default(),
-            Start::Resume(_) | Start::Fork(_) => identity.base()?,
-        },
-        rows: &rows.hash,
-        device: &device.name.to_string(),
+    reporter.report(Event::Phase("reading the rows"))?;
+    let mut rows = Rows::read(config, tokenizer.as_ref(), vocab_size)?;
+    let state = State {
+        data: rows.hash,
         steps_per_epoch: rows.steps_per_epoch,
+        device: device.name.to_string(),
+        seconds: start.resumed().map_or(0.0, |found| found.state.seconds),
+        ..State::default()
     };
-    start.check(&now)?;
-    let cursor = start.cursor(&now);
+    let mut identity = Identity::new(config, state);
+    start.check(&mut identity)?;
+    let cursor = start.cursor(&identity.state);
     let total_steps = start.total_steps(config, rows.steps_per_epoch, cursor)?;
     config.check_warmup(total_steps).map_err(RunError::Usage)?;
     let emulated = device.software && !kind.on_processor();
-    let largest = match config.shake_down.unwrap_or(!emulated) {
-        true => rows.batches.largest().map_err(load::temporary)?,
-        false => None,
+    let largest = if config.shake_down.unwrap_or(!emulated) {
+        rows.batches.largest().map_err(load::temporary)?
+    } else {
+        None
     };
     rows.batches.seek(cursor)?;
     let plan = Plan {
@@ -85,7 +85,7 @@ pub(super) fn read(
         config.eval_every = Some(plan.eval_every);
     }
     config.head_chunk = plan.savings.head_chunk;
-    identity.set_config(&config);
+    (identity.state.config, identity.state.total_steps) = (config.to_toml(), total_steps);
     let parameters = grouped(info.shape.parameters);
     let (architecture, blocks) = (info.architecture.name(), info.shape.num_layers);
     let of_limit = fit
@@ -145,7 +145,7 @@ impl Rows {
     fn read(
         config: &TrainConfig,
         tokenizer: &dyn Tokenizer,
-        info: &ModelInfo,
+        vocab_size: usize,
     ) -> Result<Self, RunError> {
         let schema = config.schema();
         let template = Template::load(&config.template, Some(&config.model))
@@ -158,7 +158,7 @@ impl Rows {
             tokenizer,
             limits: Limits {
                 max_seq_len: config.max_seq_len,
-                vocab_size: info.shape.vocab_size,
+                vocab_size,
             },
         };
         let Dataset {

@@ -1,23 +1,23 @@
 //! The part of a run that happens on a device.
 
-use super::checkpoint::{Found, Keep, RunIdentity, Saver, Snapshot, State, read_tensors, try_out};
+use super::checkpoint::{Found, Keep, Saver, Snapshot, read_tensors, try_out};
 use super::inputs::Inputs;
-use super::keeper::{Cadence, Keeper, Results};
+use super::keeper::{Keeper, Results};
 use super::lock::Lock;
 use super::prepare::{Prepared, Product, prepare};
 use super::record::Record;
-use super::result::{Place, Unfinished, write_result};
-use super::signals::{Signal, Signals};
+use super::result::write_result;
+use super::signals::Signals;
 use super::start::Start;
-use super::{Host, Outcome, RunError, Unsaved, advice, folder};
+use super::{Host, Outcome, RunError, advice, folder};
 use crate::config::TrainConfig;
 use crate::device::OnDevice;
 use crate::memory::peak_resident_bytes;
 use crate::models::{ModelBackend, ModelSource, WithModel, with_model};
 use crate::optimizer::{AdamWSettings, Optimizer, Trained, TrainedMoments};
-use crate::report::{EvalReport, Event, StartReport, Summary};
+use crate::report::{EvalReport, Event, Reporter, StartReport, Summary};
 use crate::step::{TrainBackend, TrainModel};
-use crate::trainer::{Progress, Run, TrainError, evaluate, train, try_batch};
+use crate::trainer::{Progress, Run, evaluate, tell_evaluation, train, try_batch};
 use bone::ParamCount;
 use bone_data::{Batch, grouped};
 use std::time::{Duration, Instant};
@@ -74,105 +74,103 @@ impl Job<'_> {
     ) -> Result<Outcome, RunError> {
         let Prepared { model, whole } = prepared;
         let count = bone::count_params::<B, M>(&model);
-        let product = Product {
-            config: self.inputs.config.clone(),
-            prompt: self.inputs.prompt.clone(),
-            whole,
+        let (config, prompt) = (self.inputs.config.clone(), self.inputs.prompt.clone());
+        let results = |model: &M| Product::of::<B, M>(model, &whole, &config, &prompt);
+        let (out, signals) = (&config.out, self.host.signals);
+        let mut optimizer = optimizer(&config);
+        let model = match self.start.found() {
+            None => model,
+            Some(found) => put_back(model, &mut optimizer, found, device)?,
         };
-        let config = &product.config;
-        let run = Run {
+        let mut run = Run {
             model,
-            optimizer: optimizer(config),
+            optimizer,
             progress: self.inputs.progress.clone(),
         };
-        let mut run = match self.start.found() {
-            None => run,
-            Some(found) => put_back(run, found, device)?,
-        };
-        let results = |model: &M| product.for_checkpoint::<B, M>(model);
-        let _lock = folder::take(config, self.lock.take())?;
+        let _lock = folder::take(&config, self.lock.take())?;
         // From here on a signal waits until the folder is as it should be.
-        let waiting = self.host.signals.map(Signals::wait);
+        let waiting = signals.map(Signals::wait);
         if let Some(batch) = self.inputs.largest.take() {
             self.shake_down(&run, &batch, &results, device)?;
         }
         let start = self.start_report(&run.progress, &count, set_up);
-        self.host.report(Event::Start(&start))?;
+        self.host.reporter.report(Event::Start(&start))?;
         let first = self.first_evaluation(&mut run, device)?;
-        if let Some(signal) = self.host.signals.and_then(Signals::ends) {
-            return Err(RunError::NotBegun { signal });
-        }
-        let resumed = self.start.resumed().map(|found| &found.state);
-        let ready = folder::ready(config, resumed)?;
-        let (metrics, log) = folder::begin(config, ready)?;
-        let clock = Clock {
-            before: resumed.map_or(0.0, |state| state.seconds),
-            started: self.started,
-        };
-        let signals = self.host.signals;
-        let at = (clock, resumed.map(|state| state.progress.steps));
-        let mut record = Record::new(self.host.reporter, metrics, log);
-        record.begin(&start, first)?;
-        let Ended {
-            run,
-            stopped,
-            is_saved,
-        } = train_kept(
-            run,
-            &mut self.inputs,
-            at,
-            &results,
-            signals,
-            &mut record,
-            device,
-        )?;
-        let progress = run.progress;
         let total_steps = self.inputs.plan.total_steps;
-        let stopped_at = |signal, unsaved: Option<String>| match progress.steps {
-            0 => RunError::NotBegun { signal },
-            steps => RunError::Stopped {
-                signal,
-                steps,
-                total_steps,
-                out: config.out.clone(),
-                unsaved: unsaved.map(|why| Unsaved::new(why, &config.out)),
-            },
+        let stopped_at = |signal, steps, unsaved: Option<&str>| {
+            RunError::stopped(signal, (steps, total_steps), out, unsaved)
         };
+        if let Some(signal) = signals.and_then(Signals::ends) {
+            return Err(stopped_at(signal, 0, None));
+        }
+        let (metrics, log) = folder::begin(&config, &self.start)?;
+        let mut record = Record {
+            console: self.host.reporter,
+            metrics,
+            log,
+        };
+        record.log.report(Event::Start(&start))?;
+        if let Some(first) = first {
+            tell_evaluation(first, &mut record)?;
+        }
+        let Inputs {
+            mut data,
+            plan,
+            mut identity,
+            ..
+        } = self.inputs;
+        let resumed = self.start.resumed().map(|found| found.state.progress.steps);
+        let saver = Saver::new(out, keep(&config), resumed)?;
+        let mut keeper = Keeper::new(
+            saver,
+            &config,
+            signals,
+            &mut identity,
+            self.started,
+            &results,
+        );
+        let run = train(run, &mut data, &plan, device, &mut record, &mut keeper);
+        let stopped = keeper.stopped.take();
+        let is_saved = keeper.saver.has(total_steps);
+        // Waits for what is being written.
+        drop(keeper);
+        let Run {
+            model, progress, ..
+        } = run.map_err(|error| {
+            let hint = advice::after_steps(&error, out);
+            RunError::from(error).of_run(out, hint)
+        })?;
         if let Some((signal, unsaved)) = stopped {
-            return Err(stopped_at(signal, unsaved));
+            return Err(stopped_at(signal, progress.steps, unsaved.as_deref()));
         }
         let write = |record: &mut Record<'_>| {
-            let saved = product.save::<B, M>(&run.model)?;
-            record.sync()?;
-            folder::finish(&config.out, &saved, progress.steps)?;
+            let saved = results(&model)?.save(out)?;
+            record.metrics.sync()?;
+            folder::finish(out, &saved, progress.steps)?;
             Ok(saved)
         };
-        let place = Place {
-            out: &config.out,
-            bytes: 4 * count.trainable as u64,
+        let result = write_result(
+            write,
+            |signal, why| stopped_at(signal, progress.steps, Some(why)),
+            (out, 4 * count.trainable as u64),
             is_saved,
-        };
-        let result = write_result(write, place, signals, &mut record);
-        let result = result.map_err(|unfinished| match unfinished {
-            Unfinished::Failed(error) => {
-                error.of_run(&config.out, advice::at_the_end(&progress, &config.out))
-            }
-            Unfinished::Stopped(signal, why) => stopped_at(signal, Some(why)),
-        })?;
+            signals,
+            &mut record,
+        );
+        let result =
+            result.map_err(|error| error.of_run(out, advice::at_the_end(&progress, out)))?;
         drop(waiting);
-        record.tell(Event::Saved(&result))?;
-        record.tell(Event::Finish(&Summary {
+        record.report(Event::Saved(&result))?;
+        record.report(Event::Finish(&Summary {
             steps: total_steps,
             tokens: progress.tokens,
             tokens_processed: progress.tokens_processed,
             skipped_steps: progress.skipped,
-            seconds: clock.seconds(),
+            seconds: identity.state.seconds + self.started.elapsed().as_secs_f64(),
             first_validation_loss: progress.first_validation,
             last_validation_loss: progress.last_validation,
             peak_resident_bytes: peak_resident_bytes(),
-            trained_parameters: count.trainable,
-            set_up_seconds: set_up.as_secs_f64(),
-            out: config.out.clone(),
+            out: out.clone(),
         }))?;
         Ok(Outcome { result, progress })
     }
@@ -214,6 +212,7 @@ impl Job<'_> {
         device: &B::Device,
     ) -> Result<(), RunError> {
         self.host
+            .reporter
             .report(Event::Phase("trying the longest rows and a checkpoint"))?;
         try_batch::<B, M>(&run.model, batch, &self.inputs.plan, device);
         let mut trained = run.optimizer.trained(&run.model);
@@ -227,13 +226,17 @@ impl Job<'_> {
             moments.get_or_insert_with(like);
         }
         let snapshot = Snapshot {
-            state: State::new(run.progress.clone(), &trained, &RunIdentity::default()),
+            state: self
+                .inputs
+                .identity
+                .state
+                .at(run.progress.clone(), &trained),
             trained,
-            result: results(&run.model)?,
+            product: results(&run.model)?,
         };
         let config = &self.inputs.config;
-        let lack = try_out(&config.out, keep(config), snapshot);
-        self.inputs.lines.extend(lack.map_err(TrainError::Save)?);
+        let lack = try_out(&config.out, keep(config), snapshot)?;
+        self.inputs.lines.extend(lack);
         Ok(())
     }
 
@@ -248,74 +251,15 @@ impl Job<'_> {
             return Ok(None);
         }
         if plan.tunes_kernels {
-            self.host.report(Event::Tuning)?;
+            self.host.reporter.report(Event::Tuning)?;
         }
         let signals = self.host.signals;
         let stops = || signals.and_then(Signals::ends).is_some();
         let (model, progress) = (&run.model, &mut run.progress);
-        let found = evaluate::<B, M>(model, progress, validation, plan, device, stops);
-        Ok(found.map(|(report, _)| report))
+        Ok(evaluate::<B, M>(
+            model, progress, validation, plan, device, stops,
+        ))
     }
-}
-
-/// How long a run has taken, before it was resumed as well.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    before: f64,
-    started: Instant,
-}
-
-impl Clock {
-    fn seconds(self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
-    }
-}
-
-/// A run whose loop has ended.
-struct Ended<B: TrainBackend, M> {
-    run: Run<B, M>,
-    /// The signal that stopped it, and why there is no checkpoint of its last step, if so.
-    stopped: Option<(Signal, Option<String>)>,
-    /// Whether a checkpoint holds the last step.
-    is_saved: bool,
-}
-
-/// Trains, saves checkpoints and stops when a signal says so.
-fn train_kept<B: TrainBackend, M: TrainModel<B>>(
-    run: Run<B, M>,
-    inputs: &mut Inputs,
-    start: (Clock, Option<usize>),
-    results: Results<'_, M>,
-    signals: Option<&'static Signals>,
-    record: &mut Record<'_>,
-    device: &B::Device,
-) -> Result<Ended<B, M>, RunError> {
-    let (clock, resumed_at) = start;
-    let Inputs {
-        config,
-        data,
-        plan,
-        identity,
-        ..
-    } = inputs;
-    let total_steps = plan.total_steps;
-    let mut identify = || identity.of(total_steps, clock.seconds());
-    let saver = Saver::new(&config.out, keep(config), resumed_at).map_err(TrainError::Save)?;
-    let mut keeper = Keeper::new(saver, Cadence::of(config), signals, &mut identify, results);
-    let run = train(run, data, plan, device, record, &mut keeper);
-    let stopped = keeper.stopped.take();
-    let is_saved = keeper.saver.has(total_steps);
-    // Waits for what is being written.
-    drop(keeper);
-    let run = run.map_err(|error| {
-        let hint = advice::after_steps(&error, &config.out);
-        RunError::from(error).of_run(&config.out, hint)
-    })?;
-    Ok(Ended {
-        run,
-        stopped,
-        is_saved,
-    })
 }
 
 /// Returns the optimizer of a run, without moments yet.
@@ -338,26 +282,23 @@ fn keep(config: &TrainConfig) -> Keep {
     }
 }
 
-/// Puts weights and moments of a checkpoint on the run.
+/// Puts weights and moments of a checkpoint on the model and its optimizer.
 fn put_back<B: TrainBackend, M: TrainModel<B>>(
-    run: Run<B, M>,
+    model: M,
+    optimizer: &mut Optimizer<B>,
     found: &Found,
     device: &B::Device,
-) -> Result<Run<B, M>, RunError> {
-    let trained = read_tensors(&found.at.folder, &found.state)?;
-    let mut optimizer = run.optimizer;
-    let model = optimizer.put_back(run.model, trained, device);
-    let model = model.map_err(|problems| {
+) -> Result<M, RunError> {
+    let folder = &found.at.folder;
+    let trained = read_tensors(folder, &found.state);
+    let trained = trained.map_err(|wrong| RunError::path(folder, wrong))?;
+    let model = optimizer.put_back(model, trained, device);
+    model.map_err(|problems| {
         RunError::Usage(format!(
             "--resume {}: these settings train other parameters than the checkpoint holds:\n  {}\nleave out \
              what was changed of method, rank, targets or parts, or start from its adapter with --adapter",
-            found.at.folder.display(),
+            folder.display(),
             problems.join("\n  ")
         ))
-    })?;
-    Ok(Run {
-        model,
-        optimizer,
-        progress: run.progress,
     })
 }

@@ -1,61 +1,42 @@
 //! Saving a run while it goes on, and stopping it when the system asks.
 
 use super::RunError;
-use super::backoff::Backoff;
+use super::checkpoint::{Outcome, Saver, Snapshot, State};
+use super::identity::Identity;
+use super::prepare::Product;
+use super::signals::{Signal, Signals};
 use crate::config::TrainConfig;
 use crate::report::{Event, ReportError, Reporter};
-use crate::run::checkpoint::{Outcome, RunIdentity, Saver, Snapshot, State, WriteResult};
-use crate::run::signals::{Signal, Signals};
 use crate::step::TrainBackend;
-use crate::trainer::{Progress, Standing, Then, Watch};
+use crate::trainer::{Progress, Standing, TrainError, Watch};
 use burn::module::AutodiffModule;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// What the result so far is made of.
-pub(super) type Results<'a, M> = &'a dyn Fn(&M) -> Result<WriteResult, RunError>;
-
-/// When a run is saved.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cadence {
-    /// Steps between checkpoints.
-    pub(super) steps: Option<usize>,
-    /// Time between them.
-    pub(super) time: Option<Duration>,
-    /// At every evaluation that is the best so far.
-    pub(super) best: bool,
-}
-
-impl Cadence {
-    /// Returns when the settings save a run.
-    pub(super) fn of(config: &TrainConfig) -> Self {
-        let minutes = config.save_minutes;
-        Self {
-            steps: config.save_every,
-            time: Some(minutes)
-                .filter(|minutes| *minutes > 0.0)
-                .and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok()),
-            best: config.keep_best,
-        }
-    }
-}
+pub(super) type Results<'a, M> = &'a dyn Fn(&M) -> Result<Product, RunError>;
 
 /// How long a checkpoint that could not be written is put off.
-fn pauses() -> Backoff {
-    Backoff::new(Duration::from_secs(10), Duration::from_secs(600))
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Returns how long it is put off when that fails as well.
+fn longer(pause: Duration) -> Duration {
+    (2 * pause).min(Duration::from_secs(600))
 }
 
 /// Looks after a run: saves it when it is time, and stops it when a signal says so.
 pub(super) struct Keeper<'a, M> {
     pub(super) saver: Saver,
-    cadence: Cadence,
+    config: &'a TrainConfig,
     signals: Option<&'static Signals>,
-    /// What the run is known by, when it is first wanted.
-    identity: &'a mut dyn FnMut() -> Result<RunIdentity, RunError>,
+    /// What the run is known by, and when it began.
+    identity: &'a mut Identity,
+    started: Instant,
     results: Results<'a, M>,
     saved_at: Instant,
     /// When a checkpoint that was due and does not exist is tried.
     owed: Option<Instant>,
-    pauses: Backoff,
+    pause: Duration,
     /// The signal that stopped the run, and why there is no checkpoint of its last step, if so.
     pub(super) stopped: Option<(Signal, Option<String>)>,
 }
@@ -63,20 +44,22 @@ pub(super) struct Keeper<'a, M> {
 impl<'a, M> Keeper<'a, M> {
     pub(super) fn new(
         saver: Saver,
-        cadence: Cadence,
+        config: &'a TrainConfig,
         signals: Option<&'static Signals>,
-        identity: &'a mut dyn FnMut() -> Result<RunIdentity, RunError>,
+        identity: &'a mut Identity,
+        started: Instant,
         results: Results<'a, M>,
     ) -> Self {
         Self {
             saver,
-            cadence,
+            config,
             signals,
             identity,
+            started,
             results,
             saved_at: Instant::now(),
             owed: None,
-            pauses: pauses(),
+            pause: FIRST_PAUSE,
             stopped: None,
         }
     }
@@ -90,13 +73,16 @@ impl<'a, M> Keeper<'a, M> {
         M: AutodiffModule<B>,
     {
         let trained = at.optimizer.trained(at.model);
-        let identity = (self.identity)()?;
-        let mut state = State::new(at.progress.clone(), &trained, &identity);
-        state.unwritten = reporter.unwritten();
+        let known = self.identity.whole()?;
+        let state = State {
+            seconds: known.seconds + self.started.elapsed().as_secs_f64(),
+            unwritten: reporter.unwritten(),
+            ..known.at(at.progress.clone(), &trained)
+        };
         Ok(Snapshot {
             state,
             trained,
-            result: (self.results)(at.model)?,
+            product: (self.results)(at.model)?,
         })
     }
 
@@ -114,12 +100,13 @@ impl<'a, M> Keeper<'a, M> {
         for outcome in outcomes {
             let note = match outcome {
                 Outcome::Saved(folder) => {
-                    self.pauses.reset();
+                    self.pause = FIRST_PAUSE;
                     reporter.report(Event::Saved(&folder))?;
                     continue;
                 }
                 Outcome::NotSaved(why) => {
-                    self.owed = Some(Instant::now() + self.pauses.pause());
+                    self.owed = Some(Instant::now() + self.pause);
+                    self.pause = longer(self.pause);
                     format!(
                         "a checkpoint was not written: {why}; those before it are as they were{next}"
                     )
@@ -137,20 +124,20 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         &mut self,
         at: Standing<'_, B, M>,
         reporter: &mut dyn Reporter,
-    ) -> Result<Then, String> {
-        let words = |error: ReportError| error.to_string();
+    ) -> Result<ControlFlow<()>, TrainError> {
         fail::fail_point!("step", |_| {
             crate::disk::kill();
-            Ok(Then::Stop)
+            Ok(ControlFlow::Break(()))
         });
         let (steps, is_last) = (at.progress.steps, at.is_last);
-        let done = self.saver.poll();
-        self.tell(done, is_last, reporter).map_err(words)?;
+        let done = self.saver.news(false);
+        self.tell(done, is_last, reporter)?;
         // A run that is done is not stopped any more.
         let signal = self.signals.and_then(Signals::ends).filter(|_| !is_last);
+        let then = signal.map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()));
         if steps == 0 {
             self.stopped = signal.map(|signal| (signal, None));
-            return Ok(signal.map_or(Then::GoOn, |_| Then::Stop));
+            return Ok(then);
         }
         let standing = Soundness::of(at.progress);
         if standing != Soundness::Lost && !self.saver.has(steps) {
@@ -158,16 +145,12 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
             self.saver.trust();
         }
         let asked = self.signals.is_some_and(Signals::takes_save);
-        let Cadence {
-            steps: every,
-            time,
-            best,
-        } = self.cadence;
+        let (every, seconds) = (self.config.save_every, 60.0 * self.config.save_minutes);
         // The result is written after the last: if that fails, nothing is lost.
-        let ends = is_last && (every.is_some() || time.is_some());
-        let is_best = best && at.is_best;
+        let ends = is_last && (every.is_some() || seconds > 0.0);
+        let best = at.progress.best.filter(|_| self.config.keep_best);
         let due = every.is_some_and(|every| steps.is_multiple_of(every))
-            || time.is_some_and(|time| self.saved_at.elapsed() >= time);
+            || (seconds > 0.0 && self.saved_at.elapsed().as_secs_f64() >= seconds);
         if due {
             // A try that failed before puts this one off no more.
             self.owed = Some(Instant::now());
@@ -175,45 +158,33 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         let is_owed = self.owed.is_some_and(|from| from <= Instant::now());
         // What changed nothing, or is lost, does not take the place of the last that did and is not.
         let wanted = (is_owed && standing != Soundness::Lost)
-            || is_best
+            || best.is_some_and(|best| best.step == steps)
             || ends
             || asked
             || signal.is_some();
         if self.saver.has(steps) {
             self.owed = None;
-            if let Some(evaluated) = at.progress.evaluation() {
-                self.saver.evaluated(evaluated);
-            }
         } else if wanted {
-            let snapshot = self
-                .snapshot(&at, reporter)
-                .map_err(|error| error.to_string())?;
+            let snapshot = self.snapshot(&at, reporter);
+            let snapshot = snapshot.map_err(|error| TrainError::Save(error.to_string()))?;
             let before = self.saver.save(snapshot);
-            self.tell(before, is_last, reporter).map_err(words)?;
+            self.tell(before, is_last, reporter)?;
             self.owed = None;
             self.saved_at = Instant::now();
         }
         if standing == Soundness::Seen {
             self.saver.trust();
         }
-        if !(asked || is_last || signal.is_some()) {
-            return Ok(Then::GoOn);
+        if asked || is_last || signal.is_some() {
+            let done = self.saver.news(true);
+            let unsaved = done.iter().find_map(|outcome| match outcome {
+                Outcome::NotSaved(why) => Some(why.clone()),
+                _ => None,
+            });
+            self.tell(done, is_last || signal.is_some(), reporter)?;
+            self.stopped = signal.map(|signal| (signal, unsaved));
         }
-        let done = self.saver.wait();
-        let Some(signal) = signal else {
-            self.tell(done, is_last, reporter).map_err(words)?;
-            return Ok(Then::GoOn);
-        };
-        let (mut unsaved, mut told) = (None, Vec::new());
-        for outcome in done {
-            match outcome {
-                Outcome::NotSaved(why) => unsaved = Some(why),
-                other => told.push(other),
-            }
-        }
-        self.tell(told, is_last, reporter).map_err(words)?;
-        self.stopped = Some((signal, unsaved));
-        Ok(Then::Stop)
+        Ok(then)
     }
 
     fn is_stopping(&self) -> bool {
@@ -250,10 +221,8 @@ mod tests {
     #[test]
     fn what_fails_again_is_tried_later() {
         let wanted = [10, 20, 40, 80, 160, 320, 600, 600].map(Duration::from_secs);
-        let mut pauses = pauses();
-        assert_eq!(wanted.map(|_| pauses.pause()), wanted);
-        pauses.reset();
-        assert_eq!(pauses.pause(), wanted[0]);
+        let pauses = std::iter::successors(Some(FIRST_PAUSE), |pause| Some(longer(*pause)));
+        assert_eq!(pauses.take(wanted.len()).collect::<Vec<_>>(), wanted);
     }
 
     #[test]

@@ -1,38 +1,16 @@
 //! One run for an output folder.
 
+use super::RunError;
+use crate::disk::at;
 use crate::layout::LOCK;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
-
-/// Why a folder cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Another run has it.
-    #[error(
-        "{}: another run writes into this folder{owner}; wait for it, stop it, or give another folder",
-        out.display()
-    )]
-    Taken {
-        /// The folder.
-        out: PathBuf,
-        /// Its process, in words.
-        owner: String,
-    },
-    /// The file system does not let it.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
+use std::path::Path;
 
 /// An output folder that this process alone writes into. The system lets go of it when the process ends,
 /// whatever ends it, so that a lock is never stale; the file stays, and says who had it.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     _file: File,
 }
 
@@ -41,22 +19,18 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// [`LockError`].
-    pub fn take(out: &Path) -> Result<Self, LockError> {
+    /// Another run has it, or the file system does not let it.
+    pub(super) fn take(out: &Path) -> Result<Self, RunError> {
         let path = out.join(LOCK);
-        let failed = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(failed)?;
+        let mut file = options.open(&path).map_err(at(&path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken(out, &file)),
             // A file system without locks: nothing is known of others there.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return Err(at(&path)(error).into()),
         }
         let host = sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned());
         let text = format!("process {} on {host}\n", std::process::id());
@@ -68,25 +42,27 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// The run that writes into the folder `out` now, if one does.
-    pub fn owner(out: &Path) -> Option<LockError> {
+    /// Returns that another run writes into the folder `out` now, if one does.
+    pub(super) fn owner(out: &Path) -> Option<RunError> {
         let file = File::open(out.join(LOCK)).ok()?;
-        match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Some(taken(out, &file)),
-            _ => None,
-        }
+        let locked = file.try_lock_shared();
+        matches!(locked, Err(TryLockError::WouldBlock)).then(|| taken(out, &file))
     }
 }
 
-fn taken(out: &Path, file: &File) -> LockError {
+fn taken(out: &Path, file: &File) -> RunError {
     let mut owner = String::new();
     let _ = file.take(200).read_to_string(&mut owner);
     let owner = match owner.trim() {
         "" => String::new(),
         owner => format!(": {owner}"),
     };
-    let out = out.to_path_buf();
-    LockError::Taken { out, owner }
+    RunError::path(
+        out,
+        format!(
+            "another run writes into this folder{owner}; wait for it, stop it, or give another folder"
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
-//! What of a model a method trains, and where it is saved.
+//! What of a model a method trains, and how it is saved.
 
 use super::RunError;
 use super::fit::no_state;
 use crate::config::{MethodName, TrainConfig};
+use crate::disk::at;
 use crate::layout::{ADAPTER, MODEL, OLD_MODEL};
 use crate::models::adapter::{open, put_on};
 use crate::models::{NewFolder, write_weights};
-use crate::run::checkpoint::{Unit, WriteResult};
 use crate::step::{TrainBackend, TrainModel};
 use bone::peft;
 use bone::rwkv_peft::Kind;
 use bone::saved::{Contents, SavedAdapter, is_state};
 use bone::{attach, freeze_base, train_also, unfreeze_all, weights, with_dropout};
-use bone_data::{PROMPT_FILE, Prompt};
+use bone_data::Prompt;
+use burn::tensor::TensorData;
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A model that is ready to train.
@@ -83,90 +85,74 @@ fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) ->
     names.filter(trains).collect()
 }
 
-/// What a run makes of its model, as an adapter's or a model's folder.
+/// What a run makes of its model: a folder, written when it is called.
 pub(super) struct Product {
-    pub(super) config: TrainConfig,
-    pub(super) prompt: Prompt,
-    /// Names of the parameters that train whole.
-    pub(super) whole: BTreeSet<String>,
+    /// The folder's name: `adapter` or `model`.
+    pub(super) name: &'static str,
+    /// Writes the files into a folder.
+    pub(super) write: Box<dyn FnOnce(&Path) -> Result<(), RunError> + Send>,
 }
 
 impl Product {
-    fn contents(&self) -> Contents {
-        Contents {
-            adapter: self.config.adapter_config(),
-            full: self.whole.clone(),
-        }
-    }
-
-    /// Returns what writes the result so far into a checkpoint.
-    pub(super) fn for_checkpoint<B: TrainBackend, M: TrainModel<B>>(
-        &self,
+    /// Takes the result so far out of `model`, of which `whole` names the parameters that train whole.
+    pub(super) fn of<B: TrainBackend, M: TrainModel<B>>(
         model: &M,
-    ) -> Result<WriteResult, RunError> {
-        let prompt = self.prompt.to_json();
-        let base = self.config.model.clone();
-        if self.config.method == MethodName::Full {
+        whole: &BTreeSet<String>,
+        config: &TrainConfig,
+        prompt: &Prompt,
+    ) -> Result<Self, RunError> {
+        let (base, prompt) = (config.model.clone(), prompt.clone());
+        if config.method == MethodName::Full {
             let weights: Vec<_> = weights::named_weights::<_, M::Inner>(&model.valid()).collect();
-            return Ok(Box::new(move |unit: &Unit| {
-                let folder = unit.path().join(MODEL);
-                std::fs::create_dir_all(&folder)?;
-                write_weights(weights.into_iter(), &base, &folder)?;
-                let prompt_file = Path::new(MODEL).join(PROMPT_FILE);
-                Ok(unit.write(prompt_file, prompt.as_bytes())?)
-            }));
+            let write = move |folder: &Path| {
+                check_finite(&weights)?;
+                fs::create_dir_all(folder).map_err(at(folder))?;
+                write_weights(weights.into_iter(), &base, folder)?;
+                Ok(prompt.save(folder)?)
+            };
+            return Ok(Self {
+                name: MODEL,
+                write: Box::new(write),
+            });
         }
-        let saved = SavedAdapter::of::<B, M>(model, self.contents())?;
-        Ok(Box::new(move |unit: &Unit| {
-            let base = base.to_string_lossy();
-            let files = peft::files(&saved, Some(&base))?;
-            let prompt = (PROMPT_FILE, prompt.into_bytes());
-            for (name, bytes) in files.into_iter().chain([prompt]) {
-                unit.write(Path::new(ADAPTER).join(name), &bytes)?;
-            }
-            Ok(())
-        }))
+        let contents = Contents {
+            adapter: config.adapter_config(),
+            full: whole.clone(),
+        };
+        let saved = SavedAdapter::of::<B, M>(model, contents)?;
+        let write = move |folder: &Path| {
+            peft::write(&saved, Some(&base.to_string_lossy()), folder)?;
+            Ok(prompt.save(folder)?)
+        };
+        Ok(Self {
+            name: ADAPTER,
+            write: Box::new(write),
+        })
     }
 
-    /// Writes the result into the output folder. Returns its folder: `adapter/` or `model/`.
-    pub(super) fn save<B: TrainBackend, M: TrainModel<B>>(
-        &self,
-        model: &M,
-    ) -> Result<PathBuf, RunError> {
-        let out = &self.config.out;
-        if self.config.method == MethodName::Full {
-            return self.save_model::<B, M>(model);
+    /// Writes it into the output folder `out`. Returns its folder.
+    pub(super) fn save(self, out: &Path) -> Result<PathBuf, RunError> {
+        let folder = out.join(self.name);
+        if self.name == MODEL {
+            // A resumed run may have come as far as this before: its model stays until the new one is whole.
+            let new = NewFolder::beside(&folder)?;
+            (self.write)(new.path())?;
+            new.replace(&out.join(OLD_MODEL))?;
+        } else {
+            (self.write)(&folder)?;
         }
-        let folder = out.join(ADAPTER);
-        let base = self.config.model.to_string_lossy();
-        peft::save::<B, M>(model, self.contents(), Some(&base), &folder)?;
-        self.prompt.save(&folder)?;
         Ok(folder)
     }
+}
 
-    fn save_model<B: TrainBackend, M: TrainModel<B>>(
-        &self,
-        model: &M,
-    ) -> Result<PathBuf, RunError> {
-        let model = model.valid();
-        let weights = weights::named_weights::<_, M::Inner>(&model);
-        let broken = weights.filter(|(_, data)| !weights::is_finite(data));
-        let broken: Vec<_> = broken.map(|(name, _)| name).collect();
-        if let Some(first) = broken.first() {
-            return Err(RunError::Data(format!(
-                "the model was not saved: {} of its parameters are not finite, {first} first; lower \
-                 the learning rate",
-                broken.len()
-            )));
-        }
-        let out = &self.config.out;
-        let (old, folder) = (out.join(OLD_MODEL), out.join(MODEL));
-        // A resumed run may have come as far as this before: its model stays until the new one is whole.
-        let new = NewFolder::beside(&folder)?;
-        let weights = weights::named_weights::<_, M::Inner>(&model);
-        write_weights(weights, &self.config.model, new.path())?;
-        self.prompt.save(new.path())?;
-        new.replace(&old)?;
-        Ok(folder)
-    }
+fn check_finite(weights: &[(String, TensorData)]) -> Result<(), RunError> {
+    let broken = weights.iter().filter(|(_, data)| !weights::is_finite(data));
+    let broken: Vec<_> = broken.map(|(name, _)| name).collect();
+    let Some(first) = broken.first() else {
+        return Ok(());
+    };
+    Err(RunError::Data(format!(
+        "the model was not saved: {} of its parameters are not finite, {first} first; lower the learning rate",
+        broken.len()
+    )))
 }

@@ -1,13 +1,13 @@
 //! Continuing a run that was stopped.
 
-use super::checkpoint::{self, CheckpointError, Found, STATE};
+use super::checkpoint::{self, Found, STATE};
 use super::lock::Lock;
 use super::start::Start;
 use super::{Host, Outcome, RunError, begin, shell};
 use crate::config::TrainConfig;
 use crate::layout::{ADAPTER, FINISHED, MODEL};
 use crate::report::Event;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Continues the run in `path`, its output folder, from its newest checkpoint, with its own
 /// settings. Returns `None` if the run is finished: then nothing is written.
@@ -15,23 +15,24 @@ use std::path::{Path, PathBuf};
 /// # Errors
 ///
 /// [`RunError`]. The run's folder is locked before anything in it is read.
-pub fn resume(path: &Path, mut host: Host<'_>) -> Result<Option<Outcome>, RunError> {
-    let at = match checkpoint::locate(path) {
-        Ok(at) => at,
-        Err(error) => return Err(Lock::owner(path).map_or(error.into(), RunError::from)),
-    };
+pub fn resume(path: &Path, host: Host<'_>) -> Result<Option<Outcome>, RunError> {
+    let at = checkpoint::locate(path).map_err(|error| Lock::owner(path).unwrap_or(error))?;
     let lock = Lock::take(&at.out)?;
     let found = checkpoint::find(path)?;
     newest_only(&found)?;
-    let config = settings(&found)?;
-    if let Some(result) = finished(&found) {
+    // The folder may have been moved.
+    let (Found { at, state }, source) = (&found, found.at.folder.join(STATE));
+    let config = TrainConfig::of_run(&state.config, &source, &at.out)?;
+    let mut results = [ADAPTER, MODEL].map(|name| at.out.join(name)).into_iter();
+    let result = results.find(|result| result.exists());
+    if let Some(result) = result.filter(|_| at.out.join(FINISHED).exists()) {
         let text = format!(
             "the run is finished; its result is {}. To train it further, start a new run from it:\n  \
              bone train --resume {} --out NEW --max-steps N",
             result.display(),
-            shell::path(&found.at.out)
+            shell::path(&at.out)
         );
-        host.report(Event::Note(&text))?;
+        host.reporter.report(Event::Note(&text))?;
         return Ok(None);
     }
     begin(&config, Start::Resume(found), Some(lock), host).map(Some)
@@ -41,36 +42,16 @@ pub fn resume(path: &Path, mut host: Host<'_>) -> Result<Option<Outcome>, RunErr
 ///
 /// A later checkpoint exists, which training from this one would replace.
 fn newest_only(found: &Found) -> Result<(), RunError> {
-    let all = checkpoint::all(&found.at.out).map_err(RunError::io(&found.at.out))?;
-    let steps = found.state.progress.steps;
-    match all.last() {
-        Some((newest, _)) if *newest > steps => Err(CheckpointError::None {
-            path: found.at.folder.clone(),
-            reason: format!(
+    let (folder, steps) = (&found.at.folder, found.state.progress.steps);
+    match checkpoint::all(&found.at.out)?.pop() {
+        Some((newest, _)) if newest > steps => Err(RunError::path(
+            folder,
+            format!(
                 "the run has a newer checkpoint, step-{newest}. To start a new run from step {steps}:\n  \
                  bone train --resume {} --out NEW",
-                shell::path(&found.at.folder)
+                shell::path(folder)
             ),
-        }
-        .into()),
+        )),
         _ => Ok(()),
     }
-}
-
-/// Reads the settings of the run, whose folder may have been moved.
-fn settings(found: &Found) -> Result<TrainConfig, RunError> {
-    let source = found.at.folder.join(STATE);
-    Ok(TrainConfig::of_run(
-        &found.state.config,
-        &source,
-        &found.at.out,
-    )?)
-}
-
-/// Returns the result of a run that is finished.
-fn finished(found: &Found) -> Option<PathBuf> {
-    let out = &found.at.out;
-    let mut results = [ADAPTER, MODEL].map(|name| out.join(name)).into_iter();
-    let result = results.find(|result| result.exists())?;
-    out.join(FINISHED).exists().then_some(result)
 }

@@ -4,17 +4,11 @@ use std::path::Path;
 
 /// A path as a shell reads it, and a program that takes what begins with `-` for a flag.
 pub(crate) fn path(path: &Path) -> String {
-    let shown = path.display().to_string();
-    let shown = match shown.starts_with('-') {
-        true => format!("./{shown}"),
-        false => shown,
-    };
-    word(&shown)
-}
-
-/// A word as a shell reads it.
-pub(crate) fn word(text: &str) -> String {
-    shlex::try_quote(text).map_or(text.to_owned(), Into::into)
+    let mut shown = path.display().to_string();
+    if shown.starts_with('-') {
+        shown.insert_str(0, "./");
+    }
+    shlex::try_quote(&shown).map_or(shown.clone(), Into::into)
 }
 
 #[cfg(test)]

@@ -16,12 +16,7 @@ pub struct Signal(i32);
 impl Signal {
     /// `SIGINT`, `SIGTERM` or `SIGHUP`.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            SIGINT => "SIGINT",
-            #[cfg(unix)]
-            signal_hook::consts::SIGHUP => "SIGHUP",
-            _ => "SIGTERM",
-        }
+        signal_hook::low_level::signal_name(self.0).unwrap_or("signal")
     }
 
     /// What a program that it ended exits with, as shells have it: 129, 130 or 143.

@@ -2,6 +2,7 @@
 
 use super::RunError;
 use super::checkpoint::{Found, State};
+use super::identity::Identity;
 use crate::config::TrainConfig;
 use crate::trainer::Progress;
 use bone_data::Cursor;
@@ -16,16 +17,6 @@ pub(super) enum Start {
     Resume(Found),
     /// At a checkpoint of another run, as a new run.
     Fork(Found),
-}
-
-/// What a run trains on.
-pub(super) struct Trained<'a> {
-    /// The hash of each of the model's files.
-    pub(super) base: &'a BTreeMap<String, String>,
-    /// The hash of the rows.
-    pub(super) rows: &'a str,
-    pub(super) device: &'a str,
-    pub(super) steps_per_epoch: u64,
 }
 
 impl Start {
@@ -51,28 +42,23 @@ impl Start {
     /// # Errors
     ///
     /// Everything that differs.
-    pub(super) fn check(&self, now: &Trained<'_>) -> Result<(), RunError> {
+    pub(super) fn check(&self, now: &mut Identity) -> Result<(), RunError> {
         let Some(Found { at, state }) = self.found() else {
             return Ok(());
         };
+        let now = now.whole()?;
         let mut differs = Vec::new();
-        if hashes(&state.base) != hashes(now.base) {
-            differs.push(format!("model files: {}", changes(&state.base, now.base)));
+        let base_differs = hashes(&state.base) != hashes(&now.base);
+        if base_differs {
+            differs.push(format!("model files: {}", changes(&state.base, &now.base)));
         }
-        let base_differs = !differs.is_empty();
-        if self.resumed().is_some() {
-            if state.data != now.rows {
-                differs.push(format!(
-                    "training rows: {} before, {} now",
-                    state.data, now.rows
-                ));
-            }
-            if state.device != now.device {
-                differs.push(format!(
-                    "device: {} before, {} now",
-                    state.device, now.device
-                ));
-            }
+        let others = [
+            ("training rows", &state.data, &now.data),
+            ("device", &state.device, &now.device),
+        ];
+        let others = others.iter().filter(|_| self.resumed().is_some());
+        for (what, before, now) in others.filter(|(_, before, now)| before != now) {
+            differs.push(format!("{what}: {before} before, {now} now"));
         }
         if differs.is_empty() {
             return Ok(());
@@ -92,11 +78,11 @@ impl Start {
     ///
     /// A fork with the same rows is as far through the epoch as the checkpoint, whatever its
     /// batches; with other rows it begins with the first.
-    pub(super) fn cursor(&self, now: &Trained<'_>) -> Cursor {
+    pub(super) fn cursor(&self, now: &State) -> Cursor {
         match self {
             Self::New => Cursor::default(),
             Self::Resume(found) => found.state.progress.next,
-            Self::Fork(found) if found.state.data == now.rows => {
+            Self::Fork(found) if found.state.data == now.data => {
                 scaled(&found.state, now.steps_per_epoch)
             }
             Self::Fork(_) => Cursor::default(),
@@ -148,13 +134,11 @@ impl Start {
         let Found { at, state } = self.found()?;
         let (steps, folder) = (state.progress.steps, at.folder.display());
         Some(match self {
-            Self::New | Self::Resume(_) => {
-                format!("resumed at step {steps} of {total_steps}: {folder}")
-            }
             Self::Fork(_) => format!(
                 "new run from step {steps} of {folder}; its data continue at epoch {}, step {}",
                 cursor.epoch, cursor.step
             ),
+            _ => format!("resumed at step {steps} of {total_steps}: {folder}"),
         })
     }
 }
@@ -179,17 +163,14 @@ fn hashes(files: &BTreeMap<String, String>) -> Vec<&String> {
 
 /// Returns which files differ, in words.
 fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> String {
-    let names = |kind: &str, names: Vec<&String>| {
-        let names: Vec<_> = names.into_iter().map(String::as_str).collect();
-        (!names.is_empty()).then(|| format!("{kind} {}", names.join(", ")))
-    };
-    let changed = |name: &&String| now.get(*name).is_some_and(|hash| *hash != before[*name]);
-    let missing = |name: &&String| !now.contains_key(*name);
-    let new = |name: &&String| !before.contains_key(*name);
-    let kinds = [
-        names("changed", before.keys().filter(changed).collect()),
-        names("missing", before.keys().filter(missing).collect()),
-        names("new", now.keys().filter(new).collect()),
-    ];
-    kinds.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let known = before.keys().map(|name| match now.get(name) {
+        None => format!("missing {name}"),
+        Some(hash) if *hash != before[name] => format!("changed {name}"),
+        Some(_) => String::new(),
+    });
+    let new = now.keys().filter(|name| !before.contains_key(*name));
+    let all = known.chain(new.map(|name| format!("new {name}")));
+    all.filter(|change| !change.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

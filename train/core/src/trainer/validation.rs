@@ -1,6 +1,6 @@
 //! Loss over samples, without training.
 
-use super::Plan;
+use super::{Plan, Progress};
 use crate::report::EvalReport;
 use crate::step::{TrainBackend, TrainModel, loss_sum};
 use bone_data::{Sample, evaluation_batches};
@@ -20,27 +20,28 @@ pub struct EvalReading {
     pub chunk_ctx: Option<usize>,
 }
 
-/// Mean loss over the held-out rows, without dropout; `None` when there are none, or `stops` says so
-/// between two batches.
-pub(super) fn validate<B: TrainBackend, M: TrainModel<B>>(
+/// Evaluates the held-out rows, without dropout, if the plan does so here and that was not done. `None` as well
+/// where there are none, or `stops` gives it up between two batches.
+pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
+    progress: &mut Progress,
     validation: &[Sample],
-    step: usize,
     plan: &Plan,
     device: &B::Device,
     stops: impl Fn() -> bool,
 ) -> Option<EvalReport> {
-    if validation.is_empty() {
+    if validation.is_empty() || !plan.evaluates(progress) {
         return None;
     }
-    let model = model.valid();
     let reading = EvalReading {
         batch_size: plan.eval_batch_size,
         pad_id: plan.pad_id,
         head_chunk: plan.savings.head_chunk,
         chunk_ctx: plan.chunk_ctx,
     };
-    let (loss, tokens) = mean_loss_unless(&model, validation, reading, device, stops)?;
+    let step = progress.steps;
+    let (loss, tokens) = mean_loss_unless(&model.valid(), validation, reading, device, stops)?;
+    progress.evaluated(loss);
     Some(EvalReport { step, loss, tokens })
 }
 

@@ -1,9 +1,10 @@
 //! Looking at a run between its steps.
 
-use super::Progress;
+use super::{Progress, TrainError};
 use crate::optimizer::Optimizer;
 use crate::report::Reporter;
 use crate::step::TrainBackend;
+use std::ops::ControlFlow;
 
 /// Where a run is, between two steps.
 #[derive(Debug)]
@@ -14,33 +15,22 @@ pub struct Standing<'a, B: TrainBackend, M> {
     pub optimizer: &'a Optimizer<B>,
     /// How far it is.
     pub progress: &'a Progress,
-    /// Whether it was evaluated just now, better than ever before.
-    pub is_best: bool,
     /// Whether no step is left.
     pub is_last: bool,
 }
 
-/// What a run does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// Goes on.
-    GoOn,
-    /// Stops here.
-    Stop,
-}
-
 /// Somebody who looks at a run between its steps, and may save it or stop it.
 pub trait Watch<B: TrainBackend, M> {
-    /// Called before the first step and after every one, evaluations included.
+    /// Called before the first step and after every one, evaluations included; whether the run goes on.
     ///
     /// # Errors
     ///
-    /// What ends the run, in words.
+    /// What ends the run.
     fn between_steps(
         &mut self,
         at: Standing<'_, B, M>,
         reporter: &mut dyn Reporter,
-    ) -> Result<Then, String>;
+    ) -> Result<ControlFlow<()>, TrainError>;
 
     /// Whether the run is to stop as soon as it can: an evaluation is given up for it.
     fn is_stopping(&self) -> bool {
@@ -54,7 +44,7 @@ impl<B: TrainBackend, M> Watch<B, M> for () {
         &mut self,
         _: Standing<'_, B, M>,
         _: &mut dyn Reporter,
-    ) -> Result<Then, String> {
-        Ok(Then::GoOn)
+    ) -> Result<ControlFlow<()>, TrainError> {
+        Ok(ControlFlow::Continue(()))
     }
 }

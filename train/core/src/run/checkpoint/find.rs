@@ -2,8 +2,10 @@
 
 use super::list::{LIST, problems};
 use super::unit::{PARTIAL, remove};
-use super::{CheckpointError, STATE, State, WriteError, read_state};
+use super::{STATE, State, read_state};
+use crate::disk::{PathError, at};
 use crate::layout::CHECKPOINTS;
+use crate::run::{RunError, shell};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,13 +21,22 @@ pub(super) fn name(steps: usize) -> String {
     format!("{NAME}{steps}")
 }
 
+/// Where a checkpoint is.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// The output folder of the run that it is of.
+    pub(crate) out: PathBuf,
+}
+
 /// A checkpoint that is whole.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub(crate) struct Found {
     /// Where it is.
-    pub at: Located,
+    pub(crate) at: Located,
     /// What the run is.
-    pub state: State,
+    pub(crate) state: State,
 }
 
 /// The checkpoint that `path` names: one itself, `OUT/checkpoints/step-N`, or the newest of the run whose
@@ -33,54 +44,64 @@ pub struct Found {
 ///
 /// # Errors
 ///
-/// [`CheckpointError`]. What is damaged is told with all that is wrong, and which one is whole; it is never
-/// passed over in silence. A copy outside its run's folder is none: nobody knows what else lies there.
-pub fn find(path: &Path) -> Result<Found, CheckpointError> {
-    open(locate(path)?)
+/// What is damaged is told with all that is wrong, and which one is whole; it is never passed over in
+/// silence. A copy outside its run's folder is none: nobody knows what else lies there.
+pub(crate) fn find(path: &Path) -> Result<Found, RunError> {
+    let at = locate(path)?;
+    let wrong = match whole(&at.folder) {
+        Ok(state) => return Ok(Found { at, state }),
+        Err(wrong) => wrong,
+    };
+    let is_other = |_, folder: &Path| folder.file_name() != at.folder.file_name();
+    let offer = match newest_whole(&at.out, is_other) {
+        Some(whole) => format!(
+            ". To start a new run from the newest whole checkpoint:\n  bone train --resume {} --out NEW",
+            shell::path(&whole)
+        ),
+        None => "; no other checkpoint of the run is whole".to_owned(),
+    };
+    Err(RunError::path(&at.folder, wrong + &offer))
 }
 
-/// Where a checkpoint is.
-#[derive(Debug, Clone)]
-pub struct Located {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// The output folder of the run that it is of.
-    pub out: PathBuf,
+/// Reads the state of a checkpoint whose files are as they were written; else everything that is wrong.
+fn whole(folder: &Path) -> Result<State, String> {
+    let wrong = problems(folder);
+    if wrong.is_empty() {
+        read_state(folder)
+    } else {
+        Err(wrong.join("; "))
+    }
 }
 
 /// As [`find`], but whether it is whole, for which all of it is read.
 ///
 /// # Errors
 ///
-/// [`CheckpointError::None`].
-pub fn locate(path: &Path) -> Result<Located, CheckpointError> {
-    let none = |reason: &str| CheckpointError::None {
-        path: path.to_path_buf(),
-        reason: reason.to_owned(),
-    };
-    if let Some((folder, out)) = placed(path) {
-        return Ok(Located { folder, out });
+/// There is none.
+pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
+    if let Some(at) = placed(path) {
+        return Ok(at);
     }
     if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
-        return Err(none(
+        return Err(RunError::path(
+            path,
             "is a checkpoint outside the folder of its run: put it back there as OUT/checkpoints/step-N, or \
              start a new run from what it has learned with --adapter or --model",
         ));
     }
-    let out = match path.file_name() {
-        Some(name) if name == CHECKPOINTS && path.is_dir() => or_here(path.parent()),
-        _ => path.to_path_buf(),
+    let out = if path.ends_with(CHECKPOINTS) && path.is_dir() {
+        or_here(path.parent())
+    } else {
+        path.to_path_buf()
     };
-    let all = of_run(&out).map_err(|error| none(&error.to_string()))?;
-    match all.last() {
-        Some((_, newest)) => Ok(Located {
-            folder: newest.clone(),
-            out,
-        }),
-        None if path.exists() => Err(none(
+    match all(&out)?.pop() {
+        Some((_, folder)) => Ok(Located { folder, out }),
+        None if path.exists() => Err(RunError::path(
+            path,
             "has no checkpoint; name the output folder of a run, or start again with --overwrite",
         )),
-        None => Err(none(
+        None => Err(RunError::path(
+            path,
             "there is no such folder; name the output folder of a run",
         )),
     }
@@ -88,41 +109,21 @@ pub fn locate(path: &Path) -> Result<Located, CheckpointError> {
 
 /// A folder's parent, where a path has one of no name.
 fn or_here(parent: Option<&Path>) -> PathBuf {
-    match parent {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
+    let named = parent.filter(|parent| !parent.as_os_str().is_empty());
+    named.unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// A checkpoint's folder and its run's, if that is what a path leads to, by a link or from within as well.
-fn placed(path: &Path) -> Option<(PathBuf, PathBuf)> {
+fn placed(path: &Path) -> Option<Located> {
     let of = |folder: &Path| {
         let within = folder.parent()?;
-        let is_one = within.file_name()? == CHECKPOINTS && steps_of(folder).is_some();
-        is_one.then(|| (folder.to_path_buf(), or_here(within.parent())))
+        let is_one = within.ends_with(CHECKPOINTS) && steps_of(folder).is_some();
+        is_one.then(|| Located {
+            folder: folder.to_path_buf(),
+            out: or_here(within.parent()),
+        })
     };
     of(path).or_else(|| of(&fs::canonicalize(path).ok()?))
-}
-
-fn open(at: Located) -> Result<Found, CheckpointError> {
-    let wrong = problems(&at.folder);
-    let state = match wrong.is_empty() {
-        true => read_state(&at.folder),
-        false => Err(CheckpointError::Damaged {
-            path: at.folder.clone(),
-            problems: wrong,
-            whole: None,
-        }),
-    };
-    match state {
-        Ok(state) => Ok(Found { at, state }),
-        Err(CheckpointError::Damaged { path, problems, .. }) => Err(CheckpointError::Damaged {
-            whole: newest_whole(&at.out, |_, folder| folder.file_name() != path.file_name()),
-            path,
-            problems,
-        }),
-        Err(other) => Err(other),
-    }
 }
 
 /// The newest whole checkpoint of the run in `out` that is wanted, by its steps and its folder.
@@ -130,12 +131,10 @@ pub(crate) fn newest_whole(
     out: &Path,
     is_wanted: impl Fn(usize, &Path) -> bool,
 ) -> Option<PathBuf> {
-    let all = of_run(out).ok()?;
-    let wanted = all.into_iter().rev();
-    let mut wanted = wanted.filter(|(steps, folder)| is_wanted(*steps, folder));
-    let whole =
-        wanted.find(|(_, folder)| problems(folder).is_empty() && read_state(folder).is_ok());
-    whole.map(|(_, folder)| folder)
+    let found = all(out).ok()?.into_iter().rev();
+    let mut wanted = found.filter(|(steps, folder)| is_wanted(*steps, folder));
+    let (_, folder) = wanted.find(|(_, folder)| whole(folder).is_ok())?;
+    Some(folder)
 }
 
 fn steps_of(folder: &Path) -> Option<usize> {
@@ -145,18 +144,26 @@ fn steps_of(folder: &Path) -> Option<usize> {
     (name(steps) == given).then_some(steps)
 }
 
-/// Every checkpoint of the run in `out`, damaged ones too, by its steps.
-pub(crate) fn of_run(out: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
-    let mut all = Vec::new();
-    let entries = match fs::read_dir(out.join(CHECKPOINTS)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        let steps = steps_of(&path).filter(|_| path.is_dir());
-        all.extend(steps.map(|steps| (steps, path)));
+/// What lies in the folder of checkpoints of the run in `out`.
+fn listed(out: &Path) -> Result<Vec<PathBuf>, PathError> {
+    let place = out.join(CHECKPOINTS);
+    let read = fs::read_dir(&place).and_then(|entries| {
+        entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect()
+    });
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(at(&place)),
     }
+}
+
+/// Every checkpoint of the run in `out`, damaged ones too, by its steps.
+pub(crate) fn all(out: &Path) -> Result<Vec<(usize, PathBuf)>, PathError> {
+    let folders = listed(out)?.into_iter().filter(|path| path.is_dir());
+    let mut all: Vec<_> = folders
+        .filter_map(|path| steps_of(&path).map(|steps| (steps, path)))
+        .collect();
     all.sort();
     Ok(all)
 }
@@ -165,32 +172,17 @@ pub(crate) fn of_run(out: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
 ///
 /// # Errors
 ///
-/// [`WriteError`].
-pub(super) fn tidy(out: &Path) -> Result<(), WriteError> {
-    let Ok(entries) = fs::read_dir(out.join(CHECKPOINTS)) else {
-        return Ok(());
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let whole = name.and_then(|name| name.strip_suffix(PARTIAL));
-        let is_trial = |name: Option<&str>| name == Some(TRIAL);
-        let was_one = whole.is_some_and(|name| steps_of(Path::new(name)).is_some());
-        if is_trial(name) || is_trial(whole) || was_one {
+/// [`PathError`].
+pub(super) fn tidy(out: &Path) -> Result<(), PathError> {
+    for path in listed(out)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let unfinished = name.strip_suffix(PARTIAL);
+        let is_trial = name == TRIAL || unfinished == Some(TRIAL);
+        if is_trial || unfinished.is_some_and(|name| steps_of(Path::new(name)).is_some()) {
             remove(&path)?;
         }
     }
     Ok(())
-}
-
-/// Whether a folder of checkpoints has only what is left of one that was tried.
-pub(crate) fn is_trial(place: &Path) -> io::Result<bool> {
-    for entry in fs::read_dir(place)? {
-        let name = entry?.file_name();
-        if !name.to_string_lossy().starts_with(TRIAL) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
@@ -204,14 +196,15 @@ mod tests {
         let out = place.path().join("run");
         let one = out.join(CHECKPOINTS).join("step-3");
         fs::create_dir_all(&one).unwrap();
-        assert_eq!(placed(&one), Some((one.clone(), out.clone())));
-        assert_eq!(placed(&out), None);
+        let at = placed(&one).unwrap();
+        assert_eq!((at.folder, at.out), (one.clone(), out.clone()));
+        assert!(placed(&out).is_none());
         #[cfg(unix)]
         {
             let link = place.path().join("latest");
             std::os::unix::fs::symlink(&one, &link).unwrap();
             let real = fs::canonicalize(&one).unwrap();
-            assert_eq!(placed(&link).unwrap().0, real);
+            assert_eq!(placed(&link).unwrap().folder, real);
         }
         // A copy elsewhere goes on nowhere, and what lies there is left alone.
         let copy = place.path().join("backup/step-3");
@@ -225,7 +218,7 @@ mod tests {
     fn another_versions_is_told_with_the_version() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join(CHECKPOINTS).join("step-3");
-        let unit = super::super::Unit::begin(&folder).unwrap();
+        let unit = super::super::unit::Unit::begin(&folder).unwrap();
         let state = br#"{"format": 7, "bone": "9.9.9"}"#;
         unit.write(STATE, state).unwrap();
         unit.write(super::super::TENSORS, b"tensors").unwrap();
@@ -250,6 +243,6 @@ mod tests {
         tidy(place.path()).unwrap();
         assert!(theirs.iter().all(|name| checkpoints.join(name).exists()));
         assert!(!ours.iter().any(|name| checkpoints.join(name).exists()));
-        assert_eq!(of_run(place.path()).unwrap(), []);
+        assert_eq!(all(place.path()).unwrap(), []);
     }
 }

@@ -1,32 +1,28 @@
 //! Which checkpoints of a run stay.
 
-use super::find::of_run;
+use super::find::all;
 use super::read_state;
 use super::unit::remove;
+use crate::disk::PathError;
 use crate::trainer::Best;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Which checkpoints are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keep {
+pub(crate) struct Keep {
     /// So many of the newest, at least 1.
-    pub last: usize,
+    pub(crate) last: usize,
     /// Besides, the one whose evaluation was best.
-    pub best: bool,
+    pub(crate) best: bool,
 }
 
 /// The checkpoint in `out` that was evaluated best, as far as any of them knows. Damaged ones say nothing.
-pub(super) fn best_of(out: &Path) -> io::Result<Option<Best>> {
-    let all = of_run(out)?;
-    let mut known = Vec::new();
-    for (_, folder) in &all {
-        let Ok(state) = read_state(folder) else {
-            continue;
-        };
-        known.extend(state.progress.evaluation());
-        known.extend(state.progress.best);
-    }
+pub(super) fn best_of(out: &Path) -> Result<Option<Best>, PathError> {
+    let all = all(out)?;
+    let states = all.iter().filter_map(|(_, folder)| read_state(folder).ok());
+    let known = states.map(|state| state.progress);
+    let known = known.flat_map(|progress| [progress.evaluation(), progress.best]);
+    let mut known: Vec<_> = known.flatten().collect();
     let is_there = |best: &Best| all.iter().any(|(steps, _)| *steps == best.step);
     known.retain(|best| is_there(best) && best.loss.is_finite());
     let lowest = |one: &Best, other: &Best| one.loss.total_cmp(&other.loss);
@@ -40,16 +36,16 @@ pub(super) fn best_of(out: &Path) -> io::Result<Option<Best>> {
 /// All that cannot be removed, and why.
 pub(super) fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
     let best = best.filter(|_| keep.best);
-    let mut older = of_run(out).map_err(|error| error.to_string())?;
+    let mut older = all(out).map_err(|error| error.to_string())?;
     let kept = older.len().saturating_sub(keep.last.max(1));
     older.truncate(kept);
     older.retain(|(steps, _)| Some(*steps) != best);
-    let failed = |(_, folder): (usize, PathBuf)| remove(&folder).err();
-    let failed: Vec<_> = older.into_iter().filter_map(failed).collect();
-    let words: Vec<_> = failed.iter().map(ToString::to_string).collect();
-    match words.is_empty() {
-        true => Ok(()),
-        false => Err(words.join("; ")),
+    let failed = older.iter().filter_map(|(_, folder)| remove(folder).err());
+    let failed: Vec<_> = failed.map(|error| error.to_string()).collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
     }
 }
 
@@ -57,7 +53,8 @@ pub(super) fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), S
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::find::name;
-    use super::super::{LIST, RunIdentity, STATE, State};
+    use super::super::list::LIST;
+    use super::super::{STATE, State};
     use super::*;
     use crate::layout::CHECKPOINTS;
     use crate::trainer::Progress;
@@ -93,7 +90,7 @@ mod tests {
                 best: Some(best),
                 ..Progress::default()
             };
-            let state = State::new(progress, &Default::default(), &RunIdentity::default());
+            let state = State::default().at(progress, &Default::default());
             let folder = out.path().join(CHECKPOINTS).join(name(steps));
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(STATE), serde_json::to_vec(&state).unwrap()).unwrap();

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Component, Path};
 
 /// The list of a folder's files: what makes it complete.
-pub const LIST: &str = "complete.json";
+pub(crate) const LIST: &str = "complete.json";
 
 /// How the list is written now.
 const FORMAT: u32 = 1;
@@ -28,35 +28,29 @@ impl Listed {
         Ok(Self { bytes, xxh128 })
     }
 
-    /// What is wrong with the file `name` of `folder`.
+    /// Returns what is wrong with the file `name` of `folder`.
     fn problem(&self, folder: &Path, name: &str) -> Option<String> {
         // A list may come from anywhere; it names nothing outside, and no device that never ends.
-        let parts = Path::new(name).components();
-        if !parts
-            .into_iter()
-            .all(|part| matches!(part, Component::Normal(_)))
-        {
+        let is_normal = |part| matches!(part, Component::Normal(_));
+        if !Path::new(name).components().all(is_normal) {
             return Some(format!("{name:?}: is not within the checkpoint"));
         }
-        let found = fs::metadata(folder.join(name)).and_then(|metadata| {
-            if !metadata.is_file() {
-                return Ok(Err("is no file".to_owned()));
-            }
-            if metadata.len() != self.bytes {
-                let (found, wanted) = (metadata.len(), self.bytes);
-                return Ok(Err(format!("{found} bytes, where {wanted} were written")));
-            }
-            File::open(folder.join(name))
-                .and_then(|mut file| Self::of(&mut file))
-                .map(Ok)
-        });
-        let problem = match found {
-            Err(error) => error.to_string(),
-            Ok(Err(problem)) => problem,
-            Ok(Ok(found)) if found == *self => return None,
-            Ok(Ok(_)) => "its bytes are not those that were written".to_owned(),
-        };
-        Some(format!("{name}: {problem}"))
+        let wrong = self.differs(&folder.join(name));
+        let wrong = wrong.unwrap_or_else(|error| Some(error.to_string()))?;
+        Some(format!("{name}: {wrong}"))
+    }
+
+    fn differs(&self, path: &Path) -> io::Result<Option<String>> {
+        let found = fs::metadata(path)?;
+        Ok(if !found.is_file() {
+            Some("is no file".to_owned())
+        } else if found.len() != self.bytes {
+            let (found, wanted) = (found.len(), self.bytes);
+            Some(format!("{found} bytes, where {wanted} were written"))
+        } else {
+            let changed = Self::of(&mut File::open(path)?)? != *self;
+            changed.then(|| "its bytes are not those that were written".to_owned())
+        })
     }
 }
 
@@ -77,23 +71,17 @@ impl Default for List {
     }
 }
 
-impl List {
-    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(io::Error::from)
-    }
-}
-
 /// What is wrong with a checkpoint's files; nothing, if it is whole.
 pub(super) fn problems(folder: &Path) -> Vec<String> {
     let list = match fs::read(folder.join(LIST)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return vec![format!("it has no {LIST}: it was never finished")];
         }
+        read => read.and_then(|bytes| Ok(serde_json::from_slice::<List>(&bytes)?)),
+    };
+    let list = match list {
         Err(error) => return vec![format!("{LIST}: {error}")],
-        Ok(bytes) => match serde_json::from_slice::<List>(&bytes) {
-            Err(error) => return vec![format!("{LIST}: {error}")],
-            Ok(list) => list,
-        },
+        Ok(list) => list,
     };
     if list.format != FORMAT {
         let found = list.format;
@@ -113,7 +101,7 @@ pub(super) fn problems(folder: &Path) -> Vec<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::Unit;
+    use super::super::unit::Unit;
     use super::*;
 
     /// What is wrong with a whole folder once it is changed.

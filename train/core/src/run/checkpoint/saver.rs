@@ -2,24 +2,21 @@
 
 use super::find::{TRIAL, name, tidy};
 use super::keep::{Keep, best_of, prune};
-use super::unit::{Unit, bytes_in, remove};
-use super::{STATE, State, TENSORS, WriteError, tensors_to_bytes};
+use super::unit::{Unit, entries, may_die, remove};
+use super::{STATE, State, TENSORS, tensors_to_bytes};
 use crate::disk::explained;
 use crate::layout::CHECKPOINTS;
 use crate::optimizer::Trained;
-use crate::trainer::Best;
+use crate::run::RunError;
+use crate::run::prepare::Product;
 use bone_data::human;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-/// Writes the result so far into a checkpoint that is being filled.
-pub type WriteResult = Box<dyn FnOnce(&Unit) -> Result<(), Box<dyn Error + Send + Sync>> + Send>;
-
 /// What came of a checkpoint.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It lies there.
     Saved(PathBuf),
     /// Why it was not written, in words.
@@ -29,21 +26,13 @@ pub enum Outcome {
 }
 
 /// A run at one moment. Nothing that trains on changes it.
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// How far the run is.
-    pub state: State,
+    pub(crate) state: State,
     /// What trains, and the optimizer's moments.
-    pub trained: BTreeMap<String, Trained>,
+    pub(crate) trained: BTreeMap<String, Trained>,
     /// The result so far.
-    pub result: WriteResult,
-}
-
-impl std::fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
-    }
+    pub(crate) product: Product,
 }
 
 impl Snapshot {
@@ -57,13 +46,16 @@ impl Snapshot {
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| error.to_string())?;
         // The result is about as large as what trains, moments apart.
         let needed = tensors.len() + tensors.len() / 3 + state.len();
+        let write = || -> Result<(), RunError> {
+            let unit = Unit::begin(folder)?;
+            unit.write(TENSORS, &tensors)?;
+            unit.write(STATE, &state)?;
+            (self.product.write)(&unit.path().join(self.product.name))?;
+            may_die();
+            Ok(unit.finish()?)
+        };
         let takes = ("a checkpoint", needed as u64, FILES);
-        let said = |error: WriteError| explained(&error, takes, folder);
-        let unit = Unit::begin(folder).map_err(said)?;
-        unit.write(TENSORS, &tensors).map_err(said)?;
-        unit.write(STATE, &state).map_err(said)?;
-        (self.result)(&unit).map_err(|error| explained(&*error, takes, folder))?;
-        unit.finish().map_err(said)
+        write().map_err(|error| explained(&error, takes, folder))
     }
 }
 
@@ -75,24 +67,17 @@ const FILES: u64 = 8;
 /// A new one takes the place of an older only when it is known to be good ([`trust`](Self::trust)): weights may be
 /// finite and lost all the same, which the next step shows.
 #[derive(Debug)]
-pub struct Saver {
+pub(crate) struct Saver {
     out: PathBuf,
     keep: Keep,
-    writing: Option<Writing>,
-    removing: Option<JoinHandle<Result<(), String>>>,
-    /// The best that is there.
-    best: Option<Best>,
+    writing: Option<JoinHandle<Result<PathBuf, String>>>,
     /// The checkpoint that was begun last.
     last: Option<usize>,
     /// Whether older ones have not made room for it yet, and whether they may.
     crowded: bool,
     trusted: bool,
-}
-
-#[derive(Debug)]
-struct Writing {
-    thread: JoinHandle<Result<PathBuf, String>>,
-    evaluated: Option<Best>,
+    /// Why older ones could not be removed.
+    not_removed: Option<String>,
 }
 
 impl Saver {
@@ -102,129 +87,74 @@ impl Saver {
     /// # Errors
     ///
     /// What cannot be removed or read.
-    pub fn new(out: &Path, keep: Keep, resumed: Option<usize>) -> Result<Self, String> {
-        tidy(out).map_err(|error| error.to_string())?;
-        let best = match keep.best {
-            true => best_of(out).map_err(|error| error.to_string())?,
-            false => None,
-        };
+    pub(crate) fn new(out: &Path, keep: Keep, resumed: Option<usize>) -> Result<Self, RunError> {
+        tidy(out)?;
         Ok(Self {
             out: out.to_path_buf(),
             keep,
             writing: None,
-            removing: None,
-            best,
             last: resumed,
             // It may have been stopped before the older ones made room.
             crowded: resumed.is_some(),
             trusted: false,
+            not_removed: None,
         })
     }
 
     /// Whether the run after so many steps is saved already, or on its way.
-    pub fn has(&self, steps: usize) -> bool {
+    pub(crate) fn has(&self, steps: usize) -> bool {
         self.last == Some(steps)
     }
 
-    /// The folder of the checkpoint after so many steps.
-    pub fn folder(&self, steps: usize) -> PathBuf {
-        self.out.join(CHECKPOINTS).join(name(steps))
-    }
-
-    /// Begins to write one. One that is still being written is waited for first: what came of it.
-    pub fn save(&mut self, snapshot: Snapshot) -> Vec<Outcome> {
-        let before = self.wait();
-        let progress = &snapshot.state.progress;
-        let (steps, evaluated) = (progress.steps, progress.evaluation());
+    /// Begins to write a snapshot, once the one before is written: returns what came of that.
+    pub(crate) fn save(&mut self, snapshot: Snapshot) -> Vec<Outcome> {
+        let before = self.news(true);
+        let steps = snapshot.state.progress.steps;
         (self.last, self.trusted) = (Some(steps), false);
-        let folder = self.folder(steps);
-        let thread = std::thread::spawn(move || snapshot.write(&folder).map(|()| folder));
-        self.writing = Some(Writing { thread, evaluated });
+        let folder = self.out.join(CHECKPOINTS).join(name(steps));
+        let write = move || snapshot.write(&folder).map(|()| folder);
+        self.writing = Some(std::thread::spawn(write));
         before
     }
 
-    /// Takes the evaluation of a checkpoint that is there; one that is no number is none.
-    pub fn evaluated(&mut self, evaluated: Best) {
-        let is_number = evaluated.loss.is_finite();
-        if is_number && self.best.is_none_or(|best| evaluated.loss < best.loss) {
-            self.best = Some(evaluated);
-        }
-    }
-
     /// Lets older ones make room for the one that was begun last: the run is known to be as it should be.
-    pub fn trust(&mut self) {
+    pub(crate) fn trust(&mut self) {
         self.trusted = true;
         self.make_room();
     }
 
     /// Removes all checkpoints but those to keep.
     fn make_room(&mut self) {
-        let waits = self.writing.is_some() || self.removing.is_some();
-        if waits || !self.crowded || !self.trusted {
-            return;
+        if self.writing.is_none() && self.crowded && self.trusted {
+            self.crowded = false;
+            let best = best_of(&self.out).map_err(|error| error.to_string());
+            let best = best.map(|best| best.map(|best| best.step));
+            let pruned = best.and_then(|best| prune(&self.out, self.keep, best));
+            self.not_removed = pruned.err();
         }
-        self.crowded = false;
-        let best = self.best.map(|best| best.step);
-        let (out, keep) = (self.out.clone(), self.keep);
-        self.removing = Some(std::thread::spawn(move || prune(&out, keep, best)));
     }
 
-    /// What came of what is done since this was last asked.
-    pub fn poll(&mut self) -> Vec<Outcome> {
+    /// Returns what came of checkpoints since this was last asked; where it `waits`, of all.
+    pub(crate) fn news(&mut self, waits: bool) -> Vec<Outcome> {
         let mut news = Vec::new();
-        if let Some(writing) = self.writing.take_if(|writing| writing.thread.is_finished()) {
-            news.push(self.written(writing));
-        }
-        if let Some(removing) = self.removing.take_if(|removing| removing.is_finished()) {
-            news.extend(removed(removing));
+        let is_done = |writing: &mut JoinHandle<_>| waits || writing.is_finished();
+        if let Some(writing) = self.writing.take_if(is_done) {
+            let failed = "the thread that writes checkpoints failed";
+            let written = writing.join().unwrap_or_else(|_| Err(failed.to_owned()));
+            self.crowded |= written.is_ok();
+            self.last = self.last.filter(|_| written.is_ok());
+            news.push(written.map_or_else(Outcome::NotSaved, Outcome::Saved));
         }
         self.make_room();
+        news.extend(self.not_removed.take().map(Outcome::NotRemoved));
         news
     }
-
-    /// Waits for all that is being done: what came of it.
-    pub fn wait(&mut self) -> Vec<Outcome> {
-        let mut news = Vec::new();
-        if let Some(writing) = self.writing.take() {
-            news.push(self.written(writing));
-        }
-        self.make_room();
-        if let Some(removing) = self.removing.take() {
-            news.extend(removed(removing));
-        }
-        news
-    }
-
-    fn written(&mut self, writing: Writing) -> Outcome {
-        match joined(writing.thread) {
-            Ok(folder) => {
-                self.crowded = true;
-                if let Some(evaluated) = writing.evaluated {
-                    self.evaluated(evaluated);
-                }
-                Outcome::Saved(folder)
-            }
-            Err(why) => {
-                self.last = None;
-                Outcome::NotSaved(why)
-            }
-        }
-    }
-}
-
-fn joined<T>(thread: JoinHandle<Result<T, String>>) -> Result<T, String> {
-    let result = thread.join();
-    result.unwrap_or_else(|_| Err("the thread that writes checkpoints failed".to_owned()))
-}
-
-fn removed(thread: JoinHandle<Result<(), String>>) -> Option<Outcome> {
-    joined(thread).err().map(Outcome::NotRemoved)
 }
 
 impl Drop for Saver {
     fn drop(&mut self) {
         // Nobody is left to hear of it.
-        let _ = self.wait();
+        let _ = self.news(true);
     }
 }
 
@@ -234,25 +164,28 @@ impl Drop for Saver {
 /// # Errors
 ///
 /// Why it cannot be written.
-pub fn try_out(out: &Path, keep: Keep, snapshot: Snapshot) -> Result<Option<String>, String> {
-    let words = |error: WriteError| error.to_string();
-    tidy(out).map_err(words)?;
+pub(crate) fn try_out(
+    out: &Path,
+    keep: Keep,
+    snapshot: Snapshot,
+) -> Result<Option<String>, RunError> {
+    tidy(out)?;
     let place = out.join(CHECKPOINTS);
-    let is_new = !place.exists();
     let folder = place.join(TRIAL);
-    let written = snapshot.write(&folder);
-    let (size, removed) = match folder.exists() {
-        true => (bytes_in(&folder).map_err(words)?, remove(&folder)),
-        false => (0, Ok(())),
+    let measure = || -> Result<u64, RunError> {
+        snapshot.write(&folder).map_err(RunError::Data)?;
+        let files = entries(&folder)?.into_iter();
+        let sizes = files.filter_map(|path| path.metadata().ok());
+        let size = sizes.map(|metadata| metadata.len()).sum();
+        remove(&folder)?;
+        Ok(size)
     };
-    if is_new {
-        // Only if there is nothing in it.
-        let _ = std::fs::remove_dir(&place);
-    }
-    written.and(removed.map_err(words))?;
+    let measured = measure();
+    // Only if there is nothing in it.
+    let _ = std::fs::remove_dir(&place);
     // Those that are kept, the next one while it is written, and the result.
     let kept = (keep.last as u64).saturating_add(u64::from(keep.best) + 2);
-    let needed = size.saturating_mul(kept);
+    let needed = measured?.saturating_mul(kept);
     let free = fs4::available_space(out).unwrap_or(u64::MAX);
     Ok((free < needed).then(|| {
         format!(
@@ -268,8 +201,7 @@ pub fn try_out(out: &Path, keep: Keep, snapshot: Snapshot) -> Result<Option<Stri
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::RunIdentity;
-    use super::super::find::of_run;
+    use super::super::find::all;
     use super::*;
     use crate::trainer::Progress;
 
@@ -283,17 +215,20 @@ mod tests {
         };
         let trained = BTreeMap::new();
         Snapshot {
-            state: State::new(progress, &trained, &RunIdentity::default()),
+            state: State::default().at(progress, &trained),
             trained,
-            result: Box::new(move |_| match is_written {
-                true => Ok(()),
-                false => Err("no room".into()),
-            }),
+            product: Product {
+                name: "adapter",
+                write: Box::new(move |_| match is_written {
+                    true => Ok(()),
+                    false => Err(RunError::Data("no room".into())),
+                }),
+            },
         }
     }
 
     fn left(out: &Path) -> Vec<usize> {
-        let all = of_run(out).unwrap();
+        let all = all(out).unwrap();
         all.into_iter().map(|(steps, _)| steps).collect()
     }
 
@@ -305,30 +240,31 @@ mod tests {
             best: true,
         };
         let mut saver = Saver::new(out.path(), keep, None).unwrap();
-        let saved = |saver: &Saver, steps| vec![Outcome::Saved(saver.folder(steps))];
+        let folder = |steps| out.path().join(CHECKPOINTS).join(name(steps));
+        let saved = |steps| [Outcome::Saved(folder(steps))];
         assert_eq!(saver.save(snapshot(1, Some(3.0), true)), []);
-        assert_eq!(saver.wait(), saved(&saver, 1));
+        assert_eq!(saver.news(true), saved(1));
         // A better one that is not written costs the best there is nothing.
         saver.save(snapshot(2, Some(1.0), false));
-        assert_eq!(saver.wait(), [Outcome::NotSaved("no room".to_owned())]);
+        assert_eq!(saver.news(true), [Outcome::NotSaved("no room".to_owned())]);
         assert!(!saver.has(2));
         saver.save(snapshot(3, Some(4.0), true));
         saver.trust();
-        saver.wait();
+        saver.news(true);
         assert_eq!(left(out.path()), [1, 3]);
         // Nothing is known of it, then something is.
         saver.save(snapshot(4, None, true));
-        assert_eq!(saver.wait(), saved(&saver, 4));
+        assert_eq!(saver.news(true), saved(4));
         assert_eq!(left(out.path()), [1, 3, 4]);
         saver.trust();
-        assert_eq!(saver.wait(), []);
+        assert_eq!(saver.news(true), []);
         assert_eq!(left(out.path()), [1, 4]);
         // It was trusted, not the one after it.
         saver.save(snapshot(5, Some(2.0), true));
-        saver.wait();
+        saver.news(true);
         assert_eq!(left(out.path()), [1, 4, 5]);
         saver.trust();
-        saver.wait();
+        saver.news(true);
         assert_eq!(left(out.path()), [5]);
     }
 }

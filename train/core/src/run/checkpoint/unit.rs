@@ -4,28 +4,21 @@
 //! hashes, then the folder gets its name. A reader trusts what the list says and nothing else.
 
 use super::list::{LIST, List, Listed};
-pub use crate::disk::WriteError;
+use crate::disk::{PathError, at};
 use bone_lm::checkpoint::sync_folder;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-/// For `map_err`.
-pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> WriteError + '_ {
-    move |source| WriteError {
-        path: path.to_path_buf(),
-        source,
-    }
-}
+use walkdir::WalkDir;
 
 /// Where a test may kill the run: before and after everything that a save does to the disk.
-fn may_die() {
+pub(super) fn may_die() {
     fail::fail_point!("save", |_| crate::disk::kill());
 }
 
 /// A folder that is being filled. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
-pub struct Unit {
+pub(crate) struct Unit {
     partial: PathBuf,
     folder: PathBuf,
 }
@@ -35,8 +28,8 @@ impl Unit {
     ///
     /// # Errors
     ///
-    /// [`WriteError`].
-    pub fn begin(folder: &Path) -> Result<Self, WriteError> {
+    /// [`PathError`].
+    pub(crate) fn begin(folder: &Path) -> Result<Self, PathError> {
         let partial = partial(folder);
         may_die();
         if partial.exists() {
@@ -56,7 +49,7 @@ impl Unit {
     }
 
     /// Where its files lie until it is complete.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.partial
     }
 
@@ -64,8 +57,8 @@ impl Unit {
     ///
     /// # Errors
     ///
-    /// [`WriteError`].
-    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), WriteError> {
+    /// [`PathError`].
+    pub(crate) fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), PathError> {
         let path = self.partial.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(at(parent))?;
@@ -84,25 +77,27 @@ impl Unit {
     ///
     /// # Errors
     ///
-    /// [`WriteError`]; then nothing has changed.
-    pub fn finish(self) -> Result<(), WriteError> {
+    /// [`PathError`]; then nothing has changed.
+    pub(crate) fn finish(self) -> Result<(), PathError> {
         let mut list = List::default();
-        for name in files_in(&self.partial)? {
-            let path = self.partial.join(&name);
-            let mut file = File::open(&path).map_err(at(&path))?;
-            let listed = Listed::of(&mut file).map_err(at(&path))?;
-            file.sync_all().map_err(at(&path))?;
+        let entries = entries(&self.partial)?;
+        for path in entries.iter().filter(|path| path.is_file()) {
+            let mut file = File::open(path).map_err(at(path))?;
+            let listed = Listed::of(&mut file).map_err(at(path))?;
+            file.sync_all().map_err(at(path))?;
             may_die();
-            list.files.insert(name, listed);
+            let name = path.strip_prefix(&self.partial).unwrap_or(path);
+            let parts: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
+            list.files.insert(parts.join("/"), listed);
         }
         let path = self.partial.join(LIST);
-        let list = list.to_bytes().map_err(at(&path))?;
+        let list = serde_json::to_vec_pretty(&list).map_err(|error| at(&path)(error.into()))?;
         self.write(LIST, &list)?;
         let file = File::open(&path).map_err(at(&path))?;
         file.sync_all().map_err(at(&path))?;
         may_die();
-        for folder in folders_in(&self.partial)? {
-            sync_folder(&folder).map_err(at(&folder))?;
+        for folder in entries.iter().filter(|path| path.is_dir()) {
+            sync_folder(folder).map_err(at(folder))?;
         }
         may_die();
         // Between removing what is there and this one's name a kill would leave neither.
@@ -130,8 +125,8 @@ impl Drop for Unit {
 ///
 /// # Errors
 ///
-/// [`WriteError`].
-pub(super) fn remove(folder: &Path) -> Result<(), WriteError> {
+/// [`PathError`].
+pub(super) fn remove(folder: &Path) -> Result<(), PathError> {
     let list = folder.join(LIST);
     may_die();
     if list.exists() {
@@ -153,49 +148,13 @@ fn partial(folder: &Path) -> PathBuf {
 /// What the name of an unfinished folder ends with.
 pub(super) const PARTIAL: &str = ".partial";
 
-/// Files below a folder, by their paths in it.
-fn files_in(folder: &Path) -> Result<Vec<String>, WriteError> {
-    let mut found = Vec::new();
-    for place in folders_in(folder)? {
-        for entry in entries(&place)? {
-            if !entry.is_dir() {
-                let name = entry.strip_prefix(folder).unwrap_or(&entry);
-                let parts = name.iter().map(|part| part.to_string_lossy());
-                found.push(parts.collect::<Vec<_>>().join("/"));
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// What the files below a folder hold together.
-pub(super) fn bytes_in(folder: &Path) -> Result<u64, WriteError> {
-    let mut bytes = 0;
-    for name in files_in(folder)? {
-        let path = folder.join(name);
-        bytes += fs::metadata(&path).map_err(at(&path))?.len();
-    }
-    Ok(bytes)
-}
-
-/// A folder and those below it.
-fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
-    let mut found = vec![folder.to_path_buf()];
-    let mut next = 0;
-    while let Some(place) = found.get(next).cloned() {
-        found.extend(entries(&place)?.into_iter().filter(|path| path.is_dir()));
-        next += 1;
-    }
-    Ok(found)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, WriteError> {
-    let read = fs::read_dir(folder).and_then(|entries| {
-        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-        paths.collect()
-    });
-    read.map_err(at(folder))
+/// A folder and everything below it.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, PathError> {
+    let paths = WalkDir::new(folder).sort_by_file_name().into_iter();
+    let paths = paths.map(|entry| entry.map(walkdir::DirEntry::into_path));
+    paths
+        .collect::<Result<_, _>>()
+        .map_err(|error| at(folder)(error.into()))
 }
 
 #[cfg(test)]
@@ -218,14 +177,15 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("checkpoints/step-1");
         drop(unit(&folder));
-        assert_eq!(entries(folder.parent().unwrap()).unwrap().len(), 0);
+        let beside = || fs::read_dir(folder.parent().unwrap()).unwrap().count();
+        assert_eq!(beside(), 0);
         let unfinished = unit(&folder);
         assert!(!folder.exists());
         std::mem::forget(unfinished);
         // What a killed run left is in nobody's way.
         unit(&folder).finish().unwrap();
         assert_eq!(problems(&folder), Vec::<String>::new());
-        assert_eq!(entries(folder.parent().unwrap()).unwrap().len(), 1);
+        assert_eq!(beside(), 1);
         // What is there is left as it is.
         assert!(unit(&folder).finish().is_err());
         assert_eq!(problems(&folder), Vec::<String>::new());
