@@ -5,7 +5,7 @@
 //! makes [`Sample`]s that are masked by position, and [`Samples`] keeps any number of them.
 //! [`split_validation`] holds some out, and [`Batches`] orders the rest into optimizer [`Step`]s.
 //! Plain text goes through [`read_text`] and [`tokenize_text`] instead, or [`read_bytes`] and
-//! [`tokenize_bytes`] where tokens are bytes; [`Binidx`] holds tokens already.
+//! [`chunked`] where tokens are bytes; [`Binidx`] holds tokens already.
 
 mod batch;
 mod binidx;
@@ -42,8 +42,8 @@ pub use order::{BatchConfig, Batches, Cursor, Pool, Step};
 pub use prompt::{PROMPT_FILE, Prompt, PromptError};
 pub use row::{Row, RowFile, RowReader};
 pub use sample::{Dropped, Limits, Sample, Samples, Tokenized, tokenize};
-pub use schema::{FieldProblem, Schema};
+pub use schema::Schema;
 pub use sources::{Kind, Source, Sources};
 pub use suggest::nearest;
 pub use template::{ChatTemplate, CustomTemplate, RenderError, Template, TemplateError};
-pub use text::{read_bytes, read_text, tokenize_bytes, tokenize_text};
+pub use text::{chunked, read_bytes, read_text, tokenize_text};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::conversation::Content;
-use super::formats::{self, Place};
-use super::schema::{FieldProblem, Schema};
+use super::formats::{self, Place, RowProblem};
+use super::schema::Schema;
 use crate::DataError;
 use bone_files::wording::Problems;
 
@@ -155,7 +155,7 @@ impl RowReader {
             Err(problems) => problems,
         };
         for problem in problems {
-            self.field_missing |= matches!(problem, FieldProblem::Missing(_));
+            self.field_missing |= matches!(problem, RowProblem::Missing(_));
             self.problems.add((place, problem.to_string()));
         }
         None

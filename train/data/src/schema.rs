@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
-use thiserror::Error;
 
 use super::conversation::{Content, Message, Role};
 use super::field_map::FieldMap;
-use super::formats::{kind, why_unreadable};
+use super::formats::{RowProblem, kind, why_unreadable};
 use crate::suggest::nearest;
 use chat::Chat;
 
@@ -27,17 +26,6 @@ pub enum Schema {
     Conversations,
     /// `text`: all of it is learnt.
     Text,
-}
-
-/// Something wrong with a row's fields.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum FieldProblem {
-    /// A field that the schema needs, and that a field map could name.
-    #[error("field '{0}' is missing")]
-    Missing(String),
-    /// Anything else.
-    #[error("{0}")]
-    Wrong(String),
 }
 
 /// The schemas that are recognised, under the names they have on the command line.
@@ -109,7 +97,7 @@ impl Schema {
     ///
     /// # Errors
     /// Everything that is wrong with its fields.
-    pub(super) fn content(&self, row: &Map<String, Value>) -> Result<Content, Vec<FieldProblem>> {
+    pub(super) fn content(&self, row: &Map<String, Value>) -> Result<Content, Vec<RowProblem>> {
         let mut problems = Vec::new();
         let mut chat = Chat::default();
         let content = match self {
@@ -180,16 +168,16 @@ impl fmt::Display for Schema {
     }
 }
 
-fn required(row: &Map<String, Value>, name: &str, problems: &mut Vec<FieldProblem>) -> String {
+fn required(row: &Map<String, Value>, name: &str, problems: &mut Vec<RowProblem>) -> String {
     if !row.contains_key(name) {
-        problems.push(FieldProblem::Missing(name.to_owned()));
+        problems.push(RowProblem::Missing(name.to_owned()));
     } else if row[name].is_null() {
         problems.push(wrong(name, &Value::Null, "a string"));
     }
     optional(row, name, problems)
 }
 
-fn optional(row: &Map<String, Value>, name: &str, problems: &mut Vec<FieldProblem>) -> String {
+fn optional(row: &Map<String, Value>, name: &str, problems: &mut Vec<RowProblem>) -> String {
     match row.get(name) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -200,8 +188,8 @@ fn optional(row: &Map<String, Value>, name: &str, problems: &mut Vec<FieldProble
     }
 }
 
-fn wrong(field: &str, found: &Value, wanted: &str) -> FieldProblem {
-    FieldProblem::Wrong(match why_unreadable(found) {
+fn wrong(field: &str, found: &Value, wanted: &str) -> RowProblem {
+    RowProblem::Other(match why_unreadable(found) {
         Some(what) => format!("field '{field}' {what}"),
         None => format!("field '{field}' is {}, not {wanted}", kind(found)),
     })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bone_tokenizer::{ByteLevel, Tokenizer};
+use bone_tokenizer::Tokenizer;
 
 use super::formats;
 use super::sample::{Limits, Sample, chunks};
@@ -57,32 +57,22 @@ pub fn tokenize_text(
     tokenizer: &dyn Tokenizer,
     limits: Limits,
 ) -> Result<Vec<Sample>, DataError> {
-    let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
-    let encoded = tokenizer.encode(text);
-    tokens.extend(encoded.map_err(|error| DataError::Other(error.to_string()))?);
-    cut(tokens, tokenizer, limits)
+    let tokens = tokenizer.encode(text);
+    let tokens = tokens.map_err(|error| DataError::Other(error.to_string()))?;
+    chunked(tokens, tokenizer, limits)
 }
 
-/// As [`tokenize_text`], of bytes that need not be text.
+/// As [`tokenize_text`], of a text's tokens.
 ///
 /// # Errors
 /// [`DataError`]: ids beyond the vocabulary, nothing to train.
-pub fn tokenize_bytes(
-    bytes: &[u8],
-    tokenizer: &dyn ByteLevel,
-    limits: Limits,
-) -> Result<Vec<Sample>, DataError> {
-    let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
-    tokens.extend(tokenizer.encode_bytes(bytes));
-    cut(tokens, tokenizer, limits)
-}
-
-/// Chunks of `tokens` and EOS.
-fn cut(
-    mut tokens: Vec<u32>,
+pub fn chunked(
+    text: Vec<u32>,
     tokenizer: &dyn Tokenizer,
     limits: Limits,
 ) -> Result<Vec<Sample>, DataError> {
+    let mut tokens: Vec<u32> = tokenizer.bos().into_iter().collect();
+    tokens.extend(text);
     tokens.extend(tokenizer.eos().first());
     if let Some(what) = limits.beyond_vocab(&tokens) {
         let what = format!("the text cannot be tokenized for this model: {what}");
@@ -103,7 +93,7 @@ fn cut(
 mod tests {
     use super::*;
     use crate::test_tokenizer::{BOS, Bytes, EOS};
-    use bone_tokenizer::ByteTokenizer;
+    use bone_tokenizer::{ByteLevel, ByteTokenizer};
     use proptest::prelude::*;
 
     fn read(bytes: &[u8]) -> Result<String, DataError> {
@@ -152,13 +142,18 @@ mod tests {
             assert!(matches!(error, DataError::Empty { .. }), "{error}");
         }
         // Neither a first nor a last token, and nothing but the bytes.
-        let samples = tokenize_bytes(&bytes, &ByteTokenizer, limits(6)).unwrap();
+        let samples = chunked(
+            ByteTokenizer.encode_bytes(&bytes),
+            &ByteTokenizer,
+            limits(6),
+        )
+        .unwrap();
         let tokens: Vec<_> = samples.iter().map(|s| s.tokens.as_slice()).collect();
         assert_eq!(
             tokens,
             [&[0xFF, 0xFE, 97, 0, 0xE9, 0][..], &[0, 0xEF, 0xBB, 0xBF]]
         );
-        let error = tokenize_bytes(b"a", &ByteTokenizer, limits(6)).unwrap_err();
+        let error = chunked(vec![97], &ByteTokenizer, limits(6)).unwrap_err();
         assert!(error.to_string().ends_with("the text is a single token"));
     }
 

@@ -1,8 +1,10 @@
 //! Writes sequences of tokens.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
 
 use super::{Dtype, MAGIC, VERSION, list, paths, with_ending};
 use crate::DataError;
@@ -18,14 +20,15 @@ const LARGE_VOCABULARY: usize = 1 << 31;
 /// what has its name is whole. Of the sequences only the sizes are held, 4 bytes each.
 #[derive(Debug)]
 pub struct Writer {
-    bin: Unfinished,
-    idx: Unfinished,
+    bin: PathBuf,
+    idx: PathBuf,
+    /// Where the tokens are until they are all there.
+    partial: TempPath,
     out: BufWriter<File>,
     dtype: Dtype,
     vocab_size: usize,
     sizes: Vec<i32>,
     tokens: u64,
-    failed: bool,
 }
 
 /// What was written.
@@ -63,20 +66,19 @@ impl Writer {
         };
         let (bin, idx) = paths(stem);
         check_free(&[&bin, &idx])?;
-        let bin = Unfinished::new(bin);
-        if let Some(folder) = bin.path.parent() {
+        if let Some(folder) = bin.parent() {
             fs::create_dir_all(folder).map_err(DataError::io(folder))?;
         }
-        let file = File::create(&bin.partial).map_err(DataError::io(&bin.partial))?;
+        let (partial, file) = beside(&bin)?;
         Ok(Self {
             bin,
-            idx: Unfinished::new(idx),
+            idx,
+            partial,
             out: BufWriter::new(file),
             dtype,
             vocab_size,
             sizes: Vec::new(),
             tokens: 0,
-            failed: false,
         })
     }
 
@@ -84,10 +86,8 @@ impl Writer {
     ///
     /// # Errors
     /// [`DataError`]: no tokens, too many of them, or some beyond the vocabulary, and then
-    /// nothing is written of the sequence; a file that cannot be written, and then nothing more
-    /// can be.
+    /// nothing is written of the sequence; a file that cannot be written.
     pub fn push(&mut self, tokens: &[u32]) -> Result<(), DataError> {
-        self.check_unbroken()?;
         let sequence = self.sizes.len();
         let other = |what: String| DataError::Other(format!("sequence {sequence} has {what}"));
         if tokens.is_empty() {
@@ -112,8 +112,7 @@ impl Writer {
         let width = self.dtype.bytes();
         for token in tokens {
             let written = self.out.write_all(&token.to_le_bytes()[..width]);
-            self.failed |= written.is_err();
-            written.map_err(DataError::io(&self.bin.partial))?;
+            written.map_err(DataError::io(&self.bin))?;
         }
         self.sizes.push(size);
         self.tokens += tokens.len() as u64;
@@ -125,63 +124,64 @@ impl Writer {
     /// # Errors
     /// [`DataError`]: nothing was written, something failed before, or fails now.
     pub fn finish(mut self) -> Result<Summary, DataError> {
-        self.check_unbroken()?;
+        let io_error = DataError::io(&self.bin);
         if self.sizes.is_empty() {
-            return Err(DataError::unusable(
-                &self.bin.path,
-                "no sequence was written",
-            ));
+            return Err(DataError::unusable(&self.bin, "no sequence was written"));
         }
-        self.out
-            .flush()
-            .and_then(|()| self.out.get_ref().sync_all())
-            .map_err(DataError::io(&self.bin.partial))?;
-        self.write_index()
-            .map_err(DataError::io(&self.idx.partial))?;
-        check_free(&[&self.bin.path, &self.idx.path])?;
-        self.bin.rename()?;
-        self.idx.rename()?;
+        self.out.flush().map_err(io_error)?;
+        let file = self.out.get_ref();
+        file.sync_all().map_err(io_error)?;
+        if file.metadata().map_err(io_error)?.len() != self.start_of(self.tokens) {
+            let what = "writing has failed before: begin again";
+            return Err(DataError::unusable(&self.bin, what));
+        }
+        let (partial_idx, mut idx) = beside(&self.idx)?;
+        idx.write_all(&self.index())
+            .and_then(|()| idx.sync_all())
+            .map_err(DataError::io(&self.idx))?;
+        check_free(&[&self.bin, &self.idx])?;
+        let named = self.partial.persist(&self.bin);
+        named.map_err(|error| io_error(error.error))?;
+        let named = partial_idx.persist(&self.idx);
+        named.map_err(|error| DataError::io(&self.idx)(error.error))?;
         Ok(Summary {
             sequences: self.sizes.len(),
             tokens: self.tokens,
             dtype: self.dtype,
-            bin: self.bin.path.clone(),
-            idx: self.idx.path.clone(),
+            bin: self.bin,
+            idx: self.idx,
         })
     }
 
-    fn write_index(&self) -> io::Result<()> {
-        let mut out = BufWriter::new(File::create(&self.idx.partial)?);
-        let sequences = self.sizes.len() as u64;
-        out.write_all(MAGIC)?;
-        out.write_all(&VERSION.to_le_bytes())?;
-        out.write_all(&[self.dtype as u8])?;
-        out.write_all(&sequences.to_le_bytes())?;
-        out.write_all(&(sequences + 1).to_le_bytes())?;
-        for size in &self.sizes {
-            out.write_all(&size.to_le_bytes())?;
-        }
-        let mut start = 0_i64;
-        for &size in &self.sizes {
-            out.write_all(&start.to_le_bytes())?;
-            start += i64::from(size) * self.dtype.bytes() as i64;
-        }
-        for document in 0..=sequences {
-            out.write_all(&document.to_le_bytes())?;
-        }
-        out.flush()?;
-        out.get_ref().sync_all()
+    /// Where the token begins that comes after so many, in bytes.
+    fn start_of(&self, tokens: u64) -> u64 {
+        tokens * self.dtype.bytes() as u64
     }
 
-    fn check_unbroken(&self) -> Result<(), DataError> {
-        if self.failed {
-            return Err(DataError::unusable(
-                &self.bin.path,
-                "writing has failed before: begin again",
-            ));
+    fn index(&self) -> Vec<u8> {
+        let sequences = self.sizes.len() as u64;
+        let mut bytes = Vec::from(*MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.push(self.dtype as u8);
+        bytes.extend(sequences.to_le_bytes());
+        bytes.extend((sequences + 1).to_le_bytes());
+        bytes.extend(self.sizes.iter().flat_map(|size| size.to_le_bytes()));
+        let mut before = 0;
+        for &size in &self.sizes {
+            bytes.extend(self.start_of(before).to_le_bytes());
+            before += size as u64;
         }
-        Ok(())
+        bytes.extend((0..=sequences).flat_map(u64::to_le_bytes));
+        bytes
     }
+}
+
+/// A file that lies beside `path` until it gets that name, and is removed unless it does.
+fn beside(path: &Path) -> Result<(TempPath, File), DataError> {
+    let partial = with_ending(path, &format!(".partial-{}", std::process::id()));
+    let file = File::create(&partial).map_err(DataError::io(&partial))?;
+    let partial = TempPath::try_from_path(partial).map_err(DataError::io(path))?;
+    Ok((partial, file))
 }
 
 fn check_free(paths: &[&PathBuf]) -> Result<(), DataError> {
@@ -194,30 +194,4 @@ fn check_free(paths: &[&PathBuf]) -> Result<(), DataError> {
         "{} would be written over: choose another name or remove it",
         list(&there)
     )))
-}
-
-/// A file under another name, which is removed unless it gets its own.
-#[derive(Debug)]
-struct Unfinished {
-    path: PathBuf,
-    partial: PathBuf,
-}
-
-impl Unfinished {
-    fn new(path: PathBuf) -> Self {
-        let partial = with_ending(&path, &format!(".partial-{}", std::process::id()));
-        Self { path, partial }
-    }
-
-    fn rename(&self) -> Result<(), DataError> {
-        fs::rename(&self.partial, &self.path).map_err(DataError::io(&self.path))
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // After a rename there is nothing left under this name, and an error while cleaning up
-        // after another one has nowhere to go.
-        let _ = fs::remove_file(&self.partial);
-    }
 }

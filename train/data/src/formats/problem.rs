@@ -37,6 +37,9 @@ pub enum RowProblem {
         /// Whether the text ends too early.
         cut_off: bool,
     },
+    /// A field that the schema needs, and that a field map could name.
+    #[error("field '{0}' is missing")]
+    Missing(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),

@@ -3,7 +3,7 @@
 use super::{Checked, FileReport, Reading, temporary};
 use crate::{
     Binidx, Content, DataError, Dropped, Kind, Pool, RenderError, Row, RowReader, Sample, Samples,
-    Selection, Sources, Tokenized, read_bytes, read_text, tokenize, tokenize_bytes, tokenize_text,
+    Selection, Sources, Tokenized, chunked, read_bytes, read_text, tokenize, tokenize_text,
 };
 use bone_files::wording::{Problems, and_more, counted};
 use rayon::prelude::*;
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
                 if std::str::from_utf8(&bytes).is_err() {
                     not_utf8 = "; read as bytes: not UTF-8";
                 }
-                tokenize_bytes(&bytes, tokenizer, limits)?
+                chunked(tokenizer.encode_bytes(&bytes), tokenizer, limits)?
             }
             None => tokenize_text(&read_text(&report.path)?, tokenizer, limits)?,
         };

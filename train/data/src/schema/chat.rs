@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{FieldProblem, wrong};
+use super::wrong;
 use crate::conversation::{Content, Message, Role};
+use crate::formats::RowProblem;
 
 /// What a turn calls its speaker and its text; ShareGPT's names are the second. A list of either
 /// name may have turns of either kind.
@@ -35,7 +36,7 @@ impl Chat {
         &mut self,
         row: &Map<String, Value>,
         list: &str,
-        problems: &mut Vec<FieldProblem>,
+        problems: &mut Vec<RowProblem>,
     ) {
         let likelier = usize::from(list == "conversations");
         match row.get(list) {
@@ -51,13 +52,7 @@ impl Chat {
         }
     }
 
-    fn take(
-        &mut self,
-        place: &str,
-        turn: &Value,
-        likelier: usize,
-        problems: &mut Vec<FieldProblem>,
-    ) {
+    fn take(&mut self, place: &str, turn: &Value, likelier: usize, problems: &mut Vec<RowProblem>) {
         let Value::Object(turn) = turn else {
             problems.push(wrong(place, turn, "an object"));
             return;
@@ -67,10 +62,7 @@ impl Chat {
         let name = own(turn, ROLE, likelier);
         let role = match turn.get(name) {
             Some(Value::String(word)) => word.parse::<Role>().map_err(|error| {
-                problems.push(FieldProblem::Wrong(format!(
-                    "field '{}': {error}",
-                    at(name)
-                )));
+                problems.push(RowProblem::Other(format!("field '{}': {error}", at(name))));
             }),
             found => {
                 problems.push(absent_or_wrong(&at(name), found, "a string"));
@@ -151,7 +143,7 @@ fn said(content: &Value) -> Option<String> {
     }
 }
 
-fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &str) -> FieldProblem {
+fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &str) -> RowProblem {
     match found {
         // Not one that a field map could name.
         None => said_of(field, "is missing"),
@@ -159,6 +151,6 @@ fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &str) -> FieldPro
     }
 }
 
-fn said_of(field: &str, what: &str) -> FieldProblem {
-    FieldProblem::Wrong(format!("field '{field}' {what}"))
+fn said_of(field: &str, what: &str) -> RowProblem {
+    RowProblem::Other(format!("field '{field}' {what}"))
 }

@@ -207,7 +207,7 @@ fn all_that_is_wrong_with_a_conversation_is_said() {
     assert_eq!(problems.len(), 6);
     let empty = object(json!({"conversations": []}));
     let problems = Schema::Conversations.content(&empty).unwrap_err();
-    let expected = FieldProblem::Wrong("field 'conversations' is an empty list".into());
+    let expected = RowProblem::Other("field 'conversations' is an empty list".into());
     assert_eq!(problems, [expected]);
 }
 

@@ -1,7 +1,7 @@
 //! A template of one's own: a file with placeholders.
 
 use super::error::TemplateError;
-use super::parse::{self, Field, Part};
+use super::parse::{self, Part};
 
 /// A template read from a file: see [`Template::parse`](super::Template::parse).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,8 @@ impl CustomTemplate {
             .iter()
             .map(|part| match part {
                 Part::Text(text) => text.as_str(),
-                Part::Field(Field::Instruction) => instruction,
-                Part::Field(Field::Input) => input,
+                Part::Instruction => instruction,
+                Part::Input => input,
             })
             .collect()
     }
@@ -45,6 +45,6 @@ impl CustomTemplate {
     }
 
     pub(super) fn uses_input(&self) -> bool {
-        self.prompt.contains(&Part::Field(Field::Input))
+        self.prompt.contains(&Part::Input)
     }
 }

@@ -4,11 +4,6 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
     Text(String),
-    Field(Field),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
     Instruction,
     Input,
 }
@@ -39,8 +34,8 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Part>, String), Vec<String>> {
         };
         rest = &rest[name.len() + 2..];
         let field = match name {
-            "instruction" => Field::Instruction,
-            "input" => Field::Input,
+            "instruction" => Part::Instruction,
+            "input" => Part::Input,
             "response" => {
                 if response_seen {
                     problems.push(format!(
@@ -59,14 +54,14 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Part>, String), Vec<String>> {
                 continue;
             }
         };
-        instruction_seen |= field == Field::Instruction;
+        instruction_seen |= field == Part::Instruction;
         if response_seen {
             problems.push(format!(
                 "line {line}: '{{{name}}}' must come before '{{response}}'"
             ));
         }
         prompt.push(Part::Text(std::mem::take(&mut literal)));
-        prompt.push(Part::Field(field));
+        prompt.push(field);
     }
     literal.push_str(rest);
     for (name, seen) in [
