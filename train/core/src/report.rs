@@ -113,6 +113,10 @@ pub struct Summary {
     pub skipped_steps: usize,
     /// Most memory that was resident, in bytes.
     pub peak_resident_bytes: u64,
+    /// Parameters that trained.
+    pub trained_parameters: usize,
+    /// How long it took to put the method on the loaded model.
+    pub set_up_seconds: f64,
     /// Where the result lies.
     pub out: PathBuf,
 }

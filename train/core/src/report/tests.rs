@@ -59,6 +59,8 @@ fn plain_lines_of_a_run() {
         last_validation_loss: Some(1.5),
         skipped_steps: 0,
         peak_resident_bytes: 3 << 29,
+        trained_parameters: 1000,
+        set_up_seconds: 0.5,
         out: "out".into(),
     };
     let lines = printed(&[

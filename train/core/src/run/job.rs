@@ -170,6 +170,8 @@ impl Job<'_> {
             first_validation_loss: progress.first_validation,
             last_validation_loss: progress.last_validation,
             peak_resident_bytes: peak_resident_bytes(),
+            trained_parameters: count.trainable,
+            set_up_seconds: set_up.as_secs_f64(),
             out: out.clone(),
         }))?;
         Ok(Outcome { result, progress })
