@@ -85,12 +85,15 @@ fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) ->
     names.filter(trains).collect()
 }
 
+/// Writes files into a folder.
+type Write = Box<dyn FnOnce(&Path) -> Result<(), RunError> + Send>;
+
 /// What a run makes of its model: a folder, written when it is called.
 pub(super) struct Product {
     /// The folder's name: `adapter` or `model`.
     pub(super) name: &'static str,
     /// Writes the files into a folder.
-    pub(super) write: Box<dyn FnOnce(&Path) -> Result<(), RunError> + Send>,
+    pub(super) write: Write,
 }
 
 impl Product {
