@@ -83,15 +83,10 @@ impl TrainConfig {
             return Ok(());
         }
         let key = self.warmup_ratio.map_or("warmup_steps", |_| "warmup_ratio");
-        let most = total_steps.saturating_sub(1);
-        let fix = if most == 0 {
-            format!("leave {key} out")
-        } else {
-            format!("lower {key} so that it is at most {most} step(s)")
-        };
         Err(format!(
             "a warm-up of {warmup} step(s) leaves nothing of a run of {total_steps} step(s), so \
-             that learning_rate would never be reached; {fix}, or train for more steps"
+             that learning_rate would never be reached; lower {key} or leave it out, or train for \
+             more steps"
         ))
     }
 

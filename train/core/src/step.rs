@@ -42,7 +42,7 @@ impl<B> TrainBackend for B where B: AutodiffBackend<InnerBackend: Backend> + Bac
 /// What a model's blocks carry from piece to piece.
 type State<B, M> = <<M as CausalLm<B>>::Block as Block<B>>::State;
 
-/// A model the loop trains.
+/// A model the loop trains. One that derives `Module` names its type without autodiff, and that is all.
 ///
 /// The state of a block without autodiff is the inner module of its state with it, so that a
 /// state goes from one to the other; `derive(Module)` makes it so.

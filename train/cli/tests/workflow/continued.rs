@@ -88,7 +88,7 @@ fn settings_that_are_given_must_agree() {
         "--targets: is",
         "--layers: is",
         "--mini-width: means nothing with method miss, only with miss-mini",
-        "--lora-plus-ratio: means nothing with the adapter",
+        "--lora-plus-ratio: means nothing with method miss, only with lora",
     ] {
         assert!(ran.stderr.contains(part), "no {part:?} in {}", ran.stderr);
     }

@@ -15,14 +15,6 @@ fn api(kind: Kind) -> Backend {
     }
 }
 
-const BEST_FIRST: [DeviceType; 5] = [
-    DeviceType::DiscreteGpu,
-    DeviceType::IntegratedGpu,
-    DeviceType::VirtualGpu,
-    DeviceType::Other,
-    DeviceType::Cpu,
-];
-
 /// The adapters of a kind as burn numbers them, those to prefer first.
 fn adapters(kind: Kind) -> Vec<(WgpuDevice, Adapter)> {
     let backend = api(kind);
@@ -30,38 +22,44 @@ fn adapters(kind: Kind) -> Vec<(WgpuDevice, Adapter)> {
         backends: backend.into(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
-    let mut found = pollster::block_on(instance.enumerate_adapters(backend.into()));
-    let rank = |kind: DeviceType| BEST_FIRST.iter().position(|best| *best == kind);
-    found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
-    let mut numbered: Vec<(WgpuDevice, Adapter)> = Vec::new();
-    for adapter in found {
-        let kind = adapter.get_info().device_type;
-        let same = |(_, other): &&(WgpuDevice, Adapter)| other.get_info().device_type == kind;
-        let number = numbered.iter().filter(same).count();
-        let device = match kind {
-            DeviceType::DiscreteGpu => WgpuDevice::DiscreteGpu(number),
-            DeviceType::IntegratedGpu => WgpuDevice::IntegratedGpu(number),
-            DeviceType::VirtualGpu => WgpuDevice::VirtualGpu(number),
-            DeviceType::Cpu => WgpuDevice::Cpu,
-            DeviceType::Other => WgpuDevice::DefaultDevice,
-        };
-        // burn has one name for all software devices, and one for those that say nothing.
-        if numbered.iter().all(|(other, _)| *other != device) {
-            numbered.push((device, adapter));
-        }
-    }
+    let found = pollster::block_on(instance.enumerate_adapters(backend.into()));
+    let (mut discrete, mut integrated, mut virtual_gpu) = (0, 0, 0);
+    let next = |count: &mut usize| {
+        *count += 1;
+        *count - 1
+    };
+    let mut numbered: Vec<_> = found
+        .into_iter()
+        .map(|adapter| {
+            let device = match adapter.get_info().device_type {
+                DeviceType::DiscreteGpu => WgpuDevice::DiscreteGpu(next(&mut discrete)),
+                DeviceType::IntegratedGpu => WgpuDevice::IntegratedGpu(next(&mut integrated)),
+                DeviceType::VirtualGpu => WgpuDevice::VirtualGpu(next(&mut virtual_gpu)),
+                DeviceType::Cpu => WgpuDevice::Cpu,
+                DeviceType::Other => WgpuDevice::DefaultDevice,
+            };
+            (device, adapter)
+        })
+        .collect();
+    numbered.sort_by_key(|(_, adapter)| match adapter.get_info().device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    });
+    // burn has one name for all software devices, and one for those that say nothing.
+    numbered.dedup_by(|(a, _), (b, _)| a == b);
     numbered
 }
 
 pub(super) fn devices(kind: Kind) -> Result<Vec<Device>, String> {
     let adapters = adapters(kind);
     if adapters.is_empty() {
-        let api = if kind == Kind::Metal {
-            "Metal device"
-        } else {
-            "Vulkan driver"
-        };
-        return Err(format!("no {api} was found"));
+        return Err(match kind {
+            Kind::Metal => "no Metal device was found".into(),
+            _ => "no Vulkan driver was found".into(),
+        });
     }
     let device = |(index, (_, adapter)): (usize, (WgpuDevice, Adapter))| {
         let info = adapter.get_info();

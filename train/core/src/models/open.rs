@@ -133,14 +133,14 @@ impl OpenModel {
 
 impl Sizes {
     fn info(&self, path: &Path) -> Result<ModelInfo, ModelError> {
-        let layers = match self {
-            Self::Llama2(config) => config.num_hidden_layers,
-            Self::Rwkv6(config) => config.num_hidden_layers,
+        let (file, layers) = match self {
+            Self::Llama2(config) => (path.join("config.json"), config.num_hidden_layers),
+            Self::Rwkv6(config) => (path.to_path_buf(), config.num_hidden_layers),
         };
         if layers > MAX_LAYERS {
             let most = format!("no model is deeper than {MAX_LAYERS}");
             let reason = format!("num_hidden_layers is {layers}, and {most}");
-            return Err(ModelError::path(path, reason));
+            return Err(ModelError::path(&file, reason));
         }
         Ok(match self {
             Self::Llama2(config) => llama_info(config),

@@ -116,15 +116,10 @@ impl<B: TrainBackend> FloatMapper<B> for Write<'_, B> {
             let dtype = data.dtype;
             Tensor::<B::InnerBackend, D>::from_data(data, (self.device, dtype))
         };
-        if let Some(TrainedMoments {
-            time,
-            first,
-            second,
-        }) = moments
-        {
+        if let Some(of) = moments {
             let [first, second] =
-                [first, second].map(|data| on_device(data).into_primitive().tensor());
-            let moments = Moments { first, second };
+                [of.first, of.second].map(|data| on_device(data).into_primitive().tensor());
+            let (time, moments) = (of.time, Moments { first, second });
             self.optimizer.taken.insert(id, Taken { time, moments });
         }
         let tensor = Tensor::from_inner(on_device(values)).require_grad();

@@ -112,7 +112,7 @@ fn values_out_of_range() {
         ),
         (
             vec!["--warmup-steps=1", "--max-steps=1"],
-            "leave warmup_steps out",
+            "lower warmup_steps or leave it out",
         ),
         (
             vec!["--targets=all-linear,lm_head"],
