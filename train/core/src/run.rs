@@ -2,7 +2,7 @@
 //!
 //! [`train`] begins a run, [`resume`] continues one exactly as if it had never stopped, and [`fork`]
 //! begins a new run at a checkpoint of another one, with other settings. All of them write into an
-//! output folder ([`crate::layout`]), which belongs to one process at a time ([`lock`]).
+//! output folder ([`crate::layout`]), which belongs to one process at a time (`.lock`).
 
 use crate::config::{Init, TrainConfig};
 use crate::device::{self, DeviceError};
