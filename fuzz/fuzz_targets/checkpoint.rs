@@ -1,10 +1,9 @@
 //! Each file of a run's checkpoint, replaced.
 #![no_main]
 
-use bone_train::run::checkpoint::{
-    self, FOLDER, LIST, RunIdentity, STATE, State, TENSORS, Unit, tensors_to_bytes,
-};
+use bone_train::layout::CHECKPOINTS;
 use bone_train::optimizer::{Trained, TrainedMoments};
+use bone_train::run::checkpoint::{self, LIST, STATE, State, TENSORS, Unit, tensors_to_bytes};
 use burn::tensor::TensorData;
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
@@ -28,13 +27,13 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     });
     let values = block();
     let trained = BTreeMap::from([("layer.block".into(), Trained { values, moments })]);
-    let identity = RunIdentity {
+    let state = State {
         total_steps: 8,
-        ..RunIdentity::default()
+        ..State::default()
     };
-    let state = State::new(Default::default(), &trained, &identity);
+    let state = state.at(Default::default(), &trained);
     let out = tempfile::tempdir().expect("a folder");
-    let checkpoint = out.path().join(FOLDER).join("step-3");
+    let checkpoint = out.path().join(CHECKPOINTS).join("step-3");
     let unit = Unit::begin(&checkpoint).expect("begun");
     let tensors = tensors_to_bytes(&trained).expect("tensors");
     unit.write(TENSORS, &tensors).expect("written");

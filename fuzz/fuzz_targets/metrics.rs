@@ -1,7 +1,8 @@
-//! `metrics.jsonl` of a run that is gone on with.
+//! `metrics.jsonl` of a run that is resumed.
 #![no_main]
 
-use bone_train::report::{Continued, METRICS_FILE};
+use bone_train::layout::METRICS;
+use bone_train::report::Metrics;
 use libfuzzer_sys::fuzz_target;
 
 /// Steps that were done, and the last one that was evaluated after.
@@ -14,16 +15,15 @@ fuzz_target!(|bytes: &[u8]| {
     let file = parts.next().unwrap_or_default();
     let unwritten = String::from_utf8_lossy(parts.next().unwrap_or_default());
     let out = tempfile::tempdir().expect("a folder");
-    let path = out.path().join(METRICS_FILE);
+    let path = out.path().join(METRICS);
     std::fs::write(&path, file).expect("written");
-    let go_on = || {
-        let at = (DONE, Some(EVALUATED));
-        let record = Continued::prepare(out.path(), at, &unwritten).expect("prepared");
-        record.take_place().expect("gone on");
+    let resume = || {
+        let resumed = Metrics::resume(out.path(), 1..=DONE, Some(EVALUATED), &unwritten);
+        resumed.and_then(|mut metrics| metrics.take_place()).expect("resumed");
         std::fs::read(&path).expect("there")
     };
-    let kept = go_on();
-    // What is kept are whole lines of before, and going on once more keeps all of it.
+    let kept = resume();
+    // What is kept are whole lines of before, and resuming once more keeps all of it.
     assert!(kept.is_empty() || kept.ends_with(b"\n"));
     for line in kept
         .split(|&byte| byte == b'\n')
@@ -39,5 +39,5 @@ fuzz_target!(|bytes: &[u8]| {
         let mut kept = unwritten.as_bytes().split(|&byte| byte == b'\n');
         assert!(before.any(|before| before == line) || kept.any(|kept| kept == line));
     }
-    assert_eq!(go_on(), kept);
+    assert_eq!(resume(), kept);
 });

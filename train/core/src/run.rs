@@ -17,7 +17,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 mod advice;
-mod checkpoint;
+/// Not part of the public interface: what `fuzz/` feeds.
+#[doc(hidden)]
+pub mod checkpoint;
 mod error;
 pub mod fingerprint;
 mod fit;

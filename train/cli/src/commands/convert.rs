@@ -15,7 +15,6 @@ use bone_train::models::{
 };
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// What to convert, and to what.
@@ -34,8 +33,8 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// bone to lora: how many directions of each change to keep
-    #[arg(long, value_name = "R", conflicts_with = "energy")]
-    pub rank: Option<NonZeroUsize>,
+    #[arg(long, value_name = "R", conflicts_with = "energy", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rank: Option<u32>,
     /// bone to lora: the share of each change's energy to keep, like 0.99
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub energy: Option<f64>,
@@ -204,7 +203,7 @@ fn nearest_lora<B: bone::Backend>(
     base: Option<&OpenModel>,
     device: &B::Device,
 ) -> Result<(SavedAdapter, Lost), CommandError> {
-    let rank = args.rank.map(|rank| Keep::Rank(rank.get()));
+    let rank = args.rank.map(|rank| Keep::Rank(rank as usize));
     let keep = rank.or(args.energy.map(Keep::Energy)).ok_or_else(|| {
         CommandError::usage(
             "a bone adapter has no exact LoRA: give --rank or --energy, as in `--rank 16` \

@@ -46,15 +46,16 @@ impl RawConfig {
         config_or(check.problems, config)
     }
 
-    /// Checks what was given, alone and against the method, and fills in the defaults. Requires
-    /// nothing, and looks at no file.
+    /// As [`validate`](Self::validate), without a model, data or output folder, and without a look at
+    /// the file system.
     pub(super) fn validate_method(&self) -> Result<TrainConfig, ConfigError> {
         let config = self.filled();
         let mut check = Check {
             raw: self,
             problems: self.record.problems.clone(),
         };
-        check.values(self.given(), self, &config, true);
+        let is_theirs = |row: &&Row| !["model", "data", "out"].contains(&row.name);
+        check.values(SETTINGS.iter().filter(is_theirs), self, &config, true);
         config_or(check.problems, config)
     }
 }

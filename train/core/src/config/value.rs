@@ -57,10 +57,10 @@ fn toml_value(text: &str) -> Option<Value> {
     table.remove("value")
 }
 
-/// Reads a table whose keys are the fields of `T`.
+/// Reads a table whose keys are the fields of `T`. The error names the key.
 fn fields<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     let read = value.clone().try_into();
-    read.map_err(|error: toml::de::Error| error.message().to_owned())
+    read.map_err(|error: toml::de::Error| error.to_string().trim_end().replace('\n', " "))
 }
 
 /// A TOML basic string on one line.

@@ -46,6 +46,11 @@ impl Log {
         filter(std::env::var(FILTER).ok().as_deref()).map(drop)
     }
 
+    /// Whether a log's file has such a name.
+    pub(crate) fn is_file(name: &str) -> bool {
+        name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+    }
+
     /// Begins a log, or goes on with it, in the folder `out`.
     ///
     /// # Errors

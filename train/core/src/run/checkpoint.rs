@@ -30,14 +30,17 @@ mod list;
 mod saver;
 mod unit;
 
-pub(crate) use find::{Found, all, find, locate, newest_whole};
+pub use find::{Found, Located, find};
+pub(crate) use find::{all, is_trial, locate, newest_whole};
 pub(crate) use keep::Keep;
+pub use list::LIST;
 pub(crate) use saver::{Outcome, Saver, Snapshot, try_out};
+pub use unit::Unit;
 
 /// How far the run is.
-pub(crate) const STATE: &str = "state.json";
+pub const STATE: &str = "state.json";
 /// What trains, and the optimizer's moments.
-pub(crate) const TENSORS: &str = "training.safetensors";
+pub const TENSORS: &str = "training.safetensors";
 
 /// How both are written now.
 const FORMAT: u32 = 1;
@@ -45,7 +48,7 @@ const FORMAT: u32 = 1;
 /// What a run is, beside its tensors.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct State {
+pub struct State {
     /// How the checkpoint is written.
     pub format: u32,
     /// The version of bone that wrote it.
@@ -75,7 +78,7 @@ pub(crate) struct State {
 
 impl State {
     /// Returns the state of the same run at `progress`, written as this version does.
-    pub(crate) fn at(&self, progress: Progress, trained: &BTreeMap<String, Trained>) -> Self {
+    pub fn at(&self, progress: Progress, trained: &BTreeMap<String, Trained>) -> Self {
         let time = |(path, trained): (&String, &Trained)| {
             let moments = trained.moments.as_ref()?;
             Some((path.clone(), moments.time))
@@ -103,7 +106,7 @@ struct Version {
 /// # Errors
 ///
 /// What is wrong with it.
-pub(crate) fn read_state(folder: &Path) -> Result<State, String> {
+pub fn read_state(folder: &Path) -> Result<State, String> {
     let wrong = |why: &dyn Display| format!("{STATE}: {why}");
     let bytes = fs::read(folder.join(STATE)).map_err(|error| wrong(&error))?;
     let Version { format, bone } = serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
@@ -126,7 +129,7 @@ const SECOND: &str = "second.";
 /// # Errors
 ///
 /// A tensor with a value that is not finite, or of a precision that such a file has not.
-pub(crate) fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Vec<u8>, String> {
+pub fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Vec<u8>, String> {
     let mut views = Vec::new();
     for (path, Trained { values, moments }) in trained {
         let moments = moments.iter();
@@ -150,10 +153,7 @@ pub(crate) fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Ve
 /// # Errors
 ///
 /// What is wrong with the file.
-pub(crate) fn read_tensors(
-    folder: &Path,
-    state: &State,
-) -> Result<BTreeMap<String, Trained>, String> {
+pub fn read_tensors(folder: &Path, state: &State) -> Result<BTreeMap<String, Trained>, String> {
     let wrong = |why: &dyn Display| format!("{TENSORS}: {why}");
     let bytes = fs::read(folder.join(TENSORS)).map_err(|error| wrong(&error))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(&error))?;

@@ -78,13 +78,26 @@ fn inputs(config: &TrainConfig) -> Vec<PathBuf> {
 fn is_empty(out: &Path) -> io::Result<bool> {
     let partial = [CONFIG, METRICS].map(|name| disk::partial(Path::new(name)));
     for entry in fs::read_dir(out)? {
-        let name = entry?.file_name();
-        let has_none = || checkpoint::all(out).is_ok_and(|all| all.is_empty());
-        let is_nothing = name == LOCK
-            || name == LOGS
-            || (name == CHECKPOINTS && has_none())
-            || partial.iter().any(|partial| name == **partial);
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_nothing = if name == CHECKPOINTS {
+            holds_only(&entry.path(), checkpoint::is_trial)?
+        } else if name == LOGS {
+            holds_only(&entry.path(), Log::is_file)?
+        } else {
+            name == LOCK || partial.iter().any(|partial| name == **partial)
+        };
         if !is_nothing {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns whether a folder holds nothing but what `is_ours` knows by its name.
+fn holds_only(folder: &Path, is_ours: fn(&str) -> bool) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if !entry?.file_name().to_str().is_some_and(is_ours) {
             return Ok(false);
         }
     }
@@ -217,6 +230,19 @@ mod tests {
         assert!(check(&config(&out, false), &Start::New).is_ok());
         fs::create_dir(&out).unwrap();
         assert!(check(&config(&out, false), &Start::New).is_ok());
+        // What a run leaves that never began is nothing; a person's own files there are.
+        for (folder, ours) in [
+            (LOGS, "bone.2026-01-01.jsonl"),
+            (CHECKPOINTS, "trial.partial"),
+        ] {
+            let folder = out.join(folder);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(ours), "").unwrap();
+            assert!(check(&config(&out, false), &Start::New).is_ok());
+            fs::write(folder.join("notes.txt"), "").unwrap();
+            assert!(check(&config(&out, false), &Start::New).is_err());
+            fs::remove_file(folder.join("notes.txt")).unwrap();
+        }
         fs::write(out.join(METRICS), "").unwrap();
         assert!(check(&config(&out, true), &Start::New).is_ok());
         for (out, overwrite, wanted) in [

@@ -89,7 +89,7 @@ fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) ->
 type Write = Box<dyn FnOnce(&Path) -> Result<(), RunError> + Send>;
 
 /// What a run makes of its model: a folder, written when it is called.
-pub(super) struct Product {
+pub(crate) struct Product {
     /// The folder's name: `adapter` or `model`.
     pub(super) name: &'static str,
     /// Writes the files into a folder.

@@ -151,7 +151,7 @@ impl Samples {
         }
         out.flush()?;
         self.in_file += self.memory.len() as u64;
-        self.memory.clear();
+        self.memory = Vec::new();
         Ok(())
     }
 }

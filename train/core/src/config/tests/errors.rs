@@ -230,8 +230,9 @@ fn paths_that_are_not_there() {
     );
     #[cfg(unix)]
     assert!(
-        with("/dev/null", &rows, &out)[0]
-            .contains("/dev/null: no such folder or file; give the folder of a Hugging Face")
+        with("/dev/null", &rows, &out)[0].contains(
+            "/dev/null: is neither a folder nor a file; give the folder of a Hugging Face"
+        )
     );
     assert!(with(&model, &model, &out)[0].contains("the folder holds no data file"));
     let found = with("/no/such", "/no/such", &out);

@@ -10,13 +10,16 @@ use bone_tokenizer::TokenizerChoice;
 impl Check<'_> {
     pub(super) fn paths(&mut self) {
         let raw = self.raw;
-        if let Some(path) = &raw.model
-            && !path.is_dir()
-            && !path.is_file()
-        {
-            let path = path.display();
-            let message = format!("{path}: no such folder or file; {GIVE_A_MODEL}");
-            self.on_disk("model", message);
+        if let Some(path) = &raw.model {
+            let wrong = match fs::metadata(path) {
+                Ok(found) if found.is_dir() || found.is_file() => None,
+                Ok(_) => Some("is neither a folder nor a file".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(wrong) = wrong {
+                let path = path.display();
+                self.on_disk("model", format!("{path}: {wrong}; {GIVE_A_MODEL}"));
+            }
         }
         if let Some(TokenizerChoice::File(path)) = &raw.tokenizer
             && let Err(error) = fs::metadata(path)

@@ -58,7 +58,16 @@ impl Setting for FieldMap {
     }
 
     fn from_nested(value: &Value) -> Result<Self, String> {
-        fields(value)
+        let map: Self = fields(value)?;
+        let names = [
+            Some(&map.instruction),
+            map.input.as_ref(),
+            Some(&map.response),
+        ];
+        if names.into_iter().flatten().any(String::is_empty) {
+            return Err("the name of a field is empty".to_owned());
+        }
+        Ok(map)
     }
 
     fn literal(&self) -> String {

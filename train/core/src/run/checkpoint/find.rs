@@ -23,20 +23,20 @@ pub(super) fn name(steps: usize) -> String {
 
 /// Where a checkpoint is.
 #[derive(Debug, Clone)]
-pub(crate) struct Located {
+pub struct Located {
     /// Its folder.
-    pub(crate) folder: PathBuf,
+    pub folder: PathBuf,
     /// The output folder of the run that it is of.
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
 }
 
 /// A checkpoint that is whole.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub struct Found {
     /// Where it is.
-    pub(crate) at: Located,
+    pub at: Located,
     /// What the run is.
-    pub(crate) state: State,
+    pub state: State,
 }
 
 /// The checkpoint that `path` names: one itself, `OUT/checkpoints/step-N`, or the newest of the run whose
@@ -46,7 +46,7 @@ pub(crate) struct Found {
 ///
 /// What is damaged is told with all that is wrong, and which one is whole; it is never passed over in
 /// silence. A copy outside its run's folder is none: nobody knows what else lies there.
-pub(crate) fn find(path: &Path) -> Result<Found, RunError> {
+pub fn find(path: &Path) -> Result<Found, RunError> {
     let at = locate(path)?;
     let wrong = match whole(&at.folder) {
         Ok(state) => return Ok(Found { at, state }),
@@ -168,6 +168,11 @@ pub(crate) fn all(out: &Path) -> Result<Vec<(usize, PathBuf)>, PathError> {
     Ok(all)
 }
 
+/// Whether a name in the folder of checkpoints is that of one that was only tried.
+pub(crate) fn is_trial(name: &str) -> bool {
+    name.strip_suffix(PARTIAL).unwrap_or(name) == TRIAL
+}
+
 /// Removes what a run that was killed has left unfinished in `out`.
 ///
 /// # Errors
@@ -177,8 +182,7 @@ pub(super) fn tidy(out: &Path) -> Result<(), PathError> {
     for path in listed(out)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let unfinished = name.strip_suffix(PARTIAL);
-        let is_trial = name == TRIAL || unfinished == Some(TRIAL);
-        if is_trial || unfinished.is_some_and(|name| steps_of(Path::new(name)).is_some()) {
+        if is_trial(&name) || unfinished.is_some_and(|name| steps_of(Path::new(name)).is_some()) {
             remove(&path)?;
         }
     }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Component, Path};
 
 /// The list of a folder's files: what makes it complete.
-pub(crate) const LIST: &str = "complete.json";
+pub const LIST: &str = "complete.json";
 
 /// How the list is written now.
 const FORMAT: u32 = 1;

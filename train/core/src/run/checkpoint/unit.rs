@@ -18,7 +18,7 @@ pub(super) fn may_die() {
 
 /// A folder that is being filled. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
-pub(crate) struct Unit {
+pub struct Unit {
     partial: PathBuf,
     folder: PathBuf,
 }
@@ -29,7 +29,7 @@ impl Unit {
     /// # Errors
     ///
     /// [`PathError`].
-    pub(crate) fn begin(folder: &Path) -> Result<Self, PathError> {
+    pub fn begin(folder: &Path) -> Result<Self, PathError> {
         let partial = partial(folder);
         may_die();
         if partial.exists() {
@@ -49,7 +49,7 @@ impl Unit {
     }
 
     /// Where its files lie until it is complete.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.partial
     }
 
@@ -58,7 +58,7 @@ impl Unit {
     /// # Errors
     ///
     /// [`PathError`].
-    pub(crate) fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), PathError> {
+    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) -> Result<(), PathError> {
         let path = self.partial.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(at(parent))?;
@@ -78,7 +78,7 @@ impl Unit {
     /// # Errors
     ///
     /// [`PathError`]; then nothing has changed.
-    pub(crate) fn finish(self) -> Result<(), PathError> {
+    pub fn finish(self) -> Result<(), PathError> {
         let mut list = List::default();
         let entries = entries(&self.partial)?;
         for path in entries.iter().filter(|path| path.is_file()) {
