@@ -1,8 +1,8 @@
-//! Bone in a model of your own.
+//! Uses Bone in your own model.
 //!
-//! A small network is trained from scratch on one curved surface, then fine-tuned with a Bone
-//! adapter on another one. What you need of this crate in your own model: `BoneLinear` where you
-//! had burn's `Linear`, and `bone::Backend` where you had burn's `Backend`.
+//! The program trains a small network from scratch on one curved surface, then fine-tunes it on
+//! another with a Bone adapter. In your own model, replace burn's `Linear` with `BoneLinear`, and
+//! burn's `Backend` with `bone::Backend`.
 //!
 //! ```text
 //! cargo run -p bone-examples --bin embed
@@ -16,7 +16,7 @@ use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::{Device, ElementConversion, Tensor, activation::gelu};
 use std::error::Error;
 
-/// The backend. Every other one of burn's works in its place: this is all that changes.
+/// The backend. To use any other backend of burn, change only this line.
 #[cfg(feature = "cuda")]
 type B = Autodiff<burn::backend::Cuda>;
 #[cfg(all(feature = "rocm", not(feature = "cuda")))]
@@ -59,8 +59,8 @@ type B = Autodiff<burn::backend::NdArray>;
 )))]
 type B = Autodiff<burn::backend::Flex>;
 
-/// Your model: an ordinary burn module. Its layers are found by the names of its fields, here
-/// `input`, `hidden.0`, `hidden.1` and `output`.
+/// Your model: an ordinary burn module. Field names give the paths of its layers, here `input`,
+/// `hidden.0`, `hidden.1` and `output`.
 #[derive(Module, Debug)]
 struct Network<B: bone::Backend> {
     input: BoneLinear<B>,
@@ -72,7 +72,7 @@ const WIDTH: usize = 32;
 
 impl<B: bone::Backend> Network<B> {
     fn new(device: &B::Device) -> Self {
-        // `BoneLinear::from(linear)` takes over a `Linear` that you have already.
+        // `BoneLinear::from(linear)` converts an existing `Linear`.
         Self {
             input: BoneLinearConfig::new(2, WIDTH).init(device),
             hidden: (0..2)
@@ -82,7 +82,7 @@ impl<B: bone::Backend> Network<B> {
         }
     }
 
-    /// Points `[n, 2]` to heights `[n, 1]`.
+    /// Computes heights `[n, 1]` of points `[n, 2]`.
     fn forward(&self, points: Tensor<B, 2>) -> Tensor<B, 2> {
         let mut x = gelu(self.input.forward(points));
         for layer in &self.hidden {
@@ -116,7 +116,7 @@ impl Surface {
     }
 }
 
-/// Trains whatever is trainable in `network`: the same loop before and after `attach`.
+/// Trains all trainable parameters of `network`: the same loop before and after `attach`.
 fn train(mut network: Network<B>, surface: &Surface, steps: usize) -> Network<B> {
     let mut optimizer = AdamWConfig::new().with_weight_decay(0.0).init();
     for _ in 0..steps {
@@ -128,7 +128,7 @@ fn train(mut network: Network<B>, surface: &Surface, steps: usize) -> Network<B>
     network
 }
 
-/// What [`run`] found.
+/// The results of [`run`].
 struct Outcome {
     trainable: [usize; 2],
     loss_before: f32,
@@ -145,26 +145,26 @@ fn run() -> Result<Outcome, Box<dyn Error>> {
     let base = train(Network::new(&device), &Surface::wave(0.0, &device), 200);
     let all = bone::count_params(&base).trainable;
 
-    // 2. Put adapters on the layers chosen by path. They start at zero, so nothing changes yet.
+    // 2. Attach adapters to layers by path. They start at zero, so the outputs do not change yet.
     //    The rank must divide the inputs and the outputs of those layers.
     let targets = Targets::new(Selection::Regex(r"hidden\.\d+".into()));
     let config = AdapterConfig::new(Variant::Bone(BlockAxis::Output), 8, targets);
     let network = bone::freeze_base(bone::attach(base.clone(), &config)?);
     let trainable = bone::count_params(&network).trainable;
 
-    // 3. Fine-tune on another surface, with the loop you have.
+    // 3. Fine-tune on another surface with the same loop.
     let surface = Surface::wave(1.0, &device);
     let loss = |network: &Network<B>| surface.loss(network).into_scalar().elem::<f32>();
     let loss_before = loss(&network);
     let network = train(network, &surface, 200);
     let loss_after = loss(&network);
 
-    // 4. Save the adapter alone, and put it on the untouched base again.
+    // 4. Save only the adapter, and load it onto the unchanged base.
     let folder = tempfile::tempdir()?;
     bone::peft::save(&network, &config, Some("my-network"), folder.path())?;
     let (loaded, _config) = bone::peft::load(base, folder.path())?;
 
-    // 5. Merge: the adapter goes into the weights, and the forward costs what the base's does.
+    // 5. Merge the adapter into the weights. The forward then costs as much as the base's.
     let merged = bone::merge(loaded)?;
     let gap = network.forward(surface.points.clone()) - merged.forward(surface.points.clone());
     Ok(Outcome {

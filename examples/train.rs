@@ -7,7 +7,7 @@ use bone_train::report::{Event, ReportError, Reporter};
 use bone_train::run::{Host, train};
 use std::{env, error::Error, path::PathBuf};
 
-/// Keeps the loss of every step.
+/// Records the loss of every step.
 #[derive(Default)]
 struct Losses(Vec<f64>);
 

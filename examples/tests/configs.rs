@@ -1,4 +1,4 @@
-//! The run configurations are read as they are meant.
+//! The run configurations give the intended settings.
 
 use bone_train::config::{Given, TrainConfig, resolve};
 use bone_train::schedule::ScheduleKind;
@@ -10,7 +10,7 @@ fn read(file: &str) -> TrainConfig {
     let set = |key: &str, path: &Path| format!("{key}={}", path.display());
     let given = Given {
         file: Some(configs.join(file)),
-        // Anything that is there will do for the paths.
+        // The paths may name any existing file.
         set: vec![
             set("model", configs),
             set("data", &configs.join(file)),
@@ -38,7 +38,7 @@ fn every_configuration_is_valid() {
     assert!(read_files >= 6);
 }
 
-/// The text a template makes of a question and its answer: what is read, and what is learnt.
+/// Returns a template's text of a question and its answer: the prompt, and the trained text.
 fn pieces(file: &str) -> (String, String) {
     use bone_data::{Content, Template};
     use bone_tokenizer::Piece;

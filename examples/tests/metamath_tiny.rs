@@ -1,4 +1,4 @@
-//! The shrunk protocol as a person runs it, on the tests' models.
+//! Runs the protocol for tiny models as a user does, on the fixture models.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn copy(name: &str, to: &Path) {
     }
 }
 
-/// Questions as GSM8K has them.
+/// Questions in GSM8K's format.
 fn questions(folder: &Path, name: &str, from: usize, count: usize) -> PathBuf {
     let line = |n: usize| {
         format!(
@@ -51,7 +51,7 @@ fn the_table_has_every_method_on_both_models() {
     let (llama, rwkv) = (folder.path().join("llama"), folder.path().join("rwkv6"));
     copy("llama-tiny", &llama);
     copy("rwkv6-tiny", &rwkv);
-    // The prompt has more characters than the model has positions, and its tokens are those.
+    // The prompt has more characters than the model has positions, and each character is a token.
     let config = llama.join("config.json");
     let text = fs::read_to_string(&config).expect("a configuration");
     let longer = text.replace(

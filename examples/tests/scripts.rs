@@ -1,4 +1,4 @@
-//! The shell scripts, with `echo` in place of the program they run.
+//! Tests the shell scripts with `echo` in place of the program.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ fn an_adapter_comes_out_and_the_loss_falls() {
     assert!(mean(&losses[15..]) < 0.8 * mean(&losses[..5]), "{losses:?}");
     let adapter = Path::new(adapter.trim().trim_start_matches("adapter: "));
     assert!(adapter.join("adapter_model.safetensors").is_file());
-    // The metrics hold the same losses.
+    // The metrics have the same losses.
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let steps = metrics
         .lines()

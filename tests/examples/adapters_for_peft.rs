@@ -1,7 +1,6 @@
-//! Writes adapters of every variant on the fixture model, and adapters with parameters trained
-//! whole beside them, trained a few steps by us, with the logits they give, the merged model, and
-//! the other forms they can have: what `tests/reference/check_adapters.py` holds against torch,
-//! PEFT and transformers.
+//! Writes adapters of every variant on the fixture model, also with parameters trained in full
+//! beside them. It trains each for a few steps and writes the logits, the merged model and the other
+//! formats. `tests/reference/check_adapters.py` compares these with torch, PEFT and transformers.
 //!
 //! `cargo run -p bone-tests --example adapters_for_peft -- DIR`
 
@@ -60,7 +59,7 @@ fn main() {
             &[Part::Norm, Part::Head],
         ),
         ("bone-all-parts", BASE, bone, 4, &ends),
-        // PEFT would not tie the embedding, and must refuse it.
+        // PEFT would not tie the embedding, so it must refuse this adapter.
         ("miss-tied", "llama-tiny-tied", Variant::Miss, 8, &ends[..2]),
     ] {
         write(&folder.join(name), base, variant, rank, parts);
@@ -76,7 +75,7 @@ fn lora(start: LoraStart, rslora: bool) -> Variant {
     })
 }
 
-/// What the commands make of the adapter: a merged model, a LoRA, a file by torch.
+/// Writes the commands' outputs for the adapter: a merged model, a LoRA, a torch file.
 fn write_forms(folder: &Path, contents: &Contents) {
     let (base, adapter) = (folder.join("model"), folder.join("adapter"));
     let args = MergeArgs {
@@ -160,7 +159,7 @@ fn write(folder: &Path, base: &str, variant: Variant, rank: usize, parts: &[Part
             TensorData::new(ids, [batch.rows, batch.len]),
         ),
     ];
-    // The writer makes model folders; here its one file is wanted under another name.
+    // The writer makes model folders; this file needs another name.
     let written = folder.join("expected");
     checkpoint::save(&written, expected, u64::MAX, BTreeMap::new()).expect("written");
     std::fs::rename(

@@ -1,4 +1,4 @@
-//! What the tests that cross crates share: where fixtures and assets lie, and golden records.
+//! Shared code of tests that cross crates: folders of fixtures and assets, and golden records.
 
 use bone_data::Batch;
 use bone_lm::checkpoint::Checkpoint;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 pub mod replay;
 pub mod training;
 
-/// The fixtures in the repository, made by the scripts in `tests/reference`.
+/// Returns the folder of the repository's fixtures. The scripts in `tests/reference` make them.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// Larger real models and records, where a machine has them: the folder `BONE_ASSETS` names, or
-/// `../shared/assets` beside the repository. Says so where there are none.
+/// Returns the folder of larger real models and records, if the machine has it: `BONE_ASSETS`, or
+/// `../shared/assets` beside the repository. Otherwise prints a note and returns `None`.
 pub fn assets() -> Option<PathBuf> {
     let folder = match std::env::var_os("BONE_ASSETS") {
         Some(folder) => PathBuf::from(folder),
@@ -38,35 +38,35 @@ impl Record {
         Self(Checkpoint::open_file(path).expect("a whole record"))
     }
 
-    /// Whether the tensor is there.
+    /// Returns whether the file has the tensor.
     pub fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some()
     }
 
-    /// Shape of a tensor.
+    /// Returns the shape of a tensor.
     pub fn shape(&self, name: &str) -> Vec<usize> {
         self.0.get(name).expect("in the record").shape.clone()
     }
 
-    /// Names of all tensors.
+    /// Returns the names of all tensors.
     pub fn names(&self) -> Vec<String> {
         self.0.tensors().map(|(name, _)| name.to_string()).collect()
     }
 
-    /// Float values, row-major.
+    /// Returns float values, row-major.
     pub fn floats(&self, name: &str) -> Vec<f32> {
         let data = self.0.data(name).expect("in the record");
         data.convert_dtype(DType::F32).iter::<f32>().collect()
     }
 
-    /// Token ids, row-major.
+    /// Returns token ids, row-major.
     pub fn tokens(&self, name: &str) -> Vec<u32> {
         let data: TensorData = self.0.data(name).expect("in the record");
         data.iter::<i64>().map(|id| id as u32).collect()
     }
 }
 
-/// The largest absolute difference.
+/// Returns the largest absolute difference.
 pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter()
@@ -75,13 +75,13 @@ pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
         .fold(0.0, nan_max)
 }
 
-/// The largest difference over the largest expected entry.
+/// Returns the largest difference, divided by the largest expected entry.
 pub fn relative_difference(got: &[f32], expected: &[f32]) -> f32 {
     let scale = expected.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
     max_difference(got, expected) / scale
 }
 
-/// The larger one, or NaN if either is: a comparison must not lose it.
+/// Returns the larger value, or NaN if either is NaN: a comparison must not lose it.
 pub fn nan_max(a: f32, b: f32) -> f32 {
     if a.is_nan() || b.is_nan() {
         f32::NAN
@@ -90,7 +90,7 @@ pub fn nan_max(a: f32, b: f32) -> f32 {
     }
 }
 
-/// What another trainer recorded of a run: `golden.json` and `golden.safetensors`.
+/// Another trainer's record of a run: `golden.json` and `golden.safetensors`.
 #[derive(Debug)]
 pub struct Run {
     /// The folder, which also holds the trained adapter.
@@ -112,18 +112,18 @@ impl Run {
         }
     }
 
-    /// A number of the settings.
+    /// Returns a number from the settings.
     pub fn number(&self, name: &str) -> f64 {
         self.settings[name].as_f64().expect("a number")
     }
 
-    /// A list of numbers: `losses`, `grad_norms`, `betas`.
+    /// Returns a list of numbers: `losses`, `grad_norms`, `betas`.
     pub fn list(&self, name: &str) -> Vec<f64> {
         let list = self.settings[name].as_array().expect("a list");
         list.iter().map(|v| v.as_f64().expect("a number")).collect()
     }
 
-    /// The batches, one a step.
+    /// Returns the batches, one for each step.
     pub fn batches(&self) -> Vec<Batch> {
         let shape = self.tensors.shape("batches");
         let (rows, len) = (shape[1], shape[2]);

@@ -1,4 +1,4 @@
-//! Another trainer's run through our loop.
+//! Replays another trainer's run in our loop.
 
 use crate::training::{plan, train_on};
 use crate::{Run, max_difference, relative_difference};
@@ -12,34 +12,34 @@ use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 
-/// What goldens are replayed on, unless another backend is on trial.
+/// The backend of golden replays, unless a test uses another one.
 pub type B = Autodiff<Flex>;
 
-/// No saving of memory.
+/// All memory savings off.
 pub const PLAIN: Savings = Savings {
     recompute: false,
     head_chunk: None,
 };
-/// Every saving of memory.
+/// All memory savings on.
 pub const SAVING: Savings = Savings {
     recompute: true,
     head_chunk: Some(16),
 };
 
-/// How far a run may be from its record.
+/// The largest allowed differences of a run from its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Tolerance {
-    /// Of a first gradient, over its largest entry.
+    /// Of a first gradient, divided by its largest entry.
     pub gradient: f32,
     /// Of a loss.
     pub loss: f64,
-    /// Of a gradient norm, over the norm.
+    /// Of a gradient norm, divided by the norm.
     pub norm: f64,
     /// Of the logits after the last step.
     pub tuned: f32,
 }
 
-/// Logits of the first batch.
+/// Returns the logits of the first batch.
 pub fn logits<B: bone_lm::Backend, M: CausalLm<B>>(
     model: &M,
     run: &Run,
@@ -51,7 +51,7 @@ pub fn logits<B: bone_lm::Backend, M: CausalLm<B>>(
     data.iter::<f32>().collect()
 }
 
-/// Puts recorded values in place of every parameter that trains.
+/// Replaces every trained parameter with its recorded value.
 struct Recorded<'a> {
     run: &'a Run,
     prefix: &'a str,
@@ -76,8 +76,8 @@ impl<B: burn::tensor::backend::Backend> FloatMapper<B> for Recorded<'_> {
     }
 }
 
-/// `model` with the values that the record holds under `prefix` and `record_name` of the path in
-/// place of every parameter that trains.
+/// Returns `model` with every trained parameter replaced by its recorded value. The record has it
+/// under `prefix` and `record_name` of its path.
 pub fn with_recorded<B: burn::tensor::backend::Backend, M: Module<B>>(
     model: M,
     run: &Run,
@@ -92,9 +92,9 @@ pub fn with_recorded<B: burn::tensor::backend::Backend, M: Module<B>>(
     map_floats(model, &mut recorded)
 }
 
-/// Runs `model`, which is ready to train, through the recorded batches and compares first
-/// gradients, losses, norms and final logits. `record_name` turns the path of a parameter that
-/// trains into the name its first gradient is recorded under, less `grad0.`.
+/// Trains `model` on the recorded batches and compares first gradients, losses, norms and final
+/// logits. `record_name` turns the path of a trained parameter into the name of its recorded first
+/// gradient, without `grad0.`.
 pub fn replay<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     run: &Run,
@@ -103,7 +103,7 @@ pub fn replay<B: TrainBackend, M: TrainModel<B>>(
     record_name: impl Fn(&str) -> String,
     device: &B::Device,
 ) -> M {
-    // The first gradients by themselves, then the whole run through the loop.
+    // First the first gradients alone, then the whole run in the loop.
     let batches = run.batches();
     let mut grads = Gradients::default();
     let scale = 1.0 / batches[0].trained_tokens() as f64;
@@ -131,8 +131,7 @@ pub fn replay<B: TrainBackend, M: TrainModel<B>>(
     retrain(model, run, savings, tolerance, device)
 }
 
-/// Runs `model`, which is ready to train, through the recorded batches and compares losses, norms and
-/// final logits.
+/// Trains `model` on the recorded batches and compares losses, norms and final logits.
 pub fn retrain<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     run: &Run,
@@ -162,7 +161,7 @@ pub fn retrain<B: TrainBackend, M: TrainModel<B>>(
         let loss_off = (ours.loss - loss).abs();
         let norm_off = (ours.grad_norm - norm).abs() / norm;
         largest = (largest.0.max(loss_off), largest.1.max(norm_off));
-        // No comparison with NaN is true.
+        // Every comparison with NaN is false.
         if !(loss_off < tolerance.loss && norm_off < tolerance.norm) {
             wrong.push(format!("{ours:?}, recorded {loss} and {norm}"));
         }

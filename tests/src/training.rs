@@ -1,4 +1,4 @@
-//! Given batches through the loop of `bone train`.
+//! Trains on given batches with the loop of `bone train`.
 
 use bone_data::{Batch, Cursor, Step};
 use bone_train::optimizer::{AdamWSettings, Optimizer};
@@ -7,12 +7,12 @@ use bone_train::schedule::{Schedule, ScheduleKind};
 use bone_train::step::{Savings, TrainBackend, TrainModel};
 use bone_train::trainer::{Data, Plan, Progress, Run, train};
 
-/// What the loop said.
+/// The loop's reports.
 #[derive(Debug, Default)]
 pub struct Heard {
-    /// Of every step that was taken.
+    /// Of every applied step.
     pub steps: Vec<StepReport>,
-    /// Of every step that was left out.
+    /// Of every skipped step.
     pub skipped: Vec<SkipReport>,
 }
 
@@ -27,7 +27,7 @@ impl Reporter for Heard {
     }
 }
 
-/// A plan of `total_steps` at one rate, without evaluation.
+/// Returns a plan of `total_steps` at a constant rate, without evaluation.
 pub fn plan(total_steps: usize, base_lr: f64, savings: Savings) -> Plan {
     Plan {
         total_steps,
@@ -48,7 +48,7 @@ pub fn plan(total_steps: usize, base_lr: f64, savings: Savings) -> Plan {
     }
 }
 
-/// Trains `model` on the batches, one a step.
+/// Trains `model` on the batches, one in each step.
 pub fn train_on<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     batches: Vec<Batch>,

@@ -1,4 +1,4 @@
-//! Many prompts in batches of any size get what each gets by itself.
+//! Batches of any size give every prompt the same tokens as alone.
 
 use bone_llama2::Llama;
 use bone_lm::CausalLm;
@@ -13,7 +13,7 @@ use burn::tensor::FloatDType;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-/// Logits nearer than this may come in either order, depending on what runs beside them.
+/// Logits nearer than this may swap, depending on the other rows of the batch.
 const NEAR: f64 = 1e-4;
 
 fn llama() -> Llama<Flex> {
@@ -46,14 +46,14 @@ fn config(batch_size: usize) -> BatchConfig {
     }
 }
 
-/// What came of a run: the rows by prompt, and how many prompts began after another's end while a
-/// third ran on.
+/// The outcome of a run: the rows by prompt, and how many prompts started after another ended while
+/// a third was still running.
 struct Ran {
     rows: Vec<EndedRow>,
     refilled: usize,
 }
 
-/// Runs the prompts; `stops` says by prompt and number of its tokens where the caller breaks.
+/// Runs the prompts; `stops` returns, for a prompt and its number of tokens, whether the caller stops.
 fn run<M: CausalLm<Flex>>(
     model: &M,
     prompts: &[Vec<u32>],
@@ -95,7 +95,7 @@ fn run<M: CausalLm<Flex>>(
     }
 }
 
-/// The greedy tokens of every prompt by itself.
+/// Returns the greedy tokens of every prompt, generated alone.
 fn one_by_one<M: CausalLm<Flex>>(model: &M, prompts: &[Vec<u32>], count: usize) -> Vec<Vec<u32>> {
     let config = GenerateConfig {
         sampling: SamplingConfig::default(),
@@ -109,7 +109,7 @@ fn one_by_one<M: CausalLm<Flex>>(model: &M, prompts: &[Vec<u32>], count: usize) 
     prompts.iter().flat_map(alone).collect()
 }
 
-/// How many rows are not `expected`, which they may be after a near tie only.
+/// Counts the rows that differ from `expected`. A row may differ only after a near tie.
 fn differing(rows: &[EndedRow], expected: &[Vec<u32>]) -> usize {
     let mut differing = 0;
     for (row, expected) in rows.iter().zip(expected) {
@@ -127,11 +127,11 @@ fn differing(rows: &[EndedRow], expected: &[Vec<u32>]) -> usize {
     differing
 }
 
-/// Every batch size gives the tokens of one prompt at a time, cut where the run ends a row.
+/// Every batch size gives the same tokens as one prompt at a time, cut where the run ends a row.
 fn batches_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
     let prompts = prompts(model.vocab_size(), 20);
     let whole = one_by_one(model, &prompts, 40);
-    // A token that ends some rows, at different places, and others never.
+    // A token that ends some rows at different places and never ends others.
     let counts = |token: u32| whole.iter().filter(|row| row.contains(&token)).count();
     let stop = (0..model.vocab_size() as u32)
         .min_by_key(|token| counts(*token).abs_diff(8))
@@ -190,7 +190,7 @@ fn every_batch_size_gives_what_one_prompt_gives() {
     batches_agree(&rwkv6(), "rwkv6");
 }
 
-/// Long enough that LLaMA's cache makes room several times while prompts come and go.
+/// Long enough that LLaMA's cache grows several times while prompts start and end.
 fn long_rows_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
     let prompts = prompts(model.vocab_size(), 6);
     let whole = one_by_one(model, &prompts, 200);
@@ -241,7 +241,7 @@ fn seeds_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
         println!("{name} {batch_size}: {same} of 20 drawn alike");
         assert!(same >= 18, "{name} {batch_size}: {same}");
     }
-    // A prompt's draws are those of the seed plus its index, so the neighbouring seed has others.
+    // A prompt samples with the seed plus its index, so the neighbouring seed gives other samples.
     assert_ne!(alone, sampled(1, 5));
 }
 

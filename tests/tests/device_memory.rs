@@ -1,7 +1,7 @@
-//! What a training step asks of a GPU: its memory, what is launched, and what the processor waits for,
-//! all of which the runtime writes down.
+//! Counts a training step's GPU allocations and launches, and the processor's waits, from the
+//! runtime's log.
 //!
-//! Without a GPU's feature there is nothing to count; `.ci/run` runs it on software Vulkan. The table:
+//! It needs a GPU feature; `.ci/run` runs it on software Vulkan. This prints the table:
 //! `cargo test -p bone-tests --features vulkan --test device_memory -- --nocapture`.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
@@ -22,15 +22,15 @@ use std::time::{Duration, Instant};
 const VOCAB: usize = 2048;
 const HIDDEN: usize = 32;
 const LENGTHS: [usize; 2] = [512, 2048];
-/// Tokens that the head handles at once.
+/// Number of tokens that the head handles at once.
 const CHUNK: usize = 128;
 const FLOAT: f64 = 4.0;
 
-/// What the runtime wrote down.
+/// The runtime's log.
 struct Log {
     path: PathBuf,
     marks: Cell<usize>,
-    /// Where the last mark ends.
+    /// End of the last mark in the log.
     end: Cell<usize>,
 }
 
@@ -40,7 +40,7 @@ impl Log {
         String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
     }
 
-    /// Bytes of a line's allocation: `[…] Reserved memory 1.05 MB using …`.
+    /// Returns the bytes of the allocation in a line: `[…] Reserved memory 1.05 MB using …`.
     fn size(line: &str) -> Option<f64> {
         let (_, told) = line.split_once("Reserved memory ")?;
         let mut words = told.split(' ');
@@ -52,11 +52,12 @@ impl Log {
         Some(number * 1000f64.powi(power as i32))
     }
 
-    /// Where everything asked for so far is behind in the log, which is written beside the work: an
-    /// allocation is made whose size no other has, and waited for.
+    /// Returns the place in the log that follows all work so far. Another thread writes the log, so this
+    /// allocates a unique size and waits until the log has it.
     fn mark<B: Backend>(&self, device: &B::Device) -> usize {
         self.marks.set(self.marks.get() + 1);
-        // An odd number of 256 bytes, as nothing else is; small, so that it hides nothing that matters.
+        // An odd multiple of 256 bytes, unlike any other size. It is small, so that it hides nothing
+        // important.
         let count = 64 * (121 + 2 * self.marks.get());
         let marker = Tensor::<B, 1>::zeros([count], (device, DType::F32));
         B::sync(device).expect("works");
@@ -76,7 +77,7 @@ impl Log {
         panic!("no allocation of {size} bytes in {}", self.path.display());
     }
 
-    /// What `work` asks of the device.
+    /// Runs `work` and returns its result and what it asked of the device.
     fn of<B: Backend, T>(&self, device: &B::Device, work: impl FnOnce() -> T) -> (T, Asked) {
         let from = self.mark::<B>(device);
         let result = work();
@@ -89,7 +90,7 @@ impl Log {
         let asked = Asked {
             sizes,
             launches: lines().filter(|line| line.contains("Executing ")).count(),
-            // Every read goes through a buffer of its own.
+            // Every read uses its own buffer.
             reads: lines()
                 .filter(|line| line.contains("Staging") && Self::size(line).is_some())
                 .count(),
@@ -98,22 +99,22 @@ impl Log {
     }
 }
 
-/// What some work asked of a device.
+/// Allocations, launches and reads of some work on a device.
 struct Asked {
-    /// Of its allocations, the largest first.
+    /// Sizes of the allocations, the largest first.
     sizes: Vec<f64>,
-    /// Kernels that were launched.
+    /// Number of launched kernels.
     launches: usize,
-    /// Times that the processor waited for numbers.
+    /// How often the processor waited for numbers.
     reads: usize,
 }
 
-/// Steps of a small model whose sequences are long and whose vocabulary is large.
+/// Steps of a small model with long sequences and a large vocabulary.
 struct Steps<'a> {
     log: &'a Log,
     folder: &'a Path,
     architecture: Architecture,
-    /// What one read counts as: 1, or 0 where the runtime does not tell.
+    /// The count of one read: 1, or 0 if the runtime does not log reads.
     reads: usize,
 }
 
@@ -149,8 +150,8 @@ struct OnModel<'a, B: ModelBackend> {
 }
 
 impl<B: ModelBackend> OnModel<'_, B> {
-    /// One step over a sequence: what it allocated, and what tensors lay in at most where a part of it
-    /// began or ended.
+    /// Runs one step over a sequence. Returns its allocations, and the largest memory in use at the
+    /// start or end of any part.
     fn step<M: TrainModel<B>>(&self, model: M, len: usize, chunked: bool) -> (M, Asked, f64) {
         let batch = Batch {
             rows: 1,
@@ -169,7 +170,7 @@ impl<B: ModelBackend> OnModel<'_, B> {
         let settings = AdamWSettings::default();
         let device = &self.device;
         let train = |model| train_on::<B, M>(model, vec![batch.clone()], &plan, settings, device).0;
-        // The first one tunes its products, which copies what they are of.
+        // The first step tunes its products, which copies their inputs.
         let model = train(model);
         let log = self.steps.log;
         let (model, asked) = log.of::<B::InnerBackend, _>(device, || train(model));
@@ -211,23 +212,23 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
                 logits / 1e6,
             );
             peaks.push(most);
-            // Three for each of the operations that a block is, forward, again and back, and one tile more
-            // of attention, and one chunk of the head, for every 128 tokens.
+            // Three for each operation of a block (forward, recompute, backward). Every 128 tokens
+            // add one tile of attention and one chunk of the head.
             let most_launches = 700 + 64 * (len / CHUNK);
             assert!(asked.launches < most_launches, "{name}: {}", asked.launches);
-            // Loss and norm, and nothing on the way.
+            // One read, of loss and norm; none during the step.
             assert_eq!(asked.reads, self.steps.reads, "{name}, {len} tokens");
             assert!(sizes[0] < 0.6 * logits, "{name}, {len} tokens: {sizes:?}");
-            // For fewer tokens a tile is the whole.
+            // With fewer tokens one tile is the whole.
             let rows = len >= 8 * CHUNK;
             assert!(
                 !rows || sizes[0] < 0.6 * square,
                 "{name}, {len} tokens: {sizes:?}"
             );
         }
-        // No more than four times as much for four times the tokens.
+        // Four times the tokens take at most four times the memory.
         assert!(peaks[1] < 4.2 * peaks[0], "{name}: {peaks:?}");
-        // That the count sees them where they are.
+        // Checks that the count sees reads at all.
         let (_, asked, _) = self.step(model, 512, false);
         let sizes = asked.sizes;
         assert!(sizes[0] >= 0.99 * FLOAT * (512 * VOCAB) as f64, "{sizes:?}");
@@ -249,7 +250,7 @@ impl OnDevice for Read<'_> {
     }
 }
 
-/// A layer wider than its batch is long.
+/// Tests a layer that is wider than its batch is long.
 struct Layer<'a> {
     log: &'a Log,
 }
@@ -268,7 +269,7 @@ impl OnDevice for Layer<'_> {
             let [x, w] = [&x, &w].map(|t| t.clone().into_primitive().tensor());
             let block = block.clone().into_primitive().tensor();
             let y = match axis {
-                // burn's layout is the transpose.
+                // burn's layout is transposed.
                 BlockAxis::Output => B::bone_output_product(x, B::float_transpose(w), block),
                 BlockAxis::Input => B::bone_input_product(x, w, block),
             };
@@ -307,14 +308,14 @@ fn a_step_holds_nothing_that_is_large() {
         logger("minimal")
     );
     std::fs::write(folder.path().join("cubecl.toml"), settings).expect("is written");
-    // The runtime reads it before its first device.
+    // The runtime reads this file before it creates its first device.
     std::env::set_current_dir(folder.path()).expect("is there");
     for device in all_devices() {
         if device.name.kind.on_processor() {
             continue;
         }
         let reads = on_device(device.name, true, Read { log: &log }).expect("works");
-        // CUDA and ROCm read through memory that they write through, too.
+        // CUDA and ROCm use the same memory for reads and writes.
         let told = matches!(device.name.kind, Kind::Vulkan | Kind::Metal | Kind::Wgpu);
         assert_eq!(reads, usize::from(told), "{}", device.name);
         on_device(device.name, true, Layer { log: &log }).expect("works");

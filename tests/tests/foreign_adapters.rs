@@ -1,5 +1,5 @@
-//! Adapters that other tools wrote (`tests/reference/adapter_fixtures.py`): read, computed, merged,
-//! trained on from the same start.
+//! Reads, runs, merges and trains adapters that other tools wrote
+//! (`tests/reference/adapter_fixtures.py`).
 
 use bone::saved::Scan;
 use bone::{
@@ -17,7 +17,7 @@ use burn::backend::Flex;
 use burn::tensor::DType;
 use std::path::{Path, PathBuf};
 
-/// An adapter of another tool's.
+/// An adapter from another tool.
 struct Case {
     name: String,
     folder: PathBuf,
@@ -25,7 +25,7 @@ struct Case {
 }
 
 impl Case {
-    /// All of them.
+    /// Returns all cases.
     fn all() -> Vec<Self> {
         let entries = std::fs::read_dir(fixtures().join("foreign")).expect("made by a script");
         let mut cases: Vec<_> = entries
@@ -70,7 +70,7 @@ impl Case {
         scan.unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// The logits are those that the other tool's adapter has.
+    /// Checks that the logits equal those of the other tool.
     #[track_caller]
     fn agrees<M: CausalLm<Flex>>(&self, model: &M, what: &str) {
         let record = Record::open(&self.folder.join("logits.safetensors"));
@@ -85,7 +85,7 @@ impl Case {
         assert!(off < 1e-4, "{} {what}: {off}", self.name);
     }
 
-    /// The model at `folder`, with the adapter if it is asked for.
+    /// Loads the model at `folder`, with the adapter if requested.
     fn check(&self, folder: &Path, adapted: bool, what: &str) {
         let device = Default::default();
         let put_on = |scan: Scan| (scan.contents(), scan);
@@ -162,14 +162,14 @@ fn each_merges_into_what_it_does_there() {
 }
 
 const TOLERANCE: Tolerance = Tolerance {
-    // Not recorded.
+    // The record does not have this.
     gradient: 0.0,
     loss: 2e-5,
     norm: 2e-4,
     tuned: 1e-3,
 };
 
-/// PEFT's own run with a LoRA of its own, from its own start.
+/// Replays PEFT's run of a LoRA, from PEFT's start.
 #[test]
 fn pefts_runs_are_reproduced() {
     let device = Default::default();
@@ -182,7 +182,7 @@ fn pefts_runs_are_reproduced() {
         let base = Llama::<B>::from_folder(&fixtures().join("llama-tiny"), &device, None);
         let base = base.expect("loads");
         let model = match start {
-            // What A began as was drawn there.
+            // PEFT drew the initial A at random.
             LoraStart::Random => peft::load(base, &run.folder.join("start")).expect("fits").0,
             _ => {
                 let settings = LoraConfig {
@@ -198,12 +198,12 @@ fn pefts_runs_are_reproduced() {
         };
         let model = bone::freeze_base::<B, _>(model);
         println!("{name}");
-        // Singular vectors may have either sign, which changes neither losses nor norms.
+        // Singular vectors may have either sign; losses and norms do not change.
         retrain::<B, _>(model, &run, PLAIN, TOLERANCE, &device);
     }
 }
 
-/// PEFT trains an embedding apart from the head that it is in the base; no model of ours holds both.
+/// PEFT trains an embedding separately from the head that it is tied to. Our models cannot hold both.
 #[test]
 fn an_embedding_that_peft_untied_is_refused() {
     let tied = fixtures().join("llama-tiny-tied");
@@ -218,7 +218,7 @@ fn an_embedding_that_peft_untied_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     peft::save::<Flex, _>(&model, contents, None, folder.path()).expect("written");
     let base = bone::detach::<Flex, _>(model);
-    // As one of ours it belongs to both.
+    // In our own adapter the embedding serves both.
     peft::load::<Flex, _>(base.clone(), folder.path()).expect("fits");
     let path = folder.path().join(peft::CONFIG_FILE);
     let text = std::fs::read_to_string(&path).expect("read");

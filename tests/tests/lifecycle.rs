@@ -1,5 +1,6 @@
-//! Every method on every architecture goes through the same: it starts as the base, only it trains,
-//! what is saved comes back, merged is adapted, and each format holds it or refuses it by name.
+//! Every method on every architecture passes the same checks. It starts as the base; only its
+//! parameters train; saving and loading restores it; the merged model equals the adapted one; each
+//! format holds it or refuses it by name.
 
 use bone::saved::{Keep, SavedAdapter, Scan};
 use bone::visit::{FloatParam, read, visit_floats};
@@ -41,7 +42,7 @@ fn methods() -> Vec<Variant> {
     ]
 }
 
-/// A model without an adapter, and what a test asks of one.
+/// A model without an adapter, and the data that tests need.
 struct Base<M> {
     model: M,
     /// Path, inputs, outputs of every linear layer.
@@ -83,7 +84,7 @@ fn logits<M: CausalLm<B>>(model: &M) -> Vec<f32> {
     data.iter::<f32>().collect()
 }
 
-/// Moves every parameter that trains.
+/// Changes every trained parameter.
 struct Train(usize);
 
 impl ModuleMapper<B> for Train {
@@ -103,12 +104,12 @@ impl ModuleMapper<B> for Train {
     }
 }
 
-/// The name, for messages.
+/// Returns the name, for messages.
 fn name(variant: Variant) -> String {
     format!("{variant:?}")
 }
 
-/// Every format with what comes of it: whether the method is held exactly.
+/// Returns every format, and whether it holds the method exactly.
 fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, variant: Variant) {
     let (expected, what) = (logits(tuned), name(variant));
     let folder = tempfile::tempdir().expect("a folder");
@@ -127,7 +128,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
     peft::write(adapter, None, &path).expect("held");
     same("PEFT", &base.read(peft::scan(&path)), 1e-4);
 
-    // RWKV-PEFT's names, in either kind of file.
+    // RWKV-PEFT's names, in both kinds of file.
     let kind = rwkv_peft::Kind::of(variant);
     type Write = fn(&SavedAdapter, &Path) -> Result<(), FileError>;
     let writers: [(&str, Write); 2] = [
@@ -140,7 +141,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
             Ok(()) => {
                 assert!(kind.is_some(), "{what}: written as {file}");
                 same(file, &base.read(rwkv_peft::scan(&path, kind)), 1e-6);
-                // Or it asks; it is never taken for something else.
+                // Or the reader asks; it never reads the file as another kind.
                 match rwkv_peft::scan(&path, None) {
                     Ok(scan) => same(file, &base.read(Ok(scan)), 1e-6),
                     Err(error) => assert!(error.to_string().contains("--block-axis"), "{error}"),
@@ -154,7 +155,7 @@ fn formats<M: CausalLm<B>>(base: &Base<M>, tuned: &M, adapter: &SavedAdapter, va
         }
     }
 
-    // The LoRA that every tool serves.
+    // A LoRA, which every tool can serve.
     let path = folder.path().join("lora");
     match adapter.to_lora(&base.layers) {
         Ok(lora) => {
@@ -190,10 +191,10 @@ fn lifecycle<M: CausalLm<B>>(base: &Base<M>, variant: Variant) {
 
     let model = base.fresh(&config);
     let off = max_difference(&logits(&model), &untouched);
-    // PiSSA and OLoRA take a product away and add it again; its rounding depends on the vectors' width.
+    // PiSSA and OLoRA subtract a product and add it again; the rounding depends on the vector width.
     assert!(off < 2e-5, "{what} does not start as the base: {off}");
 
-    // After a step, so that every factor of a product has a gradient.
+    // This follows a step, so that every factor of a product has a gradient.
     let tuned = model.map(&mut Train(0));
     let expected = logits(&tuned);
     let off = max_difference(&expected, &untouched);
@@ -210,7 +211,7 @@ fn lifecycle<M: CausalLm<B>>(base: &Base<M>, variant: Variant) {
         assert!(param.place.is_adapter(), "{path}");
         let grad = read::<Flex>(grad);
         assert!(grad.iter::<f32>().all(|g| g.is_finite()), "{path}");
-        // LoRA's A has none while B is zero.
+        // LoRA's A has no gradient while B is zero.
         with_gradient += usize::from(grad.iter::<f32>().any(|g| g != 0.0));
     });
     let tensors = config.variant.tensor_names().len();

@@ -1,4 +1,4 @@
-//! LLaMA's forward and greedy generation against records of Hugging Face transformers.
+//! Compares LLaMA's forward and greedy generation with records of Hugging Face transformers.
 
 use bone_llama2::Llama;
 use bone_lm::CausalLm;
@@ -9,8 +9,8 @@ use burn::backend::Flex;
 use burn::tensor::{DType, FloatDType};
 use std::path::Path;
 
-/// Loads a model whose products are in f32, as those of the records: a processor that multiplies in bf16
-/// widens the weights.
+/// Loads a model with products in f32, as in the records: a processor that multiplies in bf16 widens the
+/// weights.
 fn load(folder: &Path) -> Llama<Flex> {
     let device = Default::default();
     let in_bf16 = <Flex as bone::Backend>::multiplies_in(DType::BF16, &device);
@@ -52,7 +52,7 @@ fn fixtures_give_their_logits_and_greedy_text() {
         let (prompt, expected) = (record.tokens("prompt"), record.tokens("greedy"));
         let alone = greedy(&model, std::slice::from_ref(&prompt), expected.len());
         assert_eq!(alone[0], expected, "{name}");
-        // Beside a shorter and a longer prompt, so that its row is padded on the left.
+        // Adds a shorter and a longer prompt, so that the row is padded on the left.
         let longer = [&prompt[..1], &prompt[..]].concat();
         let among = greedy(
             &model,

@@ -1,4 +1,4 @@
-//! Our training step against runs that Hugging Face PEFT recorded: first gradients, losses,
+//! Compares our training step with runs that Hugging Face PEFT recorded: first gradients, losses,
 //! gradient norms, trained and merged logits, and the adapter's file.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
@@ -11,7 +11,7 @@ use burn::backend::Flex;
 use burn::module::AutodiffModule;
 use std::path::Path;
 
-/// AdamW divides by small moments, so every step widens the last digits' differences.
+/// AdamW divides by small moments, so every step amplifies differences in the last digits.
 const TOLERANCE: Tolerance = Tolerance {
     gradient: 1e-4,
     loss: 2e-5,
@@ -55,7 +55,7 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     let model = bone_tests::replay::replay::<B, _>(model, run, savings, TOLERANCE, name, &device);
     let trained = logits(&model.valid(), run, &device);
 
-    // What we save is what PEFT saves.
+    // Our file equals PEFT's.
     let ours = tempfile::tempdir().expect("a folder");
     bone::peft::save::<B, _>(&model, &config, Some("base"), ours.path()).expect("saves");
     let read = |folder: &Path| {
@@ -82,7 +82,7 @@ fn replay(model_folder: &Path, run: &Run, savings: Savings) {
     );
 }
 
-/// The adapter another tool trained, in its own file.
+/// Loads the adapter that another tool trained, from that tool's file.
 fn load_and_merge(model_folder: &Path, run: &Run) {
     let base = Llama::<Flex>::from_folder(model_folder, &Default::default(), None).expect("loads");
     let (model, _) = bone::peft::load(base.clone(), &run.folder).expect("fits");
@@ -128,8 +128,8 @@ fn runs_on_stories260k_are_reproduced() {
     }
 }
 
-/// The record does not hold what A began as, so that its run cannot be repeated: what PEFT trained
-/// is read, computes and merges as it does there, and is written as it was.
+/// The record does not have the initial A, so the run cannot be repeated. Instead the test reads
+/// PEFT's trained adapter, compares its adapted and merged logits, and writes it unchanged.
 #[test]
 fn pefts_lora_on_stories260k_is_read_and_merged() {
     let Some(assets) = assets() else { return };

@@ -1,4 +1,4 @@
-//! Loss scaling, on the processor, where it has to change nothing.
+//! Checks on the processor that loss scaling changes nothing.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_data::Batch;
@@ -10,7 +10,7 @@ use bone_train::loss_scale::LossScale;
 use bone_train::optimizer::AdamWSettings;
 use bone_train::trainer::Plan;
 
-/// Trains on the batches with clipping, and gives what was heard and how many steps were skipped.
+/// Trains on the batches with clipping. Returns the loop's reports and the number of skipped steps.
 fn run(batches: Vec<Batch>, loss_scale: Option<LossScale>) -> (Heard, usize) {
     let device = Default::default();
     let base = Llama::<B>::from_folder(&fixtures().join("llama-tiny"), &device, None);
@@ -48,7 +48,7 @@ fn a_power_of_two_changes_no_digit() {
 
 #[test]
 fn a_step_that_overflows_is_skipped_and_counted() {
-    // The squares of such gradients are beyond f32.
+    // The squares of such gradients overflow f32.
     let (scaled, skipped) = run(batches(), Some(LossScale::starting_at(2f64.powi(65))));
     assert!((1..8).contains(&skipped), "{skipped}");
     assert_eq!(scaled.skipped.len(), skipped);
@@ -63,7 +63,7 @@ fn a_step_that_overflows_is_skipped_and_counted() {
             .loss_scale
             .is_some_and(|scale| scale < 2f64.powi(65))
     );
-    // The model is as it was: a run of the other steps alone is the same.
+    // The skipped steps did not change the model: a run of the other steps alone gives the same.
     let kept: Vec<usize> = scaled.steps.iter().map(|step| step.step).collect();
     let all = batches().into_iter().enumerate();
     let rest = all.filter(|(index, _)| kept.contains(&(index + 1)));

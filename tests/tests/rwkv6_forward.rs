@@ -1,4 +1,4 @@
-//! RWKV6's forward against published logits: at once, in pieces, byte by byte.
+//! Compares RWKV6's forward with published logits: at once, in pieces, byte by byte.
 
 use bone_lm::generate::token_tensor;
 use bone_lm::generate::{GenerateConfig, generate};
@@ -16,7 +16,7 @@ fn load(path: &Path) -> Rwkv6<Flex> {
 
 type State = Rwkv6State<Flex>;
 
-/// Logits of every position of one piece, which the states carry on.
+/// Returns the logits of every position of one piece, and updates the states.
 fn piece(model: &Rwkv6<Flex>, tokens: &[u32], span: Span, states: &mut [State]) -> Vec<f32> {
     let context = model.context(&span);
     let tokens = token_tensor(tokens, span.batch, span.len, &Default::default());
@@ -32,8 +32,8 @@ fn start(model: &Rwkv6<Flex>) -> Vec<State> {
     vec![State::default(); model.blocks().len()]
 }
 
-/// Logits of every position of rows `[batch, len]`, fed in pieces of these lengths with carried
-/// state: row by row as one forward gives them, and the final states.
+/// Returns the logits of every position of rows `[batch, len]`, fed in pieces of these lengths with
+/// carried state, in the order of a single forward, and the final states.
 fn in_pieces(
     model: &Rwkv6<Flex>,
     tokens: &[u32],
@@ -75,8 +75,8 @@ fn values<const D: usize>(tensor: &Option<Tensor<Flex, D>>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// The fixtures and where their record lies: RWKV's names, Hugging Face's in two bf16 shards with
-/// heads of 12, and a `.pth`.
+/// The fixtures and the folders of their records: RWKV's names, Hugging Face's names in two bf16 shards
+/// with heads of 12, and a `.pth`.
 fn models() -> [(Rwkv6<Flex>, Record); 3] {
     [
         ("rwkv6-tiny", "rwkv6-tiny"),
@@ -132,14 +132,14 @@ fn fixtures_give_logits_and_states_at_once_and_in_pieces() {
 
 #[test]
 fn padding_on_the_left_changes_neither_logits_nor_state() {
-    // Products of 20 rows and of twice as many or more add up in different orders.
+    // Products of 20 rows and of 40 or more sum in different orders.
     const ROUNDING: f32 = 5e-5;
     for (model, record) in models() {
         let tokens = &record.tokens("tokens")[..20];
         let vocab = model.vocab_size();
         let (alone, expected) = in_pieces(&model, tokens, 1, &[20]);
         for pad in [1, 5, 17] {
-            // The padded row beside one that fills the batch's length.
+            // A padded row beside a row of the batch's full length.
             let longer = [&tokens[..pad], tokens].concat();
             let padded = [vec![7; pad], tokens.to_vec()].concat();
             let span = Span {

@@ -1,4 +1,4 @@
-//! Our training step against runs of RWKV6 that a torch reference recorded.
+//! Compares our training step with runs of RWKV6 that a torch reference recorded.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_lm::CausalLm;
@@ -10,7 +10,7 @@ use burn::module::AutodiffModule;
 use burn::tensor::FloatDType;
 use std::path::Path;
 
-/// The reference itself moves by 9e-4 in the gradient norm between f32 and f64.
+/// The reference's own gradient norm differs by 9e-4 between f32 and f64.
 const TOLERANCE: Tolerance = Tolerance {
     gradient: 1e-4,
     loss: 2e-4,
@@ -27,7 +27,7 @@ fn variant(run: &Run) -> Variant {
     }
 }
 
-/// The path of an adapter as the records name it: that of its layer.
+/// Returns the records' path of an adapter: the path of its layer.
 fn layer_of(path: &str) -> String {
     path.split(".adapter").next().expect("a path").to_string()
 }
@@ -45,7 +45,7 @@ fn reproduce(model: &Path, run: &Run, savings: Savings, form: Option<Form>, tole
     let config = AdapterConfig::new(variant(run), run.number("r") as usize, targets);
     let model = bone::attach::<B, _>(base, &config).expect("fits");
     let model = bone::freeze_base::<B, _>(model);
-    // The adapter they arrived at gives the logits they arrived at.
+    // The reference's trained adapter gives the reference's trained logits.
     let theirs = with_recorded::<B, _>(model.clone(), run, "adapter.", &layer_of);
     let tuned = run.tensors.floats("tuned_logits");
     let off = max_difference(&logits(&theirs.valid(), run, &device), &tuned);
@@ -75,8 +75,8 @@ fn runs_on_rwkv6_1m_are_reproduced() {
         let run = Run::open(assets.join(format!("goldens/rwkv6-1m-{name}-r8")));
         let mut tolerance = TOLERANCE;
         if name == "bat-row" {
-            // The record was made in f32, and this run widens rounding: in f64, by us as by the
-            // torch reference (`check_rwkv6.py --f64`), it ends 9.4e-3 from the record.
+            // The record was made in f32, and this run amplifies rounding. In f64, both our run and the
+            // torch reference (`check_rwkv6.py --f64`) end 9.4e-3 from the record.
             tolerance.tuned = 1e-2;
         }
         for form in [None, Some(Form::Recurrence), Some(Form::Chunked)] {

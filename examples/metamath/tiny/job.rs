@@ -10,22 +10,22 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The variable that holds a job for a process of its own.
+/// The environment variable that passes a job to its process.
 pub(crate) const VARIABLE: &str = "BONE_METAMATH_JOB";
-/// What the line with the outcome begins with.
+/// The prefix of the line with the outcome.
 pub(crate) const MARK: &str = "outcome: ";
 
-/// What to do.
+/// One run to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) model: PathBuf,
     pub(crate) train: String,
-    /// The questions; `None` scores nothing.
+    /// The questions; `None` skips scoring.
     pub(crate) test: Option<String>,
     pub(crate) out: PathBuf,
     /// Settings of the method.
     pub(crate) method: Vec<String>,
-    /// Whether anything is trained; a single step at rate 0 only tells the loss before.
+    /// Whether to train. A single step at rate 0 only measures the loss before training.
     pub(crate) trains: bool,
     pub(crate) template: String,
     pub(crate) seed: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Job {
     pub(crate) max_new_tokens: usize,
 }
 
-/// What came of it.
+/// The outcome of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// Training loss of every step.
@@ -44,7 +44,7 @@ pub(crate) struct Outcome {
     pub(crate) held_out: (f64, f64),
     pub(crate) trained_parameters: usize,
     pub(crate) set_up_seconds: f64,
-    /// Median of the steps'.
+    /// Median time of a step.
     pub(crate) step_seconds: f64,
     pub(crate) peak_bytes: u64,
     pub(crate) correct: usize,
@@ -105,7 +105,7 @@ fn outcome(job: &Job) -> Result<Outcome, CommandError> {
         format!("batch_size={}", job.batch_size),
         "validation=64".into(),
         "device=cpu".into(),
-        // So small a model has memory to spare.
+        // Such a small model needs no memory savings.
         "recompute=false".into(),
     ];
     match job.trains {
@@ -151,7 +151,7 @@ fn outcome(job: &Job) -> Result<Outcome, CommandError> {
     })
 }
 
-/// Questions with a right answer, and all of them.
+/// Returns the number of correct answers, and of all questions.
 fn score_of(job: &Job, test: &str, train: PathBuf) -> Result<(usize, usize), CommandError> {
     let full = job.method.iter().any(|setting| setting == "method=full");
     let session = match (job.trains, full) {

@@ -1,9 +1,9 @@
-//! The protocol of the Bone paper's table, shrunk to tiny models: the same rows, steps and scores
-//! for every method, several seeds, on both architectures.
+//! Runs the protocol of the Bone paper's table on tiny models of both architectures. Rows, steps
+//! and scores are the same for every method, with several seeds.
 //!
 //! `metamath_tiny --llama2 DIR --rwkv6 FILE --train ROWS --test QUESTIONS --out DIR` prints the table
-//! and draws the loss curves; README.md beside it says what came of it. Every run is a process of its
-//! own, so that its peak memory is its own.
+//! and draws the loss curves; README.md in the folder above has the results. Every run is a separate
+//! process, so that each has its own peak memory.
 
 mod job;
 mod methods;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use table::Row;
 
-/// What to run on, and how long.
+/// Models, data and length of the runs.
 #[derive(Debug, Clone, clap::Parser)]
 struct Args {
     /// A tiny LLaMA, as a Hugging Face folder
@@ -40,23 +40,23 @@ struct Args {
     /// Seeds of every method
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
-    /// Learning rates: of several, every method has the one that leaves it the least held-out loss
-    /// with one more seed
+    /// Learning rates; each method uses the one with the lowest held-out loss,
+    /// measured with an additional seed
     #[arg(long, value_name = "RATES", value_delimiter = ',', default_values_t = [5e-4, 2e-3, 8e-3])]
     rates: Vec<f64>,
-    /// Longest sequence in tokens
+    /// Maximum sequence length in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 256)]
     max_seq_len: usize,
-    /// Rows of a step
+    /// Rows in each step
     #[arg(long, value_name = "ROWS", default_value_t = 8)]
     batch_size: usize,
-    /// Tokens of an answer at most
+    /// Maximum number of tokens in an answer
     #[arg(long, value_name = "N", default_value_t = 64)]
     max_new_tokens: usize,
 }
 
 fn main() -> ExitCode {
-    // A process that was started for one run.
+    // This process was started for one run.
     if let Ok(job) = std::env::var(job::VARIABLE) {
         return job::run(&job);
     }
@@ -95,7 +95,7 @@ fn compare(args: &Args) -> Result<(), String> {
     write(&args.out.join("table.md"), &text)
 }
 
-/// How each was talked to in the experiments of the paper.
+/// The prompt template of each architecture in the paper's experiments.
 fn template(architecture: &str) -> &'static str {
     match architecture {
         "LLaMA2" => "alpaca",
@@ -107,7 +107,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Every method with every seed, and the model as it is.
+/// Returns a job for every method and seed, and one for the untrained model.
 fn run_all(architecture: &str, model: &Path, args: &Args) -> Result<Vec<Row>, String> {
     let folder = args.out.join(architecture.to_lowercase());
     let job = |name: &str, seed: u64, training: Option<(&Method, f64)>| Job {
@@ -160,7 +160,7 @@ fn run_all(architecture: &str, model: &Path, args: &Args) -> Result<Vec<Row>, St
     Ok(rows)
 }
 
-/// Runs a job in a process of its own.
+/// Runs a job in a separate process.
 fn start(job: &Job) -> Result<Outcome, String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let text = serde_json::to_string(job).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What is compared, with as many trainable parameters as bone where a method lets one choose.
+//! The compared methods, with as many trainable parameters as bone where a method allows the choice.
 
 /// A method, as `key=value` settings of `bone train`.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub(crate) struct Method {
 }
 
 impl Method {
-    /// Its settings with a learning rate.
+    /// Returns the settings with a learning rate.
     pub(crate) fn with_rate(&self, rate: f64) -> Vec<String> {
         let mut settings = self.settings.clone();
         settings.push(format!("learning_rate={rate}"));
@@ -19,14 +19,14 @@ impl Method {
 /// Bone's rank, and LoRA's with about as many parameters: `r · Σ out = r' · Σ (in + out)`.
 fn ranks(architecture: &str) -> (usize, usize) {
     match architecture {
-        // 172 inputs leave 4 as the largest power of two: 2,400 and 2,312 parameters a block.
+        // 4 is the largest power of two that divides 172 inputs: 2,400 and 2,312 parameters a block.
         "LLaMA2" => (4, 2),
-        // 5,376 parameters a block, both.
+        // Both have 5,376 parameters a block.
         _ => (8, 4),
     }
 }
 
-/// All of them.
+/// Returns all methods.
 pub(crate) fn methods(architecture: &str) -> Vec<Method> {
     let (bone, lora) = ranks(architecture);
     let method = |name, settings: &[String]| Method {

@@ -1,10 +1,10 @@
-//! Loss curves as a drawing.
+//! Draws loss curves as SVG.
 
 use crate::table::Row;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
-/// Room for the axes and the legend.
+/// Margins for the axes and the legend.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 110.0;
 const TOP: f64 = 32.0;
@@ -17,7 +17,7 @@ const COLOURS: [&str; 7] = [
     "#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7",
 ];
 
-/// Draws the mean training loss of every method that trains, smoothed.
+/// Draws the smoothed mean training loss of every method that trains.
 pub(crate) fn curves(title: &str, rows: &[Row]) -> String {
     let curves: Vec<(&str, Vec<f64>)> = rows
         .iter()
@@ -92,7 +92,7 @@ pub(crate) fn curves(title: &str, rows: &[Row]) -> String {
     svg
 }
 
-/// A running mean without a bias to its start.
+/// Returns a running mean without bias towards its start.
 fn smoothed(curve: &[f64]) -> Vec<f64> {
     let (mut sum, mut weight) = (0.0, 0.0);
     curve

@@ -1,14 +1,14 @@
-//! The table.
+//! Prints the results as a table.
 
 use crate::job::Outcome;
 
-/// Steps at the end whose training loss is in the table.
+/// The table has the training loss of the last steps; this is their number.
 const LAST: usize = 5;
 
 /// All runs of one method.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// Learning rate, of what trains.
+    /// Learning rate; only methods that train have one.
     pub(crate) rate: Option<f64>,
     pub(crate) outcomes: Vec<Outcome>,
 }
@@ -26,7 +26,7 @@ impl Row {
         self.outcomes.iter().map(of).collect()
     }
 
-    /// Mean training loss of every step, over the seeds.
+    /// Returns the mean training loss of every step over the seeds.
     pub(crate) fn curve(&self) -> Vec<f64> {
         let steps = self.outcomes.iter().map(|outcome| outcome.losses.len());
         (0..steps.min().unwrap_or(0))
@@ -39,14 +39,14 @@ fn mean(numbers: &[f64]) -> f64 {
     numbers.iter().sum::<f64>() / numbers.len().max(1) as f64
 }
 
-/// Standard deviation of a sample.
+/// Returns the standard deviation of a sample.
 fn spread(numbers: &[f64]) -> f64 {
     let mean = mean(numbers);
     let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
     (squares / numbers.len().saturating_sub(1).max(1) as f64).sqrt()
 }
 
-/// A table in Markdown.
+/// Returns the table in Markdown.
 pub(crate) fn markdown(title: &str, rows: &[Row], seeds: u64) -> String {
     let mut text = format!(
         "### {title}\n\n\

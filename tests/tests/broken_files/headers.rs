@@ -1,6 +1,6 @@
-//! Safetensors headers that no reader may take.
+//! Safetensors headers that every reader must refuse.
 
-/// A header and data as a file.
+/// Returns a file of a header and data.
 pub(crate) fn safetensors(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.bytes());
@@ -12,12 +12,12 @@ pub(crate) fn deep(levels: usize) -> String {
     "[".repeat(levels) + &"]".repeat(levels)
 }
 
-/// The header of a file of one tensor.
+/// Returns the header of a file of one tensor.
 pub(crate) fn tensor(dtype: &str, shape: &str, offsets: &str) -> String {
     format!(r#"{{"a.bone":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
 }
 
-/// Headers of files that no reader may take.
+/// Returns headers that every reader must refuse.
 pub(crate) fn headers() -> Vec<(String, Vec<u8>)> {
     let entry = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
     let other = r#"{"dtype":"F32","shape":[1],"data_offsets":[2,6]}"#;

@@ -1,5 +1,5 @@
-//! Broken and hostile files: each gives an error, and none a panic. A case is a file that was whole
-//! and what was done to it.
+//! Every broken or hostile file gives an error and no panic. A case is a valid file and the damage
+//! to it.
 
 mod headers;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// A folder that is whole.
+/// A copy of a valid folder.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -47,7 +47,7 @@ impl Folder {
     }
 }
 
-/// Counts cases, and holds that each is an error of a person's length.
+/// Counts cases, and checks that each gives an error of readable length.
 #[derive(Default)]
 struct Corpus {
     cases: usize,
@@ -67,7 +67,7 @@ impl Corpus {
         }
     }
 
-    /// At least `cases` of them, and each an error.
+    /// Checks that there are at least `cases`, and that each gave an error.
     #[track_caller]
     fn all(self, cases: usize) {
         println!("{} broken files", self.cases);
@@ -97,14 +97,14 @@ fn safetensors_that_are_broken() {
     let mut corpus = Corpus::default();
     let place = tempfile::tempdir().expect("a folder");
     let path = place.path().join("model.safetensors");
-    // The one reader that every safetensors file goes through, and does take what is whole.
+    // The reader of every safetensors file. It accepts valid files.
     let whole = safetensors(&tensor("F32", "[1]", "[0,4]"), 4);
     std::fs::write(&path, whole).expect("written");
     model(&path).expect("whole");
     for (what, bytes) in headers() {
         std::fs::write(&path, &bytes).expect("written");
         corpus.check(&what, || model(&path));
-        // What it says is wrong is wrong with the file, not with the adapter it is not.
+        // The message must name a fault of the file, not of an adapter.
         let folder = Folder::adapter();
         folder.write(peft::TENSOR_FILE, &bytes);
         let (as_model, as_adapter) = (model(&path), adapter(folder.0.path()));
@@ -203,7 +203,7 @@ fn configurations_that_are_broken() {
     corpus.all(45);
 }
 
-/// Adapters whose header is sound.
+/// Adapters with a valid header.
 #[test]
 fn adapters_that_contradict_themselves() {
     let mut corpus = Corpus::default();
@@ -227,7 +227,7 @@ fn adapters_that_contradict_themselves() {
         config(&folder, key, value.clone());
         corpus.check(&format!("{key}: {value}"), || adapter(folder.0.path()));
     }
-    // One layer of one block is not there.
+    // One layer of one block is missing.
     let whole = fixtures().join("foreign/rwkv-peft-miss/adapter.pth");
     let whole = Checkpoint::open_file(&whole).expect("whole");
     let gone = "blocks.1.ffn.value.bone";
@@ -253,7 +253,7 @@ fn files_by_torch_that_are_broken() {
         std::fs::write(&path, &whole[..whole.len() * percent / 100]).expect("written");
         corpus.check(&format!("{percent} %"), || file(&path));
     }
-    // What pickles can do beside holding data, and what torch writes that is no dict of tensors.
+    // Pickles that do more than hold data, and torch files that are not a dict of tensors.
     for entry in std::fs::read_dir(fixtures().join("pth")).expect("there") {
         let path = entry.expect("listed").path();
         let twin = path.with_extension("safetensors");
@@ -263,7 +263,7 @@ fn files_by_torch_that_are_broken() {
     }
     corpus.all(15);
 
-    // A flipped bit may do no harm; it never does worse than an error.
+    // A flipped bit may be harmless; the worst result is an error.
     let mut wrong = Vec::new();
     let mut state = 9u64;
     for _ in 0..400 {

@@ -1,5 +1,5 @@
-//! Kernels over shapes, ragged and tiny ones among them, against the same written in burn's operations
-//! and computed in f64 on the processor.
+//! Compares kernels over many shapes, also ragged and tiny ones, with the same computation in burn's
+//! operations in f64 on the processor.
 
 use super::operations::{Named, largest_difference};
 use super::{CPU, on_trial};
@@ -20,7 +20,7 @@ mod rows;
 mod window;
 mod wkv6;
 
-/// As many shapes as an emulated device compiles in a minute, the same every time.
+/// Number of shapes: as many as an emulated device compiles in a minute. They are the same in every run.
 fn cases() -> ProptestConfig {
     ProptestConfig {
         cases: 24,
@@ -30,12 +30,12 @@ fn cases() -> ProptestConfig {
     }
 }
 
-/// An operation of one shape.
+/// An operation with one shape.
 trait Case: Copy + Debug {
-    /// The kernel that computes it on a GPU; `None` where it is made of products alone.
+    /// The kernel that computes it on a GPU; `None` if it consists only of products.
     const KERNEL: Option<Kernel>;
 
-    /// Outputs and gradients: by ours, or with `reference` by burn's operations.
+    /// Returns outputs and gradients: by our operation, or with `reference` by burn's operations.
     fn run<B: ModelBackend>(
         self,
         reference: bool,
@@ -43,21 +43,21 @@ trait Case: Copy + Debug {
         device: &B::Device,
     ) -> Named;
 
-    /// What the random numbers begin with.
+    /// Seed of the random numbers.
     fn seed(self) -> u64;
 }
 
 /// Tensors of random numbers, the same on every device.
 struct Numbers {
     random: StdRng,
-    /// What they are rounded to.
+    /// Precision to which the numbers are rounded.
     rounded: DType,
-    /// What they are held in.
+    /// Precision in which the tensors are stored.
     dtype: DType,
 }
 
 impl Numbers {
-    /// Between `−most` and `most`.
+    /// Returns numbers between `−most` and `most`.
     fn tensor<B: ModelBackend, const D: usize>(
         &mut self,
         shape: [usize; D],
@@ -72,7 +72,7 @@ impl Numbers {
     }
 }
 
-/// A case somewhere, in some precision.
+/// A case to run on a device in a precision.
 struct There<C> {
     case: C,
     reference: bool,
@@ -89,7 +89,7 @@ impl<C: Case> OnDevice for There<C> {
             rounded: self.rounded,
             dtype: self.dtype,
         };
-        // Or the test would compare burn's operations with themselves.
+        // Otherwise the test would compare burn's operations with themselves.
         if let (Some(kernel), false) = (C::KERNEL, B::device_memory(&device).is_none()) {
             let has = B::InnerBackend::has_kernel(kernel, self.dtype, &device);
             assert_eq!(has, kernel.is_on(), "{}", kernel.name());
@@ -98,23 +98,23 @@ impl<C: Case> OnDevice for There<C> {
     }
 }
 
-/// The precisions and how near to the reference they have to be, as a share of the largest entry.
+/// The precisions, and the largest allowed difference as a fraction of the largest entry.
 const BOUNDS: [(DType, f64); 3] = [(DType::F32, 1e-4), (DType::F16, 1e-2), (DType::BF16, 6e-2)];
 
-/// Holds a case against its reference on every GPU, fused and unfused, and on the processor, in f32
-/// and in the halves that a device computes in.
+/// Compares a case with its reference on every GPU, fused and unfused, and on the processor, in f32
+/// and in the half precisions that a device computes in.
 fn hold<C: Case>(case: C) {
     hold_in(case, &BOUNDS, &[true, false]);
 }
 
-/// [`hold`] of what is made of burn's products, where a shape takes an emulated device a minute: in
-/// f32, with fusion.
+/// Like [`hold`], for cases made of burn's products, only in f32 with fusion: there each shape takes
+/// an emulated device a minute.
 fn hold_once<C: Case>(case: C) {
     hold_in(case, &BOUNDS[..1], &[true]);
 }
 
 fn hold_in<C: Case>(case: C, bounds: &[(DType, f64)], fusions: &[bool]) {
-    // The processor's other backend has no kernels.
+    // The processor's second backend has no kernels.
     let gpus = on_trial()
         .into_iter()
         .filter(|name| !name.kind.on_processor());

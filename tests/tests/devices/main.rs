@@ -1,10 +1,10 @@
-//! Every device of this build against the processor and the records.
+//! Compares every device of this build with the processor and the records.
 //!
-//! Kernels are tried with and without fusion, `operations` and `twenty_steps` with it, and `records`
-//! without it: an emulated device compiles for minutes.
+//! Kernels run with and without fusion, `operations` and `twenty_steps` with it, and `records` without
+//! it, because an emulated device compiles for minutes.
 //!
-//! Without a GPU's feature there are the processor's two backends; `.ci/run` runs this again with
-//! `vulkan` on Mesa's software Vulkan, and the kernels with `wgpu` as well.
+//! Without a GPU feature the tests use the processor's two backends. `.ci/run` also runs them with
+//! `vulkan` on Mesa's software Vulkan, and the kernels with `wgpu`.
 
 use bone_train::device::{DeviceName, Kind, all_devices};
 
@@ -18,7 +18,7 @@ const CPU: DeviceName = DeviceName {
     index: 0,
 };
 
-/// Every device but the processor's own. The processor's other backend fuses nothing.
+/// Returns every device except the default one of the processor. Its second backend does not fuse.
 fn on_trial() -> Vec<DeviceName> {
     let names = all_devices().into_iter().map(|device| device.name);
     names.filter(|name| name.kind != Kind::Cpu).collect()
@@ -26,7 +26,7 @@ fn on_trial() -> Vec<DeviceName> {
 
 #[test]
 fn a_feature_that_is_built_in_has_a_device_to_try() {
-    // Else the tests below would pass on nothing.
+    // Otherwise the tests below would pass without a device.
     for kind in Kind::of_this_build() {
         let found = bone_train::device::devices(kind);
         if matches!(kind, Kind::Cuda | Kind::Rocm | Kind::Metal) && found.is_err() {

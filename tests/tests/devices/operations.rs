@@ -1,4 +1,4 @@
-//! Operations that have bodies of their own on some backend.
+//! Tests operations that a backend implements itself.
 
 use super::{CPU, on_trial};
 use bone::{AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
@@ -11,7 +11,7 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor, TensorData, TensorPrimitive};
 use std::marker::PhantomData;
 
-/// Outputs and gradients of the operations that have bodies of their own on some backend.
+/// Outputs and gradients of the operations that a backend implements itself.
 struct Operations;
 
 pub(crate) type Named = Vec<(&'static str, Vec<f64>)>;
@@ -48,7 +48,7 @@ pub(crate) fn values<B: burn::tensor::backend::Backend, const D: usize>(
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// Gives every parameter of a module values of its own, and asks for their gradients.
+/// Gives every parameter of a module different values and requires its gradient.
 struct Fill<B: ModelBackend> {
     device: B::Device,
     frequency: f64,
@@ -77,8 +77,8 @@ impl<B: ModelBackend> ModuleVisitor<B> for Read<'_, B> {
     }
 }
 
-/// A layer without an adapter, and one of each variant: rows that are not a whole tile, more
-/// inputs than outputs and the other way round, and for miss a width that the rank does not divide.
+/// Runs a layer without an adapter and one of each variant. Rows do not fill a tile; inputs outnumber
+/// outputs and the reverse; for miss the rank does not divide the width.
 fn layers<B: ModelBackend>(device: &B::Device, found: &mut Named) {
     let variants = [
         ("product", None),
@@ -121,7 +121,7 @@ fn layers<B: ModelBackend>(device: &B::Device, found: &mut Named) {
     }
 }
 
-/// RWKV6's token shift, with what comes before the first token and with what the data adds.
+/// Runs RWKV6's token shift with earlier tokens and data-dependent parts.
 fn token_shift<B: ModelBackend>(device: &B::Device, found: &mut Named) {
     let name = "token shift";
     let x = wave::<B, 3>([2, 7, 12], 0.7, device);
@@ -220,8 +220,8 @@ fn operations_are_the_processors() {
     }
 }
 
-/// What is furthest from what was expected, and how far, as a share of its largest entry. What is not
-/// a number is infinitely far.
+/// Returns the tensor that differs most, and its difference as a fraction of its largest entry. NaN
+/// counts as infinitely far.
 pub(crate) fn largest_difference(found: &Named, expected: &Named) -> (&'static str, f64) {
     let names = |all: &Named| all.iter().map(|(name, _)| *name).collect::<Vec<_>>();
     assert_eq!(names(found), names(expected));

@@ -1,4 +1,4 @@
-//! Another trainer's runs of 20 steps.
+//! Replays another trainer's runs of 20 steps.
 
 use super::on_trial;
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
@@ -10,7 +10,7 @@ use bone_train::device::{OnDevice, on_device};
 use bone_train::models::{Architecture, ModelBackend};
 use std::path::Path;
 
-/// A GPU adds up in another order, and a step of AdamW widens what that changes.
+/// A GPU sums in another order, and a step of AdamW amplifies the difference.
 const TOLERANCE: Tolerance = Tolerance {
     gradient: 1e-3,
     loss: 1e-3,

@@ -1,4 +1,4 @@
-//! Where 20 steps of our own tiny models lead.
+//! Compares the ends of 20 training steps of our tiny models.
 
 use super::{CPU, on_trial};
 use bone::{AdapterConfig, Selection, Targets, Variant};
@@ -17,13 +17,13 @@ const ROWS: usize = 2;
 const LEN: usize = 17;
 const STEPS: usize = 20;
 
-/// What a run gave.
+/// The outcome of a run.
 struct Outcome {
     losses: Vec<f32>,
     adapters: Vec<Vec<f32>>,
 }
 
-/// Bone on the architecture's own axis, by `bone train`'s loop with every saving of memory.
+/// Trains bone on the architecture's default axis, with the loop of `bone train` and all memory savings.
 struct Steps {
     architecture: Architecture,
 }
@@ -95,7 +95,7 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
     }
 }
 
-/// The table of docs/devices.md: `cargo test … twenty_steps -- --nocapture`.
+/// Prints the table of docs/devices.md: `cargo test … twenty_steps -- --nocapture`.
 #[test]
 fn twenty_steps_lead_where_they_lead_on_the_processor() {
     println!("| model | device | loss, first → last | losses within | adapters within |");

@@ -1,4 +1,4 @@
-//! Attention by tiles of queries.
+//! Tests attention by tiles of queries.
 
 use super::super::operations::{Named, values};
 use super::{Case, Kernel, Numbers, hold_once};
@@ -6,7 +6,7 @@ use bone_lm::{Sight, Window, attention};
 use bone_train::models::ModelBackend;
 use burn::tensor::{Bool, Tensor, TensorData};
 
-/// Attention of one shape.
+/// Attention with one shape.
 #[derive(Debug, Clone, Copy)]
 struct Attention {
     batch: usize,
@@ -16,7 +16,7 @@ struct Attention {
     len: usize,
     /// Keys before the first query's.
     past: usize,
-    /// Where a second sequence begins in the last row.
+    /// Start of a second sequence in the last row.
     second: Option<usize>,
 }
 
@@ -69,7 +69,7 @@ impl Case for Attention {
         let output = match reference {
             false => attention(query, key, value, &Sight::new(window, [len, keys], device)),
             true => {
-                // Each head of keys for its group of queries, and every pair of them.
+                // Pairs each head of keys with every head of its group of queries.
                 let whole = |x: Tensor<B, 4>| {
                     let groups = [batch, kv_heads, heads / kv_heads, keys, width];
                     let x = x.unsqueeze_dim::<5>(2).expand(groups);
@@ -103,9 +103,9 @@ impl Case for Attention {
     }
 }
 
-/// Each shape is a minute of an emulated device's compiling, so they are chosen: a query alone, heads
-/// of 8 in groups with two sequences in a row, heads of 64 in groups with earlier keys and a second tile. What is
-/// done between the products is tried over many shapes beside this.
+/// An emulated device compiles each shape for a minute, so there are few: a single query; heads of 8
+/// in groups with two sequences in a row; heads of 64 in groups with earlier keys and a second tile.
+/// `window` tests the operations between the products over many shapes.
 #[test]
 fn attention_is_its_formula() {
     let one = Attention {

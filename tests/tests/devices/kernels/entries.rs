@@ -1,4 +1,4 @@
-//! What goes entry by entry: gates, rotary positions, the token shift.
+//! Tests element-wise operations: gates, rotary positions, the token shift.
 
 use super::super::operations::{Named, values};
 use super::{Case, Kernel, Numbers, hold};
@@ -9,7 +9,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive, activation};
 use proptest::prelude::*;
 
-/// A gate of one size.
+/// A gate with one size.
 #[derive(Debug, Clone, Copy)]
 struct Gated {
     function: Gate,
@@ -66,16 +66,16 @@ fn gates() -> impl Strategy<Value = Gated> {
         })
 }
 
-/// Heads of one shape.
+/// Rotary positions of heads with one shape.
 #[derive(Debug, Clone, Copy)]
 struct Turned {
     batch: usize,
     heads: usize,
     len: usize,
     half: usize,
-    /// Whether they come as a projection leaves them, positions before heads.
+    /// Whether they have a projection's layout, positions before heads.
     swapped: bool,
-    /// Whether every sequence has angles of its own.
+    /// Whether every sequence has its own angles.
     own: bool,
     seed: u64,
 }
@@ -146,19 +146,19 @@ fn turns() -> impl Strategy<Value = Turned> {
         })
 }
 
-/// `K` mixes of tokens of one shape.
+/// `K` token-shift mixes with one shape.
 #[derive(Debug, Clone, Copy)]
 struct Shifted<const K: usize> {
     batch: usize,
     len: usize,
     size: usize,
-    /// Whether there are tokens before the first.
+    /// Whether tokens precede the first one.
     before: bool,
-    /// Whether tokens have parts of their own.
+    /// Whether each token has its own part of the mix.
     by_data: bool,
     /// Whether the shared parts train, too.
     trains: bool,
-    /// How many of the mixes somebody uses, from the first.
+    /// How many mixes the loss uses, counted from the first.
     used: usize,
     seed: u64,
 }

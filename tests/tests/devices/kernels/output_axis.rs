@@ -1,11 +1,11 @@
-//! bone on the output axis, W' some rows at a time.
+//! Tests bone on the output axis, which computes some rows of W' at a time.
 
 use super::super::operations::{Named, values};
 use super::{Case, Kernel, Numbers, hold_once};
 use bone_train::models::ModelBackend;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-/// A layer of one shape.
+/// A layer with one shape.
 #[derive(Debug, Clone, Copy)]
 struct Layer {
     tokens: usize,
@@ -49,7 +49,7 @@ impl Case for Layer {
                 Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(y))
             }
             true => {
-                // W cut into r × r: W[o,k] + W[o,k]·B[o] + B[o].
+                // W in blocks of r × r: W[o,k] + W[o,k]·B[o] + B[o].
                 let cut = w.clone().reshape([blocks, r, d_input / r, r]);
                 let cut = cut.swap_dims(1, 2);
                 let all = [blocks, d_input / r, r, r];
@@ -71,7 +71,7 @@ impl Case for Layer {
     }
 }
 
-/// Chosen, as attention's: one token and a rank of the smallest; more rows of W' than are made at once.
+/// Few shapes, as for attention: one token with the smallest rank; more rows of W' than one group holds.
 #[test]
 fn the_output_axis_is_its_formula() {
     hold_once(Layer {

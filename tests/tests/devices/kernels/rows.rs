@@ -1,4 +1,4 @@
-//! What goes row by row: norms and cross-entropy.
+//! Tests row-wise operations: norms and cross-entropy.
 
 use super::super::operations::{Named, values};
 use super::{Case, Kernel, Numbers, hold};
@@ -8,12 +8,12 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{Int, Tensor};
 use proptest::prelude::*;
 
-/// A norm of one shape; of the root mean square where there are no groups.
+/// A norm with one shape; RMSNorm if it has no groups.
 #[derive(Debug, Clone, Copy)]
 struct Norm {
     rows: usize,
     groups: Option<usize>,
-    /// Of a group.
+    /// Entries of a group.
     width: usize,
     /// Whether scale and shift train, too.
     trains: bool,
@@ -26,7 +26,8 @@ fn param<B: ModelBackend>(tensor: Tensor<B, 1>, trains: bool) -> Param<Tensor<B,
     Param::initialized(ParamId::new(), tensor.set_require_grad(trains))
 }
 
-/// `(x − mean) / √(variance + ε) · w + b` of every group; without groups no mean and no shift.
+/// Computes `(x − mean) / √(variance + ε) · w + b` for every group. Without groups it leaves out the
+/// mean and the shift.
 fn norm_of_operations<B: ModelBackend>(
     x: Tensor<B, 2>,
     [weight, bias]: [Tensor<B, 1>; 2],
@@ -95,7 +96,7 @@ fn norms() -> impl Strategy<Value = Norm> {
     (
         prop_oneof![Just(1usize), 2..40usize],
         prop_oneof![Just(None), Just(Some(1usize)), (2..9usize).prop_map(Some)],
-        // Of a few entries what is left of the gradient is rounding's.
+        // With few entries the gradient is mostly rounding error.
         prop_oneof![Just(8usize), Just(64), 8..700usize],
         any::<(bool, u64)>(),
     )
@@ -108,12 +109,12 @@ fn norms() -> impl Strategy<Value = Norm> {
         })
 }
 
-/// A cross-entropy of one shape.
+/// A cross-entropy with one shape.
 #[derive(Debug, Clone, Copy)]
 struct Loss {
     rows: usize,
     vocab: usize,
-    /// Logits are between plus and minus this.
+    /// Largest absolute value of the logits.
     most: f32,
     seed: u64,
 }

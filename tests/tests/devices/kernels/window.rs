@@ -1,4 +1,4 @@
-//! What attention does between its products.
+//! Tests the operations of attention between its products.
 
 use super::super::operations::{Named, values};
 use super::{Case, Kernel, Numbers, hold};
@@ -8,17 +8,17 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Bool, Tensor, TensorData, TensorPrimitive, activation};
 use proptest::prelude::*;
 
-/// Some of a row's queries.
+/// A part of a row's queries.
 #[derive(Debug, Clone, Copy)]
 struct Tile {
     batch: usize,
     heads: usize,
     queries: usize,
-    /// Queries before and after them.
+    /// Number of queries before and after them.
     around: [usize; 2],
     /// Keys before the first query's.
     past: usize,
-    /// Tokens of a packed sequence, in the last row or, with one row for all, in each.
+    /// Tokens of a packed sequence: in the last row, or in each row if one row serves all.
     packed: Option<usize>,
     one_row: bool,
     seed: u64,
@@ -49,7 +49,7 @@ impl Tile {
     }
 }
 
-/// A tensor without a graph, as a backward's are.
+/// Returns a tensor without a graph, like the tensors in a backward.
 fn inner<B: ModelBackend>(tensor: Tensor<B, 4>) -> FloatTensor<B::InnerBackend> {
     tensor.inner().into_primitive().tensor()
 }

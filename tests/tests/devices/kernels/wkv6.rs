@@ -1,4 +1,4 @@
-//! RWKV6's recurrence.
+//! Tests RWKV6's recurrence.
 
 use super::super::on_trial;
 use super::super::operations::{Named, values};
@@ -9,7 +9,7 @@ use bone_train::models::ModelBackend;
 use burn::tensor::Tensor;
 use proptest::prelude::*;
 
-/// A recurrence of one shape.
+/// A recurrence with one shape.
 #[derive(Debug, Clone, Copy)]
 struct Recurrence {
     batch: usize,
@@ -17,9 +17,9 @@ struct Recurrence {
     heads: usize,
     size: usize,
     state: bool,
-    /// w is between plus and minus this: decays of nothing and of almost one at 12.
+    /// Largest absolute value of w. At 12, decays reach zero and almost one.
     decays: f32,
-    /// Whether the loss is of the last state alone.
+    /// Whether the loss uses only the last state.
     only_state: bool,
     seed: u64,
 }
@@ -73,7 +73,7 @@ impl Case for Recurrence {
             false => (output * toward).sum().cast(of_state.dtype()) + of_state,
         };
         let grads = loss.backward();
-        // Nothing is tracked to an input that the loss does not see.
+        // An input that the loss does not use has no gradient.
         let of_rows = |tensor: &Tensor<B, 3>| {
             let grad = tensor.grad(&grads);
             grad.map_or_else(|| vec![0.0; batch * len * heads * size], values)
@@ -119,7 +119,7 @@ fn recurrences() -> impl Strategy<Value = Recurrence> {
         )
 }
 
-/// Heads wider than the kernel's.
+/// Tests heads wider than the kernel supports.
 struct Wide;
 
 impl OnDevice for Wide {
@@ -136,7 +136,7 @@ impl OnDevice for Wide {
             state: None,
         };
         let has = Form::Kernel.available(&inputs);
-        // Without it there is a form all the same.
+        // Another form still works without the kernel.
         assert_eq!(wkv6(inputs, None).0.dims(), [1, 2, 128]);
         has
     }
