@@ -26,7 +26,7 @@ pub fn product<B: Backend>(
     primitive(y + inner.mul_scalar(term.scale).matmul(b.transpose()))
 }
 
-/// What is before `at` along `axis`, and the rest.
+/// Splits a tensor at `at` along `axis`.
 fn parts<B: Backend>(whole: Tensor<B, 2>, axis: usize, at: usize) -> [Tensor<B, 2>; 2] {
     let rest = whole.dims()[axis] - at;
     [
@@ -35,7 +35,7 @@ fn parts<B: Backend>(whole: Tensor<B, 2>, axis: usize, at: usize) -> [Tensor<B, 
     ]
 }
 
-/// A gradient with zeros after it along `axis`, up to `r`.
+/// Pads a gradient with zeros along `axis`, up to `r`.
 fn filled<B: Backend>(gradient: Tensor<B, 2>, axis: usize, r: usize) -> Tensor<B, 2> {
     let mut shape = gradient.dims();
     if shape[axis] == r {
