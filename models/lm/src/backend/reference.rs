@@ -1,4 +1,4 @@
-//! The operations in ordinary tensor operations: the reference that faster ones are held against.
+//! The operations in ordinary tensor operations, as the reference for faster ones.
 
 use super::{Gate, NormGrads, NormParams};
 use bone::graph::cat;
@@ -21,7 +21,7 @@ pub(super) fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Flo
     tensor.into_primitive().tensor()
 }
 
-/// `log softmax(logits)`, and of it what the targets `[n, 1]` have, negative.
+/// Returns `log softmax(logits)`, and the negative of its entries at the targets `[n, 1]`.
 fn log_p<B: Backend>(
     logits: FloatTensor<B>,
     targets: IntTensor<B>,
@@ -62,13 +62,13 @@ pub fn scale_rows<B: Backend>(rows: FloatTensor<B>, factors: FloatTensor<B>) -> 
     primitive(tensor::<B, 2>(rows) * factors.reshape([n, 1]))
 }
 
-/// Rows by group: `[n, groups, size / groups]`.
+/// Reshapes rows by group: `[n, groups, size / groups]`.
 fn grouped<B: Backend>(rows: Tensor<B, 2>, groups: usize) -> Tensor<B, 3> {
     let [n, size] = rows.dims();
     rows.reshape([n, groups, size / groups])
 }
 
-/// `(x − mean) / √(variance + ε)` and `1 / √(variance + ε)`, by group.
+/// Returns `(x − mean) / √(variance + ε)` and `1 / √(variance + ε)`, by group.
 fn normalised<B: Backend>(
     input: Tensor<B, 2>,
     groups: usize,
@@ -77,7 +77,7 @@ fn normalised<B: Backend>(
     let x = grouped(input, groups);
     let centred = x.clone() - x.mean_dim(2);
     let variance = centred.clone().square().mean_dim(2);
-    // Not `recip`: burn-ndarray's has 12 bits.
+    // burn-ndarray's `recip` has only 12 bits.
     let factor = variance.add_scalar(epsilon).powf_scalar(-0.5);
     (centred * factor.clone(), factor)
 }
@@ -166,7 +166,7 @@ pub fn softmax_last_backward<B: Backend>(
     B::float_mul(output, B::float_sub(grad, along))
 }
 
-/// As one row.
+/// Flattens a tensor to one dimension.
 fn flat<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 1> {
     let count = tensor.shape().num_elements();
     Tensor::from_primitive(TensorPrimitive::Float(B::float_reshape(
@@ -231,10 +231,10 @@ pub fn rms_norm<B: Backend>(
     primitive(x * factor * tensor::<B, 1>(weight).unsqueeze())
 }
 
-/// `1 / √(mean(x²) + ε)` of every row, `[n, 1]`.
+/// Computes `1 / √(mean(x²) + ε)` of every row, `[n, 1]`.
 fn inverse_root_mean_square<B: Backend>(x: &Tensor<B, 2>, epsilon: f64) -> Tensor<B, 2> {
     let mean = x.clone().square().mean_dim(1);
-    // Not `recip`: burn-ndarray's has 12 bits.
+    // burn-ndarray's `recip` has only 12 bits.
     mean.add_scalar(epsilon).powf_scalar(-0.5)
 }
 
