@@ -146,7 +146,7 @@ pub trait Backend: BurnBackend {
         false
     }
 
-    /// `x·W`, computed in `x`'s precision.
+    /// Computes `x·W` in the precision of `x`.
     ///
     /// # Shapes
     ///
@@ -169,7 +169,7 @@ pub trait Backend: BurnBackend {
         product::backward::<Self>(input, weight, grad, wants)
     }
 
-    /// `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[o] + B[o]` (bone on the output axis).
+    /// Computes `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[o] + B[o]` (bone on the output axis).
     ///
     /// # Shapes
     ///
@@ -187,9 +187,9 @@ pub trait Backend: BurnBackend {
         bone_output::product::<Self>(input, weight, block)
     }
 
-    /// The backward of [`bone_output_product`](Backend::bone_output_product) for an output gradient
-    /// `grad` `[n, out]`. It recomputes `W'`, a few block-rows at a time: the forward saves nothing
-    /// weight-shaped.
+    /// Computes the backward of [`bone_output_product`](Backend::bone_output_product) for an output
+    /// gradient `grad` `[n, out]`. It recomputes `W'`, a few block-rows at a time: the forward
+    /// saves nothing weight-shaped.
     ///
     /// With `G = gradᵀ·x`: `dx = grad·W'`, `dB[o] = Σ_k (W[o,k]ᵀ + I)·G[o,k]`,
     /// `dW[o,k] = G[o,k]·(I + B[o])ᵀ`.
@@ -203,7 +203,7 @@ pub trait Backend: BurnBackend {
         bone_output::backward::<Self>(input, weight, block, grad, wants)
     }
 
-    /// `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]` (bone on the input axis).
+    /// Computes `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]` (bone on the input axis).
     ///
     /// # Shapes
     ///
@@ -222,8 +222,8 @@ pub trait Backend: BurnBackend {
         bone_input::product::<Self>(input, weight, block)
     }
 
-    /// The backward of [`bone_input_product`](Backend::bone_input_product) for an output gradient
-    /// `grad` `[n, out]`. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`bone_input_product`](Backend::bone_input_product) for an output
+    /// gradient `grad` `[n, out]`. The forward saves only its inputs.
     ///
     /// With `m = grad·W` and `g_k = m_k + Σ_j grad_j`: `dx_k = m_k + B[k]ᵀ·g_k`,
     /// `dB[k] = g_kᵀ·x_k`, `dW = gradᵀ·(x + z)`.
@@ -237,7 +237,8 @@ pub trait Backend: BurnBackend {
         bone_input::backward::<Self>(input, weight, block, grad, wants)
     }
 
-    /// `y = x·W + tile(S·D)` with `S = Σ_k (x∘mask)_k` (miss, and with a narrow `D` miss-mini).
+    /// Computes `y = x·W + tile(S·D)` with `S = Σ_k (x∘mask)_k` (miss, and with a narrow `D`
+    /// miss-mini).
     ///
     /// # Shapes
     ///
@@ -257,8 +258,8 @@ pub trait Backend: BurnBackend {
         miss::product::<Self>(input, weight, block, mask)
     }
 
-    /// The backward of [`miss_product`](Backend::miss_product) for an output gradient `grad`
-    /// `[n, out]`. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`miss_product`](Backend::miss_product) for an output gradient
+    /// `grad` `[n, out]`. The forward saves only its inputs.
     ///
     /// With `g = Σ_j grad_j` over the parts of width `m`: `dD = Sᵀ·g`,
     /// `dx_k = grad·Wᵀ + mask_k∘(g·Dᵀ)` in every slice, `dW = xᵀ·grad`.
@@ -273,7 +274,7 @@ pub trait Backend: BurnBackend {
         miss::backward::<Self>(input, weight, block, mask, grad, wants)
     }
 
-    /// `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA), without `mask` for the frozen rows of `A`.
+    /// Computes `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA), without `mask` for the frozen rows of `A`.
     ///
     /// # Shapes
     ///
@@ -288,9 +289,9 @@ pub trait Backend: BurnBackend {
         lora::product::<Self>(input, weight, term)
     }
 
-    /// The backward of [`lora_product`](Backend::lora_product) for an output gradient `grad`
-    /// `[n, out]`: the gradients to input, weight, `A` and `B`. Nothing is kept from the forward
-    /// but its inputs.
+    /// Computes the backward of [`lora_product`](Backend::lora_product) for an output gradient
+    /// `grad` `[n, out]`: the gradients to input, weight, `A` and `B`. The forward saves only its
+    /// inputs.
     ///
     /// With `g = s·grad·B`: `dx = grad·Wᵀ + mask∘(g·A)`, `dA = gᵀ·(x∘mask)`,
     /// `dB = s·gradᵀ·((x∘mask)·Aᵀ)`.

@@ -36,7 +36,7 @@ impl Variant {
         self.method().name()
     }
 
-    /// The axis of bone's blocks; `None` for the other variants.
+    /// Returns the axis of bone's blocks; `None` for the other variants.
     pub fn block_axis(&self) -> Option<BlockAxis> {
         match self {
             Self::Bone(axis) => Some(*axis),
@@ -52,7 +52,7 @@ impl Variant {
         }
     }
 
-    /// The settings of LoRA, PiSSA and OLoRA; `None` for the other variants.
+    /// Returns the settings of LoRA, PiSSA and OLoRA; `None` for the other variants.
     pub fn lora(&self) -> Option<LoraConfig> {
         match self {
             Self::Lora(settings) => Some(*settings),
@@ -91,12 +91,12 @@ impl Variant {
         self.method().widths(shapes)
     }
 
-    /// Names of the adapter's tensors, in the order of [`shapes`](Self::shapes).
+    /// Returns the names of the adapter's tensors, in the order of [`shapes`](Self::shapes).
     pub fn tensor_names(&self) -> &'static [&'static str] {
         self.method().tensor_names()
     }
 
-    /// Number of the adapter's parameters on such a layer.
+    /// Returns the number of the adapter's parameters on such a layer.
     pub fn num_params(&self, rank: usize, d_input: usize, d_output: usize) -> usize {
         let shapes = self.shapes(rank, d_input, d_output).into_iter();
         shapes

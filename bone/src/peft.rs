@@ -40,7 +40,7 @@ pub const OLD_TENSOR_FILE: &str = "adapter_model.bin";
 ///
 /// # Errors
 ///
-/// As [`scan`].
+/// Same as [`scan`].
 pub fn read_contents(dir: &Path) -> Result<Contents, FileError> {
     scan(dir).map(|scan| scan.contents())
 }
@@ -49,7 +49,7 @@ pub fn read_contents(dir: &Path) -> Result<Contents, FileError> {
 ///
 /// # Errors
 ///
-/// As [`scan`] and [`Scan::put_on`].
+/// Same as [`scan`] and [`Scan::put_on`].
 pub fn load<B: Backend, M: Module<B>>(module: M, dir: &Path) -> Result<(M, Contents), FileError> {
     scan(dir)?.put_on::<B, M>(module)
 }
@@ -59,7 +59,7 @@ pub fn load<B: Backend, M: Module<B>>(module: M, dir: &Path) -> Result<(M, Conte
 ///
 /// # Errors
 ///
-/// As [`SavedAdapter::of`] and [`write()`].
+/// Same as [`SavedAdapter::of`] and [`write()`].
 pub fn save<B: Backend, M: Module<B>>(
     module: &M,
     contents: impl Into<Contents>,

@@ -17,7 +17,7 @@ fn rows<B: Backend>(slices: Tensor<B, 3>) -> Tensor<B, 2> {
     slices.swap_dims(0, 1).reshape([n, blocks * r])
 }
 
-/// The reference of [`Backend::bone_input_product`].
+/// Computes the reference result of [`Backend::bone_input_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -37,7 +37,7 @@ pub fn product<B: Backend>(
     primitive((y.reshape([n, out / r, r]) + sum).reshape([n, out]))
 }
 
-/// The reference of [`Backend::bone_input_backward`].
+/// Computes the reference result of [`Backend::bone_input_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -49,7 +49,7 @@ fn groups<'a, B: Backend>(
     })
 }
 
-/// The reference of [`Backend::bone_output_product`].
+/// Computes the reference result of [`Backend::bone_output_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -70,7 +70,7 @@ pub fn product<B: Backend>(
     primitive(cat(parts.collect(), 1))
 }
 
-/// The reference of [`Backend::bone_output_backward`].
+/// Computes the reference result of [`Backend::bone_output_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

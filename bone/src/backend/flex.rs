@@ -61,8 +61,8 @@ fn times<T: Real>(a: &[T], b: &[T]) -> Vec<T> {
     pairs.map(|(&a, &b)| a * b).collect()
 }
 
-/// The sum of all slices of width `r` of each row of `rows` `[n, width]`: `[n, r]`; the last slice may
-/// be short.
+/// Returns the sum of all slices of width `r` of each row of `rows` `[n, width]`: `[n, r]`; the
+/// last slice may be short.
 fn sum_tiles<T: Real>(rows: &[T], width: usize, r: usize) -> Vec<T> {
     let mut sums = vec![T::ZERO; rows.len() / width * r];
     sums.par_chunks_exact_mut(r)

@@ -6,7 +6,7 @@ use crate::graph::cat;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
-/// The reference of [`Backend::lora_product`].
+/// Computes the reference result of [`Backend::lora_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -46,7 +46,7 @@ fn filled<B: Backend>(gradient: Tensor<B, 2>, axis: usize, r: usize) -> Tensor<B
     cat(vec![gradient, zeros], axis)
 }
 
-/// The reference of [`Backend::lora_backward`].
+/// Computes the reference result of [`Backend::lora_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -37,7 +37,7 @@ pub(super) fn masked<B: Backend>(x: Tensor<B, 2>, mask: Option<Tensor<B, 2>>) ->
     }
 }
 
-/// The reference of [`Backend::miss_product`].
+/// Computes the reference result of [`Backend::miss_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -51,7 +51,7 @@ pub fn product<B: Backend>(
     primitive(add_tiled(y, term))
 }
 
-/// The reference of [`Backend::miss_backward`].
+/// Computes the reference result of [`Backend::miss_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -3,7 +3,7 @@
 use super::{Backend, primitive, product_as, tensor};
 use burn::tensor::ops::FloatTensor;
 
-/// The reference of [`Backend::product`].
+/// Computes the reference result of [`Backend::product`].
 pub fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight));
     let dtype = w.dtype();

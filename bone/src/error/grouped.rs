@@ -118,7 +118,8 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The divisors of `width` above 1 that are nearest to `rank`: up to three below, two above.
+/// Returns the divisors of `width` above 1 that are nearest to `rank`: up to three below, two
+/// above.
 fn ranks_near(rank: usize, width: usize) -> Vec<usize> {
     let mut divisors: Vec<_> = (1..=width.isqrt().min(MOST_TRIALS))
         .filter(|divisor| width.is_multiple_of(*divisor))

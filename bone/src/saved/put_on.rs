@@ -54,7 +54,7 @@ impl Scan {
     ///
     /// # Errors
     ///
-    /// As [`put_on`](Self::put_on).
+    /// Same as [`put_on`](Self::put_on).
     pub fn fit(
         mut self,
         layers: &[(String, usize, usize)],

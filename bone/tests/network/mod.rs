@@ -98,7 +98,7 @@ pub(crate) fn configs() -> Vec<AdapterConfig> {
     .into()
 }
 
-/// The largest difference.
+/// Returns the largest difference.
 pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());

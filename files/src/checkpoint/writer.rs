@@ -74,7 +74,7 @@ pub struct Writer {
 /// Writes all `tensors` to `folder` with a [`Writer`] and returns the paths of the files.
 ///
 /// # Errors
-/// As [`Writer::create`], [`Writer::push`] and [`Writer::finish`].
+/// Same as [`Writer::create`], [`Writer::push`] and [`Writer::finish`].
 pub fn save(
     folder: &Path,
     tensors: impl IntoIterator<Item = (String, TensorData)>,

@@ -58,7 +58,7 @@ impl<B: Backend> LlamaContext<B> {
     ///
     /// # Shapes
     ///
-    /// - x: `[batch, heads, len, head_dim]`, and so the output
+    /// - x: `[batch, heads, len, head_dim]`; the output has the same shape
     pub(crate) fn rotate(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         rotate(x, &self.cos, &self.sin)
     }

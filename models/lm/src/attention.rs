@@ -3,17 +3,18 @@ use crate::window::Sight;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor, TensorPrimitive, module};
 
-/// `softmax(x)` over the last dimension.
+/// Computes `softmax(x)` over the last dimension.
 pub fn softmax<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> {
     let output = B::softmax_last(input.into_primitive().tensor());
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
-/// `softmax(query · keyᵀ / √width) · value`, where `sight` selects the keys that a query sees.
+/// Computes `softmax(query · keyᵀ / √width) · value`, where `sight` selects the keys that a query
+/// sees.
 ///
 /// # Shapes
 ///
-/// - query: `[batch, heads, len, width]`, and so the output
+/// - query: `[batch, heads, len, width]`; the output has the same shape
 /// - key, value: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
 ///
 /// # Panics
@@ -72,7 +73,7 @@ pub fn attention<B: Backend>(
 ///
 /// # Shapes
 ///
-/// - x: `[batch, heads, len, width]`, and so the output
+/// - x: `[batch, heads, len, width]`; the output has the same shape
 /// - cos, sin: `[batch or 1, 1, len, width / 2]`
 pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4>) -> Tensor<B, 4> {
     let _span = tracing::trace_span!("rotary positions").entered();
@@ -84,7 +85,7 @@ pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4
 ///
 /// # Shapes
 ///
-/// - buffer: `[batch, heads, room, width]`, and so the output
+/// - buffer: `[batch, heads, room, width]`; the output has the same shape
 /// - rows: `[batch, heads, len, width]`
 pub fn write_positions<B: Backend>(
     buffer: Tensor<B, 4>,

@@ -109,7 +109,7 @@ pub trait Backend: bone::Backend {
         reference::scale_rows::<Self>(rows, factors)
     }
 
-    /// `f(gate) · value`, element by element, of tensors of one shape.
+    /// Computes `f(gate) · value`, element by element, of tensors of one shape.
     fn gated(
         gate: FloatTensor<Self>,
         value: FloatTensor<Self>,
@@ -118,8 +118,8 @@ pub trait Backend: bone::Backend {
         reference::gated::<Self>(gate, value, function)
     }
 
-    /// The backward of [`gated`](Backend::gated) for an output gradient `grad`: the gradients to
-    /// gate and value. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`gated`](Backend::gated) for an output gradient `grad`: the
+    /// gradients to gate and value. The forward saves only its inputs.
     fn gated_backward(
         gate: FloatTensor<Self>,
         value: FloatTensor<Self>,
@@ -129,23 +129,23 @@ pub trait Backend: bone::Backend {
         reference::gated_backward::<Self>(gate, value, grad, function)
     }
 
-    /// `tanh(x)`, element by element.
+    /// Computes `tanh(x)`, element by element.
     fn tanh(input: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_tanh(input)
     }
 
-    /// The backward of [`tanh`](Backend::tanh), whose result was `output`:
+    /// Computes the backward of [`tanh`](Backend::tanh), whose result was `output`:
     /// `grad · (1 − output²)`.
     fn tanh_backward(output: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::tanh_backward::<Self>(output, grad)
     }
 
-    /// `softmax(x)` over the last dimension.
+    /// Computes `softmax(x)` over the last dimension.
     fn softmax_last(input: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::softmax_last::<Self>(input)
     }
 
-    /// The backward of [`softmax_last`](Backend::softmax_last), whose result was `output`:
+    /// Computes the backward of [`softmax_last`](Backend::softmax_last), whose result was `output`:
     /// `output · (grad − Σ grad · output)`.
     fn softmax_last_backward(
         output: FloatTensor<Self>,
@@ -160,11 +160,12 @@ pub trait Backend: bone::Backend {
         false
     }
 
-    /// `softmax(query · keyᵀ / √width) · value`, where `window` selects the keys that a query sees.
+    /// Computes `softmax(query · keyᵀ / √width) · value`, where `window` selects the keys that a
+    /// query sees.
     ///
     /// # Shapes
     ///
-    /// - `query`: `[batch, heads, len, width]`, and so the output
+    /// - `query`: `[batch, heads, len, width]`; the output has the same shape
     /// - `key`, `value`: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
     fn windowed_attention(
         query: FloatTensor<Self>,
@@ -176,8 +177,8 @@ pub trait Backend: bone::Backend {
     }
 
     /// The backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
-    /// `value` for an output gradient `grad` `[batch, heads, len, width]`. Nothing is kept from the
-    /// forward but its inputs.
+    /// `value` for an output gradient `grad` `[batch, heads, len, width]`. The forward saves only
+    /// its inputs.
     fn windowed_attention_backward(
         inputs: [FloatTensor<Self>; 3],
         grad: FloatTensor<Self>,
@@ -196,8 +197,8 @@ pub trait Backend: bone::Backend {
         tiled::window_softmax::<Self>(scores, tile)
     }
 
-    /// The backward of [`window_softmax`](Backend::window_softmax), whose result was `weights`:
-    /// `scale · weights · (grad − Σ grad · weights)`.
+    /// Computes the backward of [`window_softmax`](Backend::window_softmax), whose result was
+    /// `weights`: `scale · weights · (grad − Σ grad · weights)`.
     fn window_softmax_backward(
         weights: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -217,7 +218,7 @@ pub trait Backend: bone::Backend {
     ///
     /// # Shapes
     ///
-    /// - `input`: `[batch, heads, len, width]`, and so the output
+    /// - `input`: `[batch, heads, len, width]`; the output has the same shape
     /// - `cos`, `sin`: `[batch or 1, 1, len, width / 2]`
     fn rotate(
         input: FloatTensor<Self>,
@@ -228,7 +229,8 @@ pub trait Backend: bone::Backend {
         reference::rotate::<Self>(input, cos, sin, back)
     }
 
-    /// `x / √(mean(x²) + ε) · w` of every row of `input` `[n, size]`, with `weight` `[size]`.
+    /// Computes `x / √(mean(x²) + ε) · w` of every row of `input` `[n, size]`, with `weight`
+    /// `[size]`.
     fn rms_norm(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -237,9 +239,9 @@ pub trait Backend: bone::Backend {
         reference::rms_norm::<Self>(input, weight, epsilon)
     }
 
-    /// The backward of [`rms_norm`](Backend::rms_norm) for an output gradient `grad` `[n, size]`:
-    /// the gradient to the input, and with `wants_weight` also the gradient to the weight. Nothing
-    /// is kept from the forward but its inputs.
+    /// Computes the backward of [`rms_norm`](Backend::rms_norm) for an output gradient `grad`
+    /// `[n, size]`: the gradient to the input, and with `wants_weight` also the gradient to the
+    /// weight. The forward saves only its inputs.
     fn rms_norm_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -250,7 +252,8 @@ pub trait Backend: bone::Backend {
         reference::rms_norm_backward::<Self>(input, weight, grad, epsilon, wants_weight)
     }
 
-    /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.
+    /// Computes `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input`
+    /// `[n, size]`.
     fn grouped_norm(
         input: FloatTensor<Self>,
         params: NormParams<FloatTensor<Self>>,
@@ -258,9 +261,9 @@ pub trait Backend: bone::Backend {
         reference::grouped_norm::<Self>(input, params)
     }
 
-    /// The backward of [`grouped_norm`](Backend::grouped_norm) for an output gradient `grad`
-    /// `[n, size]`, and with `wants_params` also the gradients to weight and bias. Nothing is kept
-    /// from the forward but its inputs.
+    /// Computes the backward of [`grouped_norm`](Backend::grouped_norm) for an output gradient
+    /// `grad` `[n, size]`, and with `wants_params` also the gradients to weight and bias. The
+    /// forward saves only its inputs.
     fn grouped_norm_backward(
         input: FloatTensor<Self>,
         params: NormParams<FloatTensor<Self>>,

@@ -16,7 +16,7 @@ pub struct Span {
     pub past: usize,
     /// Tokens of each row in this piece.
     pub len: usize,
-    /// Number of padding tokens at the start of each row. Empty if there is none.
+    /// Number of padding tokens at the start of each row. Empty without padding.
     pub left_pad: Vec<usize>,
     /// Start positions of the sequences packed into each row, ascending from 0, relative to the
     /// whole row. The token before every start but the first is a gap and belongs to no sequence.

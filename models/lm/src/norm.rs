@@ -17,7 +17,7 @@ impl<B: Backend> RmsNorm<B> {
     ///
     /// # Shapes
     ///
-    /// - hidden: `[..., hidden_size]`, and so the output
+    /// - hidden: `[..., hidden_size]`; the output has the same shape
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
         let _span = tracing::trace_span!("norm").entered();
         let shape = hidden.dims();
@@ -47,7 +47,7 @@ impl<B: Backend> LayerNorm<B> {
     ///
     /// # Shapes
     ///
-    /// - hidden: `[..., hidden_size]`, and so the output
+    /// - hidden: `[..., hidden_size]`; the output has the same shape
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
         layer_norm(hidden, &self.weight, &self.bias, 1, self.epsilon)
     }
@@ -58,7 +58,7 @@ impl<B: Backend> LayerNorm<B> {
 ///
 /// # Shapes
 ///
-/// - hidden: `[..., size]`, and so the output
+/// - hidden: `[..., size]`; the output has the same shape
 /// - weight, bias: `[size]`
 ///
 /// # Panics

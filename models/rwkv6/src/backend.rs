@@ -38,7 +38,7 @@ pub trait Backend: bone_lm::Backend {
     }
 
     /// The backward of [`token_mix`](Backend::token_mix) for the outputs' gradients; `None` means
-    /// zero. Nothing is kept from the forward but its inputs.
+    /// zero. The forward saves only its inputs.
     fn token_mix_backward<const K: usize>(
         inputs: TokenMix<FloatTensor<Self>, K>,
         grads: [Option<FloatTensor<Self>>; K],

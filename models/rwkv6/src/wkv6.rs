@@ -18,7 +18,7 @@ mod tests;
 /// `0 · ∞`.
 pub(crate) const LARGEST_DECAY: f64 = 10.0;
 
-/// The longest piece that runs token by token by default if there is no kernel. For so short a
+/// The longest piece that runs token by token by default without a kernel. For so short a
 /// piece the chunked form needs more operations.
 const SHORT: usize = 4;
 

@@ -18,7 +18,7 @@ const END_OF_TEXT: u32 = 0;
 /// RWKV World: at each position, takes the longest token of the vocabulary that matches.
 ///
 /// Every byte is also a token, so all bytes can be tokenised. Token 0 ends a text and has no bytes.
-/// There is no beginning-of-sequence token.
+/// It has no beginning-of-sequence token.
 #[derive(Debug)]
 pub struct WorldTokenizer {
     /// Bytes by id; empty for an id without a token.

@@ -50,7 +50,7 @@ impl AdamWStep {
     }
 }
 
-/// The reference of [`adamw`](crate::Backend::adamw).
+/// Computes the reference result of [`adamw`](crate::Backend::adamw).
 pub fn adamw<B: Backend>(
     param: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -80,7 +80,7 @@ pub fn adamw<B: Backend>(
     (param, Moments { first, second })
 }
 
-/// The reference of [`squared_sum`](crate::Backend::squared_sum).
+/// Computes the reference result of [`squared_sum`](crate::Backend::squared_sum).
 pub fn squared_sum<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     // Half precision would overflow.
     let tensor = match tensor.dtype() {

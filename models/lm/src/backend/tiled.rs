@@ -86,7 +86,7 @@ impl<'a, B: Backend> Inputs<'a, B> {
     }
 }
 
-/// The reference of [`Backend::window_softmax`].
+/// Computes the reference result of [`Backend::window_softmax`].
 pub(super) fn window_softmax<B: Backend>(
     scores: FloatTensor<B>,
     tile: &QueryTile,
@@ -100,7 +100,7 @@ pub(super) fn window_softmax<B: Backend>(
     B::softmax_last(primitive(scores))
 }
 
-/// The reference of [`Backend::window_softmax_backward`].
+/// Computes the reference result of [`Backend::window_softmax_backward`].
 pub(super) fn window_softmax_backward<B: Backend>(
     weights: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -122,7 +122,7 @@ pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) 
     primitive(cat(outputs.collect(), 2))
 }
 
-/// The reference of [`Backend::add_to_first`].
+/// Computes the reference result of [`Backend::add_to_first`].
 pub(super) fn add_to_first<B: Backend>(
     whole: FloatTensor<B>,
     part: FloatTensor<B>,

@@ -51,7 +51,7 @@ fn factors<B: Backend, const K: usize>(
     })
 }
 
-/// The reference of [`Backend::token_mix`](crate::Backend::token_mix).
+/// Computes the reference result of [`Backend::token_mix`](crate::Backend::token_mix).
 pub fn forward<B: Backend, const K: usize>(
     inputs: TokenMix<FloatTensor<B>, K>,
 ) -> [FloatTensor<B>; K] {

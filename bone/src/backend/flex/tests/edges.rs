@@ -42,7 +42,7 @@ proptest! {
     }
 }
 
-/// burn's sums over zero rows fail, so there is no reference. Such a gradient must be zero.
+/// burn's sums over zero rows fail, so no reference exists. Such a gradient must be zero.
 #[test]
 fn no_rows_have_no_results_and_gradients_of_zero() {
     for half in [None, Some(FloatDType::BF16)] {
