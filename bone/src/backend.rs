@@ -157,7 +157,7 @@ pub trait Backend: BurnBackend {
         product::forward::<Self>(input, weight)
     }
 
-    /// The backward of [`product`](Backend::product) for an output gradient `grad` `[n, out]`: the
+    /// Computes the backward of [`product`](Backend::product) for an output gradient `grad` `[n, out]`: the
     /// gradients to input and weight that `wants` requests. It casts a half-precision weight again;
     /// the forward saves only its inputs.
     fn product_backward(

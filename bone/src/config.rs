@@ -44,7 +44,7 @@ impl Variant {
         }
     }
 
-    /// Miss-mini's width; `None` for the other variants.
+    /// Returns miss-mini's width; `None` for the other variants.
     pub fn mini_width(&self) -> Option<usize> {
         match self {
             Self::MissMini { width } => Some(*width),

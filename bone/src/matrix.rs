@@ -16,9 +16,7 @@ pub use view::{Matrix, Real, forwards, matrix};
 /// From this many multiplications on, a product uses more than one thread.
 const PARALLEL: usize = 1 << 20;
 
-/// # Panics
-///
-/// If `m × n` values in rows `stride` apart do not fit.
+/// Panics if `m × n` values in rows `stride` apart do not fit.
 fn assert_room<T>(target: &[T], [m, n]: [usize; 2], stride: usize) {
     assert!(stride >= n, "rows of a product over each other");
     let room = m.saturating_sub(1).checked_mul(stride);

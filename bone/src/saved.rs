@@ -118,6 +118,8 @@ impl SavedAdapter {
         config.is_some_and(|config| config.variant.method().is_on_residual())
     }
 
+    /// Checks that the adapter does not belong to a residual.
+    ///
     /// # Errors
     ///
     /// The adapter belongs to a residual of the model's weights.
@@ -132,6 +134,8 @@ impl SavedAdapter {
         }
     }
 
+    /// Checks that all values are finite.
+    ///
     /// # Errors
     ///
     /// Lists every tensor that holds a value that is not finite.

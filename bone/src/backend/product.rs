@@ -10,7 +10,7 @@ pub fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> Flo
     primitive(product_as(x, w, dtype))
 }
 
-/// The reference of [`Backend::product_backward`].
+/// Computes the reference result of [`Backend::product_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 const BONE: Variant = Variant::Bone(BlockAxis::Output);
 const BONE_INPUT: Variant = Variant::Bone(BlockAxis::Input);
 
-/// Square, wide and tall layers; ragged and `r > in` where the variant allows it.
+/// Returns square, wide and tall layers; ragged and `r > in` where the variant allows it.
 fn cases() -> Vec<(Variant, usize, [usize; 2])> {
     let mut cases = Vec::new();
     for variant in [BONE, BONE_INPUT] {

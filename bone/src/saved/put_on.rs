@@ -80,6 +80,8 @@ impl Scan {
         Ok(self.saved)
     }
 
+    /// Checks the file and its fit to these layers and parameters.
+    ///
     /// # Errors
     ///
     /// Lists every problem of the file, and everything that does not fit these layers and

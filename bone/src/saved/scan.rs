@@ -230,7 +230,7 @@ impl Scan {
         self
     }
 
-    /// Same as [`SavedAdapter::stands_on_residual`].
+    /// Does the same as [`SavedAdapter::stands_on_residual`].
     pub fn stands_on_residual(&self) -> bool {
         self.saved.stands_on_residual()
     }

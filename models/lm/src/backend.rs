@@ -176,7 +176,7 @@ pub trait Backend: bone::Backend {
         tiled::forward::<Self>([query, key, value], window)
     }
 
-    /// The backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
+    /// Computes the backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
     /// `value` for an output gradient `grad` `[batch, heads, len, width]`. The forward saves only
     /// its inputs.
     fn windowed_attention_backward(

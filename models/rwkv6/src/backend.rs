@@ -37,7 +37,7 @@ pub trait Backend: bone_lm::Backend {
         token_mix::forward::<Self, K>(inputs)
     }
 
-    /// The backward of [`token_mix`](Backend::token_mix) for the outputs' gradients; `None` means
+    /// Computes the backward of [`token_mix`](Backend::token_mix) for the outputs' gradients; `None` means
     /// zero. The forward saves only its inputs.
     fn token_mix_backward<const K: usize>(
         inputs: TokenMix<FloatTensor<Self>, K>,
@@ -154,7 +154,7 @@ impl<T> Wkv6Inputs<T> {
         }
     }
 
-    /// References to every tensor.
+    /// Returns references to every tensor.
     pub fn as_ref(&self) -> Wkv6Inputs<&T> {
         Wkv6Inputs {
             receptance: &self.receptance,

@@ -46,7 +46,7 @@ impl Case {
         }
     }
 
-    /// bf16 products have eight bits, and inputs and results are around 10.
+    /// Returns the error bound: bf16 products have eight bits, and inputs and results are around 10.
     fn bound(self) -> f64 {
         let in_bf16 =
             self.half == Some(FloatDType::BF16) && crate::matrix::bf16::kernel().is_some();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Checkpoint, CheckpointError};
 
-/// Files written by torch itself; `tests/reference/pth_fixtures.py` makes them.
+/// Returns the path of a file written by torch itself; `tests/reference/pth_fixtures.py` makes them.
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/pth")

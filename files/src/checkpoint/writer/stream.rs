@@ -24,7 +24,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub fn bytes(&self) -> u64 {
         let elements: u64 = self.shape.iter().map(|&dim| dim as u64).product();
         elements * self.dtype.bitsize() as u64 / 8

@@ -12,7 +12,7 @@ use burn::tensor::TensorData;
 
 const VOCAB: u32 = 20;
 
-/// Two query heads for each of two key heads, and weights large enough to tell tokens apart.
+/// Makes a model with two query heads for each of two key heads, and weights large enough to tell tokens apart.
 fn model<B: Backend>() -> Llama<B> {
     let config = LlamaConfig {
         hidden_size: 16,

@@ -35,7 +35,7 @@ fn scores<B: Backend>(query: Tensor<B, 4>, key: Tensor<B, 4>, window: &Window) -
     scores.mask_fill(hidden, f32::NEG_INFINITY)
 }
 
-/// The reference of [`Backend::windowed_attention`].
+/// Computes the reference result of [`Backend::windowed_attention`].
 pub fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
     let [q, k, v] = inputs.map(tensor::<B, 4>);
     let heads = q.dims()[1];
@@ -43,7 +43,7 @@ pub fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> Floa
     primitive(weights.matmul(to_query_heads(v, heads)))
 }
 
-/// The reference of [`Backend::windowed_attention_backward`].
+/// Computes the reference result of [`Backend::windowed_attention_backward`].
 pub fn backward<B: Backend>(
     inputs: [FloatTensor<B>; 3],
     grad: FloatTensor<B>,

@@ -6,7 +6,7 @@ use bone::graph::{record, take_values};
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
-/// The forward already computed the gradient of each loss to its row.
+/// Scales the gradient of each loss to its row, which the forward already computed.
 fn cross_entropy_backward<B: Backend>(
     gradient: FloatTensor<B>,
     grads: [Option<FloatTensor<B>>; 1],

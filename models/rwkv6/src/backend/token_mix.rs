@@ -60,7 +60,7 @@ pub fn forward<B: Backend, const K: usize>(
     factors.map(|mu| primitive(x.clone() + d.clone() * mu))
 }
 
-/// The reference of [`Backend::token_mix_backward`](crate::Backend::token_mix_backward).
+/// Computes the reference result of [`Backend::token_mix_backward`](crate::Backend::token_mix_backward).
 pub fn backward<B: Backend, const K: usize>(
     inputs: TokenMix<FloatTensor<B>, K>,
     grads: [Option<FloatTensor<B>>; K],

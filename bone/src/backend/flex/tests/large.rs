@@ -14,7 +14,8 @@ fn every_case(test: impl Fn(Case)) {
 }
 
 impl Case {
-    /// The sums have hundreds of terms here, and a gradient to a half weight is rounded.
+    /// Asserts with larger bounds: the sums have hundreds of terms, and a gradient to a half weight
+    /// is rounded.
     fn assert_large(self, what: &str, ours: Option<FlexTensor>, reference: Option<FlexTensor>) {
         let bound = match (self.half, what) {
             (Some(_), "dW") => 0.5,
