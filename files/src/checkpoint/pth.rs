@@ -31,8 +31,8 @@ use value::{Node, StoredTensor};
 const WRAPPERS: [&str; 2] = ["state_dict", "model"];
 /// Most entries listed that are not tensors.
 const MAX_LISTED: usize = 16;
-/// Largest ratio of tensor bytes to file bytes. Tensors may share data (tied embeddings share all
-/// of it), and may repeat small vectors.
+/// Largest tensor bytes, as a multiple of the file's plus [`MAX_REPEATED`]. Tensors may share data
+/// (tied embeddings share all of it), and may repeat small vectors.
 const MAX_SHARING: u64 = 4;
 const MAX_REPEATED: u64 = 64 << 20;
 
