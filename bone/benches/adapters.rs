@@ -1,8 +1,9 @@
-//! Every adapter on one layer of 768 inputs and 2,048 outputs, 1,024 rows, forward and then backward
-//! without the weight's gradient, beside its reference and beside the layer without an adapter.
+//! Times every adapter on one layer: 768 inputs, 2,048 outputs, 1,024 rows, forward and backward
+//! without the weight's gradient. Each adapter runs beside its reference and beside the layer
+//! without an adapter.
 //!
-//! `cargo bench -p bone --bench adapters`; a name after `--` chooses. PEFT's times of the same are
-//! printed by `benches/vs_peft/operations.py`.
+//! `cargo bench -p bone --bench adapters`. A name after `--` selects one.
+//! `benches/vs_peft/operations.py` prints PEFT's times for the same operations.
 
 // criterion's macro makes an item without documentation.
 #![allow(missing_docs)]
@@ -15,7 +16,7 @@ use burn_flex::FlexTensor;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
-// As the binary has it: the system's gives large tensors fresh pages every time.
+// The allocator of the binary. The system allocator gives large tensors new pages every time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -46,7 +47,7 @@ type Case = (
 
 fn adapters(c: &mut Criterion) {
     let x = primitive(random([ROWS, INPUT]));
-    // As a checkpoint has it.
+    // The layout of a checkpoint.
     let weight = primitive(random([OUTPUT, INPUT]).transpose());
     let grad = primitive(random([ROWS, OUTPUT]));
     let wants = BoneWants {

@@ -1,8 +1,9 @@
-//! Rates of the products of a training step, shape by shape: GFLOP/s on all threads.
+//! Measures the matrix products of a training step by shape: GFLOP/s on all threads.
 //!
-//! `cargo bench -p bone --bench product`. Forward, gradient to the input and gradient to the weight
-//! of 1,024 rows through the layers of 768 × 12 and its head, as `product` makes them and as burn-flex
-//! does; then forward products of few rows, as generation has them. `benches/vs_peft/product.py` prints torch's.
+//! `cargo bench -p bone --bench product`. It times forward, input gradient and weight gradient of
+//! 1,024 rows through the layers of a 768 × 12 model and its head, by `product` and by burn-flex.
+//! Then it times forward products of few rows, the shapes of generation.
+//! `benches/vs_peft/product.py` prints torch's rates.
 
 use bone::Backend;
 use burn::backend::Flex;
@@ -31,7 +32,7 @@ fn of(tensor: FlexTensor) -> Tensor<Flex, 2> {
     Tensor::from_primitive(TensorPrimitive::Float(tensor))
 }
 
-/// The fastest of some runs; a shared machine's others are the machine's.
+/// Returns the rate of the fastest of several runs; load on a shared machine slows the others.
 fn rate(flops: f64, mut run: impl FnMut()) -> f64 {
     run();
     let repeats = (3e10 / flops).clamp(3.0, 40.0) as usize;
@@ -44,7 +45,7 @@ fn rate(flops: f64, mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    // As the binary does.
+    // The thread pool of the binary.
     let pool = rayon::ThreadPoolBuilder::new().use_current_thread();
     pool.build_global().expect("nobody made them before");
     println!(
@@ -53,7 +54,7 @@ fn main() {
     );
     for [d_input, d_output] in SHAPES {
         let x = random([ROWS, d_input]);
-        // [out, in], as a checkpoint has it.
+        // `[out, in]`, the layout of a checkpoint.
         let weight = random([d_output, d_input]).transpose();
         let grad = random([ROWS, d_output]);
         let flops = 2.0 * (ROWS * d_input * d_output) as f64;

@@ -1,7 +1,7 @@
-//! The adapters, one file each. A new one is a file here that implements what `method.rs` asks, and
-//! a row in the table below.
+//! The adapters, one file each. To add one, implement the traits of `method.rs` in a file here and
+//! add a row to the table below.
 
-// The enums that burn derives of `Adapter` too.
+// burn's derive on `Adapter` also generates enums.
 #![allow(
     clippy::large_enum_variant,
     reason = "a few hundred bytes beside a layer's weight"
@@ -31,7 +31,7 @@ use burn::tensor::{DType, Tensor, TensorData, TensorPrimitive};
 use method::{Build, Layer, OnLayer};
 use std::vec::IntoIter;
 
-/// From one row an adapter: what it is called, the variant that it is of, and that one's method.
+/// Generates an adapter from one row: its name, its variant, and the method of that variant.
 macro_rules! adapters {
     ($($(#[doc = $doc:literal])* $name:ident: $variant:pat => $method:expr,)*) => {
         /// An adapter on one linear layer.
@@ -55,8 +55,8 @@ macro_rules! adapters {
                 }
             }
 
-            /// Loads `record` into `adapter` where the variants agree, else makes an adapter of it
-            /// alone.
+            /// Loads `record` into `adapter` if the variants agree. Otherwise makes an adapter from
+            /// the record alone.
             pub(crate) fn load_or_new(adapter: Option<Self>, record: AdapterRecord<B>) -> Self {
                 match (adapter, record) {
                     $((Some(Self::$name(adapter)), AdapterRecord::$name(record)) => {
@@ -96,7 +96,7 @@ adapters! {
     Lora: Variant::Lora(settings) => settings,
 }
 
-/// The precision adapters live in: f32 whatever the base holds, f64 on an f64 base.
+/// Returns the precision of adapters: f64 on an f64 base, otherwise f32.
 pub(crate) fn adapter_dtype(weight: DType) -> DType {
     if weight == DType::F64 {
         DType::F64
@@ -105,7 +105,7 @@ pub(crate) fn adapter_dtype(weight: DType) -> DType {
     }
 }
 
-/// What an adapter is made of.
+/// The tensors that make up an adapter.
 pub(crate) struct Parts<B: Backend> {
     tensors: IntoIter<TensorData>,
     device: B::Device,
@@ -115,7 +115,7 @@ pub(crate) struct Parts<B: Backend> {
 }
 
 impl<B: Backend> Parts<B> {
-    /// The next tensor, which trains.
+    /// Returns the next tensor as trainable.
     fn trained<const D: usize>(&mut self) -> Param<Tensor<B, D>> {
         let Some(data) = self.tensors.next() else {
             unreachable!("an adapter is made of as many tensors as its method names");
@@ -124,19 +124,19 @@ impl<B: Backend> Parts<B> {
         Param::initialized(ParamId::new(), tensor.require_grad())
     }
 
-    /// The next tensor, which does not.
+    /// Returns the next tensor as frozen.
     fn frozen<const D: usize>(&mut self) -> Param<Tensor<B, D>> {
         self.trained().set_require_grad(false)
     }
 }
 
 impl<B: Backend> Adapter<B> {
-    /// An adapter on a layer of `weight` `[in, out]`: one that holds `tensors`, whose shapes are
-    /// [`Variant::shapes`] for the layer, or one that changes nothing yet.
+    /// Makes an adapter on a layer of `weight` `[in, out]`. It holds `tensors`, whose shapes are
+    /// [`Variant::shapes`] for the layer; without them it is new and changes nothing.
     ///
     /// # Errors
     ///
-    /// The weight has nothing to start from.
+    /// The factors cannot be computed from the weight.
     pub(crate) fn new(
         config: &AdapterConfig,
         path: &str,
@@ -167,7 +167,8 @@ impl<B: Backend> Adapter<B> {
         Ok(Self::from_tensors(config, path, tensors, device, dtype))
     }
 
-    /// An adapter holding `tensors`; behind those that train what one on a residual started as.
+    /// Makes an adapter that holds `tensors`. For one on a residual, the initial factors follow the
+    /// trainable tensors.
     pub(crate) fn from_tensors(
         config: &AdapterConfig,
         path: &str,
@@ -185,27 +186,27 @@ impl<B: Backend> Adapter<B> {
         Self::of_parts(config.variant, parts)
     }
 
-    /// Variant of this adapter.
+    /// Returns the variant of this adapter.
     pub fn variant(&self) -> Variant {
         self.on_layer().variant()
     }
 
-    /// Rank `r`.
+    /// Returns the rank `r`.
     pub fn rank(&self) -> usize {
         self.on_layer().rank()
     }
 
-    /// Precision of the adapter.
+    /// Returns the precision of the adapter.
     pub fn dtype(&self) -> DType {
         self.on_layer().dtype()
     }
 
-    /// Dropout probability; 0 for the variants that have none.
+    /// Returns the dropout probability; 0 for variants without dropout.
     pub fn dropout(&self) -> f64 {
         self.on_layer().dropout()
     }
 
-    /// Calls `visit` with every tensor that trains, as [`Variant::shapes`] lists them.
+    /// Calls `visit` with every trainable tensor, in the order of [`Variant::shapes`].
     fn visit_trained(&self, mut visit: impl FnMut(FloatParam<'_, B>)) {
         visit_floats(self, |param: FloatParam<'_, B>| {
             if !param.place.is_start() {
@@ -214,22 +215,22 @@ impl<B: Backend> Adapter<B> {
         });
     }
 
-    /// The values of the tensors that train, as [`Variant::shapes`] lists them.
+    /// Returns the values of the trainable tensors, in the order of [`Variant::shapes`].
     pub fn tensors(&self) -> Vec<TensorData> {
         let mut tensors = Vec::new();
         self.visit_trained(|param| tensors.push(param.data()));
         tensors
     }
 
-    /// The values of the tensors that files hold: those of the variant that
-    /// [`AdapterConfig::saved`] names.
+    /// Returns the values of the tensors that files hold, those of the variant in
+    /// [`AdapterConfig::saved`].
     pub fn saved_tensors(&self) -> Vec<TensorData> {
         let saved = self.on_layer().saved_tensors();
         saved.unwrap_or_else(|| self.tensors())
     }
 
-    /// The gradients of the tensors that train, as [`tensors`](Self::tensors) lists them; `None`
-    /// for one that got none.
+    /// Returns the gradients of the trainable tensors, in the order of [`tensors`](Self::tensors);
+    /// `None` for a tensor without a gradient.
     pub fn gradients(&self, gradients: &B::Gradients) -> Vec<Option<TensorData>>
     where
         B: AutodiffBackend,
@@ -243,7 +244,7 @@ impl<B: Backend> Adapter<B> {
     }
 }
 
-/// `x·W` with a weight held in any precision, computed in `x`'s.
+/// Computes `x·W` in the precision of `x`; the weight may have any precision.
 pub(crate) fn base_product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
     let x = x.into_primitive().tensor();
     let output = B::product(x, weight.into_primitive().tensor());

@@ -3,14 +3,16 @@ use crate::{map_linears, try_map_linears, visit_linears};
 use burn::module::Module;
 use std::collections::HashSet;
 
-/// Puts new adapters on the layers that `config.targets` selects. The module's output does not
-/// change until they are trained. Nothing is frozen: see [`freeze_base`](crate::freeze_base), which
-/// belongs after burn's `train()` where a module is made on a backend without autodiff.
+/// Puts new adapters on the layers that `config.targets` selects.
+///
+/// The module's output does not change until the adapters are trained. This function freezes
+/// nothing: call [`freeze_base`](crate::freeze_base). If the module is made on a backend without
+/// autodiff, call it after burn's `train()`.
 ///
 /// # Errors
 ///
-/// [`AttachError`] lists every pattern that selects nothing, or every layer the adapter does not
-/// fit.
+/// [`AttachError`] lists every pattern that selects nothing, or every layer that the adapter does
+/// not fit.
 pub fn attach<B: Backend, M: Module<B>>(
     module: M,
     config: &AdapterConfig,
@@ -41,7 +43,7 @@ pub fn attach<B: Backend, M: Module<B>>(
     .map_err(AttachError::Layers)
 }
 
-/// Takes every adapter off. What is merged stays in the weights.
+/// Removes every adapter. Merged changes stay in the weights.
 pub fn detach<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.detach())
 }

@@ -1,8 +1,8 @@
 //! The operations of this crate, as an extension of burn's `Backend` trait.
 //!
-//! The trait's bodies are made of ordinary tensor operations: the reference that every faster
-//! implementation is held against. [`Autodiff`](burn::backend::Autodiff) has a hand-written
-//! backward, so a plain backend needs an empty `impl` and nothing else.
+//! The trait's default bodies use ordinary tensor operations. They are the reference for every
+//! faster implementation. [`Autodiff`](burn::backend::Autodiff) has a hand-written backward, so a
+//! plain backend needs an empty `impl` and nothing else.
 
 use crate::kernels::Kernel;
 use burn::tensor::backend::Backend as BurnBackend;
@@ -25,7 +25,7 @@ mod product;
 
 pub use memory::DeviceMemory;
 
-/// The reference bodies of the operations, to hold faster ones against.
+/// The reference bodies of the operations, for comparison with faster ones.
 pub mod reference {
     pub use super::bone_input::{backward as bone_input_backward, product as bone_input_product};
     pub use super::bone_output::{
@@ -44,8 +44,8 @@ fn primitive<B: BurnBackend, const D: usize>(tensor: Tensor<B, D>) -> FloatTenso
     tensor.into_primitive().tensor()
 }
 
-/// `a·b` in the precision of `like` where the backend multiplies in that, else in `a`'s; given in
-/// `a`'s. What is in f64 stays in it.
+/// Computes `a·b` in the precision of `like` if the backend multiplies in it, otherwise in that of
+/// `a`. The result has the precision of `a`. f64 stays f64.
 fn product_as<B: Backend, const D: usize>(
     a: Tensor<B, D>,
     b: Tensor<B, D>,
@@ -61,7 +61,7 @@ fn product_as<B: Backend, const D: usize>(
 }
 
 /// Gradients of [`Backend::bone_output_product`], [`Backend::bone_input_product`] or
-/// [`Backend::miss_product`], each present when it was asked for.
+/// [`Backend::miss_product`], each present if requested.
 #[derive(Debug, Clone)]
 pub struct BoneGrads<T> {
     /// Gradient to the input, `[n, in]`.
@@ -84,7 +84,7 @@ pub struct BoneWants {
 }
 
 impl From<[bool; 3]> for BoneWants {
-    /// In the order of the fields.
+    /// Reads the gradients in the order of the fields.
     fn from([input, weight, block]: [bool; 3]) -> Self {
         Self {
             input,
@@ -94,18 +94,18 @@ impl From<[bool; 3]> for BoneWants {
     }
 }
 
-/// What LoRA adds to a layer.
+/// The term that LoRA adds to a layer.
 #[derive(Debug, Clone)]
 pub struct LoraTerm<T> {
     /// `A` `[r, in]` and `B` `[out, r]`.
     pub factors: [T; 2],
     /// `s`.
     pub scale: f64,
-    /// How many rows of `A`, and columns of `B`, train, the first of them; the gradients to the
+    /// Number of trainable rows of `A` and columns of `B`; they come first. The gradients to the
     /// others are zero.
     pub trained: usize,
-    /// `[n, in]`, of dropout, for the rows that train; without it, and for the others, all of the
-    /// input counts.
+    /// Dropout mask `[n, in]` for the trainable rows. Without a mask, and for frozen rows, the
+    /// whole input counts.
     pub mask: Option<T>,
 }
 
@@ -124,28 +124,29 @@ pub struct LoraWants {
 
 /// A burn backend with the operations of the Bone method.
 pub trait Backend: BurnBackend {
-    /// Whether a product with a weight of this half precision is made in it rather than in f32. The
-    /// input is then rounded to it, and so may be the result and its gradients.
+    /// Returns whether a product with a weight of this half precision runs in that precision
+    /// instead of f32. The input is then rounded to it; the result and its gradients may be rounded
+    /// too.
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         let _ = (dtype, device);
         false
     }
 
-    /// Memory that this backend has taken of a device, for the tensors of this thread; `None` where
-    /// it does not count it.
+    /// Returns the device memory that this backend holds for the tensors of this thread; `None` if
+    /// it does not count memory.
     fn device_memory(device: &Self::Device) -> Option<DeviceMemory> {
         let _ = device;
         None
     }
 
-    /// Whether this backend computes an operation by a kernel of ours for tensors of a precision on a
-    /// device, rather than by burn's operations.
+    /// Returns whether this backend has our own kernel for an operation, precision and device.
+    /// Otherwise it uses burn's operations.
     fn has_kernel(kernel: Kernel, dtype: DType, device: &Self::Device) -> bool {
         let _ = (kernel, dtype, device);
         false
     }
 
-    /// `x·W`, computed in `x`'s precision.
+    /// Computes `x·W` in the precision of `x`.
     ///
     /// # Shapes
     ///
@@ -156,9 +157,9 @@ pub trait Backend: BurnBackend {
         product::forward::<Self>(input, weight)
     }
 
-    /// The backward of [`product`](Backend::product) for an output gradient `grad` `[n, out]`:
-    /// the gradients to input and weight, each when `wants` has it. A half-precision weight is
-    /// cast anew; nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`product`](Backend::product) for an output gradient `grad` `[n, out]`: the
+    /// gradients to input and weight that `wants` requests. It casts a half-precision weight again;
+    /// the forward saves only its inputs.
     fn product_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -168,7 +169,7 @@ pub trait Backend: BurnBackend {
         product::backward::<Self>(input, weight, grad, wants)
     }
 
-    /// `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[o] + B[o]` (bone on the output axis).
+    /// Computes `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[o] + B[o]` (bone on the output axis).
     ///
     /// # Shapes
     ///
@@ -186,9 +187,9 @@ pub trait Backend: BurnBackend {
         bone_output::product::<Self>(input, weight, block)
     }
 
-    /// The backward of [`bone_output_product`](Backend::bone_output_product) for an output
-    /// gradient `grad` `[n, out]`. It forms `W'` anew, a few block-rows at a time: nothing
-    /// weight-shaped is kept from the forward.
+    /// Computes the backward of [`bone_output_product`](Backend::bone_output_product) for an output
+    /// gradient `grad` `[n, out]`. It recomputes `W'`, a few block-rows at a time: the forward
+    /// saves nothing weight-shaped.
     ///
     /// With `G = gradᵀ·x`: `dx = grad·W'`, `dB[o] = Σ_k (W[o,k]ᵀ + I)·G[o,k]`,
     /// `dW[o,k] = G[o,k]·(I + B[o])ᵀ`.
@@ -202,7 +203,7 @@ pub trait Backend: BurnBackend {
         bone_output::backward::<Self>(input, weight, block, grad, wants)
     }
 
-    /// `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]` (bone on the input axis).
+    /// Computes `y = x·W'ᵀ` with `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]` (bone on the input axis).
     ///
     /// # Shapes
     ///
@@ -221,8 +222,8 @@ pub trait Backend: BurnBackend {
         bone_input::product::<Self>(input, weight, block)
     }
 
-    /// The backward of [`bone_input_product`](Backend::bone_input_product) for an output gradient
-    /// `grad` `[n, out]`. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`bone_input_product`](Backend::bone_input_product) for an output
+    /// gradient `grad` `[n, out]`. The forward saves only its inputs.
     ///
     /// With `m = grad·W` and `g_k = m_k + Σ_j grad_j`: `dx_k = m_k + B[k]ᵀ·g_k`,
     /// `dB[k] = g_kᵀ·x_k`, `dW = gradᵀ·(x + z)`.
@@ -236,14 +237,15 @@ pub trait Backend: BurnBackend {
         bone_input::backward::<Self>(input, weight, block, grad, wants)
     }
 
-    /// `y = x·W + tile(S·D)` with `S = Σ_k (x∘mask)_k` (miss, and with a narrow `D` miss-mini).
+    /// Computes `y = x·W + tile(S·D)` with `S = Σ_k (x∘mask)_k` (miss, and with a narrow `D`
+    /// miss-mini).
     ///
     /// # Shapes
     ///
     /// - `input`: `[n, in]`
     /// - `weight`: `[in, out]`, in any float precision
     /// - `block`: `[r, m]`, where `m` divides `out` and is `out` for miss
-    /// - `mask`: `[n, in]`, of dropout; without it all of `x` counts
+    /// - `mask`: `[n, in]`, of dropout; without it the whole `x` counts
     /// - output: `[n, out]`
     ///
     /// Where `r` does not divide `in`, the last slice of `x` is a short one.
@@ -256,8 +258,8 @@ pub trait Backend: BurnBackend {
         miss::product::<Self>(input, weight, block, mask)
     }
 
-    /// The backward of [`miss_product`](Backend::miss_product) for an output gradient `grad`
-    /// `[n, out]`. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`miss_product`](Backend::miss_product) for an output gradient
+    /// `grad` `[n, out]`. The forward saves only its inputs.
     ///
     /// With `g = Σ_j grad_j` over the parts of width `m`: `dD = Sᵀ·g`,
     /// `dx_k = grad·Wᵀ + mask_k∘(g·Dᵀ)` in every slice, `dW = xᵀ·grad`.
@@ -272,7 +274,7 @@ pub trait Backend: BurnBackend {
         miss::backward::<Self>(input, weight, block, mask, grad, wants)
     }
 
-    /// `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA), without `mask` for the rows of `A` that do not train.
+    /// Computes `y = x·W + s·((x∘mask)·Aᵀ)·Bᵀ` (LoRA), without `mask` for the frozen rows of `A`.
     ///
     /// # Shapes
     ///
@@ -287,8 +289,8 @@ pub trait Backend: BurnBackend {
         lora::product::<Self>(input, weight, term)
     }
 
-    /// The backward of [`lora_product`](Backend::lora_product) for an output gradient `grad`
-    /// `[n, out]`: those to input, weight, `A` and `B`. Nothing is kept from the forward but its
+    /// Computes the backward of [`lora_product`](Backend::lora_product) for an output gradient
+    /// `grad` `[n, out]`: the gradients to input, weight, `A` and `B`. The forward saves only its
     /// inputs.
     ///
     /// With `g = s·grad·B`: `dx = grad·Wᵀ + mask∘(g·A)`, `dA = gᵀ·(x∘mask)`,

@@ -30,12 +30,13 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The name users read: `bone`, `bone-input`, `miss`, `miss-mini`, `lora`, `pissa`, `olora`.
+    /// Returns the name that users read: `bone`, `bone-input`, `miss`, `miss-mini`, `lora`,
+    /// `pissa`, `olora`.
     pub fn name(&self) -> &'static str {
         self.method().name()
     }
 
-    /// The axis of bone's blocks; `None` for the other variants.
+    /// Returns the axis of bone's blocks; `None` for the other variants.
     pub fn block_axis(&self) -> Option<BlockAxis> {
         match self {
             Self::Bone(axis) => Some(*axis),
@@ -43,7 +44,7 @@ impl Variant {
         }
     }
 
-    /// Miss-mini's width; `None` for the other variants.
+    /// Returns miss-mini's width; `None` for the other variants.
     pub fn mini_width(&self) -> Option<usize> {
         match self {
             Self::MissMini { width } => Some(*width),
@@ -51,7 +52,7 @@ impl Variant {
         }
     }
 
-    /// The settings of LoRA, PiSSA and OLoRA; `None` for the other variants.
+    /// Returns the settings of LoRA, PiSSA and OLoRA; `None` for the other variants.
     pub fn lora(&self) -> Option<LoraConfig> {
         match self {
             Self::Lora(settings) => Some(*settings),
@@ -59,11 +60,11 @@ impl Variant {
         }
     }
 
-    /// Whether an adapter of this variant and `rank` fits a layer, and if not, why.
+    /// Checks that an adapter of this variant and `rank` fits a layer.
     ///
     /// # Errors
     ///
-    /// [`Misfit`] names what does not divide.
+    /// [`Misfit`] names the widths that the rank does not divide.
     pub fn check(&self, rank: usize, d_input: usize, d_output: usize) -> Result<(), Misfit> {
         if rank == 0 {
             return Err("the rank must be at least 1".into());
@@ -71,7 +72,8 @@ impl Variant {
         self.method().check(rank, [d_input, d_output])
     }
 
-    /// The adapter's tensors on a layer that passed [`check`](Self::check): shapes by name.
+    /// Returns the adapter's tensors, shapes by name, on a layer that passed
+    /// [`check`](Self::check).
     pub fn shapes(
         &self,
         rank: usize,
@@ -84,17 +86,17 @@ impl Variant {
         names.zip(shapes.map(Iterator::collect)).collect()
     }
 
-    /// `[inputs, outputs]` of the layer that tensors of these shapes are for, as far as they tell.
+    /// Returns the layer's `[inputs, outputs]` as far as these tensor shapes determine them.
     pub fn widths(&self, shapes: &[Vec<usize>]) -> [Option<usize>; 2] {
         self.method().widths(shapes)
     }
 
-    /// Names of the adapter's tensors, in the order of [`shapes`](Self::shapes).
+    /// Returns the names of the adapter's tensors, in the order of [`shapes`](Self::shapes).
     pub fn tensor_names(&self) -> &'static [&'static str] {
         self.method().tensor_names()
     }
 
-    /// Number of the adapter's parameters on such a layer.
+    /// Returns the number of the adapter's parameters on such a layer.
     pub fn num_params(&self, rank: usize, d_input: usize, d_output: usize) -> usize {
         let shapes = self.shapes(rank, d_input, d_output).into_iter();
         shapes
@@ -102,8 +104,8 @@ impl Variant {
             .sum()
     }
 
-    /// Floating-point operations of matrix products that such an adapter adds to a training step of
-    /// `tokens`, a multiplication and an addition being two.
+    /// Returns the floating-point operations of the matrix products that the adapter adds to a
+    /// training step of `tokens`. A multiplication and an addition count as two.
     pub fn step_operations(
         &self,
         rank: usize,
@@ -114,43 +116,45 @@ impl Variant {
         self.method().step_operations(rank as f64, tokens, widths)
     }
 
-    /// Whether it has dropout.
+    /// Returns whether the variant supports dropout.
     pub fn has_dropout(&self) -> bool {
         self.method().has_dropout()
     }
 
-    /// Whether its tensors are the factors of a low-rank change of every weight, or can be made so
+    /// Returns whether the adapter is exactly a low-rank change of every weight, or converts to one
     /// without loss: [`SavedAdapter::to_lora`](crate::saved::SavedAdapter::to_lora).
     pub fn is_lora_exactly(&self) -> bool {
         self.method().is_lora_exactly()
     }
 }
 
-/// The name with its settings: `bone on the output axis`, `miss-mini, width 8`, `lora, alpha 16`.
+/// Prints the name with its settings: `bone on the output axis`, `miss-mini, width 8`,
+/// `lora, alpha 16`.
 impl std::fmt::Display for Variant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.method().description())
     }
 }
 
-/// What to attach, and where.
+/// The adapter to attach, and its layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterConfig {
     /// The adapter's mathematics.
     pub variant: Variant,
-    /// Block size `r` (bone), number of shared shards' rows `r` (miss), inner width `r` (LoRA).
+    /// Block size `r` (bone), number of rows `r` of the shared shard (miss), inner width `r`
+    /// (LoRA).
     pub rank: usize,
     /// Dropout probability on the adapter's input, `0 ≤ p < 1`; not for bone.
     pub dropout: f64,
-    /// What a random start is drawn from, with each layer's path: LoRA's `A`, and the directions
-    /// that PiSSA's fast decomposition begins with.
+    /// Seed of a random start, combined with each layer's path. It applies to LoRA's `A` and to the
+    /// directions from which PiSSA's fast decomposition starts.
     pub seed: u64,
     /// Which layers carry an adapter.
     pub targets: Targets,
 }
 
 impl AdapterConfig {
-    /// A configuration without dropout.
+    /// Makes a configuration without dropout.
     pub fn new(variant: Variant, rank: usize, targets: Targets) -> Self {
         Self {
             variant,
@@ -167,14 +171,15 @@ impl AdapterConfig {
         self
     }
 
-    /// Sets what a random start is drawn from.
+    /// Sets the seed of a random start.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// What such an adapter is saved as. PiSSA and OLoRA, which belong to a residual, become a LoRA
-    /// of twice the rank on the untouched base; everything else stays as it is.
+    /// Returns the configuration under which the adapter is saved. PiSSA and OLoRA, which belong to
+    /// a residual, become a LoRA of twice the rank on the original base. Other variants stay
+    /// unchanged.
     pub fn saved(&self) -> Self {
         let mut saved = Self {
             seed: 0,

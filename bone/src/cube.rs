@@ -1,4 +1,4 @@
-//! How kernels that go entry by entry lie on a device.
+//! Launch sizes of elementwise kernels on a device.
 
 use burn::tensor::TensorMetadata;
 use burn_cubecl::CubeRuntime;
@@ -7,21 +7,21 @@ use burn_cubecl::cubecl::{calculate_cube_count_elemwise, client::ComputeClient};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-/// Entries that a unit reads at once, as many as the device likes to, of which all
-/// of `lengths` are multiples.
+/// Returns the number of entries that a unit reads at once: the largest that the device supports
+/// and that divides all of `lengths`.
 pub fn vector_size<R: CubeRuntime>(like: &CubeTensor<R>, lengths: &[usize]) -> usize {
     let sizes = like.client.io_optimized_vector_sizes(like.dtype.size());
     let divides = |&size: &usize| lengths.iter().all(|length| length % size == 0);
     sizes.into_iter().find(divides).unwrap_or(1)
 }
 
-/// Cubes with a unit for each of `units`, and a few more.
+/// Returns a count of cubes with at least one unit for each of `units`.
 pub fn cubes<R: CubeRuntime>(client: &ComputeClient<R>, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(client, units);
     (calculate_cube_count_elemwise(client, units, dim), dim)
 }
 
-/// A row-major tensor of the same shape and precision, of anything.
+/// Makes an uninitialised row-major tensor of the same shape and precision.
 pub fn empty_like<R: CubeRuntime>(tensor: &CubeTensor<R>) -> CubeTensor<R> {
     let (client, device) = (tensor.client.clone(), tensor.device.clone());
     empty_device_contiguous_dtype(client, device, tensor.shape(), tensor.dtype)

@@ -1,9 +1,9 @@
 //! Dropout whose masks are a function of (seed, step, row, layer, position).
 //!
-//! A forward that is run again — block recompute, a resumed run, another split of the same rows
-//! into micro-batches — draws the same mask. Inside [`scope`] the masks are drawn so, on any
-//! backend; outside it a layer falls back to burn's own [`Dropout`](burn::nn::Dropout), which
-//! draws from the backend's generator and only under autodiff.
+//! A repeated forward draws the same mask: block recompute, a resumed run, another split of the
+//! same rows into micro-batches. This holds inside [`scope`], on any backend. Outside it a layer
+//! falls back to burn's own [`Dropout`](burn::nn::Dropout), which draws from the backend's
+//! generator and only under autodiff.
 
 use burn::nn::DropoutConfig;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -11,14 +11,14 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cell::RefCell;
 
-/// What the masks of one forward depend on, besides the layer and the position.
+/// The inputs of one forward's masks, besides the layer and the position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draw {
     /// The run's seed.
     pub seed: u64,
     /// The optimizer step.
     pub step: u64,
-    /// One number a batch row, the same wherever the row is put; or one a token, for layers that
+    /// One number per batch row, independent of the row's place; or one per token, for layers that
     /// see tokens picked out of their rows.
     pub rows: Vec<u64>,
 }
@@ -41,19 +41,19 @@ pub fn scope<T>(draw: Draw, forward: impl FnOnce() -> T) -> T {
     forward()
 }
 
-/// A stable number for a layer's path (FNV-1a).
+/// Returns a stable number for a layer's path (FNV-1a).
 pub(crate) fn layer_salt(path: &str) -> u64 {
     path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// What dropout with probability `p` multiplies `x` `[batch·t, d]` with, `0` or `1/(1−p)`; `None`
-/// where nothing is dropped.
+/// Returns the factors, `0` or `1/(1−p)`, by which dropout with probability `p` multiplies `x`
+/// `[batch·t, d]`; `None` without dropout.
 ///
 /// # Panics
 ///
-/// If inside a [`scope`] whose rows are neither `batch` nor `batch·t` many.
+/// Inside a [`scope`] whose number of rows is neither `batch` nor `batch·t`.
 pub(crate) fn mask<B: Backend>(
     x: &Tensor<B, 2>,
     batch: usize,
@@ -78,8 +78,8 @@ pub(crate) fn mask<B: Backend>(
     Some(Tensor::from_data(mask, (&x.device(), x.dtype())))
 }
 
-/// `0` or `1/(1−p)` for every row's `len` entries. A longer row begins as a shorter one does, so
-/// padding does not change a mask.
+/// Draws `0` or `1/(1−p)` for every row's `len` entries. A longer row starts with the entries of a
+/// shorter one, so padding does not change a mask.
 fn draw_mask(draw: &Draw, p: f64, layer: u64, len: usize) -> Vec<f32> {
     let threshold = (p * 65536.0).round() as u32;
     let keep = (1.0 / (1.0 - p)) as f32;

@@ -14,7 +14,7 @@ pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> FileE
     }
 }
 
-/// What keeps an adapter off a layer, or from being used on it.
+/// Why an adapter cannot be put on a layer, or used on it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
     /// The block size does not divide the layer's widths.
@@ -54,7 +54,7 @@ pub struct LayerError {
     pub d_input: usize,
     /// Output features of the layer.
     pub d_output: usize,
-    /// What is wrong and what would not be.
+    /// What is wrong and what would fit.
     pub reason: Misfit,
 }
 
@@ -66,7 +66,7 @@ pub enum AttachError {
     NoMatch {
         /// The patterns that matched nothing.
         patterns: Vec<String>,
-        /// The layers there are, numbers replaced by `N`.
+        /// The model's layers, numbers replaced by `N`.
         available: Vec<String>,
     },
     /// A regular expression does not compile.
@@ -83,7 +83,7 @@ pub enum AttachError {
     /// Layers the adapter does not fit.
     #[error("the adapter does not fit {} layer(s):{}", .0.len(), Grouped(.0))]
     Layers(Vec<LayerError>),
-    /// Weights that would train whole although their layer carries an adapter.
+    /// Weights that would train in full although their layer carries an adapter.
     #[error(
         "these would train whole and through an adapter at once: {}; take the layers out of the targets, or do not train them whole",
         .0.join(", ")
@@ -91,11 +91,11 @@ pub enum AttachError {
     Whole(Vec<String>),
 }
 
-/// Values that a module's parameters cannot take; one line an offender. The module is unchanged.
+/// Values that a module's parameters cannot take; one line per problem. The module is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} parameter(s) cannot take their values:{}", .problems.len(), lines(.problems))]
 pub struct ValueError {
-    /// One line an offender, by its name.
+    /// One line per problem, by parameter name.
     pub problems: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ pub enum FileError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not what it should be.
+    /// The file is malformed.
     #[error("{path}: {reason}")]
     Format {
         /// The file.
@@ -129,15 +129,15 @@ pub enum FileError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file's tensors and the model do not fit each other; every offender is listed.
+    /// The file's tensors and the model do not match; every problem is listed.
     #[error("{path} does not fit this model:{}", lines(.problems))]
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// One line an offender.
+        /// One line per problem.
         problems: Vec<String>,
     },
-    /// The module has nothing to save, or several kinds of adapter that one folder cannot hold.
+    /// The module has nothing to save, or several kinds of adapter, which one folder cannot hold.
     #[error("this adapter cannot be held so: {0}")]
     NotOneAdapter(String),
     /// The adapter in the file cannot be attached.

@@ -1,7 +1,7 @@
-//! Operations with bodies of their own as nodes of burn-fusion's streams.
+//! Adds operations with their own bodies to burn-fusion's streams.
 //!
-//! Fusion puts off what it is asked for until it knows what follows. An operation that it does not
-//! know says up front what comes out, and runs as it is, between what was fused.
+//! Fusion delays operations until it knows what follows. A custom operation declares its outputs up
+//! front and runs unfused, between fused ones.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -14,12 +14,12 @@ use std::marker::PhantomData;
 
 type Handle<B> = <<B as FusionBackend>::FusionRuntime as FusionRuntime>::FusionHandle;
 
-/// The tensors of a backend that an operation takes.
+/// The tensors that an operation takes, on a backend.
 #[derive(Debug, Clone)]
 pub struct Inputs<B: Backend> {
-    /// Of floats.
+    /// Float tensors.
     pub floats: Vec<FloatTensor<B>>,
-    /// Of whole numbers.
+    /// Integer tensors.
     pub ints: Vec<IntTensor<B>>,
 }
 
@@ -33,11 +33,11 @@ impl<B: Backend> From<Vec<FloatTensor<B>>> for Inputs<B> {
 }
 
 impl<B: Backend> Inputs<B> {
-    /// The floats, as many as were put in.
+    /// Returns the float tensors, in the order of the inputs.
     ///
     /// # Panics
     ///
-    /// There are not so many.
+    /// If the number of float tensors is not `N`.
     pub fn floats<const N: usize>(self) -> [FloatTensor<B>; N] {
         let all: Result<_, Vec<_>> = self.floats.try_into();
         all.unwrap_or_else(|all| panic!("{} tensors, not {N}", all.len()))
@@ -46,7 +46,7 @@ impl<B: Backend> Inputs<B> {
 
 struct Node<B, F> {
     ir: CustomOpIr,
-    /// Inputs before the ones of whole numbers.
+    /// Number of float inputs, which precede the integer inputs.
     floats: usize,
     body: F,
     backend: PhantomData<fn(B)>,
@@ -78,12 +78,12 @@ where
     }
 }
 
-/// Has `body` run on the backend under fusion when its turn comes: it is given the `inputs`, and
-/// returns tensors of the shapes and precisions of `outputs`, in that order.
+/// Records `body` to run on the backend under fusion. It receives the `inputs` and returns tensors
+/// of the shapes and precisions of `outputs`, in that order.
 ///
 /// # Panics
 ///
-/// Without any input of floats.
+/// Without a float input.
 pub fn record<B: FusionBackend>(
     name: &'static str,
     inputs: Inputs<Fusion<B>>,

@@ -1,9 +1,9 @@
-//! Operations with a hand-written backward as nodes of burn's autodiff graph.
+//! Adds operations with a hand-written backward to burn's autodiff graph.
 //!
-//! A node there has one output. An operation with more becomes one node for the whole, whose own
-//! output nobody reads, and one for each output, its children. A child's backward leaves its
-//! gradient where the whole's backward, which runs after all of them, takes it: nothing is packed
-//! together, sliced apart or padded.
+//! A node of this graph has one output. An operation with several outputs becomes one node for the
+//! whole, whose own output is unused, and one child node for each output. A child's backward stores
+//! its gradient. The whole's backward runs after all children and reads these gradients. So nothing
+//! is packed, sliced or padded.
 
 use burn::backend::autodiff::{
     Autodiff,
@@ -18,12 +18,13 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A hand-written backward: what the forward saved, the gradients to the outputs (`None` is zero)
-/// and which inputs want one → the gradients to the inputs. What was not asked for may be `None`.
+/// A hand-written backward. It takes the saved tensors, the gradients to the outputs (`None` means
+/// zero) and which inputs want a gradient. It returns the gradients to the inputs; those not
+/// requested may be `None`.
 pub type BackwardFn<T, S, const N: usize, const M: usize> =
     fn(S, [Option<T>; M], [bool; N]) -> [Option<T>; N];
 
-/// The outputs' gradients on their way from the children to the whole.
+/// The outputs' gradients, passed from the children to the whole.
 type Handover<T, const M: usize> = Arc<Mutex<[Option<T>; M]>>;
 
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ where
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        // Only says that a child came by.
+        // This gradient is a token: it only marks that a child ran.
         grads.consume::<B>(&ops.node);
         let outputs = {
             let mut handed = ops
@@ -74,7 +75,7 @@ where
     }
 }
 
-/// A child: which of the outputs it is.
+/// A child node, identified by its output.
 #[derive(Debug, Clone, Copy)]
 struct Output<const M: usize>(usize);
 
@@ -97,8 +98,8 @@ impl<B: BurnBackend, const M: usize> Backward<B, 1> for Output<M> {
     }
 }
 
-/// What stands for the whole's output and its gradient: one number, never read, but the graph adds
-/// those of several children, whose outputs need not be of one dtype.
+/// Returns a placeholder for the whole's output and its gradient: one number, never read. The graph
+/// adds the gradients of several children, and their outputs may differ in dtype.
 fn token<B: BurnBackend>(like: &FloatTensor<B>) -> FloatTensor<B> {
     one_number::<B>(like, DType::F32)
 }
@@ -107,8 +108,8 @@ fn one_number<B: BurnBackend>(like: &FloatTensor<B>, dtype: DType) -> FloatTenso
     B::float_zeros(Shape::from([1]), &B::float_device(like), dtype.into())
 }
 
-/// Takes a tensor's values off, for an operation that writes over them: the values, and the tensor
-/// with nothing but its place on the graph, which [`record`] wants.
+/// Takes the values of a tensor, for an operation that overwrites them. Returns the values, and the
+/// tensor with only its place on the graph, which [`record`] needs.
 pub fn take_values<B: BurnBackend, C: CheckpointStrategy>(
     mut tensor: FloatTensor<Autodiff<B, C>>,
 ) -> (FloatTensor<B>, FloatTensor<Autodiff<B, C>>) {
@@ -117,15 +118,15 @@ pub fn take_values<B: BurnBackend, C: CheckpointStrategy>(
     (values, tensor)
 }
 
-/// Puts an operation on the graph: `outputs` were made from `inputs`, and `backward` makes the
-/// inputs' gradients from the outputs' and from what is `saved`. An input may be left out; then
-/// its gradient is never asked for.
+/// Adds an operation to the graph. `outputs` were made from `inputs`; `backward` computes the
+/// inputs' gradients from the outputs' gradients and from `saved`. An input may be `None`; its
+/// gradient is then never requested.
 ///
-/// Second gradients do not exist: the backward runs on the inner backend.
+/// Second derivatives are not supported: the backward runs on the inner backend.
 ///
 /// # Panics
 ///
-/// Without outputs, or without one input that is there.
+/// Without outputs, or if all inputs are `None`.
 pub fn record<B, C, S, const N: usize, const M: usize>(
     inputs: [Option<&FloatTensor<Autodiff<B, C>>>; N],
     outputs: [FloatTensor<B>; M],
@@ -168,17 +169,18 @@ where
     })
 }
 
-/// `Tensor::cat`, of tensors that may be on a graph which another thread's backward could tidy up.
+/// Concatenates like `Tensor::cat`, safely for tensors on a graph that another thread's backward
+/// may clean up.
 ///
-/// burn-autodiff lets go of what is put together before the result is on the graph. Where nothing
-/// else refers to that graph, a backward that ends on another thread meanwhile takes it for unused
-/// and drops its first operations, and their gradients are lost without a word.
+/// burn-autodiff releases the inputs before the result is on the graph. If nothing else refers to
+/// that graph, a backward that ends on another thread drops its first operations, and their
+/// gradients are lost silently.
 ///
-/// A single one is the whole, which burn would copy.
+/// A single tensor is returned as it is; burn would copy it.
 ///
 /// # Panics
 ///
-/// As `Tensor::cat`.
+/// Like `Tensor::cat`.
 pub fn cat<B: BurnBackend, const D: usize>(
     mut tensors: Vec<Tensor<B, D>>,
     dim: usize,

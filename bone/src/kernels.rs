@@ -1,8 +1,8 @@
-//! Which operations a GPU computes by kernels of our own.
+//! Selects the operations that a GPU computes with our own kernels.
 //!
-//! The environment variable `BONE_KERNELS` chooses: `all`, or nothing, takes every kernel that the
-//! device can run; `none` takes none; names with commas between take those; `no-NAME` all but that
-//! one. What has no kernel, or none here, is computed by burn's operations.
+//! The environment variable `BONE_KERNELS` selects them: `all`, or an empty value, uses every
+//! kernel that the device can run; `none` uses none; names separated by commas use those; `no-NAME`
+//! uses all but that one. burn's operations compute the rest.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 /// Name of the environment variable.
 const CHOICE: &str = "BONE_KERNELS";
 
-/// An operation that there is a kernel for.
+/// An operation with a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kernel {
     /// Attention by tiles of queries.
@@ -30,7 +30,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// Every one.
+    /// All kernels.
     pub const ALL: &'static [Self] = &[
         Self::Attention,
         Self::CrossEntropy,
@@ -41,7 +41,7 @@ impl Kernel {
         Self::Wkv6,
     ];
 
-    /// What `BONE_KERNELS` calls it.
+    /// Returns the name in `BONE_KERNELS`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Attention => "attention",
@@ -54,17 +54,17 @@ impl Kernel {
         }
     }
 
-    /// Whether it may be used.
+    /// Returns whether this kernel may be used.
     pub fn is_on(self) -> bool {
         chosen().as_ref().is_ok_and(|chosen| chosen.contains(&self))
     }
 }
 
-/// The kernels that may be used.
+/// Returns the kernels that may be used.
 ///
 /// # Errors
 ///
-/// `BONE_KERNELS` names one that there is not; none is used then.
+/// `BONE_KERNELS` holds an unknown name; no kernel is used then.
 pub fn chosen() -> &'static Result<Vec<Kernel>, String> {
     static CHOSEN: LazyLock<Result<Vec<Kernel>, String>> = LazyLock::new(|| {
         let words = std::env::var_os(CHOICE);
@@ -78,11 +78,11 @@ pub fn chosen() -> &'static Result<Vec<Kernel>, String> {
     &CHOSEN
 }
 
-/// Kernels that gave way: what was said of each, until it is taken.
+/// Kernels that could not be used, each with its reason until [`gave_way`] returns it.
 static GAVE_WAY: Mutex<BTreeMap<Kernel, Option<String>>> = Mutex::new(BTreeMap::new());
 
-/// Leaves word that a kernel which may be used cannot be, and why: a sentence. Of each kernel the first
-/// is kept; it is a `tracing` event of the level `WARN`, too.
+/// Records why an allowed kernel cannot be used, as a sentence. Only the first reason of each
+/// kernel is kept. It is also a `tracing` event of level `WARN`.
 pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
     let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     said.entry(kernel).or_insert_with(|| {
@@ -96,7 +96,7 @@ pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
     });
 }
 
-/// What [`gives_way`] left since the last call.
+/// Returns the reasons that [`gives_way`] recorded since the last call.
 pub fn gave_way() -> Vec<String> {
     let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     said.values_mut().filter_map(Option::take).collect()

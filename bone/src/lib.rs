@@ -1,8 +1,8 @@
 //! Bone and MiSS adapters for [burn].
 //!
-//! Swap `burn::nn::Linear` for [`BoneLinear`] in a model of your own, [`attach`] adapters to the
-//! layers you choose by module path, and train: only the adapters get gradients. Adapters are
-//! saved as the folders Hugging Face PEFT reads.
+//! Swap `burn::nn::Linear` for [`BoneLinear`] in your model, [`attach`] adapters to the layers you
+//! choose by module path, and train: only the adapters get gradients. Adapters are saved as the
+//! folders Hugging Face PEFT reads.
 //!
 //! | variant | adapter | effective weight |
 //! |---|---|---|
@@ -11,11 +11,11 @@
 //! | [`Variant::Miss`] | `D [r, out]` | `W'[o,i] = W[o,i] + D[i mod r, o]` |
 //! | [`Variant::MissMini`] | `M [r, m]` | miss with `D[j,o] = M[j, o mod m]` |
 //!
-//! `W` is the frozen weight as checkpoints store it, `[out, in]`; `W[o,k]` is its `r×r` block.
-//! Every adapter starts at zero, so the first forward is the base model's. "Bone" is the
+//! `W` is the frozen weight as checkpoints store it, `[out, in]`; `W[o,k]` is its `r×r` block. A
+//! new adapter changes nothing, so the first forward equals the base model's. "Bone" is the
 //! block-affine method of the paper *Bone: Block Affine Transformation as Parameter Efficient
-//! Fine-tuning Methods for Large Language Models*; what later versions of that paper and PEFT call
-//! Bone or MiSS is `miss` here.
+//! Fine-tuning Methods for Large Language Models*; later versions of that paper and PEFT use Bone
+//! or MiSS for the method that is `miss` here.
 
 pub mod adapter;
 mod attach;

@@ -1,4 +1,4 @@
-//! What is done with a module's adapters as a whole.
+//! Operations on all adapters of a module.
 
 use crate::visit::{FloatMapper, FloatParam, Place, map_floats, visit_floats};
 use crate::{
@@ -35,7 +35,7 @@ impl<B: Backend> FloatMapper<B> for SetTrainable {
     }
 }
 
-/// Freezes everything but the adapters.
+/// Freezes everything except the adapters.
 pub fn freeze_base<B: Backend, M: Module<B>>(module: M) -> M {
     map_floats(
         module,
@@ -71,17 +71,17 @@ pub fn count_params<B: Backend, M: Module<B>>(module: &M) -> ParamCount {
     count
 }
 
-/// Lets every adapter take part in the forward.
+/// Enables every adapter in the forward.
 pub fn enable<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.set_enabled(true))
 }
 
-/// Leaves every adapter out of the forward: the base model's output.
+/// Disables every adapter in the forward, which then gives the base model's output.
 pub fn disable<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.set_enabled(false))
 }
 
-/// Sets the dropout probability of every adapter that has one.
+/// Sets the dropout probability of every adapter that supports dropout.
 pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
     map_linears(module, |_, mut layer: BoneLinear<B>| {
         if let Some(adapter) = &mut layer.adapter {
@@ -91,7 +91,7 @@ pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
     })
 }
 
-/// The parameters that LoRA+ gives a learning rate of their own: every LoRA's `B`.
+/// Returns the parameters that get LoRA+'s separate learning rate: `B` of every LoRA.
 pub fn lora_b_ids<B: Backend, M: Module<B>>(module: &M) -> Vec<ParamId> {
     let mut ids = Vec::new();
     visit_linears::<B, M>(module, |_, layer| {
@@ -106,18 +106,17 @@ pub fn lora_b_ids<B: Backend, M: Module<B>>(module: &M) -> Vec<ParamId> {
 ///
 /// # Errors
 ///
-/// [`MergeError`] lists every layer that could not be merged. The module given is consumed: a
-/// clone shares its storage.
+/// [`MergeError`] lists every layer that could not be merged. The call consumes the module; keep a
+/// clone, which shares its storage.
 pub fn merge<B: Backend, M: Module<B>>(module: M) -> Result<M, MergeError> {
     on_adapted(module, BoneLinear::merge)
 }
 
-/// Takes every merged adapter out of its weight again; how exactly is said at
-/// [`BoneLinear::unmerge`].
+/// Removes every merged adapter from its weight. [`BoneLinear::unmerge`] says how exact this is.
 ///
 /// # Errors
 ///
-/// As [`merge`].
+/// Like [`merge`].
 pub fn unmerge<B: Backend, M: Module<B>>(module: M) -> Result<M, MergeError> {
     on_adapted(module, BoneLinear::unmerge)
 }

@@ -8,7 +8,7 @@ mod module;
 
 pub use module::BoneLinearRecord;
 
-/// What a layer does with its adapter.
+/// How a layer uses its adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
     /// The adapter, if any, takes part in the forward.
@@ -20,27 +20,27 @@ pub enum State {
     Merged,
 }
 
-/// Configuration to create a [`BoneLinear`] layer, as burn's own `LinearConfig`.
+/// Configuration to create a [`BoneLinear`] layer, like burn's `LinearConfig`.
 #[derive(Debug, Clone)]
 pub struct BoneLinearConfig {
     linear: LinearConfig,
 }
 
 impl BoneLinearConfig {
-    /// A layer of `d_input` inputs and `d_output` outputs with a bias.
+    /// Makes the configuration of a layer of `d_input` inputs and `d_output` outputs with a bias.
     pub fn new(d_input: usize, d_output: usize) -> Self {
         Self {
             linear: LinearConfig::new(d_input, d_output),
         }
     }
 
-    /// Whether a bias is added.
+    /// Sets whether the layer has a bias.
     pub fn with_bias(mut self, bias: bool) -> Self {
         self.linear = self.linear.with_bias(bias);
         self
     }
 
-    /// How the weight and the bias are initialised.
+    /// Sets how the weight and the bias are initialised.
     pub fn with_initializer(mut self, initializer: Initializer) -> Self {
         self.linear = self.linear.with_initializer(initializer);
         self
@@ -54,8 +54,8 @@ impl BoneLinearConfig {
 
 /// burn's `Linear` with room for an adapter.
 ///
-/// It has `Linear`'s fields and record, and without an adapter `Linear`'s forward. Adapters are
-/// put on by [`attach`](crate::attach) for a whole module or by [`attach`](Self::attach) for one
+/// It has `Linear`'s fields and record. Without an adapter it also has `Linear`'s forward.
+/// [`attach`](crate::attach) puts adapters on a whole module, [`attach`](Self::attach) on one
 /// layer.
 #[derive(Debug, Clone)]
 pub struct BoneLinear<B: Backend> {
@@ -79,17 +79,17 @@ impl<B: Backend> From<Linear<B>> for BoneLinear<B> {
 }
 
 impl<B: Backend> BoneLinear<B> {
-    /// `[d_input, d_output]`.
+    /// Returns `[d_input, d_output]`.
     pub fn dims(&self) -> [usize; 2] {
         self.weight.lazy_shape().dims()
     }
 
-    /// The adapter, if the layer carries one.
+    /// Returns the adapter, if the layer carries one.
     pub fn adapter(&self) -> Option<&Adapter<B>> {
         self.adapter.as_ref()
     }
 
-    /// What the layer does with its adapter.
+    /// Returns how the layer uses its adapter.
     pub fn state(&self) -> State {
         self.state
     }
@@ -137,7 +137,7 @@ impl<B: Backend> BoneLinear<B> {
         }
     }
 
-    /// Whether `config`'s variant can be put on this layer.
+    /// Checks that `config`'s variant can be put on this layer.
     ///
     /// # Errors
     ///
@@ -153,12 +153,12 @@ impl<B: Backend> BoneLinear<B> {
             .map_err(|reason| self.error(path, reason))
     }
 
-    /// Puts a new adapter on this layer: its output does not change yet. `path` names the layer
-    /// in errors and seeds its dropout masks; `config.targets` is not looked at.
+    /// Puts a new adapter on this layer; its output does not change yet. `path` names the layer in
+    /// errors and seeds its dropout masks. `config.targets` is ignored.
     ///
     /// # Errors
     ///
-    /// As [`check`](Self::check), or the weight holds nothing to start from.
+    /// Like [`check`](Self::check), or the adapter's factors cannot be computed from the weight.
     pub fn attach(mut self, config: &AdapterConfig, path: &str) -> Result<Self, LayerError> {
         self.check(config, path)?;
         let adapter = Adapter::new(config, path, &self.weight, None);
@@ -167,14 +167,14 @@ impl<B: Backend> BoneLinear<B> {
         Ok(self)
     }
 
-    /// Takes the adapter off; a merged one stays inside the weight.
+    /// Removes the adapter; a merged one stays in the weight.
     pub fn detach(mut self) -> Self {
         self.adapter = None;
         self.state = State::Enabled;
         self
     }
 
-    /// Lets the adapter take part in the forward, or leaves it out. A merged adapter stays merged.
+    /// Enables or disables the adapter in the forward. A merged adapter stays merged.
     pub fn set_enabled(mut self, enabled: bool) -> Self {
         if self.state != State::Merged {
             self.state = if enabled {
@@ -186,12 +186,12 @@ impl<B: Backend> BoneLinear<B> {
         self
     }
 
-    /// Adds the adapter to the weight: `W ← W'`, computed in f32 and rounded once to the
-    /// weight's precision.
+    /// Adds the adapter to the weight: `W ← W'`, computed in f32 and rounded once to the weight's
+    /// precision.
     ///
     /// # Errors
     ///
-    /// There is no adapter, it is merged already, or `W'` is not finite.
+    /// The layer has no adapter, the adapter is merged already, or `W'` is not finite.
     pub fn merge(self, path: &str) -> Result<Self, LayerError> {
         match (&self.adapter, self.state) {
             (None, _) => Err(self.error(path, "it carries no adapter")),
@@ -204,12 +204,12 @@ impl<B: Backend> BoneLinear<B> {
         }
     }
 
-    /// Takes a merged adapter out of the weight again. Exact up to rounding for miss; bone solves
+    /// Removes a merged adapter from the weight. Exact up to rounding for miss; bone solves
     /// `W'[o,k] = W[o,k](I + B) + B` for `W`, which loses digits in half precision.
     ///
     /// # Errors
     ///
-    /// There is no merged adapter, or `I + B` has no inverse.
+    /// The layer has no merged adapter, or `I + B` has no inverse.
     pub fn unmerge(self, path: &str) -> Result<Self, LayerError> {
         match (&self.adapter, self.state) {
             (Some(adapter), State::Merged) => {
@@ -230,7 +230,7 @@ impl<B: Backend> BoneLinear<B> {
         path: &str,
     ) -> Result<Self, LayerError> {
         let dtype = self.weight.dtype();
-        // The merged weight is a value, not a step of a graph.
+        // The merged weight is a value, not part of a graph.
         let weight = weight.detach().cast(dtype);
         let finite = weight.clone().abs().max().cast(DType::F32).into_scalar();
         if !burn::tensor::ElementConversion::elem::<f32>(finite).is_finite() {

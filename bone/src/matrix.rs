@@ -1,7 +1,7 @@
-//! Matrix products of views on the processor, into memory that is there or new.
+//! Matrix products of views on the processor, into existing or new memory.
 //!
-//! burn-flex makes its results' memory twice over (it is zeroed, then copied to be aligned) and its
-//! batched product takes no views. Both are this crate's to choose when it calls the same library.
+//! burn-flex writes the memory of its results twice: it zeroes it, then copies it for alignment.
+//! Its batched product takes no views. This crate calls the same library and avoids both.
 
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -13,12 +13,10 @@ mod view;
 pub use bf16::instructions as bf16_instructions;
 pub use view::{Matrix, Real, forwards, matrix};
 
-/// From this many multiplications on a product is worth more than one thread.
+/// From this many multiplications on, a product uses more than one thread.
 const PARALLEL: usize = 1 << 20;
 
-/// # Panics
-///
-/// `m × n` values in rows `stride` apart do not fit.
+/// Panics if `m × n` values in rows `stride` apart do not fit.
 fn assert_room<T>(target: &[T], [m, n]: [usize; 2], stride: usize) {
     assert!(stride >= n, "rows of a product over each other");
     let room = m.saturating_sub(1).checked_mul(stride);
@@ -29,8 +27,8 @@ fn assert_room<T>(target: &[T], [m, n]: [usize; 2], stride: usize) {
     );
 }
 
-/// Writes `a·b` to `target`, whose rows are `stride` apart, or adds it to what is there, which then
-/// has to be initialised.
+/// Writes `a·b` to `target`, whose rows are `stride` apart, or adds it to the values there. For
+/// adding, the target must be initialised.
 fn run<T: Real>(
     target: &mut [MaybeUninit<T>],
     (stride, add): (usize, bool),
@@ -40,17 +38,17 @@ fn run<T: Real>(
 ) {
     let (m, n) = (a.rows, b.columns);
     assert_room(target, [m, n], stride);
-    // SAFETY: the target has room, as asserted, and is borrowed mutably, so it is neither of the
-    // others.
+    // SAFETY: the target has room, as asserted, and is borrowed mutably, so it does not overlap the
+    // inputs.
     unsafe { run_at(target.as_mut_ptr(), (stride, add), a, b, parallelism) };
 }
 
-/// As [`run`].
+/// Does the same as [`run`].
 ///
 /// # Safety
 ///
-/// The product's rows, `stride` apart from `target` on, are writable memory that nobody else reads
-/// or writes meanwhile; for `add` they are initialised.
+/// The product's rows, `stride` apart from `target` on, are writable memory that no other code
+/// reads or writes during the call. For `add` they are initialised.
 unsafe fn run_at<T: Real>(
     target: *mut MaybeUninit<T>,
     (stride, add): (usize, bool),
@@ -61,8 +59,8 @@ unsafe fn run_at<T: Real>(
     let (m, n, k) = (a.rows, b.columns, a.columns);
     assert_eq!(k, b.rows, "matrices that do not follow each other");
     let signed = |stride: usize| stride as isize;
-    // SAFETY: both matrices lie within their slices, as asserted where they were made. Nothing is
-    // read from a target that is written over.
+    // SAFETY: both matrices lie within their slices, as their constructors assert. When
+    // overwriting, the target is never read.
     unsafe {
         gemm::gemm(
             m,
@@ -88,10 +86,10 @@ unsafe fn run_at<T: Real>(
     }
 }
 
-/// Rows or columns of a product that are worth a thread of their own.
+/// Number of rows or columns of a product that justify their own thread.
 const PART: usize = 256;
 
-/// A product's rows and columns, shared out among threads.
+/// A split of a product's rows and columns among threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Grid {
     parts: [usize; 2],
@@ -100,9 +98,10 @@ struct Grid {
 }
 
 impl Grid {
-    /// Columns first: a thread with some columns of all rows lays out only its own share of the
-    /// weight, which is the larger matrix where a product has few rows. (The head's gradient, 256
-    /// rows by 768 columns: 195 GFLOP/s on two threads, 181 by rows, 156 when the two share all.)
+    /// Splits by columns first. Then a thread copies only its share of the weight, which is the
+    /// larger matrix when a product has few rows. (The head's gradient, 256 rows by 768 columns:
+    /// 195 GFLOP/s on two threads, 181 when split by rows, 156 when the two threads share the
+    /// whole.)
     fn new(size: [usize; 2], threads: usize) -> Self {
         let columns = (size[1] / PART).clamp(1, threads);
         let rows = (size[0] / PART).clamp(1, threads / columns);
@@ -115,7 +114,7 @@ impl Grid {
         self.parts[0] * self.parts[1]
     }
 
-    /// Rows and columns of part `i`.
+    /// Returns the rows and columns of part `i`.
     fn ranges(&self, i: usize) -> [Range<usize>; 2] {
         let at = [i / self.parts[1], i % self.parts[1]];
         [0, 1].map(|axis| {
@@ -125,10 +124,10 @@ impl Grid {
     }
 }
 
-/// A product's memory, of which each thread writes a part of its own.
+/// A product's memory; each thread writes its own part.
 struct Shared<T>(*mut T);
 
-// SAFETY: it is only used where a product's parts are written, which do not overlap.
+// SAFETY: threads use it only to write a product's parts, which do not overlap.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -137,12 +136,11 @@ impl<T> Shared<T> {
     }
 }
 
-/// Writes `a·b` to `target`, whose rows are `stride` apart, or adds it to what is there, on all
+/// Writes `a·b` to `target`, whose rows are `stride` apart, or adds it to the values there, on all
 /// threads.
 ///
-/// Each thread has a part of its own as long as they are enough for all: threads that share one
-/// wait for one another, which made products of 1,024 rows a tenth to a third slower on two
-/// threads.
+/// Each thread gets its own part if there are enough parts. Threads that share a part wait for one
+/// another: products of 1,024 rows were a tenth to a third slower on two threads.
 fn share_out<T: Real>(
     target: &mut [MaybeUninit<T>],
     how: (usize, bool),
@@ -169,13 +167,13 @@ fn share_out<T: Real>(
         }
         let (a, b) = (a.some_rows(&rows), b.some_columns(&columns));
         let start = target.at(rows.start * stride + columns.start);
-        // SAFETY: the parts of a grid are apart and within m × n, which the target has room for, as
-        // asserted; each is written once.
+        // SAFETY: the parts of a grid do not overlap and lie within m × n, which fits the target,
+        // as asserted. Each part is written once.
         unsafe { run_at(start, how, a, b, parallelism) };
     });
 }
 
-/// `a·b`, row by row, on all threads.
+/// Computes `a·b`, row by row, on all threads.
 pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
     let _span = tracing::trace_span!("matmul").entered();
     let (m, n, k) = (a.rows, b.columns, a.columns);
@@ -185,17 +183,17 @@ pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
     }
     let mut values = Vec::with_capacity(count);
     share_out(&mut values.spare_capacity_mut()[..count], (n, false), a, b);
-    // SAFETY: the products wrote every one of its entries.
+    // SAFETY: the products wrote every entry.
     unsafe { values.set_len(count) };
     values
 }
 
-/// Writes `a·b` to `target`, whose rows are `stride` apart, or with `add` adds it to what is there,
-/// on all threads.
+/// Writes `a·b` to `target`, whose rows are `stride` apart, or with `add` adds it to the values
+/// there, on all threads.
 ///
 /// # Panics
 ///
-/// Where it does not fit.
+/// If it does not fit.
 pub fn product_into<T: Real>(
     target: &mut [T],
     (stride, add): (usize, bool),
@@ -209,7 +207,8 @@ pub fn product_into<T: Real>(
 }
 
 fn initialised<T>(slice: &mut [T]) -> &mut [MaybeUninit<T>] {
-    // SAFETY: the types have one layout, and nothing here takes a value away.
+    // SAFETY: both types have the same layout, and this function never leaves a value
+    // uninitialised.
     unsafe { &mut *(std::ptr::from_mut(slice) as *mut [MaybeUninit<T>]) }
 }
 
@@ -251,7 +250,7 @@ mod tests {
         }
     }
 
-    /// `a·b`, one entry after the other.
+    /// Computes `a·b`, one entry after the other.
     fn by_hand(a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) -> Vec<f64> {
         let of = |entry: usize| {
             let (row, column) = (entry / n, entry % n);
@@ -261,8 +260,8 @@ mod tests {
         (0..m * n).map(of).collect()
     }
 
-    /// Large enough for all threads, in rows and in columns: into a part of a wider target, added
-    /// or written over what is there, from matrices either way round.
+    /// Large enough for all threads, in rows and in columns. The target is part of a wider one; the
+    /// product is added or overwrites; the matrices have either orientation.
     #[test]
     fn parts_of_a_large_product_lie_where_they_belong() {
         for sizes @ [m, k, n] in [[600, 70, 300], [64, 64, 700], [1100, 40, 40]] {
@@ -272,7 +271,7 @@ mod tests {
                 (0..count).map(number).collect()
             };
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-            // Column by column.
+            // Column-major.
             let turned: Vec<f32> = (0..k * n).map(|i| b[i % k * n + i / k]).collect();
             let expected = by_hand(&a, &b, sizes);
             for (add, b) in [

@@ -1,15 +1,15 @@
 //! Adapter folders as Hugging Face PEFT reads and writes them: `adapter_config.json` and
 //! `adapter_model.safetensors`.
 //!
-//! | `peft_type` | what it is here |
+//! | `peft_type` | adapter |
 //! |---|---|
-//! | `MISS`, and `BONE` as older versions have it | miss; with `init_weights` `"bat"` bone on the output axis, with `"mini"` miss-mini |
-//! | `LORA` | LoRA; PiSSA and OLoRA are written as the LoRA of twice the rank that they come to |
-//! | `BONE_INPUT` | bone on the input axis. PEFT does not have it, and raises instead of loading it as something else |
-//! | `MISS_WITH_PARAMETERS`, `LORA_WITH_PARAMETERS` | beside the adapters single parameters, values and not differences, that PEFT would pass over; it raises |
-//! | `RWKV_STATE` | the initial state of every block and no adapter; tensors are named as RWKV-PEFT names them, `blocks.N.att.time_state` |
+//! | `MISS`, and `BONE` in older versions | miss; with `init_weights` `"bat"` bone on the output axis, with `"mini"` miss-mini |
+//! | `LORA` | LoRA; PiSSA and OLoRA are written as the equivalent LoRA of twice the rank |
+//! | `BONE_INPUT` | bone on the input axis. PEFT does not know it and raises an error |
+//! | `MISS_WITH_PARAMETERS`, `LORA_WITH_PARAMETERS` | the adapters and single parameters, as values and not differences. PEFT would ignore the parameters, so this type makes it raise an error |
+//! | `RWKV_STATE` | the initial state of every block and no adapter; tensors have RWKV-PEFT's names, `blocks.N.att.time_state` |
 //!
-//! Parameters held whole that make up all of a module are PEFT's `modules_to_save`; others are
+//! If the full parameters make up a whole module, they are PEFT's `modules_to_save`. Others are
 //! listed as `parameters_to_save`.
 
 #[cfg(doc)]
@@ -31,36 +31,35 @@ pub(crate) use write::{replace, safetensors};
 
 /// Name of the configuration in an adapter folder.
 pub const CONFIG_FILE: &str = "adapter_config.json";
-/// Name of the tensors' file in an adapter folder.
+/// Name of the tensor file in an adapter folder.
 pub const TENSOR_FILE: &str = "adapter_model.safetensors";
-/// Its name in folders that older versions of PEFT wrote, as `torch.save` does.
+/// Name of the tensor file in folders of older PEFT versions, written by `torch.save`.
 pub const OLD_TENSOR_FILE: &str = "adapter_model.bin";
 
-/// Reads what an adapter folder holds without needing a model.
+/// Reads the contents of an adapter folder without a model.
 ///
 /// # Errors
 ///
-/// As [`scan`].
+/// Same as [`scan`].
 pub fn read_contents(dir: &Path) -> Result<Contents, FileError> {
     scan(dir).map(|scan| scan.contents())
 }
 
-/// Puts what the folder `dir` holds on `module` and returns what it is.
+/// Puts the adapter in the folder `dir` on `module` and returns its contents.
 ///
 /// # Errors
 ///
-/// As [`scan`] and [`Scan::put_on`].
+/// Same as [`scan`] and [`Scan::put_on`].
 pub fn load<B: Backend, M: Module<B>>(module: M, dir: &Path) -> Result<(M, Contents), FileError> {
     scan(dir)?.put_on::<B, M>(module)
 }
 
-/// Writes what `contents` names of `module` to `dir`, which is created if need be: the adapters,
-/// and the parameters held whole. Everything is written in f32. `base_model` is recorded as the
-/// model it belongs to.
+/// Writes the part of `module` that `contents` names to `dir`: the adapters and the full
+/// parameters, in f32. It creates `dir` if needed, and records `base_model` as the base model.
 ///
 /// # Errors
 ///
-/// As [`SavedAdapter::of`] and [`write()`].
+/// Same as [`SavedAdapter::of`] and [`write()`].
 pub fn save<B: Backend, M: Module<B>>(
     module: &M,
     contents: impl Into<Contents>,

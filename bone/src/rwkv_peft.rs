@@ -1,16 +1,16 @@
-//! RWKV-PEFT's adapters, and JL-er's first ones: one file without settings, whose tensors have the
+//! Adapters of RWKV-PEFT, and JL-er's first ones: one file without settings; its tensors have the
 //! layers' names.
 //!
-//! | tensors | what they are |
+//! | tensors | adapter |
 //! |---|---|
-//! | `blocks.N.….bone` `[n, r, r]` | bone on the input axis, as RWKV-PEFT trains it |
+//! | `blocks.N.….bone` `[n, r, r]` | bone on the input axis, in RWKV-PEFT |
 //! | `blocks.N.….bone` or `.disha`, `.miss_block` `[r, out]` | miss |
 //! | `blocks.N.….bone` `[out, r]` | bone on the output axis, RWKV-PEFT's oldest form |
-//! | `model.layers.N.….bone` `[n, r, r]` in safetensors | bone on the output axis, as JL-er's first version has it |
+//! | `model.layers.N.….bone` `[n, r, r]` in safetensors | bone on the output axis, in JL-er's first version |
 //!
-//! Everything else in the file is a parameter held whole (`time_*`, `ln*`), or `time_state` alone.
-//! What a file of ours is, its header says as well. A file that could be either of two is refused
-//! until it is told which ([`Kind`]).
+//! Everything else in the file is a full parameter (`time_*`, `ln*`), or only `time_state`. The
+//! header of our safetensors files also names the variant. An ambiguous file is refused unless the
+//! caller gives its [`Kind`].
 
 use crate::saved::{Layout, Naming, SavedAdapter, Scan, is_state, uneven};
 use crate::{AdapterConfig, BlockAxis, FileError, Selection, Targets, Variant};
@@ -22,13 +22,13 @@ mod write;
 
 pub use write::{write_pth, write_safetensors};
 
-/// Key under which a safetensors file of ours says what it is.
+/// Key under which our safetensors files record the variant.
 const VARIANT_KEY: &str = "bone_variant";
 
-/// How the tensors of such files are named.
+/// Names of the tensors in such files.
 const NAMINGS: [Naming; 3] = [Naming::RWKV_BONE, Naming::RWKV_DISHA, Naming::RWKV_MISS];
 
-/// What an adapter is that does not say it.
+/// The kind of an adapter whose file does not state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Bone on this axis.
@@ -38,14 +38,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All there are.
+    /// All kinds.
     const ALL: [Self; 3] = [
         Self::Bone(BlockAxis::Output),
         Self::Bone(BlockAxis::Input),
         Self::Miss,
     ];
 
-    /// The variant it is.
+    /// Returns the variant of this kind.
     pub fn variant(self) -> Variant {
         match self {
             Self::Bone(axis) => Variant::Bone(axis),
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// What an adapter of `variant` is; `None` where it is neither of these.
+    /// Returns the kind of `variant`; `None` if it is neither bone nor miss.
     pub fn of(variant: Variant) -> Option<Self> {
         match variant {
             Variant::Bone(axis) => Some(Self::Bone(axis)),
@@ -63,23 +63,24 @@ impl Kind {
     }
 }
 
-/// The forms a file can have.
+/// The possible shapes of an adapter's tensors in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// `[n, r, r]`.
     Blocks(BlockAxis),
-    /// `[out, r]`, blocks of the output axis one below the other.
+    /// `[out, r]`, blocks of the output axis below one another.
     Flat,
     /// `[r, out]`.
     Miss,
 }
 
-/// Takes apart the file `path`, safetensors or by `torch.save`. `kind` settles what it does not say.
+/// Scans the file `path`, safetensors or written by `torch.save`. `kind` resolves an ambiguous
+/// file.
 ///
 /// # Errors
 ///
-/// [`FileError`] where the file is broken, holds adapters of several forms, or does not say what it
-/// is. What is wrong with single tensors is the scan's to tell.
+/// [`FileError`] if the file is broken, holds adapters of several forms, or is ambiguous. The scan
+/// reports problems of single tensors later.
 pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
     let format = |reason: String| FileError::Format {
         path: path.to_path_buf(),
@@ -118,7 +119,7 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
     let layers = adapters.iter().map(|(layer, _)| layer.to_string());
     let layers: Vec<String> = layers.collect();
     let missing = uneven(layers.iter().map(String::as_str));
-    // Nothing but the other blocks says what should be there.
+    // Only the other blocks show which layers should be present.
     let targets = Targets::new(Selection::Names([&layers[..], &missing[..]].concat()));
     Scan::new(
         Layout {
@@ -145,13 +146,14 @@ fn of_peft(path: &Path) -> FileError {
     }
 }
 
-/// Whether tensors of a file are named as an adapter's, whatever else is wrong with it.
+/// Returns whether a file's tensors have names of an adapter, even if the file is otherwise
+/// invalid.
 pub fn holds_adapter(file: &Checkpoint) -> bool {
     file.tensors()
         .any(|(key, _)| is_state(key) || NAMINGS.iter().any(|of| of.split(key).is_some()))
 }
 
-/// A file without adapters, which can be the initial states.
+/// Scans a file without adapters, which may hold initial states.
 fn states(path: &Path, file: &Checkpoint) -> Result<Scan, FileError> {
     if !file.tensors().any(|(key, _)| is_state(key)) {
         return Err(FileError::Format {
@@ -164,7 +166,7 @@ fn states(path: &Path, file: &Checkpoint) -> Result<Scan, FileError> {
     Scan::new(Layout::states(path.to_path_buf()), file)
 }
 
-/// Which form the adapters have.
+/// Returns the form of the adapters.
 fn form(
     adapters: &[(&str, &[usize])],
     naming: Naming,
@@ -201,7 +203,7 @@ fn form(
             let all = |prefix: &str| adapters.iter().all(|(layer, _)| layer.starts_with(prefix));
             match naming == Naming::RWKV_BONE {
                 true if all("blocks.") => Ok(Form::Blocks(BlockAxis::Input)),
-                // JL-er's are safetensors; a `.pth` under these names is no tool's.
+                // JL-er writes safetensors; no tool writes a `.pth` with these names.
                 true if all("model.layers.") && !is_pickled => Ok(Form::Blocks(BlockAxis::Output)),
                 _ => ask(
                     "which axis of the weight their blocks lie on",
@@ -216,7 +218,7 @@ fn form(
         }
         ([2], None) if naming != Naming::RWKV_BONE => Ok(Form::Miss),
         ([2], None) => {
-            // Blocks of the output axis one below the other are taller than wide, and whole.
+            // Blocks of the output axis below one another are taller than wide, and complete.
             let tall = |shape: &[usize]| shape[0] > shape[1] && shape[0].is_multiple_of(shape[1]);
             let shapes = || adapters.iter().map(|(_, shape)| *shape);
             if shapes().all(|shape| shape[1] > 0 && tall(shape)) {
@@ -237,7 +239,7 @@ fn form(
     }
 }
 
-/// Every layer with its tensor's shape.
+/// Lists every layer with its tensor's shape.
 fn listed(adapters: &[(&str, &[usize])]) -> String {
     let shapes = adapters
         .iter()
@@ -245,7 +247,7 @@ fn listed(adapters: &[(&str, &[usize])]) -> String {
     shapes.collect::<Vec<_>>().join(", ")
 }
 
-/// The size that all shapes have in dimension `dim`.
+/// Returns the size that all shapes have in dimension `dim`.
 fn common(adapters: &[(&str, &[usize])], dim: usize) -> Result<usize, String> {
     let sizes: BTreeSet<usize> = adapters.iter().map(|(_, shape)| shape[dim]).collect();
     match sizes.iter().copied().collect::<Vec<_>>()[..] {
@@ -259,7 +261,7 @@ fn common(adapters: &[(&str, &[usize])], dim: usize) -> Result<usize, String> {
 }
 
 impl SavedAdapter {
-    /// What the format holds of this: bone on either axis, miss, or tuned states.
+    /// Checks that the format can hold this adapter: bone on either axis, miss, or tuned states.
     fn rwkv_peft_kind(&self) -> Result<Option<Kind>, FileError> {
         let Some(config) = &self.config else {
             return Ok(None);

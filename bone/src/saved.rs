@@ -1,7 +1,7 @@
-//! Adapters apart from any model: what a file of any tool holds.
+//! Adapters independent of a model: the contents of any tool's file.
 //!
-//! A reader of a format gives a [`Scan`], a writer takes a [`SavedAdapter`]. Between a file and a
-//! module stand [`Scan::put_on`] and [`SavedAdapter::of`].
+//! A reader of a format returns a [`Scan`], a writer takes a [`SavedAdapter`]. [`Scan::put_on`]
+//! goes from a file to a module, [`SavedAdapter::of`] from a module to a file.
 
 use crate::weights::is_finite;
 use crate::{AdapterConfig, FileError};
@@ -25,18 +25,19 @@ pub use scan::Scan;
 pub use to_lora::{Keep, Lost};
 pub(crate) use whole::{lies_in, split};
 
-/// What a file of an adapter holds, apart from the tensors.
+/// The contents of an adapter file, without the tensors.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Contents {
     /// The adapters; `None` for tuned states.
     pub adapter: Option<AdapterConfig>,
-    /// Names of the parameters held whole, as [`named_weights`](crate::weights::named_weights)
-    /// gives them: beside adapters any, otherwise the initial state of every block.
+    /// Names of the full parameters, as [`named_weights`](crate::weights::named_weights) returns
+    /// them. Beside adapters these may be any parameters, otherwise only the initial state of every
+    /// block.
     pub full: BTreeSet<String>,
 }
 
 impl From<&AdapterConfig> for Contents {
-    /// Adapters alone.
+    /// Describes adapters without full parameters.
     fn from(config: &AdapterConfig) -> Self {
         Self {
             adapter: Some(config.clone()),
@@ -51,32 +52,32 @@ impl From<&Contents> for Contents {
     }
 }
 
-/// Whether a parameter is the initial state of a block.
+/// Returns whether a parameter is the initial state of a block.
 pub fn is_state(name: &str) -> bool {
     name.rsplit('.').next() == Some("time_state")
 }
 
-/// An adapter and what was trained beside it, as values.
+/// The values of an adapter and of the full parameters trained beside it.
 #[derive(Debug, Clone)]
 pub struct SavedAdapter {
-    /// The file its tensors are from; messages name it.
+    /// The file of its tensors, for messages.
     pub path: PathBuf,
-    /// The file its settings are from.
+    /// The file of its settings.
     pub settings: PathBuf,
     /// The adapters' settings; `None` for tuned states.
     pub config: Option<AdapterConfig>,
-    /// Each adapted layer's tensors in f32, as [`Variant::shapes`](crate::Variant::shapes) lists
-    /// them.
+    /// Each adapted layer's tensors in f32, in the order of
+    /// [`Variant::shapes`](crate::Variant::shapes).
     pub layers: BTreeMap<String, Vec<TensorData>>,
-    /// Parameters held whole, values and not differences, in the file's precision.
+    /// Full parameters, as values and not differences, in the file's precision.
     pub full: BTreeMap<String, TensorData>,
-    /// Ends of paths of modules all of whose parameters are in [`full`](Self::full).
+    /// Ends of paths of modules whose parameters are all in [`full`](Self::full).
     pub(crate) modules: Vec<String>,
     pub(crate) naming: Naming,
 }
 
 impl SavedAdapter {
-    /// What it is, without the values.
+    /// Returns the contents, without the values.
     pub fn contents(&self) -> Contents {
         Contents {
             adapter: self.config.clone(),
@@ -84,7 +85,7 @@ impl SavedAdapter {
         }
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     pub fn num_params(&self) -> usize {
         let layers = self.layers.values().flatten();
         let sizes = layers
@@ -93,7 +94,7 @@ impl SavedAdapter {
         sizes.sum()
     }
 
-    /// Every tensor in f32, as files hold them, under its name in a format.
+    /// Returns every tensor in f32 in the files' layout, by its name in a format.
     pub(crate) fn named(&self, naming: Naming) -> BTreeMap<String, TensorData> {
         let names = self
             .config
@@ -110,16 +111,18 @@ impl SavedAdapter {
         layers.chain(full).collect()
     }
 
-    /// Whether its factors belong to what PiSSA or OLoRA left of the model's weights, and not to the
-    /// weights themselves.
+    /// Returns whether its factors belong to the residual of PiSSA or OLoRA instead of the model's
+    /// weights.
     pub fn stands_on_residual(&self) -> bool {
         let config = self.config.as_ref();
         config.is_some_and(|config| config.variant.method().is_on_residual())
     }
 
+    /// Checks that the adapter does not belong to a residual.
+    ///
     /// # Errors
     ///
-    /// It stands on a residual of the model's weights.
+    /// The adapter belongs to a residual of the model's weights.
     pub(crate) fn check_no_residual(&self) -> Result<(), FileError> {
         match self.stands_on_residual() {
             true => Err(FileError::NotOneAdapter(
@@ -131,6 +134,8 @@ impl SavedAdapter {
         }
     }
 
+    /// Checks that all values are finite.
+    ///
     /// # Errors
     ///
     /// Lists every tensor that holds a value that is not finite.

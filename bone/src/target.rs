@@ -1,16 +1,16 @@
-//! Choosing layers by module path, as PEFT does.
+//! Selects layers by module path, like PEFT.
 
 use crate::AttachError;
 use regex::Regex;
 use std::collections::BTreeSet;
 
-/// Names of output heads, which `all-linear` leaves out as PEFT does.
+/// Names of output heads, which `all-linear` excludes, like PEFT.
 pub(crate) const HEADS: [&str; 2] = ["lm_head", "head"];
 
 /// A set of layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Every linear layer but the output head.
+    /// Every linear layer except the output head.
     AllLinear,
     /// Layers whose path is one of these or ends in `.` and one of these.
     Names(Vec<String>),
@@ -19,7 +19,7 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// Layers by name.
+    /// Selects layers by name.
     pub fn names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::Names(names.into_iter().map(Into::into).collect())
     }
@@ -30,14 +30,14 @@ impl Selection {
 pub struct Targets {
     /// The layers.
     pub modules: Selection,
-    /// Layers taken out again.
+    /// Layers to exclude from these.
     pub exclude: Option<Selection>,
     /// Only layers with one of these numbers, the first number in the path.
     pub layers: Option<Vec<usize>>,
 }
 
 impl Targets {
-    /// Everything `modules` selects.
+    /// Targets everything that `modules` selects.
     pub fn new(modules: Selection) -> Self {
         Self {
             modules,
@@ -46,12 +46,12 @@ impl Targets {
         }
     }
 
-    /// The paths that are targeted, in the order given.
+    /// Returns the targeted paths, in the order given.
     ///
     /// # Errors
     ///
-    /// [`AttachError::NoMatch`] names every name, expression or layer number that selects
-    /// nothing; [`AttachError::Pattern`] a bad expression.
+    /// [`AttachError::NoMatch`] names every name, expression or layer number that selects nothing;
+    /// [`AttachError::Pattern`] reports an invalid expression.
     pub fn resolve(&self, paths: &[String]) -> Result<Vec<String>, AttachError> {
         let modules = Matcher::new(&self.modules)?;
         let exclude = self.exclude.as_ref().map(Matcher::new).transpose()?;
@@ -98,12 +98,12 @@ impl Targets {
     }
 }
 
-/// The first component of a path that is a number.
+/// Returns the first component of a path that is a number.
 fn layer_number(path: &str) -> Option<usize> {
     at_number(path).map(|(_, number, _)| number)
 }
 
-/// A path cut around its first number: what stands before it, the number, what follows.
+/// Splits a path at its first number: the part before it, the number, the part after it.
 pub(crate) fn at_number(path: &str) -> Option<(&str, usize, &str)> {
     let mut start = 0;
     for part in path.split('.') {
@@ -116,7 +116,7 @@ pub(crate) fn at_number(path: &str) -> Option<(&str, usize, &str)> {
     None
 }
 
-/// A path with its numbers replaced by `N`.
+/// Returns a path with its numbers replaced by `N`.
 pub fn without_numbers(path: &str) -> String {
     let part = |part| match str::parse::<usize>(part) {
         Ok(_) => "N",
@@ -125,7 +125,7 @@ pub fn without_numbers(path: &str) -> String {
     path.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
-/// The paths with their numbers replaced by `N`, each once.
+/// Returns the distinct paths with their numbers replaced by `N`.
 fn summary(paths: &[String]) -> Vec<String> {
     let set: BTreeSet<_> = paths.iter().map(|path| without_numbers(path)).collect();
     set.into_iter().collect()
@@ -143,7 +143,7 @@ impl<'a> Matcher<'a> {
             Selection::AllLinear => Self::AllLinear,
             Selection::Names(names) => Self::Names(names),
             Selection::Regex(pattern) => {
-                // The whole path must match, as Python's `re.fullmatch` has it.
+                // The whole path must match, like Python's `re.fullmatch`.
                 let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
                     AttachError::Pattern {
                         pattern: pattern.clone(),

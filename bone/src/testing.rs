@@ -1,4 +1,4 @@
-//! What the unit tests share: random f64 layers, and the method's definition in plain loops.
+//! Helpers of the unit tests: random f64 layers, and the method's definition in plain loops.
 
 use crate::{AdapterConfig, BlockAxis, BoneLinear, Selection, Targets, Variant};
 use burn::backend::{Autodiff, Flex};
@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 pub(crate) type B = Autodiff<Flex>;
 
-/// Numbers in (−1, 1) from a seed.
+/// Returns numbers in (−1, 1) from a seed.
 pub(crate) fn numbers(seed: u64, n: usize) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..n)
@@ -35,7 +35,7 @@ pub(crate) fn config(variant: Variant, rank: usize) -> AdapterConfig {
     AdapterConfig::new(variant, rank, Targets::new(Selection::AllLinear))
 }
 
-/// A random f64 layer whose adapter holds random values.
+/// Makes a random f64 layer whose adapter holds random values.
 pub(crate) fn layer(
     config: &AdapterConfig,
     [d_input, d_output]: [usize; 2],
@@ -78,7 +78,7 @@ pub(crate) fn fill_adapters<M: Module<B>>(module: M, seed: u64) -> M {
     })
 }
 
-/// `W'` `[out, in]` by the definitions, entry by entry. `w` is `[out, in]`, `block` the
+/// Computes `W'` `[out, in]` by the definitions, entry by entry. `w` is `[out, in]`, `block` the
 /// adapter's values in file order.
 pub(crate) fn effective(
     variant: Variant,
@@ -117,7 +117,7 @@ pub(crate) fn effective(
     result
 }
 
-/// The largest difference over the largest expected entry.
+/// Returns the largest difference over the largest expected entry.
 pub(crate) fn relative_error(got: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let scale = expected.iter().fold(1e-12f64, |m, v| m.max(v.abs()));

@@ -1,4 +1,4 @@
-//! Going through a module by path: its float parameters of any rank, and its linear layers.
+//! Visits a module by path: its float parameters of any rank, and its linear layers.
 
 mod floats;
 mod linears;
@@ -9,7 +9,7 @@ pub(crate) use linears::{lend, take_back};
 pub use linears::{map_linears, try_map_linears, visit_linears};
 pub use place::Place;
 
-/// The name burn's `Linear` and ours give themselves. Tools that adapt weights by layer type
+/// The container name of burn's `Linear` and of ours. Tools that adapt weights by layer type
 /// (burn-store's PyTorch adapter) look for it.
 pub(crate) const LINEAR: &str = "Struct:Linear";
 /// Name of a linear layer's weight.

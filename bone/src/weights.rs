@@ -1,8 +1,7 @@
 //! A module's parameters under the names and in the layout of checkpoints: read, replaced, cast.
 //!
 //! A parameter's name is its path in the module; a linear layer's weight is `[out, in]`, the
-//! transpose of what burn holds. Adapters are no parameters of a checkpoint and left out
-//! everywhere.
+//! transpose of what burn holds. Adapters are not part of a checkpoint and are excluded everywhere.
 
 use crate::visit::{FloatParam, read, visit_floats};
 use crate::{Backend, visit_linears};
@@ -17,8 +16,8 @@ mod tests;
 
 pub use change::{cast_to, overlay, train_also};
 
-/// Every float parameter but the adapters', by its path, linear weights as `[out, in]`. A
-/// tensor's data is fetched when its turn comes, so that one is held at a time.
+/// Returns every float parameter except the adapters', by path, linear weights as `[out, in]`. It
+/// fetches a tensor's data when the iterator reaches it, so that only one is held at a time.
 pub fn named_weights<B: Backend, M: Module<B>>(
     module: &M,
 ) -> impl Iterator<Item = (String, TensorData)> + use<B, M> {
@@ -26,7 +25,7 @@ pub fn named_weights<B: Backend, M: Module<B>>(
     found.map(|(name, tensor)| (name, read::<B>(tensor)))
 }
 
-/// [`named_weights`] of the names that `wanted` takes; the others are not fetched.
+/// Returns the [`named_weights`] whose name satisfies `wanted`; it does not fetch the others.
 pub fn weights_where<B: Backend, M: Module<B>>(
     module: &M,
     wanted: impl Fn(&str) -> bool,
@@ -56,16 +55,16 @@ fn collect<B: Backend, M: Module<B>>(
     found
 }
 
-/// What is known of a parameter without reading its values.
+/// Properties of a parameter, available without reading its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// Shape in checkpoints: a linear weight's is `[out, in]`.
     pub shape: Vec<usize>,
-    /// Precision it is held in.
+    /// Precision of the parameter.
     pub dtype: DType,
 }
 
-/// Shape and precision of every parameter that [`named_weights`] gives.
+/// Returns the shape and precision of every parameter of [`named_weights`].
 pub fn infos<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Info> {
     let mut found = BTreeMap::new();
     visit_floats(module, |param: FloatParam<'_, B>| {
@@ -82,7 +81,7 @@ pub fn infos<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Info> {
     found
 }
 
-/// What is wrong with `data` as the values of a parameter.
+/// Returns why `data` cannot be the values of a parameter.
 pub(crate) fn misfit(info: Option<&Info>, data: &TensorData) -> Option<String> {
     let Some(info) = info else {
         return Some("the model has no such parameter".into());
@@ -100,7 +99,7 @@ pub(crate) fn misfit(info: Option<&Info>, data: &TensorData) -> Option<String> {
     (!is_finite(data)).then(|| "it holds values that are not finite".into())
 }
 
-/// Whether every value is a number.
+/// Returns whether every value is finite.
 pub fn is_finite(data: &TensorData) -> bool {
     match data.as_slice::<f32>() {
         Ok(values) => values.iter().all(|value| value.is_finite()),
@@ -108,13 +107,13 @@ pub fn is_finite(data: &TensorData) -> bool {
     }
 }
 
-/// Precision of every parameter that [`named_weights`] gives.
+/// Returns the precision of every parameter of [`named_weights`].
 pub fn dtypes<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, DType> {
     let infos = infos::<B, M>(module).into_iter();
     infos.map(|(name, info)| (name, info.dtype)).collect()
 }
 
-/// Names of the weights under an adapter.
+/// Returns the names of the weights with an adapter.
 pub(crate) fn adapted_weights<B: Backend, M: Module<B>>(module: &M) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     visit_linears::<B, M>(module, |path, layer| {

@@ -1,5 +1,5 @@
-//! Every variant through every format: what a format holds comes back as it was, and what it does
-//! not hold is refused by name.
+//! Every variant through every format: an adapter that the format can hold comes back unchanged;
+//! any other is refused by name.
 
 mod network;
 
@@ -20,7 +20,7 @@ fn saved(network: &Network<B>, config: &AdapterConfig) -> SavedAdapter {
     SavedAdapter::of::<B, _>(network, config).expect("finite")
 }
 
-/// Path, inputs, outputs.
+/// Returns path, inputs, outputs.
 fn layers(network: &Network<B>) -> Vec<(String, usize, usize)> {
     let mut layers = Vec::new();
     visit_linears::<B, _>(network, |path, layer| {
@@ -30,7 +30,7 @@ fn layers(network: &Network<B>) -> Vec<(String, usize, usize)> {
     layers
 }
 
-/// Every layer's weight, `[out, in]`.
+/// Returns every layer's weight, `[out, in]`.
 fn weights(network: &Network<B>) -> BTreeMap<String, TensorData> {
     let mut weights = BTreeMap::new();
     visit_linears::<B, _>(network, |path, layer| {
@@ -46,9 +46,9 @@ fn through_folder(adapter: &SavedAdapter) -> Network<B> {
     peft::load(base(), folder.path()).expect("fits").0
 }
 
-/// A file is read with what the format leaves open.
+/// Reads a file back; the caller supplies the settings that the format does not store.
 fn through_file(path: &Path, config: &AdapterConfig) -> Network<B> {
-    // Layers here are named as no tool's.
+    // The layers here have names that no tool uses.
     let scan = rwkv_peft::scan(path, Kind::of(config.variant)).expect("whole");
     scan.put_on::<B, _>(base()).expect("fits").0
 }
@@ -81,7 +81,7 @@ fn files_of_bare_names_hold_bone_and_miss() {
             let read = through_file(path, &config);
             assert_eq!(read.output(), network.output(), "{:?}", config.variant);
         }
-        // Safetensors of ours say what they are.
+        // Our safetensors files name the variant.
         let read = rwkv_peft::scan(&named, None)
             .and_then(Scan::finish)
             .expect("read");
@@ -147,7 +147,7 @@ fn bone_is_a_lora_as_nearly_as_asked() {
         assert!(0.01 < lost.overall && lost.overall <= most, "{most}");
         assert!(off(&thin) > off(&whole));
 
-        // What is lost is what the definition says.
+        // The reported error matches its definition.
         let (mut missing, mut all) = (0.0, 0.0);
         for layer in thin.layers.keys() {
             let kept = thin

@@ -12,7 +12,7 @@ fn values(count: usize) -> Tensor<B, 1> {
     Tensor::from_data(data, &Default::default())
 }
 
-/// Backwards one after the other, each of which tidies up at its end, until `stop`.
+/// Runs backwards one after the other until `stop`; each cleans up the graph at its end.
 fn backwards(stop: &AtomicBool) {
     let weight = values(1).require_grad();
     while !stop.load(Ordering::Relaxed) {
@@ -20,8 +20,8 @@ fn backwards(stop: &AtomicBool) {
     }
 }
 
-/// The graph has nothing but what is being put together. With burn's `cat` this fails within a few
-/// hundred rounds.
+/// Only the tensors being concatenated refer to the graph. With burn's `cat` this fails within a
+/// few hundred rounds.
 #[test]
 fn a_backward_elsewhere_does_not_take_operations_for_unused() {
     let stop = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! What every variant does between `attach` and `detach`, on a model that is not ours. A new
+//! Tests every variant between `attach` and `detach`, on a model of another crate's kind. A new
 //! adapter is one more row in `network::configs`.
 
 mod network;
@@ -30,7 +30,7 @@ fn attach_and_freeze(config: &AdapterConfig) -> Network<B> {
     freeze_base(attach(network(), config).expect("fits"))
 }
 
-/// Paths of the layers that carry an adapter.
+/// Returns the paths of the layers that carry an adapter.
 fn adapted<B: bone::Backend>(network: &Network<B>) -> Vec<String> {
     let mut paths = Vec::new();
     visit_linears::<B, _>(network, |path, layer: &BoneLinear<B>| {
@@ -41,7 +41,7 @@ fn adapted<B: bone::Backend>(network: &Network<B>) -> Vec<String> {
     paths
 }
 
-/// The adapter's gradient as numbers, that of all its tensors.
+/// Returns the gradients of all tensors of the adapter as numbers.
 fn gradient(
     adapter: &Adapter<B>,
     gradients: &<B as burn::tensor::backend::AutodiffBackend>::Gradients,
@@ -91,11 +91,11 @@ fn only_adapters_get_gradients() {
 #[test]
 fn parameters_are_counted() {
     let base = count_params(&network());
-    // input, two blocks without a bias on the way up, norm, head.
+    // Input, two blocks without a bias on the first layer, norm, head.
     assert_eq!(base.total, 56 + 2 * (128 + 136) + 16 + 36);
     assert_eq!(base.trainable, base.total);
     const LORA: usize = 3 * (14 + 4 * 24);
-    // Of the layers [6, 8], 2 × [8, 16] and 2 × [16, 8].
+    // Sums over the layers [6, 8], 2 × [8, 16] and 2 × [16, 8].
     let expected = [
         4 * (4 + 2 * 8 + 2 * 4),
         4 * (3 + 2 * 4 + 2 * 8),
@@ -108,7 +108,7 @@ fn parameters_are_counted() {
     ];
     for (config, adapters) in configs().iter().zip(expected) {
         let network: Network<B> = attach_and_freeze(config);
-        // What a residual lacks is held beside it, and does not train.
+        // The initial factors of a residual are stored beside it and do not train.
         let held = match config.saved().rank / config.rank {
             2 => 2 * adapters,
             _ => adapters,
@@ -165,7 +165,7 @@ fn merged_is_adapted_and_comes_out_again() {
         let merged: Network<B> = merge(network).expect("finite");
         assert!(difference(&merged.output(), &output) < 1e-5);
         assert_eq!(merged.blocks[1].up.state(), State::Merged);
-        // Merged adapters can be neither left out nor merged once more.
+        // Merged adapters can be neither disabled nor merged again.
         let still: Network<B> = disable(merged.clone());
         assert_eq!(still.output(), merged.output());
         let twice = merge::<B, _>(merged.clone()).expect_err("merged already");
@@ -264,7 +264,7 @@ fn errors_list_every_offender() {
 
     let all = Targets::new(Selection::AllLinear);
     let too_wide = AdapterConfig::new(BONE, 16, all.clone());
-    // Grouped in the message, all of them in the error.
+    // The message groups the layers; the error lists them all.
     let message = text(&too_wide);
     for part in ["rank 16", "ranks that fit: 2", "blocks.N.up (x2)", "input"] {
         assert!(message.contains(part), "{part} not in {message}");
@@ -321,7 +321,8 @@ fn adapters_put_on_without_autodiff_train_after_train() {
         let plain = attach(Network::<Flex>::new(7), &config).expect("fits");
         let network = plain.train::<B>();
         assert_eq!(adapted(&network), ADAPTED);
-        // burn forgets what trains when a parameter is cloned on a plain backend: freeze after.
+        // burn loses the trainable flag when a parameter is cloned on a plain backend: freeze
+        // afterwards.
         let network: Network<B> = freeze_base(network);
         let adapters = count_params(&attach_and_freeze(&config)).trainable;
         assert_eq!(count_params(&network).trainable, adapters);

@@ -1,8 +1,8 @@
-//! What burn saves of a `BoneLinear`, by its recorders and by burn-store.
+//! Tests the records that burn's recorders and burn-store save of a `BoneLinear`.
 //!
-//! burn's binary recorders write fields one after the other without names, so a binary record
-//! fits the type it was made of and no other: `Linear`'s is read as `BoneLinear`'s only in the
-//! formats with names.
+//! burn's binary recorders write fields one after the other without names. So a binary record fits
+//! only the type it came from. `Linear`'s record loads as `BoneLinear`'s only in the formats with
+//! names.
 
 mod network;
 
@@ -20,7 +20,7 @@ use network::{B, Network, configs, difference, tuned};
 
 type Full = FullPrecisionSettings;
 
-/// A record of one module read back as a record of another, through bytes.
+/// Writes a record of one module and reads it as a record of another, through bytes.
 fn bytes<R, From, To>(recorder: &R, record: From) -> To
 where
     R: Recorder<B, RecordArgs = (), RecordOutput = Vec<u8>, LoadArgs = Vec<u8>>,
@@ -31,7 +31,7 @@ where
     recorder.load(bytes, &Default::default()).expect("read")
 }
 
-/// The same through a file.
+/// Does the same through a file.
 fn file<R: FileRecorder<B>, From: Record<B>, To: Record<B>>(recorder: &R, record: From) -> To {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("record");
@@ -50,7 +50,7 @@ macro_rules! with_named {
     };
 }
 
-/// The same for every recorder that writes fields one after the other.
+/// Does the same for every recorder that writes fields one after the other.
 macro_rules! with_binary {
     ($check:ident) => {
         $check!(bytes, BinBytesRecorder::<Full>::new());
@@ -108,13 +108,13 @@ fn a_record_brings_its_adapter_with_it() {
                     assert_eq!(count_params(&loaded).total, count_params(&network).total,);
                 }
 
-                // What is merged is saved inside the weights, and not once more beside them.
+                // A merged adapter is saved inside the weights and not a second time.
                 let record = $through(&$recorder, merged.clone().into_record());
                 let loaded = bare().load_record(record);
                 assert!(loaded.input.adapter().is_none());
                 assert!(difference(&loaded.output(), &output) < 1e-5);
 
-                // A base model's record changes the base and leaves the adapter.
+                // A base model's record changes the base and keeps the adapter.
                 let record = $through(&$recorder, Network::<B>::new(7).into_record());
                 let loaded = network.clone().load_record(record);
                 assert_eq!(loaded.output(), output);

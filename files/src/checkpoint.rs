@@ -1,4 +1,4 @@
-//! A folder or file of weights, mapped and checked.
+//! A folder or file of weights, memory-mapped and checked.
 
 mod error;
 mod header;
@@ -23,7 +23,7 @@ pub use index::resolve;
 pub use pth::{PthProblem, save_pth};
 pub use writer::{Planned, SaveError, Writer, file_dtype, save, save_streamed, sync_folder};
 
-/// File name of a checkpoint in one piece.
+/// File name of a checkpoint in a single file.
 pub const SINGLE_FILE: &str = "model.safetensors";
 /// File name of the index of a checkpoint in shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
@@ -47,15 +47,15 @@ pub struct TensorInfo {
     pub file: usize,
     /// First byte within that file.
     start: usize,
-    /// Elements between neighbours along each dimension; `None` where the elements lie one after
-    /// another, row by row.
+    /// Elements between neighbours along each dimension; `None` if the tensor is contiguous, row by
+    /// row.
     strides: Option<Vec<usize>>,
 }
 
-/// An open model folder or file: the files mapped into memory and checked, nothing copied.
+/// An open model folder or file. The files are mapped into memory and checked, not copied.
 ///
-/// The files must not be changed or truncated while a checkpoint, or a tensor from it, is in use;
-/// replacing a file by renaming another over it is fine.
+/// Do not change or truncate the files while a checkpoint, or a tensor from it, is in use.
+/// Replacing a file by renaming another over it is safe.
 #[derive(Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
@@ -67,20 +67,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors` in `folder`, or else the shards that
-    /// `model.safetensors.index.json` names, or else the one `.safetensors` file there is, or else
-    /// the one `.pth` file.
+    /// Opens `model.safetensors` in `folder`, otherwise the shards that
+    /// `model.safetensors.index.json` names, otherwise the only `.safetensors` file, otherwise the
+    /// only `.pth` file.
     ///
     /// # Errors
-    /// When the folder holds no weights or several models, a file can't be read, or files are
-    /// broken; the last lists every problem of every file.
+    /// If the folder holds no weights or several models, if a file can't be read, or if files are
+    /// broken. The last error lists every problem of every file.
     pub fn open(folder: &Path) -> Result<Self, CheckpointError> {
         if !folder.is_dir() {
             return Err(CheckpointError::NotAFolder {
                 path: folder.to_owned(),
             });
         }
-        // A dangling link counts as there, so that it is reported rather than passed over.
+        // A dangling link counts as present, so that it is reported and not ignored.
         if folder.join(SINGLE_FILE).symlink_metadata().is_ok() {
             return Self::open_files(folder, &[SINGLE_FILE.to_owned()], None);
         }
@@ -102,14 +102,14 @@ impl Checkpoint {
         }
     }
 
-    /// Opens one file of any name: safetensors, or a dict of tensors that `torch.save` wrote, which
-    /// may be the only value, under `"state_dict"` or `"model"`, of another dict. Which of the two
-    /// it is shows in its content.
+    /// Opens one file of any name: safetensors, or a dict of tensors that `torch.save` wrote. That
+    /// dict may be the only value of another dict, under `"state_dict"` or `"model"`. The content
+    /// decides the format.
     ///
-    /// A file by torch is read as data: nothing in it is ever executed.
+    /// A torch file is read as data; nothing in it is ever executed.
     ///
     /// # Errors
-    /// When it can't be read or is broken.
+    /// If the file can't be read or is broken.
     pub fn open_file(path: &Path) -> Result<Self, CheckpointError> {
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -136,19 +136,19 @@ impl Checkpoint {
         checkpoint.checked(problems)
     }
 
-    /// Opens the file `name` of `folder`, which may be a link only where [`open`](Self::open)
-    /// takes one.
+    /// Opens the file `name` of `folder`. The file may be a link only where [`open`](Self::open)
+    /// accepts one.
     ///
     /// # Errors
-    /// As [`open_file`](Self::open_file).
+    /// Like [`open_file`](Self::open_file).
     pub fn open_in(folder: &Path, name: &str) -> Result<Self, CheckpointError> {
         Self::open_files(folder, &[name.to_owned()], None)
     }
 
-    /// Opens a folder, as [`open`](Self::open), or a file, as [`open_file`](Self::open_file).
+    /// Opens a folder with [`open`](Self::open), or a file with [`open_file`](Self::open_file).
     ///
     /// # Errors
-    /// As there.
+    /// Like these functions.
     pub fn open_path(path: &Path) -> Result<Self, CheckpointError> {
         if path.is_dir() {
             Self::open(path)
@@ -216,7 +216,7 @@ impl Checkpoint {
         }
     }
 
-    /// Maps a file and takes in its tensors; gives their names unless the file is broken.
+    /// Maps a file and adds its tensors. Returns their names, unless the file is broken.
     fn add_file(
         &mut self,
         name: &str,
@@ -268,48 +268,49 @@ impl Checkpoint {
         Ok(Some(held))
     }
 
-    /// The folder opened.
+    /// Returns the opened folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The files the tensors are in.
+    /// Returns the files that hold the tensors.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Whether a file of it is `torch.save`'s, and not safetensors.
+    /// Returns whether a file was written by `torch.save`, and not as safetensors.
     pub fn is_pickled(&self) -> bool {
         self.pickled
     }
 
-    /// The free-form strings in the files' headers.
+    /// Returns the free-form strings in the files' headers.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// All tensors, sorted by name.
+    /// Returns all tensors, sorted by name.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
         self.tensors
             .iter()
             .map(|(name, info)| (name.as_str(), info))
     }
 
-    /// A tensor's shape, type and size, if there is such a tensor.
+    /// Returns a tensor's shape, type and size; `None` if it does not exist.
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
         self.tensors.get(name)
     }
 
-    /// Bytes of all tensors together.
+    /// Returns the bytes of all tensors together.
     pub fn total_bytes(&self) -> usize {
         self.tensors.values().map(|info| info.bytes).sum()
     }
 
-    /// A tensor's data in its stored type, row by row: a view of the mapped file, which stays mapped
-    /// as long as the data is in use, or a copy where the elements do not lie so in the file.
+    /// Returns a tensor's data in its stored type, row by row. It is a view of the mapped file,
+    /// which stays mapped while the data is in use. If the tensor is not contiguous in the file, it
+    /// is a copy.
     ///
     /// # Errors
-    /// When there is no such tensor, or burn has no type for its elements.
+    /// If the tensor does not exist, or burn has no type for its elements.
     pub fn data(&self, name: &str) -> Result<TensorData, CheckpointError> {
         let Some(info) = self.get(name) else {
             return Err(CheckpointError::NoTensor {
@@ -334,8 +335,8 @@ impl Checkpoint {
         let bytes = if view.as_ptr().align_offset(dtype.size()) == 0 {
             Bytes::from_shared(view, AllocationProperty::File)
         } else {
-            // No format promises alignment (a header may have any length), and elements
-            // can't be read in place from an address that is not a multiple of their size.
+            // No format guarantees alignment (a header may have any length), and elements can't be
+            // read in place from an address that is not a multiple of their size.
             Bytes::from_bytes_vec(view.to_vec())
         };
         Ok(TensorData::from_bytes(bytes, info.shape.clone(), dtype))
@@ -344,14 +345,14 @@ impl Checkpoint {
 
 fn map_file(path: &Path) -> std::io::Result<bytes::Bytes> {
     let file = File::open(path)?;
-    // SAFETY: the map is only read, and only through `bytes::Bytes`, which keeps it alive. That
-    // the file isn't changed meanwhile can't be enforced by any system call; the type's
-    // documentation asks it of the caller, as every memory-mapped reader of weights does.
+    // SAFETY: the map is only read, and only through `bytes::Bytes`, which keeps it alive. No
+    // system call can prevent changes to the file meanwhile. The type's documentation requires the
+    // caller to avoid them, like every memory-mapped reader of weights.
     let map = unsafe { Mmap::map(&file)? };
     Ok(bytes::Bytes::from_owner(map))
 }
 
-/// burn's name for a stored element type, where it has one.
+/// Returns burn's type for a stored element type, if burn has one.
 pub fn burn_dtype(dtype: Dtype) -> Option<DType> {
     Some(match dtype {
         Dtype::F64 => DType::F64,

@@ -1,15 +1,15 @@
-//! Small files of a model folder: the folder is untrusted, so nothing is read unbounded.
+//! Reads small files of a model folder. The folder is untrusted, so every read has a limit.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Largest JSON file read from a model folder: the longest tokenizer.json known is 35 MB.
+/// Largest JSON file read from a model folder: the longest known tokenizer.json is 35 MB.
 pub const MAX_JSON_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Reads a whole regular file of at most `max_bytes`; `None` when there is no such file.
+/// Reads a whole regular file of at most `max_bytes`; `None` if it does not exist.
 ///
-/// A device or a pipe under that name would never end, so it is refused.
+/// A device or a pipe is refused, because reading it might never end.
 pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     match std::fs::metadata(path) {
         Ok(meta) if !meta.is_file() => {
@@ -23,8 +23,8 @@ pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
     }
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too long from one that just fits, even if
-    // it grows while it is read.
+    // Reads one byte more than allowed, to detect a file that is too long even if it grows
+    // meanwhile.
     File::open(path)?
         .take(max_bytes.saturating_add(1))
         .read_to_end(&mut bytes)?;

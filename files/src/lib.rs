@@ -1,14 +1,15 @@
-//! Files of weights: model folders in the Hugging Face layout (`model.safetensors`, or shards and
-//! their index), and single files, safetensors or what `torch.save` wrote (`.pth`).
+//! Reads and writes files of weights: model folders in the Hugging Face layout
+//! (`model.safetensors`, or shards and their index), and single files, safetensors or written by
+//! `torch.save` (`.pth`).
 //!
 //! [`Checkpoint`] maps the files and checks them before anything is used, and [`Writer`] writes a
 //! folder of safetensors.
 //!
-//! Files are taken to be hostile until checked: a broken one gives an error that lists everything
-//! wrong with it, never a panic or an allocation of a size it chose.
+//! Unchecked files are untrusted. A broken file gives an error that lists all its problems. It
+//! never causes a panic, or an allocation of a size that it states.
 //!
-//! Without the feature `burn` there is only [`read_small`], for crates that read other files of a
-//! model folder.
+//! Without the feature `burn` the crate has only [`read_small`], for crates that read other files
+//! of a model folder.
 
 #[cfg(feature = "burn")]
 mod checkpoint;

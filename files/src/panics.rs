@@ -1,17 +1,17 @@
-//! Calls of libraries that panic on some damaged files, which must not end the process.
+//! Calls libraries that panic on some damaged files, without ending the process.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread is expected and caught.
+    /// Whether this thread expects and catches a panic.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns what `call` gives, or `None` where it panics, without the message that a panic prints.
+/// Returns the result of `call`, or `None` if it panics; the panic message is not printed.
 ///
-/// What a panic leaves behind half done must not be used again.
+/// Do not use values again that a panicking call may have left incomplete.
 pub fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,4 +1,4 @@
-//! Numbers and lists in messages.
+//! Formats numbers and lists for messages.
 
 /// Returns a count and its noun: `1 row`, `2,000 rows`.
 pub fn counted(count: usize, one: &str) -> String {
@@ -19,7 +19,7 @@ pub fn grouped(number: usize) -> String {
     text
 }
 
-/// Returns what is shown of `total` things, and how many more there are.
+/// Returns the shown part of `total` items, and how many more exist.
 pub fn and_more(shown: impl IntoIterator<Item = String>, total: usize) -> Vec<String> {
     let mut list: Vec<_> = shown.into_iter().collect();
     if total > list.len() {
@@ -28,15 +28,15 @@ pub fn and_more(shown: impl IntoIterator<Item = String>, total: usize) -> Vec<St
     list
 }
 
-/// How many of a list's things are shown.
+/// Number of items of a list that are shown.
 pub const SHOWN: usize = 10;
 
-/// Problems: all are counted, the first are kept to be shown.
+/// Problems: all are counted, and the first are kept to show.
 #[derive(Debug)]
 pub struct Problems<T> {
-    /// The first of them.
+    /// The first problems.
     pub shown: Vec<T>,
-    /// How many there are.
+    /// Number of problems.
     pub total: usize,
 }
 

@@ -15,7 +15,7 @@ pub struct Bone<B: Backend> {
     pub block: Param<Tensor<B, 3>>,
 }
 
-/// Bone on the output axis, apart from any layer.
+/// Bone on the output axis, independent of a layer.
 pub(crate) struct Method;
 
 impl method::Method for Method {
@@ -50,11 +50,11 @@ impl method::Method for Method {
     }
 }
 
-/// Whether a block size divides both widths.
+/// Checks that a block size divides both widths.
 ///
 /// # Errors
 ///
-/// [`Misfit`] names what it does not divide.
+/// [`Misfit`] names the widths that it does not divide.
 pub(super) fn divides(rank: usize, [d_input, d_output]: [usize; 2]) -> Result<(), Misfit> {
     let odd: Vec<_> = [("inputs", d_input), ("outputs", d_output)]
         .into_iter()
@@ -120,14 +120,15 @@ impl<B: Backend> OnLayer<B> for Bone<B> {
 }
 
 impl<B: Backend> Bone<B> {
-    /// `[in, out]` → `[out/r, r·in/r, r]`: the rows of every block of a block-row.
+    /// Reshapes `[in, out]` to `[out/r, r·in/r, r]`: the rows of every block of a block-row.
     fn block_rows(&self, weight: Tensor<B, 2>) -> Tensor<B, 3> {
         let [blocks, r, _] = self.block.dims();
         let d_input = weight.dims()[0];
         weight.transpose().reshape([blocks, d_input, r])
     }
 
-    /// `B[o]` laid over every block of its block-row, shaped as [`block_rows`](Self::block_rows).
+    /// Repeats `B[o]` over every block of its block-row, in the shape of
+    /// [`block_rows`](Self::block_rows).
     fn tiled(&self, weight: &Tensor<B, 2>) -> Tensor<B, 3> {
         let [blocks, r, _] = self.block.dims();
         let d_input = weight.dims()[0];

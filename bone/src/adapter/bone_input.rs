@@ -8,14 +8,14 @@ use burn::tensor::{DType, Tensor, TensorPrimitive};
 
 /// Bone on the input axis: `W'[o,k] = W[o,k] + W[o,k]·B[k] + B[k]`.
 ///
-/// The forward never forms `W'`: [`Backend::bone_input_product`].
+/// The forward never forms `W'`; see [`Backend::bone_input_product`].
 #[derive(Module, Debug)]
 pub struct BoneInput<B: Backend> {
     /// `B`, `[in/r, r, r]`.
     pub block: Param<Tensor<B, 3>>,
 }
 
-/// Bone on the input axis, apart from any layer.
+/// Bone on the input axis, independent of a layer.
 pub(crate) struct Method;
 
 impl method::Method for Method {
@@ -100,14 +100,14 @@ impl<B: Backend> OnLayer<B> for BoneInput<B> {
 }
 
 impl<B: Backend> BoneInput<B> {
-    /// `[in, out]` → `[in/r, out, r]`: the rows of every block of a block-column.
+    /// Reshapes `[in, out]` to `[in/r, out, r]`: the rows of every block of a block-column.
     fn block_columns(&self, weight: Tensor<B, 2>) -> Tensor<B, 3> {
         let [blocks, r, _] = self.block.dims();
         let d_output = weight.dims()[1];
         weight.reshape([blocks, r, d_output]).swap_dims(1, 2)
     }
 
-    /// `B[k]` laid over every block of its column, shaped as
+    /// Repeats `B[k]` over every block of its column, in the shape of
     /// [`block_columns`](Self::block_columns).
     fn tiled(&self, weight: &Tensor<B, 2>) -> Tensor<B, 3> {
         let r = self.block.dims()[1];

@@ -1,6 +1,6 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-/// `(I + B[i])⁻¹` for every block of `[n, r, r]`, computed on the host in f64.
+/// Computes `(I + B[i])⁻¹` for every block of `[n, r, r]`, on the host in f64.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub(super) fn inverse_of_identity_plus<B: Backend>(
     ))
 }
 
-/// Inverse by elimination with partial pivoting; `None` when a pivot vanishes.
+/// Inverts a matrix by elimination with partial pivoting; `None` when a pivot vanishes.
 fn gauss_jordan(mut a: Vec<f64>, r: usize) -> Option<Vec<f64>> {
     let scale = a.iter().fold(0f64, |max, v| max.max(v.abs()));
     let mut inverse = vec![0.0; r * r];

@@ -13,11 +13,11 @@ pub use module::LoraRecord;
 pub(crate) use module::{CONTAINER, INITIAL};
 pub(crate) use start::decompose;
 
-/// LoRA: `W' = W + s·(B·A − B₀·A₀)`, where `B₀·A₀` is there for PiSSA and OLoRA alone.
+/// LoRA: `W' = W + s·(B·A − B₀·A₀)`. Only PiSSA and OLoRA have `B₀·A₀`.
 ///
-/// Those two start from factors of the weight and train on the residual `W − s·B₀·A₀`. It is kept
-/// in its two parts, so that the weight stays as its file has it, nothing is rounded away in half
-/// precision, and taking the adapter off leaves the base.
+/// Those two start from factors of the weight and train on the residual `W − s·B₀·A₀`. The weight
+/// and the initial factors stay separate: the weight keeps the values of its file, half precision
+/// loses nothing, and detaching the adapter restores the base.
 ///
 /// Sources: *LoRA: Low-Rank Adaptation of Large Language Models*; *A Rank Stabilization Scaling
 /// Factor for Fine-Tuning with LoRA* (the scale); *PiSSA: Principal Singular Values and Singular
@@ -46,7 +46,7 @@ pub struct Factors<B: Backend> {
 }
 
 impl<B: Backend> Factors<B> {
-    /// `(B·A)ᵀ`, `[in, out]`.
+    /// Computes `(B·A)ᵀ`, `[in, out]`.
     fn product(&self) -> Tensor<B, 2> {
         let a = self.lora_a.val().transpose();
         a.matmul(self.lora_b.val().transpose())
@@ -124,7 +124,7 @@ impl Method for LoraConfig {
         true
     }
 
-    // On a residual the frozen factors go forward and back once more.
+    // On a residual, the frozen factors add one more forward and backward.
     fn step_operations(&self, rank: f64, n: f64, [d_input, d_output]: [f64; 2]) -> f64 {
         let products = if self.has_residual() { 5.0 } else { 3.0 };
         products * 2.0 * n * rank * (d_input + d_output)
@@ -190,8 +190,8 @@ impl<B: Backend> OnLayer<B> for Lora<B> {
     fn forward(&self, x: Tensor<B, 2>, weight: Tensor<B, 2>, batch: usize) -> Tensor<B, 2> {
         let mask = dropout::mask(&x, batch, self.dropout, self.salt);
         let primitive = |tensor: Tensor<B, 2>| tensor.into_primitive().tensor();
-        // On a residual it is a LoRA of twice the rank: at first its halves cancel, to rounding. What
-        // does not train sees all of `x`.
+        // An adapter on a residual is a LoRA of twice the rank whose halves cancel at first, up to
+        // rounding. The frozen half sees all of `x`.
         let term = LoraTerm {
             factors: self.plain().map(primitive),
             scale: self.scale(),
@@ -220,7 +220,7 @@ impl<B: Backend> Lora<B> {
         self.settings.scale(self.rank())
     }
 
-    /// `ΔW`, `[in, out]`.
+    /// Computes `ΔW`, `[in, out]`.
     fn delta(&self) -> Tensor<B, 2> {
         let product = self.factors.product();
         let change = match &self.initial {
@@ -230,8 +230,8 @@ impl<B: Backend> Lora<B> {
         change.mul_scalar(self.scale())
     }
 
-    /// The factors that a plain LoRA on the untouched weight has: these, and those of the start
-    /// with `B₀` negated beside them. As `A` and `B` of rank `r` or `2r`.
+    /// Returns the factors of a plain LoRA on the original weight: `A` and `B` of rank `r` or `2r`.
+    /// On a residual, the initial factors are appended with `B₀` negated.
     fn plain(&self) -> [Tensor<B, 2>; 2] {
         let (a, b) = (self.factors.lora_a.val(), self.factors.lora_b.val());
         match &self.initial {

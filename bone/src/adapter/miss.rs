@@ -16,7 +16,7 @@ pub struct Miss<B: Backend> {
     pub(crate) salt: u64,
 }
 
-/// Miss, apart from any layer.
+/// Miss, independent of a layer.
 pub(crate) struct Method;
 
 impl method::Method for Method {
@@ -45,8 +45,8 @@ impl method::Method for Method {
     }
 }
 
-/// `A[j,i] = 1` where `i mod r = j`, and `B = Dᵀ`, where `D` is `block` `[r, m]` repeated along the
-/// outputs.
+/// Returns `A` and `B` with `A[j,i] = 1` where `i mod r = j`, and `B = Dᵀ`, where `D` is `block`
+/// `[r, m]` repeated along the outputs.
 pub(super) fn lora_of_shards(
     block: &TensorData,
     [d_input, d_output]: [usize; 2],
@@ -121,13 +121,13 @@ impl<B: Backend> OnLayer<B> for Miss<B> {
 }
 
 impl<B: Backend> Miss<B> {
-    /// `ΔW` of a layer with `d_input` inputs, `[in, out]`.
+    /// Computes `ΔW` of a layer with `d_input` inputs, `[in, out]`.
     fn delta(&self, d_input: usize) -> Tensor<B, 2> {
         tile_rows(self.block.val(), d_input)
     }
 }
 
-/// `x·W + tile(S·D)`, `S` of what a mask leaves of `x`.
+/// Computes `x·W + tile(S·D)`, with `S` the shard sum of the masked `x`.
 pub(super) fn product<B: Backend>(
     x: Tensor<B, 2>,
     weight: Tensor<B, 2>,
@@ -140,7 +140,7 @@ pub(super) fn product<B: Backend>(
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
-/// Repeats `[r, out]` downwards to `[d_input, out]`, the last copy cut.
+/// Repeats `[r, out]` downwards to `[d_input, out]` and cuts off the last copy.
 pub(super) fn tile_rows<B: Backend>(block: Tensor<B, 2>, d_input: usize) -> Tensor<B, 2> {
     let [r, d_output] = block.dims();
     block

@@ -15,7 +15,7 @@ pub struct MissMini<B: Backend> {
     pub(crate) salt: u64,
 }
 
-/// Miss-mini, apart from any layer.
+/// Miss-mini, independent of a layer.
 pub(crate) struct Method {
     /// `m`.
     pub(super) width: usize,
@@ -119,7 +119,7 @@ impl<B: Backend> OnLayer<B> for MissMini<B> {
 }
 
 impl<B: Backend> MissMini<B> {
-    /// `ΔW` of a layer of shape `[in, out]`.
+    /// Computes `ΔW` of a layer of shape `[in, out]`.
     fn delta(&self, [d_input, d_output]: [usize; 2]) -> Tensor<B, 2> {
         let m = self.block.dims()[1];
         tile_rows(self.block.val().repeat_dim(1, d_output / m), d_input)

@@ -8,7 +8,7 @@ use burn::tensor::ops::FloatTensor;
 type Product<T> = fn(T, T, T) -> T;
 type ProductBackward<T> = fn(T, T, T, T, BoneWants) -> BoneGrads<T>;
 
-/// Input, weight and adapter: all three exist anyway, none is made for the backward.
+/// Input, weight and adapter. All three exist anyway, so saving them costs no memory.
 #[derive(Debug, Clone)]
 struct Saved<T> {
     inputs: [T; 3],

@@ -4,20 +4,20 @@ use super::{Backend, BoneGrads, BoneWants, primitive, product_as, tensor};
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
-/// `[n, in]` → `[in/r, n, r]`: slices first, so that one batched product serves all.
+/// Reshapes `[n, in]` to `[in/r, n, r]`: slices first, so that one batched product covers all.
 pub(super) fn slices<B: Backend>(x: Tensor<B, 2>, block: &Tensor<B, 3>) -> Tensor<B, 3> {
     let [blocks, r, _] = block.dims();
     let n = x.dims()[0];
     x.reshape([n, blocks, r]).swap_dims(0, 1)
 }
 
-/// Back again: `[in/r, n, r]` → `[n, in]`.
+/// Reshapes `[in/r, n, r]` back to `[n, in]`.
 fn rows<B: Backend>(slices: Tensor<B, 3>) -> Tensor<B, 2> {
     let [blocks, n, r] = slices.dims();
     slices.swap_dims(0, 1).reshape([n, blocks * r])
 }
 
-/// The reference of [`Backend::bone_input_product`].
+/// Computes the reference result of [`Backend::bone_input_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -37,7 +37,7 @@ pub fn product<B: Backend>(
     primitive((y.reshape([n, out / r, r]) + sum).reshape([n, out]))
 }
 
-/// The reference of [`Backend::bone_input_backward`].
+/// Computes the reference result of [`Backend::bone_input_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -6,18 +6,18 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 use std::ops::Range;
 
-/// Rows of `W` handled at once, at least: enough for a full-speed matrix product.
+/// Minimum number of rows of `W` per group: enough for a full-speed matrix product.
 const GROUP_ROWS: usize = 256;
 
-/// Of a tall `W` an eighth is handled at once: as many launches whatever its size, of temporaries that
-/// stay small beside it.
+/// Number of groups of a tall `W`. A fixed number keeps the number of launches constant and the
+/// temporaries small compared with `W`.
 const GROUPS: usize = 8;
 
-/// `W'` of some block-rows. `rows` is `[g·r, in]`, `block` is `[g, r, r]`; the result is
+/// Computes `W'` of some block-rows. `rows` is `[g·r, in]`, `block` is `[g, r, r]`; the result is
 /// `[g·r, in]`.
 ///
-/// Row-major `[g·r, in]` read as `[g, r·in/r, r]` lists every row of every block of one
-/// block-row, so `W[o,k]·B[o]` for all k is one batched product.
+/// Row-major `[g·r, in]` read as `[g, r·in/r, r]` lists every row of every block of one block-row,
+/// so `W[o,k]·B[o]` for all k is one batched product.
 fn effective_rows<B: Backend>(rows: Tensor<B, 2>, block: Tensor<B, 3>) -> Tensor<B, 2> {
     let [out, input] = rows.dims();
     let [g, r, _] = block.dims();
@@ -31,8 +31,8 @@ fn effective_rows<B: Backend>(rows: Tensor<B, 2>, block: Tensor<B, 3>) -> Tensor
     sum.reshape([out, input])
 }
 
-/// Some block-rows of a weight `[out, in]` at a time, widened to the blocks' precision, their
-/// blocks, and which rows those are.
+/// Iterates over groups of block-rows of a weight `[out, in]`: the rows widened to the blocks'
+/// precision, their blocks, and their row range.
 fn groups<'a, B: Backend>(
     w: &'a Tensor<B, 2>,
     block: &'a Tensor<B, 3>,
@@ -49,7 +49,7 @@ fn groups<'a, B: Backend>(
     })
 }
 
-/// The reference of [`Backend::bone_output_product`].
+/// Computes the reference result of [`Backend::bone_output_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -61,8 +61,8 @@ pub fn product<B: Backend>(
         tensor::<B, 3>(block),
     );
     let (dtype, w) = (w.dtype(), w.transpose());
-    // Half-precision weights are widened: `W'` is formed in the adapter's precision, and rounded
-    // for the product where that is made in half.
+    // Half-precision weights are widened: `W'` is formed in the adapter's precision. It is rounded
+    // again where the product runs in half precision.
     let parts = groups(&w, &block).map(|(w_rows, b_rows, _)| {
         let effective = effective_rows(w_rows, b_rows);
         product_as(x.clone(), effective.transpose(), dtype)
@@ -70,7 +70,7 @@ pub fn product<B: Backend>(
     primitive(cat(parts.collect(), 1))
 }
 
-/// The reference of [`Backend::bone_output_backward`].
+/// Computes the reference result of [`Backend::bone_output_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -100,7 +100,7 @@ pub fn backward<B: Backend>(
         if !(wants.block || wants.weight) {
             continue;
         }
-        // G, only these block-rows of it: [g·r, in] read as [g, r·in/r, r].
+        // G for these block-rows only: [g·r, in] read as [g, r·in/r, r].
         let outer =
             product_as(grad_rows.transpose(), x.clone(), w.dtype()).reshape([g, r * (d_in / r), r]);
         if wants.block {

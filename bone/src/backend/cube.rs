@@ -28,7 +28,7 @@ where
         if !kernel.is_on() {
             return false;
         }
-        // They compute in f32 whatever they read and write.
+        // Kernels compute in f32 for every input and output precision.
         let takes = match dtype {
             DType::F32 => true,
             DType::F16 | DType::BF16 => Self::multiplies_in(dtype, device),
@@ -49,7 +49,8 @@ where
     }
 }
 
-/// Tensors of a kernel that takes most, and what CubeCL adds; wkv6 says itself what it takes.
+/// Returns the most tensors that a kernel takes, plus those that CubeCL adds. wkv6 states its own
+/// number.
 fn bindings(kernel: Kernel) -> u32 {
     let tensors = match kernel {
         Kernel::Attention => 2,
@@ -62,7 +63,7 @@ fn bindings(kernel: Kernel) -> u32 {
     tensors + 2
 }
 
-// The default body is made of operations that fusion already knows.
+// The default body consists of operations that fusion already knows.
 impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     fn multiplies_in(dtype: DType, device: &Self::Device) -> bool {
         B::multiplies_in(dtype, device)

@@ -1,4 +1,4 @@
-//! On the processor.
+//! The operations on the processor.
 
 use super::{Backend, BoneGrads, BoneWants, LoraTerm, LoraWants};
 use crate::matrix::Real;
@@ -30,7 +30,7 @@ fn shape<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     std::array::from_fn(|axis| tensor.layout().shape()[axis])
 }
 
-/// `a += b`, element by element, as far as both go.
+/// Computes `a += b` element by element, up to the shorter length.
 #[inline]
 fn add<T: Real>(a: &mut [T], b: &[T]) {
     for (a, &b) in a.iter_mut().zip(b) {
@@ -55,14 +55,14 @@ fn add_tiled<T: Real>(rows: &mut [T], tile: &[T], r: usize) {
         });
 }
 
-/// `a ∘ b`.
+/// Computes `a ∘ b`.
 fn times<T: Real>(a: &[T], b: &[T]) -> Vec<T> {
     let pairs = a.par_iter().with_min_len(1 << 14).zip(b);
     pairs.map(|(&a, &b)| a * b).collect()
 }
 
-/// The sum of all slices of width `r` of each row of `rows` `[n, width]`: `[n, r]`; the last slice may
-/// be short.
+/// Returns the sum of all slices of width `r` of each row of `rows` `[n, width]`: `[n, r]`; the
+/// last slice may be short.
 fn sum_tiles<T: Real>(rows: &[T], width: usize, r: usize) -> Vec<T> {
     let mut sums = vec![T::ZERO; rows.len() / width * r];
     sums.par_chunks_exact_mut(r)
@@ -72,7 +72,7 @@ fn sum_tiles<T: Real>(rows: &[T], width: usize, r: usize) -> Vec<T> {
     sums
 }
 
-/// The body for the precision of a tensor, or the reference in those that have none of their own.
+/// Runs the body for a tensor's precision, or the reference for a precision without its own body.
 macro_rules! by_precision {
     ($tensor:expr, $own:ident :: $body:ident ($($argument:expr),*), $reference:expr) => {
         match $tensor.dtype() {

@@ -6,7 +6,7 @@ use crate::graph::cat;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
-/// The reference of [`Backend::lora_product`].
+/// Computes the reference result of [`Backend::lora_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -26,7 +26,7 @@ pub fn product<B: Backend>(
     primitive(y + inner.mul_scalar(term.scale).matmul(b.transpose()))
 }
 
-/// What is before `at` along `axis`, and the rest.
+/// Splits a tensor at `at` along `axis`.
 fn parts<B: Backend>(whole: Tensor<B, 2>, axis: usize, at: usize) -> [Tensor<B, 2>; 2] {
     let rest = whole.dims()[axis] - at;
     [
@@ -35,7 +35,7 @@ fn parts<B: Backend>(whole: Tensor<B, 2>, axis: usize, at: usize) -> [Tensor<B, 
     ]
 }
 
-/// A gradient with zeros after it along `axis`, up to `r`.
+/// Pads a gradient with zeros along `axis`, up to `r`.
 fn filled<B: Backend>(gradient: Tensor<B, 2>, axis: usize, r: usize) -> Tensor<B, 2> {
     let mut shape = gradient.dims();
     if shape[axis] == r {
@@ -46,7 +46,7 @@ fn filled<B: Backend>(gradient: Tensor<B, 2>, axis: usize, r: usize) -> Tensor<B
     cat(vec![gradient, zeros], axis)
 }
 
-/// The reference of [`Backend::lora_backward`].
+/// Computes the reference result of [`Backend::lora_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

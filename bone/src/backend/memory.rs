@@ -1,8 +1,8 @@
-/// Memory of a device that a backend has taken, bytes.
+/// Device memory that a backend holds, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// What tensors lie in.
+    /// Bytes that tensors use.
     pub in_use: u64,
-    /// What is held, for tensors to come too: the most that was in use at once, and what lies between.
+    /// Bytes reserved, also for later tensors: the peak use plus gaps.
     pub reserved: u64,
 }

@@ -5,14 +5,14 @@ use crate::graph::cat;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
-/// `Σ_k x[…, k·r:(k+1)·r]`: `[n, in]` → `[n, r]`, the last slice padded with zeros.
+/// Computes `Σ_k x[…, k·r:(k+1)·r]`: `[n, in]` → `[n, r]`, the last slice padded with zeros.
 fn shard_sum<B: Backend>(x: Tensor<B, 2>, r: usize) -> Tensor<B, 2> {
     let [n, d_input] = x.dims();
     let shards = d_input.div_ceil(r);
     let x = if shards * r == d_input {
         x
     } else {
-        // Not `pad`, which makes its zeros in the backend's default precision.
+        // `pad` would make its zeros in the backend's default precision.
         let missing = [n, shards * r - d_input];
         let zeros = Tensor::zeros(missing, (&x.device(), x.dtype()));
         cat(vec![x, zeros], 1)
@@ -29,7 +29,7 @@ fn add_tiled<B: Backend>(y: Tensor<B, 2>, tile: Tensor<B, 2>) -> Tensor<B, 2> {
     }
 }
 
-/// What a mask leaves of `x`.
+/// Applies a mask to `x`.
 pub(super) fn masked<B: Backend>(x: Tensor<B, 2>, mask: Option<Tensor<B, 2>>) -> Tensor<B, 2> {
     match mask {
         Some(mask) => x * mask,
@@ -37,7 +37,7 @@ pub(super) fn masked<B: Backend>(x: Tensor<B, 2>, mask: Option<Tensor<B, 2>>) ->
     }
 }
 
-/// The reference of [`Backend::miss_product`].
+/// Computes the reference result of [`Backend::miss_product`].
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -51,7 +51,7 @@ pub fn product<B: Backend>(
     primitive(add_tiled(y, term))
 }
 
-/// The reference of [`Backend::miss_backward`].
+/// Computes the reference result of [`Backend::miss_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

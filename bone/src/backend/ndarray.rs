@@ -1,4 +1,4 @@
-//! The reference on another processor backend.
+//! The reference bodies on burn's ndarray backend.
 
 use super::Backend;
 use burn_ndarray::NdArray;

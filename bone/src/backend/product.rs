@@ -3,14 +3,14 @@
 use super::{Backend, primitive, product_as, tensor};
 use burn::tensor::ops::FloatTensor;
 
-/// The reference of [`Backend::product`].
+/// Computes the reference result of [`Backend::product`].
 pub fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight));
     let dtype = w.dtype();
     primitive(product_as(x, w, dtype))
 }
 
-/// The reference of [`Backend::product_backward`].
+/// Computes the reference result of [`Backend::product_backward`].
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The scale of LoRA's product, and what its factors start as.
+/// The scale of LoRA's product, and the initial values of its factors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoraConfig {
     /// The product is multiplied by `alpha / r`, or with `rslora` by `alpha / √r`.
     pub alpha: f64,
-    /// Rank-stabilised: the scale falls with the root of the rank alone.
+    /// Rank-stabilised: the scale is divided by the root of the rank.
     pub rslora: bool,
-    /// What `A` and `B` start as.
+    /// Initial values of `A` and `B`.
     pub start: LoraStart,
 }
 
-/// What LoRA's `A` and `B` start as.
+/// Initial values of LoRA's `A` and `B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum LoraStart {
     /// `A` random, `B` zero: LoRA itself.
@@ -29,17 +29,18 @@ pub enum LoraStart {
 /// How PiSSA finds singular vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SvdMethod {
-    /// All of them, and the largest taken.
+    /// Computes all singular vectors and keeps the largest.
     Exact,
-    /// The largest ones alone, by subspace iteration from a random start.
+    /// Computes only the largest, by subspace iteration from a random start.
     Fast {
-        /// Times the weight and its transpose are applied; 4 is enough for trained weights.
+        /// Number of times the weight and its transpose are applied; 4 is enough for trained
+        /// weights.
         iterations: usize,
     },
 }
 
 impl LoraConfig {
-    /// `s` of an adapter of `rank`.
+    /// Returns `s` of an adapter of `rank`.
     pub fn scale(&self, rank: usize) -> f64 {
         let rank = rank as f64;
         match self.rslora {
@@ -48,12 +49,13 @@ impl LoraConfig {
         }
     }
 
-    /// Whether the factors belong to what the start left of the weight, and not to the weight itself.
+    /// Returns whether the factors belong to the residual of the weight instead of the weight
+    /// itself.
     pub fn has_residual(&self) -> bool {
         self.start != LoraStart::Random
     }
 
-    /// The settings of a plain LoRA of the same scale and twice the rank.
+    /// Returns the settings of a plain LoRA of the same scale and twice the rank.
     pub(crate) fn doubled(self) -> Self {
         let factor = match self.rslora {
             true => 2f64.sqrt(),
@@ -67,7 +69,7 @@ impl LoraConfig {
     }
 }
 
-/// PEFT's words, as its `init_lora_weights` has them.
+/// Prints PEFT's words for `init_lora_weights`.
 impl fmt::Display for LoraStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

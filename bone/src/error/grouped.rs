@@ -1,13 +1,13 @@
-//! Many layers with the same fault, in as few lines as say it all.
+//! Prints many layers with the same fault in few lines.
 
 use super::{LayerError, Misfit};
 use crate::target::without_numbers;
 use std::fmt;
 
-/// Most divisors that are looked for by trial: enough for widths up to 2³².
+/// Limit of the trial division for divisors: enough for widths up to 2³².
 const MOST_TRIALS: usize = 1 << 16;
 
-/// Layers that cannot carry or use an adapter: those whose paths differ only in numbers together.
+/// Layers that cannot carry or use an adapter, grouped by path without its numbers.
 pub(super) struct Grouped<'a>(pub(super) &'a [LayerError]);
 
 impl fmt::Display for Grouped<'_> {
@@ -42,7 +42,7 @@ impl fmt::Display for Grouped<'_> {
 }
 
 impl Grouped<'_> {
-    /// The rank that divides none of the layers' widths, if that is what is wrong with all.
+    /// Returns the rank that divides none of the layers' widths, if every layer has this fault.
     fn common_rank(&self) -> Option<usize> {
         let rank_of = |layer: &LayerError| match layer.reason {
             Misfit::Rank { rank, .. } => Some(rank),
@@ -53,7 +53,7 @@ impl Grouped<'_> {
         self.0.iter().all(same).then_some(rank)
     }
 
-    /// What the rank does not divide and which ranks would divide it all.
+    /// Writes the widths that the rank does not divide, and the ranks that would divide all.
     fn ranks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(rank) = self.common_rank() else {
             return Ok(());
@@ -94,7 +94,7 @@ impl Grouped<'_> {
     }
 }
 
-/// The first of every group, in order, and the group's size.
+/// Returns the first layer of every group, in order, and the group's size.
 fn groups(
     layers: &[LayerError],
     alike: impl Fn(&LayerError, &LayerError) -> bool,
@@ -118,7 +118,8 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The divisors of `width` above 1 that are nearest to `rank`: up to three below, two above.
+/// Returns the divisors of `width` above 1 that are nearest to `rank`: up to three below, two
+/// above.
 fn ranks_near(rank: usize, width: usize) -> Vec<usize> {
     let mut divisors: Vec<_> = (1..=width.isqrt().min(MOST_TRIALS))
         .filter(|divisor| width.is_multiple_of(*divisor))

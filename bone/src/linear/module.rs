@@ -1,5 +1,5 @@
-//! `BoneLinear` as a burn module. By hand, because a layer lends itself whole to a mapper of layers,
-//! and because its record is `Linear`'s when it carries no adapter.
+//! Implements burn's `Module` for `BoneLinear` by hand, for two reasons. A layer hands itself whole
+//! to a mapper of layers. Its record equals `Linear`'s if it carries no adapter.
 
 use super::{BoneLinear, State};
 use crate::Backend;
@@ -12,11 +12,11 @@ use burn::module::{
 use burn::record::Record;
 use burn::tensor::{Tensor, backend::AutodiffBackend};
 
-/// What is saved of a [`BoneLinear`]: `Linear`'s record and, if there is one, the adapter. A
-/// merged adapter is inside the weight and is not saved beside it.
+/// The saved form of a [`BoneLinear`]: `Linear`'s record and the adapter, if any. A merged adapter
+/// is in the weight and is not saved separately.
 ///
-/// Named formats (MessagePack, JSON) read `Linear`'s record as this one and back. Binary formats go
-/// by position and do not: the adapter's absence takes a byte.
+/// Named formats (MessagePack, JSON) read `Linear`'s record as this one, and the reverse. Binary
+/// formats are positional and cannot: the missing adapter takes a byte.
 #[derive(Record)]
 pub struct BoneLinearRecord<B: Backend> {
     /// `[d_input, d_output]`.
@@ -88,8 +88,8 @@ impl<B: Backend> Module<B> for BoneLinear<B> {
         }
     }
 
-    /// A record without an adapter leaves the layer's own adapter as it is; one with an adapter
-    /// replaces it.
+    /// Loads a record. Without an adapter in the record, the layer keeps its own; otherwise the
+    /// record's adapter replaces it.
     fn load_record(self, record: Self::Record) -> Self {
         let adapter = match (self.adapter, record.adapter) {
             (adapter, None) => adapter,
@@ -101,7 +101,7 @@ impl<B: Backend> Module<B> for BoneLinear<B> {
             adapter,
             state: match self.state {
                 State::Disabled => State::Disabled,
-                // The weight that was loaded has nothing merged into it that could come out.
+                // The loaded weight contains no merged adapter.
                 State::Enabled | State::Merged => State::Enabled,
             },
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 const BONE: Variant = Variant::Bone(BlockAxis::Output);
 const BONE_INPUT: Variant = Variant::Bone(BlockAxis::Input);
 
-/// Square, wide, tall; ragged and `r > in` where the variant allows it.
+/// Returns square, wide and tall layers; ragged and `r > in` where the variant allows it.
 fn cases() -> Vec<(Variant, usize, [usize; 2])> {
     let mut cases = Vec::new();
     for variant in [BONE, BONE_INPUT] {
@@ -45,7 +45,7 @@ fn cases() -> Vec<(Variant, usize, [usize; 2])> {
     cases
 }
 
-/// `y = x·W'ᵀ + b` from the definition.
+/// Computes `y = x·W'ᵀ + b` from the definition.
 fn expected_output(layer: &BoneLinear<B>, x: &[f64], n: usize) -> Vec<f64> {
     let [d_input, d_output] = layer.dims();
     let adapter = layer.adapter().expect("has one");
@@ -80,7 +80,7 @@ fn forward_is_the_definition() {
     }
 }
 
-/// `Σ c·y` for fixed random `c`, the scalar whose gradients are checked.
+/// Computes `Σ c·y` for fixed random `c`, the scalar whose gradients are checked.
 fn weighted(layer: &BoneLinear<B>, x: Tensor<B, 2>) -> Tensor<B, 1> {
     let y = layer.forward(x);
     let [n, d] = y.dims();
@@ -171,7 +171,7 @@ fn gradients_are_finite_differences() {
 
 #[test]
 fn the_backward_of_many_block_rows_is_that_of_one() {
-    // More rows than one group of the backward, and the weight frozen as in training.
+    // More rows than one group of the backward, and a frozen weight as in training.
     let dims = [8, 600];
     let layer = layer(&config(BONE, 4), dims, 3);
     let mut frozen = layer.clone();
@@ -289,7 +289,7 @@ fn dropout_is_drawn_from_the_scope_alone() {
     assert_eq!(run(0, &[0, 1]), run(0, &[0, 1]));
     assert_ne!(run(0, &[0, 1]), run(1, &[0, 1]));
     assert_ne!(run(0, &[0, 1]), run(0, &[0, 2]));
-    // Outside a scope burn's own dropout runs, and on a backend without autodiff none.
+    // Outside a scope burn's own dropout runs; on a backend without autodiff it does nothing.
     let inner = burn::module::AutodiffModule::valid(&layer);
     let y = inner.forward(x.clone().inner());
     let expected = expected_output(&layer, &values(x.clone()), 8);

@@ -1,9 +1,9 @@
-//! Products of bf16 with sums in f32, where the processor multiplies pairs of bf16 (AVX512-BF16).
+//! Products of bf16 with sums in f32, on processors that multiply pairs of bf16 (AVX512-BF16).
 //!
-//! Both matrices are laid out in bf16 first, a pair of neighbours along the inner dimension in one word:
-//! `[inner/2, rows of a panel]` for panels of some rows of the left and some columns of the right one.
-//! Then each panel of one meets each panel of the other in registers. The layout holds all of the left
-//! matrix and [`COLUMNS`] columns of the right one, up to [`INNER`] deep.
+//! Both matrices are first packed in bf16, with two neighbours along the inner dimension in one
+//! word: `[inner/2, rows of a panel]`, for panels of rows of the left and columns of the right
+//! matrix. Then each pair of panels is multiplied in registers. The packed form holds the whole
+//! left matrix and [`COLUMNS`] columns of the right one, up to [`INNER`] deep.
 
 use super::{Matrix, Real, Shared};
 use bytemuck::Pod;
@@ -18,9 +18,9 @@ use kernel::{ROWS, WIDTH};
 #[cfg(test)]
 use kernel::{choose, portable};
 
-/// A number that can be rounded to bf16.
+/// A number that rounds to bf16.
 pub(crate) trait ToBf16: Pod + Send + Sync {
-    /// The bits of the nearest bf16.
+    /// Returns the bits of the nearest bf16.
     fn to_bits(self) -> u16;
 }
 
@@ -28,8 +28,8 @@ impl ToBf16 for f32 {
     #[inline(always)]
     fn to_bits(self) -> u16 {
         let bits = f32::to_bits(self);
-        // Half a unit in the last place, less one bit where that is even: to nearest, ties to even.
-        // Neither a NaN's top bit nor infinity is carried away by it.
+        // Adds half a unit in the last place, less one bit if that place is even: round to nearest,
+        // ties to even. NaN stays NaN, and infinity stays infinite.
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
         let nan = bits & 0x7fff_ffff > 0x7f80_0000;
         let kept = if nan { bits | 0x0040_0000 } else { rounded };
@@ -44,15 +44,14 @@ impl ToBf16 for burn::tensor::bf16 {
     }
 }
 
-/// Columns of the right matrix that are laid out at once.
+/// Columns of the right matrix that are packed at once.
 const COLUMNS: usize = 512;
-/// Depth that is laid out at once, an even number.
+/// Depth that is packed at once, an even number.
 const INNER: usize = 4096;
-/// Panels of rows that a thread takes at once: 48 rows, 100 KB at 1,024 deep, a share of the second
-/// cache.
+/// Panels of rows per thread and pass: 48 rows, 100 KB at 1,024 deep, a share of the L2 cache.
 const PANELS: usize = 4;
 
-/// Lays out some rows of a matrix, `[pairs, width]`, what is beyond it as zeros.
+/// Packs some rows of a matrix as `[pairs, width]`; fills the rest with zeros.
 fn lay_out<S: ToBf16>(
     m: &Strided<'_, S>,
     first: usize,
@@ -84,7 +83,7 @@ fn lay_out<S: ToBf16>(
     }
 }
 
-/// A matrix of numbers that need not be ones a product is made in.
+/// A matrix in any number type, for products in another type.
 #[derive(Debug)]
 pub(crate) struct Strided<'a, S> {
     values: &'a [S],
@@ -95,11 +94,11 @@ pub(crate) struct Strided<'a, S> {
 }
 
 impl<'a, S: ToBf16> Strided<'a, S> {
-    /// `rows × inner` values, `strides` apart in either direction.
+    /// Makes a matrix of `rows × inner` values, `strides` apart in each direction.
     ///
     /// # Panics
     ///
-    /// Where the slice is too short.
+    /// If the slice is too short.
     pub(crate) fn new(
         values: &'a [S],
         [rows, inner]: [usize; 2],
@@ -120,7 +119,7 @@ impl<'a, S: ToBf16> Strided<'a, S> {
         }
     }
 
-    /// Rows for depth; nothing moves.
+    /// Swaps rows and depth without moving values.
     pub(crate) fn turned(self) -> Self {
         Self {
             rows: self.inner,
@@ -137,12 +136,12 @@ impl<'a, S: ToBf16> Strided<'a, S> {
     }
 }
 
-/// Writes `a·bᵀ` to `target`, whose rows are `stride` apart, or with `add` adds it to what is there,
-/// on all threads. Both are rounded to bf16; the sums are in f32.
+/// Writes `a·bᵀ` to `target`, whose rows are `stride` apart, or with `add` adds it to the values
+/// there, on all threads. Both matrices are rounded to bf16; the sums are in f32.
 ///
 /// # Panics
 ///
-/// Where the sizes do not fit.
+/// If the sizes do not match.
 pub(crate) fn product_into<A: ToBf16, B: ToBf16>(
     kernel: Kernel,
     target: &mut [f32],
@@ -192,15 +191,15 @@ pub(crate) fn product_into<A: ToBf16, B: ToBf16>(
                     for (j, right) in right.chunks_exact(WIDTH * pairs).enumerate() {
                         for (i, left) in left.chunks_exact(ROWS * pairs).enumerate() {
                             let mut sums = [[0.0; WIDTH]; ROWS];
-                            // SAFETY: both panels have so many pairs; `kernel()` gave the kernel.
+                            // SAFETY: both panels hold this many pairs; `kernel()` gave the kernel.
                             unsafe { kernel(pairs, left.as_ptr(), right.as_ptr(), &mut sums) };
                             let row = (group * PANELS + i) * ROWS;
                             let column = first + j * WIDTH;
                             let width = WIDTH.min(n - column);
                             for (row, sums) in (row..m).zip(&sums) {
                                 let start = target.at(row * stride + column);
-                                // SAFETY: within the target, as asserted; each of its entries is in
-                                // one tile, and so in one thread's.
+                                // SAFETY: within the target, as asserted. Each entry belongs to one
+                                // tile, and so to one thread.
                                 let target =
                                     unsafe { std::slice::from_raw_parts_mut(start, width) };
                                 store(target, &sums[..width], add);
@@ -217,11 +216,11 @@ fn in_f32<'a, T: Real>(m: Matrix<'a, T>) -> Strided<'a, f32> {
     Strided::new(bytemuck::cast_slice(m.values), [m.rows, m.columns], strides)
 }
 
-/// As [`product_into`], of two matrices in f32 and the product as `a·b`.
+/// Does the same as [`product_into`] for two matrices in f32 and the product `a·b`.
 ///
 /// # Panics
 ///
-/// Where `T` is not f32, or sizes do not fit.
+/// If `T` is not f32, or the sizes do not match.
 pub(crate) fn rounded_product_into<T: Real>(
     kernel: Kernel,
     target: &mut [T],
@@ -233,11 +232,11 @@ pub(crate) fn rounded_product_into<T: Real>(
     product_into(kernel, target, how, &in_f32(a), &in_f32(b.transposed()));
 }
 
-/// As [`product_into`], with `x` in f32.
+/// Does the same as [`product_into`], with `x` in f32.
 ///
 /// # Panics
 ///
-/// Where `T` is not f32, or sizes do not fit.
+/// If `T` is not f32, or the sizes do not match.
 pub(crate) fn weight_product_into<T: Real>(
     kernel: Kernel,
     target: &mut [T],
@@ -268,7 +267,7 @@ pub(crate) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// The kernel of this thread's products, whatever the processor has.
+        /// The kernel of this thread's products, independent of the processor.
         pub(super) static FORCED: Cell<Option<Kernel>> = const { Cell::new(None) };
     }
 
@@ -304,7 +303,7 @@ pub(crate) mod tests {
             .collect()
     }
 
-    /// Each kernel that can run here, against sums in f64 of the same rounded numbers.
+    /// Compares each kernel that can run here with f64 sums of the same rounded numbers.
     fn compare([m, n, depth]: [usize; 3], views: [bool; 2], add: bool, gap: usize) {
         let kernels = [Some(portable as Kernel), kernel()];
         let (a, b) = (numbers(m * depth, 1), numbers(n * depth, 2));

@@ -1,4 +1,4 @@
-//! A matrix in a slice, any way round, and the numbers that a product is made of.
+//! A matrix in a slice, in any orientation, and the number types of products.
 
 use burn::tensor::Element;
 use burn_flex::FlexTensor;
@@ -12,7 +12,7 @@ pub trait Real: Element + Pod + std::ops::AddAssign + std::ops::Mul<Output = Sel
     /// 1.
     const ONE: Self;
 
-    /// The nearest to a number.
+    /// Returns the nearest value of this type.
     fn from_f32(value: f32) -> Self;
 }
 
@@ -36,7 +36,7 @@ impl Real for f64 {
     }
 }
 
-/// A matrix that lies in a slice, any way round.
+/// A matrix that lies in a slice, in any orientation.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a, T> {
     pub(super) values: &'a [T],
@@ -47,20 +47,20 @@ pub struct Matrix<'a, T> {
 }
 
 impl<'a, T: Real> Matrix<'a, T> {
-    /// Rows of `stride` values each, of which the first `columns` count.
+    /// Makes a matrix from rows of `stride` values each, of which the first `columns` count.
     ///
     /// # Panics
     ///
-    /// Where the slice is too short, as everything here.
+    /// If the slice is too short.
     pub fn rows(values: &'a [T], [rows, columns]: [usize; 2], stride: usize) -> Self {
         Self::new(values, [rows, columns], [stride, 1])
     }
 
-    /// `rows × columns` values, `strides` apart in either direction.
+    /// Makes a matrix of `rows × columns` values, `strides` apart in each direction.
     ///
     /// # Panics
     ///
-    /// Where the slice is too short, as everything here.
+    /// If the slice is too short.
     pub fn new(values: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Self {
         let [row_stride, column_stride] = strides;
         let last = |count: usize, stride: usize| count.saturating_sub(1).checked_mul(stride);
@@ -87,22 +87,22 @@ impl<'a, T: Real> Matrix<'a, T> {
         Self::new(values, [rows.len(), self.columns], strides)
     }
 
-    /// Some of its columns.
+    /// Returns some of its columns.
     ///
     /// # Panics
     ///
-    /// Where it has rows and none of the columns.
+    /// If it has rows but not these columns.
     pub fn some_columns(self, columns: &Range<usize>) -> Self {
         self.transposed().some_rows(columns).transposed()
     }
 
-    /// Its values, if they lie row by row with nothing between.
+    /// Returns its values if they are contiguous, row by row.
     pub(crate) fn contiguous(self) -> Option<&'a [T]> {
         let dense = self.column_stride == 1 && self.row_stride == self.columns;
         dense.then(|| &self.values[..self.rows * self.columns])
     }
 
-    /// Columns for rows; nothing moves.
+    /// Swaps rows and columns without moving values.
     pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -114,7 +114,8 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 }
 
-/// A tensor whose rows and columns can be seen as a [`Matrix`]: itself unless it is a view backwards.
+/// Returns a tensor that can be viewed as a [`Matrix`]: the tensor itself, or a copy of a view with
+/// a negative stride.
 pub fn forwards(tensor: FlexTensor) -> FlexTensor {
     match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
         true => tensor,
@@ -122,7 +123,7 @@ pub fn forwards(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The matrix in a tensor that is [`forwards`].
+/// Returns the matrix in a tensor from [`forwards`].
 pub fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
     let layout = tensor.layout();
     let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());

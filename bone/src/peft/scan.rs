@@ -6,23 +6,23 @@ use crate::saved::{self, Scan, lies_in};
 use bone_files::{Checkpoint, Problem, read_small};
 use std::path::Path;
 
-/// Longest configuration read: PEFT's are about 1 kB, and list every module at worst.
+/// Longest configuration read. PEFT's are about 1 kB, and list every module in the worst case.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// Takes the folder `dir` apart: [`Scan::finish`] gives what it holds, [`Scan::put_on`] puts that
-/// on a module.
+/// Scans the folder `dir`. [`Scan::finish`] returns its adapter, [`Scan::put_on`] puts it on a
+/// module.
 ///
 /// # Errors
 ///
-/// [`FileError`] where the configuration is not one we know, with everything that is wrong with
-/// it, or the tensors' file is broken. What is wrong with single tensors is the scan's to tell.
+/// [`FileError`] if the configuration is not known, with all its problems, or if the tensor file is
+/// broken. The scan reports problems of single tensors later.
 pub fn scan(dir: &Path) -> Result<Scan, FileError> {
     let settings = dir.join(CONFIG_FILE);
     let format = |reason| FileError::Format {
         path: settings.clone(),
         reason,
     };
-    // A link may lead to any file of the person who reads it.
+    // A link could point to any file that the user can read.
     let real = match bone_files::resolve(dir, CONFIG_FILE).map_err(io(&settings))? {
         Ok(real) => real,
         Err(Problem::Missing) => return Err(io(&settings)(std::io::ErrorKind::NotFound.into())),
@@ -69,11 +69,11 @@ pub fn scan(dir: &Path) -> Result<Scan, FileError> {
     })
 }
 
-/// The tensors' file of a folder.
+/// Opens the tensor file of a folder.
 ///
 /// # Errors
 ///
-/// There is none, or it is broken.
+/// The file is missing or broken.
 pub fn open(dir: &Path) -> Result<Checkpoint, FileError> {
     let new = dir.join(TENSOR_FILE);
     let name = match new.symlink_metadata() {

@@ -8,15 +8,15 @@ use safetensors::{Dtype, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// Writes an adapter as the folder `dir`, which is created if need be. Everything is written in
-/// f32. `base_model` is recorded as the model it belongs to.
+/// Writes an adapter as the folder `dir`, in f32. It creates `dir` if needed, and records
+/// `base_model` as the base model.
 ///
 /// Each file is written beside its final name and renamed, so a folder never holds half a file.
 ///
 /// # Errors
 ///
-/// [`FileError::NotOneAdapter`] if a value is not finite or a residual's adapter has not been made
-/// one of the untouched base; [`FileError::Io`] from the file system.
+/// [`FileError::NotOneAdapter`] if a value is not finite, or the adapter still belongs to a
+/// residual instead of the original base; [`FileError::Io`] from the file system.
 pub fn write(saved: &SavedAdapter, base_model: Option<&str>, dir: &Path) -> Result<(), FileError> {
     let files = files(saved, base_model)?;
     std::fs::create_dir_all(dir).map_err(io(dir))?;
@@ -26,7 +26,7 @@ pub fn write(saved: &SavedAdapter, base_model: Option<&str>, dir: &Path) -> Resu
     Ok(())
 }
 
-/// The files of such a folder: names, and what is in them.
+/// Returns the files of such a folder: names and contents.
 ///
 /// # Errors
 ///
@@ -43,7 +43,7 @@ pub fn files(
     Ok([(TENSOR_FILE, tensors), (CONFIG_FILE, config)])
 }
 
-/// A safetensors file of f32 tensors, with one more entry in its header's metadata.
+/// Returns a safetensors file of f32 tensors, with one more entry in its header's metadata.
 pub(crate) fn safetensors(
     tensors: &BTreeMap<String, TensorData>,
     said: Option<(String, String)>,
@@ -63,7 +63,7 @@ pub(crate) fn safetensors(
         .map_err(|error| refused(format!("the tensors cannot be written: {error}")))
 }
 
-/// Writes a file beside its name and renames it.
+/// Writes a file under a temporary name and renames it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes).map_err(io(&partial))?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 const INPUT: Kind = Kind::Bone(BlockAxis::Input);
 const OUTPUT: Kind = Kind::Bone(BlockAxis::Output);
 
-/// A file of tensors of these shapes.
+/// Writes a file of tensors of these shapes.
 fn file(tensors: &[(&str, &[usize])]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("adapter.pth");
@@ -45,7 +45,7 @@ fn forms_are_told_by_names_and_shapes() {
     let bone_output = Ok((Variant::Bone(BlockAxis::Output), 4));
     let miss = |rank| Ok((Variant::Miss, rank));
     assert_eq!(found(&[(&bone, &[2, 4, 4])], None), bone_input);
-    // Only JL-er names them so, and it writes safetensors: `tests/fixtures/foreign/jl-er`.
+    // Only JL-er uses these names, and it writes safetensors: `tests/fixtures/foreign/jl-er`.
     let error = found(&[(llama, &[2, 4, 4])], None).expect_err("no tool's");
     assert!(error.contains("--block-axis"), "{error}");
     assert_eq!(found(&[(llama, &[2, 4, 4])], Some(OUTPUT)), bone_output);
@@ -55,7 +55,7 @@ fn forms_are_told_by_names_and_shapes() {
         found(&[(&bone, &[8, 4]), (ffn, &[12, 4])], None),
         bone_output
     );
-    // One that cannot be the other settles it for all.
+    // One layer that can have only one form decides for all.
     assert_eq!(found(&[(&bone, &[4, 4]), (ffn, &[4, 12])], None), miss(4));
 }
 
@@ -124,7 +124,7 @@ fn blocks_one_below_the_other_are_the_same_values() {
     let full = saved.contents().full.into_iter().collect::<Vec<_>>();
     assert_eq!(full, ["ln_out.bias"]);
 
-    // And back, in either container.
+    // Read back from either container.
     let again = folder.path().join("again.pth");
     write_pth(&saved, &again).expect("written");
     let (first, second) = (std::fs::read(&path), std::fs::read(&again));
@@ -146,7 +146,7 @@ fn what_a_file_would_not_say_is_not_written() {
     let error = write_pth(&saved, &out).expect_err("unclear").to_string();
     assert!(error.contains("blocks.0.att.key.bone"), "{error}");
     assert!(!out.exists());
-    // Safetensors say it in their header.
+    // The header of a safetensors file names the variant.
     let named = folder.path().join("named.safetensors");
     write_safetensors(&saved, &named).expect("written");
     let named = scan(&named, None).and_then(Scan::finish).expect("read");

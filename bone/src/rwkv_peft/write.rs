@@ -6,12 +6,12 @@ use burn::tensor::TensorData;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Writes an adapter as `torch.save` does, under RWKV-PEFT's names, in f32.
+/// Writes an adapter in `torch.save`'s format, with RWKV-PEFT's names, in f32.
 ///
 /// # Errors
 ///
-/// [`FileError::NotOneAdapter`] if the format does not hold it, or would not be read as what it
-/// is: bone on the output axis has the form `[out, r]` there, which tells nothing where `out = r`.
+/// [`FileError::NotOneAdapter`] if the format cannot hold it, or a reader would take it for another
+/// variant. Bone on the output axis has the form `[out, r]` there, which is ambiguous if `out = r`.
 pub fn write_pth(saved: &SavedAdapter, path: &Path) -> Result<(), FileError> {
     let tensors = tensors(saved, true)?;
     save_pth(path, &tensors).map_err(|error| FileError::Format {
@@ -20,11 +20,11 @@ pub fn write_pth(saved: &SavedAdapter, path: &Path) -> Result<(), FileError> {
     })
 }
 
-/// Writes an adapter as safetensors, under RWKV-PEFT's names, in f32. The header says what it is.
+/// Writes an adapter as safetensors, with RWKV-PEFT's names, in f32. The header names the variant.
 ///
 /// # Errors
 ///
-/// [`FileError::NotOneAdapter`] if the names do not hold it.
+/// [`FileError::NotOneAdapter`] if RWKV-PEFT has no names for it.
 pub fn write_safetensors(saved: &SavedAdapter, path: &Path) -> Result<(), FileError> {
     let tensors = tensors(saved, false)?;
     let said = saved.config.as_ref().map(|config| {
@@ -35,7 +35,7 @@ pub fn write_safetensors(saved: &SavedAdapter, path: &Path) -> Result<(), FileEr
     crate::peft::replace(path, &bytes)
 }
 
-/// The tensors under their names; bone on the output axis `flat`, as the oldest form has it.
+/// Returns the tensors by name; bone on the output axis `flat`, in the oldest form.
 fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorData>, FileError> {
     let kind = saved.rwkv_peft_kind()?;
     saved.check_finite()?;

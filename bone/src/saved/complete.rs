@@ -1,11 +1,11 @@
-//! What can be known of an adapter's completeness without its model.
+//! Checks an adapter for completeness without its model.
 
 use super::{SavedAdapter, lies_in};
 use crate::Selection;
 use crate::target::at_number;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Layers that a block lacks and another block has.
+/// Returns the layers that one block lacks and another block has.
 pub(crate) fn uneven<'a>(layers: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut blocks = BTreeMap::<(&str, usize), BTreeSet<&str>>::new();
     for (before, number, after) in layers.filter_map(at_number) {
@@ -22,7 +22,7 @@ pub(crate) fn uneven<'a>(layers: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 impl SavedAdapter {
-    /// Where the settings and the tensors contradict each other, and what is plainly missing.
+    /// Lists contradictions between settings and tensors, and layers that are missing for certain.
     pub(super) fn incomplete(&self) -> Vec<String> {
         let Some(config) = &self.config else {
             return Vec::new();
@@ -30,7 +30,7 @@ impl SavedAdapter {
         let layers: Vec<String> = self.layers.keys().cloned().collect();
         let mut problems = Vec::new();
         let first = config.variant.tensor_names()[0];
-        // An expression may well take more of one block than of another.
+        // An expression may select different layers in different blocks.
         let by_pattern = |selection: &Selection| matches!(selection, Selection::Regex(_));
         let targets = &config.targets;
         if !by_pattern(&targets.modules) && !targets.exclude.as_ref().is_some_and(by_pattern) {
@@ -49,7 +49,7 @@ impl SavedAdapter {
                     format!("{key}: {layer} is not among the targets")
                 }));
             }
-            // Else it is said already.
+            // Otherwise the list has this problem already.
             Err(error) if problems.is_empty() => problems.push(format!("target_modules: {error}")),
             Err(_) => {}
         }

@@ -1,4 +1,4 @@
-//! Merging single weights, for models that are never loaded whole.
+//! Merges single weights, for models that are never loaded whole.
 
 use super::SavedAdapter;
 use super::put_on::with_tensors;
@@ -7,13 +7,14 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 
 impl SavedAdapter {
-    /// Whether it changes the weight of a layer.
+    /// Returns whether the adapter changes the weight of a layer.
     pub fn adapts(&self, layer: &str) -> bool {
         self.layers.contains_key(layer)
     }
 
-    /// The `weight` `[out, in]` of `layer` with its adapter in it, in f32. The shapes must have been
-    /// checked ([`Scan::fit`](super::Scan::fit)); a layer without an adapter stays as it is.
+    /// Returns the `weight` `[out, in]` of `layer` with its adapter merged, in f32. Check the
+    /// shapes first with [`Scan::fit`](super::Scan::fit). A layer without an adapter stays
+    /// unchanged.
     ///
     /// # Errors
     ///
@@ -27,11 +28,11 @@ impl SavedAdapter {
         self.change::<B>(layer, weight, device, |adapted| adapted.merge(layer))
     }
 
-    /// The opposite of [`merge`](Self::merge).
+    /// Removes the adapter from a merged weight, the inverse of [`merge`](Self::merge).
     ///
     /// # Errors
     ///
-    /// `I + B` has no inverse, or what comes out is not finite.
+    /// `I + B` has no inverse, or the result is not finite.
     pub fn unmerge<B: Backend>(
         &self,
         layer: &str,
@@ -53,7 +54,7 @@ impl SavedAdapter {
     ) -> Result<TensorData, LayerError> {
         match self.on_layer::<B>(layer, weight.clone(), device)? {
             Some(adapted) => {
-                // As checkpoints have it.
+                // The layout of checkpoints.
                 let weight = change(adapted)?.weight.val().transpose();
                 Ok(weight.into_data())
             }
@@ -61,12 +62,12 @@ impl SavedAdapter {
         }
     }
 
-    /// What stands on a residual as a LoRA of the weights themselves ([`AdapterConfig::saved`]);
-    /// `weight` gives a layer's, `[out, in]`.
+    /// Converts an adapter on a residual to a LoRA of the original weights
+    /// ([`AdapterConfig::saved`]). `weight` returns a layer's weight, `[out, in]`.
     ///
     /// # Errors
     ///
-    /// From `weight`, or a weight has no factors.
+    /// Errors of `weight`, or the factors of a weight cannot be computed.
     pub fn on_untouched<B: Backend, E: From<FileError>>(
         &self,
         device: &B::Device,

@@ -2,11 +2,11 @@
 
 use crate::adapter::{BLOCK, LORA_A, LORA_B};
 
-/// Names of one format: a prefix, the layer's path, and what the tensor is.
+/// Names of one format: a prefix, the layer's path, and an ending for the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Naming {
     prefix: &'static str,
-    /// The endings there are, beside our own names for them.
+    /// The endings in files, with our names for these tensors.
     endings: &'static [(&'static str, &'static str)],
 }
 
@@ -38,24 +38,24 @@ impl Naming {
         Self { prefix, endings }
     }
 
-    /// Whether a tensor is named as PEFT names those of its folders.
+    /// Returns whether a tensor has a name of PEFT's folders.
     pub(crate) fn is_pefts(key: &str) -> bool {
         key.starts_with(PEFT)
     }
 
-    /// A tensor of a layer's adapter.
+    /// Returns the name of a tensor of a layer's adapter.
     pub(crate) fn key(&self, layer: &str, tensor: &str) -> String {
         let known = self.endings.iter().find(|(ours, _)| *ours == tensor);
         let ending = known.map_or(tensor, |(_, ending)| ending);
         format!("{}{layer}.{ending}", self.prefix)
     }
 
-    /// A parameter held whole.
+    /// Returns the name of a full parameter.
     pub(crate) fn full_key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// The layer, and which of its adapter's tensors this is.
+    /// Splits a name into the layer and the adapter's tensor.
     pub(crate) fn split<'a>(&self, key: &'a str) -> Option<(&'a str, &'static str)> {
         let name = key.strip_prefix(self.prefix)?;
         self.endings.iter().find_map(|(ours, ending)| {
@@ -64,12 +64,12 @@ impl Naming {
         })
     }
 
-    /// The parameter a tensor would be if it held one whole.
+    /// Returns the parameter that a tensor holds in full, judged by its name.
     pub(crate) fn split_full<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(self.prefix)
     }
 
-    /// What keys look like, for messages.
+    /// Returns the pattern of keys, for messages.
     pub(crate) fn pattern(&self) -> String {
         let key = |(ours, _): &(&str, &str)| self.key("<module>", ours);
         self.endings

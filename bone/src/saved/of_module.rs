@@ -1,4 +1,4 @@
-//! Taking a module's adapters off as values.
+//! Extracts a module's adapters as values.
 
 use super::{Contents, SavedAdapter, as_f32, is_state, split};
 use crate::weights::{adapted_weights, infos, weights_where};
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 impl SavedAdapter {
-    /// What `contents` names of `module`: the adapters, and the parameters held whole, in f32.
-    /// PiSSA and OLoRA become what [`AdapterConfig::saved`] says.
+    /// Extracts the part of `module` that `contents` names: the adapters and the full parameters,
+    /// in f32. PiSSA and OLoRA are converted as [`AdapterConfig::saved`] says.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl SavedAdapter {
     }
 }
 
-/// Every adapter's values.
+/// Returns every adapter's values.
 fn adapters<B: Backend, M: Module<B>>(
     module: &M,
     config: &AdapterConfig,
@@ -88,7 +88,7 @@ fn adapters<B: Backend, M: Module<B>>(
             "no layer carries an adapter".into(),
         ));
     }
-    // What is written must load again, and loading goes by the targets.
+    // The file must load again, and loading selects layers by the targets.
     let targeted = config
         .targets
         .resolve(&order)
@@ -108,7 +108,7 @@ fn adapters<B: Backend, M: Module<B>>(
     Ok(found)
 }
 
-/// Without adapters there is the state of every block and nothing else.
+/// Checks that a file without adapters has the state of every block and nothing else.
 fn check_states<B: Backend, M: Module<B>>(
     module: &M,
     contents: &Contents,

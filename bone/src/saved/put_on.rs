@@ -1,4 +1,4 @@
-//! Putting what a file holds on a module.
+//! Puts the contents of a file on a module.
 
 use super::{Contents, SavedAdapter, Scan, is_state, whole};
 use crate::weights::{Info, infos, misfit, overlay};
@@ -10,24 +10,24 @@ use burn::module::Module;
 use burn::tensor::TensorData;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A linear layer that an adapter may be put on.
+/// A linear layer that may get an adapter.
 struct Place {
     path: String,
     d_input: usize,
     d_output: usize,
-    /// Why it takes none.
+    /// Why the layer cannot get one.
     refused: Option<Misfit>,
 }
 
 impl Scan {
-    /// Puts it on `module` and says what it was. Parameters held whole keep the file's precision:
-    /// [`cast_to`](crate::weights::cast_to) rounds them.
+    /// Puts the adapter on `module` and returns its contents. Full parameters keep the file's
+    /// precision; [`cast_to`](crate::weights::cast_to) rounds them.
     ///
     /// # Errors
     ///
-    /// [`FileError::Mismatch`] lists everything that is wrong with the file, every tensor the
-    /// model has no place for, every targeted layer and listed parameter without a tensor, and
-    /// every wrong shape. Nothing is put on in part.
+    /// [`FileError::Mismatch`] lists every problem of the file, every tensor without a place in the
+    /// model, every targeted layer and listed parameter without a tensor, and every wrong shape. On
+    /// an error the module gets nothing.
     pub fn put_on<B: Backend, M: Module<B>>(
         mut self,
         module: M,
@@ -49,12 +49,12 @@ impl Scan {
         self.saved.onto::<B, M>(module)
     }
 
-    /// The adapter, once it is known to fit a model of these linear layers (path, inputs, outputs)
-    /// and parameters.
+    /// Checks that the adapter fits a model of these linear layers (path, inputs, outputs) and
+    /// parameters, and returns it.
     ///
     /// # Errors
     ///
-    /// As [`put_on`](Self::put_on).
+    /// Same as [`put_on`](Self::put_on).
     pub fn fit(
         mut self,
         layers: &[(String, usize, usize)],
@@ -80,9 +80,12 @@ impl Scan {
         Ok(self.saved)
     }
 
+    /// Checks the file and its fit to these layers and parameters.
+    ///
     /// # Errors
     ///
-    /// Everything that is wrong with the file, or does not fit these layers and parameters.
+    /// Lists every problem of the file, and everything that does not fit these layers and
+    /// parameters.
     fn check(
         &mut self,
         layers: &[Place],
@@ -95,7 +98,7 @@ impl Scan {
         if self.problems.is_empty() {
             return Ok(());
         }
-        // The file lists its tensors in no order.
+        // The file lists its tensors in arbitrary order.
         self.problems.sort();
         Err(FileError::Mismatch {
             path: self.saved.path.clone(),
@@ -103,7 +106,7 @@ impl Scan {
         })
     }
 
-    /// Whether the adapters fit the layers that are targeted.
+    /// Checks that the adapters fit the targeted layers.
     fn check_layers(&mut self, places: &[Place], config: &AdapterConfig) -> Result<(), FileError> {
         let order: Vec<_> = places.iter().map(|place| place.path.clone()).collect();
         let layers: BTreeMap<_, _> = places.iter().map(|place| (&place.path, place)).collect();
@@ -121,7 +124,7 @@ impl Scan {
         for path in known {
             let key = naming.key(path, first);
             let Some(place) = layers.get(path) else {
-                // A spoilt parameter is no layer.
+                // This entry is a full parameter with a problem, not a layer.
                 if self.saved.layers.contains_key(path) {
                     problems.push(format!("{key}: the model has no layer {path}"));
                 }
@@ -157,7 +160,7 @@ impl Scan {
                 problems.push(format!("{}: missing", naming.key(target, name)));
             }
         }
-        // Merging would go by the order in which the two are done.
+        // The result of merging would depend on the order of the two.
         let twice = self
             .saved
             .layers
@@ -172,7 +175,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Whether the parameters held whole are the model's, and all that must be there are.
+    /// Checks that the full parameters belong to the model and that all required ones are present.
     fn check_full(&mut self, places: &[Place], infos: &BTreeMap<String, Info>) {
         let naming = self.saved.naming;
         let mut problems = Vec::new();
@@ -219,7 +222,7 @@ impl Scan {
 }
 
 impl SavedAdapter {
-    /// Puts what was checked on the module.
+    /// Puts the checked contents on the module.
     fn onto<B: Backend, M: Module<B>>(self, module: M) -> Result<(M, Contents), FileError> {
         let contents = self.contents();
         let (path, naming) = (self.path, self.naming);
@@ -245,11 +248,11 @@ impl SavedAdapter {
     }
 }
 
-/// The layer with an adapter of these tensors, whose shapes were checked.
+/// Returns the layer with an adapter of these tensors, whose shapes were checked.
 ///
 /// # Errors
 ///
-/// The adapter stands on a residual of the weight, and the weight has none.
+/// The adapter belongs to a residual that cannot be computed from the weight.
 pub(crate) fn with_tensors<B: Backend>(
     mut layer: BoneLinear<B>,
     config: &AdapterConfig,

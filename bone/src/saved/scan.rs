@@ -1,4 +1,4 @@
-//! Taking the tensors of a file apart.
+//! Scans the tensors of a file.
 
 use super::{Contents, Naming, SavedAdapter, as_f32, is_state};
 #[cfg(doc)]
@@ -10,36 +10,36 @@ use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// What a file was found to hold, with everything that is wrong with it: put on a module, what does
-/// not fit there is listed together with that.
+/// The contents of a file and all its problems. [`put_on`](Self::put_on) adds the problems with a
+/// module to the same list.
 #[derive(Debug)]
 pub struct Scan {
     pub(super) saved: SavedAdapter,
     pub(super) problems: Vec<String>,
-    /// Layers and parameters that are among the problems already.
+    /// Layers and parameters that already have a problem in the list.
     pub(super) spoilt: BTreeSet<String>,
 }
 
-/// How to take a file apart.
+/// How to interpret a file.
 pub(crate) struct Layout<'a> {
-    /// The file its settings are from.
+    /// The file of its settings.
     pub(crate) settings: PathBuf,
     /// The adapters; `None` for tuned states.
     pub(crate) config: Option<AdapterConfig>,
     pub(crate) naming: Naming,
-    /// Ends of paths of modules that must be there whole.
+    /// Ends of paths of modules that must be complete.
     pub(crate) modules: Vec<String>,
-    /// Whether a tensor that is no adapter's, by its name without a prefix, is a parameter held
-    /// whole.
+    /// Returns whether a tensor outside the adapters is a full parameter, by its name without a
+    /// prefix.
     pub(crate) is_full: &'a dyn Fn(&str) -> bool,
-    /// Whether blocks lie one below the other, `[n·r, r]`.
+    /// Whether blocks lie below one another, `[n·r, r]`.
     pub(crate) is_flat: bool,
-    /// What to say of a tensor of no kind.
+    /// The message for a tensor of unknown kind.
     pub(crate) unknown: String,
 }
 
 impl Layout<'_> {
-    /// The initial states of a recurrent model's blocks, and nothing else.
+    /// Describes a file of only the initial states of a recurrent model's blocks.
     pub(crate) fn states(settings: PathBuf) -> Self {
         Self {
             settings,
@@ -54,11 +54,11 @@ impl Layout<'_> {
 }
 
 impl Scan {
-    /// Takes apart the tensors of `file`.
+    /// Scans the tensors of `file`.
     ///
     /// # Errors
     ///
-    /// A tensor that cannot be read at all.
+    /// A tensor cannot be read.
     pub(crate) fn new(layout: Layout<'_>, file: &Checkpoint) -> Result<Self, FileError> {
         let Layout {
             settings,
@@ -178,7 +178,7 @@ impl Scan {
         }
     }
 
-    /// Lists a parameter as missing unless it is there.
+    /// Lists a parameter as missing if it is absent.
     pub(crate) fn require_full(&mut self, name: &str) {
         if !self.saved.full.contains_key(name) && !self.spoilt.contains(name) {
             let key = self.saved.naming.full_key(name);
@@ -186,15 +186,15 @@ impl Scan {
         }
     }
 
-    /// Whether a layer or parameter has a name like this.
+    /// Returns whether a layer or parameter has a name that satisfies `is`.
     pub fn any_name(&self, is: impl Fn(&str) -> bool) -> bool {
         let saved = &self.saved;
         let names = saved.layers.keys().chain(saved.full.keys());
         names.chain(&self.spoilt).any(|name| is(name))
     }
 
-    /// With every layer, parameter and target called what `name` makes of it, for a model whose
-    /// modules another tool calls otherwise. A pattern of targets becomes the layers there are.
+    /// Renames every layer, parameter and target with `name`, for a model whose modules have other
+    /// names in another tool. A target pattern becomes a list of the layers in the file.
     pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
         fn keys<V>(
             map: BTreeMap<String, V>,
@@ -217,7 +217,7 @@ impl Scan {
                 Selection::Regex(_) => Selection::Names(saved.layers.keys().cloned().collect()),
             };
             let targets = &mut config.targets;
-            // What a pattern excludes is not among the layers there are.
+            // The listed layers contain none that the pattern excludes.
             targets.exclude = match &targets.exclude {
                 Some(Selection::Regex(_)) => {
                     targets.modules = Selection::Names(saved.layers.keys().cloned().collect());
@@ -230,21 +230,21 @@ impl Scan {
         self
     }
 
-    /// As [`SavedAdapter::stands_on_residual`].
+    /// Does the same as [`SavedAdapter::stands_on_residual`].
     pub fn stands_on_residual(&self) -> bool {
         self.saved.stands_on_residual()
     }
 
-    /// What it holds, without the values.
+    /// Returns the contents, without the values.
     pub fn contents(&self) -> Contents {
         self.saved.contents()
     }
 
-    /// The adapter, apart from any model.
+    /// Returns the adapter, independent of a model.
     ///
     /// # Errors
     ///
-    /// [`FileError::Mismatch`] lists everything that is wrong with it.
+    /// [`FileError::Mismatch`] lists all its problems.
     pub fn finish(self) -> Result<SavedAdapter, FileError> {
         let Self {
             saved,
@@ -254,7 +254,7 @@ impl Scan {
         if saved.layers.is_empty() && saved.full.is_empty() && problems.is_empty() {
             problems.push("it holds no tensors".into());
         }
-        // What is spoilt is not missing.
+        // A tensor with a problem is not missing.
         if problems.is_empty() {
             problems = saved.incomplete();
         }
@@ -268,8 +268,8 @@ impl Scan {
     }
 }
 
-/// Whether PEFT puts such a tensor beside adapters without being asked: those of the layers that
-/// tokens go in and out by.
+/// Returns whether PEFT saves such a tensor beside adapters on its own: those of the input and
+/// output embedding layers.
 fn is_of_base(key: &str) -> bool {
     let ends = [
         "embed_tokens.weight",
@@ -279,7 +279,7 @@ fn is_of_base(key: &str) -> bool {
     Naming::is_pefts(key) && ends.iter().any(|end| key.ends_with(end))
 }
 
-/// A shape whose sizes are known as far as the rank goes: `None` is any.
+/// A shape whose sizes are known as far as the rank determines them; `None` matches any size.
 struct Pattern(Vec<Option<usize>>);
 
 impl Pattern {
@@ -300,7 +300,8 @@ impl std::fmt::Display for Pattern {
     }
 }
 
-/// The shapes of an adapter's tensors on a layer of any width, in [`Variant::shapes`]' order.
+/// Returns the shapes of an adapter's tensors on a layer of any width, in the order of
+/// [`Variant::shapes`].
 fn pattern(config: &AdapterConfig) -> Vec<(&'static str, Pattern)> {
     let sizes = config.variant.method().shapes(config.rank, [None, None]);
     let names = config.variant.tensor_names().iter().copied();

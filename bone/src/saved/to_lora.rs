@@ -1,4 +1,4 @@
-//! Adapters as the LoRA that every tool serves.
+//! Converts adapters to LoRA, which every tool serves.
 
 use super::{Naming, SavedAdapter};
 use crate::adapter::decompose;
@@ -6,33 +6,34 @@ use crate::{AdapterConfig, FileError, LoraConfig, LoraStart, Variant};
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 
-/// How much of a change a LoRA keeps, where it cannot keep all.
+/// How much of a change a LoRA keeps if it cannot keep all.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Keep {
-    /// So many directions of every layer, or all it has.
+    /// This many directions of every layer, or all that the layer has.
     Rank(usize),
-    /// So many that every layer keeps this share of the squares of its change's entries, above 0
-    /// and at most 1.
+    /// The smallest rank that keeps this fraction of the sum of squares of every layer's change,
+    /// above 0 and at most 1.
     Energy(f64),
 }
 
-/// What a LoRA lacks of the adapter it was made of, as norms over the norm of the change.
+/// Error of a LoRA against the adapter that it replaces: norm of the difference over norm of the
+/// change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lost {
-    /// All layers together.
+    /// Error over all layers.
     pub overall: f64,
-    /// The layer that lacks most, and how much.
+    /// The layer with the largest error, and that error.
     pub worst: Option<(String, f64)>,
 }
 
 impl SavedAdapter {
-    /// Miss and miss-mini as the LoRA they are, exactly: `A[j,i] = 1` where `i mod r = j`, `B = Dᵀ`,
-    /// at scale 1. What is a LoRA stays as it is. `layers` are the model's linear layers: path,
-    /// inputs, outputs.
+    /// Converts miss and miss-mini exactly to LoRA: `A[j,i] = 1` where `i mod r = j`, `B = Dᵀ`, at
+    /// scale 1. A LoRA stays unchanged. `layers` are the model's linear layers: path, inputs,
+    /// outputs.
     ///
     /// # Errors
     ///
-    /// It is no LoRA exactly, or adapts a layer that the model does not have.
+    /// The adapter has no exact LoRA, or adapts a layer that the model does not have.
     pub fn to_lora(&self, layers: &[(String, usize, usize)]) -> Result<Self, FileError> {
         let refuse = |reason: String| FileError::NotOneAdapter(reason);
         let Some(config) = &self.config else {
@@ -64,12 +65,12 @@ impl SavedAdapter {
         }
     }
 
-    /// Any adapter as the LoRA that is nearest to its change of every weight, by the change's
-    /// singular value decomposition. `change` gives a layer's, `[out, in]`.
+    /// Converts any adapter to the LoRA that is nearest to its change of every weight, with the
+    /// singular value decomposition of the change. `change` returns a layer's change, `[out, in]`.
     ///
     /// # Errors
     ///
-    /// From `change`, or a change is not finite.
+    /// Errors of `change`, or a change is not finite.
     pub fn to_nearest_lora<E: From<FileError>>(
         &self,
         keep: Keep,
@@ -93,7 +94,7 @@ impl SavedAdapter {
                     let mut sum = 0.0;
                     let enough = |s: &f64| {
                         sum += s;
-                        // Rounding must not ask for one direction more.
+                        // Rounding must not add one more direction.
                         sum >= share * total * (1.0 - 1e-9)
                     };
                     squares
@@ -115,7 +116,7 @@ impl SavedAdapter {
             rank = rank.max(kept);
             found.insert(layer.clone(), (parts, kept));
         }
-        // One folder has one rank: what needs less is filled up with zeros.
+        // One folder has one rank: layers with a smaller rank are padded with zeros.
         let factors = found.into_iter().map(|(layer, (parts, kept))| {
             let factors = parts.factors(kept, rank);
             (layer, factors.to_vec())
@@ -125,7 +126,7 @@ impl SavedAdapter {
         Ok((lora, Lost { overall, worst }))
     }
 
-    /// This with a LoRA's factors at scale 1 in place of the adapters.
+    /// Returns this adapter with a LoRA's factors at scale 1 in place of its tensors.
     fn with_factors(
         &self,
         config: &AdapterConfig,

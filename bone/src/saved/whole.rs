@@ -1,4 +1,4 @@
-//! Which of the parameters held whole PEFT can hold too, as `modules_to_save`.
+//! Selects the full parameters that PEFT can store as `modules_to_save`.
 
 use crate::target::HEADS;
 use crate::weights::infos;
@@ -6,19 +6,19 @@ use crate::{Backend, visit_linears};
 use burn::module::Module;
 use std::collections::BTreeSet;
 
-/// Paths of the modules a parameter lies in, the outermost first.
+/// Returns the paths of the modules that contain a parameter, outermost first.
 fn modules_of(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('.').map(|(end, _)| &name[..end])
 }
 
-/// Whether a parameter lies in a module that `modules_to_save` names by `entry`. PEFT compares the
-/// ends of paths, even in the midst of a name.
+/// Returns whether a parameter lies in a module that the `modules_to_save` entry `entry` names.
+/// PEFT compares the ends of paths, even in the middle of a name.
 pub(crate) fn lies_in(name: &str, entry: &str) -> bool {
     modules_of(name).any(|module| module.ends_with(entry))
 }
 
-/// Whether the matrix `name` may be an embedding that is the head as well: it is no linear layer's,
-/// and none of the linear layers is a head.
+/// Returns whether the matrix `name` may be an embedding tied to the head: it belongs to no linear
+/// layer, and no linear layer is a head.
 pub(crate) fn may_be_the_head(name: &str, linears: &BTreeSet<&str>) -> bool {
     let module = name.rsplit_once('.').map_or("", |(module, _)| module);
     !linears.contains(module) && !HEADS.iter().any(|head| linears.contains(head))
@@ -26,9 +26,9 @@ pub(crate) fn may_be_the_head(name: &str, linears: &BTreeSet<&str>) -> bool {
 
 /// Splits the parameters `full` into modules, by path, and single parameters.
 ///
-/// PEFT takes whole modules, and every module whose path ends in an entry. It does not tie what it
-/// holds whole: an embedding that may be the head as well, where a model has no head layer, is
-/// nothing it could load right.
+/// PEFT takes whole modules, and every module whose path ends in an entry. It does not tie full
+/// parameters. So it cannot load an embedding correctly that may also be the head, in a model
+/// without a head layer.
 pub(crate) fn split<B: Backend, M: Module<B>>(
     module: &M,
     full: &BTreeSet<String>,
@@ -51,7 +51,7 @@ pub(crate) fn split<B: Backend, M: Module<B>>(
         !can_be_the_head(path)
             && all.iter().all(|(name, _)| {
                 let inside = modules_of(name).any(|of| of == path);
-                // Whatever the entry reaches is what it was written for.
+                // The entry may only match modules that it was written for.
                 (inside && full.contains(name)) || !lies_in(name, path)
             })
     };

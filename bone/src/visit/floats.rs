@@ -1,4 +1,4 @@
-//! Float parameters with where they lie.
+//! Float parameters and their places in a module.
 
 use super::Place;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
@@ -8,11 +8,11 @@ use burn::tensor::{DType, Shape, Tensor, TensorData, TensorMetadata, TensorPrimi
 
 /// A float parameter of any rank.
 pub struct FloatParam<'a, B: Backend> {
-    /// Where it lies.
+    /// Its place in the module.
     pub place: &'a Place,
-    /// What optimizers know it by.
+    /// The id that optimizers use.
     pub id: ParamId,
-    /// Its shape, which does not initialise it as its values do.
+    /// Its shape. Unlike reading the values, reading the shape does not initialise the parameter.
     pub shape: Shape,
     value: &'a dyn Fn() -> FloatTensor<B>,
 }
@@ -28,7 +28,7 @@ impl<B: Backend> FloatParam<'_, B> {
         (self.value)()
     }
 
-    /// Reads its values from the device, in the layout that the module holds them in.
+    /// Reads its values from the device, in the module's layout.
     pub fn data(&self) -> TensorData {
         read::<B>(self.primitive())
     }
@@ -46,7 +46,7 @@ impl<B: Backend> FloatParam<'_, B> {
 
 /// Reads the values of a tensor of any rank from the device.
 pub fn read<B: Backend>(tensor: FloatTensor<B>) -> TensorData {
-    // Reading goes by the tensor's own shape: the rank of the type is a label.
+    // Reading uses the tensor's own shape; the rank of the type is only a label.
     Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(tensor)).into_data()
 }
 
@@ -82,9 +82,9 @@ pub fn visit_floats<B: Backend, M: Module<B>>(module: &M, visit: impl FnMut(Floa
     });
 }
 
-/// What becomes of each float parameter of a module.
+/// Replaces the float parameters of a module.
 pub trait FloatMapper<B: Backend> {
-    /// Returns what takes the place of `param`, which lies at `place`.
+    /// Returns the replacement of `param`, which lies at `place`.
     fn map<const D: usize>(
         &mut self,
         place: &Place,
@@ -111,7 +111,7 @@ impl<B: Backend, F: FloatMapper<B>> ModuleMapper<B> for Map<'_, F> {
     }
 }
 
-/// Replaces every float parameter of `module`, adapters' included, by what `mapper` makes of it.
+/// Replaces every float parameter of `module`, adapters' included, by the result of `mapper`.
 pub fn map_floats<B: Backend, M: Module<B>>(module: M, mapper: &mut impl FloatMapper<B>) -> M {
     module.map(&mut Map {
         place: Place::default(),

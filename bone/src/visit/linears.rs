@@ -1,9 +1,9 @@
-//! Reaching every [`BoneLinear`] inside any module, by path.
+//! Reaches every [`BoneLinear`] inside any module, by path.
 //!
-//! burn's mappers see tensors, not layers. So when a mapper of ours comes by a linear layer's
-//! weight it asks for the layer, and a `BoneLinear` that was asked lends itself whole: both meet
-//! at a place of this thread. Between the mapper's `enter_module` and `exit_module` nothing but
-//! the layer runs, so no other mapper ever sees a layer there, nor a layer another's question.
+//! burn's mappers see tensors, not layers. When our mapper reaches a linear layer's weight, it
+//! requests the layer. The `BoneLinear` then hands itself over whole, through a thread-local place.
+//! Only the layer runs between the mapper's `enter_module` and `exit_module`. So no other mapper
+//! sees the layer there, and no other layer sees the request.
 
 use super::{LINEAR, Place, WEIGHT};
 use crate::{Backend, BoneLinear};
@@ -13,12 +13,12 @@ use std::any::Any;
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-/// What lies where mapper and layer meet.
+/// The contents of the place where mapper and layer meet.
 #[derive(Default)]
 enum Meeting {
     #[default]
     Nothing,
-    /// The mapper asks for the layer whose weight it came by.
+    /// The mapper requests the layer whose weight it reached.
     Asked,
     /// A `BoneLinear` on its way to the mapper, or back.
     Layer(Box<dyn Any>),
@@ -28,8 +28,8 @@ thread_local! {
     static MEETING: Cell<Meeting> = const { Cell::new(Meeting::Nothing) };
 }
 
-/// Lends `layer` to the mapper that was just told of its weight, if that asked: `None` then, and
-/// [`take_back`] gives what it made of the layer once it was told that the weight is over.
+/// Lends `layer` to the mapper that just reached its weight, if the mapper requested it; then
+/// returns `None`. After the weight, [`take_back`] returns the mapper's version of the layer.
 pub(crate) fn lend<B: Backend>(layer: BoneLinear<B>) -> Option<BoneLinear<B>> {
     if !matches!(MEETING.take(), Meeting::Asked) {
         return Some(layer);
@@ -38,7 +38,7 @@ pub(crate) fn lend<B: Backend>(layer: BoneLinear<B>) -> Option<BoneLinear<B>> {
     None
 }
 
-/// Takes what a mapper made of the layer it was lent.
+/// Takes back the mapper's version of the lent layer.
 pub(crate) fn take_back<B: Backend>() -> BoneLinear<B> {
     match MEETING.take() {
         Meeting::Layer(layer) => layer.downcast().map(|layer| *layer).ok(),
@@ -72,13 +72,13 @@ impl<B: Backend, F: FnMut(&str, BoneLinear<B>) -> BoneLinear<B>> ModuleMapper<B>
         }
     }
 
-    // Lazily initialised parameters stay so.
+    // Lazily initialised parameters stay lazy.
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         param
     }
 }
 
-/// Replaces every [`BoneLinear`] of `module` by what `map` makes of it, given its path
+/// Replaces every [`BoneLinear`] of `module` by the result of `map`, which gets its path
 /// (`model.layers.0.self_attn.q_proj`).
 pub fn map_linears<B: Backend, M: Module<B>>(
     module: M,
@@ -91,12 +91,12 @@ pub fn map_linears<B: Backend, M: Module<B>>(
     })
 }
 
-/// [`map_linears`] by what may fail. Every layer is tried.
+/// Does the same as [`map_linears`] with a fallible `map`. It tries every layer.
 ///
 /// # Errors
 ///
-/// Every error of `map`, in the module's order. The module given is consumed: a clone shares its
-/// storage.
+/// Every error of `map`, in the module's order. The call consumes the module; keep a clone, which
+/// shares its storage.
 pub fn try_map_linears<B: Backend, M: Module<B>, E>(
     module: M,
     mut map: impl FnMut(&str, BoneLinear<B>) -> Result<BoneLinear<B>, E>,
@@ -118,8 +118,8 @@ pub fn try_map_linears<B: Backend, M: Module<B>, E>(
 
 /// Calls `visit` with every [`BoneLinear`] of `module` and its path, in the module's order.
 ///
-/// It sees clones. They share the layers' storage, but a weight that burn has yet to initialise
-/// would be drawn anew in the clone: shapes can be asked for at any time, values after first use.
+/// `visit` gets clones, which share the layers' storage. If burn has not initialised a weight yet,
+/// the clone would draw other values. So read shapes at any time, but values only after first use.
 pub fn visit_linears<B: Backend, M: Module<B>>(
     module: &M,
     mut visit: impl FnMut(&str, &BoneLinear<B>),

@@ -3,7 +3,7 @@ use crate::adapter::{INITIAL, LORA};
 
 const ADAPTER: &str = "adapter";
 
-/// Where in a module a parameter lies: its path, and what it lies in.
+/// The place of a parameter in a module: its path, and the containers around it.
 #[derive(Debug, Default)]
 pub struct Place {
     path: Vec<String>,
@@ -33,28 +33,29 @@ impl Place {
         self.path.join(".")
     }
 
-    /// Returns whether the parameter is an adapter's.
+    /// Returns whether the parameter belongs to an adapter.
     pub fn is_adapter(&self) -> bool {
         self.inside_adapter > 0
     }
 
-    /// Returns whether it is an adapter's and may train: a residual's factors never do.
+    /// Returns whether it belongs to an adapter and may train; the initial factors of a residual
+    /// never do.
     pub fn is_trainable_adapter(&self) -> bool {
         self.is_adapter() && !self.is_start()
     }
 
-    /// Whether it is what a residual's adapter started as.
+    /// Returns whether it is an initial factor of an adapter on a residual.
     pub(crate) fn is_start(&self) -> bool {
         self.inside_initial > 0
     }
 
-    /// Returns its name in checkpoints, which know no adapters.
+    /// Returns its name in checkpoints, which contain no adapters.
     pub fn checkpoint_name(&self) -> Option<String> {
         (!self.is_adapter()).then(|| self.path())
     }
 
-    /// Returns whether checkpoints hold it, of so many dimensions, transposed: burn keeps a linear
-    /// weight `[in, out]`.
+    /// Returns whether checkpoints store it transposed, given its number of dimensions: burn holds
+    /// a linear weight as `[in, out]`.
     pub fn is_transposed(&self, dimensions: usize) -> bool {
         dimensions == 2 && self.inside_linear.last() == Some(&true)
     }

@@ -1,4 +1,4 @@
-//! Putting values into a module's parameters, casting them, letting them train.
+//! Replaces a module's parameters, casts them, and makes them trainable.
 
 use super::{adapted_weights, infos, misfit};
 use crate::visit::{FloatMapper, Place, map_floats};
@@ -33,14 +33,14 @@ impl<B: Backend> FloatMapper<B> for Overlay {
     }
 }
 
-/// Replaces parameters by `values`, each under its name and in its layout in checkpoints, and
-/// keeps the values' own precision: one that trained in f32 over a base in bf16 loses nothing.
-/// Whether a parameter trains stays as it is.
+/// Replaces parameters by `values`, each by its name and in the layout of checkpoints. The values
+/// keep their own precision: a parameter trained in f32 over a bf16 base loses nothing. Whether a
+/// parameter trains does not change.
 ///
 /// # Errors
 ///
-/// [`ValueError`] lists every name the module does not have, every wrong shape and every value
-/// that is not finite. Nothing is replaced in part.
+/// [`ValueError`] lists every name that the module does not have, every wrong shape and every value
+/// that is not finite. On an error nothing is replaced.
 pub fn overlay<B: Backend, M: Module<B>>(
     module: M,
     values: BTreeMap<String, TensorData>,
@@ -80,7 +80,7 @@ impl<B: Backend> FloatMapper<B> for Cast<'_> {
         }
         let param = param.map(|tensor| {
             let tracked = tensor.is_require_grad();
-            // `detach` would keep a leaf a leaf, whose cast is none.
+            // `detach` would keep the tensor tracked; its cast would not be a leaf.
             let tensor = tensor.set_require_grad(false);
             tensor.cast(dtype).set_require_grad(tracked)
         });
@@ -93,9 +93,9 @@ impl<B: Backend> FloatMapper<B> for Cast<'_> {
     }
 }
 
-/// Casts every parameter that `dtypes` names to the precision given there: with the [`dtypes`](super::dtypes) of
-/// a base, values that were put over it are rounded to its precision. What is not named stays as
-/// it is.
+/// Casts every parameter that `dtypes` names to its precision there. With the
+/// [`dtypes`](super::dtypes) of a base, it rounds replaced values to the base's precision. Other
+/// parameters stay unchanged.
 ///
 /// # Errors
 ///
@@ -142,14 +142,14 @@ impl<B: Backend, F: Fn(&str) -> bool> FloatMapper<B> for TrainAlso<F> {
     }
 }
 
-/// Lets the parameters that `wanted` takes by name train whole, beside the adapters: call it after
-/// [`freeze_base`](crate::freeze_base). Weights that train are f32 (or f64), whatever the base is
-/// held in.
+/// Makes the parameters whose name satisfies `wanted` train in full, beside the adapters. Call it
+/// after [`freeze_base`](crate::freeze_base). Trainable weights are f32 (or f64), independent of
+/// the base's precision.
 ///
 /// # Errors
 ///
-/// [`AttachError::Whole`] lists every layer whose weight would train whole and through the
-/// adapter it carries.
+/// [`AttachError::Whole`] lists every layer whose weight would train in full and also through its
+/// adapter.
 pub fn train_also<B: Backend, M: Module<B>>(
     module: M,
     wanted: impl Fn(&str) -> bool,

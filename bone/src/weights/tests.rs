@@ -19,7 +19,7 @@ fn param<const D: usize>(shape: [usize; D]) -> Param<Tensor<B, D>> {
     Param::from_tensor(tensor(values, shape))
 }
 
-/// f64, with a state where asked.
+/// Makes a model in f64, optionally with a state.
 fn model(state: bool) -> Model<B> {
     let linear = |d_input, d_output| Linear {
         weight: param([d_input, d_output]),
@@ -94,7 +94,7 @@ proptest! {
             .collect();
         let after = values(&overlay::<B, _>(model, new.clone()).expect("fits"));
         for (name, data) in after {
-            // In the value's own precision, or as it was.
+            // In the value's own precision, or unchanged.
             prop_assert_eq!(new.get(&name).unwrap_or(&before[&name]), &data);
         }
     }
@@ -111,7 +111,7 @@ fn a_linear_layer_computes_with_the_new_weight() {
         ("plain.weight".to_string(), rows(2, 4)),
     ]);
     let model = overlay::<B, _>(model(false), new).expect("fits");
-    // Row o of the checkpoint's weight makes output o.
+    // Row o of the checkpoint's weight produces output o.
     let weight = model.layers[0].weight.val().into_data();
     assert_eq!(weight.iter::<f32>().nth(1), Some(4.0));
     let weight = model.plain.weight.val().into_data();
@@ -152,7 +152,7 @@ fn only_what_is_chosen_trains_and_stays_chosen() {
     let wanted = |name: &str| name == "embed.weight" || name == "state";
     let model: Model<B> = train_also(freeze_base(model(true)), wanted).expect("no adapters");
     assert_eq!(count_params(&model).trainable, 20 + 18);
-    // f64 weights train as they are.
+    // f64 weights train in f64.
     assert_eq!(model.embed.weight.dtype(), DType::F64);
     let new = BTreeMap::from([(
         "state".to_string(),

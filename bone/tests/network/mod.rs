@@ -1,4 +1,4 @@
-//! The model of these tests, which is not ours: blocks in a `Vec`, a norm, and a head.
+//! The model of these tests, independent of our own models: blocks in a `Vec`, a norm, and a head.
 
 use bone::{
     AdapterConfig, BlockAxis, BoneLinear, BoneLinearConfig, LoraConfig, LoraStart, Selection,
@@ -26,7 +26,7 @@ pub(crate) struct Network<B: bone::Backend> {
 }
 
 impl<B: bone::Backend> Network<B> {
-    /// Two blocks, widths 6, 8, 16 and 4; the same weights for the same seed.
+    /// Makes two blocks, widths 6, 8, 16 and 4; the same weights for the same seed.
     pub(crate) fn new(seed: u64) -> Self {
         let device = B::Device::default();
         B::seed(&device, seed);
@@ -42,12 +42,12 @@ impl<B: bone::Backend> Network<B> {
             norm: LayerNormConfig::new(8).init(&device),
             lm_head: linear(8, 4).init(&device),
         };
-        // burn draws weights when they are first used, and a clone made before draws others.
+        // burn draws weights at first use; a clone made earlier would draw others.
         network.output();
         network
     }
 
-    /// `[n, 6]` to `[n, 4]`.
+    /// Maps `[n, 6]` to `[n, 4]`.
     pub(crate) fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let mut x = self.input.forward(x);
         for block in &self.blocks {
@@ -56,7 +56,7 @@ impl<B: bone::Backend> Network<B> {
         self.lm_head.forward(self.norm.forward(x))
     }
 
-    /// The output for five fixed rows.
+    /// Returns the output for five fixed rows.
     pub(crate) fn output(&self) -> Vec<f32> {
         self.forward(rows()).into_data().iter::<f32>().collect()
     }
@@ -81,7 +81,8 @@ fn lora(start: LoraStart, rslora: bool) -> Variant {
 
 pub(crate) const BONE_INPUT: Variant = Variant::Bone(BlockAxis::Input);
 
-/// Every variant, on every layer but the head. The ranks of miss do not divide the widths.
+/// Returns every variant, on every layer except the head. The ranks of miss do not divide the
+/// widths.
 pub(crate) fn configs() -> Vec<AdapterConfig> {
     [
         (BONE, 2),
@@ -97,14 +98,14 @@ pub(crate) fn configs() -> Vec<AdapterConfig> {
     .into()
 }
 
-/// The largest difference.
+/// Returns the largest difference.
 pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     differences.fold(0.0, |max, d| if d.is_nan() { f32::NAN } else { max.max(d) })
 }
 
-/// The network with adapters on, everything else frozen, and a few optimizer steps taken.
+/// Returns the network with adapters after a few optimizer steps, everything else frozen.
 pub(crate) fn tuned(network: Network<B>, config: &AdapterConfig) -> Network<B> {
     use burn::optim::{GradientsParams, Optimizer, SgdConfig};
     let network = bone::attach(network, config).expect("fits");

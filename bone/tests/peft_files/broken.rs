@@ -1,5 +1,5 @@
-//! Adapter folders that are broken or of another model: an error each that names the file and
-//! everything wrong with it, and no panic.
+//! Adapter folders that are broken or belong to another model. Each gives an error that names the
+//! file and all its problems, and none panics.
 
 use crate::folder::{Folder, Tensors};
 use crate::network::{B, BONE, BONE_INPUT, Network, configs, difference, tuned};
@@ -8,7 +8,7 @@ use bone::{AdapterConfig, FileError, Variant};
 use safetensors::Dtype;
 use std::fs;
 
-/// Names of a layer's tensors in the file.
+/// Returns the names of a layer's tensors in the file.
 fn all_tensors(config: &AdapterConfig, layer: &str) -> Vec<String> {
     let kinds: &[&str] = match config.variant {
         BONE_INPUT => &["bone_input_block"],
@@ -21,7 +21,7 @@ fn all_tensors(config: &AdapterConfig, layer: &str) -> Vec<String> {
     names.collect()
 }
 
-/// Name of the first of them.
+/// Returns the name of the first of them.
 fn tensor(config: &AdapterConfig, layer: &str) -> String {
     all_tensors(config, layer).remove(0)
 }
@@ -51,7 +51,7 @@ fn files_that_are_cut_or_something_else() {
         for file in [CONFIG_FILE, TENSOR_FILE] {
             let folder = Folder::new(&config);
             let whole = fs::read(folder.file(file)).expect("read");
-            // Within the header's length, the header, and the last value.
+            // Cut within the header's length, the header, and the last value.
             for keep in [0, 5, 40, whole.len() - 3] {
                 fs::write(folder.file(file), &whole[..keep]).expect("written");
                 let error = folder.refused(file, &[]);
@@ -83,7 +83,7 @@ fn tensors_too_many_too_few_and_misshapen_are_listed_together() {
             tensors.insert("lm_head.weight".into(), first);
             tensors.remove(&input);
             tensors.remove(&up1);
-            // As many values in another shape.
+            // The same number of values in another shape.
             let size = tensors[&up0].1.iter().product();
             tensors.get_mut(&up0).expect("there").1 = vec![size];
             tensors.get_mut(&down0).expect("there").1.reverse();
@@ -173,7 +173,7 @@ fn the_two_axes_of_bone_are_not_mistaken_for_each_other() {
             .map(|(name, t)| (name.replace(from, to), t))
             .collect();
     };
-    // Tensors named as PEFT's in a folder that says BONE_INPUT.
+    // Tensors with PEFT's names in a folder of type BONE_INPUT.
     let folder = Folder::new(&config_of(BONE_INPUT));
     folder.edit_tensors(|tensors| names(tensors, "bone_input_block", "miss_block"));
     let parts = [
@@ -182,7 +182,7 @@ fn the_two_axes_of_bone_are_not_mistaken_for_each_other() {
     ];
     folder.refused(TENSOR_FILE, &parts);
 
-    // A configuration edited to PEFT's bat over the tensors of the input axis.
+    // A configuration edited to PEFT's bat, with tensors of the input axis.
     let folder = Folder::new(&config_of(BONE_INPUT));
     folder.edit_config(|map| {
         map.insert("peft_type".into(), "MISS".into());
@@ -194,7 +194,7 @@ fn the_two_axes_of_bone_are_not_mistaken_for_each_other() {
     ];
     folder.refused(TENSOR_FILE, &parts);
 
-    // And the other way round.
+    // The reverse.
     let folder = Folder::new(&config_of(BONE));
     folder.edit_config(|map| {
         map.insert("peft_type".into(), "BONE_INPUT".into());
@@ -254,7 +254,7 @@ fn what_cannot_be_saved_as_one_folder() {
     for layer in ["input", "blocks.0.up", "blocks.1.down"] {
         assert!(error.to_string().contains(layer), "{error}");
     }
-    // A file stands where the folder should be.
+    // A file has the name of the folder.
     let path = directory.path().join("taken");
     fs::write(&path, "").expect("written");
     let error = save(&network, input, None, &path).expect_err("not a folder");

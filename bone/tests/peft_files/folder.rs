@@ -1,4 +1,4 @@
-//! An adapter folder as we write it, to be looked into and spoilt.
+//! An adapter folder that we write, for tests to inspect and damage.
 
 use crate::network::{B, Network, tuned};
 use bone::peft::{CONFIG_FILE, TENSOR_FILE, load, save};
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What a safetensors file holds.
+/// The contents of a safetensors file.
 pub(crate) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 pub(crate) struct Folder {
@@ -20,12 +20,12 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// A tuned network's adapters.
+    /// Writes a tuned network's adapters.
     pub(crate) fn new(config: &AdapterConfig) -> Self {
         Self::of::<B, _>(&tuned(Network::new(7), config), config)
     }
 
-    /// What `contents` names of `module`.
+    /// Writes the part of `module` that `contents` names.
     pub(crate) fn of<B: bone::Backend, M: Module<B>>(
         module: &M,
         contents: impl Into<Contents>,
@@ -77,14 +77,14 @@ impl Folder {
         load(Network::<B>::new(7), self.directory.path()).map(|(network, _)| network)
     }
 
-    /// Loading onto the network fails, and the message names `file` in this folder and every one
-    /// of `parts`.
+    /// Asserts that loading onto the network fails, and that the message names `file` in this
+    /// folder and every one of `parts`.
     #[track_caller]
     pub(crate) fn refused(&self, file: &str, parts: &[&str]) -> FileError {
         self.refused_by(self.load(), file, parts)
     }
 
-    /// The same of an attempt.
+    /// Asserts the same of an attempt.
     #[track_caller]
     pub(crate) fn refused_by<T>(
         &self,

@@ -1,4 +1,4 @@
-//! Parameters held whole, beside adapters.
+//! Full parameters beside adapters.
 
 use crate::folder::Folder;
 use crate::network::{B, BONE_INPUT, Network, configs, difference, rows};
@@ -13,7 +13,7 @@ use safetensors::Dtype;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The head is a module as PEFT knows them; the norm's parameters have names of their own.
+/// The head is a module in PEFT's sense; the norm's parameters have their own names.
 const FULL: [&str; 4] = ["lm_head.bias", "lm_head.weight", "norm.beta", "norm.gamma"];
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -27,7 +27,8 @@ fn contents(config: &AdapterConfig, full: &[&str]) -> Contents {
     }
 }
 
-/// Adapters and the parameters `full`, a few steps trained, everything else frozen.
+/// Returns a network with adapters and the full parameters `full` after a few steps, everything
+/// else frozen.
 fn tuned(base: Network<B>, config: &AdapterConfig, full: &[&str]) -> Network<B> {
     let network = freeze_base(attach(base, config).expect("fits"));
     let mut network: Network<B> =
@@ -56,7 +57,7 @@ fn what_trained_whole_comes_back_beside_the_adapters() {
         assert_eq!(read_contents(dir).expect("read"), contents);
         let (loaded, read) = load(base.clone(), dir).expect("loaded");
         assert_eq!(read, contents);
-        // A loaded weight lies the other way round in memory, and is summed in another order.
+        // A loaded weight has the other memory layout, so its sums have another order.
         assert!(difference(&loaded.output(), &network.output()) < 1e-6);
 
         let (before, after) = (values(&base), values(&loaded));
@@ -92,7 +93,7 @@ fn modules_are_pefts_and_the_rest_is_marked_so_that_peft_raises() {
             let (dtype, shape, _) = &tensors[&format!("base_model.model.lm_head.{name}")];
             (*dtype, shape.clone())
         };
-        // As checkpoints have it: outputs first.
+        // The layout of checkpoints: outputs first.
         assert_eq!(of_head("weight"), (Dtype::F32, vec![4, 8]));
         assert_eq!(of_head("bias"), (Dtype::F32, vec![4]));
 
@@ -104,7 +105,7 @@ fn modules_are_pefts_and_the_rest_is_marked_so_that_peft_raises() {
         );
         assert_eq!(map["peft_type"], kind(true));
 
-        // Half a module is none.
+        // Half of a module's parameters do not make a module.
         let map = folder(&FULL[1..2]).config();
         assert_eq!(map["modules_to_save"], json!(null));
         assert_eq!(map["parameters_to_save"], json!(["lm_head.weight"]));
@@ -133,7 +134,7 @@ fn every_value_that_does_not_fit_is_listed() {
                 let tensor = (dtype, shape.clone(), bytes.clone());
                 tensors.insert(format!("base_model.model.{stranger}"), tensor);
             }
-            // An adapted layer, whole.
+            // A full weight of a layer with an adapter.
             let weight = (dtype, vec![8, 6], [0; 4].repeat(48));
             tensors.insert("base_model.model.input.weight".into(), weight);
             tensors.remove("base_model.model.lm_head.bias");
@@ -261,7 +262,7 @@ fn values_keep_their_digits_over_a_base_in_bf16_until_they_are_merged() {
             let f32 = FULL.contains(&name.as_str());
             *dtype == if f32 { DType::F32 } else { DType::BF16 }
         }));
-        // Values that bf16 cannot hold.
+        // Values that bf16 cannot represent.
         let trained: BTreeMap<_, _> = weights_where::<B, _>(&network, |n| FULL.contains(&n))
             .map(|(name, data)| {
                 let values = data.iter::<f32>().map(|value| value + 1.000_123);

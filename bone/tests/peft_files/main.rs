@@ -1,4 +1,4 @@
-//! Adapter folders: what is in them, and every way in which they can be wrong.
+//! Adapter folders: their contents, and every fault they can have.
 
 mod broken;
 mod folder;

@@ -1,4 +1,4 @@
-//! Folders of tuned states, on a module with states that are not ours.
+//! Folders of tuned states, on a module whose states are independent of our models.
 
 use crate::folder::Folder;
 use crate::network::{B, configs};
@@ -49,7 +49,7 @@ fn bare() -> Recurrent<B> {
     }
 }
 
-/// States that count from `first`.
+/// Returns the model with states that count from `first`.
 fn with_states(mut model: Recurrent<B>, first: f32) -> Recurrent<B> {
     for (index, block) in model.blocks.iter_mut().enumerate() {
         let count = HEADS * SIZE * SIZE;

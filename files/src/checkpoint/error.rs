@@ -25,10 +25,10 @@ pub enum CheckpointError {
     NoWeights {
         /// The folder.
         folder: PathBuf,
-        /// What to do, judged by what the folder holds instead.
+        /// What to do, based on the folder's other files.
         hint: String,
     },
-    /// The folder has several files of weights, and nothing says which is meant.
+    /// The folder has several files of weights; none is marked as the model.
     #[error(
         "{} holds several models: {}; name one of these files instead of the folder",
         folder.display(), files.join(", ")
@@ -47,20 +47,20 @@ pub enum CheckpointError {
         /// The system's reason.
         source: io::Error,
     },
-    /// One or more files are broken; every problem found is listed.
+    /// One or more files are broken; every problem is listed.
     #[error("the checkpoint in {} is broken:{}", folder.display(), FileProblems(problems))]
     Broken {
         /// The folder.
         folder: PathBuf,
-        /// Everything wrong with its files.
+        /// All problems of its files.
         problems: Vec<FileProblem>,
     },
-    /// A tensor was asked for that no file holds.
+    /// No file holds the requested tensor.
     #[error("the checkpoint in {} has no tensor {name:?}", folder.display())]
     NoTensor {
         /// The folder.
         folder: PathBuf,
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
     /// A tensor's element type has no counterpart in burn.
@@ -79,8 +79,8 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// What is wrong, without the file's name, for a message that names it: of a checkpoint of one
-    /// file.
+    /// Returns the problem without the file's name, for a message that already names the file. For
+    /// checkpoints of one file.
     pub fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => source.to_string(),
@@ -93,23 +93,23 @@ impl CheckpointError {
     }
 }
 
-/// Something wrong with one file of a checkpoint.
+/// A problem of one file of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{file:?}: {problem}")]
 pub struct FileProblem {
-    /// File name within the folder, as the index or the folder has it.
+    /// File name within the folder, as written in the index or the folder.
     pub file: String,
     /// What is wrong with it.
     pub problem: Problem,
 }
 
-/// What can be wrong with a file of weights or an index of shards.
+/// Problems of a file of weights or an index of shards.
 ///
 /// Names come from untrusted files and are printed escaped.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The file can't hold even the length of its header.
+    /// The file is too short to hold the length of its header.
     #[error(
         "only {len} bytes long, neither safetensors nor a file by torch.save: download it again"
     )]
@@ -117,15 +117,15 @@ pub enum Problem {
         /// Length of the file in bytes.
         len: u64,
     },
-    /// The header is longer than any real one.
+    /// The header is longer than any real header.
     #[error(
         "its header claims {len} bytes, more than the {max} allowed: this is neither \
          safetensors nor a file by torch.save"
     )]
     HeaderTooLong {
-        /// Length the file claims, in bytes.
+        /// Length stated in the file, in bytes.
         len: u64,
-        /// Length allowed, in bytes.
+        /// Largest allowed length, in bytes.
         max: u64,
     },
     /// The header runs past the end of the file.
@@ -139,7 +139,7 @@ pub enum Problem {
         /// Length of the file in bytes.
         len: u64,
     },
-    /// The header or the index is not the JSON it should be.
+    /// The header or the index is not valid JSON of the expected form.
     #[error("its JSON is not valid: {reason}")]
     Json {
         /// The parser's reason.
@@ -151,7 +151,7 @@ pub enum Problem {
         /// The name.
         name: String,
     },
-    /// An element type that safetensors doesn't have.
+    /// safetensors does not have this element type.
     #[error("tensor {name:?} has the unknown dtype {dtype:?}")]
     UnknownDtype {
         /// The tensor.
@@ -189,7 +189,7 @@ pub enum Problem {
         /// Its shape.
         shape: Vec<u64>,
     },
-    /// Shape and dtype need another number of bytes than the tensor has.
+    /// Shape and dtype need another number of bytes than the offsets give the tensor.
     #[error(
         "tensor {name:?} of shape {shape:?} and {dtype} needs {needed} bits but has {bytes} bytes"
     )]
@@ -230,25 +230,25 @@ pub enum Problem {
     /// The file is a link to somewhere outside the folder.
     #[error("is a link that leaves the folder: copy the file into the folder")]
     LeavesFolder,
-    /// The file is not there.
+    /// The file does not exist.
     #[error("is missing: download it into the folder")]
     Missing,
     /// The file is a folder, a device or a pipe.
     #[error("is not a regular file")]
     NotAFile,
-    /// The index says that a shard holds a tensor that it doesn't.
+    /// The index places a tensor in a shard that does not hold it.
     #[error("does not hold tensor {name:?}, which the index places there")]
     NotInShard {
         /// The tensor.
         name: String,
     },
-    /// A shard holds a tensor that the index doesn't place there.
+    /// A shard holds a tensor that the index does not place there.
     #[error("holds tensor {name:?}, which the index does not place there")]
     NotInIndex {
         /// The tensor.
         name: String,
     },
-    /// What only a file by `torch.save` can have wrong with it.
+    /// A problem that only files written by `torch.save` can have.
     #[error(transparent)]
     Pth(#[from] PthProblem),
     /// Two shards hold a tensor of the same name.
@@ -261,7 +261,7 @@ pub enum Problem {
     },
 }
 
-/// One problem a line, indented; the tensors that a file is too short for together.
+/// Prints one problem per line, indented. Tensors cut off by the end of one file share a line.
 struct FileProblems<'a>(&'a [FileProblem]);
 
 impl fmt::Display for FileProblems<'_> {
@@ -277,7 +277,7 @@ impl fmt::Display for FileProblems<'_> {
                 write!(f, "\n  - {item}")?;
                 continue;
             }
-            // The file's line stands where its first tensor does.
+            // The line of a truncated file takes the place of its first cut-off tensor.
             let past = cut_off.remove(item.file.as_str()).unwrap_or_default();
             match (past.len(), past.iter().min()) {
                 (_, None) => {}
@@ -295,7 +295,7 @@ impl fmt::Display for FileProblems<'_> {
     }
 }
 
-/// One problem a line, indented.
+/// Prints one problem per line, indented.
 pub struct Lines<'a, T>(pub &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Lines<'_, T> {

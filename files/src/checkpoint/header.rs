@@ -1,7 +1,7 @@
 //! The header of a safetensors file: 8 bytes of length (little endian), then JSON.
 //!
-//! Read here rather than by the `safetensors` crate because that one keeps the last of two tensors
-//! of one name, and stops at the first problem.
+//! The `safetensors` crate is not used to read it, because it keeps the last of two tensors of one
+//! name, and stops at the first problem.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, V
 use super::error::Problem;
 use super::{Dtype, TensorInfo};
 
-/// Longest header read, as the format's reference implementation has it.
+/// Longest header read, the limit of the format's reference implementation.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Bytes before the JSON.
 pub(super) const LENGTH_BYTES: usize = 8;
@@ -30,7 +30,7 @@ pub(super) struct Header {
 
 /// A value of a JSON object whose type may depend on its key.
 pub(super) trait Entry: Sized {
-    /// Reads the value of `name`, whose turn it is in `map`.
+    /// Reads the value of `name`, the next value in `map`.
     fn read<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Self, A::Error>;
 }
 
@@ -46,11 +46,12 @@ impl Entry for serde_json::Value {
     }
 }
 
-/// Reads a JSON object that holds no name twice, which others might read another way.
+/// Reads a JSON object and refuses duplicate names, because other readers might choose the other
+/// value.
 ///
 /// # Errors
 ///
-/// It is no such object; all names that occur twice are listed.
+/// The text is not an object, or has duplicate names; all of them are listed.
 pub fn json_object(json: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     let entries: Entries<serde_json::Value> =
         serde_json::from_slice(json).map_err(|error| match error.classify() {
@@ -67,7 +68,7 @@ pub fn json_object(json: &[u8]) -> Result<serde_json::Map<String, serde_json::Va
     }
 }
 
-/// A JSON object in the order written, with names that occur twice kept.
+/// A JSON object in the order written, including duplicate names.
 pub(super) struct Entries<T>(pub(super) Vec<(String, T)>);
 
 impl<'de, T: Entry> Deserialize<'de> for Entries<T> {
@@ -93,7 +94,7 @@ impl<'de, T: Entry> Deserialize<'de> for Entries<T> {
 }
 
 impl<T> Entries<T> {
-    /// One problem for each name that occurs again.
+    /// Returns one problem for each name that occurs again.
     pub(super) fn duplicates(&self) -> Vec<Problem> {
         let mut seen = HashSet::new();
         self.0
@@ -126,8 +127,8 @@ impl Entry for RawEntry {
     }
 }
 
-/// Reads and checks the header of `file`, the bytes of a whole file that is number `file_index`
-/// of its checkpoint.
+/// Reads and checks the header of a file. `file` holds its bytes; `file_index` is its number in the
+/// checkpoint.
 pub(super) fn parse(file: &[u8], file_index: usize) -> Result<Header, Vec<Problem>> {
     let len = file.len() as u64;
     let Some(length_bytes) = file.first_chunk::<LENGTH_BYTES>() else {
@@ -140,7 +141,7 @@ pub(super) fn parse(file: &[u8], file_index: usize) -> Result<Header, Vec<Proble
             max: MAX_HEADER_BYTES,
         }]);
     }
-    // At most 100 MB, so this neither overflows nor is cut on any machine.
+    // At most 100 MB, so this neither overflows nor is truncated on any machine.
     let data_start = LENGTH_BYTES + header_len as usize;
     let Some(json) = file.get(LENGTH_BYTES..data_start) else {
         return Err(vec![Problem::HeaderPastEnd {
@@ -172,7 +173,7 @@ pub(super) fn parse(file: &[u8], file_index: usize) -> Result<Header, Vec<Proble
             },
         }
     }
-    // Where entries were left out, what they covered would be reported as holes.
+    // If entries were left out, their bytes would be reported as holes.
     if problems.is_empty() {
         problems = uncovered(&tensors, data_start, file.len());
     }
@@ -232,7 +233,7 @@ fn check(name: &str, raw: RawTensor, data_start: usize, len: u64) -> Result<Tens
             bytes,
         });
     }
-    // Both are at most the length of a file that is in the address space.
+    // Both are at most the length of a file that fits into the address space.
     Ok(TensorInfo {
         shape,
         dtype,
@@ -243,7 +244,7 @@ fn check(name: &str, raw: RawTensor, data_start: usize, len: u64) -> Result<Tens
     })
 }
 
-/// Overlaps of tensors, and bytes of the data that belong to none.
+/// Finds tensors that overlap, and bytes of the data that belong to no tensor.
 fn uncovered(tensors: &[(String, TensorInfo)], data_start: usize, len: usize) -> Vec<Problem> {
     let mut order: Vec<_> = tensors.iter().collect();
     order.sort_by_key(|(_, info)| (info.start, info.bytes));

@@ -1,4 +1,4 @@
-//! Which files a checkpoint consists of: one, or the shards its index names.
+//! Finds the files of a checkpoint: one file, or the shards that its index names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -8,10 +8,10 @@ use super::header::Entries;
 use super::{INDEX_FILE, SINGLE_FILE};
 use crate::folder::{MAX_JSON_BYTES, read_small};
 
-/// File name of an adapter's weights, which are no model.
+/// File name of an adapter's weights, which are not a model.
 const ADAPTER_FILE: &str = "adapter_model.safetensors";
 
-/// The shards of a checkpoint by file name, each with the tensors the index places there.
+/// The shards of a checkpoint by file name, each with the tensors that the index places there.
 pub(super) type Shards = BTreeMap<String, BTreeSet<String>>;
 
 #[derive(serde::Deserialize)]
@@ -19,7 +19,7 @@ struct RawIndex {
     weight_map: Entries<String>,
 }
 
-/// Reads `model.safetensors.index.json`; `None` when there is none.
+/// Reads `model.safetensors.index.json`; `None` if the file does not exist.
 pub(super) fn read(folder: &Path) -> Result<Option<Shards>, CheckpointError> {
     let path = folder.join(INDEX_FILE);
     let bytes =
@@ -63,8 +63,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Shards, Vec<Problem>> {
     }
 }
 
-/// Whether `name` is a plain file name on every system: what is a path on one may be a name on
-/// another, and `C:x` or `x:stream` mean something on Windows.
+/// Returns whether `name` is a plain file name on every system. A path on one system may be a name
+/// on another, and `C:x` or `x:stream` have a meaning on Windows.
 fn is_shard_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     name.ends_with(".safetensors")
@@ -76,13 +76,15 @@ fn is_shard_name(name: &str) -> bool {
         )
 }
 
-/// The real path of a file of the folder, when it is there, a file, and does not leave the folder.
+/// Returns the real path of a file of the folder, if it exists, is a file, and does not leave the
+/// folder.
 ///
-/// A folder in the Hugging Face cache holds links to `../../blobs`, which is the only way out
-/// that is followed.
+/// A folder in the Hugging Face cache holds links to `../../blobs`. Only these links may leave the
+/// folder.
 ///
 /// # Errors
-/// From the file system; inside, that the file is not there, is none, or is a link elsewhere.
+/// The outer error comes from the file system. The inner one says that the file is missing, is not
+/// a regular file, or is a link out of the folder.
 pub fn resolve(folder: &Path, name: &str) -> Result<Result<PathBuf, Problem>, std::io::Error> {
     let path = folder.join(name);
     let real = match path.canonicalize() {
@@ -109,7 +111,7 @@ pub fn resolve(folder: &Path, name: &str) -> Result<Result<PathBuf, Problem>, st
     }
 }
 
-/// Names of all that is in `folder`, sorted.
+/// Returns the names of all entries of `folder`, sorted.
 fn list(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .map(|entries| {
@@ -123,9 +125,10 @@ fn list(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The files of a folder with neither [`SINGLE_FILE`] nor [`INDEX_FILE`] that may each be a whole
-/// model: `.safetensors` that are no shards, or else `.pth`. Beside a `config.json` only the
-/// latter: Hugging Face has names for its weights, so another file there is something else.
+/// Returns the files that may each be a whole model, in a folder with neither [`SINGLE_FILE`] nor
+/// [`INDEX_FILE`]: `.safetensors` files that are not shards, otherwise `.pth` files. Beside a
+/// `config.json` only `.pth` files count: Hugging Face uses fixed names for its weights, so another
+/// `.safetensors` file there is something else.
 pub(super) fn candidates(folder: &Path) -> Vec<String> {
     let names = list(folder);
     let of = |suffix: &str| -> Vec<String> {
@@ -146,7 +149,7 @@ pub(super) fn candidates(folder: &Path) -> Vec<String> {
     }
 }
 
-/// What to do about a folder without weights, by what it holds instead.
+/// Returns what to do about a folder without weights, based on its other files.
 pub(super) fn hint(folder: &Path) -> String {
     let names = list(folder);
     let of = |suffixes: &[&str]| {

@@ -1,10 +1,10 @@
-//! Files that `torch.save` writes (`.pth`, `.pt`, `.bin`), read as data: nothing in them is ever
+//! Reads files that `torch.save` writes (`.pth`, `.pt`, `.bin`) as data; nothing in them is ever
 //! executed.
 //!
-//! Such a file is a zip archive of entries that are stored as they are: `NAME/data.pkl`, a pickle
-//! of the dict of tensors, and `NAME/data/KEY`, the numbers. Tensors are views of these, with an
-//! offset and strides, and are used in place where their elements lie one after another. As with
-//! safetensors the numbers carry no checksum that is looked at: that would read the whole file.
+//! Such a file is an uncompressed zip archive. `NAME/data.pkl` is a pickle of the dict of tensors,
+//! and `NAME/data/KEY` holds the numbers. Tensors are views of these, with an offset and strides.
+//! Contiguous tensors are used in place. As with safetensors, checksums of the numbers are not
+//! verified, because that would read the whole file.
 
 mod archive;
 mod pickle;
@@ -27,24 +27,25 @@ use super::{Dtype, TensorInfo};
 use pickle::Pickle;
 use value::{Node, StoredTensor};
 
-/// Keys under which a state dict may be wrapped in a dict of its own.
+/// Keys of an outer dict that may contain the state dict.
 const WRAPPERS: [&str; 2] = ["state_dict", "model"];
-/// Entries listed that are no tensors.
+/// Most entries listed that are not tensors.
 const MAX_LISTED: usize = 16;
-/// Tensors may share data, tied embeddings all of them, and repeat small vectors.
+/// Largest tensor bytes, as a multiple of the file's plus [`MAX_REPEATED`]. Tensors may share data
+/// (tied embeddings share all of it), and may repeat small vectors.
 const MAX_SHARING: u64 = 4;
 const MAX_REPEATED: u64 = 64 << 20;
 
-/// Where safetensors has the first byte of its JSON, which is always a brace.
+/// Position of the first byte of safetensors' JSON, which is always a brace.
 const JSON_START: usize = 8;
-/// The pickled number that every file of torch before 1.6 begins with.
+/// The pickled number at the start of every file of torch before 1.6.
 const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
-/// Whether `file`, the bytes of a whole file, is one that torch wrote rather than safetensors; by
-/// its content, because any of the two may have any name.
+/// Returns whether `file`, the bytes of a whole file, was written by torch and is not safetensors.
+/// The content decides, because both may have any name.
 ///
 /// # Errors
-/// When it is one of torch's older formats, or a pickle by another program.
+/// If it has one of torch's older formats, or is a pickle of another program.
 pub(super) fn is_pth(file: &[u8]) -> Result<bool, PthProblem> {
     let old = |what| Err(PthProblem::OldFormat { what });
     match file {
@@ -57,8 +58,8 @@ pub(super) fn is_pth(file: &[u8]) -> Result<bool, PthProblem> {
     }
 }
 
-/// Reads and checks the directory and the pickle of `file`, the bytes of a whole file that is
-/// number `file_index` of its checkpoint.
+/// Reads and checks the directory and the pickle of a file. `file` holds its bytes; `file_index` is
+/// its number in the checkpoint.
 pub(super) fn parse(file: &[u8], file_index: usize) -> Result<Header, Vec<Problem>> {
     let Archive { pickle, storages } = open(file)?;
     let pickle = pickle::read(pickle).map_err(one)?;
@@ -97,7 +98,7 @@ fn one(problem: PthProblem) -> Vec<Problem> {
     vec![problem.into()]
 }
 
-/// What matters of a file.
+/// The parts of a file that matter.
 struct Archive<'a> {
     /// `data.pkl`.
     pickle: &'a [u8],
@@ -105,7 +106,7 @@ struct Archive<'a> {
     storages: BTreeMap<&'a str, Range<usize>>,
 }
 
-/// The archive that is `file`; all is in the folder of the one `data.pkl`.
+/// Opens the archive `file`; all entries are in the folder of the only `data.pkl`.
 fn open(file: &[u8]) -> Result<Archive<'_>, Vec<Problem>> {
     let entries = archive::entries(file).map_err(one)?;
     let pickles: Vec<(&str, &Range<usize>)> = entries
@@ -122,7 +123,8 @@ fn open(file: &[u8]) -> Result<Archive<'_>, Vec<Problem>> {
             .strip_prefix(root)
             .and_then(|name| name.strip_prefix('/'))
         {
-            // Files of torch before 2.1 do not say, and were written on little-endian machines.
+            // torch before 2.1 does not record the byte order; its files come from little-endian
+            // machines.
             Some("byteorder") if &file[place.clone()] != b"little" => {
                 let order = &file[place.clone()];
                 let found = String::from_utf8_lossy(&order[..order.len().min(16)]).into_owned();
@@ -140,8 +142,8 @@ fn open(file: &[u8]) -> Result<Archive<'_>, Vec<Problem>> {
     })
 }
 
-/// The tensors of a pickle that is a flat dict of them, or a dict of nothing but such a dict under
-/// one of [`WRAPPERS`].
+/// Returns the tensors of a pickle: a flat dict of tensors, or a dict that holds only such a dict
+/// under one of [`WRAPPERS`].
 fn stored_tensors<'p, 'a>(
     pickle: &'p Pickle<'a>,
 ) -> Result<Vec<(&'a str, &'p StoredTensor<'a>)>, Vec<Problem>> {
@@ -161,7 +163,7 @@ fn stored_tensors<'p, 'a>(
     };
     let mut found = Vec::new();
     let mut names = HashSet::new();
-    // A name can be used again and again at the cost of two bytes: each is listed once.
+    // Repeating a name costs an attacker two bytes, so each is listed once.
     let mut duplicates = BTreeSet::new();
     let (mut others, mut left_out) = (Vec::new(), 0);
     for &(key, value) in inner.unwrap_or(entries) {
@@ -191,7 +193,7 @@ fn stored_tensors<'p, 'a>(
     }
 }
 
-/// Where in the file a tensor lies whose storage is at `storage`.
+/// Returns the place of a tensor in the file; its storage is at `storage`.
 fn locate(
     name: &str,
     tensor: &StoredTensor<'_>,

@@ -1,4 +1,4 @@
-//! Tensors whose elements do not lie one after another.
+//! Tensors that are not contiguous.
 
 use std::ops::Range;
 
@@ -6,15 +6,15 @@ use std::ops::Range;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) shape: Vec<usize>,
-    /// Bytes of the tensor when its elements lie one after another.
+    /// Bytes of the tensor in contiguous form.
     pub(super) bytes: usize,
     /// Byte of its first element.
     pub(super) start: usize,
-    /// Elements between neighbours along each dimension; `None` where they lie one after another.
+    /// Elements between neighbours along each dimension; `None` if contiguous.
     pub(super) strides: Option<Vec<usize>>,
 }
 
-/// Why a tensor has no place in its storage.
+/// Why a tensor cannot be placed in its storage.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Misplaced {
     Overflow,
@@ -30,8 +30,8 @@ pub(super) fn place(
     storage: Range<usize>,
 ) -> Result<Place, Misplaced> {
     let dims: Option<Vec<usize>> = shape.iter().map(|&dim| usize::try_from(dim).ok()).collect();
-    // A product without the zeros too, which would hide an overflow from whoever multiplies in
-    // another order.
+    // Also checks the product without the zeros: a zero would hide an overflow from code that
+    // multiplies in another order.
     let mut nonzero = shape.iter().filter(|&&dim| dim != 0);
     let bytes = nonzero
         .try_fold(size as u64, |product, &dim| product.checked_mul(dim))
@@ -66,7 +66,8 @@ pub(super) fn place(
         contiguous &= dim == 1 || stride == expected;
         expected *= dim;
     }
-    // All are below `end`, except along dimensions of one element, where they have no effect.
+    // All strides are below `end`, except along dimensions of one element, where they have no
+    // effect.
     let strides = shape.iter().zip(strides).map(|(&dim, &stride)| match dim {
         1 => 0,
         _ => stride as usize,
@@ -79,8 +80,8 @@ pub(super) fn place(
     })
 }
 
-/// The elements of `size` bytes one after another, of a tensor whose first is at the start of
-/// `source`.
+/// Copies the elements of `size` bytes into contiguous form. The tensor's first element is at the
+/// start of `source`.
 pub(super) fn gather(source: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec<u8> {
     match size {
         1 => gather_sized::<1>(source, shape, strides),

@@ -9,7 +9,7 @@ use super::*;
 
 mod broken;
 
-/// A safetensors file with `header` as it is, and `data` bytes of data.
+/// Returns a safetensors file with the exact `header` and `data` bytes of data.
 fn file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
@@ -59,7 +59,7 @@ fn round_trip_in_one_file() {
         let error = checkpoint.data("x").unwrap_err();
         assert!(matches!(error, CheckpointError::NoTensor { .. }));
     }
-    // The format's own implementation reads it too.
+    // The format's reference implementation reads it too.
     let bytes = fs::read(&paths[0]).unwrap();
     let reference = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let expected = TensorData::from([[1f32, 2.], [3., 4.]]);
@@ -176,7 +176,7 @@ fn a_writer_keeps_what_is_there() {
     assert!(error.to_string().contains(SINGLE_FILE), "{error}");
 }
 
-/// What a parsed header promises, whatever the bytes were.
+/// Asserts the guarantees of a parsed header, for any bytes.
 fn check_sound(bytes: &[u8]) {
     if let Ok(header) = header::parse(bytes, 0) {
         for (_, info) in header.tensors {

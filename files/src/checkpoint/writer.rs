@@ -15,8 +15,8 @@ mod stream;
 pub use stream::{Planned, save_streamed};
 use stream::{header, in_file_order};
 
-/// Why a checkpoint could not be written. Nothing but unfinished temporary files is ever removed,
-/// and an existing file is never replaced.
+/// Why a checkpoint could not be written. The writer removes only unfinished temporary files, and
+/// never replaces an existing file.
 #[derive(Debug, Error)]
 pub enum SaveError {
     /// The folder already holds weights.
@@ -54,10 +54,10 @@ pub enum SaveError {
     },
 }
 
-/// Writes a model folder tensor by tensor, holding the data of one shard at a time.
+/// Writes a model folder tensor by tensor and holds the data of one shard at a time.
 ///
-/// Files are complete on disk under temporary names before the first one gets its own, and the
-/// index comes last: a folder whose writing was cut short is never taken for a checkpoint.
+/// All files are complete on disk under temporary names before the first is renamed, and the index
+/// comes last. So an interrupted folder is never taken for a checkpoint.
 #[derive(Debug)]
 pub struct Writer {
     folder: PathBuf,
@@ -67,14 +67,14 @@ pub struct Writer {
     shard_bytes: u64,
     total_bytes: u64,
     written: Vec<TemporaryFile>,
-    /// Tensor to number of its shard.
+    /// Shard number of each tensor.
     placed: BTreeMap<String, usize>,
 }
 
-/// Writes all `tensors` to `folder`, as [`Writer`] does, and gives the paths of the files.
+/// Writes all `tensors` to `folder` with a [`Writer`] and returns the paths of the files.
 ///
 /// # Errors
-/// As [`Writer::create`], [`Writer::push`] and [`Writer::finish`].
+/// Same as [`Writer::create`], [`Writer::push`] and [`Writer::finish`].
 pub fn save(
     folder: &Path,
     tensors: impl IntoIterator<Item = (String, TensorData)>,
@@ -90,11 +90,11 @@ pub fn save(
 
 impl Writer {
     /// Starts a checkpoint in `folder`, which is created if needed. Shards hold up to
-    /// `max_shard_bytes` of data, or a single larger tensor. `metadata` goes to the header of
-    /// every file, with `"format": "pt"` added, without which transformers refuses a file.
+    /// `max_shard_bytes` of data, or a single larger tensor. `metadata` goes to the header of every
+    /// file. `"format": "pt"` is added, because transformers refuses a file without it.
     ///
     /// # Errors
-    /// When the folder can't be created or already holds weights.
+    /// If the folder can't be created or already holds weights.
     pub fn create(
         folder: &Path,
         max_shard_bytes: u64,
@@ -136,11 +136,11 @@ impl Writer {
         })
     }
 
-    /// Adds a tensor; its data is held until its shard is full.
+    /// Adds a tensor and holds its data until its shard is full.
     ///
     /// # Errors
-    /// When the name was used before, the data has a type that safetensors lacks or does not fit
-    /// its shape, or a full shard can't be written.
+    /// If the name was used before, if safetensors lacks the data's type, if the data does not fit
+    /// its shape, or if a full shard can't be written.
     pub fn push(&mut self, name: &str, data: TensorData) -> Result<(), SaveError> {
         let refuse = |reason: String| SaveError::Tensor {
             name: name.to_owned(),
@@ -175,10 +175,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is left, and gives the files their names.
+    /// Writes the remaining tensors and renames the files to their final names.
     ///
     /// # Errors
-    /// When a file can't be written, or no tensor was pushed.
+    /// If a file can't be written, or no tensor was pushed.
     pub fn finish(mut self) -> Result<Vec<PathBuf>, SaveError> {
         if self.shard.is_empty() {
             return Err(SaveError::Empty {
@@ -241,7 +241,7 @@ impl Writer {
     }
 }
 
-/// A finished file that has not got its name yet; removed unless it gets one.
+/// A finished file with a temporary name. Dropping it removes the file, unless it was renamed.
 #[derive(Debug)]
 struct TemporaryFile {
     path: PathBuf,
@@ -283,17 +283,17 @@ impl TemporaryFile {
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // After a rename there is nothing left under this name, and an error while cleaning up
-        // after another one has nowhere to go.
+        // After a rename no file has this name. An error during cleanup cannot be reported, because
+        // another error is already on its way.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Makes the names in a folder durable, which on Unix are the folder's data.
+/// Makes the names in a folder durable; on Unix they are the folder's data.
 ///
 /// # Errors
 ///
-/// From the file system.
+/// Errors of the file system.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;
@@ -301,7 +301,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a file calls a type of burn's, where the format has it.
+/// Returns the format's name for a burn type, if it has one.
 pub fn file_dtype(dtype: DType) -> Option<Dtype> {
     Some(match dtype {
         DType::F64 => Dtype::F64,

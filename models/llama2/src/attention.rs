@@ -33,9 +33,11 @@ impl<B: Backend> Attention<B> {
         }
     }
 
+    /// Computes the attention of a piece.
+    ///
     /// # Shapes
     ///
-    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    /// - hidden: `[batch, len, hidden_size]`; the output has the same shape
     pub fn forward(
         &self,
         hidden: Tensor<B, 3>,

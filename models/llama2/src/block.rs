@@ -16,9 +16,11 @@ pub struct Mlp<B: Backend> {
 }
 
 impl<B: Backend> Mlp<B> {
+    /// Applies the feed-forward part.
+    ///
     /// # Shapes
     ///
-    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    /// - hidden: `[batch, len, hidden_size]`; the output has the same shape
     pub fn forward(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
         let gate = self.gate_proj.forward(hidden.clone());
         let hidden = gated(gate, self.up_proj.forward(hidden), Gate::Silu);
@@ -26,7 +28,7 @@ impl<B: Backend> Mlp<B> {
     }
 }
 
-/// Attention and feed-forward, each behind a norm and added to the stream.
+/// Attention and feed-forward, each after a norm and with a residual connection.
 #[derive(Module, Debug)]
 pub struct LlamaBlock<B: Backend> {
     /// Norm before the attention.

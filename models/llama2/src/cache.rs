@@ -3,13 +3,13 @@ use bone_lm::{Backend, BlockState, append_rows};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-/// Tokens that room is made for at once.
+/// Number of tokens per allocation.
 const STEP: usize = 64;
 
 /// Keys and values of the tokens so far.
 ///
-/// A generated token is written into room that was made before, for many at once: the cache is
-/// copied every 64 tokens instead of every one.
+/// The cache allocates room for many tokens at once and writes a generated token into it. So it is
+/// copied every 64 tokens, not for every token.
 #[derive(Module, Debug)]
 pub struct KeyValueCache<B: Backend> {
     /// `[batch, kv_heads, tokens and room for more, head_dim]`.
@@ -29,11 +29,11 @@ impl<B: Backend> Default for KeyValueCache<B> {
     }
 }
 
-/// How many keys a piece of `len` tokens after `past` others sees: those of all tokens, or as
-/// many as there is then room for. Those past the tokens have to be hidden.
+/// Returns how many keys a piece of `len` tokens after `past` others sees: the keys of all tokens,
+/// or all keys that the cache then has room for. The unused ones must be masked.
 pub(crate) fn visible_keys<B: Backend>(past: usize, len: usize, device: &B::Device) -> usize {
     let tokens = past + len;
-    // On a graph nothing is written into what others may hold.
+    // On an autodiff graph, nothing overwrites a tensor that others may hold.
     if past > 0 && len == 1 && !B::ad_enabled(device) {
         tokens.next_multiple_of(STEP)
     } else {
@@ -42,7 +42,7 @@ pub(crate) fn visible_keys<B: Backend>(past: usize, len: usize, device: &B::Devi
 }
 
 impl<B: Backend> KeyValueCache<B> {
-    /// Adds a piece's keys and values and returns all of them, as many as [`visible_keys`].
+    /// Adds a piece's keys and values and returns all, as many as [`visible_keys`] says.
     ///
     /// # Shapes
     ///
@@ -68,7 +68,7 @@ impl<B: Backend> KeyValueCache<B> {
         (add(&mut self.keys, key), add(&mut self.values, value))
     }
 
-    /// Replaces keys and values by what `change` makes of them without the room.
+    /// Replaces keys and values by the result of `change`, which does not see the unused room.
     fn change(&mut self, change: impl Fn(Tensor<B, 4>) -> Tensor<B, 4>) {
         for tensor in [&mut self.keys, &mut self.values] {
             *tensor = tensor
@@ -78,7 +78,7 @@ impl<B: Backend> KeyValueCache<B> {
     }
 }
 
-/// The first `tokens` of `old`, with room for as many as `room` in all.
+/// Returns the first `tokens` of `old`, with room for `room` tokens in total.
 fn with_room<B: Backend>(old: Tensor<B, 4>, tokens: usize, room: usize) -> Tensor<B, 4> {
     if old.dims()[2] == room {
         return old;
@@ -87,15 +87,15 @@ fn with_room<B: Backend>(old: Tensor<B, 4>, tokens: usize, room: usize) -> Tenso
     cat(vec![old.narrow(2, 0, tokens), more], 2)
 }
 
-/// Zeros for `tokens`, to be put beside those of `like`: what is hidden weighs nothing, but
-/// nothing times no number is no number.
+/// Returns zeros for `tokens`, to append to `like`. Masked values have weight zero, but zero times
+/// NaN is NaN; so the unused room must hold numbers.
 fn zeros<B: Backend>(like: &Tensor<B, 4>, tokens: usize) -> Tensor<B, 4> {
     let [batch, heads, _, width] = like.dims();
     let shape = [batch, heads, tokens, width];
     Tensor::zeros(shape, (&like.device(), like.dtype()))
 }
 
-/// Writes a token into the room at `at`, in place where nobody else holds `buffer`.
+/// Writes a token into the room at `at`, in place if `buffer` is not shared.
 fn write<B: Backend>(buffer: Tensor<B, 4>, at: usize, token: Tensor<B, 4>) -> Tensor<B, 4> {
     bone_lm::write_positions(buffer, at, token)
 }

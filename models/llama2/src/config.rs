@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// No dimension of a real model comes near it; it keeps products of two from overflowing.
+/// Larger than any dimension of a real model; it keeps products of two dimensions from overflowing.
 const MAX_DIMENSION: u64 = 1 << 24;
 
-/// A LLaMA's dimensions, under the names `config.json` has.
+/// A LLaMA's dimensions, under the names in `config.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlamaConfig {
     /// Width of the residual stream.
@@ -24,13 +24,13 @@ pub struct LlamaConfig {
     pub head_dim: usize,
     /// Rows of the embedding.
     pub vocab_size: usize,
-    /// Longest sequence the model was made for.
+    /// Longest sequence that the model was trained for.
     pub max_position_embeddings: usize,
     /// ε of the norms.
     pub rms_norm_eps: f64,
     /// Base of the rotary embedding's wavelengths.
     pub rope_theta: f64,
-    /// Whether the output layer is the embedding.
+    /// Whether the embedding is also the output layer.
     pub tie_word_embeddings: bool,
     /// Whether the attention's projections have biases.
     pub attention_bias: bool,
@@ -75,8 +75,7 @@ impl LlamaConfig {
     ///
     /// # Errors
     ///
-    /// Lists every field that is missing or malformed, and everything the file asks for that is
-    /// not supported.
+    /// Lists every field that is missing, malformed or not supported.
     pub fn from_folder(folder: &Path) -> Result<Self, LlamaError> {
         let path = folder.join("config.json");
         let file_error = |reason: String| LlamaError::ConfigFile {
@@ -93,11 +92,11 @@ impl LlamaConfig {
         Self::from_json(&path, value)
     }
 
-    /// Reads what `config.json` at `path` holds, as [`from_folder`](Self::from_folder).
+    /// Reads the content of the `config.json` at `path`, like [`from_folder`](Self::from_folder).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Same as [`from_folder`](Self::from_folder).
     pub fn from_json(path: &Path, value: Value) -> Result<Self, LlamaError> {
         let path = path.to_path_buf();
         match value {
@@ -178,7 +177,7 @@ impl LlamaConfig {
         }
     }
 
-    /// Parameters of the whole model.
+    /// Returns the number of parameters of the whole model.
     pub fn num_params(&self) -> usize {
         let embedding = self.vocab_size * self.hidden_size;
         let head = if self.tie_word_embeddings {
@@ -189,7 +188,7 @@ impl LlamaConfig {
         embedding + head + self.num_hidden_layers * self.block_params() + self.hidden_size
     }
 
-    /// Parameters of each [`Part`] there is.
+    /// Returns the number of parameters of each [`Part`] of the model.
     pub fn part_params(&self) -> BTreeMap<Part, usize> {
         let embedding = self.vocab_size * self.hidden_size;
         let norms = (2 * self.num_hidden_layers + 1) * self.hidden_size;
@@ -200,7 +199,7 @@ impl LlamaConfig {
         parts
     }
 
-    /// Every linear layer: module path, inputs, outputs.
+    /// Returns every linear layer: module path, inputs, outputs.
     pub fn linear_layers(&self) -> Vec<(String, usize, usize)> {
         let (h, f) = (self.hidden_size, self.intermediate_size);
         let q = self.num_attention_heads * self.head_dim;
@@ -224,7 +223,7 @@ impl LlamaConfig {
         layers
     }
 
-    /// Parameters of one block.
+    /// Returns the number of parameters of one block.
     pub fn block_params(&self) -> usize {
         let (h, f) = (self.hidden_size, self.intermediate_size);
         let q = self.num_attention_heads * self.head_dim;
@@ -235,7 +234,7 @@ impl LlamaConfig {
     }
 }
 
-/// Takes fields out one by one; what is left at the end was not understood.
+/// Takes fields out one by one; any field left at the end is unknown.
 struct Reader {
     fields: Map<String, Value>,
     problems: Vec<String>,
@@ -307,7 +306,7 @@ impl Reader {
         }
     }
 
-    /// `rope_theta`, from the top level or from `rope_parameters`, where newer files keep it.
+    /// Reads `rope_theta`, from the top level or from `rope_parameters`, where newer files keep it.
     fn rope(&mut self) -> f64 {
         let mut theta = self.number("rope_theta", 10_000.0);
         for key in ["rope_scaling", "rope_parameters"] {
@@ -339,7 +338,7 @@ impl Reader {
 
     fn refuse_the_rest(&mut self) {
         for (key, value) in std::mem::take(&mut self.fields) {
-            // What is absent, empty or switched off asks for nothing.
+            // A field that is absent, empty or off has no effect.
             let nothing = match &value {
                 Value::Null | Value::Bool(false) => true,
                 Value::Array(list) => list.is_empty(),

@@ -1,7 +1,7 @@
 use bone_lm::checkpoint::{CheckpointError, LoadError};
 use std::path::PathBuf;
 
-/// Why a LLaMA could not be made.
+/// Why a LLaMA could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum LlamaError {
     /// `config.json` is missing or unreadable.
@@ -9,15 +9,15 @@ pub enum LlamaError {
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// The system's reason or what is wrong with the JSON.
+        /// The system's reason, or the error in the JSON.
         reason: String,
     },
-    /// `config.json` asks for something impossible or not supported; all of it is listed.
+    /// `config.json` has impossible or unsupported values; all are listed.
     #[error("{} asks for what is not supported or not possible:{}", path.display(), problems.iter().map(|p| format!("\n  {p}")).collect::<String>())]
     Config {
         /// The file.
         path: PathBuf,
-        /// One line a field.
+        /// One line per field.
         problems: Vec<String>,
     },
     /// The weights' files are unusable.
@@ -26,7 +26,7 @@ pub enum LlamaError {
     /// The weights do not fit the configuration.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Embeddings are tied, and the file has a head that differs from them.
+    /// The embeddings are tied, but the file has a head that differs from them.
     #[error("{}: config.json ties the embeddings, but lm_head.weight differs from model.embed_tokens.weight; set tie_word_embeddings to false or remove lm_head.weight", .0.display())]
     UntiedHead(PathBuf),
 }

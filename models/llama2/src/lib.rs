@@ -1,4 +1,4 @@
-//! LLaMA2 on burn, from a Hugging Face folder as it is.
+//! LLaMA2 on burn, from an unmodified Hugging Face folder.
 
 mod attention;
 mod block;

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::Embedding;
 use burn::tensor::{Int, Tensor};
 
-/// Everything but the head, under the name checkpoints give it.
+/// Everything except the head, under its name in checkpoints.
 #[derive(Module, Debug)]
 pub struct LlamaTrunk<B: Backend> {
     /// `[vocab_size, hidden_size]`.
@@ -19,15 +19,15 @@ pub struct LlamaTrunk<B: Backend> {
 /// LLaMA2. Module paths are the names in checkpoints: `model.layers.0.self_attn.q_proj`.
 #[derive(Module, Debug)]
 pub struct Llama<B: Backend> {
-    /// Everything but the head.
+    /// Everything except the head.
     pub model: LlamaTrunk<B>,
-    /// `hidden_size → vocab_size`; `None` where the embedding serves as the head.
+    /// `hidden_size → vocab_size`; `None` if the embedding is the head.
     pub lm_head: Option<BoneLinear<B>>,
     pub(crate) config: LlamaConfig,
 }
 
 impl<B: Backend> Llama<B> {
-    /// The model's dimensions.
+    /// Returns the model's dimensions.
     pub fn config(&self) -> &LlamaConfig {
         &self.config
     }

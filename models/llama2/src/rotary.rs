@@ -4,27 +4,27 @@ use bone_lm::{Backend, Sight, Span, Window, rotate};
 use burn::tensor::{DType, Tensor, TensorData};
 use std::borrow::Cow;
 
-/// What the blocks of one forward share: rotary tables of the piece's positions, and what may
-/// not be seen.
+/// The data that the blocks of one forward share: rotary tables of the piece's positions, and the
+/// attention mask.
 #[derive(Debug, Clone)]
 pub struct LlamaContext<B: Backend> {
     /// Cosines, `[batch or 1, 1, len, head_dim / 2]`.
     cos: Tensor<B, 4>,
-    /// Sines, likewise.
+    /// Sines, in the same shape.
     sin: Tensor<B, 4>,
-    /// What may be seen.
+    /// The keys that each query sees.
     pub(crate) sight: Sight<B>,
 }
 
 impl<B: Backend> LlamaContext<B> {
-    /// Tables for `span`, in the precision the model computes in.
+    /// Makes tables for `span`, in the precision of the model's computation.
     pub(crate) fn new(config: &LlamaConfig, span: &Span, device: &B::Device, dtype: DType) -> Self {
         let half = config.head_dim / 2;
         let rows = Begins::of(span);
         let mut angles = Vec::with_capacity(rows.len() * span.len * half);
         for begins in rows.iter() {
             for at in span.past..span.past + span.len {
-                // Padding has no position; any will do, since nobody looks at it.
+                // Padding has no position; any value works, because no token sees padding.
                 let position = at.saturating_sub(begin(begins, at)) as f64;
                 angles.extend((0..half).map(|i| {
                     position
@@ -42,7 +42,7 @@ impl<B: Backend> LlamaContext<B> {
         let keys = visible_keys::<B>(span.past, span.len, device);
         let mut first = Vec::with_capacity(rows.len() * span.len);
         for begins in rows.iter() {
-            // A padding position sees itself, because a softmax over nothing is no number.
+            // A padding position sees itself, because a softmax over no values is NaN.
             let places = span.past..span.past + span.len;
             first.extend(places.map(|at| begin(begins, at).min(at) as u32));
         }
@@ -54,17 +54,18 @@ impl<B: Backend> LlamaContext<B> {
         }
     }
 
-    /// Turns the two halves of every head by the position's angles.
+    /// Rotates the two halves of every head by the position's angles.
     ///
     /// # Shapes
     ///
-    /// - x: `[batch, heads, len, head_dim]`, and so the output
+    /// - x: `[batch, heads, len, head_dim]`; the output has the same shape
     pub(crate) fn rotate(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         rotate(x, &self.cos, &self.sin)
     }
 }
 
-/// Where the sequences of each row begin; one entry for all rows that are whole sequences.
+/// Start positions of the sequences of each row. If all rows are whole sequences, one entry covers
+/// all.
 struct Begins<'a>(Vec<Cow<'a, [usize]>>);
 
 impl<'a> Begins<'a> {
@@ -87,8 +88,8 @@ impl<'a> Begins<'a> {
     }
 }
 
-/// Where the sequence of the token at `at` begins: the last of `begins` up to there, or the first
-/// after it for padding.
+/// Returns the start of the sequence of the token at `at`: the last of `begins` up to there. For
+/// padding it is the first one after it.
 fn begin(begins: &[usize], at: usize) -> usize {
     let started = begins.partition_point(|begin| *begin <= at);
     begins.get(started.saturating_sub(1)).copied().unwrap_or(0)

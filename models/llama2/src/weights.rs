@@ -8,7 +8,7 @@ use burn::nn::{Embedding, Linear};
 use burn::tensor::{FloatDType, Tensor};
 use std::path::Path;
 
-/// Where a model's tensors come from.
+/// Source of a model's tensors.
 trait Source<B: Backend> {
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Param<Tensor<B, 2>>;
     fn norm(&mut self, name: &str, size: usize) -> Param<Tensor<B, 1>>;
@@ -29,7 +29,7 @@ impl<B: Backend> Source<B> for Loader<'_, B> {
     }
 }
 
-/// Random weights: normal with the configuration's `initializer_range`, norms one, biases zero.
+/// Random weights: normal with the configuration's `initializer_range`; norms are one, biases zero.
 struct Random<B: Backend> {
     init: Initialiser<B>,
     std: f64,
@@ -53,12 +53,13 @@ impl<B: Backend> Source<B> for Random<B> {
 }
 
 impl<B: Backend> Llama<B> {
-    /// Loads a Hugging Face folder: `config.json` and its safetensors, mapped and on the CPU not
-    /// copied. `dtype` converts the weights; `None` keeps the file's. Nothing requires gradients.
+    /// Loads a Hugging Face folder: `config.json` and its safetensors. The files are mapped, and on
+    /// the CPU not copied. `dtype` converts the weights; `None` keeps the file's type. No parameter
+    /// requires gradients.
     ///
     /// # Errors
     ///
-    /// [`LlamaError`]; all tensors that are missing, left over or misshapen in one.
+    /// [`LlamaError`]. One error lists all tensors that are missing, left over or of a wrong shape.
     pub fn from_folder(
         folder: &Path,
         device: &B::Device,
@@ -69,11 +70,11 @@ impl<B: Backend> Llama<B> {
         Self::from_checkpoint(config, &checkpoint, device, dtype)
     }
 
-    /// Loads an open checkpoint, as [`from_folder`](Self::from_folder).
+    /// Loads an open checkpoint, like [`from_folder`](Self::from_folder).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Same as [`from_folder`](Self::from_folder).
     pub fn from_checkpoint(
         config: LlamaConfig,
         checkpoint: &Checkpoint,
@@ -84,7 +85,7 @@ impl<B: Backend> Llama<B> {
             check_tied_head(checkpoint)?;
         }
         let mut loader = Loader::new(checkpoint, device.clone(), dtype);
-        // Old checkpoints keep the rotary frequencies, which the configuration implies.
+        // Old checkpoints store the rotary frequencies, which follow from the configuration.
         loader.skip_matching(|name| name.ends_with(".rotary_emb.inv_freq"));
         if config.tie_word_embeddings {
             loader.skip("lm_head.weight");
@@ -94,7 +95,7 @@ impl<B: Backend> Llama<B> {
         Ok(model)
     }
 
-    /// A model with random weights, the same for a seed on every backend.
+    /// Makes a model with random weights, the same for a seed on every backend.
     pub fn random(config: LlamaConfig, seed: u64, device: &B::Device) -> Self {
         let mut source = Random {
             init: Initialiser::new(seed, device),
@@ -104,7 +105,8 @@ impl<B: Backend> Llama<B> {
     }
 }
 
-/// A head beside tied embeddings is a copy of them, or the file means something else.
+/// Checks that a head beside tied embeddings equals them; a different head contradicts the
+/// configuration.
 fn check_tied_head(checkpoint: &Checkpoint) -> Result<(), LlamaError> {
     let (head, embedding) = ("lm_head.weight", "model.embed_tokens.weight");
     if checkpoint.get(head).is_none() || checkpoint.get(embedding).is_none() {

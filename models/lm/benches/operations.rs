@@ -1,8 +1,8 @@
-//! The operations of a training step on the processor, forward and then backward, beside their references: sizes of
-//! a 768 × 12 LLaMA, 4 × 256 tokens.
+//! Times the operations of a training step on the processor, forward and then backward, beside
+//! their references. The sizes are those of a 768 × 12 LLaMA with 4 × 256 tokens.
 //!
-//! `cargo bench -p bone-lm --bench operations`; a name after `--` chooses. Torch's times of the same are
-//! printed by `benches/vs_peft/operations.py`.
+//! `cargo bench -p bone-lm --bench operations`. A name after `--` selects one.
+//! `benches/vs_peft/operations.py` prints torch's times for the same operations.
 
 // criterion's macro makes an item without documentation.
 #![allow(missing_docs)]
@@ -16,7 +16,7 @@ use burn_flex::FlexTensor;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
-// As the binary has it: the system's gives large tensors fresh pages every time.
+// The allocator of the binary. The system allocator gives large tensors new pages every time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -129,7 +129,7 @@ fn activations(c: &mut Criterion) {
 }
 
 fn positions(c: &mut Criterion) {
-    // As the products before it leave it.
+    // The layout that the preceding products produce.
     let x = random([4, 256, 12, 64]).transpose(1, 2);
     let [cos, sin] = [0; 2].map(|_| random([1, 1, 256, 32]));
     both(
@@ -213,7 +213,8 @@ fn adamw(c: &mut Criterion) {
         time: 2,
         grad_factor: 0.5,
     };
-    // A step gets its tensors back from the one before, or it would measure copies of them.
+    // Each step reuses the tensors of the step before; otherwise the benchmark would measure
+    // copies.
     let steps = |body: AdamW| {
         let (first, second) = (first.clone(), second.clone());
         let mut state = Some((param.clone(), Moments { first, second }));

@@ -3,22 +3,23 @@ use crate::window::Sight;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, Tensor, TensorPrimitive, module};
 
-/// `softmax(x)` over the last dimension.
+/// Computes `softmax(x)` over the last dimension.
 pub fn softmax<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> {
     let output = B::softmax_last(input.into_primitive().tensor());
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
-/// `softmax(query · keyᵀ / √width) · value`, where a query sees what `sight` says.
+/// Computes `softmax(query · keyᵀ / √width) · value`, where `sight` selects the keys that a query
+/// sees.
 ///
 /// # Shapes
 ///
-/// - query: `[batch, heads, len, width]`, and so the output
+/// - query: `[batch, heads, len, width]`; the output has the same shape
 /// - key, value: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
 ///
 /// # Panics
 ///
-/// The heads of keys and values are no part of the queries'.
+/// If the number of key heads does not divide the number of query heads.
 pub fn attention<B: Backend>(
     query: Tensor<B, 4>,
     key: Tensor<B, 4>,
@@ -38,7 +39,7 @@ pub fn attention<B: Backend>(
         return Tensor::from_primitive(TensorPrimitive::Float(output));
     }
     if len == 1 {
-        // The query heads of a group are as many queries to its keys.
+        // The query heads of a group are treated as more queries to its keys.
         let group = heads / kv_heads;
         let mask = sight.mask.clone();
         let mask = mask.map(|mask| mask.expand([batch, kv_heads, group, keys]));
@@ -51,13 +52,14 @@ pub fn attention<B: Backend>(
     let mask = mask.map(|mask| mask.expand([batch, heads, len, keys]));
     if !B::ad_enabled(&query.device()) {
         let options = AttentionModuleOptions {
-            // A mask says all there is to say.
+            // A mask already includes causality.
             is_causal: mask.is_none(),
             ..Default::default()
         };
         return module::attention(query, key, value, mask, None, options);
     }
-    // burn's divides a tensor by a tensor, and keeps more for that backward than the softmax.
+    // burn's version divides a tensor by a tensor, and saves more than the softmax for the
+    // backward.
     let hidden = mask.unwrap_or_else(|| {
         Tensor::<B, 2, Bool>::tril_mask([len, keys], 0, &query.device()).unsqueeze()
     });
@@ -66,11 +68,12 @@ pub fn attention<B: Backend>(
     softmax(scores).matmul(value)
 }
 
-/// Rotary positions (Su et al. 2021): turns the two halves of every head by its position's angles.
+/// Rotary positions (Su et al. 2021): rotates the two halves of every head by its position's
+/// angles.
 ///
 /// # Shapes
 ///
-/// - x: `[batch, heads, len, width]`, and so the output
+/// - x: `[batch, heads, len, width]`; the output has the same shape
 /// - cos, sin: `[batch or 1, 1, len, width / 2]`
 pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4>) -> Tensor<B, 4> {
     let _span = tracing::trace_span!("rotary positions").entered();
@@ -78,11 +81,11 @@ pub fn rotate<B: Backend>(x: Tensor<B, 4>, cos: &Tensor<B, 4>, sin: &Tensor<B, 4
     Tensor::from_primitive(TensorPrimitive::Float(B::rotate(x, cos, sin, false)))
 }
 
-/// `buffer` with `rows` in it from position `at` on, in place where nobody else holds the buffer.
+/// Writes `rows` into `buffer` from position `at` on, in place if the buffer is not shared.
 ///
 /// # Shapes
 ///
-/// - buffer: `[batch, heads, room, width]`, and so the output
+/// - buffer: `[batch, heads, room, width]`; the output has the same shape
 /// - rows: `[batch, heads, len, width]`
 pub fn write_positions<B: Backend>(
     buffer: Tensor<B, 4>,
@@ -117,7 +120,7 @@ mod tests {
         assert!(difference < 1e-12, "{what}: {difference}");
     }
 
-    /// With as many keys as queries, and with earlier ones.
+    /// With as many keys as queries, and with earlier keys.
     #[test]
     fn values_and_gradients_are_burns() {
         for keys in [5, 9] {

@@ -1,8 +1,8 @@
 //! The operations of this crate, as an extension of Bone's `Backend` trait.
 //!
-//! The trait's bodies are made of ordinary tensor operations: the reference that every faster
-//! implementation is held against. [`Autodiff`](burn::backend::Autodiff) has hand-written
-//! backwards, so a plain backend needs an empty `impl` and nothing else.
+//! The trait's default bodies use ordinary tensor operations. They are the reference for every
+//! faster implementation. [`Autodiff`](burn::backend::Autodiff) has hand-written backwards, so a
+//! plain backend needs an empty `impl` and nothing else.
 
 use crate::Window;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -32,7 +32,7 @@ pub struct NormParams<T> {
     pub weight: T,
     /// `[size]`.
     pub bias: T,
-    /// Parts of a row that are normalised by themselves.
+    /// Number of parts of a row that are normalised separately.
     pub groups: usize,
     /// ε.
     pub epsilon: f64,
@@ -43,7 +43,7 @@ pub struct NormParams<T> {
 pub struct NormGrads<T> {
     /// Gradient to the input, `[n, size]`.
     pub input: T,
-    /// Gradients to weight and bias, `[size]`, when they were asked for.
+    /// Gradients to weight and bias, `[size]`, if requested.
     pub params: Option<(T, T)>,
 }
 
@@ -58,33 +58,33 @@ pub struct AttentionGrads<T> {
     pub value: T,
 }
 
-/// Queries of [attention](Backend::windowed_attention) that are handled at once.
+/// Queries of [attention](Backend::windowed_attention) that are processed at once.
 #[derive(Debug, Clone)]
 pub struct QueryTile {
-    /// What they see.
+    /// The keys that they see.
     pub window: Window,
-    /// Which of the queries they are.
+    /// Their indices.
     pub queries: Range<usize>,
-    /// How many queries there are in all.
+    /// Number of queries in total.
     pub len: usize,
-    /// What scores are multiplied with, `1 / √width`.
+    /// Factor of the scores, `1 / √width`.
     pub scale: f64,
 }
 
-/// What a gate does with its input before it is multiplied with the value.
+/// The function that a gate applies to its input before it multiplies with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gate {
     /// `x · σ(x)`, of SwiGLU.
     Silu,
     /// `σ(x) = 1 / (1 + e^−x)`.
     Sigmoid,
-    /// `max(x, 0)`; of a tensor and itself it is the squared ReLU.
+    /// `max(x, 0)`; for a tensor and itself this is the squared ReLU.
     Relu,
 }
 
 /// A backend that can run the language models.
 pub trait Backend: bone::Backend {
-    /// `−log softmax(logits)[target]` of every row.
+    /// Computes `−log softmax(logits)[target]` of every row.
     ///
     /// # Shapes
     ///
@@ -95,8 +95,8 @@ pub trait Backend: bone::Backend {
         reference::cross_entropy::<Self>(logits, targets)
     }
 
-    /// [`cross_entropy`](Backend::cross_entropy), and the gradient of each row's to its logits,
-    /// `softmax(logits) − onehot(target)`, `[n, vocab]`.
+    /// Computes [`cross_entropy`](Backend::cross_entropy) and the gradient of each row's loss to
+    /// its logits, `softmax(logits) − onehot(target)`, `[n, vocab]`.
     fn cross_entropy_and_gradient(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -104,12 +104,12 @@ pub trait Backend: bone::Backend {
         reference::cross_entropy_and_gradient::<Self>(logits, targets)
     }
 
-    /// Multiplies each row of `rows` `[n, size]` by its own of `factors` `[n]`.
+    /// Multiplies each row of `rows` `[n, size]` by its entry of `factors` `[n]`.
     fn scale_rows(rows: FloatTensor<Self>, factors: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::scale_rows::<Self>(rows, factors)
     }
 
-    /// `f(gate) · value`, element by element, of tensors of one shape.
+    /// Computes `f(gate) · value`, element by element, of tensors of one shape.
     fn gated(
         gate: FloatTensor<Self>,
         value: FloatTensor<Self>,
@@ -118,8 +118,8 @@ pub trait Backend: bone::Backend {
         reference::gated::<Self>(gate, value, function)
     }
 
-    /// The backward of [`gated`](Backend::gated) for an output gradient `grad`: those to gate and
-    /// value. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`gated`](Backend::gated) for an output gradient `grad`: the
+    /// gradients to gate and value. The forward saves only its inputs.
     fn gated_backward(
         gate: FloatTensor<Self>,
         value: FloatTensor<Self>,
@@ -129,23 +129,23 @@ pub trait Backend: bone::Backend {
         reference::gated_backward::<Self>(gate, value, grad, function)
     }
 
-    /// `tanh(x)`, element by element.
+    /// Computes `tanh(x)`, element by element.
     fn tanh(input: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_tanh(input)
     }
 
-    /// The backward of [`tanh`](Backend::tanh), whose result was `output`:
+    /// Computes the backward of [`tanh`](Backend::tanh), whose result was `output`:
     /// `grad · (1 − output²)`.
     fn tanh_backward(output: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::tanh_backward::<Self>(output, grad)
     }
 
-    /// `softmax(x)` over the last dimension.
+    /// Computes `softmax(x)` over the last dimension.
     fn softmax_last(input: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::softmax_last::<Self>(input)
     }
 
-    /// The backward of [`softmax_last`](Backend::softmax_last), whose result was `output`:
+    /// Computes the backward of [`softmax_last`](Backend::softmax_last), whose result was `output`:
     /// `output · (grad − Σ grad · output)`.
     fn softmax_last_backward(
         output: FloatTensor<Self>,
@@ -154,17 +154,18 @@ pub trait Backend: bone::Backend {
         reference::softmax_last_backward::<Self>(output, grad)
     }
 
-    /// Whether [`windowed_attention`](Backend::windowed_attention) of this backend is one operation that needs no
-    /// mask.
+    /// Returns whether this backend's [`windowed_attention`](Backend::windowed_attention) is one
+    /// operation that needs no mask.
     fn attends_by_window() -> bool {
         false
     }
 
-    /// `softmax(query · keyᵀ / √width) · value`, where a query sees the keys that `window` says.
+    /// Computes `softmax(query · keyᵀ / √width) · value`, where `window` selects the keys that a
+    /// query sees.
     ///
     /// # Shapes
     ///
-    /// - `query`: `[batch, heads, len, width]`, and so the output
+    /// - `query`: `[batch, heads, len, width]`; the output has the same shape
     /// - `key`, `value`: `[batch, kv heads, keys, width]`, each for `heads / kv heads` query heads
     fn windowed_attention(
         query: FloatTensor<Self>,
@@ -175,9 +176,9 @@ pub trait Backend: bone::Backend {
         tiled::forward::<Self>([query, key, value], window)
     }
 
-    /// The backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
-    /// `value` for an output gradient `grad` `[batch, heads, len, width]`. Nothing is kept from the
-    /// forward but its inputs.
+    /// Computes the backward of [`windowed_attention`](Backend::windowed_attention) of `query`, `key` and
+    /// `value` for an output gradient `grad` `[batch, heads, len, width]`. The forward saves only
+    /// its inputs.
     fn windowed_attention_backward(
         inputs: [FloatTensor<Self>; 3],
         grad: FloatTensor<Self>,
@@ -186,18 +187,18 @@ pub trait Backend: bone::Backend {
         tiled::backward::<Self>(inputs, grad, window)
     }
 
-    /// `softmax(scale · scores)` of a tile's queries over the keys that each sees, 0 for the others.
+    /// Computes `softmax(scale · scores)` of a tile's queries over the keys that each sees, and 0
+    /// for the others.
     ///
     /// # Shapes
     ///
-    /// - `scores`: `[batch, heads, queries, keys]`, and so the output; as many keys as the last query
-    ///   sees
+    /// - `scores`: `[batch, heads, queries, keys]`, as many keys as the last query sees; the output has the same shape
     fn window_softmax(scores: FloatTensor<Self>, tile: &QueryTile) -> FloatTensor<Self> {
         tiled::window_softmax::<Self>(scores, tile)
     }
 
-    /// The backward of [`window_softmax`](Backend::window_softmax), whose result was `weights`:
-    /// `scale · weights · (grad − Σ grad · weights)`.
+    /// Computes the backward of [`window_softmax`](Backend::window_softmax), whose result was
+    /// `weights`: `scale · weights · (grad − Σ grad · weights)`.
     fn window_softmax_backward(
         weights: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -206,18 +207,18 @@ pub trait Backend: bone::Backend {
         tiled::window_softmax_backward::<Self>(weights, grad, scale)
     }
 
-    /// `whole` `[batch, heads, len, width]` with `part` `[batch, heads, fewer, width]` added to its first
-    /// positions; in place where nobody else holds it.
+    /// Adds `part` `[batch, heads, fewer, width]` to the first positions of `whole`
+    /// `[batch, heads, len, width]`, in place if it is not shared.
     fn add_to_first(whole: FloatTensor<Self>, part: FloatTensor<Self>) -> FloatTensor<Self> {
         tiled::add_to_first::<Self>(whole, part)
     }
 
-    /// Turns the two halves of every head by the angles of its position, those of `cos` and `sin`;
-    /// back, with `back`.
+    /// Rotates the two halves of every head by the angles of its position, given as `cos` and
+    /// `sin`. With `back` it rotates in the other direction.
     ///
     /// # Shapes
     ///
-    /// - `input`: `[batch, heads, len, width]`, and so the output
+    /// - `input`: `[batch, heads, len, width]`; the output has the same shape
     /// - `cos`, `sin`: `[batch or 1, 1, len, width / 2]`
     fn rotate(
         input: FloatTensor<Self>,
@@ -228,7 +229,8 @@ pub trait Backend: bone::Backend {
         reference::rotate::<Self>(input, cos, sin, back)
     }
 
-    /// `x / √(mean(x²) + ε) · w` of every row of `input` `[n, size]`, with `weight` `[size]`.
+    /// Computes `x / √(mean(x²) + ε) · w` of every row of `input` `[n, size]`, with `weight`
+    /// `[size]`.
     fn rms_norm(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -237,9 +239,9 @@ pub trait Backend: bone::Backend {
         reference::rms_norm::<Self>(input, weight, epsilon)
     }
 
-    /// The backward of [`rms_norm`](Backend::rms_norm) for an output gradient `grad` `[n, size]`:
-    /// the gradient to the input, and with `wants_weight` that to the weight. Nothing is kept from
-    /// the forward but its inputs.
+    /// Computes the backward of [`rms_norm`](Backend::rms_norm) for an output gradient `grad`
+    /// `[n, size]`: the gradient to the input, and with `wants_weight` also the gradient to the
+    /// weight. The forward saves only its inputs.
     fn rms_norm_backward(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -250,7 +252,8 @@ pub trait Backend: bone::Backend {
         reference::rms_norm_backward::<Self>(input, weight, grad, epsilon, wants_weight)
     }
 
-    /// `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input` `[n, size]`.
+    /// Computes `(x − mean) / √(variance + ε) · w + b` over each group of each row of `input`
+    /// `[n, size]`.
     fn grouped_norm(
         input: FloatTensor<Self>,
         params: NormParams<FloatTensor<Self>>,
@@ -258,9 +261,9 @@ pub trait Backend: bone::Backend {
         reference::grouped_norm::<Self>(input, params)
     }
 
-    /// The backward of [`grouped_norm`](Backend::grouped_norm) for an output gradient `grad`
-    /// `[n, size]`, with `wants_params` those to weight and bias as well. Nothing is kept from the
-    /// forward but its inputs.
+    /// Computes the backward of [`grouped_norm`](Backend::grouped_norm) for an output gradient
+    /// `grad` `[n, size]`, and with `wants_params` also the gradients to weight and bias. The
+    /// forward saves only its inputs.
     fn grouped_norm_backward(
         input: FloatTensor<Self>,
         params: NormParams<FloatTensor<Self>>,
@@ -270,8 +273,8 @@ pub trait Backend: bone::Backend {
         reference::grouped_norm_backward::<Self>(input, params, grad, wants_params)
     }
 
-    /// `buffer` `[batch, heads, room, width]` with `rows` `[batch, heads, len, width]` in it from
-    /// position `at` on; in place where nobody else holds the buffer.
+    /// Writes `rows` `[batch, heads, len, width]` into `buffer` `[batch, heads, room, width]` from
+    /// position `at` on, in place if it is not shared.
     fn write_positions(
         buffer: FloatTensor<Self>,
         at: usize,
@@ -280,8 +283,8 @@ pub trait Backend: bone::Backend {
         reference::write_positions::<Self>(buffer, at, rows)
     }
 
-    /// A parameter and its moments after a step of AdamW by its gradient, all of one shape and
-    /// precision; without moments, they are zero. In place where nobody else holds them.
+    /// Returns a parameter and its moments after one AdamW step. All tensors have the same shape
+    /// and precision. Missing moments are zero. Tensors that are not shared are updated in place.
     fn adamw(
         param: FloatTensor<Self>,
         grad: FloatTensor<Self>,
@@ -291,7 +294,7 @@ pub trait Backend: bone::Backend {
         reference::adamw::<Self>(param, grad, moments, step)
     }
 
-    /// `Σ x²` of all entries, `[1]`; of half precision in f32.
+    /// Computes `Σ x²` of all entries, `[1]`; for half precision in f32.
     fn squared_sum(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
         reference::squared_sum::<Self>(tensor)
     }

@@ -1,4 +1,4 @@
-//! The seam between models and everything that uses them.
+//! The interface between models and the code that uses them.
 
 use crate::Backend;
 use bone::graph::cat;
@@ -6,7 +6,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use std::fmt::Debug;
 
-/// Where a piece of a batch stands in its sequences: one a row, or several packed into it.
+/// The position of a piece of a batch in its sequences: one sequence per row, or several packed
+/// into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// Rows of the batch.
@@ -15,16 +16,16 @@ pub struct Span {
     pub past: usize,
     /// Tokens of each row in this piece.
     pub len: usize,
-    /// How many of each row's first tokens are padding. Empty when none are.
+    /// Number of padding tokens at the start of each row. Empty without padding.
     pub left_pad: Vec<usize>,
-    /// Where the sequences packed into each row begin, ascending from 0, as places in the whole
-    /// row. The token before every start but the first is a gap, of no sequence. Empty when every
-    /// row is one sequence; never beside `left_pad`.
+    /// Start positions of the sequences packed into each row, ascending from 0, relative to the
+    /// whole row. The token before every start but the first is a gap and belongs to no sequence.
+    /// Empty if every row is one sequence; cannot be combined with `left_pad`.
     pub starts: Vec<Vec<usize>>,
 }
 
 impl Span {
-    /// Whole sequences without padding on the left.
+    /// Describes whole sequences without padding on the left.
     pub fn whole(batch: usize, len: usize) -> Self {
         Self {
             batch,
@@ -36,47 +37,48 @@ impl Span {
     }
 }
 
-/// What a block carries from one piece of its sequences to the next: keys and values, or a
-/// recurrent state, one row a sequence. The default is that of a sequence's start, which has no
-/// rows yet.
+/// The state that a block carries from one piece of its sequences to the next: keys and values, or
+/// a recurrent state, one row per sequence. The default is the state at a sequence's start, which
+/// has no rows yet.
 ///
-/// It is a module so that it moves between a backend and its autodiff as weights do. The
-/// operations here change which sequences a batch is made of; all rows always hold the same
-/// number of tokens, those of shorter sequences with padding first ([`Span::left_pad`]).
+/// It is a module so that it moves between a backend and its autodiff like weights. The operations
+/// here change the sequences of a batch. All rows always hold the same number of tokens; shorter
+/// sequences have padding on the left ([`Span::left_pad`]).
 pub trait BlockState<B: Backend>: Module<B> + Default {
-    /// Keeps the rows with these indices, in their order. A start stays one.
+    /// Keeps the rows with these indices, in this order. A start state does not change.
     ///
     /// # Shapes
     ///
     /// - rows: `[rows kept]`, at least one
     fn select_rows(&mut self, rows: &Tensor<B, 1, Int>);
 
-    /// Puts the rows of `other` after its own; a start, which has none, becomes `other`.
+    /// Appends the rows of `other`. A start state, which has none, becomes `other`.
     ///
     /// # Panics
     ///
-    /// May, where the two hold different numbers of tokens: [`pad_left`](Self::pad_left) first.
+    /// Possibly, if the two hold different numbers of tokens: call [`pad_left`](Self::pad_left)
+    /// first.
     fn append_rows(&mut self, other: Self);
 
-    /// Puts `count` tokens of padding before every row's first. Does nothing to a start, nor to a
-    /// state that is not made of tokens.
+    /// Inserts `count` tokens of padding before every row. A start state, or a state without
+    /// tokens, does not change.
     fn pad_left(&mut self, _count: usize) {}
 
-    /// Takes the first `count` tokens off every row, which have to be padding in all of them.
-    /// Does nothing to a start, nor to a state that is not made of tokens.
+    /// Removes the first `count` tokens of every row, which must be padding in all of them. A start
+    /// state, or a state without tokens, does not change.
     ///
     /// # Panics
     ///
-    /// May, where there are not more tokens than that.
+    /// Possibly, if the rows do not have more tokens than `count`.
     fn trim_left(&mut self, _count: usize) {}
 }
 
-/// Puts the rows of `other` after those of `own`, along the first dimension; either may be absent,
-/// which is to have no rows. What [`BlockState::append_rows`] is to a single tensor.
+/// Appends the rows of `other` to those of `own`, along the first dimension. `None` means no rows.
+/// It implements [`BlockState::append_rows`] for a single tensor.
 ///
 /// # Panics
 ///
-/// Where the other dimensions differ.
+/// If the other dimensions differ.
 pub fn append_rows<B: Backend, const D: usize>(
     own: &mut Option<Tensor<B, D>>,
     other: Option<Tensor<B, D>>,
@@ -87,21 +89,21 @@ pub fn append_rows<B: Backend, const D: usize>(
     };
 }
 
-/// One block of a model: what block recompute runs again.
+/// One block of a model, the unit of block recompute.
 pub trait Block<B: Backend>: Module<B> {
-    /// What all blocks of one forward share: positions, masks.
+    /// Data that all blocks of one forward share: positions, masks.
     type Context: Clone + Send + Debug;
-    /// What the block carries from one piece of its sequences to the next.
+    /// The state that the block carries from one piece of its sequences to the next.
     type State: BlockState<B>;
 
     /// Runs the block.
     ///
-    /// With a `state`, the piece continues the sequences that left it, and the state is brought
-    /// up to the piece's end; without, the piece is the whole of its sequences.
+    /// With a `state`, the piece continues the sequences of that state, and the state advances to
+    /// the piece's end. Without a state, the piece holds whole sequences.
     ///
     /// # Shapes
     ///
-    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    /// - hidden: `[batch, len, hidden_size]`; the output has the same shape
     fn forward(
         &self,
         hidden: Tensor<B, 3>,
@@ -110,7 +112,7 @@ pub trait Block<B: Backend>: Module<B> {
     ) -> Tensor<B, 3>;
 }
 
-/// A group of parameters that can be trained whole, beside adapters.
+/// A group of parameters that can be trained in full, beside adapters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// RWKV's `time_*` tensors: token shift, decay and bonus.
@@ -123,24 +125,24 @@ pub enum Part {
     Head,
 }
 
-/// A language model seen as embedding, blocks, final norm and head.
+/// A language model as embedding, blocks, final norm and head.
 ///
 /// Padding on the right needs no mask: no token sees what comes after it.
 pub trait CausalLm<B: Backend>: Module<B> {
     /// The model's block.
     type Block: Block<B>;
 
-    /// Token embeddings: `[batch, len]` → `[batch, len, hidden_size]`, in the precision the model
-    /// computes in.
+    /// Returns token embeddings: `[batch, len]` → `[batch, len, hidden_size]`, in the precision of
+    /// the model's computation.
     fn embed(&self, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3>;
 
-    /// The blocks in order.
+    /// Returns the blocks in order.
     fn blocks(&self) -> &[Self::Block];
 
-    /// What the blocks need to know of a piece.
+    /// Returns the shared data that the blocks need for a piece.
     fn context(&self, span: &Span) -> <Self::Block as Block<B>>::Context;
 
-    /// Logits of the last block's output: final norm, then head.
+    /// Computes the logits from the last block's output: final norm, then head.
     ///
     /// # Shapes
     ///
@@ -148,20 +150,20 @@ pub trait CausalLm<B: Backend>: Module<B> {
     /// - output: `[batch, len, vocab_size]`
     fn head(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3>;
 
-    /// Rows of the output layer.
+    /// Returns the number of rows of the output layer.
     fn vocab_size(&self) -> usize;
 
-    /// The part the parameter of this name belongs to, named as in the model's checkpoints;
-    /// `None` for what lies inside the blocks' linear layers.
+    /// Returns the part of a parameter, given its name in the model's checkpoints; `None` for
+    /// parameters of the blocks' linear layers.
     fn part_of(&self, parameter: &str) -> Option<Part>;
 
-    /// The model with a trainable initial state in every block, zero where there was none; `None`
-    /// for an architecture that has no recurrent state.
+    /// Returns the model with a trainable initial state in every block, zero if it had none; `None`
+    /// for an architecture without a recurrent state.
     fn with_initial_state(self) -> Option<Self> {
         None
     }
 
-    /// Logits of whole sequences: `[batch, len]` → `[batch, len, vocab_size]`.
+    /// Computes the logits of whole sequences: `[batch, len]` → `[batch, len, vocab_size]`.
     fn forward(&self, tokens: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let [batch, len] = tokens.dims();
         let context = self.context(&Span::whole(batch, len));

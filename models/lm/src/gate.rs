@@ -2,14 +2,14 @@ use crate::Backend;
 use crate::backend::Gate;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-/// `tanh(x)`, element by element.
+/// Computes `tanh(x)`, element by element.
 pub fn tanh<B: Backend, const D: usize>(input: Tensor<B, D>) -> Tensor<B, D> {
     let _span = tracing::trace_span!("activation").entered();
     let output = B::tanh(input.into_primitive().tensor());
     Tensor::from_primitive(TensorPrimitive::Float(output))
 }
 
-/// `f(gate) · value`, element by element, of tensors of one shape.
+/// Computes `f(gate) · value`, element by element, of tensors of one shape.
 pub fn gated<B: Backend, const D: usize>(
     gate: Tensor<B, D>,
     value: Tensor<B, D>,

@@ -1,4 +1,4 @@
-//! Continuing prompts, token by token.
+//! Continues prompts, token by token.
 
 use crate::sampling::{SamplingConfig, SamplingError};
 use crate::{Backend, CausalLm};
@@ -14,27 +14,27 @@ mod tests;
 pub use continuous::{BatchConfig, Event, generate_all};
 pub use row::{Ended, EndedRow};
 
-/// How to continue.
+/// Settings for continuing prompts.
 #[derive(Debug, Clone)]
 pub struct GenerateConfig {
     /// How the next token is chosen.
     pub sampling: SamplingConfig,
-    /// Tokens to add at most.
+    /// Maximum number of tokens to add.
     pub max_new_tokens: usize,
-    /// Tokens that end a sequence; they are not part of the result.
+    /// Tokens that end a sequence; the result excludes them.
     pub stop: Vec<u32>,
 }
 
 /// Why a prompt could not be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// A prompt holds nothing to start from.
+    /// A prompt is empty and the tokenizer has no beginning-of-sequence token.
     #[error("prompt {0} is empty and the tokenizer has no beginning-of-sequence token")]
     EmptyPrompt(usize),
-    /// A prompt holds a token the model does not know.
+    /// A prompt holds a token that the model does not know.
     #[error("prompt {prompt} holds token {token}, the model knows {vocab_size}")]
     UnknownToken {
-        /// Which prompt.
+        /// Index of the prompt.
         prompt: usize,
         /// The token.
         token: u32,
@@ -47,13 +47,13 @@ pub enum GenerateError {
 }
 
 /// Continues `prompts` as one batch and returns the new tokens of each, without the token that
-/// ended it. `on_token` sees every new token as it comes: the prompt's index and the token.
+/// ended it. `on_token` gets every new token immediately: the prompt's index and the token.
 ///
-/// Each row draws from a seed of its own, so a row's result does not depend on its neighbours.
+/// Each row has its own seed, so its result does not depend on its neighbours.
 ///
 /// # Errors
 ///
-/// [`GenerateError`], before anything is run for what concerns the prompts and settings.
+/// [`GenerateError`]. Errors in the prompts and settings are returned before the model runs.
 pub fn generate<B: Backend, M: CausalLm<B>>(
     model: &M,
     prompts: &[Vec<u32>],
@@ -96,7 +96,7 @@ fn check(prompts: &[Vec<u32>], vocab_size: usize) -> Result<(), GenerateError> {
     Ok(())
 }
 
-/// Token ids as a tensor `[batch, len]`.
+/// Returns token ids as a tensor `[batch, len]`.
 pub fn token_tensor<B: Backend>(
     tokens: &[u32],
     batch: usize,

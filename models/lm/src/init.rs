@@ -1,4 +1,4 @@
-//! Random starting weights, drawn on the host so that every backend gets the same.
+//! Random initial weights, drawn on the host so that every backend gets the same.
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal, StandardNormal};
 
-/// A source of starting weights.
+/// A source of initial weights.
 #[derive(Debug)]
 pub struct Initialiser<B: Backend> {
     rng: ChaCha8Rng,
@@ -14,7 +14,7 @@ pub struct Initialiser<B: Backend> {
 }
 
 impl<B: Backend> Initialiser<B> {
-    /// Draws from `seed`, for `device`.
+    /// Makes a source with `seed`, for `device`.
     pub fn new(seed: u64, device: &B::Device) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -27,10 +27,10 @@ impl<B: Backend> Initialiser<B> {
         Param::initialized(ParamId::new(), tensor)
     }
 
-    /// Normal with mean 0.
+    /// Draws from a normal distribution with mean 0.
     pub fn normal<const D: usize>(&mut self, std: f64, shape: [usize; D]) -> Param<Tensor<B, D>> {
         let count = shape.iter().product();
-        // A standard deviation that is not finite would be refused with the configuration.
+        // The configuration already refuses a standard deviation that is not finite.
         let values = match Normal::new(0.0, std) {
             Ok(normal) => (0..count)
                 .map(|_| normal.sample(&mut self.rng) as f32)
@@ -40,17 +40,17 @@ impl<B: Backend> Initialiser<B> {
         self.param(values, shape)
     }
 
-    /// Ones.
+    /// Returns ones.
     pub fn ones<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<B, D>> {
         self.param(vec![1.0; shape.iter().product()], shape)
     }
 
-    /// Zeros.
+    /// Returns zeros.
     pub fn zeros<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<B, D>> {
         self.param(vec![0.0; shape.iter().product()], shape)
     }
 
-    /// These values.
+    /// Returns these values.
     pub fn values<const D: usize>(
         &self,
         values: Vec<f32>,
@@ -59,7 +59,7 @@ impl<B: Backend> Initialiser<B> {
         self.param(values, shape)
     }
 
-    /// Uniform between `−bound` and `bound`, which is above 0.
+    /// Draws uniformly between `−bound` and `bound`, which is above 0.
     pub fn uniform<const D: usize>(
         &mut self,
         bound: f32,
@@ -72,9 +72,9 @@ impl<B: Backend> Initialiser<B> {
         self.param(values, shape)
     }
 
-    /// A matrix `[rows, columns]` whose shorter side is orthogonal vectors of length `gain`, as
-    /// torch's `nn.init.orthogonal_` defines it: the Q of a normal matrix' QR decomposition with
-    /// the signs that make R's diagonal positive.
+    /// Draws a matrix `[rows, columns]` whose shorter side consists of orthogonal vectors of length
+    /// `gain`. It follows torch's `nn.init.orthogonal_`: Q of the QR decomposition of a normal
+    /// matrix, with the signs that make R's diagonal positive.
     pub fn orthogonal(&mut self, gain: f64, [rows, columns]: [usize; 2]) -> Param<Tensor<B, 2>> {
         let (count, len) = (rows.min(columns), rows.max(columns));
         let mut vectors: Vec<Vec<f64>> = (0..count)
@@ -96,7 +96,7 @@ impl<B: Backend> Initialiser<B> {
     }
 }
 
-/// Scalar product, in lanes that the compiler can put into vector registers.
+/// Computes the scalar product, in lanes that the compiler can put into vector registers.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0.0; 8];
     let (a, b) = (a.chunks(8), b.chunks(8));
@@ -108,8 +108,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     lanes.iter().sum()
 }
 
-/// Makes each vector orthogonal to those before it, and one long: Gram–Schmidt, which gives R a
-/// positive diagonal, done twice for the digits that the first pass loses.
+/// Makes each vector orthogonal to those before it and of length one, by Gram–Schmidt. R gets a
+/// positive diagonal. The second pass restores the digits that the first loses.
 fn orthonormalise(vectors: &mut [Vec<f64>]) {
     for next in 0..vectors.len() {
         let (before, rest) = vectors.split_at_mut(next);

@@ -1,5 +1,5 @@
-//! What every language model of the workspace shares: the [`CausalLm`] trait that the training
-//! loop and generation are written against, checkpoints, tokenizers and sampling.
+//! The shared parts of all language models of the workspace: the [`CausalLm`] trait for the
+//! training loop and generation, checkpoints, tokenizers and sampling.
 
 mod attention;
 pub mod backend;

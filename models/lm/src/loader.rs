@@ -10,13 +10,13 @@ use thiserror::Error;
 
 use bone_files::{Checkpoint, Dtype, Lines, TensorInfo, burn_dtype};
 
-/// A tensor whose shape is not the one that the model's configuration implies.
+/// A tensor whose shape differs from the one that the model's configuration implies.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{name:?} is {found:?} but the other sizes imply {expected:?}")]
 pub struct Misshapen {
     /// The tensor.
     pub name: String,
-    /// The shape asked for, as the file should have it.
+    /// The requested shape, in the file's layout.
     pub expected: Vec<usize>,
     /// The shape in the file.
     pub found: Vec<usize>,
@@ -34,16 +34,16 @@ pub struct Unsupported {
     pub reason: String,
 }
 
-/// Everything in which a checkpoint differs from the model it was loaded for.
+/// All differences between a checkpoint and the model it was loaded for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
 pub struct LoadError {
     /// The checkpoint's only file, or its folder.
     pub path: PathBuf,
-    /// Asked for and not in the files.
+    /// Requested but not in the files.
     pub missing: Vec<String>,
-    /// In the files and neither asked for nor skipped.
+    /// In the files but neither requested nor skipped.
     pub extra: Vec<String>,
-    /// Of another shape.
+    /// Of another shape than requested.
     pub misshapen: Vec<Misshapen>,
     /// Of an element type that can't be used.
     pub unsupported: Vec<Unsupported>,
@@ -87,24 +87,24 @@ impl fmt::Display for LoadError {
 
 /// Turns the tensors of a [`Checkpoint`] into a model's parameters.
 ///
-/// A problem does not stop it: a placeholder is returned, and [`Loader::finish`] reports all of
-/// them together. A model built by a loader must not be used before `finish` has succeeded.
+/// After a problem it continues with a placeholder, and [`Loader::finish`] reports all problems
+/// together. Do not use the model before `finish` has succeeded.
 ///
-/// Parameters come without gradients. On a CPU backend they are views of the mapped files unless
-/// their type has to be converted.
+/// Parameters do not require gradients. On a CPU backend they are views of the mapped files, unless
+/// their type is converted.
 #[derive(Debug)]
 pub struct Loader<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
     device: B::Device,
     dtype: Option<FloatDType>,
     used: BTreeSet<String>,
-    // As sets, because a tied tensor is asked for twice.
+    // Sets, because a tied tensor is requested twice.
     missing: BTreeSet<String>,
     problems: LoadError,
 }
 
 impl<'a, B: Backend> Loader<'a, B> {
-    /// Loads to `device`, converting to `dtype`, or keeping the type of the file when `None`.
+    /// Makes a loader to `device` that converts to `dtype`, or keeps the file's type if `None`.
     pub fn new(checkpoint: &'a Checkpoint, device: B::Device, dtype: Option<FloatDType>) -> Self {
         Self {
             checkpoint,
@@ -122,7 +122,7 @@ impl<'a, B: Backend> Loader<'a, B> {
         }
     }
 
-    /// The tensor `name`, which should have the shape `shape`.
+    /// Loads the tensor `name`, which must have the shape `shape`.
     pub fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Param<Tensor<B, D>> {
         match self.read(name, shape) {
             Some(tensor) => Param::initialized(ParamId::new(), tensor),
@@ -130,7 +130,7 @@ impl<'a, B: Backend> Loader<'a, B> {
         }
     }
 
-    /// A linear layer: `{path}.weight`, stored `[d_output, d_input]`, as burn's
+    /// Loads a linear layer: `{path}.weight`, stored `[d_output, d_input]`, as burn's
     /// `[d_input, d_output]` by a transposed view, and `{path}.bias` `[d_output]` if `bias`.
     pub fn linear(&mut self, path: &str, d_input: usize, d_output: usize, bias: bool) -> Linear<B> {
         let weight = match self.read(&format!("{path}.weight"), [d_output, d_input]) {
@@ -141,24 +141,24 @@ impl<'a, B: Backend> Loader<'a, B> {
         Linear { weight, bias }
     }
 
-    /// Marks a tensor as known and not needed. It need not be there.
+    /// Marks a tensor as known and unused. It may be absent.
     pub fn skip(&mut self, name: &str) {
         self.used.insert(name.to_owned());
     }
 
-    /// Marks the tensors whose name satisfies `known` as known and not needed.
+    /// Marks the tensors whose name satisfies `known` as known and unused.
     pub fn skip_matching(&mut self, known: impl Fn(&str) -> bool) {
         let names = self.checkpoint.tensors().map(|(name, _)| name);
         self.used
             .extend(names.filter(|name| known(name)).map(str::to_owned));
     }
 
-    /// A tensor's shape, type and size, without using it.
+    /// Returns a tensor's shape, type and size, without marking it as used.
     pub fn peek(&self, name: &str) -> Option<&'a TensorInfo> {
         self.checkpoint.get(name)
     }
 
-    /// Checks that everything asked for was there and that nothing was left over.
+    /// Checks that every requested tensor was present and that none is left over.
     ///
     /// # Errors
     /// Lists all tensors that are missing, left over, of another shape or of an unusable type.
@@ -219,7 +219,7 @@ impl<'a, B: Backend> Loader<'a, B> {
         }
     }
 
-    /// The type to load a tensor of type `stored` as.
+    /// Returns the type in which to load a tensor of type `stored`.
     fn usable_dtype(&self, stored: Dtype) -> Result<DType, String> {
         let stored = match burn_dtype(stored) {
             Some(stored) if stored.is_float() => stored,
@@ -236,7 +236,7 @@ impl<'a, B: Backend> Loader<'a, B> {
         }
     }
 
-    /// A parameter that costs nothing until it is used, which it never is.
+    /// Returns a parameter that allocates nothing until it is used, which never happens.
     fn placeholder<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<B, D>> {
         Param::uninitialized(
             ParamId::new(),

@@ -1,17 +1,18 @@
-//! Functions of one number, made so that a loop over them fits into vector registers.
+//! Functions of one number, written so that a loop over them vectorises.
 
-/// `e^x`, within 2e-7 of it relative to its size. Above 88.4 it is infinite, below −87.3 zero.
+/// Computes `e^x` with a relative error of at most 2e-7. Above 88.4 it is infinite, below −87.3
+/// zero.
 ///
-/// The argument is reduced to `n·ln 2 + r`, |r| ≤ ln 2 / 2, and `e^r` is the polynomial of the Cephes
-/// library's `expf`.
+/// The argument is reduced to `n·ln 2 + r`, |r| ≤ ln 2 / 2, and `e^r` is the polynomial of the
+/// Cephes library's `expf`.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// 1.5 · 2²³: what is added to it loses all digits after the point.
+    /// 1.5 · 2²³: a number added to it loses all digits after the point.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first with few digits, so that n times it is exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const LOWEST: f32 = -87.3;
-    // Comparisons that let a NaN through.
+    // These comparisons let NaN pass.
     let bounded = if x > 89.0 { 89.0 } else { x };
     let bounded = if bounded < LOWEST { LOWEST } else { bounded };
     let rounded = bounded * std::f32::consts::LOG2_E + ROUND;
@@ -29,10 +30,10 @@ pub fn exp(x: f32) -> f32 {
     if x < LOWEST { 0.0 } else { y * power }
 }
 
-/// `tanh(x)`, within 3e-7 of it relative to its size.
+/// Computes `tanh(x)` with a relative error of at most 3e-7.
 ///
-/// Near zero, where `1 − 2 / (e^2x + 1)` loses its digits, the polynomial of the Cephes library's
-/// `tanhf`.
+/// Near zero, where `1 − 2 / (e^2x + 1)` loses digits, it uses the polynomial of the Cephes
+/// library's `tanhf`.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let size = x.abs();
@@ -44,7 +45,7 @@ pub fn tanh(x: f32) -> f32 {
     let p = p * z + 1.333_144_2e-1;
     let p = p * z - 3.333_328e-1;
     let near = p * z * x + x;
-    // A NaN is not above and stays one.
+    // NaN fails the comparison and stays NaN.
     if size > 0.625 { far.copysign(x) } else { near }
 }
 
@@ -56,7 +57,8 @@ mod tests {
     fn tanh_is_the_librarys() {
         let mut worst = 0f64;
         for i in -100_000..=100_000 {
-            // Every size from 1e-5 on, and at 1e5 steps the range where neither form is at ease.
+            // Every size from 1e-5 on, with 1e5 steps in the range where both forms are least
+            // accurate.
             for x in [i as f32 * 1e-4, i as f32 * 1e-8] {
                 let expected = f64::from(x).tanh();
                 let error = (f64::from(tanh(x)) - expected).abs();

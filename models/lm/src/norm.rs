@@ -3,8 +3,7 @@ use crate::backend::NormParams;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorPrimitive};
 
-/// Root mean square normalisation, `x / √(mean(x²) + ε) · w`, under the name checkpoints give its
-/// weight.
+/// Root mean square normalisation, `x / √(mean(x²) + ε) · w`, with checkpoints' name of its weight.
 #[derive(Module, Debug)]
 pub struct RmsNorm<B: Backend> {
     /// `[hidden_size]`.
@@ -18,7 +17,7 @@ impl<B: Backend> RmsNorm<B> {
     ///
     /// # Shapes
     ///
-    /// - hidden: `[..., hidden_size]`, and so the output
+    /// - hidden: `[..., hidden_size]`; the output has the same shape
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
         let _span = tracing::trace_span!("norm").entered();
         let shape = hidden.dims();
@@ -31,8 +30,8 @@ impl<B: Backend> RmsNorm<B> {
     }
 }
 
-/// Layer normalisation, `(x − mean) / √(variance + ε) · w + b`, under the names checkpoints give
-/// its parameters.
+/// Layer normalisation, `(x − mean) / √(variance + ε) · w + b`, with checkpoints' names of its
+/// parameters.
 #[derive(Module, Debug)]
 pub struct LayerNorm<B: Backend> {
     /// `[hidden_size]`.
@@ -48,18 +47,18 @@ impl<B: Backend> LayerNorm<B> {
     ///
     /// # Shapes
     ///
-    /// - hidden: `[..., hidden_size]`, and so the output
+    /// - hidden: `[..., hidden_size]`; the output has the same shape
     pub fn forward<const D: usize>(&self, hidden: Tensor<B, D>) -> Tensor<B, D> {
         layer_norm(hidden, &self.weight, &self.bias, 1, self.epsilon)
     }
 }
 
-/// Layer normalisation of each of `groups` equal parts of the last dimension by itself; with more
-/// than one it is torch's `GroupNorm` of vectors.
+/// Applies layer normalisation to each of `groups` equal parts of the last dimension. With several
+/// groups it equals torch's `GroupNorm` of vectors.
 ///
 /// # Shapes
 ///
-/// - hidden: `[..., size]`, and so the output
+/// - hidden: `[..., size]`; the output has the same shape
 /// - weight, bias: `[size]`
 ///
 /// # Panics

@@ -1,30 +1,30 @@
-//! Choosing the next token from a model's logits.
+//! Chooses the next token from a model's logits.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How the next token is chosen. The steps are those of transformers' `generate`, in its order:
+/// Settings for choosing the next token. The steps follow transformers' `generate`, in its order:
 /// repetition penalty, temperature, top-k, top-p.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamplingConfig {
-    /// Divides the logits; at 0 the most likely token is taken.
+    /// Divisor of the logits; 0 chooses the most likely token.
     pub temperature: f32,
-    /// Only the `k` most likely tokens; all those as likely as the last of them count as one.
+    /// Keeps only the `k` most likely tokens, and tokens as likely as the last of them.
     pub top_k: Option<usize>,
-    /// Only the most likely tokens that together reach this probability.
+    /// Keeps only the most likely tokens that together reach this probability.
     pub top_p: Option<f32>,
-    /// Tokens of the history have positive logits divided and negative ones multiplied by it
-    /// (Keskar et al. 2019, CTRL, section 4.1); 1 changes nothing.
+    /// Divides positive logits of the history's tokens, and multiplies negative ones, by this
+    /// number (Keskar et al. 2019, CTRL, section 4.1); 1 changes nothing.
     pub repetition_penalty: f32,
-    /// Seed of the random numbers: one seed gives one text.
+    /// Seed of the random numbers: the same seed gives the same text.
     pub seed: u64,
 }
 
 impl Default for SamplingConfig {
-    /// Greedy, without a penalty.
+    /// Returns greedy sampling, without a penalty.
     fn default() -> Self {
         Self {
             temperature: 0.0,
@@ -79,25 +79,25 @@ pub enum SamplingError {
     /// Fields of the configuration are out of range.
     #[error("sampling can't work so: {}", problems.join("; "))]
     Config {
-        /// One message a field.
+        /// One message per field.
         problems: Vec<String>,
     },
     /// The model gave no logits.
     #[error("there are no logits to choose a token from")]
     NoLogits,
-    /// The model's output is broken.
+    /// The model's output holds values that are not finite.
     #[error(
         "{count} of {total} logits are not finite, the first that of token {first}: the weights are damaged, or their type overflows (try float32)"
     )]
     NotFinite {
-        /// How many.
+        /// Number of such logits.
         count: usize,
-        /// Of how many.
+        /// Number of all logits.
         total: usize,
         /// The first such token.
         first: usize,
     },
-    /// The history and the logits are of different vocabularies.
+    /// The history holds a token without a logit.
     #[error("token {token} of the history is past the {vocab_size} logits")]
     UnknownToken {
         /// The token.
@@ -107,22 +107,22 @@ pub enum SamplingError {
     },
 }
 
-/// Chooses tokens one after another, from a random sequence of its own.
+/// Chooses tokens one after another, with its own random sequence.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     config: SamplingConfig,
     rng: ChaCha12Rng,
-    // Kept between calls: a vocabulary is large.
+    // Reused between calls, because a vocabulary is large.
     scores: Vec<f64>,
     order: Vec<u32>,
     seen: Vec<bool>,
 }
 
 impl Sampler {
-    /// A sampler at the start of its random sequence.
+    /// Makes a sampler at the start of its random sequence.
     ///
     /// # Errors
-    /// As [`SamplingConfig::validate`].
+    /// Same as [`SamplingConfig::validate`].
     pub fn new(config: SamplingConfig) -> Result<Self, SamplingError> {
         config.validate()?;
         Ok(Self {
@@ -137,8 +137,8 @@ impl Sampler {
     /// Chooses the next token by `logits` `[vocab_size]`, after the tokens `history`.
     ///
     /// # Errors
-    /// When there are no logits, some are not finite, or `history` has a token they lack. The
-    /// random sequence does not move on then.
+    /// If there are no logits, if some are not finite, or if `history` has a token without a logit.
+    /// The random sequence then does not advance.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplingError> {
         self.score(logits, history)?;
         if self.config.temperature == 0.0 {
@@ -148,9 +148,9 @@ impl Sampler {
         Ok(self.draw(kept))
     }
 
-    /// How far the token that [`sample`](Self::sample) took last lay before the second most likely
-    /// one, in logits after the repetition penalty; infinite where there is no second. `None`
-    /// where tokens are drawn.
+    /// Returns the distance, in logits after the repetition penalty, between the token that
+    /// [`sample`](Self::sample) last chose and the second most likely one. Infinite without a
+    /// second token. `None` if tokens are sampled at random.
     pub fn lead(&self) -> Option<f64> {
         if self.config.temperature != 0.0 {
             return None;
@@ -179,7 +179,7 @@ impl Sampler {
         if let Some(&token) = history.iter().find(|&&token| token as usize >= vocab_size) {
             return Err(SamplingError::UnknownToken { token, vocab_size });
         }
-        // In f64, where neither the penalty nor the temperature can overflow.
+        // In f64 neither the penalty nor the temperature can overflow.
         self.scores.clear();
         self.scores
             .extend(logits.iter().map(|&logit| f64::from(logit)));
@@ -188,7 +188,7 @@ impl Sampler {
             self.seen.clear();
             self.seen.resize(vocab_size, false);
             for &token in history {
-                // Once a token, however often it occurs.
+                // Each token once, however often it occurs.
                 if !std::mem::replace(&mut self.seen[token as usize], true) {
                     let score = &mut self.scores[token as usize];
                     *score = if *score > 0.0 {
@@ -203,7 +203,7 @@ impl Sampler {
     }
 
     /// Turns `scores` into weights in place, and leaves the candidates in `order`, most likely
-    /// first where that matters. Gives their total weight.
+    /// first if needed. Returns their total weight.
     fn keep_likely(&mut self) -> f64 {
         let max = self
             .scores
@@ -211,8 +211,7 @@ impl Sampler {
             .copied()
             .fold(f64::NEG_INFINITY, f64::max);
         let temperature = f64::from(self.config.temperature);
-        // The largest is taken off first: the quotient of a difference can't become infinite
-        // minus infinite.
+        // Subtract the maximum first: dividing the difference cannot give infinity minus infinity.
         for score in &mut self.scores {
             *score = ((*score - max) / temperature).exp();
         }
@@ -231,7 +230,7 @@ impl Sampler {
         }
         let total: f64 = order.iter().map(|&token| weight(token)).sum();
         let Some(top_p) = self.config.top_p else {
-            // In one order whatever the selection did, so that one seed gives one text.
+            // Restore a fixed order after the selection, so that one seed gives one text.
             order.sort_unstable();
             return total;
         };
@@ -262,12 +261,12 @@ impl Sampler {
                 left -= weight;
             }
         }
-        // Only rounding leads here.
+        // Only rounding reaches this line.
         last
     }
 }
 
-/// Index of the largest value, the first of several.
+/// Returns the index of the largest value, the first of several.
 fn argmax(values: &[f64]) -> u32 {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {

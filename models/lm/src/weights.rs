@@ -1,9 +1,9 @@
-//! The precision of weights and of what is computed with them.
+//! The precision of weights and of computations.
 
 use burn::tensor::DType;
 
-/// The precision a model computes in when its weights are held in `storage`: f32, or f64 for
-/// weights in f64.
+/// Returns the precision of a model's computation for weights held in `storage`: f64 for f64
+/// weights, otherwise f32.
 pub fn compute_dtype(storage: DType) -> DType {
     if storage == DType::F64 {
         DType::F64

@@ -3,25 +3,27 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Which keys the queries of a piece see: each those from a first one up to its own place.
+/// The keys that the queries of a piece see: each sees the range from its first key up to its own
+/// position.
 ///
-/// That is all that causality, padding on the left and several sequences in a row come to.
+/// This covers causality, padding on the left and packed sequences.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
-    /// Keys before the first query's own.
+    /// Number of keys before the first query's own.
     past: usize,
-    /// The first key that each query sees, `[rows or 1, len]`; `None` where that is key 0.
+    /// The first key that each query sees, `[rows or 1, len]`; `None` means key 0.
     first: Option<Arc<[u32]>>,
 }
 
 impl Window {
-    /// Every query sees all keys up to its own, of which `past` are before the first query's.
+    /// Makes a window where every query sees all keys up to its own; `past` keys precede the first
+    /// query's.
     pub fn causal(past: usize) -> Self {
         Self { past, first: None }
     }
 
-    /// As [`Window::causal`], and none before `first`, `[rows or 1, len]`, which is not past a
-    /// query's own.
+    /// Makes a window like [`Window::causal`], without the keys before `first`, `[rows or 1, len]`.
+    /// `first` must not be past a query's own key.
     pub fn from_first(past: usize, first: Vec<u32>) -> Self {
         match first.iter().all(|&first| first == 0) {
             true => Self::causal(past),
@@ -32,19 +34,19 @@ impl Window {
         }
     }
 
-    /// The keys that query `query` of `len` sees in row `row`. Later ones of the same row do not
-    /// see less at the end.
+    /// Returns the keys that query `query` of `len` sees in row `row`. The end never decreases for
+    /// later queries of a row.
     pub fn of(&self, row: usize, query: usize, len: usize) -> Range<usize> {
         let first = match &self.first {
-            // One row of places may stand for all.
+            // One row of positions may serve all rows.
             Some(first) => first[(row * len + query) % first.len()] as usize,
             None => 0,
         };
         first..self.end(query)
     }
 
-    /// The first key that each of some of `len` queries sees, `[rows or 1, queries]`; `None` where that is
-    /// key 0 for all.
+    /// Returns the first key that each of some of `len` queries sees, `[rows or 1, queries]`;
+    /// `None` if it is key 0 for all.
     pub(crate) fn first_keys(&self, queries: &Range<usize>, len: usize) -> Option<Vec<i32>> {
         self.first.as_ref()?;
         let first = (0..self.rows(len)).flat_map(|row| {
@@ -54,13 +56,14 @@ impl Window {
         Some(first.collect())
     }
 
-    /// How many keys there are up to query `query`'s own.
+    /// Returns the number of keys up to query `query`'s own.
     pub(crate) fn end(&self, query: usize) -> usize {
         self.past + query + 1
     }
 
-    /// Where one of the first `keys` keys is hidden from some of `len` queries:
-    /// `[rows or 1, 1, queries, keys]`. Made where the tensors are, of one number a query and key.
+    /// Returns where each of the first `keys` keys is hidden from some of `len` queries:
+    /// `[rows or 1, 1, queries, keys]`. It is computed on the tensors' device, from one number per
+    /// query and per key.
     pub(crate) fn hidden_from<B: Backend>(
         &self,
         queries: &Range<usize>,
@@ -89,7 +92,7 @@ impl Window {
         key.expand(shape).lower(first).bool_or(later.expand(shape))
     }
 
-    /// Where a key is hidden from a query: `[rows or 1, 1, len, keys]`.
+    /// Returns where a key is hidden from a query: `[rows or 1, 1, len, keys]`.
     pub(crate) fn hidden<B: Backend>(
         &self,
         [len, keys]: [usize; 2],
@@ -98,7 +101,7 @@ impl Window {
         self.hidden_from(&(0..len), keys, len, device)
     }
 
-    /// Whether it is the causality of whole sequences, and nothing else.
+    /// Returns whether the window is only the causality of whole sequences.
     fn is_plain(&self) -> bool {
         self.past == 0 && self.first.is_none()
     }
@@ -110,20 +113,20 @@ impl Window {
     }
 }
 
-/// A [`Window`], and the same as a mask where a backend wants one.
+/// A [`Window`], and the equivalent mask for backends that need one.
 #[derive(Debug, Clone)]
 pub struct Sight<B: Backend> {
     pub(crate) window: Window,
-    /// `[rows or 1, 1, len, keys]`, true where a key is hidden; `None` where there is nothing to
-    /// say beyond causality, or all is seen.
+    /// `[rows or 1, 1, len, keys]`, true where a key is hidden; `None` if causality suffices or all
+    /// keys are visible.
     pub(crate) mask: Option<Tensor<B, 4, Bool>>,
 }
 
 impl<B: Backend> Sight<B> {
-    /// What `len` queries see of `keys`, of which the last may be room that nothing is in yet.
+    /// Makes the window of `len` queries over `keys`; the last keys may be unused room.
     pub fn new(window: Window, [len, keys]: [usize; 2], device: &B::Device) -> Self {
-        // With tokens before a piece, flex lines causality up with the last key, cubek's flash
-        // kernels with the first; a mask leaves no choice. A single query is not causal.
+        // For pieces with earlier tokens, flex aligns causality with the last key, cubek's flash
+        // kernels with the first; a mask is unambiguous. A single query is not causal.
         let all = len == 1 && window.of(0, 0, 1) == (0..keys) && window.rows(len) == 1;
         let plain = (window.is_plain() && keys == len) || all;
         let by_mask = !plain && !B::attends_by_window();
@@ -131,7 +134,7 @@ impl<B: Backend> Sight<B> {
         Self { window, mask }
     }
 
-    /// What whole sequences of `len` tokens see of themselves.
+    /// Makes the window of whole sequences of `len` tokens.
     pub fn causal(len: usize, device: &B::Device) -> Self {
         Self::new(Window::causal(0), [len, len], device)
     }

@@ -1,8 +1,9 @@
-//! Forward and backward of RWKV6's own operations on the processor, at the size of one layer of
-//! the smallest released RWKV6's width: batch 4, 256 tokens, 12 heads of 64.
+//! Times forward and backward of RWKV6's own operations on the processor, for one layer of the
+//! smallest released RWKV6: batch 4, 256 tokens, 12 heads of 64.
 //!
-//! `cargo bench -p bone-rwkv6 --bench operations`; torch's times of the token shift are printed by
-//! `benches/vs_peft/operations.py`, those of wkv6's recurrence are most of `train/cli/benches/rwkv6_eager.py`.
+//! `cargo bench -p bone-rwkv6 --bench operations`. `benches/vs_peft/operations.py` prints torch's
+//! times of the token shift. Those of wkv6's recurrence make up most of
+//! `train/cli/benches/rwkv6_eager.py`.
 
 // criterion's macro makes an item without documentation.
 #![allow(missing_docs)]
@@ -14,7 +15,7 @@ use burn_flex::FlexTensor;
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
-// As the binary has it: the system's gives large tensors fresh pages every time.
+// The allocator of the binary. The system allocator gives large tensors new pages every time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -74,7 +75,7 @@ fn forms(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The five mixes of a time mix.
+/// Times the five mixes of a time mix.
 fn token_shift(criterion: &mut Criterion) {
     const MIXES: usize = 5;
     let hidden = HEADS * SIZE;

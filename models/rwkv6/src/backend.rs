@@ -1,7 +1,7 @@
 //! The operations of this crate, as an extension of the language models' `Backend` trait.
 //!
-//! Every backend runs wkv6 in ordinary tensor operations ([`Form`](crate::Form)); one that has a
-//! kernel says so here. [`Autodiff`](burn::backend::Autodiff) gives a kernel its hand-written
+//! Every backend can run wkv6 in ordinary tensor operations ([`Form`](crate::Form)). A backend with
+//! a kernel provides it here. [`Autodiff`](burn::backend::Autodiff) gives a kernel its hand-written
 //! backward, so a plain backend without one needs an empty `impl` and nothing else.
 
 use burn::tensor::ops::FloatTensor;
@@ -20,9 +20,9 @@ pub(crate) mod token_mix;
 
 /// A backend that can run RWKV6.
 pub trait Backend: bone_lm::Backend {
-    /// The wkv6 kernel for heads of one size and r, k, v and w of a dtype, of which the output is too;
-    /// `None` where this backend has none, or none that the device can run. u and the states are f32,
-    /// where the dtype has half of it, too.
+    /// Returns the wkv6 kernel for this head size and this dtype of r, k, v and w; the output has
+    /// the same dtype. `None` if the backend has no kernel, or none that the device can run. u and
+    /// the states are f32, also for half precision.
     fn wkv6_kernel(
         dtype: DType,
         head_size: usize,
@@ -32,13 +32,13 @@ pub trait Backend: bone_lm::Backend {
         None
     }
 
-    /// `x_t + (x_{t−1} − x_t)·μ` for each μ of the inputs, `[batch, len, size]` each.
+    /// Computes `x_t + (x_{t−1} − x_t)·μ` for each μ of the inputs, `[batch, len, size]` each.
     fn token_mix<const K: usize>(inputs: TokenMix<FloatTensor<Self>, K>) -> [FloatTensor<Self>; K] {
         token_mix::forward::<Self, K>(inputs)
     }
 
-    /// The backward of [`token_mix`](Backend::token_mix) for the outputs' gradients, where `None`
-    /// is zero. Nothing is kept from the forward but its inputs.
+    /// Computes the backward of [`token_mix`](Backend::token_mix) for the outputs' gradients; `None` means
+    /// zero. The forward saves only its inputs.
     fn token_mix_backward<const K: usize>(
         inputs: TokenMix<FloatTensor<Self>, K>,
         grads: [Option<FloatTensor<Self>>; K],
@@ -48,22 +48,22 @@ pub trait Backend: bone_lm::Backend {
     }
 }
 
-/// What tokens are mixed from.
+/// The inputs of a token mix.
 #[derive(Debug, Clone)]
 pub struct TokenMix<T, const K: usize> {
     /// `[batch, len, size]`.
     pub x: T,
-    /// The tokens before the first, `[batch, size]`; `None` is zero.
+    /// The tokens before the first, `[batch, size]`; `None` means zero.
     pub before: Option<T>,
-    /// The part of each μ that all tokens share, `[1, 1, size]`.
+    /// The part of each μ that is the same for all tokens, `[1, 1, size]`.
     pub maa: [T; K],
-    /// The part that each token has for itself, `[K, batch · len, size]`; `None` is zero.
+    /// The part of each μ that depends on the token, `[K, batch · len, size]`; `None` means zero.
     pub by_data: Option<T>,
 }
 
 #[cfg(feature = "cubecl")]
 impl<T, const K: usize> TokenMix<T, K> {
-    /// x and the shared parts, then the others that there are.
+    /// Returns x and the shared parts, then the optional tensors that are present.
     fn into_vec(self) -> Vec<T> {
         let mut all = vec![self.x];
         all.extend(self.maa);
@@ -85,13 +85,13 @@ pub struct TokenMixWants {
 /// The gradients to a [`TokenMix`]'s tensors, in their shapes.
 #[derive(Debug, Clone)]
 pub struct TokenMixGrads<T, const K: usize> {
-    /// To x, when it was asked for.
+    /// To x, if requested.
     pub x: Option<T>,
-    /// To the tokens before, when there are any and x was asked for.
+    /// To the tokens before, if present and if the gradient to x was requested.
     pub before: Option<T>,
-    /// To the shared parts, when they were asked for.
+    /// To the shared parts, if requested.
     pub maa: Option<[T; K]>,
-    /// To the tokens' own parts, when there are any.
+    /// To the tokens' own parts, if present.
     pub by_data: Option<T>,
 }
 
@@ -102,16 +102,16 @@ pub struct TokenMixGrads<T, const K: usize> {
 pub struct Wkv6Inputs<T> {
     /// r, `[batch, len, heads · head_size]`.
     pub receptance: T,
-    /// k, as receptance.
+    /// k, same shape as receptance.
     pub key: T,
-    /// v, as receptance.
+    /// v, same shape as receptance.
     pub value: T,
-    /// w, as receptance; the state decays by `exp(−exp(w))`.
+    /// w, same shape as receptance; the state decays by `exp(−exp(w))`.
     pub decay: T,
     /// u, `[heads, head_size]`.
     pub bonus: T,
-    /// State before the first token, `[batch, heads, head_size (key), head_size (value)]`;
-    /// `None` is zero.
+    /// State before the first token, `[batch, heads, head_size (key), head_size (value)]`; `None`
+    /// means zero.
     pub state: Option<T>,
 }
 
@@ -120,24 +120,24 @@ pub struct Wkv6Inputs<T> {
 pub struct Wkv6Outputs<T> {
     /// `[batch, len, heads · head_size]`.
     pub output: T,
-    /// State after the last token, as the one before the first.
+    /// State after the last token, in the shape of the one before the first.
     pub state: T,
 }
 
 /// The forward of a wkv6 kernel.
 pub type Wkv6Forward<T> = fn(Wkv6Inputs<T>) -> Wkv6Outputs<T>;
 
-/// The backward of a wkv6 kernel: the gradients to the inputs (to the state when there is one)
-/// for those to the outputs; `None` is zero.
+/// The backward of a wkv6 kernel. It computes the gradients to the inputs (to the state if present)
+/// from the gradients to the outputs; `None` means zero.
 pub type Wkv6Backward<T> = fn(Wkv6Inputs<T>, Wkv6Outputs<Option<T>>) -> Wkv6Inputs<T>;
 
-/// A backend's own wkv6.
+/// A backend's own wkv6 kernel.
 #[derive(Debug)]
 pub struct Wkv6Kernel<T> {
     /// Computes the outputs.
     pub forward: Wkv6Forward<T>,
-    /// Computes the gradients; without one [`Autodiff`](burn::backend::Autodiff) over this
-    /// backend has no kernel.
+    /// Computes the gradients. Without it, [`Autodiff`](burn::backend::Autodiff) over this backend
+    /// has no kernel.
     pub backward: Option<Wkv6Backward<T>>,
 }
 
@@ -154,7 +154,7 @@ impl<T> Wkv6Inputs<T> {
         }
     }
 
-    /// References to every tensor.
+    /// Returns references to every tensor.
     pub fn as_ref(&self) -> Wkv6Inputs<&T> {
         Wkv6Inputs {
             receptance: &self.receptance,
@@ -169,14 +169,14 @@ impl<T> Wkv6Inputs<T> {
 
 #[cfg(feature = "cubecl")]
 impl<T> Wkv6Inputs<T> {
-    /// The tensors in the order of the fields.
+    /// Returns the tensors in the order of the fields.
     fn into_vec(self) -> Vec<T> {
         let mut all = Vec::with_capacity(6);
         self.map(|tensor| all.push(tensor));
         all
     }
 
-    /// As [`into_vec`](Self::into_vec) gave them.
+    /// Restores the tensors from the order of [`into_vec`](Self::into_vec).
     fn from_vec(all: Vec<T>) -> Self {
         let mut all = all.into_iter();
         let mut next = || all.next().expect("at least five");

@@ -3,7 +3,7 @@ use bone_lm::{Block, LayerNorm};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// Time mix and channel mix, each behind a norm and added to the stream.
+/// Time mix and channel mix, each after a norm and with a residual connection.
 #[derive(Module, Debug)]
 pub struct Rwkv6Block<B: Backend> {
     /// The embedding's norm, in block 0 only.

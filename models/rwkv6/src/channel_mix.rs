@@ -6,7 +6,7 @@ use bone_lm::{Gate, gated};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-/// The feed-forward part: squared ReLU between two layers, gated, after a token shift.
+/// The feed-forward part: a token shift, then squared ReLU between two layers, with a gate.
 #[derive(Module, Debug)]
 pub struct ChannelMix<B: Backend> {
     /// Token shift of the keys, `[1, 1, hidden_size]`.
@@ -22,9 +22,11 @@ pub struct ChannelMix<B: Backend> {
 }
 
 impl<B: Backend> ChannelMix<B> {
+    /// Applies the channel mix to a piece.
+    ///
     /// # Shapes
     ///
-    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    /// - hidden: `[batch, len, hidden_size]`; the output has the same shape
     pub fn forward(
         &self,
         hidden: Tensor<B, 3>,

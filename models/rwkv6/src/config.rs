@@ -7,8 +7,8 @@ mod agreement;
 mod file;
 mod shapes;
 
-/// RWKV6's dimensions. A checkpoint's are read off its tensors, [`from_checkpoint`]; only a model
-/// that starts from random weights has them from a `config.json`, [`from_folder`].
+/// RWKV6's dimensions. [`from_checkpoint`] reads them off a checkpoint's tensors. [`from_folder`]
+/// reads them from a `config.json`, only for a model that starts from random weights.
 ///
 /// [`from_checkpoint`]: Self::from_checkpoint
 /// [`from_folder`]: Self::from_folder
@@ -28,9 +28,9 @@ pub struct Rwkv6Config {
     pub shift_rank: usize,
     /// Width of the decay's low-rank part.
     pub decay_rank: usize,
-    /// Whether the blocks have an initial state of their own, `att.time_state`.
+    /// Whether the blocks have their own initial state, `att.time_state`.
     pub initial_state: bool,
-    /// Whose names the tensors have in the checkpoint.
+    /// Naming scheme of the checkpoint's tensors.
     pub names: Names,
 }
 
@@ -50,12 +50,12 @@ impl Rwkv6Config {
         })
     }
 
-    /// Heads.
+    /// Returns the number of heads.
     pub fn num_heads(&self) -> usize {
         self.hidden_size / self.head_size
     }
 
-    /// Path, inputs and outputs of every linear layer of the blocks, and of the head.
+    /// Returns path, inputs and outputs of every linear layer of the blocks, and of the head.
     pub fn linear_layers(&self) -> Vec<(String, usize, usize)> {
         let (c, f) = (self.hidden_size, self.intermediate_size);
         let mut layers = Vec::new();
@@ -71,7 +71,7 @@ impl Rwkv6Config {
         layers
     }
 
-    /// Parameters of each part that can be trained whole.
+    /// Returns the number of parameters of each part that can be trained in full.
     pub fn part_params(&self) -> BTreeMap<Part, usize> {
         let (c, layers) = (self.hidden_size, self.num_hidden_layers);
         // Six vectors of the token shift, decay, bonus, two vectors of the channel mix.
@@ -84,13 +84,13 @@ impl Rwkv6Config {
         ])
     }
 
-    /// Parameters of one block's data-dependent token shift and decay.
+    /// Returns the number of parameters of one block's data-dependent token shift and decay.
     fn low_rank_params(&self) -> usize {
         let c = self.hidden_size;
         10 * c * self.shift_rank + 2 * c * self.decay_rank
     }
 
-    /// Parameters of one block, without block 0's extra norm.
+    /// Returns the number of parameters of one block, without block 0's extra norm.
     pub fn block_params(&self) -> usize {
         let (c, f) = (self.hidden_size, self.intermediate_size);
         let linears = 6 * c * c + 2 * c * f;
@@ -106,7 +106,7 @@ impl Rwkv6Config {
         linears + low_rank + vectors + state
     }
 
-    /// Parameters in all.
+    /// Returns the number of all parameters.
     pub fn num_params(&self) -> usize {
         let ends = 2 * self.vocab_size * self.hidden_size;
         let norms = 4 * self.hidden_size;

@@ -3,17 +3,17 @@ use crate::wkv6::LARGEST_DECAY;
 use bone_lm::Span;
 use burn::tensor::{Bool, Tensor, TensorData};
 
-/// Under this w the decay `exp(−exp(w))` is 1 in any float.
+/// At this w the decay `exp(−exp(w))` is 1 in any float type.
 const NO_DECAY: f64 = -1e4;
 
-/// What all blocks of one forward share: which tokens belong to no sequence. With nothing of
-/// theirs added to the state, and zeros as what the next token has before it, a padding leaves a
-/// sequence's start as it is, and a gap between packed sequences makes one.
+/// The data that all blocks of one forward share: which tokens belong to no sequence. Such tokens
+/// add nothing to the state, and the next token sees zeros before it. So padding keeps a sequence's
+/// start state, and a gap between packed sequences creates one.
 #[derive(Debug, Clone)]
 pub struct Rwkv6Context<B: Backend> {
-    /// Padding on the left, where the state stays.
+    /// Padding on the left, where the state is kept.
     padding: Option<Mask<B>>,
-    /// Gaps between packed sequences, where it goes.
+    /// Gaps between packed sequences, where the state is cleared.
     gaps: Option<Mask<B>>,
 }
 
@@ -33,13 +33,14 @@ impl<B: Backend> Rwkv6Context<B> {
         }
     }
 
-    /// `x` `[batch, len, size]` with zeros at tokens of no sequence.
+    /// Returns `x` `[batch, len, size]` with zeros at tokens of no sequence.
     pub(crate) fn clear(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let x = fill(x, self.padding.as_ref(), 0.0);
         fill(x, self.gaps.as_ref(), 0.0)
     }
 
-    /// w, `[batch, len, size]`, with what keeps the state at padding and what ends it at gaps.
+    /// Returns w, `[batch, len, size]`, with values that keep the state at padding and clear it at
+    /// gaps.
     pub(crate) fn decay(&self, w: Tensor<B, 3>) -> Tensor<B, 3> {
         let w = fill(w, self.padding.as_ref(), NO_DECAY);
         fill(w, self.gaps.as_ref(), LARGEST_DECAY)

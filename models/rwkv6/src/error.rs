@@ -1,7 +1,7 @@
 use bone_lm::checkpoint::{CheckpointError, LoadError};
 use std::path::PathBuf;
 
-/// Why an RWKV6 could not be made.
+/// Why an RWKV6 could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Rwkv6Error {
     /// `config.json` is missing or unreadable.
@@ -9,37 +9,37 @@ pub enum Rwkv6Error {
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// The system's reason or what is wrong with the JSON.
+        /// The system's reason, or the error in the JSON.
         reason: String,
     },
-    /// `config.json` asks for something impossible or not supported; all of it is listed.
+    /// `config.json` has impossible or unsupported values; all are listed.
     #[error("{} asks for what is not supported or not possible:{}", path.display(), list(problems))]
     Config {
         /// The file.
         path: PathBuf,
-        /// One line a field.
+        /// One line per field.
         problems: Vec<String>,
     },
-    /// The tensors are not an RWKV6's; everything that is wrong is listed.
+    /// The tensors are not an RWKV6's; every problem is listed.
     #[error("{} holds no RWKV6 (x060):{}", path.display(), list(problems))]
     NotRwkv6 {
         /// The checkpoint's file or folder.
         path: PathBuf,
-        /// One line a tensor.
+        /// One line per tensor.
         problems: Vec<String>,
     },
-    /// `config.json` tells of another model than the tensors beside it; all of it is listed.
+    /// `config.json` contradicts the tensors beside it; all differences are listed.
     #[error("{} contradicts the tensors beside it:{}", path.display(), list(problems))]
     Contradicted {
         /// The file.
         path: PathBuf,
-        /// One line a field.
+        /// One line per field.
         problems: Vec<String>,
     },
     /// The weights' files are unusable.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The weights do not fit the dimensions they imply.
+    /// The weights do not match the dimensions that they imply.
     #[error(transparent)]
     Load(Box<LoadError>),
 }

@@ -3,8 +3,8 @@ use bone_lm::layer_norm;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-/// Normalisation of each head by itself, scaled and shifted channel by channel: torch's
-/// `GroupNorm` with one group a head.
+/// Normalises each head separately, and scales and shifts each channel: torch's `GroupNorm` with
+/// one group per head.
 #[derive(Module, Debug)]
 pub struct HeadNorm<B: Backend> {
     /// `[hidden_size]`.
@@ -18,9 +18,11 @@ pub struct HeadNorm<B: Backend> {
 const EPSILON: f64 = 64e-5;
 
 impl<B: Backend> HeadNorm<B> {
+    /// Normalises the heads.
+    ///
     /// # Shapes
     ///
-    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    /// - hidden: `[batch, len, hidden_size]`; the output has the same shape
     pub fn forward(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
         layer_norm(hidden, &self.weight, &self.bias, self.heads, EPSILON)
     }

@@ -7,21 +7,21 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
-/// Draws a model's starting weights by their names.
+/// Draws a model's initial weights by their names.
 struct Random<B: Backend> {
     init: Initialiser<B>,
     layers: usize,
     hidden_size: usize,
 }
 
-/// A name in a block: its number, and what comes after it.
+/// Splits a name in a block into the block's number and the rest.
 fn in_block(name: &str) -> Option<(usize, &str)> {
     let (number, rest) = name.strip_prefix("blocks.")?.split_once('.')?;
     Some((number.parse().ok()?, rest))
 }
 
 impl<B: Backend> Random<B> {
-    /// `value` of every channel c: its share c/C and its number.
+    /// Returns `value` of every channel c, given c/C and c.
     fn channels(&self, value: impl Fn(f64, usize) -> f64) -> Vec<f32> {
         let size = self.hidden_size;
         (0..size)
@@ -29,7 +29,7 @@ impl<B: Backend> Random<B> {
             .collect()
     }
 
-    /// The values of a tensor that is no random matrix, or `None`.
+    /// Returns the values of a tensor that is not drawn at random, otherwise `None`.
     fn vector(&self, name: &str) -> Option<Vec<f32>> {
         let Some((layer, rest)) = in_block(name) else {
             return match name.rsplit('.').next() {
@@ -39,7 +39,7 @@ impl<B: Backend> Random<B> {
             };
         };
         let layers = self.layers as f64;
-        // From 0 to 1 and from 1 to nearly 0 over the blocks.
+        // q rises from 0 to 1 and p falls from 1 to almost 0 over the blocks.
         let q = layer as f64 / (layers - 1.0).max(1.0);
         let p = 1.0 - layer as f64 / layers;
         let last = (self.hidden_size as f64 - 1.0).max(1.0);
@@ -80,9 +80,9 @@ impl<B: Backend> Source<B> for Random<B> {
         let last = name.rsplit('.').next().unwrap_or_default();
         match last {
             "time_maa_w2" | "time_decay_w2" => self.init.uniform(0.01, shape),
-            // time_maa_w1 and time_decay_w1: the data has no say at first.
+            // time_maa_w1 and time_decay_w1: at first nothing depends on the data.
             _ if last.starts_with("time_") => self.init.zeros(shape),
-            // The embedding, which ln0 brings to size.
+            // The embedding, which ln0 scales.
             _ => self.init.uniform(1e-4, shape),
         }
     }
@@ -104,14 +104,14 @@ impl<B: Backend> Source<B> for Random<B> {
             }
             _ => self.init.orthogonal(1.0, [d_output, d_input]),
         };
-        // Drawn as checkpoints have it, [out, in].
+        // Drawn in the layout of checkpoints, [out, in].
         let weight = weight.map(|weight| weight.transpose());
         Linear { weight, bias: None }
     }
 }
 
 impl<B: Backend> Rwkv6<B> {
-    /// A model with the published starting weights, the same for a seed on every backend.
+    /// Makes a model with the published initial weights, the same for a seed on every backend.
     pub fn random(config: Rwkv6Config, seed: u64, device: &B::Device) -> Self {
         let mut source = Random {
             init: Initialiser::new(seed, device),
@@ -130,7 +130,7 @@ mod tests {
     use burn::backend::Flex;
     use burn::tensor::Int;
 
-    /// C 8, two heads, three blocks, and a head that is twice as high as wide.
+    /// Makes a model with C 8, two heads, three blocks, and a head that is twice as high as wide.
     fn model() -> Rwkv6<Flex> {
         let config = Rwkv6Config {
             vocab_size: 16,
@@ -158,14 +158,14 @@ mod tests {
         }
     }
 
-    /// The middle block has q = 1/2 and p = 2/3; the values were worked out by hand from them.
+    /// The middle block has q = 1/2 and p = 2/3; the expected values were computed by hand.
     #[test]
     fn vectors_are_the_published_ones() {
         let model = model();
         let att = &model.blocks[1].att;
         let ends = |values: Vec<f32>| [values[0], values[1], values[7]];
         let maa = |param: &Param<Tensor<Flex, 3>>| ends(values(param.val()));
-        // 1 − (c/8)^(2/3), and with 0.3·q more taken off, and to the power 1/3.
+        // 1 − (c/8)^(2/3); then minus 0.3·q; then with the power 1/3.
         close(&maa(&att.time_maa_k), &[1.0, 0.75, 0.085_174]);
         close(&maa(&att.time_maa_x), &[1.0, 0.75, 0.085_174]);
         close(&maa(&att.time_maa_w), &[1.0, 0.75, 0.085_174]);
@@ -178,7 +178,7 @@ mod tests {
         close(&maa(&ffn.time_maa_r), &[1.0, 0.459_97, 0.038_792]);
         // −6 + 5·(n/7)^1.35.
         close(&maa(&att.time_decay), &[-6.0, -5.638_517, -1.0]);
-        // (1 − n/7)/2, and 0, 0.1 and −0.1 in turn.
+        // (1 − n/7)/2 plus 0, 0.1 and −0.1 in turn.
         let bonus = values(att.time_faaaa.val());
         close(&bonus[..3], &[0.5, 0.528_571, 0.257_143]);
         // ((1 + 1)/3)^0.7.
@@ -214,7 +214,7 @@ mod tests {
         assert!(values(model.forward(tokens)).iter().all(|x| x.is_finite()));
     }
 
-    /// The weight is `[in, out]`, and here no layer has more inputs than outputs.
+    /// The weight is `[in, out]`; no layer here has more inputs than outputs.
     #[track_caller]
     fn orthogonal(weight: Tensor<Flex, 2>, gain: f32) {
         let [inputs, _] = weight.dims();

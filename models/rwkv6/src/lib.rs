@@ -1,4 +1,4 @@
-//! RWKV6 (x060) on burn, from RWKV's own files as they are.
+//! RWKV6 (x060) on burn, from RWKV's unmodified files.
 
 mod backend;
 mod block;
@@ -16,7 +16,7 @@ mod token_mix;
 mod weights;
 mod wkv6;
 
-/// The operations in ordinary tensor operations, which faster ones are held against.
+/// The reference bodies in ordinary tensor operations, for comparison with faster ones.
 pub mod reference {
     pub use crate::backend::token_mix::{backward as token_mix_backward, forward as token_mix};
 }

@@ -21,7 +21,7 @@ pub struct Rwkv6<B: Backend> {
 }
 
 impl<B: Backend> Rwkv6<B> {
-    /// The model's dimensions.
+    /// Returns the model's dimensions.
     pub fn config(&self) -> &Rwkv6Config {
         &self.config
     }
@@ -66,7 +66,7 @@ impl<B: Backend> CausalLm<B> for Rwkv6<B> {
         match parts.as_slice() {
             ["emb", ..] => Some(Part::Embedding),
             ["head", ..] => Some(Part::Head),
-            // State tuning is a method of its own.
+            // State tuning is a separate method.
             [.., "time_state"] => None,
             [.., last] if last.starts_with("time_") => Some(Part::Time),
             names if names.iter().any(is_norm) => Some(Part::Norm),

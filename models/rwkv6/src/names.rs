@@ -1,18 +1,18 @@
-//! The two ways RWKV6 checkpoints name their tensors.
+//! The two naming schemes of RWKV6 checkpoints.
 
 use bone_lm::checkpoint::Checkpoint;
 
-/// Whose names a checkpoint uses.
+/// Naming scheme of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// RWKV's own: `blocks.0.att.key.weight`. The model's module paths.
+    /// RWKV's own, `blocks.0.att.key.weight`; the same as the model's module paths.
     Rwkv,
     /// The Hugging Face remote code's: `rwkv.blocks.0.attention.key.weight`.
     HuggingFace,
 }
 
 impl Names {
-    /// Whose names `checkpoint` uses.
+    /// Returns the naming scheme of `checkpoint`.
     pub fn used_in(checkpoint: &Checkpoint) -> Self {
         match checkpoint.tensors().any(|(name, _)| is_hugging_face(name)) {
             true => Self::HuggingFace,
@@ -20,7 +20,7 @@ impl Names {
         }
     }
 
-    /// What a checkpoint with these names calls the tensor that RWKV calls `name`.
+    /// Returns the name in this scheme of the tensor that RWKV calls `name`.
     pub fn of(self, name: &str) -> String {
         match self {
             Self::Rwkv => name.to_string(),
@@ -29,13 +29,13 @@ impl Names {
     }
 }
 
-/// Whether a tensor or module is named as the Hugging Face remote code names it.
+/// Returns whether a tensor or module has a name of the Hugging Face remote code.
 pub fn is_hugging_face(name: &str) -> bool {
     name.starts_with("rwkv.")
 }
 
-/// What RWKV calls the module, or the end of a module's path, that the Hugging Face remote code calls
-/// `path`.
+/// Returns RWKV's name of the module, or the end of a module's path, that the Hugging Face remote
+/// code calls `path`.
 pub fn own_path(path: &str) -> String {
     match is_hugging_face(path) {
         true => own_name(path),
@@ -43,7 +43,7 @@ pub fn own_path(path: &str) -> String {
     }
 }
 
-/// What RWKV calls the tensor that a checkpoint of either names calls `name`.
+/// Returns RWKV's name of a tensor, given its name in either scheme.
 pub fn own_name(name: &str) -> String {
     let Some(rest) = name.strip_prefix("rwkv.") else {
         return name.to_string();
@@ -68,7 +68,7 @@ fn hugging_face(name: &str) -> String {
         return format!("rwkv.embeddings.{rest}");
     }
     let Some(rest) = name.strip_prefix("blocks.") else {
-        // The head is the one part outside the trunk.
+        // The head is the only part outside the trunk.
         return match name.strip_prefix("head.") {
             Some(_) => name.to_string(),
             None => format!("rwkv.{name}"),

@@ -3,8 +3,8 @@ use bone_lm::{BlockState, append_rows};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-/// What a block carries from one piece of a sequence to the next. The default is the start of
-/// a sequence.
+/// The state that a block carries from one piece of a sequence to the next. The default is the
+/// state at a sequence's start.
 #[derive(Module, Debug)]
 pub struct Rwkv6State<B: Backend> {
     /// The time mix's input at the last token, `[batch, hidden_size]`.
@@ -45,7 +45,7 @@ impl<B: Backend> BlockState<B> for Rwkv6State<B> {
     }
 }
 
-/// The last token: `[batch, len, size]` → `[batch, size]`.
+/// Returns the last token: `[batch, len, size]` → `[batch, size]`.
 pub(crate) fn last<B: Backend>(x: &Tensor<B, 3>) -> Tensor<B, 2> {
     let [batch, len, size] = x.dims();
     x.clone()

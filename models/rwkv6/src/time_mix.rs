@@ -6,7 +6,8 @@ use bone_lm::{Gate, gated, tanh};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 
-/// The attention's place: token shift, low-rank mixing, the wkv6 recurrence, gate and output.
+/// RWKV6's counterpart of attention: token shift, low-rank mixing, the wkv6 recurrence, gate and
+/// output.
 #[derive(Module, Debug)]
 pub struct TimeMix<B: Backend> {
     /// Token shift of the mixing itself, `[1, 1, hidden_size]`.
@@ -45,17 +46,19 @@ pub struct TimeMix<B: Backend> {
     pub output: BoneLinear<B>,
     /// Norm of every head.
     pub ln_x: HeadNorm<B>,
-    /// State every sequence starts from, `[heads, head_size (value), head_size (key)]`: the
-    /// transpose of the running state, as RWKV's files have it. `None` is zero.
+    /// Initial state of every sequence, `[heads, head_size (value), head_size (key)]`. It is the
+    /// transpose of the running state, like in RWKV's files. `None` means zero.
     pub time_state: Option<Param<Tensor<B, 3>>>,
     #[module(skip)]
     pub(crate) form: Option<Form>,
 }
 
 impl<B: Backend> TimeMix<B> {
+    /// Applies the time mix to a piece.
+    ///
     /// # Shapes
     ///
-    /// - hidden: `[batch, len, hidden_size]`, and so the output
+    /// - hidden: `[batch, len, hidden_size]`; the output has the same shape
     pub fn forward(
         &self,
         hidden: Tensor<B, 3>,
@@ -94,7 +97,7 @@ impl<B: Backend> TimeMix<B> {
         self.output.forward(gated)
     }
 
-    /// The inputs of w, k, v, r and g: each token with its predecessor mixed in.
+    /// Returns the inputs of w, k, v, r and g: each token mixed with its predecessor.
     fn mix(&self, x: Tensor<B, 3>, before: Option<Tensor<B, 2>>) -> [Tensor<B, 3>; 5] {
         let dtype = x.dtype();
         let [batch, len, size] = x.dims();
@@ -116,7 +119,7 @@ impl<B: Backend> TimeMix<B> {
         token_mix(x, before, maas, Some(by_data))
     }
 
-    /// `time_state` for every row, transposed to the running state.
+    /// Returns `time_state` for every row, transposed to the running state.
     fn initial_state(&self, batch: usize) -> Option<Tensor<B, 4>> {
         let state = self.time_state.as_ref()?.val();
         let [heads, size, _] = state.dims();

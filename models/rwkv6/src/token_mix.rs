@@ -1,13 +1,13 @@
-//! Token shift: each token with some of the one before it mixed in, `x_t + (x_{t−1} − x_t)·μ`.
+//! Token shift: mixes each token with its predecessor, `x_t + (x_{t−1} − x_t)·μ`.
 
 use crate::Backend;
 use crate::backend::TokenMix;
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-/// Mixes `x` `[batch, len, size]` with its predecessors once for each of `maa` `[1, 1, size]`, to
-/// which `by_data` `[K, batch · len, size]` adds what it has for each token. The first token's
-/// predecessor is `before` `[batch, size]`, or zero.
+/// Mixes `x` `[batch, len, size]` with its predecessors once for each of `maa` `[1, 1, size]`.
+/// `by_data` `[K, batch · len, size]` adds a part for each token. The first token's predecessor is
+/// `before` `[batch, size]`, or zero.
 pub(crate) fn token_mix<B: Backend, const K: usize>(
     x: Tensor<B, 3>,
     before: Option<Tensor<B, 2>>,

@@ -13,13 +13,13 @@ use std::path::Path;
 /// ε of the norms of the blocks.
 const EPSILON: f64 = 1e-5;
 
-/// Where a model's tensors come from. Names are RWKV's.
+/// Source of a model's tensors, by RWKV's names.
 pub(crate) trait Source<B: Backend> {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Param<Tensor<B, D>>;
     fn linear(&mut self, path: &str, d_input: usize, d_output: usize) -> Linear<B>;
 }
 
-/// A checkpoint under the names it has.
+/// A checkpoint and its naming scheme.
 struct Named<'a, B: Backend> {
     loader: Loader<'a, B>,
     names: Names,
@@ -31,7 +31,7 @@ impl<B: Backend> Source<B> for Named<'_, B> {
     }
 
     fn linear(&mut self, path: &str, d_input: usize, d_output: usize) -> Linear<B> {
-        // A path is a name without its last part: the same words are replaced.
+        // A path is a name without its last part, so the same words are replaced.
         let weight = self.names.of(&format!("{path}.weight"));
         let path = weight.trim_end_matches(".weight");
         self.loader.linear(path, d_input, d_output, false)
@@ -39,14 +39,14 @@ impl<B: Backend> Source<B> for Named<'_, B> {
 }
 
 impl<B: Backend> Rwkv6<B> {
-    /// Loads RWKV's `.pth` or safetensors, a file or a folder with one, or the folder of a Hugging
-    /// Face model. `dtype` converts the weights; `None` keeps the file's. Nothing requires
-    /// gradients.
+    /// Loads RWKV's `.pth` or safetensors, from a file or a folder with one, or the folder of a
+    /// Hugging Face model. `dtype` converts the weights; `None` keeps the file's type. No parameter
+    /// requires gradients.
     ///
     /// # Errors
     ///
-    /// [`Rwkv6Error`]; all tensors that are missing, left over or misshapen in one, all fields of a
-    /// folder's `config.json` that contradict them in another.
+    /// [`Rwkv6Error`]. One error lists all tensors that are missing, left over or of a wrong shape.
+    /// Another lists all fields of a folder's `config.json` that contradict the tensors.
     pub fn from_path(
         path: &Path,
         device: &B::Device,
@@ -57,11 +57,11 @@ impl<B: Backend> Rwkv6<B> {
         Self::load(config, &checkpoint, device, dtype)
     }
 
-    /// Loads an open checkpoint, as [`from_path`](Self::from_path).
+    /// Loads an open checkpoint, like [`from_path`](Self::from_path).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Same as [`from_path`](Self::from_path).
     pub fn from_checkpoint(
         checkpoint: &Checkpoint,
         device: &B::Device,
@@ -87,7 +87,7 @@ impl<B: Backend> Rwkv6<B> {
     }
 }
 
-/// Puts a model together.
+/// Builds a model.
 pub(crate) fn build<B: Backend>(config: Rwkv6Config, source: &mut impl Source<B>) -> Rwkv6<B> {
     let (c, vocab) = (config.hidden_size, config.vocab_size);
     Rwkv6 {

@@ -1,8 +1,8 @@
-//! The recurrence at RWKV6's heart.
+//! The wkv6 recurrence of RWKV6.
 //!
 //! For each head with state `S` (key index i, value index j), decay `d = exp(−exp(w))`:
-//! `y_t[j] = Σ_i r_t[i]·(u[i]·k_t[i]·v_t[j] + S[i,j])`, then `S[i,j] ← d_t[i]·S[i,j] + k_t[i]·v_t[j]`
-//! (Peng et al. 2024, "Eagle and Finch").
+//! `y_t[j] = Σ_i r_t[i]·(u[i]·k_t[i]·v_t[j] + S[i,j])`, then
+//! `S[i,j] ← d_t[i]·S[i,j] + k_t[i]·v_t[j]` (Peng et al. 2024, "Eagle and Finch").
 
 use crate::Backend;
 use crate::backend::Wkv6Inputs;
@@ -13,12 +13,13 @@ mod recurrence;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 
-/// From this w on the decay is zero, in f64 as in f32: `exp(−exp(10)) < 1e-9000`. Every form
-/// bounds w here or below: `exp(w)` soon overflows, and its gradient is `0 · ∞` then.
+/// From this w on the decay is zero, in f64 and in f32: `exp(−exp(10)) < 1e-9000`. Every form
+/// bounds w by this value or a lower one: `exp(w)` soon overflows, and its gradient would be
+/// `0 · ∞`.
 pub(crate) const LARGEST_DECAY: f64 = 10.0;
 
-/// Where there is no kernel, the longest piece that goes token by token unasked: for so few tokens
-/// the chunked form is more operations, not fewer.
+/// The longest piece that runs token by token by default without a kernel. For so short a
+/// piece the chunked form needs more operations.
 const SHORT: usize = 4;
 
 /// How the recurrence is computed.
@@ -28,12 +29,12 @@ pub enum Form {
     Recurrence,
     /// Chunk by chunk in tensor operations.
     Chunked,
-    /// A kernel of the backend's own.
+    /// The backend's own kernel.
     Kernel,
 }
 
 impl Form {
-    /// Whether backend `B` has this form for these inputs, where they are.
+    /// Returns whether backend `B` has this form for these inputs on their device.
     pub fn available<B: Backend>(self, inputs: &Wkv6<B>) -> bool {
         match self {
             Form::Recurrence | Form::Chunked => true,
@@ -44,7 +45,7 @@ impl Form {
         }
     }
 
-    /// What [`wkv6`] takes when no form is forced.
+    /// Returns the form that [`wkv6`] uses if none is forced.
     pub fn chosen<B: Backend>(inputs: &Wkv6<B>) -> Self {
         let [_, len, _] = inputs.receptance.dims();
         if Form::Kernel.available(inputs) {
@@ -57,41 +58,41 @@ impl Form {
     }
 }
 
-/// What the recurrence is applied to.
+/// Inputs of the recurrence.
 #[derive(Debug, Clone)]
 pub struct Wkv6<B: Backend> {
     /// r, `[batch, len, heads · head_size]`.
     pub receptance: Tensor<B, 3>,
-    /// k, as receptance.
+    /// k, same shape as receptance.
     pub key: Tensor<B, 3>,
-    /// v, as receptance.
+    /// v, same shape as receptance.
     pub value: Tensor<B, 3>,
-    /// w, as receptance; the state decays by `exp(−exp(w))`.
+    /// w, same shape as receptance; the state decays by `exp(−exp(w))`.
     pub decay: Tensor<B, 3>,
     /// u, `[heads, head_size]`.
     pub bonus: Tensor<B, 2>,
-    /// State before the first token, `[batch, heads, head_size (key), head_size (value)]`;
-    /// `None` is zero.
+    /// State before the first token, `[batch, heads, head_size (key), head_size (value)]`; `None`
+    /// means zero.
     pub state: Option<Tensor<B, 4>>,
 }
 
-/// Applies the recurrence; `form` forces how. Returns the output, as receptance, and the state
-/// after the last token.
+/// Applies the recurrence; `form` forces a form. Returns the output, in the shape of receptance,
+/// and the state after the last token.
 ///
-/// Gradients go to every input, from the output and from the state. It is computed in f32, in f64
-/// when the receptance is f64, whatever the inputs' dtypes: the state is of that dtype, the output
-/// of the receptance's.
+/// Gradients flow to every input, from the output and from the state. The computation runs in f64
+/// if the receptance is f64, otherwise in f32, for all dtypes of the inputs. The state has that
+/// dtype; the output has the receptance's.
 ///
 /// # Panics
 ///
-/// On shapes other than [`Wkv6`]'s and on no tokens, and when `form` forces a kernel the backend
-/// has not got, which [`Form::available`] tells.
+/// If a shape differs from [`Wkv6`]'s, without tokens, or if `form` forces a kernel that the
+/// backend lacks; check with [`Form::available`].
 pub fn wkv6<B: Backend>(inputs: Wkv6<B>, form: Option<Form>) -> (Tensor<B, 3>, Tensor<B, 4>) {
     inputs.check();
     let _span = tracing::trace_span!("wkv6").entered();
     let dtype = inputs.receptance.dtype();
     let form = form.unwrap_or_else(|| Form::chosen(&inputs));
-    // A kernel that reads halves as f32 spares a copy of each.
+    // A kernel that reads half precision as f32 avoids a copy of each input.
     let rows = match form == Form::Kernel && inputs.has_kernel(dtype) {
         true => dtype,
         false => compute_dtype(dtype),
@@ -154,13 +155,13 @@ impl<B: Backend> Wkv6<B> {
         }
     }
 
-    /// Whether the backend has a kernel for these inputs with rows of `dtype`.
+    /// Returns whether the backend has a kernel for these inputs with rows of `dtype`.
     fn has_kernel(&self, dtype: DType) -> bool {
         let [_, head_size] = self.bonus.dims();
         B::wkv6_kernel(dtype, head_size, &self.receptance.device()).is_some()
     }
 
-    /// With rows of one dtype, bonus and state of another.
+    /// Casts the rows to one dtype, bonus and state to another.
     fn cast(self, rows: DType, others: DType) -> Self {
         Self {
             receptance: self.receptance.cast(rows),
@@ -172,7 +173,7 @@ impl<B: Backend> Wkv6<B> {
         }
     }
 
-    /// The state before the first token.
+    /// Returns the state before the first token.
     fn first_state(&self) -> Tensor<B, 4> {
         self.state.clone().unwrap_or_else(|| {
             let [batch, _, _] = self.receptance.dims();
@@ -183,10 +184,10 @@ impl<B: Backend> Wkv6<B> {
     }
 }
 
-/// The slices of length one along a dimension.
+/// Returns the slices of length one along a dimension.
 ///
-/// A slice's backward makes a gradient of its whole source, so they are cut in two steps: with one
-/// the backward's cost would grow with the square of the length.
+/// A slice's backward makes a gradient of its whole source. So the tensor is cut in two steps; with
+/// one step the backward's cost would grow with the square of the length.
 fn unbind<B: Backend, const D: usize>(tensor: Tensor<B, D>, dim: usize) -> Vec<Tensor<B, D>> {
     const STEP: usize = 16;
     let len = tensor.dims()[dim];

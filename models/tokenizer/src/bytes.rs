@@ -14,7 +14,7 @@ impl Tokenizer for ByteTokenizer {
         Ok(self.encode_bytes(text.as_bytes()))
     }
 
-    /// Bytes that are not UTF-8 become U+FFFD.
+    /// Decodes; bytes that are not UTF-8 become U+FFFD.
     fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         Ok(String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned())
     }

@@ -10,10 +10,10 @@ use super::{ByteTokenizer, HfTokenizer, Tokenizer, TokenizerError, WorldTokenize
 const AUTO: &str = "auto";
 const BYTES: &str = "bytes";
 
-/// Which tokenizer a model is used with; written `auto`, `bytes` or as a path.
+/// The tokenizer of a model; written `auto`, `bytes` or as a path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum TokenizerChoice {
-    /// What lies beside the model says.
+    /// Detected from the files beside the model.
     #[default]
     Auto,
     /// The text's bytes.
@@ -39,7 +39,7 @@ impl fmt::Display for TokenizerChoice {
         match self {
             Self::Auto => f.write_str(AUTO),
             Self::Bytes => f.write_str(BYTES),
-            // A file of such a name is not to be read back as the word.
+            // Reading back a file with such a name must not give the word.
             Self::File(path) if [AUTO, BYTES].iter().any(|word| path.as_os_str() == *word) => {
                 write!(f, "./{}", path.display())
             }
@@ -48,14 +48,14 @@ impl fmt::Display for TokenizerChoice {
     }
 }
 
-/// Opens the tokenizer of the model at `model_path`, its folder or its weights file, and says in
-/// one line which it is and why. `vocab_size` is the model's.
+/// Opens the tokenizer of the model at `model_path`, its folder or its weights file. Also returns
+/// one line with the choice and its reason. `vocab_size` is the model's.
 ///
-/// By itself it takes the `tokenizer.json` beside the model, else the only `rwkv_vocab*.txt`,
-/// else raw bytes for a model of 256 tokens.
+/// `auto` takes the `tokenizer.json` beside the model, otherwise the only `rwkv_vocab*.txt`,
+/// otherwise raw bytes for a model of 256 tokens.
 ///
 /// # Errors
-/// When there is no such file, or it is not valid, or there are several vocabularies.
+/// If no such file exists, if it is not valid, or if there are several vocabularies.
 pub fn open(
     model_path: &Path,
     choice: &TokenizerChoice,
@@ -70,8 +70,8 @@ pub fn open(
     }
 }
 
-/// The names of the RWKV vocabularies in `folder`, `rwkv_vocab*.txt`, in order. They go along
-/// when a model is saved. None if the folder can't be listed.
+/// Returns the names of the RWKV vocabularies in `folder`, `rwkv_vocab*.txt`, in order. Saving a
+/// model copies them too. Empty if the folder can't be listed.
 pub fn companions(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();

@@ -6,7 +6,7 @@ use super::{Tokenizer, TokenizerError};
 use bone_files::panics::caught;
 use bone_files::{MAX_JSON_BYTES, read_small};
 
-/// The folder a file lies in.
+/// Returns the folder of a file.
 pub(super) fn folder_of(file: &Path) -> &Path {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -16,12 +16,12 @@ pub(super) fn folder_of(file: &Path) -> &Path {
 
 pub(super) const TOKENIZER_FILE: &str = "tokenizer.json";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
-/// Where ids of special tokens are looked for, in this order.
+/// Files with ids of special tokens, in order of precedence.
 const CONFIG_FILES: [&str; 2] = ["generation_config.json", "config.json"];
 
 /// A Hugging Face `tokenizer.json`.
 ///
-/// Special tokens written out in a text (`</s>`) become those tokens, as in transformers.
+/// Special tokens that appear in a text (`</s>`) become those tokens, like in transformers.
 pub struct HfTokenizer {
     inner: tokenizers::Tokenizer,
     bos: Option<u32>,
@@ -40,17 +40,17 @@ impl std::fmt::Debug for HfTokenizer {
 }
 
 impl HfTokenizer {
-    /// Reads a `tokenizer.json`, and what the configuration files beside it say of special tokens.
+    /// Reads a `tokenizer.json`, and the special tokens from the configuration files beside it.
     ///
-    /// The end tokens are `eos_token_id` (a number or a list) of `generation_config.json`, else
-    /// of `config.json`, else the `eos_token` of `tokenizer_config.json`.
+    /// The end tokens are `eos_token_id` (a number or a list) of `generation_config.json`, else of
+    /// `config.json`, else the `eos_token` of `tokenizer_config.json`.
     ///
-    /// Sequences start with a token when `tokenizer_config.json` says `add_bos_token: true`, or
-    /// says nothing and `tokenizer.json` itself puts one before a text. It is the one that
-    /// `tokenizer.json` puts there, else `bos_token_id` of the configs, else `bos_token`.
+    /// Sequences start with a token if `tokenizer_config.json` has `add_bos_token: true`. Without
+    /// this field they do if `tokenizer.json` itself puts one before a text. That token is used,
+    /// otherwise `bos_token_id` of the configs, otherwise `bos_token`.
     ///
     /// # Errors
-    /// When the file is missing, a file is not valid, or there is no usable end token.
+    /// If the file is missing, if a file is not valid, or if no end token is usable.
     pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
         let folder = folder_of(path);
         let json = read(path)?.ok_or_else(|| TokenizerError::Io {
@@ -85,10 +85,10 @@ impl HfTokenizer {
         }
     }
 
-    /// A tokenizer from the text of a `tokenizer.json`, with the special tokens given.
+    /// Makes a tokenizer from the text of a `tokenizer.json` and the given special tokens.
     ///
     /// # Errors
-    /// When the text is no tokenizer, `eos` is empty, or an id is past the vocabulary.
+    /// If the text is not a tokenizer, `eos` is empty, or an id is past the vocabulary.
     pub fn from_json(json: &[u8], bos: Option<u32>, eos: Vec<u32>) -> Result<Self, TokenizerError> {
         let invalid = |reason| TokenizerError::Invalid {
             path: TOKENIZER_FILE.into(),
@@ -113,7 +113,7 @@ impl HfTokenizer {
     }
 
     fn new(inner: tokenizers::Tokenizer, bos: Option<u32>, eos: Vec<u32>) -> Self {
-        // Not the number of tokens: ids may have gaps.
+        // This differs from the number of tokens, because ids may have gaps.
         let vocab_size = inner
             .get_vocab(true)
             .into_values()
@@ -193,7 +193,7 @@ impl HfTokenizer {
         }
     }
 
-    /// The token that `tokenizer.json` itself puts before a text.
+    /// Returns the token that `tokenizer.json` itself puts before a text.
     fn added_bos(&self) -> Result<Option<u32>, String> {
         let ids = |special| {
             guarded(|| self.inner.encode_fast("a", special))
@@ -217,7 +217,8 @@ impl HfTokenizer {
         }
     }
 
-    /// The id of a token that `tokenizer_config.json` names as a string or `{"content": ..}`.
+    /// Returns the id of a token that `tokenizer_config.json` names as a string or
+    /// `{"content": ..}`.
     fn named_token(&self, tokenizer_config: &Value, field: &str) -> Result<Option<u32>, String> {
         let name = match &tokenizer_config[field] {
             Value::Null => return Ok(None),
@@ -263,18 +264,19 @@ impl Tokenizer for HfTokenizer {
 fn parse(json: &[u8]) -> Result<tokenizers::Tokenizer, String> {
     guarded(|| {
         let mut inner = tokenizers::Tokenizer::from_bytes(json)?;
-        // Files often carry the settings of some past run, which would cut every long text in
-        // silence.
+        // Files often contain the truncation settings of a past run, which would silently cut every
+        // long text.
         inner.with_truncation(None)?;
         inner.with_padding(None);
         Ok(inner)
     })
 }
 
-/// Runs code of the tokenizers crate, which panics on some files: a post-processor that names a
-/// token it doesn't define, a broken `precompiled_charsmap`, a decoder given what it can't strip.
+/// Runs code of the tokenizers crate, which panics on some files: a post-processor with an
+/// undefined token, a broken `precompiled_charsmap`, or a decoder whose input lacks the part to
+/// strip.
 fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    // Nothing it leaves half done is seen: a tokenizer isn't changed after it has been read.
+    // A panic leaves no visible partial state: a tokenizer never changes after it has been read.
     match caught(run) {
         Some(result) => result.map_err(|error| error.to_string()),
         None => Err("the tokenizers library can't work with this tokenizer.json".to_owned()),

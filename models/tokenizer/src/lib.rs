@@ -1,4 +1,4 @@
-//! Text to token ids and back.
+//! Converts text to token ids and back.
 
 mod bytes;
 mod choice;
@@ -21,61 +21,60 @@ pub use pieces::{Encoded, Piece, encode_pieces};
 pub use stream::TextStream;
 pub use world::WorldTokenizer;
 
-/// What a model's tokenizer offers to training and generation.
+/// The tokenizer interface for training and generation.
 pub trait Tokenizer: Send + Sync {
-    /// The ids of `text`, with no token added at either end.
+    /// Returns the ids of `text`, with no token added at either end.
     ///
     /// # Errors
-    /// When the text can't be tokenised.
+    /// If the text can't be tokenised.
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError>;
 
-    /// The text of `ids`. Special tokens are left out, and ids past the vocabulary too: a model's
-    /// output may be padded to more rows than there are tokens.
+    /// Returns the text of `ids`. It omits special tokens and ids past the vocabulary: a model's
+    /// output may be padded to more rows than the vocabulary has tokens.
     ///
     /// # Errors
-    /// When the tokenizer's own decoder fails.
+    /// If the tokenizer's own decoder fails.
     fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError>;
 
-    /// The beginning-of-sequence token, where sequences start with one.
+    /// Returns the beginning-of-sequence token, if sequences start with one.
     fn bos(&self) -> Option<u32>;
 
-    /// The tokens that end generation; the first is appended in training. May be empty: then
-    /// nothing ends generation and nothing is appended.
+    /// Returns the tokens that end generation; training appends the first. If empty, nothing ends
+    /// generation and nothing is appended.
     fn eos(&self) -> &[u32];
 
-    /// The largest id plus one.
+    /// Returns the largest id plus one.
     fn vocab_size(&self) -> usize;
 
-    /// Whether `id` is a special token, which [`Tokenizer::decode`] leaves out of the text.
+    /// Returns whether `id` is a special token, which [`Tokenizer::decode`] omits.
     fn is_special(&self, id: u32) -> bool {
         self.bos() == Some(id) || self.eos().contains(&id)
     }
 
-    /// This tokenizer as one that takes bytes which need not be text, if it does.
+    /// Returns this tokenizer as one of arbitrary bytes, if it supports them.
     fn byte_level(&self) -> Option<&dyn ByteLevel> {
         None
     }
 }
 
-/// A tokenizer of bytes: `decode_bytes(encode_bytes(x))` is `x`, whatever the bytes.
+/// A tokenizer of bytes: `decode_bytes(encode_bytes(x))` equals `x` for all bytes.
 pub trait ByteLevel: Tokenizer {
-    /// The ids of `bytes`, with no token added at either end.
+    /// Returns the ids of `bytes`, with no token added at either end.
     fn encode_bytes(&self, bytes: &[u8]) -> Vec<u32>;
 
-    /// The bytes of `ids`. Those that stand for none are left out: special tokens, ids past the
-    /// vocabulary.
+    /// Returns the bytes of `ids`. It omits special tokens and ids past the vocabulary.
     fn decode_bytes(&self, ids: &[u32]) -> Vec<u8>;
 }
 
 /// Why a tokenizer could not be read or used.
 #[derive(Debug, Error)]
 pub enum TokenizerError {
-    /// The folder has no tokenizer that can be read.
+    /// The folder has no readable tokenizer.
     #[error("{} has no tokenizer.json: {hint}", folder.display())]
     NoTokenizer {
         /// The folder.
         folder: PathBuf,
-        /// What to do, judged by what the folder holds instead.
+        /// What to do, based on the folder's other files.
         hint: String,
     },
     /// A file could not be read.
@@ -86,7 +85,7 @@ pub enum TokenizerError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file is not what it should be.
+    /// A file is malformed.
     #[error("{} is not valid: {reason}", path.display())]
     Invalid {
         /// The file.
@@ -102,23 +101,23 @@ pub enum TokenizerError {
         /// The files' names.
         names: Vec<String>,
     },
-    /// Lines of a vocabulary can't be used; all are counted, the first shown.
+    /// Lines of a vocabulary are invalid; all are counted, and the first are shown.
     #[error("{} is not a RWKV vocabulary, download it again: {total} bad line(s): {}",
         path.display(), list(shown, *total))]
     Vocabulary {
         /// The file.
         path: PathBuf,
-        /// Line, from 1, and what is wrong with it.
+        /// Line number, from 1, and the problem.
         shown: Vec<(usize, String)>,
-        /// How many lines there are.
+        /// Number of invalid lines.
         total: usize,
     },
-    /// The folder's files name special tokens that can't be used; all are listed.
+    /// The folder's files name unusable special tokens; all are listed.
     #[error("the special tokens in {} can't be used: {}", folder.display(), problems.join("; "))]
     SpecialTokens {
         /// The folder.
         folder: PathBuf,
-        /// One message a problem.
+        /// One message per problem.
         problems: Vec<String>,
     },
     /// A text could not be turned into ids.
@@ -127,7 +126,7 @@ pub enum TokenizerError {
         /// The tokenizer's reason.
         reason: String,
     },
-    /// A sequence begins twice.
+    /// A sequence has two beginning-of-sequence tokens in a row.
     #[error(
         "token {id}, which begins a sequence, stands twice in a row at token {at}: the template and \
          the tokenizer both add it; take it out of the template"
@@ -135,7 +134,7 @@ pub enum TokenizerError {
     DoubledBos {
         /// The token.
         id: u32,
-        /// Where the second is.
+        /// Position of the second.
         at: usize,
     },
     /// Ids could not be turned into text.

@@ -5,15 +5,15 @@ use super::{Tokenizer, TokenizerError};
 /// A piece of a sequence, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
-    /// The beginning-of-sequence token, where the tokenizer has one. Never trained.
+    /// The beginning-of-sequence token, if the tokenizer has one. Never trained.
     Bos,
-    /// The first of the tokenizer's end tokens, where it has any.
+    /// The first of the tokenizer's end tokens, if it has any.
     Eos {
         /// Whether the model learns to write it.
         trained: bool,
     },
-    /// A text. Special tokens written out in it become those tokens, where the tokenizer reads
-    /// them so.
+    /// A text. Special tokens that appear in it become those tokens, if the tokenizer supports
+    /// this.
     Text {
         /// The text.
         text: String,
@@ -23,7 +23,7 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// A text that is only read.
+    /// Makes a text that is only context.
     pub fn read(text: impl Into<String>) -> Self {
         Self::Text {
             text: text.into(),
@@ -31,7 +31,7 @@ impl Piece {
         }
     }
 
-    /// A text that the model learns to write.
+    /// Makes a text that the model learns to write.
     pub fn trained(text: impl Into<String>) -> Self {
         Self::Text {
             text: text.into(),
@@ -45,31 +45,31 @@ impl Piece {
 pub struct Encoded {
     /// The token ids.
     pub ids: Vec<u32>,
-    /// Which of them are trained, as positions in `ids`: ascending, apart from each other, none
-    /// empty.
+    /// Ranges of trained positions in `ids`: ascending, not adjacent, not empty.
     pub trained: Vec<Range<usize>>,
 }
 
-/// The ids of pieces, and which of them are trained.
+/// Returns the ids of pieces, and which of them are trained.
 ///
 /// The ids of the first pieces never depend on those that follow, so generation from them starts
-/// with exactly the ids that training saw. Texts that stand next to each other are tokenised
-/// together, as the model saw text in pretraining, wherever that keeps the ids that the first of
-/// them have by themselves; where a token would span the seam, tokenising starts anew at it.
+/// with exactly the ids that training saw. Adjacent texts are tokenised together, like text in
+/// pretraining, if this does not change the ids of the earlier text. If a token would span the
+/// seam, tokenising restarts at the seam.
 ///
-/// A text is tokenised with what is before it up to the last seam at which the tokenizer splits by
-/// itself, and never beyond a [`Piece::Bos`] or a [`Piece::Eos`]; so the time for a long chat grows
-/// with its length unless it has no such seam.
+/// A text is tokenised together with the text before it, back to the last seam where the tokenizer
+/// itself splits, and never across a [`Piece::Bos`] or a [`Piece::Eos`]. So the time for a long
+/// chat is linear in its length if it has such seams.
 ///
 /// # Errors
-/// When a text can't be tokenised, or two beginning-of-sequence tokens stand in a row.
+/// If a text can't be tokenised, or two beginning-of-sequence tokens follow each other.
 pub fn encode_pieces(
     tokenizer: &dyn Tokenizer,
     pieces: &[Piece],
 ) -> Result<Encoded, TokenizerError> {
     let mut encoded = Encoded::default();
     let mut run = Run::default();
-    // Where a `Piece::Eos` wrote the last id: a tokenizer may begin and end texts with one token.
+    // Position of the last id if a `Piece::Eos` wrote it: some tokenizers begin and end texts with
+    // the same token.
     let mut after_eos = None;
     for piece in pieces {
         let start = encoded.ids.len();
@@ -108,7 +108,8 @@ pub fn encode_pieces(
     Ok(encoded)
 }
 
-/// The first position from `start` on where `bos` follows `bos`, but for right after an end.
+/// Returns the first position from `start` on where `bos` follows `bos`, except directly after an
+/// end.
 fn doubled(ids: &[u32], bos: u32, start: usize, after_eos: Option<usize>) -> Option<usize> {
     (start.max(1)..ids.len())
         .find(|&at| ids[at - 1] == bos && ids[at] == bos && after_eos != Some(at))
@@ -119,13 +120,13 @@ fn doubled(ids: &[u32], bos: u32, start: usize, after_eos: Option<usize>) -> Opt
 struct Run {
     text: String,
     ids: Vec<u32>,
-    /// Where the last text begins, in `text` and in `ids`.
+    /// Start of the last text, in `text` and in `ids`.
     last: (usize, usize),
     started: bool,
 }
 
 impl Run {
-    /// The ids that one more text adds.
+    /// Returns the ids that one more text adds.
     fn extend(
         &mut self,
         tokenizer: &dyn Tokenizer,
@@ -151,8 +152,8 @@ impl Run {
         Ok(added)
     }
 
-    /// Forgets what is before the last text, if the tokenizer splits there by itself: then what
-    /// follows is tokenised alike without it.
+    /// Drops the text before the last one, if the tokenizer itself splits there: the following text
+    /// then has the same ids without it.
     fn forget(&mut self, tokenizer: &dyn Tokenizer) -> Result<(), TokenizerError> {
         let (text_at, ids_at) = self.last;
         if text_at == 0 || ids_at == self.ids.len() {

@@ -1,25 +1,25 @@
 use super::{ByteLevel, Tokenizer, TokenizerError};
 
-/// Tokens after which an incomplete character is taken to be broken: none has more than 4 bytes.
+/// Tokens after which an incomplete character counts as broken: no character has more than 4 bytes.
 const MAX_HELD: usize = 4;
 
 /// Turns ids into text one by one, as they are generated.
 ///
-/// A token may hold part of a character, and what a token looks like may depend on the one before
-/// it (a space at the start of a text is dropped), so each piece is what the decoding of the last
-/// few tokens has more than it had before. Where tokens are bytes, the pieces together are exactly
-/// what the tokens decode to, each byte that is no part of a character as U+FFFD.
+/// A token may hold part of a character, and its text may depend on the token before it (a space at
+/// the start of a text is dropped). So each piece is the text that the new token adds to the
+/// decoding of the last few tokens. For byte tokenizers the pieces together equal the decoded
+/// tokens, with U+FFFD for each byte outside a character.
 pub struct TextStream<'a> {
     tokenizer: &'a dyn Tokenizer,
-    /// Set where tokens are bytes; the other fields are then idle.
+    /// Set for byte tokenizers; the other fields are then unused.
     bytes: Option<ByteStream<'a>>,
-    /// The last piece given out whole, and everything since.
+    /// Ids of the last piece that was returned whole, and all later ids.
     ids: Vec<u32>,
-    /// Where what follows that piece starts in `ids`.
+    /// Index in `ids` after that piece.
     piece_start: usize,
-    /// The text of `ids` that has been given out.
+    /// The text of `ids` that has been returned.
     given: String,
-    /// Tokens in a row that left a character incomplete.
+    /// Number of consecutive tokens that left a character incomplete.
     held: usize,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for TextStream<'_> {
 }
 
 impl<'a> TextStream<'a> {
-    /// A stream of text that stands alone.
+    /// Makes a stream for a text on its own.
     pub fn new(tokenizer: &'a dyn Tokenizer) -> Self {
         Self {
             tokenizer,
@@ -48,11 +48,11 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// A stream of text that continues that of `ids`, which is not given out again: a space
-    /// between the two is kept, a character that `ids` leave incomplete is completed.
+    /// Makes a stream that continues the text of `ids` without returning that text again. It keeps
+    /// a space between the two, and completes a character that `ids` leave incomplete.
     ///
     /// # Errors
-    /// When `ids` can't be decoded.
+    /// If `ids` can't be decoded.
     pub fn after(tokenizer: &'a dyn Tokenizer, ids: &[u32]) -> Result<Self, TokenizerError> {
         let mut stream = Self::new(tokenizer);
         if let Some(bytes) = &mut stream.bytes {
@@ -68,10 +68,10 @@ impl<'a> TextStream<'a> {
         })
     }
 
-    /// Takes the next token; gives the text that is complete with it, if any.
+    /// Takes the next token and returns the text that it completes, if any.
     ///
     /// # Errors
-    /// When the tokens can't be decoded.
+    /// If the tokens can't be decoded.
     pub fn push(&mut self, id: u32) -> Result<Option<String>, TokenizerError> {
         if let Some(bytes) = &mut self.bytes {
             return Ok(bytes.push(id));
@@ -81,10 +81,10 @@ impl<'a> TextStream<'a> {
         self.take(self.held > MAX_HELD)
     }
 
-    /// Gives the text held back, if any: a character that was left incomplete.
+    /// Returns the remaining text, if any: an incomplete character.
     ///
     /// # Errors
-    /// When the tokens can't be decoded.
+    /// If the tokens can't be decoded.
     pub fn finish(&mut self) -> Result<Option<String>, TokenizerError> {
         if let Some(bytes) = &self.bytes {
             return Ok(text(&bytes.held));
@@ -100,8 +100,8 @@ impl<'a> TextStream<'a> {
             now.trim_end_matches(char::REPLACEMENT_CHARACTER)
         };
         let at_seam = complete.len() == now.len();
-        // A broken character may change text already given out, which can't be taken back: only
-        // what differs is given.
+        // A broken character may change text already returned, which cannot be undone: return only
+        // the difference.
         let same: usize = self
             .given
             .chars()
@@ -127,7 +127,7 @@ impl<'a> TextStream<'a> {
     }
 }
 
-/// Bytes as they come, given out by whole characters.
+/// Collects bytes and returns whole characters.
 struct ByteStream<'a> {
     tokenizer: &'a dyn ByteLevel,
     /// The start of a character.
@@ -140,7 +140,7 @@ impl ByteStream<'_> {
         text(&self.take_complete())
     }
 
-    /// Takes all but a character's start at the end.
+    /// Takes everything except the start of a character at the end.
     fn take_complete(&mut self) -> Vec<u8> {
         let mut complete = 0;
         while let Err(error) = std::str::from_utf8(&self.held[complete..]) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A tokenizer as LLaMA2's is: pieces with byte fallback, `▁` for a space, one put in front.
+/// Returns a tokenizer like LLaMA2's: pieces with byte fallback, `▁` for a space, and one in front.
 ///
 /// Ids: 0 `<unk>`, 1 `<s>`, 2 `</s>`, 3 to 258 the bytes, then the pieces, `ab` the only merge.
 pub(super) fn llama_json(adds_bos: bool) -> Value {
@@ -35,7 +35,7 @@ pub(super) fn llama_json(adds_bos: bool) -> Value {
     });
     json!({
         "version": "1.0",
-        // What a past run left behind must not cut texts.
+        // Truncation settings of a past run must not cut texts.
         "truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
         "padding": {"strategy": {"Fixed": 5}, "direction": "Right", "pad_to_multiple_of": null,
                     "pad_id": 0, "pad_type_id": 0, "pad_token": "<unk>"},
@@ -90,7 +90,7 @@ fn encodes_and_decodes() {
         [259, 3 + 0xC3, 3 + 0xA9, 2]
     );
     assert_eq!(tokenizer.decode(&[1, 259, 265, 266, 2]).unwrap(), "ab a");
-    // A padded model may give such an id.
+    // A model with a padded output may produce such an id.
     assert_eq!(tokenizer.decode(&[266, 100_000]).unwrap(), "a");
     assert_eq!(tokenizer.vocab_size(), 267);
     let long = "abcd".repeat(100);
@@ -179,7 +179,7 @@ fn files_that_break_the_library_are_errors() {
         *json.pointer_mut(path).unwrap() = value;
         json
     };
-    // A token the post-processor names and doesn't define.
+    // A token that the post-processor uses but does not define.
     let undefined = with("/post_processor/single/0/SpecialToken/id", json!("x"));
     let config = || ("config.json", json!({"eos_token_id": 2}));
     let error = folder(&[("tokenizer.json", undefined), config()]).unwrap_err();
@@ -192,8 +192,9 @@ fn files_that_break_the_library_are_errors() {
     assert!(matches!(error, TokenizerError::Invalid { .. }), "{error:?}");
 }
 
-/// The ids of a prompt and its response by the plain rule, and how many are the prompt's: those of
-/// both as one text, where they begin with the prompt's, else each by itself.
+/// Returns the ids of a prompt and its response by the plain rule, and the number of the prompt's
+/// ids. The ids are those of both as one text if they begin with the prompt's, otherwise of each
+/// alone.
 pub(super) fn encode_prompt_and_response(
     tokenizer: &dyn Tokenizer,
     prompt: &str,
@@ -212,7 +213,7 @@ pub(super) fn encode_prompt_and_response(
     Ok((ids, prompt_len))
 }
 
-/// The same by pieces.
+/// Computes the same by pieces.
 fn by_pieces(tokenizer: &HfTokenizer, prompt: &str, response: &str) -> (Vec<u32>, usize) {
     let pieces = [Piece::Bos, Piece::read(prompt), Piece::trained(response)];
     let Encoded { ids, trained } = encode_pieces(tokenizer, &pieces).unwrap();
@@ -227,7 +228,7 @@ fn prompt_ids_are_those_of_the_prompt_alone() {
     assert_eq!(tokenizer.decode(&ids).unwrap(), "a:b c");
     assert_eq!(&ids[..prompt_len], [1, 266, 264]);
     assert_eq!(&ids[prompt_len..], [261, 259, 262]);
-    // "ca" and "b" would be one token across the seam.
+    // "ca" and "b" would form one token across the seam.
     let (ids, prompt_len) = by_pieces(&tokenizer, "ca", "b");
     assert_eq!(&ids[..prompt_len], [1, 259, 262, 260]);
     assert_eq!(&ids[prompt_len..], [259, 261]);
@@ -251,7 +252,7 @@ fn stream_holds_back_incomplete_characters() {
     let pieces = stream(TextStream::new(&tokenizer), &ids);
     assert_eq!(pieces, ["a", " ", "é", "€", "😀", "b"]);
 
-    // A space where the text continues another is kept, one at the start is not.
+    // A space is kept where the text continues another, and dropped at the start.
     let pieces = stream(
         TextStream::after(&tokenizer, &[1, 266]).unwrap(),
         &[266, 2, 266],
@@ -259,7 +260,7 @@ fn stream_holds_back_incomplete_characters() {
     assert_eq!(pieces, [" a", " a"]);
     assert_eq!(stream(TextStream::new(&tokenizer), &[2, 266]), ["a"]);
 
-    // Half a character at the end, and bytes that never become one.
+    // Half a character at the end, and bytes that never form one.
     let half = stream(TextStream::new(&tokenizer), &[260, 3 + 0xE2]);
     assert_eq!(half, ["a", "\u{FFFD}"]);
     let mut broken = TextStream::new(&tokenizer);

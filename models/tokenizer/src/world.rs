@@ -12,29 +12,29 @@ use trie::Trie;
 /// Largest vocabulary file read: RWKV World's has 1.1 MB.
 const MAX_VOCABULARY_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The token that ends a text; no line of the vocabulary has it.
+/// The token that ends a text; the vocabulary file does not list it.
 const END_OF_TEXT: u32 = 0;
 
-/// RWKV World: at every byte of a text the longest token of the vocabulary that matches.
+/// RWKV World: at each position, takes the longest token of the vocabulary that matches.
 ///
-/// Every byte is a token by itself, so any bytes can be tokenised. Token 0 ends a text and stands
-/// for no bytes; no token begins one.
+/// Every byte is also a token, so all bytes can be tokenised. Token 0 ends a text and has no bytes.
+/// It has no beginning-of-sequence token.
 #[derive(Debug)]
 pub struct WorldTokenizer {
-    /// Bytes by id; those of an id without a token are empty.
+    /// Bytes by id; empty for an id without a token.
     tokens: Vec<Vec<u8>>,
     trie: Trie,
 }
 
 impl WorldTokenizer {
-    /// Reads a vocabulary such as `rwkv_vocab_v20230424.txt`: a line a token, its id, a Python
-    /// `str` or `bytes` literal and the number of its bytes, as in `261 '\n\n' 2`.
+    /// Reads a vocabulary such as `rwkv_vocab_v20230424.txt`: one line per token with its id, a
+    /// Python `str` or `bytes` literal and the number of its bytes, like `261 '\n\n' 2`.
     ///
-    /// The literals are read as data; Python's escapes are known, `\N{..}` apart.
+    /// The literals are read as data; all of Python's escapes except `\N{..}` are supported.
     ///
     /// # Errors
-    /// When the file can't be read, lines are not as above, name a token or an id twice, or a
-    /// byte has no token of its own.
+    /// If the file can't be read, if lines have another form or repeat a token or an id, or if a
+    /// byte has no token.
     pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
         let io = |source| TokenizerError::Io {
             path: path.to_owned(),
@@ -46,10 +46,10 @@ impl WorldTokenizer {
         Self::from_vocabulary(&content, path)
     }
 
-    /// A tokenizer from the content of a vocabulary file; messages call it `path`.
+    /// Makes a tokenizer from the content of a vocabulary file; `path` names it in messages.
     ///
     /// # Errors
-    /// As [`WorldTokenizer::from_file`].
+    /// Same as [`WorldTokenizer::from_file`].
     pub fn from_vocabulary(content: &[u8], path: &Path) -> Result<Self, TokenizerError> {
         let tokens = vocabulary::parse(content, path)?;
         let with_ids = (0..).zip(&tokens).filter(|(_, token)| !token.is_empty());
@@ -63,7 +63,7 @@ impl Tokenizer for WorldTokenizer {
         Ok(self.encode_bytes(text.as_bytes()))
     }
 
-    /// Bytes that are not UTF-8 become U+FFFD.
+    /// Decodes; bytes that are not UTF-8 become U+FFFD.
     fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         Ok(String::from_utf8_lossy(&self.decode_bytes(ids)).into_owned())
     }
@@ -88,7 +88,7 @@ impl Tokenizer for WorldTokenizer {
 impl ByteLevel for WorldTokenizer {
     fn encode_bytes(&self, mut bytes: &[u8]) -> Vec<u32> {
         let mut ids = Vec::new();
-        // Every byte has a token, so something always matches.
+        // Every byte has a token, so a token always matches.
         while let Some((len, id)) = self.trie.longest(bytes) {
             ids.push(id);
             bytes = &bytes[len..];
@@ -96,7 +96,7 @@ impl ByteLevel for WorldTokenizer {
         ids
     }
 
-    /// The bytes of `ids`. The end of text has none, nor has an id without a token.
+    /// Returns the bytes of `ids`. The end of text and ids without a token have none.
     fn decode_bytes(&self, ids: &[u32]) -> Vec<u8> {
         ids.iter()
             .filter_map(|&id| self.tokens.get(id as usize))

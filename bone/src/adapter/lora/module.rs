@@ -1,5 +1,5 @@
-//! `Lora` as a burn module. By hand, because its record holds the scale: without that, what is
-//! loaded onto a bare layer would not be the adapter that was saved.
+//! Implements burn's `Module` for `Lora` by hand, because the record holds the scale. Without the
+//! scale, loading onto a bare layer would give a different adapter.
 
 use super::{Build, Factors, FactorsRecord, Lora, OnLayer};
 use crate::{Backend, LoraConfig, LoraStart};
@@ -10,10 +10,10 @@ use burn::module::{
 use burn::record::Record;
 use burn::tensor::backend::AutodiffBackend;
 
-/// What it calls itself to visitors.
+/// Container name that visitors see.
 pub(crate) const CONTAINER: &str = "Struct:Lora";
 
-/// What is saved of a [`Lora`].
+/// The saved form of a [`Lora`].
 #[derive(Record)]
 pub struct LoraRecord<B: Backend> {
     /// `A` and `B`.
@@ -24,7 +24,7 @@ pub struct LoraRecord<B: Backend> {
     pub alpha: f64,
     /// [`LoraConfig::rslora`].
     pub rslora: bool,
-    /// [`LoraConfig::start`] in words.
+    /// [`LoraConfig::start`] as text.
     pub start: String,
 }
 
@@ -107,7 +107,7 @@ impl<B: Backend> Module<B> for Lora<B> {
     }
 }
 
-/// Name of what never trains.
+/// Name of the frozen initial factors.
 pub(crate) const INITIAL: &str = "initial";
 
 impl<B> AutodiffModule<B> for Lora<B>

@@ -1,4 +1,4 @@
-//! What LoRA's factors start as.
+//! The initial values of LoRA's factors.
 
 use crate::adapter::method::Layer;
 use crate::{LoraConfig, LoraStart, SvdMethod};
@@ -8,16 +8,16 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-/// Directions beyond the rank that the fast decomposition looks at, so that the last ones asked
-/// for are as good as the first (Halko, Martinsson, Tropp: *Finding structure with randomness*,
-/// section 4.2).
+/// Extra directions that the fast decomposition computes beyond the rank. They keep the last
+/// requested directions as accurate as the first (Halko, Martinsson, Tropp: *Finding structure with
+/// randomness*, section 4.2).
 const OVERSAMPLING: usize = 8;
 
-/// `A` `[r, in]` and `B` `[out, r]` of a new adapter.
+/// Computes `A` `[r, in]` and `B` `[out, r]` of a new adapter.
 ///
 /// # Errors
 ///
-/// The weight has no such factors: it holds values that are not finite.
+/// The weight holds values that are not finite.
 pub(super) fn factors(settings: &LoraConfig, layer: &Layer<'_>) -> Result<[TensorData; 2], String> {
     let Layer {
         rank,
@@ -28,7 +28,7 @@ pub(super) fn factors(settings: &LoraConfig, layer: &Layer<'_>) -> Result<[Tenso
     } = *layer;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     if settings.start == LoraStart::Random {
-        // Kaiming's uniform with a = √5, as `nn.Linear` and LoRA's A have it.
+        // Kaiming's uniform with a = √5, the initialisation of `nn.Linear` and of LoRA's A.
         let bound = 1.0 / (d_input as f32).sqrt();
         let a: Vec<f32> = (0..rank * d_input)
             .map(|_| rng.random_range(-bound..bound))
@@ -43,7 +43,7 @@ pub(super) fn factors(settings: &LoraConfig, layer: &Layer<'_>) -> Result<[Tenso
     if !values.iter().all(|value| value.is_finite()) {
         return Err("its weight holds values that are not finite".into());
     }
-    // faer's matrices lie column by column: the transpose of burn's rows is `[out, in]`.
+    // faer's matrices are column-major: burn's rows read this way are `[out, in]`.
     let weight = MatRef::from_column_major_slice(&values, d_output, d_input);
     match settings.start {
         LoraStart::Pissa(method) => {
@@ -54,15 +54,16 @@ pub(super) fn factors(settings: &LoraConfig, layer: &Layer<'_>) -> Result<[Tenso
     }
 }
 
-/// `W = Q·R`: `A` is the first `r` rows of `R`, `B` the first `r` columns of `Q`, which depend on
-/// the first `r` columns of `W` alone.
+/// Computes OLoRA's factors from `W = Q·R`: `A` is the first `r` rows of `R`, `B` the first `r`
+/// columns of `Q`. The columns of `Q` depend only on the first `r` columns of `W`.
 fn olora(weight: MatRef<'_, f32>, rank: usize) -> [TensorData; 2] {
     let b = weight.subcols(0, rank).qr().compute_thin_Q();
     let a = b.transpose() * weight;
     [row_major(a.as_ref()), row_major(b.as_ref())]
 }
 
-/// `W = U·S·Vᵀ`: `A = √(S/s)·Vᵀ` and `B = U·√(S/s)` of the `r` largest singular values.
+/// Computes PiSSA's factors from `W = U·S·Vᵀ`: `A = √(S/s)·Vᵀ` and `B = U·√(S/s)` of the `r`
+/// largest singular values.
 fn pissa(
     weight: MatRef<'_, f32>,
     rank: usize,
@@ -93,8 +94,8 @@ fn pissa(
     Ok(parts.factors(rank, rank))
 }
 
-/// Takes a matrix apart, all of it. In f64: where two singular values lie close, their vectors in
-/// f32 are off by far more than rounding.
+/// Computes the full decomposition, in f64: f32 loses far more than rounding in the vectors of
+/// close singular values.
 fn exact(matrix: MatRef<'_, f32>) -> Result<Decomposed, String> {
     let (rows, columns) = matrix.shape();
     let wide = Mat::<f64>::from_fn(rows, columns, |i, j| f64::from(matrix[(i, j)]));
@@ -110,7 +111,7 @@ fn exact(matrix: MatRef<'_, f32>) -> Result<Decomposed, String> {
     })
 }
 
-/// A matrix taken apart: `U·S·Vᵀ`, the largest singular value first.
+/// A singular value decomposition `U·S·Vᵀ`, the largest singular value first.
 pub(crate) struct Decomposed {
     u: Mat<f32>,
     v: Mat<f32>,
@@ -119,7 +120,8 @@ pub(crate) struct Decomposed {
 }
 
 impl Decomposed {
-    /// `A` `[rank, in]` and `B` `[out, rank]` of the `kept` largest, at scale 1; the rest is zero.
+    /// Returns `A` `[rank, in]` and `B` `[out, rank]` of the `kept` largest singular values at
+    /// scale 1, the rest zero.
     pub(crate) fn factors(&self, kept: usize, rank: usize) -> [TensorData; 2] {
         let root = |i: usize| {
             if i < kept {
@@ -135,11 +137,11 @@ impl Decomposed {
     }
 }
 
-/// Takes `matrix` `[out, in]` apart, all of it.
+/// Computes the full decomposition of `matrix` `[out, in]`.
 ///
 /// # Errors
 ///
-/// It is no matrix of finite numbers.
+/// The tensor is not a matrix, or holds values that are not finite.
 pub(crate) fn decompose(matrix: &TensorData) -> Result<Decomposed, String> {
     let values: Vec<f32> = matrix.iter::<f32>().collect();
     let [rows, columns] = matrix.shape[..] else {
@@ -167,7 +169,7 @@ mod tests {
     const INPUTS: usize = 60;
     const OUTPUTS: usize = 24;
 
-    /// `[in, out]`, of singular values that fall as those of trained weights do.
+    /// Returns a weight `[in, out]` whose singular values fall like those of trained weights.
     fn weight() -> Vec<f32> {
         let numbers = numbers(3, INPUTS * OUTPUTS).into_iter().enumerate();
         numbers
@@ -194,7 +196,7 @@ mod tests {
         factors.map(|factor| factor.iter::<f32>().collect())
     }
 
-    /// What `s·B·A` lacks of the weight, squared and summed.
+    /// Returns the squared norm of the difference between `s·B·A` and the weight.
     fn missing([a, b]: &[Vec<f32>; 2], rank: usize) -> f32 {
         let scale = 6.0 / rank as f32;
         let weight = weight();
@@ -215,11 +217,11 @@ mod tests {
         assert!(exact(OUTPUTS) < 1e-9 * all);
         let parts: Vec<f32> = (1..9).map(exact).collect();
         assert!(parts.windows(2).all(|pair| pair[1] < pair[0]), "{parts:?}");
-        // Twelve of the 24 directions are looked at.
+        // Twelve of the 24 directions are computed.
         for (iterations, bound) in [(0, 0.2), (4, 1e-4)] {
             let fast = start(LoraStart::Pissa(SvdMethod::Fast { iterations }), 4);
             let more = missing(&fast, 4) / parts[3] - 1.0;
-            // Nothing of the same rank lacks less.
+            // The best approximation of this rank is the lower bound.
             assert!((-1e-5..bound).contains(&more), "{iterations}: {more}");
         }
     }

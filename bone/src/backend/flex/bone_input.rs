@@ -1,5 +1,5 @@
-//! Bone on the input axis: the small products of the adapter go straight to where their results
-//! belong, a few rows at a time, so that nothing is transposed, copied or added up afterwards.
+//! Bone on the input axis. The adapter's small products write straight to their place in the
+//! result, a few rows at a time. So nothing is transposed, copied or added afterwards.
 
 use super::product::{base, base_backward, weight_gradient};
 use super::weight::Weight;
@@ -9,7 +9,7 @@ use crate::matrix::{Matrix, Real, add_product, product_to};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// Rows a thread takes at once: one product's share that stays in a core's cache.
+/// Rows per thread and pass: one product's share fits into a core's cache.
 const ROWS: usize = 128;
 
 /// The adapter's blocks `[in/r, r, r]`, one after the other.
@@ -27,19 +27,19 @@ impl<T: Real> Blocks<'_, T> {
     }
 }
 
-/// Slice `k` of some rows of width `d_input`.
+/// Returns slice `k` of rows of width `d_input`.
 fn slice<T: Real>(rows: &[T], k: usize, r: usize, d_input: usize) -> Matrix<'_, T> {
-    // Of no rows there is none.
+    // Without rows, the slice is empty.
     let first = (k * r).min(rows.len());
     Matrix::rows(&rows[first..], [rows.len() / d_input, r], d_input)
 }
 
-/// A copy, made on all threads: new memory is as much work as the copying.
+/// Copies on all threads: touching new memory costs as much as copying.
 fn copied<T: Real>(values: &[T]) -> Vec<T> {
     values.par_iter().with_min_len(1 << 14).copied().collect()
 }
 
-/// `x + z` `[n, in]` and `Σ_k z_k` `[n, r]`, for `x` row by row.
+/// Computes `x + z` `[n, in]` and `Σ_k z_k` `[n, r]`, for `x` row by row.
 fn mixed<T: Real>(x: &[T], blocks: &Blocks<'_, T>, d_input: usize) -> (Vec<T>, Vec<T>) {
     let r = blocks.r;
     let mut mixed = copied(x);

@@ -1,5 +1,5 @@
-//! Bone on the output axis: `W'` is made a panel of rows at a time and multiplied while it is in a
-//! cache.
+//! Bone on the output axis. `W'` is formed one panel of rows at a time and multiplied while it is
+//! in the cache.
 
 use super::weight::{Room, Weight};
 use super::{add, cast, shape, tensor};
@@ -11,7 +11,7 @@ use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// A layer's adapter and the sizes it comes with.
+/// A layer's adapter and its sizes.
 struct Blocks<'a, T> {
     /// `[out/r, r, r]`.
     values: &'a [T],
@@ -20,12 +20,12 @@ struct Blocks<'a, T> {
 }
 
 impl<T: Real> Blocks<'_, T> {
-    /// Those of these rows of the weight, which are whole blocks.
+    /// Returns the blocks of these rows of the weight. The rows must be whole blocks.
     fn of(&self, rows: &Range<usize>) -> &[T] {
         &self.values[rows.start * self.r..rows.end * self.r]
     }
 
-    /// The blocks of one block-row `[r, in]`, one row of one block under the other: `[in, r]`.
+    /// Returns the blocks of one block-row `[r, in]` below one another: `[in, r]`.
     fn listed<'a>(&self, block_row: &'a [T]) -> Matrix<'a, T> {
         Matrix::rows(block_row, [self.d_input, self.r], self.r)
     }
@@ -91,8 +91,7 @@ impl<T: Real> Blocks<'_, T> {
     }
 }
 
-/// Products with panels of a weight, in the precision it is held in where the processor multiplies
-/// in that.
+/// Multiplies with panels of a weight, in the weight's precision if the processor supports it.
 fn multiply<T: Real>(
     kernel: Option<Kernel>,
     target: &mut [T],
@@ -154,7 +153,7 @@ pub(super) fn backward<T: Real>(
     let room_for = |wanted: bool, count: usize| vec![T::ZERO; if wanted { count } else { 0 }];
     let mut d_x = room_for(wants.input, n * d_input);
     let mut d_block = room_for(wants.block, count * r * r);
-    // As the file has it, [out, in].
+    // The layout of the file, `[out, in]`.
     let mut d_weight = room_for(wants.weight, d_output * d_input);
     let kernel = weight.kernel::<T>();
     let (mut room, mut effective, mut outer) = (Room::new(), Room::new(), Room::new());

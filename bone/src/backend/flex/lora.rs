@@ -1,4 +1,4 @@
-//! LoRA: its two thin products, the second added where the base's lies.
+//! LoRA: two thin products; the second is added in place to the base product.
 
 use super::product::{base, base_backward, weight_gradient};
 use super::weight::Weight;
@@ -10,7 +10,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// `s·values`.
+/// Computes `s·values`.
 fn scaled<T: Real>(mut values: Vec<T>, scale: f64) -> Vec<T> {
     let scale: T = scale.elem();
     let times = |value: &mut T| *value = *value * scale;
@@ -18,13 +18,13 @@ fn scaled<T: Real>(mut values: Vec<T>, scale: f64) -> Vec<T> {
     values
 }
 
-/// `to += a ∘ b`.
+/// Computes `to += a ∘ b`.
 fn add_times<T: Real>(to: &mut [T], a: &[T], b: &[T]) {
     let all = to.par_iter_mut().with_min_len(1 << 14).zip(a).zip(b);
     all.for_each(|((to, &a), &b)| *to += a * b);
 }
 
-/// What a mask leaves of `x`.
+/// Applies a mask to `x`.
 fn masked<T: Real>(x: &FlexTensor, mask: &FlexTensor) -> FlexTensor {
     let dims: [usize; 2] = shape(x);
     let [x, mask] = [x, mask].map(FlexTensor::to_contiguous);

@@ -1,4 +1,4 @@
-//! Miss: the shard sum is made in one pass and its product added where the base's lies.
+//! Miss: one pass computes the shard sum; its product is added in place to the base product.
 
 use super::product::{base, base_backward, weight_gradient};
 use super::weight::Weight;
@@ -8,7 +8,7 @@ use crate::matrix::{Matrix, Real, product as matrix_product, product_into};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// The shard sums of what a mask leaves of `x`.
+/// Computes the shard sums of the masked `x`.
 fn shard_sums<T: Real>(x: &[T], mask: Option<&FlexTensor>, d_input: usize, r: usize) -> Vec<T> {
     let Some(mask) = mask else {
         return sum_tiles(x, d_input, r);
@@ -28,7 +28,7 @@ fn shard_sums<T: Real>(x: &[T], mask: Option<&FlexTensor>, d_input: usize, r: us
     sums
 }
 
-/// Adds what a mask leaves of each row of `tile` `[n, r]` to all slices of the row of `rows`.
+/// Adds the masked rows of `tile` `[n, r]` to all slices of the matching row of `rows`.
 fn add_masked<T: Real>(rows: &mut [T], tile: &[T], mask: &FlexTensor, d_input: usize, r: usize) {
     rows.par_chunks_exact_mut(d_input)
         .with_min_len(16)

@@ -5,7 +5,7 @@ use super::{cast, shape, tensor, thin};
 use crate::matrix::{Matrix, Real, forwards, matrix, product, product_into};
 use burn_flex::FlexTensor;
 
-/// `x·W`.
+/// Computes `x·W`.
 pub(super) fn base<T: Real>(x: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<T> {
     let [d_input, d_output] = weight.dims();
     if let Some(rows) = x.contiguous()
@@ -32,7 +32,7 @@ pub(super) fn base<T: Real>(x: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<
     y
 }
 
-/// `g·Wᵀ`, the gradient to the input of [`base`].
+/// Computes `g·Wᵀ`, the gradient to the input of [`base`].
 pub(super) fn base_backward<T: Real>(g: Matrix<'_, T>, n: usize, weight: &Weight) -> Vec<T> {
     let [d_input, _] = weight.dims();
     if weight.is::<T>() {
@@ -60,7 +60,7 @@ pub(super) fn forward<T: Real>(input: FlexTensor, weight: FlexTensor) -> FlexTen
     tensor(base(matrix::<T>(&input), n, &weight), output)
 }
 
-/// `xᵀ·g`, the gradient to the weight, in its precision.
+/// Computes `xᵀ·g`, the gradient to the weight, in the weight's precision.
 pub(super) fn weight_gradient<T: Real>(
     x: Matrix<'_, T>,
     g: Matrix<'_, T>,

@@ -1,4 +1,4 @@
-//! The processor's own bodies against the reference bodies.
+//! Compares the processor's own bodies with the reference bodies.
 
 use crate::backend::{
     Backend, BoneGrads, BoneWants, LoraTerm, LoraWants, bone_input, bone_output, lora, miss,
@@ -46,7 +46,7 @@ impl Case {
         }
     }
 
-    /// Products in bf16 have its eight bits of inputs and results like 10.
+    /// Returns the error bound: bf16 products have eight bits, and inputs and results are around 10.
     fn bound(self) -> f64 {
         let in_bf16 =
             self.half == Some(FloatDType::BF16) && crate::matrix::bf16::kernel().is_some();
@@ -74,7 +74,7 @@ impl Case {
     }
 
     fn assert_same(self, what: &str, ours: Option<FlexTensor>, reference: Option<FlexTensor>) {
-        // The half's own rounding may fall either way.
+        // Rounding to half precision may go either way.
         let rounded = self.half.is_some() && what == "dW";
         let bound = if rounded { 0.1 } else { self.bound() };
         assert_same(what, ours, reference, bound);
@@ -90,7 +90,7 @@ type Product = fn(FlexTensor, FlexTensor, FlexTensor) -> FlexTensor;
 type Backward =
     fn(FlexTensor, FlexTensor, FlexTensor, FlexTensor, BoneWants) -> BoneGrads<FlexTensor>;
 
-/// An operation with one adapter tensor, ours and the reference's, on one set of inputs.
+/// Compares one operation with one adapter tensor against the reference on the same inputs.
 fn compare(
     case: Case,
     [ours, reference]: [Product; 2],
@@ -148,7 +148,7 @@ proptest! {
         );
     }
 
-    /// `r` need not divide the inputs, and may be beyond them.
+    /// `r` need not divide the inputs, and may exceed them.
     #[test]
     fn miss_is_the_references(
         [n, d_input, r, width, tiles] in [1usize..40, 1..40, 1..9, 1..9, 1..5],
@@ -207,7 +207,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
-    /// Weights of more than one panel of rows, and the last of them cut.
+    /// The weight has several panels of rows, and the last is shorter.
     #[test]
     fn panels_make_the_whole(tiles in 9usize..14, case in cases()) {
         let (n, d_input, d_output) = (3, 64, tiles * 64);
@@ -275,7 +275,7 @@ proptest! {
         let ours = Flex::product_backward(x.clone(), weight.clone(), grad.clone(), wants);
         let expected = product::backward::<Flex>(x, weight, grad, wants);
         for (what, (ours, expected)) in ["input", "weight"].iter().zip(ours.into_iter().zip(expected)) {
-            // One unit in the last place of bf16, where the gradient is rounded to it.
+            // One unit in the last place of bf16: the gradient is rounded to it.
             let bound = if half && *what == "weight" { 0.2 } else { bound };
             assert_same(what, ours, expected, bound);
         }

@@ -1,5 +1,6 @@
-//! Products of a few rows with a weight: each row of the weight is read once, where it lies, and meets all
-//! of them. A general product lays the weight out anew first, which for few rows is most of the work.
+//! Products of a few rows with a weight. Each row of the weight is read once, in place, and
+//! multiplied with all input rows. A general product first copies the weight to a new layout, which
+//! dominates for few rows.
 
 use super::weight::{Room, Weight};
 use crate::matrix::Real;
@@ -7,30 +8,30 @@ use burn::tensor::DType;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Up to how many rows this is the faster way (`cargo bench -p bone --bench product`).
+/// Largest number of rows for which this is faster (`cargo bench -p bone --bench product`).
 const MOST: usize = 32;
 
-/// Rows of the weight that a thread takes at once.
+/// Rows of the weight per thread and pass.
 const TAKEN: usize = 48;
 
-/// Rows of the weight and of the input whose sums are held in registers.
+/// Rows of the weight and of the input whose sums stay in registers.
 const HELD: [usize; 2] = [3, 4];
 
-/// Whether a product of `n` rows in `T` is made here.
+/// Returns whether this module computes a product of `n` rows in `T`.
 pub(super) fn suits<T: Real>(n: usize) -> bool {
     T::dtype() == DType::F32 && n <= MOST
 }
 
-/// `x·W` `[n, out]` of `x` `[n, in]`.
+/// Computes `x·W` `[n, out]` for `x` `[n, in]`.
 ///
 /// # Panics
 ///
-/// Where `T` is not f32.
+/// If `T` is not f32.
 pub(super) fn product<T: Real>(x: &[T], n: usize, weight: &Weight) -> Vec<T> {
     let _span = tracing::trace_span!("matmul").entered();
     let [d_input, d_output] = weight.dims();
     let x: &[f32] = bytemuck::cast_slice(x);
-    // [out, n]: a thread's share lies together.
+    // `[out, n]`: each thread writes a contiguous range.
     let mut turned = vec![0f32; d_output * n];
     turned
         .par_chunks_mut(TAKEN * n.max(1))
@@ -56,7 +57,7 @@ pub(super) fn product<T: Real>(x: &[T], n: usize, weight: &Weight) -> Vec<T> {
     y
 }
 
-/// Scalar products of some rows with all of `x`.
+/// Scalar products of some weight rows with all rows of `x`.
 struct Dots<'a> {
     rows: &'a [f32],
     x: &'a [f32],
@@ -105,7 +106,7 @@ fn row_of(rows: &[f32], row: usize, d_input: usize) -> &[f32] {
     &rows[row * d_input..][..d_input]
 }
 
-/// `R × C` scalar products. The sums of each are added up in one order whatever R and C are: a row's
+/// Computes `R × C` scalar products. The order of summation does not depend on R and C, so a row's
 /// result does not depend on its neighbours.
 #[inline(always)]
 fn dots<S: Simd, const R: usize, const C: usize>(

@@ -1,5 +1,5 @@
-//! A weight's rows, a panel of them at a time, in the precision of the product: nothing of the
-//! weight's own size is made of one that is held in another precision, or the other way round.
+//! Reads a weight's rows one panel at a time, in the precision of the product. So a weight in
+//! another precision or layout needs no full-size copy.
 
 use crate::matrix::bf16::{Kernel, Strided, kernel as bf16_kernel, weight_product_into};
 use crate::matrix::{Matrix, Real};
@@ -9,16 +9,15 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Rows that are laid out at once: enough for products at full speed, few enough to stay in a cache
-/// while they are made and multiplied.
+/// Rows per panel: enough for products at full speed, few enough to stay in the cache.
 pub(super) const PANEL: usize = 512;
 
-/// Rows of a weight `[out, in]`, seen as burn holds it, `[in, out]`.
+/// The rows of a weight `[out, in]`; burn holds it as a view `[in, out]`.
 pub(super) struct Weight {
     tensor: FlexTensor,
 }
 
-/// Some of a weight's rows, one after the other; room for those that have to be laid out.
+/// Buffer for rows that must be converted or copied, one after another.
 pub(super) type Room<T> = Vec<T>;
 
 impl Weight {
@@ -28,7 +27,7 @@ impl Weight {
         }
     }
 
-    /// `[in, out]`.
+    /// Returns `[in, out]`.
     pub(super) fn dims(&self) -> [usize; 2] {
         [0, 1].map(|axis| self.tensor.layout().shape()[axis])
     }
@@ -37,23 +36,23 @@ impl Weight {
         &self.tensor
     }
 
-    /// Whether it is in `T` already.
+    /// Returns whether the weight already has the type `T`.
     pub(super) fn is<T: Real>(&self) -> bool {
         self.tensor.dtype() == T::dtype()
     }
 
-    /// Whether each row lies together, as a checkpoint has it.
+    /// Returns whether each row is contiguous, as in a checkpoint.
     pub(super) fn has_rows(&self) -> bool {
         self.tensor.layout().strides()[0] == 1
     }
 
-    /// The kernel for products in bf16, where the weight is, `T` is f32 and the processor has one.
+    /// Returns the bf16 kernel if the weight is bf16, `T` is f32 and the processor has a kernel.
     pub(super) fn kernel<T: Real>(&self) -> Option<Kernel> {
         let half = self.tensor.dtype() == DType::BF16 && T::dtype() == DType::F32;
         half.then(bf16_kernel).flatten()
     }
 
-    /// `[out, in]`, of a weight in bf16.
+    /// Returns a bf16 weight as `[out, in]`.
     fn in_bf16(&self) -> Strided<'_, bf16> {
         let layout = self.tensor.layout();
         let values = self.tensor.storage::<bf16>();
@@ -63,7 +62,8 @@ impl Weight {
         Strided::new(&values[start..], [d_output, d_input], [of_output, of_input])
     }
 
-    /// `x·W` for `x` `[n, in]`, or with `backwards` `g·Wᵀ` for `g` `[n, out]`, on the kernel.
+    /// Computes `x·W` for `x` `[n, in]`, or with `backwards` `g·Wᵀ` for `g` `[n, out]`, with the
+    /// kernel.
     pub(super) fn product_in_bf16<T: Real>(
         &self,
         kernel: Kernel,
@@ -79,14 +79,14 @@ impl Weight {
         weight_product_into(kernel, target, (width, false), x, &rows);
     }
 
-    /// Ranges of whole blocks of `block` rows, of about [`PANEL`] in all.
+    /// Iterates over ranges of whole blocks of `block` rows, about [`PANEL`] rows each.
     pub(super) fn panels(&self, block: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let [_, out] = self.dims();
         let step = (PANEL / block).max(1) * block;
         (0..out).step_by(step).map(move |at| at..out.min(at + step))
     }
 
-    /// These rows, `[rows, in]`, where they lie or in `room`, laid out on all threads.
+    /// Returns these rows, `[rows, in]`, in place or copied to `room` on all threads.
     pub(super) fn rows<'a, T: Real>(
         &'a self,
         rows: &Range<usize>,
@@ -95,7 +95,7 @@ impl Weight {
         self.rows_by(rows, room, 16)
     }
 
-    /// As [`rows`](Self::rows), on this thread.
+    /// Does the same as [`rows`](Self::rows), on this thread.
     pub(super) fn rows_here<'a, T: Real>(
         &'a self,
         rows: &Range<usize>,
@@ -104,7 +104,7 @@ impl Weight {
         self.rows_by(rows, room, usize::MAX)
     }
 
-    /// As [`rows`](Self::rows), at least `together` of them by one thread.
+    /// Does the same as [`rows`](Self::rows), with at least `together` rows per thread.
     fn rows_by<'a, T: Real>(
         &'a self,
         rows: &Range<usize>,
@@ -150,14 +150,14 @@ struct Widening<'a, T> {
     room: &'a mut [T],
     rows: Range<usize>,
     start: usize,
-    /// Between inputs, and between rows.
+    /// Strides between inputs, and between rows.
     strides: [usize; 2],
     d_input: usize,
     together: usize,
 }
 
 impl<T: Real> Widening<'_, T> {
-    /// `row` widens numbers that lie together.
+    /// Converts rows; `row` widens contiguous numbers.
     fn run<S: Element + Sync>(
         self,
         values: &[S],
@@ -185,7 +185,7 @@ impl<T: Real> Widening<'_, T> {
     }
 }
 
-/// `convert` of each.
+/// Applies `convert` to each element.
 fn each<S: std::marker::Copy, T>(convert: impl Fn(S) -> T) -> impl Fn(&[S], &mut [T]) {
     move |from, target| {
         for (target, &value) in target.iter_mut().zip(from) {
@@ -194,13 +194,13 @@ fn each<S: std::marker::Copy, T>(convert: impl Fn(S) -> T) -> impl Fn(&[S], &mut
     }
 }
 
-/// As `f32::from`, which also quiets NaNs and so keeps a loop from vectors.
+/// Widens like `f32::from`, which also quiets NaNs and so prevents vectorisation.
 #[inline(always)]
 fn of_bf16<T: Real>(value: bf16) -> T {
     T::from_f32(f32::from_bits(u32::from(value.to_bits()) << 16))
 }
 
-/// Many at once where the processor converts so.
+/// Converts many numbers at once if the processor can.
 fn rows_of_f16<T: Real>(from: &[f16], target: &mut [T]) {
     if T::dtype() == DType::F32 {
         from.convert_to_f32_slice(bytemuck::cast_slice_mut(target));

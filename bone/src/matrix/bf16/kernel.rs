@@ -1,8 +1,8 @@
-//! Which kernel multiplies pairs of bf16 on this processor.
+//! Selects the kernel that multiplies pairs of bf16 on this processor.
 
 use std::sync::LazyLock;
 
-/// Rows and columns whose sums are held in registers.
+/// Rows and columns whose sums stay in registers.
 pub(super) const ROWS: usize = 12;
 pub(super) const WIDTH: usize = 32;
 
@@ -12,13 +12,14 @@ pub(crate) type Tile = [[f32; WIDTH]; ROWS];
 ///
 /// # Safety
 ///
-/// `a` is `[pairs, ROWS]`, `b` is `[pairs, WIDTH]`, and the processor has what the kernel needs.
+/// `a` is `[pairs, ROWS]`, `b` is `[pairs, WIDTH]`, and the processor has the instructions of the
+/// kernel.
 pub(crate) type Kernel = unsafe fn(pairs: usize, a: *const u32, b: *const u32, sums: &mut Tile);
 
-/// Name of the environment variable that says how products with weights in bf16 are made.
+/// Name of the environment variable that selects how products with bf16 weights are computed.
 const CHOICE: &str = "BONE_BF16";
 
-/// The kernel for products in bf16, and what it is called; none where they are made in f32.
+/// The kernel for products in bf16 and its name; `None` if they are computed in f32.
 type Chosen = Option<(Kernel, &'static str)>;
 
 pub(super) fn choose(word: Option<&str>) -> Result<Chosen, String> {
@@ -46,20 +47,21 @@ fn chosen() -> &'static Result<Chosen, String> {
     &CHOSEN
 }
 
-/// How products with weights in bf16 are made on the processor: the name of the instructions they are
-/// made in bf16 with, or `None` where the weights are widened to f32.
+/// Returns the name of the instructions that multiply bf16 weights on the processor; `None` if the
+/// weights are widened to f32.
 ///
-/// The environment variable `BONE_BF16` chooses: `auto`, or nothing, takes what the processor has;
-/// `off` widens on any; `portable` multiplies in bf16 on any, slowly, to see what that does to a run.
+/// The environment variable `BONE_BF16` selects: `auto`, or an empty value, uses the processor's
+/// instructions. `off` always widens. `portable` multiplies in bf16 on any processor; it is slow
+/// and shows the effect of bf16 on a run.
 ///
 /// # Errors
 ///
-/// The variable is none of these; products are then made as without it.
+/// The variable has another value; products then run as if it were not set.
 pub fn instructions() -> Result<Option<&'static str>, String> {
     chosen().clone().map(|chosen| chosen.map(|(_, name)| name))
 }
 
-/// The kernel that products with weights in bf16 are made with.
+/// Returns the kernel for products with bf16 weights.
 pub(crate) fn kernel() -> Option<Kernel> {
     #[cfg(test)]
     if let Some(forced) = super::tests::FORCED.get() {
@@ -69,7 +71,7 @@ pub(crate) fn kernel() -> Option<Kernel> {
     chosen.map(|(kernel, _)| kernel)
 }
 
-/// What a kernel does, in the words of the language.
+/// Computes the same as a kernel, in portable Rust.
 ///
 /// # Safety
 ///
@@ -79,7 +81,7 @@ pub(super) unsafe fn portable(pairs: usize, a: *const u32, b: *const u32, sums: 
     for pair in 0..pairs {
         for (row, sums) in sums.iter_mut().enumerate() {
             for (column, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: within the panels, which the caller vouches for.
+                // SAFETY: within the panels, as the caller guarantees.
                 let (a, b) = unsafe { (*a.add(pair * ROWS + row), *b.add(pair * WIDTH + column)) };
                 *sum += value(a, 0) * value(b, 0) + value(a, 1) * value(b, 1);
             }
@@ -102,7 +104,7 @@ mod x86 {
         let bf16 = |words: __m512i| unsafe { std::mem::transmute::<__m512i, __m512bh>(words) };
         let mut held = [[_mm512_setzero_ps(); 2]; ROWS];
         for pair in 0..pairs {
-            // SAFETY: within the panels, which the caller vouches for.
+            // SAFETY: within the panels, as the caller guarantees.
             let columns = [0, WIDTH / 2]
                 .map(|half| unsafe { bf16(_mm512_loadu_si512(b.add(pair * WIDTH + half).cast())) });
             for (row, held) in held.iter_mut().enumerate() {

@@ -3,7 +3,7 @@ use crate::saved::Naming;
 use crate::{AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, Targets, Variant};
 use serde_json::{Map, Value, json};
 
-/// Keys that say nothing of what the adapter computes.
+/// Keys that do not affect the adapter's computation.
 const SILENT: [&str; 12] = [
     "auto_mapping",
     "base_model_name_or_path",
@@ -18,7 +18,7 @@ const SILENT: [&str; 12] = [
     "revision",
     "task_type",
 ];
-/// Keys that are read.
+/// Keys that this reader reads.
 const READ: [&str; 17] = [
     "bias",
     "bone_dropout",
@@ -46,7 +46,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// A value that is there and not null.
+    /// Returns a value that is present and not null.
     fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
@@ -78,7 +78,7 @@ impl Reader {
         }
     }
 
-    /// A list of names; none where the key is missing.
+    /// Returns a list of names; empty if the key is missing.
     fn names(&mut self, key: &str) -> Vec<String> {
         match self.get(key).cloned() {
             None => Vec::new(),
@@ -116,7 +116,7 @@ impl Reader {
         layers
     }
 
-    /// A setting whose only value we can honour is `allowed` (or none at all).
+    /// Refuses a setting unless its value is one of `allowed` or it is missing.
     fn refuse(&mut self, key: &str, allowed: &[Value]) {
         if let Some(value) = self.get(key)
             && !allowed.contains(value)
@@ -126,8 +126,8 @@ impl Reader {
         }
     }
 
-    /// Settings we have no meaning for. What is switched off cannot change anything; the rest may
-    /// make the adapter another one than we would take it for.
+    /// Refuses settings that this reader does not know. A setting that is off has no effect; any
+    /// other may change the adapter's meaning.
     fn refuse_the_rest(&mut self) {
         let is_off = |value: &Value| match value {
             Value::Null | Value::Bool(false) => true,
@@ -144,7 +144,7 @@ impl Reader {
         self.problems.extend(unknown);
     }
 
-    /// The parameters held whole, which a folder that says it is PEFT's own cannot have.
+    /// Reads the full parameters, which a folder of PEFT's own type cannot have.
     fn parameters(&mut self, with_parameters: Option<bool>) -> Vec<String> {
         let names = self.names("parameters_to_save");
         match (with_parameters, names.is_empty()) {
@@ -159,8 +159,7 @@ impl Reader {
         names
     }
 
-    /// The type, and whether it says that there are single parameters beside the adapters; `None`
-    /// where it does not matter.
+    /// Returns the type, and whether it includes single parameters; `None` if this does not matter.
     fn kind(&mut self) -> Option<(&'static str, Option<bool>)> {
         let kind = self.get("peft_type").cloned().unwrap_or(Value::Null);
         let text = kind.as_str().unwrap_or_default();
@@ -183,7 +182,7 @@ impl Reader {
         }
     }
 
-    /// The variant, and how its tensors are named.
+    /// Returns the variant and the names of its tensors.
     fn variant(&mut self, kind: &str) -> Option<(Variant, Naming)> {
         let naming = match kind {
             LORA => return self.lora().map(|lora| (Variant::Lora(lora), Naming::LORA)),
@@ -219,7 +218,7 @@ impl Reader {
 
     fn lora(&mut self) -> Option<LoraConfig> {
         let alpha = match self.get("lora_alpha") {
-            // PEFT's own default.
+            // PEFT's default.
             None => Some(8.0),
             Some(value) => value.as_f64().filter(|alpha| *alpha > 0.0),
         };
@@ -242,17 +241,18 @@ impl Reader {
         })
     }
 
-    /// Which weights the factors belong to: the base's, or what an initialisation left of them.
+    /// Returns which weights the factors belong to: the base's, or the residual of an
+    /// initialisation.
     fn lora_start(&mut self) -> Option<LoraStart> {
         let init = self.get("init_lora_weights").cloned();
         let init = init.unwrap_or(json!(true));
         match &init {
             Value::Bool(_) => return Some(LoraStart::Random),
-            // These leave the weights alone.
+            // These leave the weights unchanged.
             Value::String(word) if ["gaussian", "orthogonal", "eva"].contains(&word.as_str()) => {
                 return Some(LoraStart::Random);
             }
-            // These leave a residual that can be found again.
+            // These leave a residual that can be computed again.
             Value::String(word) if ["pissa", "olora"].contains(&word.as_str()) => {
                 return word.parse().ok();
             }
@@ -264,7 +264,7 @@ impl Reader {
         None
     }
 
-    /// The dropout of the variants that have one.
+    /// Returns the dropout of the variants that support it.
     fn dropout(&mut self, kind: &str) -> f64 {
         let key = match kind {
             LORA => "lora_dropout",
@@ -287,7 +287,7 @@ impl Reader {
 ///
 /// # Errors
 ///
-/// Every field that is missing, malformed or asks for something not supported.
+/// Lists every field that is missing, malformed or not supported.
 pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
     let map = bone_files::json_object(text.as_bytes())?;
     let mut reader = Reader {
@@ -311,7 +311,7 @@ pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
     let layers = reader.layers();
     let dropout = reader.dropout(kind.unwrap_or_default());
     reader.refuse("bias", &[json!("none")]);
-    // The names that lists of blocks have; the number behind them is the first of a path.
+    // Names of block lists; the number after them is the first in a path.
     let lists = ["layers", "blocks"].map(|list| [json!(list), json!([list])]);
     reader.refuse(
         "layers_pattern",
@@ -325,7 +325,7 @@ pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
             config: AdapterConfig {
                 variant,
                 rank,
-                // PEFT keeps the number for bat too, and does nothing with it.
+                // PEFT stores the number for bat too, and ignores it.
                 dropout: match variant.has_dropout() {
                     true => dropout,
                     false => 0.0,

@@ -35,7 +35,7 @@ fn adapter(variant: Variant) -> AdapterConfig {
     AdapterConfig::new(variant, 8, targets)
 }
 
-/// The configuration of a folder that holds these parameters whole, and modules of them.
+/// Returns the configuration of a folder with these full parameters and modules.
 fn json(config: Option<AdapterConfig>, modules: &[&str], parameters: &[&str]) -> String {
     let inside = modules.iter().map(|module| format!("{module}.weight"));
     let names = inside.chain(owned(parameters));
@@ -91,7 +91,7 @@ fn only_what_peft_can_hold_says_that_it_is_pefts() {
     assert_eq!(kind(json(None, &[], &[])), "RWKV_STATE");
 }
 
-/// What is read of a configuration with these fields beside rank and targets.
+/// Reads a configuration with these fields besides rank and targets.
 fn read(fields: Value) -> Result<(Variant, Naming, f64), String> {
     let mut value = serde_json::json!({"r": 4, "target_modules": "all-linear"});
     let map = value.as_object_mut().expect("an object");

@@ -11,13 +11,13 @@ fn selection_json(selection: &Selection) -> Value {
     }
 }
 
-/// Parameters held whole that are no whole module.
+/// Returns the full parameters that do not make up a whole module.
 fn parameters(saved: &SavedAdapter) -> Vec<&String> {
     let of_module = |name: &String| saved.modules.iter().any(|entry| lies_in(name, entry));
     saved.full.keys().filter(|name| !of_module(name)).collect()
 }
 
-/// How a folder says what adapters it holds.
+/// How a folder records its kind of adapter.
 struct Form {
     /// The `peft_type`.
     kind: &'static str,
@@ -26,7 +26,7 @@ struct Form {
 }
 
 impl Form {
-    /// A row for each variant.
+    /// Returns the form of each variant.
     fn of(config: &AdapterConfig) -> Self {
         let (kind, naming, settings) = match config.variant {
             Variant::Bone(BlockAxis::Output) => {
@@ -51,18 +51,20 @@ impl Form {
     }
 }
 
-/// How a folder names the tensors of an adapter; tuned states have the names of their parameters.
+/// Returns how a folder names the tensors of an adapter. Tuned states have the names of their
+/// parameters.
 pub(crate) fn naming(config: Option<&AdapterConfig>) -> Naming {
     config.map_or(Naming::RWKV_BONE, |config| Form::of(config).naming)
 }
 
-/// The `peft_type` of a folder.
+/// Returns the `peft_type` of a folder.
 fn peft_type(saved: &SavedAdapter) -> String {
     let Some(config) = &saved.config else {
         return STATES.into();
     };
     let kind = Form::of(config).kind;
-    // So that PEFT raises instead of loading the rest alone; of types of ours it knows none.
+    // PEFT then raises an error instead of loading only the rest; it does not know our types at
+    // all.
     if is_pefts(kind) && !parameters(saved).is_empty() {
         format!("{kind}{WITH_PARAMETERS}")
     } else {
@@ -74,13 +76,14 @@ fn is_pefts(kind: &str) -> bool {
     kind == LORA || kind == MISS
 }
 
-/// The `peft_type` that [`write`](crate::peft::write()) gives a folder, if PEFT has none such and refuses it.
+/// Returns the `peft_type` that [`write`](crate::peft::write()) gives a folder, if PEFT does not
+/// know the type and refuses it.
 pub fn own_type(saved: &SavedAdapter) -> Option<String> {
     let kind = peft_type(saved);
     (!is_pefts(&kind)).then_some(kind)
 }
 
-/// The configuration as PEFT writes it.
+/// Writes the configuration in PEFT's form.
 pub(in crate::peft) fn to_json(saved: &SavedAdapter, base_model: Option<&str>) -> String {
     let value = match &saved.config {
         Some(config) => adapter_json(saved, config, base_model),
@@ -94,7 +97,7 @@ pub(in crate::peft) fn to_json(saved: &SavedAdapter, base_model: Option<&str>) -
 }
 
 fn adapter_json(saved: &SavedAdapter, config: &AdapterConfig, base_model: Option<&str>) -> Value {
-    // PEFT takes numbers of layers beside a list of names alone: all names serve as well.
+    // PEFT accepts layer numbers only beside a list of names; the list of all names is equivalent.
     let targets = match (&config.targets.layers, &config.targets.modules) {
         (Some(_), Selection::AllLinear | Selection::Regex(_)) => {
             &Targets::new(Selection::names(saved.layers.keys()))
@@ -144,7 +147,7 @@ fn blocks(init_weights: Value, mini_r: usize, config: &AdapterConfig) -> Map<Str
 }
 
 fn factors(lora: LoraConfig, config: &AdapterConfig) -> Map<String, Value> {
-    // PEFT's own are whole numbers.
+    // PEFT's values are integers.
     let alpha = match lora.alpha.fract() == 0.0 && lora.alpha < 1e15 {
         true => json!(lora.alpha as u64),
         false => json!(lora.alpha),

@@ -1,8 +1,8 @@
-//! The directory of a zip archive whose entries are stored as they are.
+//! Reads the directory of an uncompressed zip archive.
 //!
-//! Read here rather than by the `zip` crate, which reserves memory for as many entries as the file
-//! claims and, when a directory is broken, searches the whole file for another one: neither can be
-//! bounded from outside. Layout: PKWARE's APPNOTE.TXT 6.3, sections 4.3 and 4.5.3.
+//! The `zip` crate is not used. It reserves memory for as many entries as the file claims, and
+//! searches the whole file for another directory if one is broken. A caller can limit neither.
+//! Layout: PKWARE's APPNOTE.TXT 6.3, sections 4.3 and 4.5.3.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,9 +19,9 @@ const ENTRY: &[u8] = b"PK\x01\x02";
 const ENTRY_LEN: usize = 46;
 const LOCAL: &[u8] = b"PK\x03\x04";
 const LOCAL_LEN: usize = 30;
-/// Extra field that holds what does not fit into 32 bits.
+/// Extra field for values that do not fit into 32 bits.
 const ZIP64: u16 = 1;
-/// Where a size or an offset stands in the zip64 field.
+/// Marks a size or an offset that is in the zip64 field.
 const ELSEWHERE: u32 = u32::MAX;
 /// Most entries read; the largest released models have some thousand tensors.
 const MAX_ENTRIES: u64 = 1 << 20;
@@ -32,19 +32,19 @@ fn broken<T>(reason: &'static str) -> Read<T> {
     Err(PthProblem::Zip { reason })
 }
 
-/// Little-endian fields at given places of a record.
+/// Little-endian fields at fixed places of a record.
 #[derive(Clone, Copy)]
 struct Record<'a>(&'a [u8]);
 
 impl<'a> Record<'a> {
-    /// The `len` bytes at `at` of the file, which must begin with `signature`.
+    /// Returns the `len` bytes at `at` of the file, which must begin with `signature`.
     fn find(file: &'a [u8], at: usize, len: usize, signature: &[u8]) -> Option<Self> {
         let record = file.get(at..at.checked_add(len)?)?;
         record.starts_with(signature).then_some(Self(record))
     }
 
     fn bytes<const N: usize>(self, at: usize) -> [u8; N] {
-        // Every place asked for lies within the length that `find` checked.
+        // Every requested place lies within the length that `find` checked.
         self.0[at..].first_chunk().copied().unwrap_or([0; N])
     }
 
@@ -61,7 +61,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The directory's place, and its number of entries.
+/// Returns the directory's place and its number of entries.
 fn directory(file: &[u8]) -> Read<(Range<usize>, u64)> {
     // A comment of up to 65,535 bytes may follow the end record.
     let first = file.len().saturating_sub(END_LEN + usize::from(u16::MAX));
@@ -99,7 +99,7 @@ fn directory(file: &[u8]) -> Read<(Range<usize>, u64)> {
     }
 }
 
-/// The entries of the archive that is `file`, by name, as places in the file.
+/// Returns the entries of the archive `file`, by name, as places in the file.
 pub(super) fn entries(file: &[u8]) -> Read<BTreeMap<&str, Range<usize>>> {
     let (directory, count) = directory(file)?;
     let mut entries = BTreeMap::new();
@@ -144,8 +144,8 @@ pub(super) fn entries(file: &[u8]) -> Read<BTreeMap<&str, Range<usize>>> {
     }
 }
 
-/// An entry's size, size as stored and offset of its local header, from the record or the zip64
-/// field in `extra`, which holds those the record has no room for.
+/// Returns an entry's size, stored size and offset of its local header. A value that does not fit
+/// into the record is in the zip64 field of `extra`.
 fn sizes(record: Record<'_>, mut extra: &[u8]) -> Option<[u64; 3]> {
     let narrow = [24, 20, 42].map(|at| record.u32(at));
     let mut zip64: &[u8] = &[];
@@ -169,7 +169,7 @@ fn sizes(record: Record<'_>, mut extra: &[u8]) -> Option<[u64; 3]> {
     Some(wide)
 }
 
-/// Where the data of the entry lies whose local header is at `local`.
+/// Returns the place of an entry's data; its local header is at `local`.
 fn data(file: &[u8], local: u64, len: u64) -> Option<Range<usize>> {
     let local = usize::try_from(local).ok()?;
     let header = Record::find(file, local, LOCAL_LEN, LOCAL)?;

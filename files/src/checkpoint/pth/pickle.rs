@@ -1,9 +1,9 @@
-//! A reader of pickles that builds data and nothing else.
+//! A reader of pickles that only builds data.
 //!
-//! A pickle is a program for a stack machine, described in Python's `pickletools.py`. Of its
-//! instructions those are known that `torch.save` writes (protocol 2) and what protocols 3 and 4
-//! have in their place. Calls are made to the four kinds of [`Global`], all our own; any other name
-//! is noted, and a file that has one is refused.
+//! A pickle is a program for a stack machine, described in Python's `pickletools.py`. This reader
+//! knows the instructions that `torch.save` writes (protocol 2) and their equivalents in protocols
+//! 3 and 4. Only the four kinds of [`Global`] can be called, and all are our own code. Any other
+//! name is recorded, and the file is refused.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,14 +14,14 @@ mod calls;
 
 /// Longest pickle read: a tensor takes about 110 bytes.
 const MAX_BYTES: usize = 16 << 20;
-/// Most values made, remembered or stacked up.
+/// Most values created, memoised or on the stack.
 const MAX_NODES: usize = 1 << 21;
-/// Most containers begun and not finished.
+/// Most unfinished containers.
 const MAX_MARKS: usize = 1 << 10;
 /// Longest name of a global.
 const MAX_NAME: usize = 256;
 
-/// Everything that a pickle made, and which of it is the result.
+/// Everything that a pickle created, and the number of its result.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     pub(super) nodes: Vec<Node<'a>>,
@@ -52,7 +52,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, PthProblem> {
         refused: BTreeSet::new(),
     };
     let result = machine.run();
-    // A refused name comes first: what goes wrong after one follows from it.
+    // A refused name comes first, because it causes the errors after it.
     if !machine.refused.is_empty() {
         return Err(PthProblem::Globals {
             names: machine.refused.into_iter().collect(),
@@ -70,7 +70,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, PthProblem> {
     }
 }
 
-/// Why a pickle can't be read.
+/// The reason why a pickle can't be read.
 struct Stop(&'static str);
 
 type Step<T> = Result<T, Stop>;
@@ -80,7 +80,7 @@ struct Machine<'a> {
     at: usize,
     nodes: Vec<Node<'a>>,
     stack: Vec<Ref>,
-    /// Heights of the stack at which containers were begun.
+    /// Heights of the stack at which containers began.
     marks: Vec<usize>,
     memo: HashMap<u32, Ref>,
     refused: BTreeSet<String>,
@@ -91,7 +91,7 @@ impl<'a> Machine<'a> {
         loop {
             match self.byte()? {
                 b'.' => return self.pop(),
-                // The protocol, and the length of a frame, say nothing that the rest does not.
+                // The protocol and the length of a frame add no information.
                 0x80 => drop(self.take(1)?),
                 0x95 => drop(self.take(8)?),
                 b'(' => self.mark()?,
@@ -181,7 +181,7 @@ impl<'a> Machine<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// A little-endian number of `N` ≤ 8 bytes.
+    /// Reads a little-endian number of `N` ≤ 8 bytes.
     fn number<const N: usize>(&mut self) -> Step<u64> {
         let mut wide = [0; 8];
         wide[..N].copy_from_slice(&self.array::<N>()?);
@@ -254,7 +254,7 @@ impl<'a> Machine<'a> {
         self.push(Node::Int(value))
     }
 
-    /// Two's complement of as many bytes as the first says.
+    /// Reads a number in two's complement; its first byte is its length.
     fn long(&mut self) -> Step<()> {
         let len = usize::from(self.byte()?);
         if len > 8 {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Checkpoint, CheckpointError};
 
-/// Files by torch itself, made by `tests/reference/pth_fixtures.py`.
+/// Returns the path of a file written by torch itself; `tests/reference/pth_fixtures.py` makes them.
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/pth")
@@ -90,7 +90,7 @@ fn refuses_what_is_no_data() {
     assert_eq!(is_pth(b"\x80\x02\0\0\0\0\0\0{."), Ok(false));
 }
 
-/// A pickle that the reader must give up on, and why.
+/// Returns why the reader refuses a pickle.
 fn refused(pickle: &[u8]) -> &'static str {
     match pickle::read(pickle) {
         Err(PthProblem::Pickle { reason, .. }) => reason,
@@ -100,7 +100,7 @@ fn refused(pickle: &[u8]) -> &'static str {
 
 #[test]
 fn hostile_pickles_are_bounded() {
-    // A dict put into itself, and a list in a list in a list.
+    // A dict that contains itself, and a list in a list in a list.
     let ring = b"}q\x00X\x01\x00\x00\x00ah\x00s.";
     assert!(matches!(
         pickle::read(ring).unwrap().nodes[0],
@@ -109,7 +109,7 @@ fn hostile_pickles_are_bounded() {
     let deep = [b"]".repeat(100_000), b"a".repeat(99_999), b".".to_vec()].concat();
     assert!(pickle::read(&deep).is_ok());
 
-    // Each doubles what the one before it holds.
+    // Each list doubles the contents of the one before it.
     let mut doubling = b"]q\x00".to_vec();
     for level in 1..250u8 {
         doubling.extend([b'h', level - 1, b'h', level - 1, 0x86, b'q', level]);
@@ -122,7 +122,7 @@ fn hostile_pickles_are_bounded() {
     let recalls = [b"Nq\x00".to_vec(), b"h\x00".repeat(5 << 20)].concat();
     assert!(refused(&recalls).contains("more values"));
     assert!(refused(&b"N".repeat(20 << 20)).contains("longer"));
-    // A tuple of a million numbers for a shape, again and again.
+    // A shape that is a tuple of a million numbers, used many times.
     let mut shapes = b"(".to_vec();
     shapes.extend(b"K\x01".repeat(1 << 20));
     shapes.extend(b"tq\x00c");
@@ -155,7 +155,7 @@ fn hostile_pickles_are_bounded() {
     }
 }
 
-/// Why `views.pth` is refused when in its pickle `to` stands for the first `from`.
+/// Returns why `views.pth` is refused after the first `from` in its pickle is replaced by `to`.
 fn refused_when_changed(from: &[u8], to: &[u8]) -> Vec<Problem> {
     assert_eq!(from.len(), to.len());
     let mut file = bytes("views.pth");
@@ -220,7 +220,7 @@ fn the_one_file_of_a_folder_is_opened() {
     let expected = Checkpoint::open_file(&fixture("plain.safetensors")).unwrap();
     for files in [
         &[("plain.pth", "rwkv.pth")][..],
-        // Content decides, whatever the name.
+        // The content decides, not the name.
         &[("plain.pth", "model.safetensors")],
         &[("plain.safetensors", "rwkv.pth")],
         &[
@@ -264,7 +264,7 @@ fn the_one_file_of_a_folder_is_opened() {
     );
 }
 
-/// RWKV's own format and safetensors of one released model, where a machine has them.
+/// Compares RWKV's own format and safetensors of one released model, if the machine has both.
 #[test]
 fn a_released_model_is_the_same_in_both_formats() {
     let assets = std::env::var_os("BONE_ASSETS").map_or_else(
@@ -282,7 +282,7 @@ fn a_released_model_is_the_same_in_both_formats() {
     check_same(&pth, &safetensors);
 }
 
-/// Reads a file that may be damaged in any way: it must be refused, or each tensor readable.
+/// Reads a file with arbitrary damage. It must be refused, or every tensor must be readable.
 fn check_sound(file: &[u8]) {
     let Ok(true) = is_pth(file) else { return };
     let Ok(header) = parse(file, 0) else { return };
@@ -316,7 +316,7 @@ proptest! {
         }
     }
 
-    /// Where damage tells most: the pickle, and the directory at the end.
+    /// Damages the most sensitive parts: the pickle, and the directory at the end.
     #[test]
     fn damaged_pickles_never_panic(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),

@@ -1,12 +1,12 @@
-//! What a pickle of a checkpoint consists of.
+//! The values in a pickle of a checkpoint.
 
 use super::Dtype;
 
-/// Number of a node in the order made.
+/// Number of a node, in the order of creation.
 pub(super) type Ref = u32;
 
-/// A value. Containers hold the numbers of their members, so that nothing is ever copied or walked
-/// to any depth, however a file nests, shares or ties into a ring what it holds.
+/// A value. Containers hold the numbers of their members. So the reader never copies a value or
+/// recurses, even if a file nests or shares values or contains cycles.
 #[derive(Debug)]
 pub(super) enum Node<'a> {
     None,
@@ -25,7 +25,7 @@ pub(super) enum Node<'a> {
 }
 
 impl Node<'_> {
-    /// What it is, in a sentence.
+    /// Returns a description of the value.
     pub(super) fn describe(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -43,7 +43,7 @@ impl Node<'_> {
     }
 }
 
-/// The Python objects that are known, each of which stands for data.
+/// The known Python objects, each of which represents data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Global {
     OrderedDict,
@@ -78,17 +78,17 @@ impl Global {
     }
 }
 
-/// Numbers in an entry of the archive, which tensors may share.
+/// Numbers in an entry of the archive, which several tensors may share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Storage<'a> {
     pub(super) dtype: Dtype,
     /// Name of the entry within `data/`.
     pub(super) key: &'a str,
-    /// Elements it should hold.
+    /// Number of elements that it should hold.
     pub(super) elements: u64,
 }
 
-/// A view of a storage; offset and strides count elements.
+/// A view of a storage; offset and strides are in elements.
 #[derive(Debug, Clone)]
 pub(super) struct StoredTensor<'a> {
     pub(super) storage: Storage<'a>,

@@ -1,8 +1,8 @@
-//! Writing what `torch.load` reads, with `weights_only=True` too: a zip archive of entries stored
-//! as they are, one of them a pickle of a dict of tensors.
+//! Writes files that `torch.load` reads, also with `weights_only=True`: an uncompressed zip archive
+//! whose entries include a pickle of a dict of tensors.
 //!
-//! The zip's layout: PKWARE's APPNOTE.TXT 6.3, sections 4.3 and 4.5.3. The pickle's: Python's
-//! `pickletools.py`, protocol 2, and torch's `_rebuild_tensor_v2`.
+//! The zip layout follows PKWARE's APPNOTE.TXT 6.3, sections 4.3 and 4.5.3. The pickle follows
+//! Python's `pickletools.py`, protocol 2, and torch's `_rebuild_tensor_v2`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,15 +15,15 @@ use crate::SaveError;
 
 /// Name of the folder in the archive.
 const ROOT: &str = "archive";
-/// Where the data of a tensor begins, so that readers can map it.
+/// Alignment of a tensor's data, so that readers can map it.
 const ALIGNMENT: u64 = 64;
 /// Version of the archive's layout that torch writes.
 const VERSION: &[u8] = b"3\n";
 
-/// Writes `tensors` as the file `path`, which is replaced when it is complete.
+/// Writes `tensors` to the file `path`, which is replaced only after the new one is complete.
 ///
 /// # Errors
-/// When the file can't be written, or torch has no storage for a tensor's type.
+/// If the file can't be written, or torch has no storage for a tensor's type.
 pub fn save_pth(path: &Path, tensors: &BTreeMap<String, TensorData>) -> Result<(), SaveError> {
     let io_error = |source| SaveError::Io {
         path: path.to_owned(),
@@ -54,13 +54,13 @@ pub fn save_pth(path: &Path, tensors: &BTreeMap<String, TensorData>) -> Result<(
     });
     let renamed = written.and_then(|()| std::fs::rename(partial, path));
     renamed.map_err(|error| {
-        // The first error is the one to report.
+        // The error to report is the first one.
         let _ = std::fs::remove_file(partial);
         io_error(error)
     })
 }
 
-/// torch's name for the storage of a type.
+/// Returns torch's name for the storage of a type.
 fn storage(dtype: DType) -> Option<&'static str> {
     Some(match dtype {
         DType::F64 => "DoubleStorage",
@@ -76,7 +76,8 @@ fn storage(dtype: DType) -> Option<&'static str> {
     })
 }
 
-/// A pickle of a dict: a name, and what rebuilds the tensor from entry `data/INDEX`.
+/// Returns a pickle of a dict. Each entry is a name and the call that rebuilds the tensor from
+/// entry `data/INDEX`.
 fn pickle(tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
     let mut out = b"\x80\x02}(".to_vec();
     for (index, (name, data)) in tensors.iter().enumerate() {
@@ -89,7 +90,7 @@ fn pickle(tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
         text(&mut out, "cpu");
         let elements: usize = data.shape.iter().product();
         integer(&mut out, elements as u64);
-        // The tuple, the storage it stands for, and the offset into that.
+        // The tuple, the storage that it identifies, and the offset into the storage.
         out.extend(b"tQ");
         integer(&mut out, 0);
         tuple(&mut out, &data.shape);
@@ -162,7 +163,7 @@ impl<W: Write> Archive<W> {
         self.out.write_all(bytes)
     }
 
-    /// Adds an entry, whose data begins at a multiple of [`ALIGNMENT`] if `aligned`.
+    /// Adds an entry. If `aligned`, its data begins at a multiple of [`ALIGNMENT`].
     fn add(&mut self, name: &str, parts: &[&[u8]], aligned: bool) -> io::Result<()> {
         let name = format!("{ROOT}/{name}");
         let mut crc = crc32fast::Hasher::new();
@@ -175,7 +176,7 @@ impl<W: Write> Archive<W> {
         };
         let mut extra = zip64(&[entry.size, entry.size]);
         if aligned {
-            // A field of padding, "FB" as torch has it.
+            // A padding field, "FB" like torch's.
             let begin = self.at + 30 + (entry.name.len() + extra.len() + 4) as u64;
             let padding = (ALIGNMENT - begin % ALIGNMENT) % ALIGNMENT;
             extra.extend(b"FB");
@@ -227,8 +228,8 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// What local header and directory have in common: version 4.5, nothing special, stored, the first
-/// day there is, checksum, sizes in the zip64 field, lengths of name and extra fields.
+/// Returns the fields that local header and directory share: version 4.5, no flags, stored, the
+/// first possible date, checksum, sizes in the zip64 field, lengths of name and extra fields.
 fn common(entry: &Entry, extra: usize) -> Vec<u8> {
     let mut out = vec![0x2d, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
     out.extend(entry.crc.to_le_bytes());
@@ -238,7 +239,7 @@ fn common(entry: &Entry, extra: usize) -> Vec<u8> {
     out
 }
 
-/// The extra field that holds sizes of 64 bits.
+/// Returns the extra field of 64-bit sizes.
 fn zip64(values: &[u64]) -> Vec<u8> {
     let mut out = 1u16.to_le_bytes().to_vec();
     out.extend((8 * values.len() as u16).to_le_bytes());

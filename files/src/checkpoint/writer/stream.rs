@@ -1,4 +1,4 @@
-//! Writing a checkpoint one tensor at a time.
+//! Writes a checkpoint one tensor at a time.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -12,31 +12,31 @@ use super::super::header::METADATA_KEY;
 use super::{SaveError, file_dtype};
 use crate::{Dtype, INDEX_FILE, SINGLE_FILE};
 
-/// A tensor to be written, before its data is there.
+/// A tensor to write, declared before its data is available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// Its name.
     pub name: String,
-    /// Type it is written in.
+    /// Type in the file.
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
 }
 
 impl Planned {
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub fn bytes(&self) -> u64 {
         let elements: u64 = self.shape.iter().map(|&dim| dim as u64).product();
         elements * self.dtype.bitsize() as u64 / 8
     }
 }
 
-/// Widest types first keeps every tensor aligned, so that it can be read in place.
+/// Orders the widest types first, which keeps every tensor aligned for reading in place.
 pub(super) fn in_file_order(a: (&str, Dtype), b: (&str, Dtype)) -> std::cmp::Ordering {
     (b.1.bitsize(), a.0).cmp(&(a.1.bitsize(), b.0))
 }
 
-/// The length of a header and the header, of tensors in the order of their data.
+/// Returns the length of a header and the header, for tensors in the order of their data.
 pub(super) fn header<'a>(
     tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], u64)>,
     metadata: &BTreeMap<String, String>,
@@ -63,12 +63,12 @@ pub(super) fn header<'a>(
     Ok(header)
 }
 
-/// Writes `shards` to `folder`, an empty one of the caller's, holding one tensor at a time: `data`
-/// is asked for each, as it is planned. Several shards are named and indexed as Hugging Face does.
+/// Writes `shards` to `folder`, an empty folder of the caller, and holds one tensor at a time. It
+/// calls `data` for each planned tensor. Several shards get Hugging Face's names and index.
 ///
 /// # Errors
-/// From `data`, and when a file can't be written or data is not as planned. What was written is left
-/// behind: the folder is the caller's to remove.
+/// Errors of `data`, or if a file can't be written, or if data differs from the plan. The caller
+/// must remove the partly written folder.
 pub fn save_streamed<E: From<SaveError>>(
     folder: &Path,
     shards: Vec<Vec<Planned>>,

@@ -1,5 +1,5 @@
-//! Sequences whose rows were chosen, joined, padded and trimmed go on as if they had been run from
-//! the start, each by itself.
+//! Rows that were selected, joined, padded and trimmed continue like sequences that run alone from
+//! the start.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use burn::tensor::TensorData;
 
 const VOCAB: u32 = 20;
 
-/// Two query heads for each of two key heads, and weights large enough to tell tokens apart.
+/// Makes a model with two query heads for each of two key heads, and weights large enough to tell tokens apart.
 fn model<B: Backend>() -> Llama<B> {
     let config = LlamaConfig {
         hidden_size: 16,
@@ -39,7 +39,7 @@ fn sequence(seed: u32, len: usize) -> Vec<u32> {
         .collect()
 }
 
-/// Sequences and the states that hold them, all but the last token of each.
+/// Sequences and their states, which hold all tokens except the last of each.
 #[derive(Clone)]
 struct Running {
     rows: Vec<Vec<u32>>,
@@ -48,7 +48,7 @@ struct Running {
 }
 
 impl Running {
-    /// Runs all but the last token of each, padded to the longest and `pad` more.
+    /// Runs all tokens except the last of each, padded to the longest and `pad` more.
     fn start(model: &Llama<Flex>, rows: &[Vec<u32>], pad: usize) -> Self {
         let mut running = Self {
             rows: rows
@@ -66,7 +66,7 @@ impl Running {
         running
     }
 
-    /// Runs what the states lack of `end` tokens and returns the logits of the last.
+    /// Runs the tokens up to `end` that the states lack, and returns the logits of the last.
     fn piece(&mut self, model: &Llama<Flex>, end: usize) -> Vec<f32> {
         let mut tokens = Vec::new();
         for row in &self.rows {
@@ -91,8 +91,8 @@ impl Running {
         model.head(last).into_data().iter::<f32>().collect()
     }
 
-    /// Goes on for `count` tokens and compares every row's logits with those of its sequence
-    /// alone, at once.
+    /// Continues for `count` tokens and compares every row's logits with those of a single pass
+    /// over its sequence alone.
     #[track_caller]
     fn check(&mut self, model: &Llama<Flex>, count: usize) {
         for t in 0..count {
@@ -142,7 +142,7 @@ impl Running {
     }
 }
 
-/// Lengths on both sides of where room is made.
+/// Lengths on both sides of an allocation.
 const LENGTHS: [usize; 4] = [2, 17, 62, 66];
 
 #[test]
@@ -185,7 +185,7 @@ fn padding_is_lengthened_and_shortened() {
             running.trim(2);
             running.check(&model, 2);
 
-            // Padding the model has run.
+            // Padding that has passed through the model.
             let mut running = Running::start(&model, &rows, pad);
             running.check(&model, 2);
             running.select(&[0]);
@@ -230,7 +230,7 @@ fn a_start_has_no_rows() {
     Running { states, ..started }.check(&model, 3);
 }
 
-/// A token is written in place, but not into what somebody else holds.
+/// A token is written in place, but never into a shared tensor.
 #[test]
 fn a_clone_keeps_what_it_has() {
     let model = model::<Flex>();
@@ -246,7 +246,7 @@ fn a_clone_keeps_what_it_has() {
     }
 }
 
-/// Token by token on a graph: values and gradients of whole sequences.
+/// Token by token on a graph gives the values and gradients of whole sequences.
 #[test]
 fn pieces_on_a_graph_keep_it() {
     type B = Autodiff<Flex>;
@@ -300,7 +300,7 @@ fn pieces_on_a_graph_keep_it() {
     }
 }
 
-/// A state with room goes on on a graph, and back.
+/// A state with room continues on a graph, and the reverse.
 #[test]
 fn room_is_left_behind_on_a_graph() {
     use burn::module::AutodiffModule;

@@ -1,4 +1,4 @@
-//! A step of AdamW, and the sum of squares that gradients are clipped by, in ordinary operations.
+//! A step of AdamW, and the sum of squares for gradient clipping, in ordinary operations.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -13,8 +13,8 @@ pub struct Moments<T> {
     pub second: T,
 }
 
-/// One step of AdamW: *Decoupled Weight Decay Regularization* (Loshchilov and Hutter, 2019), in the
-/// order PyTorch takes it.
+/// One step of AdamW: *Decoupled Weight Decay Regularization* (Loshchilov and Hutter, 2019), in
+/// PyTorch's order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWStep {
     /// Learning rate.
@@ -27,20 +27,20 @@ pub struct AdamWStep {
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Number of the parameter's step, from 1.
+    /// Step number of the parameter, from 1.
     pub time: u32,
-    /// What the gradient is multiplied with first: clipping, and the inverse of a loss scale.
+    /// Factor of the gradient, applied first: clipping, and the inverse of a loss scale.
     pub grad_factor: f64,
 }
 
 impl AdamWStep {
-    /// What the parameter is multiplied with.
+    /// Returns the factor of the parameter from weight decay.
     pub(super) fn decay(&self) -> f64 {
         1.0 - self.learning_rate * self.weight_decay
     }
 
-    /// `η / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`: a step is the first of them times the first moment, over
-    /// the second of them times the root of the second moment, plus ε.
+    /// Returns `η / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`. A step is the first factor times the first
+    /// moment, divided by the second factor times the root of the second moment, plus ε.
     pub(super) fn corrections(&self) -> [f64; 2] {
         let left = |beta: f64| 1.0 - beta.powf(self.time.into());
         [
@@ -50,7 +50,7 @@ impl AdamWStep {
     }
 }
 
-/// The reference of [`adamw`](crate::Backend::adamw).
+/// Computes the reference result of [`adamw`](crate::Backend::adamw).
 pub fn adamw<B: Backend>(
     param: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -80,7 +80,7 @@ pub fn adamw<B: Backend>(
     (param, Moments { first, second })
 }
 
-/// The reference of [`squared_sum`](crate::Backend::squared_sum).
+/// Computes the reference result of [`squared_sum`](crate::Backend::squared_sum).
 pub fn squared_sum<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     // Half precision would overflow.
     let tensor = match tensor.dtype() {

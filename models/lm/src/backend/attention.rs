@@ -6,7 +6,7 @@ use crate::{Window, softmax};
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
-/// Each head of keys or values for every query head of its group.
+/// Repeats each head of keys or values for every query head of its group.
 pub(crate) fn to_query_heads<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tensor<B, 4> {
     let [batch, kv_heads, len, width] = x.dims();
     let group = heads / kv_heads;
@@ -18,7 +18,7 @@ pub(crate) fn to_query_heads<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tenso
         .reshape([batch, heads, len, width])
 }
 
-/// The other way: sums over the query heads of each group.
+/// Sums over the query heads of each group, the inverse of the repetition.
 fn of_groups<B: Backend>(x: Tensor<B, 4>, kv_heads: usize) -> Tensor<B, 4> {
     let [batch, heads, len, width] = x.dims();
     x.reshape([batch, kv_heads, heads / kv_heads, len, width])
@@ -26,7 +26,7 @@ fn of_groups<B: Backend>(x: Tensor<B, 4>, kv_heads: usize) -> Tensor<B, 4> {
         .reshape([batch, kv_heads, len, width])
 }
 
-/// Scores, minus infinity where a key is hidden: `[batch, heads, len, keys]`.
+/// Computes the scores, minus infinity for hidden keys: `[batch, heads, len, keys]`.
 fn scores<B: Backend>(query: Tensor<B, 4>, key: Tensor<B, 4>, window: &Window) -> Tensor<B, 4> {
     let ([batch, heads, len, width], keys) = (query.dims(), key.dims()[2]);
     let hidden = window.hidden([len, keys], &query.device());
@@ -35,7 +35,7 @@ fn scores<B: Backend>(query: Tensor<B, 4>, key: Tensor<B, 4>, window: &Window) -
     scores.mask_fill(hidden, f32::NEG_INFINITY)
 }
 
-/// The reference of [`Backend::windowed_attention`].
+/// Computes the reference result of [`Backend::windowed_attention`].
 pub fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
     let [q, k, v] = inputs.map(tensor::<B, 4>);
     let heads = q.dims()[1];
@@ -43,7 +43,7 @@ pub fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> Floa
     primitive(weights.matmul(to_query_heads(v, heads)))
 }
 
-/// The reference of [`Backend::windowed_attention_backward`].
+/// Computes the reference result of [`Backend::windowed_attention_backward`].
 pub fn backward<B: Backend>(
     inputs: [FloatTensor<B>; 3],
     grad: FloatTensor<B>,

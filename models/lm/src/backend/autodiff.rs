@@ -1,4 +1,4 @@
-//! The operations' backwards as nodes of burn's autodiff graph.
+//! Adds the operations' backwards to burn's autodiff graph.
 
 use super::{Backend, Gate, NormParams};
 use crate::Window;
@@ -6,7 +6,7 @@ use bone::graph::{record, take_values};
 use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 use burn::tensor::ops::{FloatTensor, IntTensor};
 
-/// Each loss's gradient to its row is there since the forward.
+/// Scales the gradient of each loss to its row, which the forward already computed.
 fn cross_entropy_backward<B: Backend>(
     gradient: FloatTensor<B>,
     grads: [Option<FloatTensor<B>>; 1],

@@ -1,4 +1,4 @@
-//! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
+//! The operations on every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
 use super::{Backend, Gate, NormGrads, NormParams, QueryTile, reference, tiled};
 use bone::Backend as _;

@@ -1,4 +1,4 @@
-//! On the processor: one pass over memory, rows in parallel.
+//! The operations on the processor: one pass over memory, rows in parallel.
 
 use super::{AdamWStep, AttentionGrads, Backend, Gate, Moments, NormGrads, NormParams, reference};
 use crate::Window;
@@ -20,10 +20,10 @@ mod tanh;
 #[cfg(test)]
 mod tests;
 
-/// Rows a thread takes at once.
+/// Rows per thread and pass.
 const ROWS: usize = 16;
 
-/// A number type the operations run in.
+/// A number type of the operations.
 trait Real:
     bone::matrix::Real
     + PartialOrd
@@ -66,11 +66,13 @@ macro_rules! real {
 real!(f32, crate::math::exp, crate::math::tanh);
 real!(f64, f64::exp, f64::tanh);
 
-/// A loop that is compiled for every width of vector and run at the widest the processor has.
+/// A loop that is compiled for every vector width. It runs at the widest that the processor
+/// supports.
 trait Loop {
     type Output;
 
-    /// It and all that it calls are to be inlined: what is not is compiled for the narrowest.
+    /// Runs the loop. Inline it and everything that it calls; other code is compiled for the
+    /// narrowest width.
     fn run(self) -> Self::Output;
 }
 
@@ -89,7 +91,7 @@ fn wide<L: Loop>(work: L) -> L::Output {
     Arch::new().dispatch(Wide(work))
 }
 
-/// `Σ term(a, b)` in lanes that the compiler can put into vector registers.
+/// Computes `Σ term(a, b)` in lanes that the compiler can put into vector registers.
 #[inline(always)]
 fn sum_of<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
     const LANES: usize = 16;
@@ -107,7 +109,8 @@ fn sum_of<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
     lanes.into_iter().fold(T::ZERO, |sum, lane| sum + lane)
 }
 
-/// The values of a tensor, to be written over: the tensor's own where nobody else has it.
+/// Returns the values of a tensor for overwriting: its own memory if it is not shared, otherwise a
+/// copy.
 fn own(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
 }

@@ -1,5 +1,5 @@
-//! Under burn's fusion: a kernel of the backend below stays one, and what has none is made of
-//! operations that fusion knows.
+//! The operations under burn's fusion. A kernel of the inner backend stays one operation.
+//! Operations without a kernel use operations that fusion knows.
 
 use super::{Backend, Gate, NormGrads, NormParams, QueryTile, reference, tiled};
 use bone::fusion::{Inputs, record};
@@ -8,12 +8,12 @@ use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Shape, TensorMetadata};
 use burn_fusion::{Fusion, FusionBackend};
 
-/// Whether the backend below has a kernel for a tensor.
+/// Returns whether the inner backend has a kernel for a tensor.
 fn has<B: FusionBackend + Backend>(kernel: Kernel, tensor: &FloatTensor<Fusion<B>>) -> bool {
     B::has_kernel(kernel, tensor.dtype, tensor.client.device())
 }
 
-/// A single result.
+/// Returns the only result.
 fn one<T>(mut results: Vec<T>) -> T {
     results.remove(0)
 }
@@ -254,7 +254,7 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     }
 }
 
-/// One output like a tensor.
+/// Describes one output of the shape and precision of a tensor.
 fn like<T: TensorMetadata>(tensor: &T) -> Vec<(Shape, burn::tensor::DType)> {
     vec![(tensor.shape(), tensor.dtype())]
 }

@@ -1,4 +1,4 @@
-//! The operations in ordinary tensor operations: the reference that faster ones are held against.
+//! The operations in ordinary tensor operations, as the reference for faster ones.
 
 use super::{Gate, NormGrads, NormParams};
 use bone::graph::cat;
@@ -21,7 +21,7 @@ pub(super) fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Flo
     tensor.into_primitive().tensor()
 }
 
-/// `log softmax(logits)`, and of it what the targets `[n, 1]` have, negative.
+/// Returns `log softmax(logits)`, and the negative of its entries at the targets `[n, 1]`.
 fn log_p<B: Backend>(
     logits: FloatTensor<B>,
     targets: IntTensor<B>,
@@ -34,14 +34,15 @@ fn log_p<B: Backend>(
     (log_p, losses, targets)
 }
 
-/// The reference of [`cross_entropy`](crate::Backend::cross_entropy).
+/// Computes the reference result of [`cross_entropy`](crate::Backend::cross_entropy).
 pub fn cross_entropy<B: Backend>(logits: FloatTensor<B>, targets: IntTensor<B>) -> FloatTensor<B> {
     let (_, losses, _) = log_p::<B>(logits, targets);
     let n = losses.dims()[0];
     primitive(losses.reshape([n]))
 }
 
-/// The reference of [`cross_entropy_and_gradient`](crate::Backend::cross_entropy_and_gradient).
+/// Computes the reference result of
+/// [`cross_entropy_and_gradient`](crate::Backend::cross_entropy_and_gradient).
 pub fn cross_entropy_and_gradient<B: Backend>(
     logits: FloatTensor<B>,
     targets: IntTensor<B>,
@@ -55,20 +56,20 @@ pub fn cross_entropy_and_gradient<B: Backend>(
     (primitive(losses.reshape([n])), primitive(gradient))
 }
 
-/// The reference of [`scale_rows`](crate::Backend::scale_rows).
+/// Computes the reference result of [`scale_rows`](crate::Backend::scale_rows).
 pub fn scale_rows<B: Backend>(rows: FloatTensor<B>, factors: FloatTensor<B>) -> FloatTensor<B> {
     let factors = tensor::<B, 1>(factors);
     let n = factors.dims()[0];
     primitive(tensor::<B, 2>(rows) * factors.reshape([n, 1]))
 }
 
-/// Rows by group: `[n, groups, size / groups]`.
+/// Reshapes rows by group: `[n, groups, size / groups]`.
 fn grouped<B: Backend>(rows: Tensor<B, 2>, groups: usize) -> Tensor<B, 3> {
     let [n, size] = rows.dims();
     rows.reshape([n, groups, size / groups])
 }
 
-/// `(x − mean) / √(variance + ε)` and `1 / √(variance + ε)`, by group.
+/// Returns `(x − mean) / √(variance + ε)` and `1 / √(variance + ε)`, by group.
 fn normalised<B: Backend>(
     input: Tensor<B, 2>,
     groups: usize,
@@ -77,12 +78,12 @@ fn normalised<B: Backend>(
     let x = grouped(input, groups);
     let centred = x.clone() - x.mean_dim(2);
     let variance = centred.clone().square().mean_dim(2);
-    // Not `recip`: burn-ndarray's has 12 bits.
+    // burn-ndarray's `recip` has only 12 bits.
     let factor = variance.add_scalar(epsilon).powf_scalar(-0.5);
     (centred * factor.clone(), factor)
 }
 
-/// The reference of [`grouped_norm`](crate::Backend::grouped_norm).
+/// Computes the reference result of [`grouped_norm`](crate::Backend::grouped_norm).
 pub fn grouped_norm<B: Backend>(
     input: FloatTensor<B>,
     params: NormParams<FloatTensor<B>>,
@@ -95,7 +96,7 @@ pub fn grouped_norm<B: Backend>(
     primitive(normalised.reshape(shape) * weight + bias)
 }
 
-/// The reference of [`grouped_norm_backward`](crate::Backend::grouped_norm_backward).
+/// Computes the reference result of [`grouped_norm_backward`](crate::Backend::grouped_norm_backward).
 pub fn grouped_norm_backward<B: Backend>(
     input: FloatTensor<B>,
     params: NormParams<FloatTensor<B>>,
@@ -122,7 +123,7 @@ pub fn grouped_norm_backward<B: Backend>(
     }
 }
 
-/// `f(x)` and `f'(x)`.
+/// Computes `f(x)` and `f'(x)`.
 fn gate<B: Backend>(x: Tensor<B, 1>, function: Gate) -> (Tensor<B, 1>, Tensor<B, 1>) {
     match function {
         Gate::Silu => {
@@ -143,20 +144,20 @@ fn gate<B: Backend>(x: Tensor<B, 1>, function: Gate) -> (Tensor<B, 1>, Tensor<B,
     }
 }
 
-/// The reference of [`tanh_backward`](crate::Backend::tanh_backward).
+/// Computes the reference result of [`tanh_backward`](crate::Backend::tanh_backward).
 pub fn tanh_backward<B: Backend>(output: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
     let shape = output.shape();
     let slope = flat::<B>(output).square().neg().add_scalar(1.0);
     B::float_reshape(primitive(flat::<B>(grad) * slope), shape)
 }
 
-/// The reference of [`softmax_last`](crate::Backend::softmax_last).
+/// Computes the reference result of [`softmax_last`](crate::Backend::softmax_last).
 pub fn softmax_last<B: Backend>(input: FloatTensor<B>) -> FloatTensor<B> {
     let last = input.shape().num_dims() - 1;
     B::softmax(input, last)
 }
 
-/// The reference of [`softmax_last_backward`](crate::Backend::softmax_last_backward).
+/// Computes the reference result of [`softmax_last_backward`](crate::Backend::softmax_last_backward).
 pub fn softmax_last_backward<B: Backend>(
     output: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -166,7 +167,7 @@ pub fn softmax_last_backward<B: Backend>(
     B::float_mul(output, B::float_sub(grad, along))
 }
 
-/// As one row.
+/// Flattens a tensor to one dimension.
 fn flat<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 1> {
     let count = tensor.shape().num_elements();
     Tensor::from_primitive(TensorPrimitive::Float(B::float_reshape(
@@ -175,7 +176,7 @@ fn flat<B: Backend>(tensor: FloatTensor<B>) -> Tensor<B, 1> {
     )))
 }
 
-/// The reference of [`gated`](crate::Backend::gated).
+/// Computes the reference result of [`gated`](crate::Backend::gated).
 pub fn gated<B: Backend>(
     gate: FloatTensor<B>,
     value: FloatTensor<B>,
@@ -186,7 +187,7 @@ pub fn gated<B: Backend>(
     B::float_reshape(primitive(gate * flat::<B>(value)), shape)
 }
 
-/// The reference of [`gated_backward`](crate::Backend::gated_backward).
+/// Computes the reference result of [`gated_backward`](crate::Backend::gated_backward).
 pub fn gated_backward<B: Backend>(
     gate: FloatTensor<B>,
     value: FloatTensor<B>,
@@ -203,7 +204,7 @@ pub fn gated_backward<B: Backend>(
     )
 }
 
-/// The reference of [`rotate`](crate::Backend::rotate).
+/// Computes the reference result of [`rotate`](crate::Backend::rotate).
 pub fn rotate<B: Backend>(
     input: FloatTensor<B>,
     cos: FloatTensor<B>,
@@ -220,7 +221,7 @@ pub fn rotate<B: Backend>(
     primitive(cat(vec![turned_first, turned_second], 3))
 }
 
-/// The reference of [`rms_norm`](crate::Backend::rms_norm).
+/// Computes the reference result of [`rms_norm`](crate::Backend::rms_norm).
 pub fn rms_norm<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -231,14 +232,14 @@ pub fn rms_norm<B: Backend>(
     primitive(x * factor * tensor::<B, 1>(weight).unsqueeze())
 }
 
-/// `1 / √(mean(x²) + ε)` of every row, `[n, 1]`.
+/// Computes `1 / √(mean(x²) + ε)` of every row, `[n, 1]`.
 fn inverse_root_mean_square<B: Backend>(x: &Tensor<B, 2>, epsilon: f64) -> Tensor<B, 2> {
     let mean = x.clone().square().mean_dim(1);
-    // Not `recip`: burn-ndarray's has 12 bits.
+    // burn-ndarray's `recip` has only 12 bits.
     mean.add_scalar(epsilon).powf_scalar(-0.5)
 }
 
-/// The reference of [`rms_norm_backward`](crate::Backend::rms_norm_backward).
+/// Computes the reference result of [`rms_norm_backward`](crate::Backend::rms_norm_backward).
 pub fn rms_norm_backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -261,7 +262,7 @@ pub fn rms_norm_backward<B: Backend>(
     (primitive((grad - normed * along) * factor), of_weight)
 }
 
-/// The reference of [`write_positions`](crate::Backend::write_positions).
+/// Computes the reference result of [`write_positions`](crate::Backend::write_positions).
 pub fn write_positions<B: Backend>(
     buffer: FloatTensor<B>,
     at: usize,

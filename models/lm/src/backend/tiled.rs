@@ -1,5 +1,5 @@
-//! Attention a few queries at a time: what exists at once is `[batch, heads, tile, keys]`, never the
-//! square, and keys and values are not repeated for the heads of their group.
+//! Attention with a few queries at a time. Only `[batch, heads, tile, keys]` exists at once, never
+//! the full square. Keys and values are not repeated for the heads of their group.
 
 use super::reference::{primitive, tensor};
 use super::{AttentionGrads, Backend, QueryTile};
@@ -9,10 +9,10 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 use std::ops::Range;
 
-/// Queries of a tile.
+/// Queries per tile.
 const TILE: usize = 128;
 
-/// The tiles of `len` queries, and how many keys each may see.
+/// Returns the tiles of `len` queries, and the number of keys that each may see.
 fn tiles(window: &Window, len: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
     (0..len).step_by(TILE).map(move |start| {
         let queries = start..len.min(start + TILE);
@@ -21,13 +21,14 @@ fn tiles(window: &Window, len: usize) -> impl Iterator<Item = (Range<usize>, usi
     })
 }
 
-/// Query heads as so many more queries to the heads of keys: `[batch, kv heads, group · len, width]`.
+/// Treats the query heads of a group as more queries to the key head:
+/// `[batch, kv heads, group · len, width]`.
 fn grouped<B: Backend>(x: Tensor<B, 4>, kv_heads: usize) -> Tensor<B, 4> {
     let [batch, heads, len, width] = x.dims();
     x.reshape([batch, kv_heads, heads / kv_heads * len, width])
 }
 
-/// What the queries of a tile see, and how much.
+/// The attention weights of a tile's queries and the keys that they see.
 struct Tile<B: Backend> {
     query: Tensor<B, 4>,
     key: Tensor<B, 4>,
@@ -41,7 +42,7 @@ struct Inputs<'a, B: Backend> {
     tensors: [Tensor<B, 4>; 3],
     window: &'a Window,
     kv_heads: usize,
-    /// What scores are multiplied with.
+    /// Factor of the scores.
     scale: f64,
 }
 
@@ -85,7 +86,7 @@ impl<'a, B: Backend> Inputs<'a, B> {
     }
 }
 
-/// The reference of [`Backend::window_softmax`].
+/// Computes the reference result of [`Backend::window_softmax`].
 pub(super) fn window_softmax<B: Backend>(
     scores: FloatTensor<B>,
     tile: &QueryTile,
@@ -99,7 +100,7 @@ pub(super) fn window_softmax<B: Backend>(
     B::softmax_last(primitive(scores))
 }
 
-/// The reference of [`Backend::window_softmax_backward`].
+/// Computes the reference result of [`Backend::window_softmax_backward`].
 pub(super) fn window_softmax_backward<B: Backend>(
     weights: FloatTensor<B>,
     grad: FloatTensor<B>,
@@ -109,7 +110,7 @@ pub(super) fn window_softmax_backward<B: Backend>(
     B::float_mul_scalar(grad, scale.into())
 }
 
-/// [`Backend::windowed_attention`].
+/// Runs [`Backend::windowed_attention`].
 pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) -> FloatTensor<B> {
     let inputs = Inputs::<B>::new(inputs, window);
     let [batch, heads, len, width] = inputs.tensors[0].dims();
@@ -121,7 +122,7 @@ pub(super) fn forward<B: Backend>(inputs: [FloatTensor<B>; 3], window: &Window) 
     primitive(cat(outputs.collect(), 2))
 }
 
-/// The reference of [`Backend::add_to_first`].
+/// Computes the reference result of [`Backend::add_to_first`].
 pub(super) fn add_to_first<B: Backend>(
     whole: FloatTensor<B>,
     part: FloatTensor<B>,
@@ -132,7 +133,7 @@ pub(super) fn add_to_first<B: Backend>(
     primitive(whole.slice_assign(first, sum))
 }
 
-/// A sum of parts that are of the first positions each, the longest of them first.
+/// A sum of parts that each cover the first positions; the longest comes first.
 struct Sum<B: Backend> {
     shape: [usize; 4],
     so_far: Option<FloatTensor<B>>,
@@ -152,7 +153,7 @@ impl<B: Backend> Sum<B> {
     }
 }
 
-/// [`Backend::windowed_attention_backward`].
+/// Runs [`Backend::windowed_attention_backward`].
 pub(super) fn backward<B: Backend>(
     inputs: [FloatTensor<B>; 3],
     grad: FloatTensor<B>,
@@ -165,7 +166,7 @@ pub(super) fn backward<B: Backend>(
         shape: inputs.tensors[n].dims(),
         so_far: None,
     });
-    // The last one sees all keys: its part is what the others are added to.
+    // The last tile sees all keys, so the other parts are added to its part.
     let all: Vec<_> = tiles(window, len).collect();
     for (queries, keys) in all.into_iter().rev() {
         let Tile {
@@ -217,8 +218,8 @@ mod tests {
         assert!(off.is_some_and(|off| off < 1e-12), "{what}: {off:?}");
     }
 
-    /// One tile and several, the last of them cut; earlier keys, padding, packing, room at the end;
-    /// heads in groups.
+    /// One tile and several, the last one shorter; earlier keys, padding, packing, unused room at
+    /// the end; grouped heads.
     #[test]
     fn tiles_make_the_whole() {
         for (len, past, room, heads, kv_heads) in [

@@ -6,19 +6,19 @@ use std::ops::ControlFlow;
 
 /// Sequences that go through the model together.
 ///
-/// Their last tokens lie below each other: a sequence shorter than the longest has padding on the
-/// left. The longest has none, so that the states never hold more than its tokens.
+/// Sequences are aligned at their last tokens; shorter ones have padding on the left. The longest
+/// has none, so the states never hold more than its tokens.
 pub(super) struct Batch<'a, B: Backend, M: CausalLm<B>> {
     model: &'a M,
     device: &'a B::Device,
     rows: Vec<Row>,
-    /// Tokens the states hold of every row, padding with them.
+    /// Number of tokens per row in the states, including padding.
     past: usize,
     states: Vec<<M::Block as Block<B>>::State>,
 }
 
 impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
-    /// These sequences, of which nothing has gone through the model.
+    /// Makes a batch of sequences that have not passed through the model yet.
     pub(super) fn of(rows: Vec<Row>, model: &'a M, device: &'a B::Device) -> Self {
         Self {
             model,
@@ -29,13 +29,13 @@ impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
         }
     }
 
-    /// Number of sequences.
+    /// Returns the number of sequences.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Runs what the states do not hold yet, gives every sequence its next token and lets those
-    /// go that end with it. Breaks when `on_event` ends the run.
+    /// Runs the tokens that the states lack, gives every sequence its next token, and removes
+    /// sequences that end with it. Breaks when `on_event` ends the run.
     pub(super) fn advance(
         &mut self,
         config: &BatchConfig,
@@ -74,7 +74,7 @@ impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Runs the tokens the states do not hold yet and returns the logits of the last,
+    /// Runs the tokens that the states lack and returns the logits of the last,
     /// `[batch · vocab_size]`.
     fn next_logits(&mut self) -> Vec<f32> {
         let (batch, past) = (self.rows.len(), self.past);
@@ -112,14 +112,14 @@ impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
         logits.iter::<f32>().collect()
     }
 
-    /// Tokens of the longest sequence.
+    /// Returns the number of tokens of the longest sequence.
     fn longest(&self) -> usize {
         let lengths = self.rows.iter().map(|row| row.tokens().len());
         lengths.max().unwrap_or(0)
     }
 
-    /// Lets all sequences go but those with these indices, in order; each has a token that the
-    /// states do not hold.
+    /// Keeps only the sequences with these indices, in order. Each has one token that the states
+    /// lack.
     fn keep(&mut self, kept: &[usize]) {
         if kept.len() == self.rows.len() {
             return;
@@ -145,8 +145,8 @@ impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
         self.past = past;
     }
 
-    /// Takes the sequences of `other` in, after its own. Each of both has a token that the states
-    /// do not hold.
+    /// Appends the sequences of `other`. In both batches, each sequence has one token that the
+    /// states lack.
     pub(super) fn join(&mut self, mut other: Self) {
         if other.rows.is_empty() {
             return;
@@ -160,7 +160,7 @@ impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
         }
     }
 
-    /// Lengthens the padding so that the states hold `past` tokens.
+    /// Extends the padding until the states hold `past` tokens.
     fn pad(&mut self, past: usize) {
         for state in &mut self.states {
             state.pad_left(past - self.past);
@@ -169,7 +169,7 @@ impl<'a, B: Backend, M: CausalLm<B>> Batch<'a, B, M> {
     }
 }
 
-/// The states of a sequence's start, one a block.
+/// Returns the states at a sequence's start, one per block.
 fn start<B: Backend, M: CausalLm<B>>(model: &M) -> Vec<<M::Block as Block<B>>::State> {
     vec![Default::default(); model.blocks().len()]
 }

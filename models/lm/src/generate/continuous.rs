@@ -5,53 +5,52 @@ use crate::sampling::SamplingConfig;
 use crate::{Backend, CausalLm};
 use std::ops::ControlFlow;
 
-/// New prompts are taken in when an eighth of the places is free: taken in one at a time, each
-/// would cost a pass through the model of its own.
+/// New prompts start when an eighth of the places is free. If each started alone, each would need
+/// its own pass through the model.
 const SHARE: usize = 8;
 
-/// How to continue many prompts.
+/// Settings for continuing many prompts.
 #[derive(Debug, Clone)]
 pub struct BatchConfig {
-    /// Prompts that run at once, at most; 0 is taken as 1.
+    /// Maximum number of prompts that run at once; 0 counts as 1.
     pub batch_size: usize,
     /// How the next token is chosen. Each prompt draws from the seed plus its index.
     pub sampling: SamplingConfig,
-    /// Tokens to add to a prompt at most.
+    /// Maximum number of tokens to add to a prompt.
     pub max_new_tokens: usize,
-    /// Tokens a sequence may have in all, the prompt's and the new ones; `None` for a model
-    /// without such a limit.
+    /// Maximum number of tokens of a sequence, prompt included; `None` for a model without a limit.
     pub max_positions: Option<usize>,
-    /// Tokens that end a sequence; they are not part of the result.
+    /// Tokens that end a sequence; the result excludes them.
     pub stop: Vec<u32>,
-    /// How near, in logits, the second most likely token may come before
-    /// [`EndedRow::near_tie`] tells of it.
+    /// Distance in logits between the two most likely tokens up to which [`EndedRow::near_tie`]
+    /// reports the token.
     pub near_tie: Option<f64>,
 }
 
-/// What happens while prompts are continued.
+/// Events while prompts are continued.
 #[derive(Debug)]
 pub enum Event {
-    /// A sequence has a new token. Breaking ends the sequence with it.
+    /// A sequence has a new token. Breaking ends the sequence with this token.
     Token {
         /// Index of the prompt.
         prompt: usize,
         /// The token.
         token: u32,
     },
-    /// A sequence has ended. Breaking ends the run: what still runs or waits is left as it is.
+    /// A sequence has ended. Breaking ends the run; running and waiting sequences stop.
     Ended(EndedRow),
 }
 
 /// Continues all `prompts`, in their order, `batch_size` of them at once. A sequence that ends is
-/// reported at once and makes place for a prompt that waits, while the others run on.
+/// reported immediately and frees a place for a waiting prompt. The others continue.
 ///
-/// What a prompt gets does not depend on its neighbours or on `batch_size`, but for rounding: two
-/// tokens as likely as each other may be taken for one another.
+/// A prompt's result does not depend on its neighbours or on `batch_size`, except for rounding: of
+/// two equally likely tokens, either may be chosen.
 ///
 /// # Errors
 ///
-/// [`GenerateError`], before anything is run for what concerns the prompts and settings. A prompt
-/// too long for `max_positions` is none: it ends at once.
+/// [`GenerateError`]. Errors in the prompts and settings are returned before the model runs. A
+/// prompt too long for `max_positions` is not an error: it ends immediately.
 pub fn generate_all<B: Backend, M: CausalLm<B>>(
     model: &M,
     prompts: &[Vec<u32>],

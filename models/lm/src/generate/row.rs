@@ -4,15 +4,15 @@ use crate::sampling::{Sampler, SamplingError};
 /// Why a sequence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// With this stop token, which is not part of the result.
+    /// It produced this stop token, which the result excludes.
     Stop(u32),
-    /// With the last of the tokens it was allowed.
+    /// It reached the maximum number of new tokens.
     MaxNewTokens,
-    /// With the last of the model's positions.
+    /// It reached the model's maximum number of positions.
     Positions,
-    /// Before it began: the prompt alone has more tokens than the model has positions.
+    /// It never started: the prompt alone has more tokens than the model has positions.
     PromptTooLong,
-    /// Because the caller said so.
+    /// The caller ended it.
     Caller,
 }
 
@@ -25,10 +25,9 @@ pub struct EndedRow {
     pub tokens: Vec<u32>,
     /// Why it ended.
     pub why: Ended,
-    /// The first new token that was chosen although the second most likely one came as near as
-    /// [`BatchConfig::near_tie`]: an index into `tokens`, or their number where it was the stop
-    /// token. From there on rounding may decide. `None` where there is none, where nothing was
-    /// asked for, and where tokens are drawn.
+    /// Index into `tokens` of the first new token with a near tie, as [`BatchConfig::near_tie`]
+    /// defines; for the stop token, the length of `tokens`. From this token on, rounding may
+    /// decide. `None` without a near tie, if the setting is `None`, and if tokens are sampled.
     pub near_tie: Option<usize>,
 }
 
@@ -36,10 +35,10 @@ pub struct EndedRow {
 pub(super) struct Row {
     prompt: usize,
     prompt_len: usize,
-    /// Of the prompt and the new ones.
+    /// Tokens of the prompt and the new ones.
     tokens: Vec<u32>,
     sampler: Sampler,
-    /// How many tokens it may have, and why not more.
+    /// Maximum number of tokens, and the reason for this limit.
     limit: (usize, Ended),
     near_tie: Option<usize>,
 }
@@ -79,7 +78,7 @@ impl Row {
         &self.tokens
     }
 
-    /// Chooses the next token by its logits and takes it, or tells which stop token it is.
+    /// Chooses the next token by its logits and appends it, or returns the stop token.
     pub(super) fn choose(
         &mut self,
         logits: &[f32],
@@ -97,13 +96,13 @@ impl Row {
         Ok(Ok(token))
     }
 
-    /// Why it may have no more tokens, if it may not.
+    /// Returns why the row may have no more tokens; `None` if it may.
     pub(super) fn at_limit(&self) -> Option<Ended> {
         let (tokens, why) = self.limit;
         (self.tokens.len() >= tokens).then_some(why)
     }
 
-    /// What it has come to. Nothing of it is left.
+    /// Returns the result and leaves the row empty.
     pub(super) fn end(&mut self, why: Ended) -> EndedRow {
         EndedRow {
             prompt: self.prompt,

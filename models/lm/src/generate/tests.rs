@@ -1,4 +1,4 @@
-//! What every prompt gets is what it would get alone, whatever runs beside it.
+//! Every prompt gets the same result as alone, whatever runs beside it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 mod hashing;
 
-/// What a prompt comes to by itself, worked out without the model.
+/// Returns the result of a prompt alone, computed without the model.
 fn alone(index: usize, prompt: &[u32], config: &BatchConfig, callers: Option<u32>) -> EndedRow {
     let mut sampling = config.sampling.clone();
     sampling.seed += index as u64;
@@ -51,7 +51,7 @@ fn alone(index: usize, prompt: &[u32], config: &BatchConfig, callers: Option<u32
     }
 }
 
-/// Whether the best two scores are as good as equal.
+/// Returns whether the best two scores are practically equal.
 fn is_tie(logits: &[f32], history: &[u32], config: &BatchConfig) -> bool {
     let penalty = f64::from(config.sampling.repetition_penalty);
     let score = |token: usize| match (f64::from(logits[token]), history.contains(&(token as u32))) {
@@ -64,8 +64,8 @@ fn is_tie(logits: &[f32], history: &[u32], config: &BatchConfig) -> bool {
     scores[0] - scores[1] < 1e-3
 }
 
-/// Runs the prompts, checks what holds of any run, and returns the rows by prompt, how many
-/// prompts began beside others that ran on, and the pieces.
+/// Runs the prompts and checks the properties of every run. Returns the rows by prompt, the number
+/// of prompts that began beside running ones, and the pieces.
 fn run(
     prompts: &[Vec<u32>],
     config: &BatchConfig,
@@ -123,7 +123,8 @@ fn prompts(count: usize) -> Vec<Vec<u32>> {
     (0..count).map(prompt).collect()
 }
 
-/// No piece has padding in all its rows: the states hold no more than the longest sequence.
+/// Returns whether no piece has padding in all its rows: the states hold at most the longest
+/// sequence.
 fn no_common_padding(spans: &[Span]) -> bool {
     spans
         .iter()
@@ -168,7 +169,7 @@ fn places_are_filled_while_others_run_on() {
         assert!(lengths.len() > 4, "{lengths:?}");
         assert_eq!(refilled > 10, batch_size > 1, "{refilled}");
         assert!(rows.iter().any(|row| row.near_tie.is_some()));
-        // First pieces of several prompts, and batches made of old and new sequences.
+        // First pieces of several prompts, and batches of old and new sequences.
         let first = |span: &&Span| span.past == 0;
         let taken: usize = spans.iter().filter(first).map(|span| span.batch).sum();
         assert_eq!(taken, prompts.len());
@@ -179,7 +180,7 @@ fn places_are_filled_while_others_run_on() {
     }
 }
 
-/// An eighth of 16 places: no prompt but the last is taken in by itself.
+/// An eighth of 16 places: only the last prompt starts alone.
 #[test]
 fn prompts_are_taken_in_several_at_a_time() {
     let config = config(16);
@@ -210,7 +211,7 @@ fn a_break_at_an_end_leaves_the_rest() {
     })
     .unwrap();
     assert_eq!(ended, 3);
-    // Nothing runs where every prompt ends before it begins, and none after a break there either.
+    // Nothing runs if every prompt ends before it begins, also after a break.
     let mut config = config(4);
     config.max_positions = Some(0);
     model.take_spans();

@@ -82,7 +82,7 @@ fn lists_every_offender() {
     let linear = loader.linear("c", 1, 2, true);
     assert_eq!(linear.weight.lazy_shape(), Shape::from([1, 2]));
     loader.tensor("d", [1]);
-    // Asked for again, as a tied tensor is: still one problem each.
+    // Requested twice, like a tied tensor: still one problem each.
     loader.tensor("a", [3]);
     loader.tensor("b", [2]);
     loader.tensor("d", [1]);

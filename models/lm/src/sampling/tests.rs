@@ -15,7 +15,7 @@ fn warm() -> SamplingConfig {
     }
 }
 
-/// How often each token is drawn of 20,000 times.
+/// Returns how often each token is drawn in 20,000 draws.
 fn counts(config: SamplingConfig, logits: &[f32]) -> Vec<f64> {
     let mut sampler = sampler(config);
     let mut counts = vec![0.0; logits.len()];
@@ -32,7 +32,7 @@ fn drawn(config: SamplingConfig, logits: &[f32]) -> Vec<usize> {
         .collect()
 }
 
-/// Logits whose softmax is `probabilities`.
+/// Returns logits whose softmax is `probabilities`.
 fn logits(probabilities: &[f32]) -> Vec<f32> {
     probabilities.iter().map(|p| p.ln() + 3.0).collect()
 }
@@ -141,7 +141,7 @@ fn one_seed_gives_one_text() {
     let draws: Vec<u32> = (0..8)
         .map(|_| fixed.sample(&[0.0; 1000], &[]).unwrap())
         .collect();
-    // A text drawn once can be drawn again in every release.
+    // A seed must give the same text in every release.
     assert_eq!(draws, [731, 773, 25, 584, 262, 771, 218, 793]);
 }
 
@@ -198,7 +198,7 @@ proptest! {
         prop_assert!(token < logits.len());
         if let Some(k) = top_k && repetition_penalty == 1.0 {
             let larger = logits.iter().filter(|&&logit| logit > logits[token]).count();
-            // At a temperature so high that different logits become one weight, they are ties.
+            // At a very high temperature, different logits get equal weights and tie.
             prop_assert!(larger < k || temperature > 5.0);
         }
     }

@@ -1,4 +1,4 @@
-//! The kernel's backward as a node of burn's autodiff graph.
+//! Adds the kernel's backward to burn's autodiff graph.
 
 use super::{
     Backend, TokenMix, TokenMixWants, Wkv6Backward, Wkv6Forward, Wkv6Inputs, Wkv6Kernel,
@@ -9,7 +9,7 @@ use burn::backend::autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
 
-/// The inputs: they exist anyway, nothing is made for the backward.
+/// The inputs. They exist anyway, so saving them costs no memory.
 #[derive(Debug, Clone)]
 struct Saved<T> {
     inputs: Wkv6Inputs<T>,
@@ -32,7 +32,7 @@ fn backward<T>(saved: Saved<T>, grads: [Option<T>; 2], _wants: [bool; 6]) -> [Op
 
 type Both<T> = (Wkv6Forward<T>, Wkv6Backward<T>);
 
-/// The inner backend's kernel, if it has both ways of it.
+/// Returns the inner backend's kernel if it has a forward and a backward.
 fn both<B: Backend>(inputs: &Wkv6Inputs<FloatTensor<B>>) -> Option<Both<FloatTensor<B>>> {
     let device = B::float_device(&inputs.receptance);
     let kernel = B::wkv6_kernel(inputs.dtype(), inputs.head_size(), &device)?;
@@ -63,8 +63,8 @@ fn forward<B: Backend, C: CheckpointStrategy>(
     Wkv6Outputs { output, state }
 }
 
-/// Inputs of a token mix as a node has them: x, the tokens before, the tokens' own parts, and up
-/// to five shared ones.
+/// Most inputs of a token mix in a node: x, the tokens before, the tokens' own parts, and up to
+/// five shared ones.
 const MOST: usize = 5;
 
 fn token_mix_backward<B: Backend, const K: usize>(
@@ -89,8 +89,8 @@ fn token_mix_backward<B: Backend, const K: usize>(
 }
 
 impl<B: Backend, C: CheckpointStrategy> Backend for Autodiff<B, C> {
-    /// The inner backend's, where that has a backward. This one has none in turn: second
-    /// gradients go through the tensor forms.
+    /// Returns the inner backend's kernel if it has a backward. The result has no backward itself:
+    /// second derivatives use the tensor forms.
     fn wkv6_kernel(
         dtype: DType,
         head_size: usize,

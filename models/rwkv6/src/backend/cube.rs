@@ -1,4 +1,4 @@
-//! On every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
+//! The operations on every GPU that CubeCL compiles for: CUDA, ROCm, Vulkan, Metal and WebGPU.
 
 use super::{Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Kernel, token_mix as reference};
 use bone::Backend as _;

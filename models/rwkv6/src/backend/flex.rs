@@ -114,7 +114,7 @@ fn backward<T: Real>(
 
     let [mut receptance, mut key, mut value, mut decay] =
         std::array::from_fn(|_| zeros::<T, 3>(dims.rows()));
-    // A row for each sequence: they run in parallel.
+    // One row per sequence, because sequences run in parallel.
     let mut bonus = zeros::<T, 3>([dims.batch, dims.heads, dims.size]);
     let mut state = inputs.state.map(|_| zeros::<T, 4>(dims.state()));
     let cell = dims.size * dims.size;

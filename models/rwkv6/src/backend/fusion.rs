@@ -1,4 +1,4 @@
-//! Under burn's fusion: a kernel of the backend below stays one.
+//! The operations under burn's fusion. A kernel of the inner backend stays one operation.
 
 use super::{
     Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Inputs, Wkv6Kernel, Wkv6Outputs, token_mix,
@@ -77,12 +77,12 @@ impl<B: FusionBackend + Backend> Backend for Fusion<B> {
     }
 }
 
-/// Whether the backend below has a kernel for the token shift.
+/// Returns whether the inner backend has a kernel for the token shift.
 fn mixes<B: FusionBackend + Backend>(x: &FloatTensor<Fusion<B>>) -> bool {
     B::has_kernel(Kernel::TokenShift, x.dtype, x.client.device())
 }
 
-/// What of a token mix there is beside x and the shared parts.
+/// Which optional inputs of a token mix are present.
 #[derive(Debug, Clone, Copy)]
 struct Given {
     before: bool,
@@ -97,7 +97,8 @@ impl Given {
         }
     }
 
-    /// The inputs as [`TokenMix::into_vec`] gave them, and what comes after them.
+    /// Splits the tensors into the inputs, in the order of [`TokenMix::into_vec`], and the tensors
+    /// after them.
     fn split<T, const K: usize>(self, all: Vec<T>) -> (TokenMix<T, K>, impl Iterator<Item = T>) {
         let mut all = all.into_iter();
         let mut next = || all.next().expect("as many as were put in");
@@ -115,7 +116,7 @@ impl Given {
     }
 }
 
-/// The kernel of the backend below.
+/// Returns the kernel of the inner backend.
 fn below<B: FusionBackend + Backend>(
     inputs: &Wkv6Inputs<FloatTensor<Fusion<B>>>,
 ) -> Wkv6Kernel<FloatTensor<B>> {

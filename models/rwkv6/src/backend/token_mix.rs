@@ -12,7 +12,7 @@ fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B>
     tensor.into_primitive().tensor()
 }
 
-/// x, and what is mixed in: each token's predecessor less itself.
+/// Returns x, and the term to mix in: each token's predecessor minus the token.
 fn rows<B: Backend>(
     x: FloatTensor<B>,
     before: Option<FloatTensor<B>>,
@@ -30,7 +30,7 @@ fn rows<B: Backend>(
     (x.clone(), previous - x)
 }
 
-/// The μ of each output, `[1 or batch, 1 or len, size]`.
+/// Returns the μ of each output, `[1 or batch, 1 or len, size]`.
 fn factors<B: Backend, const K: usize>(
     maa: [FloatTensor<B>; K],
     by_data: Option<FloatTensor<B>>,
@@ -51,7 +51,7 @@ fn factors<B: Backend, const K: usize>(
     })
 }
 
-/// The reference of [`Backend::token_mix`](crate::Backend::token_mix).
+/// Computes the reference result of [`Backend::token_mix`](crate::Backend::token_mix).
 pub fn forward<B: Backend, const K: usize>(
     inputs: TokenMix<FloatTensor<B>, K>,
 ) -> [FloatTensor<B>; K] {
@@ -60,7 +60,7 @@ pub fn forward<B: Backend, const K: usize>(
     factors.map(|mu| primitive(x.clone() + d.clone() * mu))
 }
 
-/// The reference of [`Backend::token_mix_backward`](crate::Backend::token_mix_backward).
+/// Computes the reference result of [`Backend::token_mix_backward`](crate::Backend::token_mix_backward).
 pub fn backward<B: Backend, const K: usize>(
     inputs: TokenMix<FloatTensor<B>, K>,
     grads: [Option<FloatTensor<B>>; K],
@@ -88,7 +88,7 @@ pub fn backward<B: Backend, const K: usize>(
     let (mut d_x, mut d_before) = (None, None);
     if wants.x {
         let mut straight = x.zeros_like();
-        // To the predecessors, which are one token further on.
+        // The gradient to the predecessors, shifted by one token.
         let mut shifted = x.zeros_like();
         for (grad, mu) in grads.iter().zip(factors) {
             straight = straight + grad.clone();

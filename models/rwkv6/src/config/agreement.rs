@@ -1,4 +1,4 @@
-//! Whether a `config.json` tells of the model that its folder holds.
+//! Checks that a `config.json` describes the model in its folder.
 
 use super::file;
 use crate::{Rwkv6Config, Rwkv6Error};
@@ -7,14 +7,14 @@ use serde_json::Value;
 use std::path::Path;
 
 impl Rwkv6Config {
-    /// The dimensions of the model at `path`, whose weights `checkpoint` is. What the tensors say is
-    /// held against the `config.json` of an RWKV6 beside them, if `path` is a folder with one; what that
-    /// does not say, or says of nothing that is computed, is not looked at.
+    /// Returns the dimensions of the model at `path` with the weights `checkpoint`. If `path` is a
+    /// folder with an RWKV6's `config.json`, they are compared with it. Absent fields, and fields
+    /// that do not affect the computation, are ignored.
     ///
     /// # Errors
     ///
-    /// As [`from_checkpoint`](Self::from_checkpoint); the file cannot be read, or lists every field
-    /// of it that says otherwise.
+    /// Those of [`from_checkpoint`](Self::from_checkpoint). Also if the file cannot be read, or if
+    /// fields contradict the tensors; all of them are listed.
     pub fn at(path: &Path, checkpoint: &Checkpoint) -> Result<Self, Rwkv6Error> {
         let config = Self::from_checkpoint(checkpoint)?;
         let file = path.join("config.json");
@@ -26,11 +26,11 @@ impl Rwkv6Config {
         Ok(config)
     }
 
-    /// Holds the dimensions against what the `config.json` at `path` says, as [`at`](Self::at).
+    /// Compares the dimensions with the `config.json` at `path`, like [`at`](Self::at).
     ///
     /// # Errors
     ///
-    /// Lists every field that says otherwise.
+    /// Lists every field that differs.
     pub fn agrees_with(&self, path: &Path, fields: &Value) -> Result<(), Rwkv6Error> {
         let problems = if fields["model_type"] == "rwkv6" {
             self.contradictions(fields)

@@ -1,15 +1,15 @@
-//! The dimensions of a model that is still to be made, from a `config.json` as the Hugging Face
-//! remote code has it.
+//! Reads the dimensions of a new model from a `config.json` in the form of the Hugging Face remote
+//! code.
 
 use crate::{Names, Rwkv6Config, Rwkv6Error};
 use bone_lm::{MAX_JSON_BYTES, read_small};
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// No dimension of a real model comes near it; it keeps products of two from overflowing.
+/// Larger than any dimension of a real model; it keeps products of two dimensions from overflowing.
 const MAX_DIMENSION: u64 = 1 << 24;
 
-/// Keys that do not change what is computed.
+/// Keys that do not affect the computation.
 const HARMLESS: &[&str] = &[
     "_name_or_path",
     "architectures",
@@ -19,7 +19,7 @@ const HARMLESS: &[&str] = &[
     "eos_token_id",
     "license",
     "model_type",
-    // The remote code keeps it and counts heads by head_size.
+    // The remote code stores it but derives the number of heads from head_size.
     "num_attention_heads",
     "pad_token_id",
     "rescale_every",
@@ -58,7 +58,7 @@ impl Reader {
         }
     }
 
-    /// A key that may be there with one value only.
+    /// Accepts a key that may be present with one value only.
     fn only(&mut self, key: &str, allowed: &Value) {
         if let Some(value) = self.take(key)
             && value != *allowed
@@ -71,10 +71,10 @@ impl Reader {
 }
 
 impl Rwkv6Config {
-    /// Reads `config.json` in `folder`: `hidden_size`, `num_hidden_layers` and `vocab_size`, and
-    /// where they differ from what RWKV makes them, `head_size` (64), `intermediate_size`
-    /// (⌊3.5 C / 32⌋ · 32), `time_mix_extra_dim` (32) and `time_decay_extra_dim` (64), both twice as
-    /// wide from C = 4096 on.
+    /// Reads `config.json` in `folder`: `hidden_size`, `num_hidden_layers` and `vocab_size`.
+    /// Optional, with RWKV's defaults: `head_size` (64), `intermediate_size` (⌊3.5 C / 32⌋ · 32),
+    /// `time_mix_extra_dim` (32) and `time_decay_extra_dim` (64). The last two are twice as large
+    /// from C = 4096 on.
     ///
     /// # Errors
     ///
@@ -90,11 +90,11 @@ impl Rwkv6Config {
         }
     }
 
-    /// Reads what `config.json` at `path` holds, as [`from_folder`](Self::from_folder).
+    /// Reads the content of the `config.json` at `path`, like [`from_folder`](Self::from_folder).
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Same as [`from_folder`](Self::from_folder).
     pub fn from_json(path: &Path, value: Value) -> Result<Self, Rwkv6Error> {
         let path = path.to_path_buf();
         match value {
@@ -109,7 +109,7 @@ impl Rwkv6Config {
     }
 }
 
-/// What the file `path` holds, if there is one.
+/// Reads the content of the file `path`; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Value>, Rwkv6Error> {
     let file_error = |reason: String| Rwkv6Error::ConfigFile {
         path: path.to_owned(),
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(config.intermediate_size, 7168);
         assert_eq!((config.shift_rank, config.decay_rank), (32, 64));
         assert_eq!(config.num_heads(), 32);
-        // RWKV-6 World 1.6B is published with 1.6 billion parameters.
+        // RWKV-6 World 1.6B is published as a model of 1.6 billion parameters.
         assert_eq!(config.num_params(), 1_599_873_024);
         let wide = parse(
             r#"{"model_type": "rwkv6", "vocab_size": 65536, "hidden_size": 4096,

@@ -4,7 +4,7 @@ use crate::{Names, Rwkv6Config};
 use bone_lm::checkpoint::Checkpoint;
 use std::collections::BTreeSet;
 
-/// What is found wrong on the way.
+/// Collects problems while reading.
 struct Reader<'a> {
     checkpoint: &'a Checkpoint,
     names: Names,
@@ -12,7 +12,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A tensor's shape, if it has so many dimensions and none is 0.
+    /// Returns a tensor's shape if it has `D` dimensions and none is 0.
     fn shape<const D: usize>(&mut self, name: &str) -> Option<[usize; D]> {
         let name = self.names.of(name);
         let Some(info) = self.checkpoint.get(&name) else {
@@ -31,7 +31,8 @@ impl Reader<'_> {
         }
     }
 
-    /// How many blocks the tensors name, which have to be numbered one after the other from 0.
+    /// Returns the number of blocks in the tensors' names, which must be numbered from 0 without
+    /// gaps.
     fn count_layers(&mut self) -> usize {
         let prefix = self.names.of("blocks.");
         let numbers: BTreeSet<usize> = self

@@ -1,4 +1,4 @@
-//! Rows that were chosen and joined go on as if they had been run from the start, each by itself.
+//! Rows that were selected and joined continue like sequences that run alone from the start.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,8 +10,8 @@ use burn::backend::Flex;
 use burn::tensor::{FloatDType, TensorData};
 use std::path::Path;
 
-/// One that has learned: at the published start no token changes anything. With `initial`, its
-/// sequences start from a state of their own.
+/// Makes a model with non-initial weights: at the published start no token changes anything. With
+/// `initial`, its sequences start from their own state.
 fn model(initial: bool) -> Rwkv6<Flex> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/rwkv6-tiny");
     let device = Default::default();
@@ -64,7 +64,7 @@ fn start(model: &Rwkv6<Flex>) -> Vec<Rwkv6State<Flex>> {
     vec![Rwkv6State::default(); model.blocks().len()]
 }
 
-/// The states after these sequences, padded on the left to the longest.
+/// Returns the states after these sequences, padded on the left to the longest.
 fn after(model: &Rwkv6<Flex>, rows: &[Vec<u32>]) -> Vec<Rwkv6State<Flex>> {
     let len = rows.iter().map(Vec::len).max().unwrap();
     let span = Span {
@@ -80,11 +80,11 @@ fn after(model: &Rwkv6<Flex>, rows: &[Vec<u32>]) -> Vec<Rwkv6State<Flex>> {
     states
 }
 
-/// Goes on with three tokens and compares every row's logits with those of its sequence alone.
+/// Continues with three tokens and compares every row's logits with those of its sequence alone.
 #[track_caller]
 fn check(model: &Rwkv6<Flex>, rows: &[Vec<u32>], mut states: Vec<Rwkv6State<Flex>>) {
     let mut rows = rows.to_vec();
-    // Paddings are over, and wherever they were they say nothing.
+    // The padding has passed, so its length must not matter.
     let past = 100;
     for t in 0..3 {
         let next: Vec<u32> = (0..rows.len() as u32).map(|row| row * 11 + t).collect();
@@ -135,7 +135,7 @@ fn rows_are_selected_and_appended() {
     }
 }
 
-/// Padding is nothing to it: the states before and after are the same.
+/// Padding does not change a recurrent state: the states before and after are equal.
 #[test]
 fn padding_changes_nothing_and_a_start_has_no_rows() {
     let model = model(false);

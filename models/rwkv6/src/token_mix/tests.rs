@@ -1,4 +1,4 @@
-//! The processor's token shift against its reference, and that against autodiff's own.
+//! Compares the processor's token shift with its reference, and the reference with autodiff.
 
 use super::*;
 use crate::backend::{TokenMixGrads, TokenMixWants, token_mix as reference};
@@ -35,7 +35,7 @@ fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// x, the tokens before, the shared parts and the tokens' own.
+/// x, the tokens before, the shared parts and the tokens' own parts.
 struct Inputs<B: Backend, const K: usize> {
     x: Tensor<B, 3>,
     before: Option<Tensor<B, 2>>,
@@ -74,7 +74,7 @@ impl<B: Backend, const K: usize> Inputs<B, K> {
 
 type Gradient = Option<Vec<f64>>;
 
-/// Outputs, and the gradients to x, the tokens before, the tokens' own parts and the shared ones.
+/// Outputs, and the gradients to x, the tokens before, the tokens' own parts and the shared parts.
 type Results = (Vec<Vec<f64>>, Vec<Gradient>);
 
 fn of_autodiff<const K: usize>(
@@ -97,7 +97,7 @@ fn of_autodiff<const K: usize>(
     let outputs = forward(inputs.primitives())
         .map(|output| Tensor::<B, 3>::from_primitive(TensorPrimitive::Float(output)));
     let loss = outputs.iter().enumerate().map(|(k, output)| {
-        // The second output of several goes unused.
+        // The second of several outputs is unused.
         let weight = if k == 1 { 0.0 } else { 1.0 };
         (output.clone() * wave(case.shape, 0.2 + k as f64, case.dtype)).sum() * weight
     });
@@ -147,14 +147,14 @@ fn same(actual: &Results, expected: &Results, tolerance: f64, what: &str) {
     }
 }
 
-/// The node with its hand-written backward, and the plain operations that autodiff follows.
+/// Compares the node with its hand-written backward with the plain operations under autodiff.
 fn compare<const K: usize>(case: Case, tolerance: f64) {
     let ours = of_autodiff::<K>(case, <B as Backend>::token_mix::<K>);
     let plain = of_autodiff::<K>(case, reference::forward::<B, K>);
     same(&ours, &plain, tolerance, &format!("{case:?}"));
 }
 
-/// The reference backward against the processor's.
+/// Compares the reference backward with the processor's.
 fn compare_backwards<const K: usize>(case: Case) {
     let grads = || {
         let grad = |k| primitive(wave::<Flex, 3>(case.shape, 0.4 + k as f64, case.dtype));

@@ -1,21 +1,21 @@
-//! Blocks of a few tokens at once; only the state goes from block to block in sequence.
+//! Computes blocks of a few tokens at once; only the state passes from block to block in sequence.
 //!
 //! With `D[t,s] = Σ_{s<j<t} log d_j`, a block's output is `Σ_{s<t} A[t,s]·v_s` with
-//! `A[t,s] = Σ_i r_t·k_s·exp(D[t,s])` and the bonus on the diagonal, plus what the block's first
-//! state gives. Every exponent is a sum of logarithms of decays, so none is above zero and nothing
-//! overflows; and each is summed afresh by a product with a matrix of zeros and ones, not taken as
-//! the difference of two running sums, which would lose the small ones.
+//! `A[t,s] = Σ_i r_t·k_s·exp(D[t,s])` and the bonus on the diagonal, plus the contribution of the
+//! block's first state. Every exponent is a sum of logarithms of decays, so it is at most zero and
+//! nothing overflows. Each sum is a product with a matrix of zeros and ones. A difference of two
+//! running sums would lose the small terms.
 
 use super::{Wkv6, unbind};
 use crate::Backend;
 use bone::graph::cat;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-/// Tokens of a block: the pairs within one are formed for every channel.
+/// Tokens per block: its pairs are computed for every channel.
 const BLOCK: usize = 16;
 
-/// `ln 60`: logarithms of decays are kept above −60 here. A decay below `exp(−60)` is zero beside
-/// anything, and sums of larger ones would cost the products' precision.
+/// `ln 60`: logarithms of decays are kept above −60 here. A decay below `exp(−60)` is negligible,
+/// and larger sums would cost the products' precision.
 const LARGEST_DECAY: f64 = 4.094_344_562_222_1;
 
 /// Sizes after padding.
@@ -29,8 +29,8 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// `[batch, len, heads · size]` to `[block, batch · heads · blocks, size]`, the last tokens
-    /// padded with zeros.
+    /// Reshapes `[batch, len, heads · size]` to `[block, batch · heads · blocks, size]`, the last
+    /// tokens padded with zeros.
     fn by_token<B: Backend>(self, rows: Tensor<B, 3>) -> Tensor<B, 3> {
         let Self {
             batch,
@@ -54,7 +54,7 @@ impl Sizes {
     }
 }
 
-/// A matrix of zeros and ones.
+/// Returns a matrix of zeros and ones.
 fn mask<B: Backend>(
     [rows, columns]: [usize; 2],
     one: impl Fn(usize, usize) -> bool,
@@ -82,7 +82,7 @@ pub(super) fn wkv6<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) 
     let options = (&device, inputs.receptance.dtype());
     let first_state = inputs.first_state();
 
-    // Padded tokens keep the state: no key and no decay.
+    // Padded tokens keep the state: their key is zero and their decay is one.
     let log_decay = inputs.decay.clamp_max(LARGEST_DECAY).exp().neg();
     let log_decay = sizes.by_token(log_decay);
     let (r, k, v) = (
@@ -91,7 +91,7 @@ pub(super) fn wkv6<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) 
         sizes.by_token(inputs.value),
     );
     let flat = log_decay.clone().reshape([block, all * size]);
-    // exp of the sums of log decays that a mask chooses.
+    // exp of the sums of log decays that a mask selects.
     let decays = |mask: Tensor<B, 2>| mask.matmul(flat.clone()).exp();
     let square = [block, block];
 
@@ -115,7 +115,7 @@ pub(super) fn wkv6<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) 
     let same = mask::<B>(square, |t, s| s == t, options);
     let attention = strict + diagonal.reshape([block, 1, all]) * same.unsqueeze_dim::<3>(2);
 
-    // What each block adds to the state and leaves of it.
+    // The contribution of each block to the state, and the factor that it applies to the state.
     let by_block = |rows: Tensor<B, 3>| rows.permute([1, 0, 2]);
     let values = by_block(v);
     let later = mask::<B>(square, |s, j| s < j, options);

@@ -3,7 +3,7 @@ use crate::Backend;
 use bone::graph::cat;
 use burn::tensor::Tensor;
 
-/// The definition, token by token.
+/// Computes the definition, token by token.
 pub(super) fn wkv6<B: Backend>(inputs: Wkv6<B>) -> (Tensor<B, 3>, Tensor<B, 4>) {
     let [batch, _, width] = inputs.receptance.dims();
     let [heads, size] = inputs.bonus.dims();

@@ -10,7 +10,7 @@ mod graph;
 
 type B = Autodiff<Flex>;
 
-/// Numbers in (−1, 1) from a seed.
+/// Returns numbers in (−1, 1) from a seed.
 fn numbers(seed: u64, n: usize) -> Vec<f64> {
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..n)
@@ -23,14 +23,14 @@ fn numbers(seed: u64, n: usize) -> Vec<f64> {
         .collect()
 }
 
-/// What w is drawn from.
+/// Distribution of w.
 #[derive(Debug, Clone, Copy)]
 enum Decay {
     /// Decays from 1 − 1e-6 to 1e-6, and w of ±12, channel by channel.
     Wide,
     /// Decays of about 1 − 1e-6.
     Slow,
-    /// w of ±40 and ±100 among others.
+    /// w includes ±40 and ±100.
     Extreme,
 }
 
@@ -79,7 +79,7 @@ impl Case {
         [self.batch, self.heads, self.size, self.size]
     }
 
-    /// r, k, v, w, u and the state.
+    /// Returns r, k, v, w, u and the state.
     fn values(self) -> Inputs {
         let (rows, seed) = (self.rows().iter().product(), 10 * self.seed);
         let state = self.states().iter().product();
@@ -105,7 +105,7 @@ impl Case {
         }
     }
 
-    /// A number that every entry of both outputs has a part in.
+    /// Returns a number that depends on every entry of both outputs.
     fn loss<B: Backend>(self, (output, state): (Tensor<B, 3>, Tensor<B, 4>)) -> Tensor<B, 1> {
         let dtype = state.dtype();
         let of_output = numbers(10 * self.seed + 6, output.shape().num_elements());
@@ -175,7 +175,7 @@ fn values<B: BurnBackend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().iter::<f64>().collect()
 }
 
-/// Largest difference in parts of the largest entry, or of `floor` where that is larger.
+/// Returns the largest difference relative to the largest entry, or to `floor` if that is larger.
 fn difference(actual: &[f64], expected: &[f64], floor: f64) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let largest = expected.iter().fold(floor, |max, x| max.max(x.abs()));

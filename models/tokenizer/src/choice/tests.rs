@@ -66,7 +66,7 @@ fn a_weights_file_has_them_beside_it() {
         let (tokenizer, _) = open(&path, &TokenizerChoice::Auto, 512).unwrap();
         assert_eq!(tokenizer.vocab_size(), 268);
     }
-    // A name alone lies where the program runs.
+    // A bare file name lies in the current directory.
     assert_eq!(folder_of(Path::new("model.pth")), Path::new("."));
 }
 

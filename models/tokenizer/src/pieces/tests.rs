@@ -11,18 +11,18 @@ use crate::{ByteTokenizer, HfTokenizer};
 const BOS: u32 = 1;
 const EOS: u32 = 2;
 
-/// What [`Stub`] does with a text.
+/// How [`Stub`] tokenises a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Habit {
     /// The longest token that matches, from left to right.
     Greedy,
-    /// The same, with a space put before a text, as SentencePiece does.
+    /// The same, with a space before a text, like SentencePiece.
     Prefixed,
-    /// Ids that depend on all of the text, so that no two texts go together.
+    /// Ids that depend on the whole text, so that no two texts can be tokenised together.
     Global,
 }
 
-/// Tokens of several letters, so that some lie over seams; `<s>` is the beginning token.
+/// Tokens of several letters, so that some span seams; `<s>` is the beginning token.
 struct Stub {
     habit: Habit,
     bos: Option<u32>,
@@ -165,7 +165,7 @@ fn a_token_over_a_seam_is_not_taken() {
         ids(&greedy, &apart),
         "xabx".chars().map(u32::from).collect::<Vec<_>>()
     );
-    // After such a seam, texts go together again.
+    // After such a seam, texts are tokenised together again.
     let after = [Piece::read("xa"), Piece::trained("b"), Piece::read("c")];
     assert_eq!(
         ids(&greedy, &after),
@@ -202,7 +202,7 @@ fn two_beginnings_in_a_row_are_an_error() {
         ]),
         3
     );
-    // One that the text writes itself is fine, and so is one in every part.
+    // One such token in the text itself is allowed, and one in every part.
     ids(
         &stub,
         &[
@@ -274,7 +274,8 @@ fn a_long_chat_takes_time_by_its_length() {
     }
 }
 
-/// The rule as it is written, with no seam forgotten: every text tokenised with all before it.
+/// Computes the documented rule without dropping text: every text tokenised with all texts before
+/// it.
 fn by_the_rule(tokenizer: &dyn Tokenizer, texts: &[String]) -> Option<Vec<u32>> {
     let mut ids: Vec<u32> = Vec::new();
     for at in 1..=texts.len() {
@@ -355,7 +356,7 @@ proptest! {
         }
     }
 
-    /// Forgetting what is before a seam changes no id.
+    /// Dropping the text before a seam changes no id.
     #[test]
     fn texts_that_go_together_are_tokenised_together(
         texts in proptest::collection::vec(any_text(), 0..8),

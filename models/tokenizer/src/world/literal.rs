@@ -1,8 +1,8 @@
 use std::str::Chars;
 
-/// The bytes of a Python `str` or `bytes` literal on one line, those of a `str` as UTF-8.
+/// Returns the bytes of a Python `str` or `bytes` literal on one line; a `str` becomes UTF-8.
 ///
-/// Stricter than Python: no other prefix than `b`, no escape that isn't one.
+/// Stricter than Python: it refuses prefixes other than `b`, and unknown escapes.
 pub(super) fn parse(literal: &str) -> Result<Vec<u8>, String> {
     let (is_bytes, quoted) = match literal.strip_prefix('b') {
         Some(quoted) => (true, quoted),
@@ -25,7 +25,7 @@ pub(super) fn parse(literal: &str) -> Result<Vec<u8>, String> {
             Some(c) => c,
         };
         if is_bytes {
-            // Checked above or by `escaped`: a character below 256.
+            // The code above or `escaped` checked that the character is below 256.
             bytes.push(c as u8);
         } else {
             bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
@@ -37,7 +37,7 @@ pub(super) fn parse(literal: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// What follows a backslash. In a bytes literal the character is that of the byte's number.
+/// Reads the escape after a backslash. In a bytes literal, the character's number is the byte.
 fn escaped(chars: &mut Chars<'_>, is_bytes: bool) -> Result<char, String> {
     let Some(escape) = chars.next() else {
         return Err("a backslash ends the literal".to_owned());
@@ -86,7 +86,7 @@ fn number(chars: &mut Chars<'_>, escape: char, digits: usize) -> Result<char, St
 mod tests {
     use super::*;
 
-    /// What Python 3.11 evaluates these to.
+    /// The results of Python 3.11.
     #[test]
     fn literals_are_what_python_makes_of_them() {
         for (literal, bytes) in [
@@ -97,7 +97,7 @@ mod tests {
             (r#"'\'"\\'"#, b"'\"\\"),
             (r"'\a\b\f\n\r\t\v'", b"\x07\x08\x0C\n\r\t\x0B"),
             (r"'\x00\x7f'", b"\0\x7F"),
-            // A character of a str, a byte of bytes.
+            // A character in a str, a byte in bytes.
             (r"'\xe9'", b"\xC3\xA9"),
             (r"b'\xe9'", b"\xE9"),
             (r#"b"\xe2\x80'A\n\\""#, b"\xE2\x80'A\n\\"),

@@ -9,7 +9,7 @@ use super::*;
 use crate::tests::{assets, stream};
 use crate::{ByteTokenizer, TextStream};
 
-/// A vocabulary of our own: byte b has the id b + 1, then come 11 longer tokens.
+/// Returns a vocabulary of our own: byte b has the id b + 1, then follow 11 longer tokens.
 pub(crate) fn small_vocabulary() -> String {
     let mut lines: Vec<String> = (0..=255)
         .map(|byte: u8| match byte {
@@ -53,7 +53,7 @@ fn the_longest_token_is_taken() {
     for (text, ids) in [
         ("", &[][..]),
         ("abcd", &[258]),
-        // "abc" starts "abcd" and is no token: back to "ab".
+        // "abc" starts "abcd" but is not a token: back to "ab".
         ("abc", &[257, 100]),
         ("abce", &[257, 100, 102]),
         ("bcd", &[259, 101]),
@@ -63,7 +63,7 @@ fn the_longest_token_is_taken() {
         ("é", &[263]),
         ("è", &[0xC3 + 1, 0xA8 + 1]),
         ("€!", &[265]),
-        // Greedy, though the character is split by it.
+        // Greedy, although this splits the character.
         ("€?", &[264, 0xAC + 1, 64]),
         ("it's it", &[266, 33, 106, 117]),
         ("\0", &[1]),
@@ -187,7 +187,7 @@ fn world_vectors() {
         let pieces = stream(TextStream::new(&tokenizer), &ids);
         assert_eq!(pieces.concat(), text);
     }
-    // Every token is found again, as no longer one starts with all of it.
+    // Every token encodes to itself, because no longer token starts with all of it.
     for (id, token) in (0..).zip(&tokenizer.tokens).skip(1) {
         assert_eq!(tokenizer.encode_bytes(token), [id], "{token:?}");
     }
@@ -202,7 +202,8 @@ fn streamed_characters_are_whole() {
     // The prompt ends within a character.
     let after = TextStream::after(&tokenizer, &[98, 264]).unwrap();
     assert_eq!(stream(after, &[0xAC + 1, 98]), ["€", "a"]);
-    // What is broken is given as soon as that is known, what may yet come at the end.
+    // A broken character is returned as soon as it is known to be broken; an incomplete one at the
+    // end waits.
     let pieces = stream(TextStream::new(&tokenizer), &[264, 98, 267, 264]);
     assert_eq!(pieces, ["\u{FFFD}a", "\u{FFFD}\u{FFFD}", "\u{FFFD}"]);
     assert_eq!(
@@ -211,7 +212,7 @@ fn streamed_characters_are_whole() {
     );
 }
 
-/// The definition, without a trie.
+/// Computes the definition, without a trie.
 fn longest_match(tokens: &[Vec<u8>], mut bytes: &[u8]) -> Vec<u32> {
     let mut ids = Vec::new();
     while !bytes.is_empty() {
@@ -226,7 +227,7 @@ fn longest_match(tokens: &[Vec<u8>], mut bytes: &[u8]) -> Vec<u32> {
     ids
 }
 
-/// Bytes of which many are in tokens of several.
+/// Generates bytes, many of them part of longer tokens.
 fn some_bytes() -> impl Strategy<Value = Vec<u8>> {
     let likely =
         prop::sample::select(&b"abcd \nit's\xC3\xA9\xE2\x82\xAC!\xF0\x9F\x98\x80\xFF\xFE"[..]);
@@ -302,7 +303,7 @@ proptest! {
         vocabulary.extend_from_slice(b"300 'xy' 2");
         vocabulary[start + at] = byte;
         if let Ok(tokenizer) = read(vocabulary) {
-            // It is in the vocabulary as any other.
+            // The last id is an ordinary token.
             let last = tokenizer.vocab_size() - 1;
             let ids = tokenizer.encode_bytes(&tokenizer.tokens[last]);
             prop_assert_eq!(ids, [last as u32]);

@@ -1,16 +1,16 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// No token ends at a node.
+/// Marks a node where no token ends.
 const NONE: u32 = 0;
 
-/// Tokens by their bytes, for the longest that starts a text.
+/// A trie of tokens by their bytes, for the longest token that starts a text.
 ///
-/// Nodes are numbered level by level, so the children of one lie together, and those of the next
-/// node after them: 9 bytes a node.
+/// Nodes are numbered level by level. So the children of one node are contiguous, followed by those
+/// of the next node: 9 bytes per node.
 #[derive(Debug)]
 pub(super) struct Trie {
-    /// By node: its first child; its last is before the first of the next node.
+    /// By node: its first child. Its children end before the first child of the next node.
     first_child: Vec<u32>,
     /// By node: the byte that leads to it. Ascending among the children of one node.
     label: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Trie {
 }
 
 impl Trie {
-    /// Tokens, all different and none empty, with their ids, none 0.
+    /// Builds a trie of tokens, all different and none empty, with their ids, none 0.
     pub(super) fn new(mut tokens: Vec<(&[u8], u32)>) -> Self {
         tokens.sort_unstable();
         let mut trie = Self {
@@ -27,7 +27,8 @@ impl Trie {
             label: vec![0],
             id: Vec::new(),
         };
-        // By node, in the order of their numbers: its tokens, which share so many first bytes.
+        // By node, in the order of their numbers: its tokens, and the number of first bytes that
+        // they share.
         let mut nodes: VecDeque<(Range<usize>, usize)> = VecDeque::from([(0..tokens.len(), 0)]);
         while let Some((range, depth)) = nodes.pop_front() {
             trie.first_child.push(trie.label.len() as u32);
@@ -52,7 +53,7 @@ impl Trie {
         trie
     }
 
-    /// The longest token that `bytes` start with: its length and id.
+    /// Returns the longest token that `bytes` start with: its length and id.
     pub(super) fn longest(&self, bytes: &[u8]) -> Option<(usize, u32)> {
         let mut longest = None;
         let mut node = 0;

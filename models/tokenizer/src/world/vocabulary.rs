@@ -5,13 +5,14 @@ use super::literal;
 use crate::TokenizerError;
 use bone_files::wording::{Problems, SHOWN, and_more};
 
-/// Ids stop here: a bad line must not ask for a table of any size. No vocabulary known has more.
+/// Largest id: an invalid line must not cause a table of arbitrary size. No known vocabulary has a
+/// larger id.
 const MAX_ID: u32 = (1 << 20) - 1;
 
-/// Characters shown of what is wrong with a line: a line may be as long as the file.
+/// Number of characters shown of an invalid line, which may be as long as the file.
 const SHOWN_CHARS: usize = 120;
 
-/// The bytes of every token by its id, those without a token empty. Id 0 is one of these.
+/// Returns the bytes of every token by its id; empty for ids without a token, such as 0.
 pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, TokenizerError> {
     let mut tokens: Vec<Vec<u8>> = vec![Vec::new()];
     let mut lines_of_ids = HashMap::new();
@@ -61,8 +62,8 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
     })
 }
 
-/// Lines and their numbers, from 1, without line ends. What follows the last line end is a line
-/// if there is anything.
+/// Returns lines and their numbers, from 1, without line ends. Text after the last line end is a
+/// line too.
 fn lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let content = content.strip_suffix(b"\n").unwrap_or(content);
     let lines = content.split(|byte| *byte == b'\n');
@@ -71,7 +72,7 @@ fn lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 
 fn parse_line(line: &[u8]) -> Result<(u32, Vec<u8>), String> {
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
-    // The literal itself may have spaces.
+    // The literal itself may contain spaces.
     let fields = line
         .split_once(' ')
         .and_then(|(id, rest)| Some((id, rest.rsplit_once(' ')?)));
@@ -96,7 +97,7 @@ fn parse_line(line: &[u8]) -> Result<(u32, Vec<u8>), String> {
     Ok((id, token))
 }
 
-/// A number without a sign.
+/// Reads a number without a sign.
 fn digits(text: &str) -> Option<u32> {
     let only_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     only_digits.then(|| text.parse().ok()).flatten()

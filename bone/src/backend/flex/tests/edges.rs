@@ -1,4 +1,4 @@
-//! Products that round, and those of nothing.
+//! Products that round, and products with zero rows.
 
 use super::super::cast;
 use super::*;
@@ -8,7 +8,7 @@ use burn::tensor::DType;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Weights in bf16 on a processor that multiplies them, in the words of the language.
+    /// Weights in bf16 on a processor that multiplies bf16, with the portable kernel.
     #[test]
     fn products_in_bf16_are_the_references_but_for_rounding(
         [n, blocks, tiles, r] in [1usize..60, 1..5, 1..5, 1..9],
@@ -17,7 +17,7 @@ proptest! {
         let case = Case { views, half: Some(FloatDType::BF16), f64: false };
         let (d_input, d_output) = (blocks * r, tiles * r);
         let weight = case.weight(d_input, d_output);
-        // Numbers that bf16 does not have.
+        // Numbers that bf16 cannot represent.
         let x = case.matrix(n, d_input);
         let wants = [true, false, true];
         for (ours, backward, block) in [
@@ -33,16 +33,16 @@ proptest! {
             let mut same = true;
             for ((what, rounded), (_, exact)) in rounded.into_iter().zip(exact) {
                 same &= rounded.is_none() || values(&rounded) == values(&exact);
-                // Eight bits of sums of up to 40 numbers, and of adapters' of as many.
+                // Eight bits, in sums of up to 40 numbers and in the adapter's sums of as many.
                 assert_same(what, rounded, exact, 0.5);
             }
-            // Few rows go to a product that rounds nothing.
+            // Products of few rows do not round.
             prop_assert!(n <= 32 || d_input < 4 || !same, "nothing was rounded");
         }
     }
 }
 
-/// burn's sums of no rows fail, so there is no reference; a gradient that nothing adds to is zero.
+/// burn's sums over zero rows fail, so no reference exists. Such a gradient must be zero.
 #[test]
 fn no_rows_have_no_results_and_gradients_of_zero() {
     for half in [None, Some(FloatDType::BF16)] {
@@ -51,7 +51,7 @@ fn no_rows_have_no_results_and_gradients_of_zero() {
             half,
             f64: false,
         };
-        // More outputs than a panel has.
+        // More outputs than one panel holds.
         let (d_input, d_output, r) = (16, 1024, 8);
         let (w, x) = (case.weight(d_input, d_output), case.matrix(0, d_input));
         let grad = case.matrix(0, d_output);
@@ -107,7 +107,7 @@ fn no_rows_have_no_results_and_gradients_of_zero() {
     }
 }
 
-/// An operation's result and its gradients.
+/// Returns an operation's result and its gradients.
 fn results(
     product: Product,
     backward: Backward,

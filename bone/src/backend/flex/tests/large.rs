@@ -1,8 +1,8 @@
-//! Sizes whose products and sums are shared out among threads, and made in several panels.
+//! Sizes that several threads share and that take several panels.
 
 use super::*;
 
-/// 300 × 128 × 704, blocks of 32: 27 million multiplications, more than are done on one thread.
+/// 300 × 128 × 704, blocks of 32: 27 million multiplications, above the limit for one thread.
 const SIZES: [usize; 4] = [300, 128, 704, 32];
 
 fn every_case(test: impl Fn(Case)) {
@@ -14,7 +14,8 @@ fn every_case(test: impl Fn(Case)) {
 }
 
 impl Case {
-    /// Sums are of hundreds here, not of dozens, and a gradient to a half weight is rounded to it.
+    /// Asserts with larger bounds: the sums have hundreds of terms, and a gradient to a half weight
+    /// is rounded.
     fn assert_large(self, what: &str, ours: Option<FlexTensor>, reference: Option<FlexTensor>) {
         let bound = match (self.half, what) {
             (Some(_), "dW") => 0.5,
@@ -47,7 +48,7 @@ fn bone_is_the_references() {
             ),
         ] {
             let [x, w] = [case.matrix(n, d_input), case.weight(d_input, d_output)];
-            // Small, as they are in training: what is compared is of their sums' size.
+            // Small, as in training: the bounds are relative to the size of the sums.
             let block = primitive(random([blocks, r, r], case.dtype()) * 0.1);
             let grad = case.matrix(n, d_output);
             let [a, b, c] = [&x, &w, &block].map(FlexTensor::clone);
@@ -71,7 +72,7 @@ fn miss_is_the_references() {
     every_case(|case| {
         for (width, masks) in [(d_output, false), (64, true)] {
             let [x, w] = [case.matrix(n, d_input), case.weight(d_input, d_output)];
-            // A rank that does not divide the inputs.
+            // This rank does not divide the inputs.
             let d = case.matrix(r + 5, width);
             let (mask, grad) = (
                 masks.then(|| case.matrix(n, d_input)),

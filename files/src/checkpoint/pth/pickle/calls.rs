@@ -1,12 +1,12 @@
-//! What a pickle calls: names, storages and tensors.
+//! Calls in a pickle: names, storages and tensors.
 
 use super::super::value::{Global, Node, Ref, Storage, StoredTensor};
 use super::{MAX_NAME, Machine, Step, Stop};
 
-/// Most dimensions of a tensor, and arguments of a call. Tuples can be shared, so that a long one
-/// must not be gone through each time it is used.
+/// Most dimensions of a tensor, and arguments of a call. Tuples can be shared, so traversing a long
+/// one at every use would cost too much.
 const MAX_TUPLE: usize = 16;
-/// Longest key of a storage, which torch numbers.
+/// Longest key of a storage; torch uses numbers.
 const MAX_KEY: usize = 32;
 /// Most refused names collected.
 const MAX_REFUSED: usize = 16;
@@ -37,7 +37,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// An object made by other means than a call, which no tensor or dict is.
+    /// Refuses an object made without a call; tensors and dicts never are.
     pub(super) fn refuse_call(&mut self) -> Step<()> {
         let class = self.pop()?;
         match self.node(class) {
@@ -62,7 +62,7 @@ impl<'a> Machine<'a> {
                 let tensor = self.tensor(items)?;
                 self.push(Node::Tensor(tensor))
             }
-            // The other arguments say whether it trains, and attributes set on it.
+            // The other arguments are the trainable flag and attributes.
             Node::Global(Global::RebuildParameter) => match items[..] {
                 [data, _, _] | [data, _, _, _] if matches!(self.node(data), Node::Tensor(_)) => {
                     self.push_ref(data)
@@ -73,12 +73,13 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])`.
+    /// Reads `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])`.
     fn tensor(&self, arguments: &[Ref]) -> Step<StoredTensor<'a>> {
         let [storage, offset, shape, strides, rest @ ..] = arguments else {
             return Err(Stop("a tensor with too few arguments"));
         };
-        // Metadata marks values as negated or conjugated, which the numbers then are not.
+        // Metadata marks values as negated or conjugated; the stored numbers then differ from the
+        // values.
         match rest {
             [_, _] => {}
             [_, _, metadata] => match self.node(*metadata) {
@@ -124,7 +125,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Attributes, which a dict may have (`_metadata` of a state_dict) and which are not data.
+    /// Ignores attributes, which a dict may have (`_metadata` of a state_dict) and which are not
+    /// data.
     pub(super) fn build(&mut self) -> Step<()> {
         self.pop()?;
         let target = self.top()?;
@@ -134,7 +136,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `('storage', class, key, location, elements)`.
+    /// Reads `('storage', class, key, location, elements)`.
     pub(super) fn storage(&mut self) -> Step<()> {
         let id = self.pop()?;
         let not_one = Stop("a reference that is no storage");

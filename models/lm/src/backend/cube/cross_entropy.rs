@@ -1,5 +1,5 @@
-//! Cross-entropy: a row's logits are read once for its loss, and once more where its gradient is
-//! wanted, which is written over them.
+//! Cross-entropy. The kernel reads a row's logits once for the loss, and once more to overwrite
+//! them with the gradient if requested.
 
 use super::row::{UNITS, cubes, largest_and_total};
 use burn::tensor::{Shape, TensorMetadata};
@@ -10,7 +10,8 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-/// `losses` `[n]` of `logits` `[n, vocab]`; with `gradient`, that of each to its logits instead of them.
+/// Computes `losses` `[n]` of `logits` `[n, vocab]`; with `gradient`, overwrites the logits with
+/// the gradient of each loss.
 #[cube(launch)]
 fn cross_entropy_kernel<F: Float, I: Numeric>(
     logits: &mut Tensor<F>,
@@ -35,7 +36,7 @@ fn cross_entropy_kernel<F: Float, I: Numeric>(
         losses[row] = F::cast_from(loss);
     }
     if comptime!(gradient) {
-        // The target's logit is read before it is written over.
+        // The target's logit is read before it is overwritten.
         sync_cube();
         let mut column = UNIT_POS as usize;
         while column < vocab {
@@ -47,7 +48,7 @@ fn cross_entropy_kernel<F: Float, I: Numeric>(
     }
 }
 
-/// The losses, and the logits or with `gradient` the gradient in their place.
+/// Returns the losses, and the logits or with `gradient` the gradient in their place.
 pub(super) fn run<R: CubeRuntime>(
     logits: CubeTensor<R>,
     targets: CubeTensor<R>,

@@ -1,4 +1,4 @@
-//! Gates: a unit has a few entries, each read once.
+//! Gates. Each unit reads a few entries, each of them once.
 
 use super::super::Gate;
 use bone::cube::{cubes, empty_like, vector_size};
@@ -9,21 +9,21 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-/// `σ(x)`.
+/// Computes `σ(x)`.
 #[cube]
 fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let one = Vector::<f32, N>::new(1.0);
     one / (one + (Vector::<f32, N>::new(0.0) - x).exp())
 }
 
-/// y where x is above zero, or not a number, and 0 elsewhere.
+/// Returns y if x is above zero or NaN, otherwise 0.
 #[cube]
 fn above_zero<N: Size>(x: Vector<f32, N>, y: Vector<f32, N>) -> Vector<f32, N> {
     let zero = Vector::<f32, N>::new(0.0);
     select_many(x.less_equal(zero), zero, y)
 }
 
-/// `f(x)`.
+/// Computes `f(x)`.
 #[cube]
 fn of<N: Size>(x: Vector<f32, N>, #[comptime] function: Gate) -> Vector<f32, N> {
     match comptime!(function) {
@@ -33,7 +33,7 @@ fn of<N: Size>(x: Vector<f32, N>, #[comptime] function: Gate) -> Vector<f32, N> 
     }
 }
 
-/// `f'(x)`.
+/// Computes `f'(x)`.
 #[cube]
 fn slope<N: Size>(x: Vector<f32, N>, #[comptime] function: Gate) -> Vector<f32, N> {
     let one = Vector::<f32, N>::new(1.0);
@@ -86,7 +86,7 @@ fn gate_backward_kernel<F: Float, N: Size>(
     }
 }
 
-/// [`Backend::gated`](super::Backend::gated).
+/// Runs [`Backend::gated`](super::Backend::gated).
 pub(super) fn forward<R: CubeRuntime>(
     gate: CubeTensor<R>,
     value: CubeTensor<R>,
@@ -115,7 +115,7 @@ pub(super) fn forward<R: CubeRuntime>(
     output
 }
 
-/// [`Backend::gated_backward`](super::Backend::gated_backward).
+/// Runs [`Backend::gated_backward`](super::Backend::gated_backward).
 pub(super) fn backward<R: CubeRuntime>(
     inputs: [CubeTensor<R>; 3],
     function: Gate,

@@ -9,7 +9,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-/// `Σ x / width` of a group, zero where nothing is taken off.
+/// Computes `Σ x / width` of a group; zero if the mean is not subtracted.
 #[cube]
 fn mean<F: Float>(
     input: &Tensor<F>,
@@ -31,7 +31,7 @@ fn mean<F: Float>(
     mean
 }
 
-/// `1 / √(Σ (x − mean)² / width + ε)` of a group.
+/// Computes `1 / √(Σ (x − mean)² / width + ε)` of a group.
 #[cube]
 fn factor<F: Float>(
     input: &Tensor<F>,
@@ -52,7 +52,8 @@ fn factor<F: Float>(
     f32::new(1.0) / (variance + epsilon).sqrt()
 }
 
-/// `(x − mean)·factor·w + b`; without `centred` the mean is not taken off and there is no b.
+/// Computes `(x − mean)·factor·w + b`; without `centred` the mean is not subtracted and b is
+/// absent.
 #[cube(launch)]
 fn norm_kernel<F: Float>(
     input: &Tensor<F>,
@@ -85,8 +86,8 @@ fn norm_kernel<F: Float>(
     }
 }
 
-/// `dx = factor·(g − mean(g) − x̂·mean(g·x̂))` with `g = dy·w` and `x̂` the normalised input;
-/// without `centred` no `mean(g)`.
+/// Computes `dx = factor·(g − mean(g) − x̂·mean(g·x̂))` with `g = dy·w` and `x̂` the normalised
+/// input; without `centred`, without `mean(g)`.
 #[cube(launch)]
 fn norm_backward_kernel<F: Float>(
     input: &Tensor<F>,
@@ -131,17 +132,18 @@ fn norm_backward_kernel<F: Float>(
     }
 }
 
-/// What a norm is beside its input.
+/// The parameters of a norm.
 pub(super) struct Norm<R: CubeRuntime> {
     /// `[size]`.
     pub(super) weight: CubeTensor<R>,
-    /// `[size]`; without one the mean stays, too.
+    /// `[size]`; without a bias the mean is not subtracted either.
     pub(super) bias: Option<CubeTensor<R>>,
     pub(super) groups: usize,
     pub(super) epsilon: f64,
 }
 
-/// Of `[n, size]`: the normalised rows, or with an output gradient that to the input.
+/// Returns the normalised rows of `[n, size]`, or with an output gradient the gradient to the
+/// input.
 pub(super) fn run<R: CubeRuntime>(
     input: CubeTensor<R>,
     norm: Norm<R>,
@@ -160,7 +162,7 @@ pub(super) fn run<R: CubeRuntime>(
     let epsilon = norm.epsilon as f32;
     match grad {
         None => {
-            // Not read where there is none.
+            // Unused without a bias.
             let bias = norm.bias.map_or_else(|| weight.clone(), into_contiguous);
             norm_kernel::launch::<R>(
                 &client,

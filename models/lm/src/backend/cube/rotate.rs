@@ -1,5 +1,5 @@
-//! Rotary positions: a unit turns a few pairs of a head, and reads the tensor in whatever order a
-//! projection left it.
+//! Rotary positions. A unit rotates a few pairs of a head, and reads the tensor in any memory
+//! order.
 
 use bone::cube::{cubes, empty_like, vector_size};
 use burn::tensor::TensorMetadata;
@@ -9,8 +9,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-/// `half` is of a head's width and, as all places, in vectors; `tables` are the sequences that have
-/// angles of their own.
+/// `half` is half of a head's width. It and all offsets are in vectors; `tables` is the number of
+/// sequences with their own angles.
 #[cube(launch)]
 fn rotary_kernel<F: Float, N: Size>(
     input: &Tensor<Vector<F, N>>,
@@ -48,7 +48,7 @@ fn rotary_kernel<F: Float, N: Size>(
     output[place + half] = Vector::cast_from(second * cos + first * sin);
 }
 
-/// [`Backend::rotate`](super::Backend::rotate).
+/// Runs [`Backend::rotate`](super::Backend::rotate).
 pub(super) fn run<R: CubeRuntime>(
     input: CubeTensor<R>,
     cos: CubeTensor<R>,

@@ -1,4 +1,4 @@
-//! A cube for each row: sums and maxima over it by all of the cube's units.
+//! One cube per row: all of its units compute sums and maxima over the row.
 
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::cubecl;
@@ -8,7 +8,8 @@ use cubecl::prelude::*;
 /// Units of a row's cube.
 pub(super) const UNITS: usize = 256;
 
-/// A cube for each of `rows` rows, of as many units as a row has entries, up to [`UNITS`].
+/// Returns one cube for each of `rows` rows, with as many units as a row has entries, up to
+/// [`UNITS`].
 pub(super) fn cubes<R: CubeRuntime>(
     client: &ComputeClient<R>,
     rows: usize,
@@ -19,7 +20,7 @@ pub(super) fn cubes<R: CubeRuntime>(
         .next_power_of_two()
         .min(UNITS)
         .min(previous_power_of_two(most));
-    // More cubes than one dimension holds lie in rows of it.
+    // If one dimension cannot hold all cubes, they use two.
     let (x, _, _) = client.properties().hardware.max_cube_count;
     let across = rows.min(x as usize).max(1);
     let count = CubeCount::Static(across as u32, rows.div_ceil(across).max(1) as u32, 1);
@@ -30,8 +31,9 @@ fn previous_power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }
 
-/// The largest of a tensor's entries from `begin` to before `end`, times `scale`, and the sum of the
-/// exponentials of all of them less it, for all of the cube's units. Each entry is read once.
+/// Returns, for all units of the cube: the largest entry from `begin` to before `end`, times
+/// `scale`, and the sum of the exponentials of all entries minus that maximum. It reads each entry
+/// once.
 #[cube]
 pub(super) fn largest_and_total<F: Float>(
     values: &Tensor<F>,
@@ -40,7 +42,7 @@ pub(super) fn largest_and_total<F: Float>(
     scale: f32,
     shared: &mut SharedMemory<f32>,
 ) -> (f32, f32) {
-    // The largest so far, and the sum of exponentials less it.
+    // The largest so far, and the sum of exponentials relative to it.
     let mut most = f32::new(-3.0e38);
     let mut sum = f32::new(0.0);
     let mut n = begin + UNIT_POS as usize;
@@ -59,13 +61,13 @@ pub(super) fn largest_and_total<F: Float>(
     (largest, total)
 }
 
-/// The sum of every unit's value, for all of them.
+/// Returns the sum of all units' values, for all units.
 #[cube]
 pub(super) fn sum_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
     of_units(value, shared, false)
 }
 
-/// The largest of every unit's values, for all of them.
+/// Returns the largest of all units' values, for all units.
 #[cube]
 fn largest_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
     of_units(value, shared, true)
@@ -74,7 +76,7 @@ fn largest_of_units(value: f32, shared: &mut SharedMemory<f32>) -> f32 {
 #[cube]
 fn of_units(value: f32, shared: &mut SharedMemory<f32>, #[comptime] largest: bool) -> f32 {
     let unit = UNIT_POS as usize;
-    // What was here before is read by now.
+    // All units have read the old content by now.
     sync_cube();
     shared[unit] = value;
     sync_cube();

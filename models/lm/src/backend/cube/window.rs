@@ -1,4 +1,4 @@
-//! What attention does between its products: a cube has one query's scores.
+//! The operations of attention between its products: one cube per query's scores.
 
 use super::super::QueryTile;
 use super::row::{UNITS, cubes, largest_and_total, sum_of_units};
@@ -10,8 +10,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-/// Softmax in place over the keys from a query's first one on and before its `end`, which is the first
-/// query's and one more for each that follows; 0 elsewhere. `first` is `[tables, queries]`.
+/// Computes the softmax in place over the keys from a query's first one to before its `end`; 0
+/// elsewhere. `end` is that of the first query, plus one for each later query. `first` is
+/// `[tables, queries]`.
 #[cube(launch)]
 fn window_softmax_kernel<F: Float, I: Numeric>(
     scores: &mut Tensor<F>,
@@ -54,7 +55,7 @@ fn window_softmax_kernel<F: Float, I: Numeric>(
     }
 }
 
-/// `scale · weights · (grad − Σ grad · weights)` in the gradient's place.
+/// Overwrites the gradient with `scale · weights · (grad − Σ grad · weights)`.
 #[cube(launch)]
 fn window_softmax_backward_kernel<F: Float>(
     weights: &Tensor<F>,
@@ -87,7 +88,7 @@ fn window_softmax_backward_kernel<F: Float>(
     }
 }
 
-/// Adds a part to the first of every so many entries of the whole. Sizes are in vectors.
+/// Adds a part to the first entries of each section of the whole. Sizes are in vectors.
 #[cube(launch)]
 fn add_to_first_kernel<F: Float, N: Size>(
     whole: &mut Tensor<Vector<F, N>>,
@@ -105,7 +106,7 @@ fn add_to_first_kernel<F: Float, N: Size>(
     }
 }
 
-/// A tensor without gaps that nobody else holds.
+/// Returns a tensor without gaps that is not shared.
 fn owned<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
     let tensor = into_contiguous(tensor);
     match tensor.can_mut() {
@@ -114,7 +115,7 @@ fn owned<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
     }
 }
 
-/// [`Backend::window_softmax`](super::Backend::window_softmax).
+/// Runs [`Backend::window_softmax`](super::Backend::window_softmax).
 pub(super) fn softmax<R: CubeRuntime>(scores: CubeTensor<R>, tile: &QueryTile) -> CubeTensor<R> {
     let scores = owned(scores);
     let shape = scores.shape();
@@ -156,7 +157,7 @@ pub(super) fn softmax<R: CubeRuntime>(scores: CubeTensor<R>, tile: &QueryTile) -
     scores
 }
 
-/// [`Backend::window_softmax_backward`](super::Backend::window_softmax_backward).
+/// Runs [`Backend::window_softmax_backward`](super::Backend::window_softmax_backward).
 pub(super) fn softmax_backward<R: CubeRuntime>(
     weights: CubeTensor<R>,
     grad: CubeTensor<R>,
@@ -182,7 +183,7 @@ pub(super) fn softmax_backward<R: CubeRuntime>(
     grad
 }
 
-/// [`Backend::add_to_first`](super::Backend::add_to_first).
+/// Runs [`Backend::add_to_first`](super::Backend::add_to_first).
 pub(super) fn add_to_first<R: CubeRuntime>(
     whole: CubeTensor<R>,
     part: CubeTensor<R>,

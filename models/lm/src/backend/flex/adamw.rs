@@ -6,8 +6,8 @@ use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// Elements a thread takes at once. Sums are added up by it, so that they are the same for any
-/// number of threads.
+/// Elements per thread and pass. Sums are grouped by it, so that they do not depend on the number
+/// of threads.
 const CHUNK: usize = 1 << 14;
 
 struct SquaredSum<'a, T>(&'a [T]);
@@ -28,12 +28,12 @@ pub(super) fn squared_sum<T: Real>(tensor: &FlexTensor) -> FlexTensor {
         .par_chunks(CHUNK)
         .map(|chunk| wide(SquaredSum(chunk)))
         .collect();
-    // In double precision: a parameter has thousands of chunks.
+    // In f64, because a parameter has thousands of chunks.
     let sum = sums.into_iter().map(|sum| sum.elem::<f64>()).sum();
     FlexTensor::from_data(TensorData::new(vec![T::from_f64(sum)], [1]))
 }
 
-/// An [`AdamWStep`]'s numbers in the parameter's precision.
+/// The numbers of an [`AdamWStep`] in the parameter's precision.
 #[derive(Clone, Copy)]
 struct Factors<T> {
     grad: T,
@@ -85,7 +85,7 @@ impl<T: Real> Loop for Update<'_, T> {
     }
 }
 
-/// Parameter and moments are written over where nobody else holds them.
+/// Updates parameter and moments, in place if they are not shared.
 pub(super) fn step<T: Real>(
     param: FlexTensor,
     grad: &FlexTensor,
@@ -100,8 +100,8 @@ pub(super) fn step<T: Real>(
     };
     let mut param = own(param);
     let moments = moments.unwrap_or_else(|| {
-        // The first values may be a file's own pages, which burn would keep beside a copy that it
-        // makes for writing.
+        // The first values may be a file's mapped pages. burn would keep them beside the copy that
+        // it makes for writing.
         let values = param.storage::<T>().to_vec();
         param = FlexTensor::from_data(TensorData::new(values, shape()));
         Moments {

@@ -1,5 +1,5 @@
-//! Attention by tiles of queries, each with the keys it sees: scores of a tile are all there ever
-//! is of them (Dao et al. 2022, "FlashAttention", whose backward this is).
+//! Attention by tiles of queries, each with the keys that it sees. Only the scores of one tile
+//! exist at a time (Dao et al. 2022, "FlashAttention"; the backward follows it too).
 
 use super::{Loop, Real, sum_of, wide};
 use crate::Window;
@@ -14,7 +14,7 @@ mod one;
 
 pub(super) use backward::backward;
 
-/// Queries of a tile: its scores with 2,048 keys lie in a core's second cache.
+/// Queries per tile: its scores with 2,048 keys fit into a core's L2 cache.
 const TILE: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ impl Sizes {
     }
 }
 
-/// A tensor `[batch, heads, positions, width]`, any way round in memory.
+/// A tensor `[batch, heads, positions, width]`, in any memory layout.
 #[derive(Clone, Copy)]
 struct Heads<'a, T> {
     values: &'a [T],
@@ -61,7 +61,7 @@ struct Heads<'a, T> {
 }
 
 impl<'a, T: Real> Heads<'a, T> {
-    /// Of a tensor that has been through [`forwards`].
+    /// Views a tensor that has passed [`forwards`].
     fn of(tensor: &'a FlexTensor) -> Self {
         let layout = tensor.layout();
         let values = tensor.storage::<T>();
@@ -80,14 +80,14 @@ impl<'a, T: Real> Heads<'a, T> {
     }
 }
 
-/// `[batch, heads, len, width]` of values that lie as `[batch, len, heads, width]`, which is how
-/// the products before and after have them.
+/// Returns `[batch, heads, len, width]` from values stored as `[batch, len, heads, width]`, the
+/// layout of the products before and after.
 fn by_heads<T: Real>(values: Vec<T>, [batch, heads, len, width]: [usize; 4]) -> FlexTensor {
     let data = TensorData::new(values, [batch, len, heads, width]);
     FlexTensor::from_data(data).transpose(1, 2)
 }
 
-/// All keys that some query of a tile sees.
+/// Returns the range of keys that any query of a tile sees.
 fn seen(window: &Window, row: usize, queries: &Range<usize>, sizes: Sizes) -> Range<usize> {
     let each = queries
         .clone()
@@ -97,7 +97,7 @@ fn seen(window: &Window, row: usize, queries: &Range<usize>, sizes: Sizes) -> Ra
     all.start..all.end.min(sizes.keys)
 }
 
-/// Turns scores into the softmax of what a query sees.
+/// Turns scores into the softmax over the keys that a query sees.
 struct Softmax<'a, T> {
     scores: &'a mut [T],
     seen: Range<usize>,
@@ -129,7 +129,7 @@ impl<T: Real> Loop for Softmax<'_, T> {
     }
 }
 
-/// Writes the weights of a tile's queries for the keys that some of them sees.
+/// Writes the weights of a tile's queries for the keys that any of them sees.
 fn weights<T: Real>(
     target: &mut [T],
     [query, key]: [Matrix<'_, T>; 2],
@@ -149,7 +149,7 @@ fn weights<T: Real>(
     }
 }
 
-/// The output `[batch, heads, len, width]`.
+/// Returns the output `[batch, heads, len, width]`.
 pub(super) fn forward<T: Real>(inputs: [&FlexTensor; 3], window: &Window) -> FlexTensor {
     let sizes = Sizes::of(inputs[0], inputs[1]);
     let Sizes {

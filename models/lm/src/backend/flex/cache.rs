@@ -1,11 +1,11 @@
-//! Keys and values written into the room that a cache has for them. burn-flex's own assignment holds on to
-//! its input while it writes, and so copies all of it every time.
+//! Writes keys and values into the room of a cache. burn-flex's own assignment keeps a reference to
+//! its input while writing, and so copies all of it every time.
 
 use burn::tensor::Element;
 use burn_flex::FlexTensor;
 
 /// Writes `rows` `[batch, heads, len, width]` into `buffer` `[batch, heads, room, width]` from
-/// position `at` on, in place; gives the buffer back where somebody else holds it, or it is a view.
+/// position `at` on, in place. It returns the buffer unchanged if it is shared or a view.
 pub(super) fn write<E: Element + bytemuck::Pod>(
     mut buffer: FlexTensor,
     at: usize,

@@ -1,4 +1,4 @@
-//! Cross-entropy of rows of logits; the gradient is written over the logits.
+//! Cross-entropy of rows of logits; the gradient overwrites the logits.
 
 use super::{Loop, Real, sum_of, wide};
 use burn::tensor::TensorData;
@@ -15,8 +15,8 @@ fn vector<T: Real>(values: Vec<T>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, [count]))
 }
 
-/// The largest entry, in lanes as [`sum_of`]. A NaN that it passes over is in the sum of the
-/// exponentials.
+/// Returns the largest entry, in lanes like [`sum_of`]. It ignores NaN, which appears in the sum of
+/// the exponentials.
 #[inline(always)]
 pub(super) fn largest<T: Real>(row: &[T]) -> T {
     let larger = |largest, x| if x > largest { x } else { largest };
@@ -46,7 +46,7 @@ impl<T: Real> Loop for Loss<'_, T> {
     }
 }
 
-/// The loss of a row, over which its gradient is written.
+/// Computes the loss of a row and overwrites the row with its gradient.
 struct WithGradient<'a, T>(&'a mut [T], usize);
 
 impl<T: Real> Loop for WithGradient<'_, T> {

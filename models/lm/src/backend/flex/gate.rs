@@ -7,10 +7,10 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// Elements a thread takes at once: what two inputs and an output hold in a core's second cache.
+/// Elements per thread and pass: two inputs and an output fit into a core's L2 cache.
 const CHUNK: usize = 1 << 14;
 
-/// Work on a gate's function: something takes `x ↦ (f(x), f'(x))`.
+/// Passes a gate's function `x ↦ (f(x), f'(x))` to work that is generic over it.
 #[inline(always)]
 fn with_function<T: Real>(function: Gate, work: impl WithFunction<T>) {
     let one = T::from_f64(1.0);
@@ -24,7 +24,7 @@ fn with_function<T: Real>(function: Gate, work: impl WithFunction<T>) {
             let s = sigmoid(x);
             (s, s * (one - s))
         }),
-        // A NaN passes: it is not below zero.
+        // NaN stays NaN, because it is not below zero.
         Gate::Relu => work.run(|x| {
             if x <= T::ZERO {
                 (T::ZERO, T::ZERO)
@@ -113,7 +113,7 @@ pub(super) fn forward<T: Real>(
             let inputs = [x, v];
             wide(Part(function, Forward { inputs, output }));
         });
-    // SAFETY: the three are of one length, so every value was written.
+    // SAFETY: the three have the same length, so every value was written.
     unsafe { output.set_len(x.len()) };
     tensor(output, &gate)
 }
@@ -146,7 +146,7 @@ pub(super) fn backward<T: Real>(
             let (inputs, outputs) = ([x, v, g], [d_gate, d_value]);
             wide(Part(function, Backward { inputs, outputs }));
         });
-    // SAFETY: all five are of one length, so every value was written.
+    // SAFETY: all five have the same length, so every value was written.
     unsafe {
         d_gate.set_len(x.len());
         d_value.set_len(x.len());

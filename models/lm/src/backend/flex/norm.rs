@@ -6,7 +6,7 @@ use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// Mean and `1 / √(variance + ε)` of a group.
+/// Returns the mean and `1 / √(variance + ε)` of a group.
 #[inline(always)]
 fn moments<T: Real>(x: &[T], epsilon: f64) -> (T, T) {
     let count = T::from_f64(x.len() as f64);
@@ -25,7 +25,7 @@ pub(super) fn dims(input: &FlexTensor) -> [usize; 2] {
     [shape[0], shape[1]]
 }
 
-/// The sum of the parts, each of `size` numbers, in their order.
+/// Returns the sum of the parts, each of `size` numbers, in their order.
 pub(super) fn summed<T: Real>(parts: Vec<Vec<T>>, size: usize) -> Vec<T> {
     let mut total = vec![T::ZERO; size];
     for part in parts {
@@ -112,7 +112,7 @@ pub(super) fn forward<T: Real>(input: &FlexTensor, params: NormParams<FlexTensor
     tensor(output, [n, size])
 }
 
-/// One row of the backward. `d_params` are sums over rows that this one is added to.
+/// Computes one row of the backward, and adds its contribution to the sums `d_params`.
 #[inline(always)]
 fn row<T: Real>(
     [x, grad, weight]: [&[T]; 3],
@@ -126,7 +126,7 @@ fn row<T: Real>(
         let (x, grad) = (&x[part.clone()], &grad[part.clone()]);
         let (mean, factor) = moments(x, epsilon);
         let d_x = &mut d_x[part.clone()];
-        // To the normalised value, for now.
+        // First the gradient to the normalised value.
         for ((d, &grad), &w) in d_x.iter_mut().zip(grad).zip(&weight[part.clone()]) {
             *d = grad * w;
         }
@@ -161,7 +161,8 @@ pub(super) fn backward<T: Real>(
         .par_chunks_mut(ROWS * size)
         .zip(input.storage::<T>().par_chunks(ROWS * size))
         .zip(grad.storage::<T>().par_chunks(ROWS * size));
-    // A pair of sums for each stretch of rows, so that the total does not depend on the threads.
+    // One pair of sums per range of rows, so that the total does not depend on the number of
+    // threads.
     let parts: Vec<_> = rows
         .map(|((d_x, x), grad)| {
             let mut sums = wants_params.then(|| (vec![T::ZERO; size], vec![T::ZERO; size]));

@@ -5,7 +5,7 @@ use super::{Loop, ROWS, Real, sum_of, wide};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// `1 / √(mean(x²) + ε)`.
+/// Computes `1 / √(mean(x²) + ε)`.
 #[inline(always)]
 fn factor<T: Real>(x: &[T], epsilon: f64) -> T {
     let mean = sum_of(x, x, |a, b| a * b) / T::from_f64(x.len() as f64);
@@ -58,8 +58,8 @@ pub(super) fn forward<T: Real>(
     tensor(output, [n, size])
 }
 
-/// Some rows of the backward; the rows' gradients to the weight are added to `of_weight`, which is
-/// empty where they are not wanted.
+/// Some rows of the backward. The rows' gradients to the weight are added to `of_weight`, which is
+/// empty if they are not requested.
 struct Backward<'a, T> {
     input: &'a [T],
     grad: &'a [T],
@@ -109,7 +109,7 @@ pub(super) fn backward<T: Real>(
         .par_chunks_mut(part)
         .zip(input.storage::<T>().par_chunks(part))
         .zip(grad.storage::<T>().par_chunks(part));
-    // A sum for each stretch of rows, so that the total does not depend on the threads.
+    // One sum per range of rows, so that the total does not depend on the number of threads.
     let parts: Vec<Vec<T>> = rows
         .map(|((of_input, input), grad)| {
             let mut of_weight = vec![T::ZERO; if wants_weight { size } else { 0 }];

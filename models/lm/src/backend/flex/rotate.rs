@@ -37,7 +37,7 @@ impl<T: Real> Loop for Place<'_, T> {
     }
 }
 
-/// The output lies as `[batch, len, heads, width]`, which is how products have it.
+/// Rotates; the output is stored as `[batch, len, heads, width]`, the layout of products.
 pub(super) fn rotate<T: Real>(
     input: &FlexTensor,
     [cos, sin]: [&FlexTensor; 2],
@@ -45,7 +45,7 @@ pub(super) fn rotate<T: Real>(
 ) -> FlexTensor {
     let shape = input.layout().shape();
     let [batch, heads, len, width] = [shape[0], shape[1], shape[2], shape[3]];
-    // As a product leaves it this is nothing to copy.
+    // In the layout that a product leaves, this copies nothing.
     let input = input.transpose(1, 2).to_contiguous();
     let rows = cos.layout().shape()[0];
     let (cos, sin) = (cos.to_contiguous(), sin.to_contiguous());
@@ -59,7 +59,7 @@ pub(super) fn rotate<T: Real>(
         .enumerate()
         .with_min_len(super::ROWS)
         .for_each(|(place, (output, input))| {
-            // One row of angles may stand for all.
+            // One row of angles may serve all rows.
             let place = place % (rows * len) * half;
             let angles = place..place + half;
             wide(Place {

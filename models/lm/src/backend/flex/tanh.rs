@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// Elements a thread takes at once.
+/// Elements per thread and pass.
 const CHUNK: usize = 1 << 13;
 
 struct Forward<'a, T> {

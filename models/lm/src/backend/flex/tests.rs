@@ -1,4 +1,5 @@
-//! The processor's own bodies against the reference bodies, and those against finite differences.
+//! Compares the processor's own bodies with the reference bodies, and those with finite
+//! differences.
 
 use crate::backend::{AdamWStep, Backend, Gate, Moments, NormParams, reference};
 use burn::backend::Autodiff;
@@ -38,7 +39,7 @@ fn bound(f64: bool) -> f64 {
     if f64 { 1e-11 } else { 1e-4 }
 }
 
-/// `[rows, columns]`, in memory as such or transposed.
+/// Returns `[rows, columns]`, stored as such or transposed.
 fn matrix([rows, columns]: [usize; 2], range: f64, f64: bool, view: bool) -> FlexTensor {
     primitive(match view {
         true => random([columns, rows], range, f64).transpose(),
@@ -79,7 +80,7 @@ proptest! {
 
     #[test]
     fn adamw_is_the_references(
-        // More than a thread takes at once.
+        // More than one thread's share.
         (rows, columns) in (1usize..200, 1usize..200),
         time in prop_oneof![Just(1u32), 2u32..1000],
         weight_decay in prop_oneof![Just(0.0), Just(0.1)],
@@ -106,7 +107,7 @@ proptest! {
         let expected = reference::adamw::<Flex>(
             param.clone(), grad.clone(), moments.clone(), &step,
         );
-        // What somebody else holds stays as it was.
+        // A shared tensor stays unchanged.
         let kept = shared.then(|| (param.clone(), values(param.clone())));
         let (param, after) = Flex::adamw(param, grad.clone(), moments, &step);
         if let Some((kept, before)) = kept {
@@ -128,7 +129,7 @@ proptest! {
         wants in any::<bool>(),
     ) {
         let size = group * groups;
-        // Inputs like 1e3: a variance taken as a difference of squares would lose its digits.
+        // Inputs around 1e3: a variance computed as a difference of squares would lose its digits.
         let far = random([1, 1], 1.0, f64).mul_scalar(1e3);
         let input = Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(
             matrix([n, size], 1.0, f64, view),
@@ -165,7 +166,7 @@ proptest! {
     }
 }
 
-/// A loss of one entry of `at`, `change` added to it, by `f`.
+/// Computes a loss with `change` added to one entry of `at`, by `f`.
 fn finite_difference(
     at: &Tensor<Flex, 2>,
     entry: usize,
@@ -185,7 +186,7 @@ fn finite_difference(
 
 type Tracked = Autodiff<Flex>;
 
-/// The gradient to x of `Σ c·f(x)` with fixed uneven c, against finite differences.
+/// Compares the gradient to x of `Σ c·f(x)`, for fixed uneven c, with finite differences.
 fn check<const R: usize>(
     x: Tensor<Flex, 2>,
     plain: impl Fn(Tensor<Flex, 2>) -> Tensor<Flex, R>,
@@ -243,7 +244,7 @@ fn the_gradient_of_a_layer_norm_is_finite_differences() {
             |x| crate::layer_norm(x, &plain.0, &plain.1, groups, 1e-5),
             |x| crate::layer_norm(x, &tracked.0, &tracked.1, groups, 1e-5),
         );
-        // As a function of the weight: the same sum, seen from the other side.
+        // The same sum as a function of the weight.
         let x = random([4, 12], 1.0, true);
         check::<2>(
             weight.clone().unsqueeze(),
@@ -282,8 +283,8 @@ proptest! {
     }
 }
 
-/// The node's backward against autodiff's own of the reference, and of the squared ReLU.
-/// More than one chunk, the last of them cut.
+/// Compares the node's backward with autodiff's backward of the reference, also for the squared
+/// ReLU. There are several chunks, and the last is shorter.
 #[test]
 fn chunks_make_the_whole() {
     for (f64, view) in [(false, false), (true, true)] {
@@ -381,7 +382,7 @@ proptest! {
         let len = len.min(room);
         let at = at.min(room - len);
         let buffer = random([batch, heads, room, width], 1.0, f64);
-        // As attention's keys come.
+        // The layout of attention's keys.
         let rows = random([batch, len, heads, width], 1.0, f64).swap_dims(1, 2);
         let expected = reference::write_positions::<Flex>(
             primitive(buffer.clone()),

@@ -1,5 +1,5 @@
-//! A model whose next token is a hash of all tokens before it: one in the wrong place, one of a
-//! neighbour's or a padding that is looked at changes everything.
+//! A model whose next token is a hash of all tokens before it. A token in the wrong place, a
+//! neighbour's token or a visible padding token changes everything.
 
 use crate::{Backend, Block, BlockState, CausalLm, Part, Span, append_rows};
 use burn::module::{Module, Param};
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 
 pub(super) const VOCAB: usize = 13;
 
-/// Numbers below which every hash lies; exact as f32.
+/// Every hash is below this number; exact in f32.
 const MODULUS: u32 = 10_007;
 
-/// Hashes of every beginning of `values`.
+/// Returns the hashes of every prefix of `values`.
 fn hashes(values: &[u32]) -> Vec<u32> {
     let mut hash = 7;
     let step = |value: &u32| {
@@ -21,13 +21,13 @@ fn hashes(values: &[u32]) -> Vec<u32> {
     values.iter().map(step).collect()
 }
 
-/// What two blocks make of the last of `tokens`.
+/// Returns what two blocks compute for the last of `tokens`.
 fn hash(tokens: &[u32]) -> u32 {
     *hashes(&hashes(tokens)).last().expect("a token")
 }
 
-/// Logits after a hash: a most likely token, and one after it that is as good as equal once in a
-/// while.
+/// Returns the logits for a hash: a most likely token, and sometimes a second one that is
+/// practically equal.
 fn logits(hash: u32) -> Vec<f32> {
     let best = hash as usize % VOCAB;
     let mut logits: Vec<f32> = (0..VOCAB).map(|i| ((i * 5 + best) % 4) as f32).collect();
@@ -36,7 +36,7 @@ fn logits(hash: u32) -> Vec<f32> {
     logits
 }
 
-/// The logits after `tokens`.
+/// Returns the logits after `tokens`.
 pub(super) fn expected(tokens: &[u32]) -> Vec<f32> {
     logits(hash(tokens))
 }
@@ -122,7 +122,7 @@ impl<B: Backend> Block<B> for HashingBlock<B> {
 #[derive(Module, Debug)]
 pub(super) struct Hashing<B: Backend> {
     blocks: Vec<HashingBlock<B>>,
-    /// What the model was asked to run.
+    /// The pieces that the model ran.
     #[module(skip)]
     spans: Arc<Mutex<Vec<Span>>>,
 }
@@ -138,7 +138,7 @@ impl<B: Backend> Hashing<B> {
         }
     }
 
-    /// What the model was asked to run since the last call.
+    /// Returns the pieces that the model ran since the last call.
     pub(super) fn take_spans(&self) -> Vec<Span> {
         std::mem::take(&mut *self.spans.lock().expect("no panic meanwhile"))
     }

@@ -1,41 +1,42 @@
 //! The recurrence by chunks of tokens, for every vendor.
 //!
-//! The state before each chunk is found first: what each chunk adds by itself ([`wkv6_states`]), then
-//! one pass over chunks ([`wkv6_scan`]). After that all chunks are independent. A head's state is held
-//! by columns in registers, so that no unit waits for another; what all units read lies in shared
-//! memory. Backwards the same kernels run from the last token to the first: the gradient to the
-//! state obeys the same recurrence with r for k and dy for v, and dv is to it what y is to the state.
+//! The kernels first compute the state before each chunk: the contribution of each chunk
+//! ([`wkv6_states`]), then one pass over chunks ([`wkv6_scan`]). After that all chunks are
+//! independent. Registers hold a head's state by columns, so that no unit waits for another. Data
+//! that all units read is in shared memory. The backward runs the same kernels from the last token
+//! to the first. The gradient to the state obeys the same recurrence with r for k and dy for v; dv
+//! follows from it as y follows from the state.
 //!
 //! The gradients to r, k and w are sums over a chunk's pairs of tokens `s < t` with
-//! `D[s,t] = Π_{s<n<t} d_n` ([`gradients`]). That to `log d_t` is the sum over all pairs that t is
-//! between, each with its whole decay: a difference of running sums, the usual way, would lose the
-//! small ones.
+//! `D[s,t] = Π_{s<n<t} d_n` ([`gradients`]). The gradient to `log d_t` is the sum over all pairs
+//! around t, each with its whole decay. The usual way, a difference of running sums, would lose the
+//! small terms.
 
 use burn_cubecl::cubecl;
 use cubecl::prelude::*;
 
-/// From this w on the decay is zero.
+/// From this w on, the decay is zero.
 const LARGEST_DECAY: f32 = 10.0;
 
-/// `exp(−exp(w))`.
+/// Computes `exp(−exp(w))`.
 #[cube]
 fn decay_of(w: f32) -> f32 {
     let bounded = select(w > LARGEST_DECAY, LARGEST_DECAY, w);
     (-(bounded.exp())).exp()
 }
 
-/// Where a chunk of a head lies in `[batch, len, heads · size]`.
+/// The place of a head's chunk in `[batch, len, heads · size]`.
 #[derive(CubeType, Clone, Copy)]
 struct Chunk {
-    /// The first token's first channel.
+    /// Index of the first token's first channel.
     start: usize,
-    /// From token to token.
+    /// Stride between tokens.
     width: usize,
-    /// Tokens in it.
+    /// Number of tokens.
     count: usize,
 }
 
-/// That of this cube: X is the chunk, Y the sequence and head.
+/// Returns the chunk of this cube: X is the chunk, Y the sequence and head.
 #[cube]
 fn chunk_of_cube(
     len: usize,
@@ -53,7 +54,8 @@ fn chunk_of_cube(
     }
 }
 
-/// What each chunk adds to the state of zero, and what it leaves of one.
+/// Computes the state of each chunk from a zero state, and the factor that it applies to the state
+/// before.
 ///
 /// - `left` (k), `right` (v), `decay` (w): `[batch, len, heads · size]`
 /// - `added`: `[batch · heads, chunks, size, size]`
@@ -112,11 +114,12 @@ pub(super) fn wkv6_states<F: Float>(
     }
 }
 
-/// From what each chunk adds to the state it begins with, in place; backwards, ends with.
+/// Replaces each chunk's contribution by the state at its start, in place; backwards, by the
+/// gradient at its end.
 ///
 /// - `states`: `[batch · heads, chunks, size, size]`
 /// - `kept`: `[batch · heads, chunks, size]`
-/// - `first`, `last`: `[batch · heads, size, size]`; `first` is read if there is one
+/// - `first`, `last`: `[batch · heads, size, size]`; `first` is read if present
 #[cube(launch)]
 pub(super) fn wkv6_scan(
     states: &mut Tensor<f32>,
@@ -154,8 +157,8 @@ pub(super) fn wkv6_scan(
     last[entry] = state;
 }
 
-/// `y_t[j] = Σ_i r_t[i]·(u[i]·k_t[i]·v_t[j] + S_t[i,j])`; backwards dv, with k for r, r for k, dy for
-/// v and the gradient to the state for the state.
+/// Computes `y_t[j] = Σ_i r_t[i]·(u[i]·k_t[i]·v_t[j] + S_t[i,j])`. Backwards it computes dv, with k
+/// for r, r for k, dy for v and the gradient to the state for the state.
 ///
 /// - `query` (r), `left` (k), `right` (v), `decay` (w), `output`: `[batch, len, heads · size]`
 /// - `bonus`: `[heads, size]`
@@ -218,7 +221,7 @@ pub(super) fn wkv6_outputs<F: Float>(
     }
 }
 
-/// The gradients to r, k, w and u.
+/// Computes the gradients to r, k, w and u.
 ///
 /// - `receptance`, `key`, `value`, `decay`, `grad` (dy), and `to_receptance`, `to_key`, `to_decay`:
 ///   `[batch, len, heads · size]`
@@ -245,7 +248,7 @@ pub(super) fn wkv6_gradients<F: Float>(
     #[comptime] chunk: usize,
     #[define(F)] _dtype: StorageType,
 ) {
-    // A unit has a channel of r, k and w, which is a row of the state.
+    // One unit per channel of r, k and w, which is a row of the state.
     let row = UNIT_POS_X as usize;
     let at = chunk_of_cube(len, heads, size, chunk);
     let count = at.count;
@@ -280,7 +283,7 @@ pub(super) fn wkv6_gradients<F: Float>(
     let place = (CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize) * size;
     let mut state = Array::<f32>::new(size);
     let mut end = Array::<f32>::new(size);
-    // What goes through the whole chunk.
+    // The sum over pairs that span the whole chunk.
     let mut through = f32::new(0.0);
     #[unroll]
     for j in 0..size {
@@ -292,10 +295,10 @@ pub(super) fn wkv6_gradients<F: Float>(
 
     let u = bonus[(CUBE_POS_Y as usize % heads) * size + row];
     let mut du = f32::new(0.0);
-    // r_t·D·(S·dy_t): what comes from before the chunk; k_s·D·(G·v_s): what goes beyond it.
+    // r_t·D·(S·dy_t): contributions from before the chunk; k_s·D·(G·v_s): contributions beyond it.
     let mut from_before = Array::<f32>::new(chunk);
     let mut to_after = Array::<f32>::new(chunk);
-    // Of the pairs that each token is between.
+    // Sums over the pairs around each token.
     let mut between = Array::<f32>::new(chunk);
     let mut terms = Array::<f32>::new(chunk);
     for t in 0..count {
@@ -363,7 +366,7 @@ pub(super) fn wkv6_gradients<F: Float>(
     }
 }
 
-/// The gradient to u from its parts.
+/// Computes the gradient to u from its parts.
 ///
 /// - `parts`: `[batch · heads, chunks, size]`
 /// - `sum`: `[heads, size]`

@@ -1,4 +1,4 @@
-//! The token shift: a kernel for each of the mixes, whose units have a few entries each.
+//! The token shift. One kernel per mix; each unit handles a few entries.
 
 use crate::backend::{TokenMix, TokenMixGrads};
 use bone::cube::{cubes, empty_like, vector_size};
@@ -11,7 +11,7 @@ use burn_cubecl::ops::numeric::zeros_client;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-/// What is mixed in at a place: the entry of the token before, less its own.
+/// Returns the term to mix in: the entry of the token before minus the token's own entry.
 #[cube]
 fn difference<F: Float, N: Size>(
     x: &Tensor<Vector<F, N>>,
@@ -32,7 +32,7 @@ fn difference<F: Float, N: Size>(
     previous - Vector::<f32, N>::cast_from(x[place])
 }
 
-/// μ at a place; `start` is where the mix's own part begins.
+/// Returns μ at an entry; `start` is the offset of the mix's own part.
 #[cube]
 fn factor<F: Float, N: Size>(
     maa: &Tensor<Vector<F, N>>,
@@ -49,7 +49,7 @@ fn factor<F: Float, N: Size>(
     mu
 }
 
-/// What of the inputs is there.
+/// Which optional inputs are present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Given {
     before: bool,
@@ -79,7 +79,8 @@ fn token_shift_kernel<F: Float, N: Size>(
     }
 }
 
-/// A mix's share of the gradients: that to x is added up, from the first one's on.
+/// Computes one mix's share of the gradients. The gradient to x accumulates, starting at the first
+/// mix.
 #[cube(launch)]
 fn token_shift_backward_kernel<F: Float, N: Size>(
     x: &Tensor<Vector<F, N>>,
@@ -129,10 +130,10 @@ fn token_shift_backward_kernel<F: Float, N: Size>(
     }
 }
 
-/// The inputs as the kernels take them, and their sizes.
+/// The inputs in the kernels' form, and their sizes.
 struct Plan<R: CubeRuntime, const K: usize> {
     x: CubeTensor<R>,
-    /// x where there is none; so is the next.
+    /// x as placeholder if absent; the next field too.
     before: CubeTensor<R>,
     maa: [CubeTensor<R>; K],
     by_data: CubeTensor<R>,
@@ -174,7 +175,7 @@ impl<R: CubeRuntime, const K: usize> Plan<R, K> {
     }
 }
 
-/// [`Backend::token_mix`](crate::backend::Backend::token_mix).
+/// Runs [`Backend::token_mix`](crate::backend::Backend::token_mix).
 pub(super) fn forward<R: CubeRuntime, const K: usize>(
     inputs: TokenMix<CubeTensor<R>, K>,
 ) -> [CubeTensor<R>; K] {
@@ -203,8 +204,8 @@ pub(super) fn forward<R: CubeRuntime, const K: usize>(
     })
 }
 
-/// [`Backend::token_mix_backward`](crate::backend::Backend::token_mix_backward) without gradients to
-/// the shared parts; that to x, and to what was before, `wants_x`.
+/// Runs [`Backend::token_mix_backward`](crate::backend::Backend::token_mix_backward) without
+/// gradients to the shared parts. `wants_x` requests those to x and to the tokens before.
 pub(super) fn backward<R: CubeRuntime, const K: usize>(
     inputs: TokenMix<CubeTensor<R>, K>,
     grads: [Option<CubeTensor<R>>; K],
@@ -220,7 +221,7 @@ pub(super) fn backward<R: CubeRuntime, const K: usize>(
             true => empty_like(&plan.by_data),
             false => plan.zeros_like(&plan.by_data),
         });
-    // Not written where they are not wanted.
+    // Not written if not requested.
     let or_x = |tensor: &Option<CubeTensor<R>>| {
         let tensor = tensor.as_ref().unwrap_or(&plan.x);
         tensor.clone().into_tensor_arg()

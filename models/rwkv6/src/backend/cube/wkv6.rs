@@ -1,4 +1,4 @@
-//! wkv6's kernels put together.
+//! Launches wkv6's kernels.
 
 use super::kernels::{wkv6_gradients, wkv6_outputs, wkv6_scan, wkv6_states, wkv6_sum_bonus};
 use crate::backend::{Wkv6Inputs, Wkv6Outputs};
@@ -11,20 +11,20 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, zeros_client};
 use burn_cubecl::tensor::CubeTensor;
 
-/// The largest head: a column of its state is in a unit's registers.
+/// The largest head: one unit's registers hold a column of its state.
 const LARGEST: usize = 64;
 
-/// Tokens of a chunk. Twice as many would halve the states that are kept, and take more shared memory
-/// than every device has.
+/// Tokens per chunk. Twice as many would halve the number of stored states, but exceed the shared
+/// memory of some devices.
 const CHUNK: usize = 16;
 
-/// Bytes of shared memory of the kernel that takes most.
+/// Largest shared memory of a kernel, in bytes.
 const SHARED: usize = 4 * (3 * CHUNK + 1) * LARGEST;
 
-/// Tensors of the kernel that takes most, and what CubeCL adds.
+/// Most tensors of a kernel, plus those that CubeCL adds.
 const BINDINGS: u32 = 12 + 2;
 
-/// What the kernels take of a device for heads of this size and it has not.
+/// Returns what the kernels need for heads of this size and the device lacks.
 pub(super) fn obstacle<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -> Option<String> {
     let hardware = &client.properties().hardware;
     let needs = [
@@ -48,7 +48,7 @@ pub(super) fn obstacle<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -
     (!said.is_empty()).then(|| format!("it would take {}", said.join(", ")))
 }
 
-/// Sizes, and where new tensors are made.
+/// Sizes, and the client and device for new tensors.
 struct Plan<R: CubeRuntime> {
     batch: usize,
     len: usize,
@@ -94,14 +94,14 @@ impl<R: CubeRuntime> Plan<R> {
         [self.batch, self.heads, self.size, self.size]
     }
 
-    /// A cube for each chunk of each head.
+    /// Launches one cube per chunk of each head.
     fn by_chunk(&self) -> (CubeCount, CubeDim) {
         let heads = self.batch * self.heads;
         let count = CubeCount::Static(self.chunks as u32, heads as u32, 1);
         (count, CubeDim::new_1d(self.size as u32))
     }
 
-    /// A unit for each entry.
+    /// Launches one unit per entry.
     fn by_entry(&self, entries: usize) -> (CubeCount, CubeDim) {
         let dim = CubeDim::new(&self.client, entries);
         (
@@ -110,8 +110,8 @@ impl<R: CubeRuntime> Plan<R> {
         )
     }
 
-    /// The state before each chunk and the one after the last; backwards the gradients to the one
-    /// after each and to the one before the first.
+    /// Computes the state before each chunk and the one after the last. Backwards it computes the
+    /// gradients to the state after each chunk and before the first.
     fn states(
         &self,
         [left, right, decay]: [&CubeTensor<R>; 3],
@@ -140,7 +140,7 @@ impl<R: CubeRuntime> Plan<R> {
         );
         let last = self.empty(self.state());
         let starts = first.is_some();
-        // Not read where there is none.
+        // Unused without a first state.
         let first = first.unwrap_or_else(|| kept.clone());
         let (count, dim) = self.by_entry(heads * size * size);
         wkv6_scan::launch::<R>(
@@ -159,7 +159,7 @@ impl<R: CubeRuntime> Plan<R> {
         [all, last]
     }
 
-    /// The gradient to the bonus from its parts.
+    /// Computes the gradient to the bonus from its parts.
     fn bonus(&self, parts: CubeTensor<R>) -> CubeTensor<R> {
         let sum = self.empty([self.heads, self.size]);
         let (count, dim) = self.by_entry(self.heads * self.size);

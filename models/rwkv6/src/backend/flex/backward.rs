@@ -1,8 +1,8 @@
 //! The hand-written backward of one head. Vectors lie along the key axis: three of the four sums
-//! a token needs run over the value axis, and are then sums of rows.
+//! per token run over the value axis, and so are sums of rows.
 //!
-//! Only the inputs were kept. A first pass keeps the state at every [`SPAN`]th token; going back,
-//! the states within one span are made anew from there.
+//! The forward saves only the inputs. A first pass stores the state at every [`SPAN`]th token. The
+//! backward pass recomputes the states within one span from there.
 
 use super::head::{Head, Rows, log_decay};
 use super::lanes::{Buffer, Real};
@@ -12,26 +12,26 @@ mod token;
 
 use token::{Sums, Token, advance, back};
 
-/// Tokens from one kept state to the next: at head size 64 the states of a span fill a quarter of
-/// a core's second cache.
+/// Tokens between stored states: at head size 64 the states of a span fill a quarter of a core's L2
+/// cache.
 const SPAN: usize = 16;
 
 pub(super) struct Backward<'a, T> {
     pub(super) head: Head<'a, T>,
-    /// Gradient to the output; `None` is zero.
+    /// Gradient to the output; `None` means zero.
     pub(super) output: Option<Rows<'a, T>>,
-    /// Gradient to the last state, `[size (key), size (value)]`; `None` is zero.
+    /// Gradient to the last state, `[size (key), size (value)]`; `None` means zero.
     pub(super) last: Option<&'a [T]>,
     pub(super) grads: HeadGrads<'a, T>,
 }
 
-/// Where the gradients go: a row for each token, or one of the head's.
+/// Destinations of the gradients: one row per token, or one row of the head.
 pub(super) struct HeadGrads<'a, T> {
     pub(super) receptance: Vec<&'a mut [T]>,
     pub(super) key: Vec<&'a mut [T]>,
     pub(super) value: Vec<&'a mut [T]>,
     pub(super) decay: Vec<&'a mut [T]>,
-    /// `[size]`, of this sequence alone.
+    /// `[size]`, of this sequence only.
     pub(super) bonus: &'a mut [T],
     /// To the state before the first token, `[size (key), size (value)]`.
     pub(super) state: Option<&'a mut [T]>,
@@ -114,7 +114,7 @@ impl<T: Real> WithSimd for Backward<'_, T> {
     }
 }
 
-/// `[size (key), size (value)]` into rows of values.
+/// Transposes `[size (key), size (value)]` to rows of values.
 fn transpose<T: Copy>(from: &[T], to: &mut [T], size: usize, width: usize) {
     for (i, row) in from.chunks_exact(size).enumerate() {
         for (j, &x) in row.iter().enumerate() {
@@ -123,7 +123,8 @@ fn transpose<T: Copy>(from: &[T], to: &mut [T], size: usize, width: usize) {
     }
 }
 
-/// The decays' logarithms `[len, size]` and the decays `[len, width]` of the whole sequence.
+/// Computes the logarithms of the decays `[len, size]` and the decays `[len, width]` of the whole
+/// sequence.
 #[inline(always)]
 fn decays<T: Real>(head: &Head<'_, T>, width: usize) -> (Vec<T>, Buffer<T>) {
     let mut logs = Vec::with_capacity(head.len * head.size);
@@ -138,7 +139,7 @@ fn decays<T: Real>(head: &Head<'_, T>, width: usize) -> (Vec<T>, Buffer<T>) {
     (logs, decays)
 }
 
-/// What is left of one token's gradients once the sums over the state are known.
+/// Completes one token's gradients from the sums over the state.
 #[inline(always)]
 fn finish<T: Real>(
     head: &Head<'_, T>,

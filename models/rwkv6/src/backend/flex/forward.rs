@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 pub(super) struct Forward<'a, T> {
     pub(super) head: Head<'a, T>,
-    /// A row for each token.
+    /// One row per token.
     pub(super) output: Vec<&'a mut [T]>,
     /// `[size (key), size (value)]`.
     pub(super) state: &'a mut [T],
@@ -59,7 +59,7 @@ impl<T: Real> WithSimd for Forward<'_, T> {
     }
 }
 
-/// One token, a few columns of the state at a time: as many as registers hold.
+/// Processes one token, as many columns of the state at a time as the registers hold.
 #[inline(always)]
 fn token<S: Simd, T: Real>(
     simd: S,
@@ -80,7 +80,8 @@ fn token<S: Simd, T: Real>(
     }
 }
 
-/// `y = Σ_i r_i·S_i + (Σ_i r_i·u_i·k_i)·v` with the state before, then `S_i ← d_i·S_i + k_i·v`.
+/// Computes `y = Σ_i r_i·S_i + (Σ_i r_i·u_i·k_i)·v` with the state before, then
+/// `S_i ← d_i·S_i + k_i·v`.
 #[inline(always)]
 fn columns<S: Simd, T: Real, const W: usize>(
     simd: S,

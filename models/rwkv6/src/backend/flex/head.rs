@@ -1,4 +1,4 @@
-//! One head of one sequence, as the kernel sees it.
+//! One head of one sequence, in the form that the kernel uses.
 
 use super::lanes::Real;
 use crate::backend::Wkv6Inputs;
@@ -13,7 +13,7 @@ pub(super) struct Dims {
 }
 
 impl Dims {
-    /// Shape of receptance, key, value, decay and the output.
+    /// Returns the shape of receptance, key, value, decay and the output.
     pub(super) fn rows(self) -> [usize; 3] {
         [self.batch, self.len, self.heads * self.size]
     }
@@ -50,7 +50,7 @@ impl<'a, T> Rows<'a, T> {
     }
 }
 
-/// The same parts to write to, for all sequences and heads: `[batch · heads][len]`.
+/// Returns the same parts as mutable slices, for all sequences and heads: `[batch · heads][len]`.
 pub(super) fn rows_mut<T>(data: &mut [T], dims: Dims) -> Vec<Vec<&mut [T]>> {
     let mut parts: Vec<_> = (0..dims.batch * dims.heads)
         .map(|_| Vec::with_capacity(dims.len))
@@ -76,7 +76,7 @@ pub(super) struct Head<'a, T> {
 }
 
 impl<'a, T> Head<'a, T> {
-    /// `index` counts heads through all sequences.
+    /// Makes a head; `index` counts heads over all sequences.
     pub(super) fn new(inputs: &Wkv6Inputs<&'a [T]>, dims: Dims, index: usize) -> Self {
         let (sequence, head) = (index / dims.heads, index % dims.heads);
         let rows = |data| Rows::new(data, dims, sequence, head);
@@ -94,10 +94,10 @@ impl<'a, T> Head<'a, T> {
     }
 }
 
-/// Logarithm of what the state is multiplied with, `−exp(w)`.
+/// Returns the logarithm of the state's factor, `−exp(w)`.
 ///
-/// The bound keeps it finite, so that the gradient of a decay to zero is zero, not `0 · ∞`; a NaN
-/// passes it.
+/// The bound keeps it finite, so that the gradient of a zero decay is zero, not `0 · ∞`. NaN passes
+/// through.
 #[inline(always)]
 pub(super) fn log_decay<T: Real>(w: T) -> T {
     let bounded = if w > T::LARGEST_DECAY {

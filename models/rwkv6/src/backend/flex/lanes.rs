@@ -1,4 +1,4 @@
-//! Vectors of numbers, as wide as the processor the program finds itself on has them.
+//! Vectors of numbers, as wide as the processor at run time supports.
 
 use burn::tensor::Element;
 use pulp::Simd;
@@ -8,7 +8,7 @@ use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 /// Bytes of a cache line, and of the widest vector.
 const LINE: usize = 64;
 
-/// A number type the kernel runs in.
+/// A number type of the kernel.
 pub(super) trait Real:
     Element
     + Pod
@@ -27,21 +27,21 @@ pub(super) trait Real:
     fn exp(self) -> Self;
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
     fn product<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// `a·b + c`, fused where that is one instruction.
+    /// Computes `a·b + c`, fused if that is one instruction.
     fn mul_add<S: Simd>(
         simd: S,
         a: Self::Vector<S>,
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
-    /// Sum of the lanes.
+    /// Returns the sum of the lanes.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
-    /// The whole vectors in a slice.
+    /// Returns the whole vectors in a slice.
     fn vectors<S: Simd>(slice: &[Self]) -> &[Self::Vector<S>];
-    /// The whole vectors in a slice.
+    /// Returns the whole vectors in a slice.
     fn vectors_mut<S: Simd>(slice: &mut [Self]) -> &mut [Self::Vector<S>];
 
-    /// `size` rounded up to whole vectors.
+    /// Returns `size` rounded up to whole vectors.
     #[inline(always)]
     fn width<S: Simd>(size: usize) -> usize {
         size.next_multiple_of(size_of::<Self::Vector<S>>() / size_of::<Self>())
@@ -115,7 +115,7 @@ real!(
     as_mut_simd_f64s
 );
 
-/// Zeros that start on a cache line: a vector across two costs twice.
+/// Zeros that start on a cache line: a vector across two lines takes twice as long.
 pub(super) struct Buffer<T> {
     values: Vec<T>,
     first: usize,
@@ -126,7 +126,8 @@ impl<T: Real> Buffer<T> {
     pub(super) fn zeros(len: usize) -> Self {
         let spare = LINE / size_of::<T>();
         let values = vec![T::ZERO; len + spare];
-        // Misaligned is only slow, so no alignment found (allowed by its contract) is no error.
+        // `align_offset` may fail by its contract; misaligned data is only slower, so this is not
+        // an error.
         let first = values.as_ptr().align_offset(LINE).min(spare);
         Self { values, first, len }
     }

@@ -8,10 +8,10 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 
-/// Rows a thread takes at once.
+/// Rows per thread and pass.
 const ROWS: usize = 16;
 
-/// The tokens and what comes before them.
+/// The tokens and their predecessors.
 struct Tokens<'a, T> {
     x: &'a [T],
     before: Option<&'a [T]>,
@@ -32,7 +32,7 @@ impl<'a, T: Real> Tokens<'a, T> {
         }
     }
 
-    /// Token `row` of all, and its predecessor.
+    /// Returns token `row` of all, and its predecessor.
     fn pair(&self, row: usize) -> (&[T], &[T]) {
         let size = self.size;
         let previous = match (row % self.len, self.before) {
@@ -53,7 +53,7 @@ fn contiguous<const K: usize>(inputs: TokenMix<FlexTensor, K>) -> TokenMix<FlexT
     }
 }
 
-/// A μ: what all tokens share, and a token's own part, which may be missing.
+/// A μ: the shared part, and the token's own part, which may be absent.
 #[derive(Clone, Copy)]
 struct Factors<'a, T> {
     maa: &'a [T],
@@ -61,7 +61,7 @@ struct Factors<'a, T> {
 }
 
 impl<'a, T: Real> Factors<'a, T> {
-    /// The `k`th of all.
+    /// Returns the `k`th μ.
     fn new<const K: usize>(inputs: &'a TokenMix<FlexTensor, K>, k: usize, count: usize) -> Self {
         let own = inputs.by_data.as_ref().map(FlexTensor::storage::<T>);
         Self {
@@ -81,7 +81,7 @@ impl<'a, T: Real> Factors<'a, T> {
         }
     }
 
-    /// Writes `x + (previous − x) · μ` of a token to every entry of `output`.
+    /// Computes each entry of `output` as `x + (previous − x) · μ`.
     #[inline(always)]
     fn mix(self, row: usize, x: &[T], previous: &[T], output: &mut [MaybeUninit<T>]) {
         let size = output.len();
@@ -117,7 +117,7 @@ pub(super) fn forward<T: Real, const K: usize>(inputs: TokenMix<FlexTensor, K>) 
                 let (x, previous) = tokens.pair(row);
                 factors.mix(row, x, previous, output);
             });
-        // SAFETY: rows of `size` make up the whole, and each wrote all of its values.
+        // SAFETY: the rows of `size` cover the whole, and each wrote all of its values.
         unsafe { output.set_len(count) };
         tensor(output, shape)
     })
@@ -177,7 +177,7 @@ pub(super) fn backward<T: Real, const K: usize>(
                             *d += grad - grad * mu;
                         }
                     }
-                    // What the next token takes of this one.
+                    // The contribution of the next token's mix.
                     if row % len + 1 < len {
                         for &(_, grad, factors) in &terms {
                             add_shifted(factors, grad, row + 1, d_x);
@@ -197,7 +197,8 @@ pub(super) fn backward<T: Real, const K: usize>(
         tensor(d_before, [shape[0], size])
     });
 
-    // A token's own part gets `grad · (x_{t−1} − x_t)`, the shared one the sum over all tokens.
+    // A token's own part gets `grad · (x_{t−1} − x_t)`; the shared part gets the sum over all
+    // tokens.
     let add_to_mu = |grad: &[T], row: usize, sum: &mut [T]| {
         let (x, previous) = tokens.pair(row);
         let inputs = grad[row * size..].iter().zip(x.iter().zip(previous));

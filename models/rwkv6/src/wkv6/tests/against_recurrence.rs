@@ -1,13 +1,13 @@
-//! The chunked form and the kernel against the reference, forward and backward.
+//! Compares the chunked form and the kernel with the reference, forward and backward.
 
 use super::*;
 use proptest::prelude::*;
 
 const LENGTHS: [usize; 7] = [1, 2, 15, 16, 17, 64, 257];
 
-/// Of the largest entry, in f32.
+/// Relative to the largest entry, in f32.
 const KERNEL: f64 = 1e-5;
-/// Of the largest entry, in f32.
+/// Relative to the largest entry, in f32.
 const CHUNKED: f64 = 1e-4;
 
 fn compare(case: Case) {
@@ -80,7 +80,7 @@ fn all_forms_agree_in_f64() {
     }
 }
 
-/// The output and the last state of pieces that hand the state on.
+/// Returns the output and the last state of pieces that pass the state on.
 fn in_pieces(case: Case, form: Form, lengths: &[usize]) -> [Vec<f64>; 2] {
     let inputs = case.inputs::<Flex>(&case.values(), DType::F32);
     let (mut state, mut outputs, mut first) = (inputs.state, Vec::new(), 0);
@@ -160,7 +160,7 @@ proptest! {
         let expected = case.run::<B>(Form::Recurrence, DType::F32);
         for (form, tolerance) in [(Form::Kernel, KERNEL), (Form::Chunked, CHUNKED)] {
             let actual = case.run::<B>(form, DType::F32);
-            // Few entries may all be what two larger terms leave of each other.
+            // If there are few entries, each may be the small difference of two larger terms.
             assert_close_with_floor(&actual, &expected, tolerance, 1.0, &format!("{form:?} {case:?}"));
         }
     }

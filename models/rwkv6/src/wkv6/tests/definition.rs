@@ -1,8 +1,8 @@
-//! The reference against its definition in loops and against finite differences, in f64.
+//! Compares the reference with its definition in loops and with finite differences, in f64.
 
 use super::*;
 
-/// The definition, index by index: the output and the last state.
+/// Computes the definition, index by index: the output and the last state.
 fn loops(case: Case, [r, k, v, w, u, state]: &Inputs) -> [Vec<f64>; 2] {
     let Case {
         batch,
@@ -62,8 +62,8 @@ impl IntoF64 for Tensor<Flex, 1> {
     }
 }
 
-/// The loss's slope along a direction of one input; the error falls with the fourth power of the
-/// step.
+/// Returns the loss's slope along a direction of one input; the error falls with the fourth power
+/// of the step.
 fn slope(case: Case, inputs: &Inputs, which: usize, direction: &[f64]) -> f64 {
     let step = 1e-3;
     let at = |times: f64| {

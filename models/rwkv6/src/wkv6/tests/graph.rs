@@ -1,4 +1,4 @@
-//! The kernel as a part of burn's autodiff graph, and which form is taken when.
+//! The kernel in burn's autodiff graph, and which form is chosen.
 
 use super::*;
 
@@ -6,7 +6,7 @@ type Second = Autodiff<Autodiff<Flex>>;
 
 const CASE: fn() -> Case = || Case::new(5, 4);
 
-/// Gradients to r and the state of a loss of some of the outputs.
+/// Returns the gradients to r and the state of a loss of some of the outputs.
 fn partial(form: Form, loss: fn(Tensor<B, 3>, Tensor<B, 4>) -> Tensor<B, 1>) -> [Vec<f64>; 2] {
     let case = CASE();
     let inputs = case.inputs::<B>(&case.values(), DType::F64).require_grad();
@@ -15,7 +15,7 @@ fn partial(form: Form, loss: fn(Tensor<B, 3>, Tensor<B, 4>) -> Tensor<B, 1>) -> 
     let state = inputs.state.expect("has one").grad(&grads);
     let receptance = inputs.receptance.grad(&grads);
     [
-        // Without the output nothing reaches r, by the graph or as zeros.
+        // Without the output, r gets no gradient or zeros.
         receptance.map_or_else(|| vec![0.0; 80], values),
         values(state.expect("tracked")),
     ]
@@ -27,7 +27,7 @@ fn either_output_may_go_unused() {
     let losses: [Loss; 3] = [
         |output, _| output.square().sum(),
         |_, state| state.square().sum(),
-        // Each used twice, and together.
+        // Each output is used twice, and both together.
         |output, state| {
             (output.clone().square().sum() + output.sum()) * state.clone().sum()
                 + state.square().sum()
@@ -71,7 +71,7 @@ fn gradients_reach_through_two_layers_and_views() {
         heads: 4,
         ..Case::new(4, 1)
     };
-    // Square rows, so that a transposed view has their shape.
+    // Square rows, so that a transposed view has the same shape.
     let gradient = |form| {
         let inputs = case.inputs::<B>(&case.values(), DType::F64).require_grad();
         let mut first = inputs.clone();

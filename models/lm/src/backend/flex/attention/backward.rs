@@ -1,4 +1,4 @@
-//! The gradients to queries, keys and values; the weights are made anew.
+//! Computes the gradients to queries, keys and values; it recomputes the weights.
 
 use super::{Heads, Loop, Real, Sizes, by_heads, seen, sum_of, weights, wide};
 use crate::Window;
@@ -7,8 +7,7 @@ use bone::matrix::{Matrix, add_product, forwards, product_to};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// Turns the gradients to a query's weights into those to its scores. What it does not see has
-/// weight zero.
+/// Turns the gradients to a query's weights into those to its scores. Hidden keys have weight zero.
 struct OfScores<'a, T> {
     weights: &'a [T],
     grads: &'a mut [T],
@@ -27,7 +26,7 @@ impl<T: Real> Loop for OfScores<'_, T> {
     }
 }
 
-/// The gradients of one head of keys and values, and of the query heads that share it.
+/// The gradients of one key and value head, and of the query heads that share it.
 struct Part<T> {
     /// `[group, len, width]`.
     query: Vec<T>,
@@ -37,7 +36,7 @@ struct Part<T> {
     value: Vec<T>,
 }
 
-/// What all parts read.
+/// The inputs of all parts.
 struct Inputs<'a, T> {
     query: Heads<'a, T>,
     key: Heads<'a, T>,
@@ -101,8 +100,8 @@ fn part<T: Real>(
     part
 }
 
-/// Puts parts together as `[batch, positions, heads, width]`; `of` gives the values of a part,
-/// `[heads of it, positions, width]`.
+/// Joins parts as `[batch, positions, heads, width]`. `of` returns the values of a part,
+/// `[heads of the part, positions, width]`.
 fn together<T: Real>(
     parts: &[Part<T>],
     [batch, heads, positions, width]: [usize; 4],
@@ -124,7 +123,7 @@ fn together<T: Real>(
     by_heads(values, [batch, heads, positions, width])
 }
 
-/// The backward of [`forward`](super::forward).
+/// Computes the backward of [`forward`](super::forward).
 pub(in super::super) fn backward<T: Real>(
     [query, key, value]: &[FlexTensor; 3],
     grad: &FlexTensor,

@@ -1,19 +1,19 @@
-//! Attention of a single query of each row, as generation has it: nothing to share between queries, and
-//! keys and values are read once.
+//! Attention of a single query per row, the case of generation. Queries share nothing, so keys and
+//! values are read once.
 
 use super::{Heads, Loop, Real, Sizes, sum_of, wide};
 use crate::Window;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The query heads of one head of keys and values.
+/// The query heads of one key and value head.
 struct Group<'a, T> {
     /// `[group, width]`.
     queries: Vec<&'a [T]>,
-    /// From that head's first key on.
+    /// The values from that head's first key on.
     keys: &'a [T],
     values: &'a [T],
-    /// Between keys, and between values.
+    /// Strides between keys, and between values.
     strides: [usize; 2],
     seen: Range<usize>,
     scale: T,
@@ -55,7 +55,8 @@ impl<T: Real> Loop for Group<'_, T> {
     }
 }
 
-/// `[batch, heads, width]`; `None` where there are more queries than one, or heads are not rows.
+/// Returns `[batch, heads, width]`; `None` for several queries, or if heads are not contiguous
+/// rows.
 pub(super) fn forward<T: Real>(
     [q, k, v]: [Heads<'_, T>; 3],
     window: &Window,

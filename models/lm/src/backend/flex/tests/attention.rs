@@ -1,4 +1,4 @@
-//! Attention, rotary positions and the root mean square norm.
+//! Tests attention, rotary positions and the root mean square norm.
 
 use super::{Tracked, assert_same, bound, check, matrix, primitive, random};
 use crate::backend::{Backend, attention, reference};
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 fn heads(shape: [usize; 4], f64: bool, view: bool) -> FlexTensor {
     let [batch, heads, len, width] = shape;
     primitive(match view {
-        // As a product with a weight leaves it.
+        // The layout after a product with a weight.
         true => random([batch, len, heads, width], 2.0, f64).swap_dims(1, 2),
         false => random(shape, 2.0, f64),
     })
@@ -22,7 +22,7 @@ fn transposed(tensor: FlexTensor) -> FlexTensor {
     primitive(tensor.swap_dims(1, 2))
 }
 
-/// Windows as causality, padding on the left and several sequences in a row make them.
+/// Returns windows of causality, padding on the left and several packed sequences.
 fn window(batch: usize, len: usize, past: usize, seeds: &[usize]) -> Window {
     let first = (0..batch * len).map(|i| {
         let own = past + i % len;
@@ -32,7 +32,7 @@ fn window(batch: usize, len: usize, past: usize, seeds: &[usize]) -> Window {
             0 => 0,
             // A padding position sees itself.
             1 => begin.min(own),
-            // Another sequence begins there.
+            // Another sequence begins at `begin`.
             _ => {
                 if own >= begin {
                     begin
@@ -114,7 +114,7 @@ proptest! {
         let ours = Flex::rms_norm_backward(x, w, g, 1e-3, wants);
         let (x, w, g) = inputs();
         let expected = reference::rms_norm_backward::<Flex>(x, w, g, 1e-3, wants);
-        // A row of one small number alone has a large factor.
+        // A row with only one small number has a large factor.
         assert_same("input", ours.0, expected.0, 100.0 * bound(f64));
         prop_assert_eq!(ours.1.is_some(), wants);
         if let (Some(ours), Some(expected)) = (ours.1, expected.1) {
@@ -123,7 +123,7 @@ proptest! {
     }
 }
 
-/// Each input's gradient, with two query heads to a head of keys and several sequences in a row.
+/// Checks each input's gradient, with two query heads per key head and several sequences in a row.
 #[test]
 fn gradients_of_attention_are_finite_differences() {
     let (of_queries, of_keys) = ([1, 4, 5, 3], [1, 2, 7, 3]);
@@ -187,7 +187,8 @@ fn gradients_of_a_root_mean_square_norm_are_finite_differences() {
     );
 }
 
-/// Rounding is no worse than that of the reference: both in f32 against the reference in f64.
+/// The rounding error is at most that of the reference: both in f32, compared with the reference in
+/// f64.
 #[test]
 fn the_norms_rounding_is_the_references() {
     let error = |found: FlexTensor, exact: &FlexTensor| {

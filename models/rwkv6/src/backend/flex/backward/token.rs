@@ -1,5 +1,5 @@
-//! One token over the whole state of a head, `[value][key]`, a few columns at a time: as many as
-//! registers hold.
+//! Processes one token over the whole state of a head, `[value][key]`, as many columns at a time as
+//! the registers hold.
 
 use super::{Buffer, Head, Real};
 use pulp::Simd;
@@ -37,7 +37,7 @@ impl<'a, T: Real> Token<'a, T> {
     }
 }
 
-/// Sums over the value axis, before the part of the bonus and the decay's chain.
+/// Sums over the value axis, before the bonus term and the chain rule of the decay.
 pub(super) struct Sums<T> {
     /// `a[i] = Σ_j g[j]·S[i,j]`.
     pub(super) receptance: Buffer<T>,
@@ -69,7 +69,7 @@ fn put<S: Simd, T: Real, const W: usize>(vectors: [T::Vector<S>; W], to: &mut [T
     T::vectors_mut::<S>(to)[first..first + W].copy_from_slice(&vectors);
 }
 
-/// `to = d·from + v·k`: the state after the token.
+/// Computes `to = d·from + v·k`, the state after the token.
 #[inline(always)]
 pub(super) fn advance<S: Simd, T: Real>(simd: S, token: &Token<'_, T>, from: &[T], to: &mut [T]) {
     let count = T::vectors::<S>(&token.key).len();
@@ -106,8 +106,8 @@ fn advance_columns<S: Simd, T: Real, const W: usize>(
     }
 }
 
-/// The token's sums with the state before it and the gradient `z` to the state after it, which
-/// becomes that to the state before it. `value` gets `Σ_i k[i]·Z[i,j]`.
+/// Computes the token's sums from the state before it and the gradient `z` to the state after it.
+/// `z` becomes the gradient to the state before it. `value` gets `Σ_i k[i]·Z[i,j]`.
 #[inline(always)]
 pub(super) fn back<S: Simd, T: Real>(
     simd: S,
