@@ -31,7 +31,7 @@ pub use settings::{RawConfig, SETTINGS, TrainConfig};
 pub(crate) use words::joined;
 pub use words::{AxisWord, Init, MethodName};
 
-/// Default memory of a chunk of logits, in bytes.
+/// Memory of a chunk of logits in bytes, if `head_chunk` is not given.
 const CHUNK_BYTES: usize = 64 << 20;
 
 impl TrainConfig {

@@ -95,7 +95,7 @@ impl Prompt {
         text.expect("texts and numbers under names can be JSON") + "\n"
     }
 
-    /// Reads the prompt from `folder`, or from beside a weight file; `None` if there is none.
+    /// Reads the prompt from `folder`, or from beside a weight file; `None` if neither exists.
     ///
     /// # Errors
     /// The file cannot be read, or this version does not support it.

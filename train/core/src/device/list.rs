@@ -7,7 +7,7 @@ use crate::memory::available_memory;
 ///
 /// # Errors
 ///
-/// A message that says why there are none.
+/// A message that says why this kind has no device.
 pub fn devices(kind: Kind) -> Result<Vec<Device>, String> {
     if !kind.built_in() {
         return Err(format!("not in this build (--features {})", kind.feature()));

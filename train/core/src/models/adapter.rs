@@ -35,7 +35,7 @@ fn locate(path: &Path) -> Result<PathBuf, ModelError> {
     Err(ModelError::path(path, reason))
 }
 
-/// Returns the folder or file of the adapter at `path`; `path` itself if there is none.
+/// Returns the folder or file of the adapter at `path`; `path` itself if it has none.
 pub fn place(path: &Path) -> PathBuf {
     locate(path).unwrap_or_else(|_| path.to_path_buf())
 }
@@ -45,7 +45,7 @@ pub fn place(path: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// There is no adapter, or it cannot be read.
+/// The adapter does not exist or cannot be read.
 pub fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, ModelError> {
     let place = locate(path)?;
     let scan = if place.is_dir() {
@@ -93,7 +93,7 @@ fn agrees(scan: &Scan, folder: &Path, kind: Option<Kind>) -> Result<(), ModelErr
 ///
 /// # Errors
 ///
-/// There is no adapter, or it is damaged.
+/// The adapter does not exist or is damaged.
 pub fn tensors(path: &Path) -> Result<Checkpoint, ModelError> {
     let place = locate(path)?;
     if place.is_dir() {

@@ -23,7 +23,7 @@ impl Recognised {
     ///
     /// # Errors
     ///
-    /// There are none, or they are damaged.
+    /// The files do not exist or are damaged.
     pub fn checkpoint(&mut self) -> Result<Checkpoint, ModelError> {
         match self.checkpoint.take() {
             Some(checkpoint) => Ok(checkpoint),
@@ -37,7 +37,7 @@ impl Recognised {
 ///
 /// # Errors
 ///
-/// [`ModelError`] if there is no model, or its family is not supported.
+/// [`ModelError`] if the path has no model, or its family is not supported.
 pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
     if !path.is_file() && !path.is_dir() {
         let reason = format!("no such folder or file; {GIVE_A_MODEL}");

@@ -14,7 +14,7 @@ use burn::tensor::backend::AutodiffBackend;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Trained {
     embedding: bool,
-    /// The first block with trained parameters; the number of blocks if there is none.
+    /// The first block with trained parameters; the number of blocks if no block has any.
     first_block: usize,
 }
 

@@ -46,7 +46,7 @@ impl Plan {
 
 /// Training and validation data.
 pub struct Data {
-    /// Rows of each step, from the next step on. The iterator is endless and repeats the epochs.
+    /// Rows of each step, from the next step on. An endless iterator gives epoch after epoch.
     pub steps: Box<dyn Iterator<Item = std::io::Result<Step>>>,
     /// Steps per epoch.
     pub steps_per_epoch: u64,

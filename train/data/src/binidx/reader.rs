@@ -62,7 +62,7 @@ impl Binidx {
         self.len() == 0
     }
 
-    /// Returns the number of tokens of a sequence, counted from 0; `None` if there is no such sequence.
+    /// Returns the number of tokens of a sequence, counted from 0; `None` if it does not exist.
     #[must_use]
     pub fn size(&self, sequence: usize) -> usize {
         let size = self.index.sizes.get(sequence);
@@ -72,7 +72,7 @@ impl Binidx {
     /// Returns the tokens of a sequence, counted from 0; at most the first `max_tokens`.
     ///
     /// # Errors
-    /// [`DataError`]: there is no such sequence, the file cannot be read, or a number is not a token id.
+    /// [`DataError`]: the sequence does not exist, the file cannot be read, or a number is not a token id.
     pub fn read(&self, sequence: usize, max_tokens: usize) -> Result<Vec<u32>, DataError> {
         let Some(&start) = self.index.starts.get(sequence) else {
             let what = format!("there is no sequence {sequence}, there are {}", self.len());

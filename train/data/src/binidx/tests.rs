@@ -168,7 +168,7 @@ fn numbers_that_are_no_tokens_are_errors() {
 #[test]
 fn sequences_may_lie_anywhere_in_the_file() {
     let bin: Vec<u8> = (0..200).collect();
-    // The last one first, one twice, an empty one, and more than one read block.
+    // Reverse order; every other sequence is empty.
     let sizes: Vec<i32> = (0..100).map(|n| n % 2).collect();
     let starts: Vec<i64> = (0..100).map(|n| 199 - n).collect();
     let data = open(&index(1, &sizes, &starts), &bin).unwrap();

@@ -68,7 +68,7 @@ impl Samples {
     /// Returns the number of tokens of a sample.
     ///
     /// # Panics
-    /// If there is no sample with this number.
+    /// If no sample has this number.
     pub fn tokens_of(&self, number: u32) -> usize {
         self.entries[number as usize].len as usize
     }
@@ -85,7 +85,7 @@ impl Samples {
     /// The temporary file cannot be read.
     ///
     /// # Panics
-    /// If there is no sample with this number.
+    /// If no sample has this number.
     pub fn read(&self, number: u32) -> io::Result<Sample> {
         let entry = self.entries[number as usize];
         let count = 2 * entry.ranges as usize + entry.len as usize;

@@ -10,7 +10,7 @@ pub struct TemplateError(pub(super) String);
 /// A row or a conversation that a template does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RenderError {
-    /// There is no assistant message to train on.
+    /// The conversation has no assistant message to train on.
     #[error("no message of the conversation is the assistant's, so there is nothing to learn")]
     NoAnswer,
     /// A conversation, but the template supports only one question and one answer.

@@ -85,7 +85,7 @@ fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, Tem
 }
 
 /// Returns the texts of special tokens from `tokenizer_config.json`, else from `special_tokens_map.json`.
-/// Without these files there are none.
+/// Without these files the result is empty.
 pub(super) fn special_tokens(folder: &Path) -> Result<SpecialTokens, TemplateError> {
     let mut tokens = SpecialTokens::new();
     for file in [TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE] {

@@ -78,7 +78,7 @@ fn whole(folder: &Path) -> Result<State, String> {
 ///
 /// # Errors
 ///
-/// There is no checkpoint.
+/// The path has no checkpoint.
 pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
     if let Some(at) = placed(path) {
         return Ok(at);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// Returns what `strftime_now` writes: always Friday, 26 July 2024, 00:00:00.
 ///
 /// With the real date, a model would train on another text than it reads later, and runs would differ.
-/// Well-known templates write this date if there is no `strftime_now`.
+/// Well-known templates write this date without `strftime_now`.
 ///
 /// # Errors
 /// The format is not valid for `strftime`, or it names a time zone.

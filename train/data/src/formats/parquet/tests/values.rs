@@ -42,7 +42,7 @@ fn numbers_are_numbers() {
         well("required int64 a (UINT_64);", &[json!(-1)]),
         [json!(u64::MAX)]
     );
-    // Not NaN, because the test's writer reads a null here.
+    // The writer of the tests stores NaN for a null here.
     for declared in ["required float a;", "required double a;"] {
         assert_eq!(
             well(declared, &[Value::Null, json!(1.0)]),
