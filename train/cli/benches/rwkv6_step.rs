@@ -1,8 +1,8 @@
 //! A training step of RWKV6 with each form of wkv6.
 //!
 //! `cargo bench -p bone-cli --bench rwkv6_step` runs a random RWKV6 of 768 × 12, head size 64, vocabulary
-//! 65,536, bone of rank 64 on the eight linear layers of every block, 4 × 256 tokens. It uses `bone
-//! train`'s own defaults (block recompute, chunked head). Each form runs in its own process and is compared
+//! 65,536, bone of rank 64 on the eight linear layers of every block, 4 × 256 tokens. It uses
+//! `bone train`'s own defaults (block recompute, chunked head). Each form runs in its own process and is compared
 //! with the reference form. Names after `--` select cases.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// Finds the answer in an output. Every rule works with either benchmark.
 ///
-/// The table names the source of each rule. Published results of a benchmark use the rules from its sources.
+/// The source column names the graders that each rule reproduces.
 ///
 /// | name | answer | source | output ends before |
 /// |---|---|---|---|

@@ -34,7 +34,7 @@ fn lost_weights_replace_no_good_checkpoint() {
         let out = place.path(&format!("out-{validation}"));
         let ran = resume(&old, &[&ruin[..], &["--out", text(&out)]].concat());
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        // The start of the run is saved, as it is due.
+        // The start of the run is saved: a checkpoint is due there.
         assert_eq!(checkpoints(&out), left, "{}", ran.stderr);
         assert!(value(&advice(&ran), "--resume").ends_with("step-12"));
         assert!(everything(&old) == before);

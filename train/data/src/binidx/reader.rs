@@ -27,7 +27,7 @@ impl Binidx {
     /// Checks all sizes and positions of the index against the token file.
     ///
     /// # Errors
-    /// [`DataError`]: a file is missing or unreadable, the index is invalid, or sequences lie outside the
+    /// [`DataError`]: a file is missing or unreadable, the index is invalid, or sequences are outside the
     /// token file. The error lists these sequences.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let (bin, idx) = paths(path);

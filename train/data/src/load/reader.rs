@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         }
         let looked_at = rows.looked_at();
         let problem = match rows.finish() {
-            // With several files, some may lie outside the slice.
+            // With several files, some may be outside the slice.
             Err(DataError::Empty { .. }) if looked_at > 0 => None,
             Err(error) => Some(error),
             Ok(_) if unused_inputs.total > 0 => Some(DataError::unusable(

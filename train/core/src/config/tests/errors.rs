@@ -219,7 +219,7 @@ fn paths_that_are_not_there() {
         let args = args.map(|(flag, path)| format!("{flag}={path}"));
         problems(resolve_args(args.iter().map(String::as_str)))
     };
-    // A file may hold weights; reading it tells.
+    // Any file may hold weights. Only reading it shows whether it does.
     assert!(
         resolve_args([
             &format!("--model={rows}") as &str,
