@@ -4,9 +4,9 @@
 //! half has a form that saves memory, chosen by [`Savings`]:
 //!
 //! - *block recompute*: the blocks run without a graph, and only each block's input is kept. The backward
-//! runs one block at a time again under autodiff. Memory: the inputs and one block's graph.
+//!   runs one block at a time again under autodiff. Memory: the inputs and one block's graph.
 //! - *chunked head*: logits, loss and the gradient of the hidden state are computed for one chunk of
-//! trained tokens at a time. The whole `[tokens, vocab]` never exists.
+//!   trained tokens at a time. The whole `[tokens, vocab]` never exists.
 //!
 //! Every trained parameter gets the same gradient as from the plain graph. This covers adapters, full
 //! training, a head, and an embedding that is also the head, whose gradient comes from both ends.

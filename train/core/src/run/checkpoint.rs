@@ -5,8 +5,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `state.json` | progress, settings, and the fingerprints of the model and the rows |
-//! | `training.safetensors` | trained values and optimizer moments, by path in the model: `values.PATH`,
-//! `first.PATH`, `second.PATH` |
+//! | `training.safetensors` | trained values and optimizer moments, by path in the model: `values.PATH`, `first.PATH`, `second.PATH` |
 //! | `adapter/` or `model/` | the result so far, which every other command can read |
 //! | `complete.json` | the other files with their sizes and hashes |
 //!
