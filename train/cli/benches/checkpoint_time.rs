@@ -1,7 +1,9 @@
-//! What checkpoints cost: the same run with one every 20 steps and without.
+//! The cost of checkpoints: the same run with a checkpoint every 20 steps and without checkpoints.
 //!
-//! `cargo bench -p bone-cli --bench checkpoint_time` trains a random LLaMA of 384 × 6, vocabulary 8,000, bone of
-//! rank 64, 4 × 128 tokens, for 119 steps, each way in turn, in processes of their own, and prints tokens a
+//! `cargo bench -p bone-cli --bench checkpoint_time` trains a random LLaMA of 384 × 6, vocabulary 8,000,
+//! bone of rank 64, 4 × 128 tokens, for 119 steps. The two variants alternate, each in its own process. It
+//! prints their tokens per second over all steps, including the time between steps, and the ratio.
+//! `-- --rounds N` sets the number of rounds (default: 3).
 //! second over all steps, time between them included, and the ratio. `-- --rounds N` for more than three.
 
 use bone_cli::commands::bench::random::RandomModel;
@@ -11,7 +13,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// The last checkpoint is after the last step: five are between the first and the last.
+/// The last checkpoint comes after the last step, so five are between the first step and the last.
 const STEPS: &str = "119";
 
 fn main() {
@@ -60,7 +62,7 @@ fn main() {
     println!("ratio                     {:9.3}", with / without);
 }
 
-/// Tokens a second of a run, from the report of the first step to that of the last.
+/// Returns the tokens per second of a run, from the report of the first step to that of the last.
 fn run(place: &Path, name: &str, more: &[&str]) -> f64 {
     let out = place.join(name);
     let paths = [place.join("model"), place.join("rows.jsonl"), out.clone()];

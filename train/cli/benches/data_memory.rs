@@ -1,8 +1,8 @@
-//! Peak memory of 20 steps on 400,000 rows against 20 steps on 400, from JSON Lines, zstd and
+//! Peak memory of 20 steps on 400,000 rows compared with 20 steps on 400, from JSON Lines, zstd and
 //! Parquet.
 //!
-//! `cargo bench -p bone-cli --bench data_memory`; exit code 1 if the many rows took more than
-//! 300 MB above the few, or if the three files gave other batches.
+//! `cargo bench -p bone-cli --bench data_memory`. Exit code 1 if the many rows take more than 300 MB above
+//! the few, or if the three files give different batches.
 
 use bone_train::config::{Given, resolve};
 use bone_train::report::{Event, ReportError, Reporter};
@@ -18,7 +18,7 @@ const ROWS: usize = 400_000;
 const FEW: usize = 400;
 const BOUND_MB: f64 = 300.0;
 
-/// A question and an answer of about the size of MetaMathQA's, told apart by their number.
+/// Returns a question and an answer of about MetaMathQA's size. The number makes them unique.
 fn row(number: usize) -> (String, String) {
     let (apples, pears, days) = (number % 97, number % 89, number % 83);
     let question = format!(
@@ -77,7 +77,7 @@ fn write_parquet(path: &Path) {
     writer.close().expect("closed");
 }
 
-/// What a run tells of itself.
+/// Results that a run reports.
 #[derive(Debug, Default, PartialEq)]
 struct Heard {
     losses: Vec<f64>,
@@ -95,14 +95,14 @@ impl Reporter for Heard {
     }
 }
 
-/// The variable that names the data to a process that trains on it.
+/// Environment variable that names the data for a training process.
 const DATA: &str = "BONE_BENCH_DATA";
 
 fn train(data: &Path) {
     let out = tempfile::tempdir().expect("a folder");
     let model = out.path().join("model");
     std::fs::create_dir_all(&model).expect("made");
-    // A model of bytes: what is measured is the data's.
+    // A byte model is small, so the data dominates the memory.
     let config = serde_json::json!({
         "model_type": "llama", "hidden_size": 32, "intermediate_size": 64,
         "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 256,

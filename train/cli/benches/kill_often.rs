@@ -1,8 +1,9 @@
-//! A run that is killed at random moments, over and over, and comes to the end that it would have come to.
+//! A run that is killed at random moments must end with the same result as an undisturbed run.
 //!
-//! `cargo bench -p bone-cli --bench kill_often` kills it 100 times (`-- --kills N`) with SIGKILL, at moments drawn from a seed
-//! that it prints (`-- --seed N`), goes on each time, and compares the result with that of a run that nobody
-//! killed, bit for bit; it ends with an error if it is another. The tests beside it kill a run at every place where a save touches the disk.
+//! `cargo bench -p bone-cli --bench kill_often` kills the run 100 times (`-- --kills N`) with SIGKILL. The
+//! moments are drawn from a seed, which it prints (`-- --seed N`). It resumes the run each time and
+//! compares the final result, bit for bit, with that of an undisturbed run. A difference is an error. The
+//! tests also kill a run at every disk operation of a save.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
             None => begin(place, &out),
         };
         let mut child = command.stderr(Stdio::null()).spawn().expect("starts");
-        // Short ones are many in saves, long ones come far.
+        // Short pieces hit many saves; long pieces make progress.
         let share = random.random_range(0.0f64..1.0).powi(2);
         std::thread::sleep(took.mul_f64(share).min(Duration::from_secs(60)));
         let _ = child.kill();
@@ -142,7 +143,7 @@ fn resume(out: &Path) -> Command {
     command
 }
 
-/// Steps of the newest checkpoint that has its list.
+/// Returns the steps of the newest checkpoint that has its list.
 fn newest(out: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(out.join("checkpoints")).ok()?;
     let steps = |path: PathBuf| {

@@ -1,7 +1,7 @@
 //! Peak memory of `bone merge` on a random LLaMA of about 1 GB in five files.
 //!
-//! `cargo bench -p bone-cli --bench merge_memory`; exit code 1 if the write took more than 1.3
-//! times the largest of those files and 200 MB.
+//! `cargo bench -p bone-cli --bench merge_memory`. Exit code 1 if writing takes more than 1.3 times the
+//! largest of these files plus 200 MB.
 
 use bone::saved::SavedAdapter;
 use bone_cli::commands::merge::{MergeArgs, merge};
@@ -17,7 +17,7 @@ const LAYERS: usize = 4;
 const VOCAB: usize = 32_000;
 const RANK: usize = 32;
 
-/// Numbers of about the size of weights, by their place.
+/// Returns numbers of about the size of weights, computed from their index.
 fn values(name: &str, shape: &[usize], size: f32) -> TensorData {
     let mut state = name.bytes().fold(1u32, |hash, byte| {
         hash.wrapping_mul(31).wrapping_add(u32::from(byte))
@@ -51,7 +51,7 @@ fn planned(name: String, shape: &[usize]) -> Planned {
     }
 }
 
-/// Writes the model and gives the bytes of its largest file.
+/// Writes the model and returns the bytes of its largest file.
 fn write_model(folder: &Path) -> u64 {
     let mut shards = vec![vec![
         planned("model.embed_tokens.weight".into(), &[VOCAB, HIDDEN]),
@@ -87,7 +87,7 @@ fn write_model(folder: &Path) -> u64 {
     largest
 }
 
-/// Bone on the output axis, on every projection, as PEFT would write it.
+/// Writes bone on the output axis for every projection, in PEFT's format.
 fn write_adapter(folder: &Path) {
     let layers = (0..LAYERS).flat_map(|layer| {
         LINEAR.map(|(name, d_output, _)| {
@@ -114,7 +114,8 @@ fn write_adapter(folder: &Path) {
     assert_eq!(saved.layers.len(), 7 * LAYERS);
 }
 
-/// Where the process that merges finds the files; what made them must not count as its memory.
+/// Environment variable with the folder of the files. A separate process merges, so that making the files
+/// does not count as its memory.
 const PLACE: &str = "BONE_BENCH_PLACE";
 const LARGEST: &str = "BONE_BENCH_LARGEST";
 

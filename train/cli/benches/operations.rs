@@ -1,9 +1,9 @@
-//! Each operation that has a kernel or a backward of its own, forward and backward, beside the same
-//! written in burn's operations, on every device of the build.
+//! Times each operation that has its own kernel or backward, forward and backward, on every device of the
+//! build. Compares it with the same operation written in burn's operations.
 //!
-//! `cargo bench -p bone-cli --features vulkan --bench operations -- vulkan/wkv6`: words after `--`
-//! choose by `device/operation/ours` and `device/operation/burn`. `BATCH_SIZE`, `MAX_SEQ_LEN`,
-//! `HIDDEN_SIZE`, `HEADS`, `INTERMEDIATE_SIZE`, `VOCAB_SIZE`, `RANK` in the environment are sizes,
+//! `cargo bench -p bone-cli --features vulkan --bench operations -- vulkan/wkv6`: words after `--` filter
+//! by `device/operation/ours` and `device/operation/burn`. The environment variables `BATCH_SIZE`,
+//! `MAX_SEQ_LEN`, `HIDDEN_SIZE`, `HEADS`, `INTERMEDIATE_SIZE`, `VOCAB_SIZE` and `RANK` set sizes.
 //! `FUSION=false` runs a GPU's operations one by one.
 
 use bone_lm::{Gate, RmsNorm, Sight, attention, cross_entropy, gated, layer_norm, rotate};
@@ -16,7 +16,7 @@ use burn::tensor::{Bool, DType, Distribution, Int, Tensor, TensorPrimitive, acti
 use criterion::Criterion;
 use std::str::FromStr;
 
-// As the binary has it: the system's gives large tensors fresh pages every time.
+// The same allocator as in the binary: the system's allocator uses fresh pages for every large tensor.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -51,7 +51,7 @@ impl OnDevice for Operations<'_> {
             hidden: setting("HIDDEN_SIZE", 768),
             heads: setting("HEADS", 12),
         };
-        // One after the other: their tensors are gone before the next one's are made.
+        // In sequence, so that the tensors of one are freed before those of the next exist.
         bench.norms();
         bench.swiglu();
         bench.rotary();
@@ -82,7 +82,7 @@ fn primitive<B: ModelBackend, const D: usize>(x: &Tensor<B, D>) -> B::FloatTenso
 }
 
 impl<B: ModelBackend> Bench<'_, B> {
-    /// Returns a tensor that a gradient is wanted of, between −1 and 1.
+    /// Returns a tensor with gradient, with values between −1 and 1.
     fn leaf<const D: usize>(&self, shape: [usize; D]) -> Tensor<B, D> {
         let options = (&self.device, DType::F32);
         Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), options).require_grad()
@@ -92,7 +92,7 @@ impl<B: ModelBackend> Bench<'_, B> {
         [self.batch, self.heads, self.len, self.hidden / self.heads]
     }
 
-    /// Times both ways, forward and backward from their sum.
+    /// Times both variants, forward and backward from their sum.
     fn pair<const D: usize, const E: usize>(
         &mut self,
         name: &str,
@@ -178,7 +178,7 @@ impl<B: ModelBackend> Bench<'_, B> {
                 activation::softmax(scores, 3).matmul(value)
             },
         );
-        // Without a graph, beside burn's own, which may be a flash kernel of its library's.
+        // Without a graph, compared with burn's own, which may be a flash kernel of its library.
         let inputs = inputs.map(Tensor::inner);
         let sight = Sight::causal(len, &self.device);
         let options = AttentionModuleOptions {
@@ -199,7 +199,7 @@ impl<B: ModelBackend> Bench<'_, B> {
     }
 
     fn cross_entropy(&mut self) {
-        // As many rows as the head gives at once.
+        // As many rows as the head processes at once.
         let (rows, vocab) = (
             (self.batch * self.len).min(512),
             setting("VOCAB_SIZE", 32_000),
@@ -207,7 +207,7 @@ impl<B: ModelBackend> Bench<'_, B> {
         let logits = self.leaf::<2>([rows, vocab]);
         let targets: Vec<i32> = (0..rows).map(|i| (i * 7919 % vocab) as i32).collect();
         let targets = Tensor::<B, 1, Int>::from_ints(targets.as_slice(), &self.device);
-        // Both from logits that nobody else holds, as a head's are.
+        // No other tensor shares the logits, as in the head.
         self.pair(
             "cross-entropy",
             || cross_entropy(logits.clone() * 2.0, targets.clone()),

@@ -1,9 +1,9 @@
 //! A training step of RWKV6 with each form of wkv6.
 //!
-//! `cargo bench -p bone-cli --bench rwkv6_step` runs a random RWKV6 of 768 × 12, head size 64,
-//! vocabulary 65,536, bone of rank 64 on the eight linear layers of every block, 4 × 256 tokens,
-//! with `bone train`'s own defaults (block recompute, chunked head), each form in a process of its
-//! own, and prints each beside the reference form. Names after `--` choose cases.
+//! `cargo bench -p bone-cli --bench rwkv6_step` runs a random RWKV6 of 768 × 12, head size 64, vocabulary
+//! 65,536, bone of rank 64 on the eight linear layers of every block, 4 × 256 tokens. It uses
+//! `bone train`'s own defaults (block recompute, chunked head). Each form runs in its own process and is compared
+//! with the reference form. Names after `--` select cases.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_cli::commands::bench::random::RandomModel;
@@ -33,12 +33,12 @@ const HIDDEN: usize = 768;
 const HEAD: usize = 64;
 const LAYERS: usize = 12;
 const VOCAB: usize = 65_536;
-/// The least that `bone train` takes by default.
+/// Smallest default of `bone train`.
 const HEAD_CHUNK: usize = 512;
-/// After one to warm up.
+/// Number of timed steps, after one warm-up step.
 const STEPS: usize = 2;
 
-/// Name, form and whether the blocks are run again in the backward.
+/// Name, form, and whether the blocks are run again in the backward.
 const CASES: [(&str, Form, bool); 4] = [
     ("reference", Form::Recurrence, true),
     ("chunked", Form::Chunked, true),
@@ -59,7 +59,7 @@ fn main() {
     compare(|name| asked.is_empty() || asked.iter().any(|asked| *asked == name));
 }
 
-/// Runs every case as a process and prints the table.
+/// Runs every case in its own process and prints the table.
 fn compare(wanted: impl Fn(&str) -> bool) {
     println!(
         "RWKV6 {HIDDEN} × {LAYERS}, vocabulary {VOCAB}, bone r {RANK} on the input axis, \
@@ -92,7 +92,7 @@ fn compare(wanted: impl Fn(&str) -> bool) {
     }
 }
 
-/// A checkpoint of random weights, which the model maps as it maps a person's.
+/// Writes a checkpoint of random weights. The model maps it like a user's file.
 fn checkpoint() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let random = RandomModel {
@@ -117,10 +117,10 @@ fn model(form: Form, folder: &Path) -> Rwkv6<B> {
     bone::freeze_base(model).with_wkv6_form(Some(form))
 }
 
-/// Prints peak resident bytes, the median step's seconds and the share of wkv6 in it.
+/// Prints peak resident bytes, the median step's seconds and the fraction of wkv6 in it.
 fn run(form: Form, recompute: bool) {
     let device = Default::default();
-    // As `bone train` does, both.
+    // Both settings are those of `bone train`.
     let workers = rayon::ThreadPoolBuilder::new().use_current_thread();
     workers.build_global().expect("the first");
     if !recompute {
@@ -170,8 +170,8 @@ fn run(form: Form, recompute: bool) {
     println!("{peak} {median} {share}");
 }
 
-/// What one layer's wkv6 takes of a step: forward and backward, and with recompute another
-/// forward before.
+/// Returns the seconds of one layer's wkv6 in a step: forward and backward, and with recompute one more
+/// forward.
 fn seconds_of_wkv6(form: Form, recompute: bool) -> f64 {
     let rows = |low, high| {
         let shape = [ROWS, LEN, HIDDEN];

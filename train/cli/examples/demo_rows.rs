@@ -1,4 +1,4 @@
-//! Prints the rows the demo's bundled model was pre-trained on, as JSON Lines.
+//! Prints the rows that the demo's bundled model was pre-trained on, as JSON Lines.
 
 use bone_cli::demo::task;
 

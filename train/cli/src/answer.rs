@@ -50,7 +50,7 @@ pub struct SamplingArgs {
 impl SamplingArgs {
     /// # Errors
     ///
-    /// What is out of range, or means nothing.
+    /// A list of settings that are out of range or have no effect.
     pub(crate) fn config(&self) -> Result<SamplingConfig, CommandError> {
         let config = SamplingConfig {
             temperature: self.temperature,
@@ -72,10 +72,10 @@ impl SamplingArgs {
     }
 }
 
-/// What continues prompts: a tokenizer, and what ends an answer.
+/// Continues prompts with a tokenizer and a rule for the end of an answer.
 pub(crate) struct Answering<'a> {
     tokenizer: &'a dyn Tokenizer,
-    /// Texts that end an answer, and are no part of it.
+    /// Texts that end an answer. They are not part of it.
     stops: Vec<String>,
     config: BatchConfig,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Answering<'a> {
 impl<'a> Answering<'a> {
     /// # Errors
     ///
-    /// The tokenizer refuses one of `stops`.
+    /// The tokenizer rejects one of `stops`.
     pub(crate) fn new(
         session: &'a Session,
         stops: Vec<String>,
@@ -107,12 +107,12 @@ impl<'a> Answering<'a> {
         })
     }
 
-    /// Continues `prompts`. `on` is given the prompt's index, what its answer has more than before,
-    /// and how it ended if that is all. An error of `on` ends it.
+    /// Continues `prompts`. Calls `on` with the prompt's index, the new text of its answer and, at the end,
+    /// the reason for the end. An error of `on` stops everything.
     ///
     /// # Errors
     ///
-    /// What `on` returns; a prompt that cannot be continued.
+    /// An error that `on` returns, or a prompt that cannot be continued.
     pub(crate) fn run<B: Backend, M: CausalLm<B>>(
         &self,
         model: &M,
@@ -122,7 +122,7 @@ impl<'a> Answering<'a> {
     ) -> Result<(), CommandError> {
         let start = |prompt: &Vec<u32>| {
             Ok(Running {
-                // A stream knows what came before: a space between prompt and text is kept.
+                // The stream knows the prompt, so it keeps a space between prompt and text.
                 stream: TextStream::after(self.tokenizer, prompt)?,
                 stops: StopTexts::new(self.stops.clone()),
             })
@@ -155,7 +155,7 @@ impl<'a> Answering<'a> {
     }
 }
 
-/// Prompts to continue, as work on a session's model.
+/// Prompts to continue with a session's model.
 pub(crate) struct Prompts<'a, F> {
     pub(crate) answering: &'a Answering<'a>,
     pub(crate) prompts: &'a [Vec<u32>],
@@ -178,14 +178,14 @@ where
     }
 }
 
-/// An answer that goes on.
+/// An unfinished answer.
 struct Running<'a> {
     stream: TextStream<'a>,
     stops: StopTexts,
 }
 
 impl Running<'_> {
-    /// Takes a token, or that there is none; returns what is of the answer for certain.
+    /// Adds a token, or marks the end. Returns the new text that is certainly part of the answer.
     fn text(&mut self, token: Option<u32>) -> Result<String, TokenizerError> {
         let Some(token) = token else {
             let rest = self.stream.finish()?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the binary does.
+//! The commands of the binary.
 
 pub mod bench;
 pub mod chat;

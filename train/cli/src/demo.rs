@@ -1,4 +1,4 @@
-//! `bone demo`: the whole story on tiny models that are bundled with the binary.
+//! `bone demo`: all commands on tiny models that are bundled with the binary.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -63,7 +63,7 @@ impl Arch {
 /// [`CommandError`].
 pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     let started = Instant::now();
-    // Before anything is written.
+    // This comes before anything is written.
     device::choose(&args.device)?;
     let out = folder(args.out.as_deref())?;
     let models = args.arch.models();
@@ -90,7 +90,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     }
 
     line!("What to type next:");
-    // As this program was called, which need not be on the path.
+    // The name that this program was called by, which may not be on the path.
     let bone = std::env::args().next().unwrap_or_else(|| "bone".into());
     for (_, _, out) in &outcomes {
         let out = out.display();
@@ -103,7 +103,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The folder to write to: as asked for, new or empty; else the first free name.
+/// Returns the output folder: the given one, new or empty, or else the first free name.
 fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
     let free = |path: &Path| {
         std::fs::read_dir(path).map_or(!path.exists(), |mut entries| entries.next().is_none())

@@ -1,4 +1,4 @@
-//! Why a command failed.
+//! Errors of commands.
 
 use bone_data::{PromptError, TemplateError};
 use bone_lm::sampling::SamplingError;
@@ -9,13 +9,14 @@ use std::error::Error;
 use std::fmt;
 use std::path::Path;
 
-/// Why a command failed, in a message for a person.
+/// Reason why a command failed, as a message for the user.
 ///
-/// `?` makes one of any error. It is no [`Error`] itself: else that conversion could not be.
+/// `?` converts any error into it. It does not implement [`Error`]: that would conflict with the
+/// conversion.
 #[derive(Debug)]
 pub struct CommandError(Box<dyn Error + Send + Sync>);
 
-/// What was asked for is contradictory.
+/// The request is contradictory.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
@@ -56,22 +57,22 @@ impl CommandError {
             .is_some_and(|error: &RunError| error.is_stop())
     }
 
-    /// Returns the error of a request that cannot be met.
+    /// Returns the error of an invalid request.
     pub fn usage(message: impl Into<String>) -> Self {
         Usage(message.into()).into()
     }
 
-    /// Returns the error of what was done as asked for, and came out wrong.
+    /// Returns the error of a valid request with a wrong result.
     pub(crate) fn wrong(message: impl Into<String>) -> Self {
         Self(message.into().into())
     }
 
-    /// Returns the error of a folder or file that is in the way, missing or not what it should be.
+    /// Returns the error that a folder or file blocks the command, is missing or is of the wrong kind.
     pub(crate) fn path(path: impl AsRef<Path>, reason: impl fmt::Display) -> Self {
         Self::wrong(format!("{}: {reason}", path.as_ref().display()))
     }
 
-    /// Returns what makes an error of the system's at `path`.
+    /// Returns a function that turns a system error into an error at `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::path(path, source)
     }

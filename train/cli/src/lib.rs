@@ -1,4 +1,4 @@
-//! The commands of the binary `bone`, as functions that other programs can call too.
+//! The commands of the binary `bone`, as functions that other programs can call.
 
 mod answer;
 pub mod commands;

@@ -5,8 +5,8 @@ use bone_train::report::tell;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Keeps freed tensors' memory for the next ones of their size: the system's allocator gives it
-/// back, and gets it zeroed page by page, at every operation of a step.
+/// mimalloc keeps the memory of freed tensors for the next tensors of the same size. The system's allocator
+/// returns it, and gets it zeroed page by page, at every operation of a step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -54,7 +54,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Nothing, but in tests.
+    // This has an effect only in tests.
     let _points = fail::FailScenario::setup();
     quiet_vulkan_loader();
     join_workers();
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => commands::bench::run(&command),
         Command::Devices(args) => commands::devices::run(&args),
     };
-    // A run has told them already.
+    // A run has already reported these.
     for note in bone::kernels::gave_way() {
         tell(&format!("note: {note}"));
     }
@@ -92,21 +92,21 @@ fn main() -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// Mesa's layer that orders cards by the desktop's choice complains of every session without a
-/// desktop, on our standard error. Without one it has nothing to order by.
+/// Disables Mesa's layer that sorts GPUs by the desktop's choice. Without a desktop it has nothing to sort
+/// by, and it prints an error on stderr in every session.
 fn quiet_vulkan_loader() {
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: nothing has started another thread yet, so nobody reads the environment.
+        // SAFETY: no other thread has started yet, so no other code reads the environment.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }
 
-/// Makes this thread one of rayon's, so that what it starts runs here as well.
+/// Adds this thread to rayon's threads, so that its tasks run here too.
 ///
-/// Otherwise it sleeps while others work for it, and every operation begins and ends with waking a
-/// thread: 2 % of a step of 768 × 12 on two threads (docs/decisions.md).
+/// Otherwise this thread sleeps while the others work, and every operation begins and ends with waking a
+/// thread. That takes 2 % of a step of 768 × 12 on two threads (docs/decisions.md).
 fn join_workers() {
-    // An error says that somebody else made the threads: slower, and as right.
+    // An error means that other code started the threads: slower, but still correct.
     let _ = rayon::ThreadPoolBuilder::new()
         .use_current_thread()
         .build_global();

@@ -1,8 +1,8 @@
-//! What commands print.
+//! Output of commands.
 
 use std::io::Write;
 
-/// Prints a line, as [`say`] does, of whatever may hold what strangers wrote: names, paths, texts.
+/// Prints a line like [`say`], and escapes untrusted text: names, paths, texts.
 macro_rules! line {
     ($($part:tt)*) => {
         $crate::output::say(&::bone_train::report::printable(&format!("{}\n", format_args!($($part)*))))
@@ -10,7 +10,7 @@ macro_rules! line {
 }
 pub(crate) use line;
 
-/// Prints to stdout, as it is. That may be a pipe whose reader has gone: nobody is left to tell then.
+/// Prints to stdout, unchanged. Ignores a closed pipe.
 pub(crate) fn say(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
@@ -18,7 +18,7 @@ pub(crate) fn say(text: &str) {
         .and_then(|()| stdout.flush());
 }
 
-/// Prints a line of JSON, which escapes what it has to in its own way.
+/// Prints a line of JSON, which does its own escaping.
 pub(crate) fn say_json(value: &impl serde::Serialize) {
     say(&format!("{}\n", serde_json::json!(value)));
 }

@@ -1,4 +1,4 @@
-//! A model to ask: what `generate`, `chat` and `eval` open alike.
+//! Opening a model for `generate`, `chat` and `eval`.
 
 use crate::error::CommandError;
 use crate::work::Load;
@@ -36,23 +36,22 @@ pub struct SessionArgs {
     pub dtype: DtypeChoice,
 }
 
-/// A model that is known to be there, without its weights: its tokenizer, and what it was trained
-/// with.
+/// An existing model without its weights: its tokenizer, and the prompt format of its training.
 pub(crate) struct Session {
     pub(crate) device: Device,
     pub(crate) info: ModelInfo,
     pub(crate) tokenizer: Box<dyn Tokenizer>,
-    /// The precision of the weights, in words.
+    /// The precision of the weights, as text.
     pub(crate) dtype: String,
-    /// Logits nearer than this may change places with the rounding of another batch size.
+    /// Logits that are closer than this may change order with the rounding of another batch size.
     pub(crate) near_tie: f64,
     model: PathBuf,
-    /// The template of the training run, if it is known.
+    /// The template of the training run, if known.
     trained: Option<Template>,
 }
 
 impl SessionArgs {
-    /// Returns a model with the defaults for everything else.
+    /// Returns a model with defaults for all other options.
     pub fn of(model: impl Into<PathBuf>) -> Self {
         Self {
             model: model.into(),
@@ -66,7 +65,7 @@ impl SessionArgs {
 
     /// # Errors
     ///
-    /// What is missing or does not fit, before any weight is read.
+    /// A part is missing or does not fit. This is checked before any weight is read.
     pub(crate) fn open(&self) -> Result<(Session, Load), CommandError> {
         let (device, _) = device::choose(&self.device)?;
         let model = models::open(&self.model)?;
@@ -99,7 +98,7 @@ impl SessionArgs {
             info,
             tokenizer,
             dtype: precision.text,
-            // A bf16 has eight bits: products of rounded values differ by about 1 % of a logit.
+            // bf16 has eight significant bits: products of rounded values differ by about 1 % of a logit.
             near_tie: if precision.half_products { 5e-2 } else { 1e-4 },
             model: self.model.clone(),
             trained: trained.and_then(|trained| trained.template),
@@ -107,11 +106,11 @@ impl SessionArgs {
         Ok((session, load))
     }
 
-    /// Returns what tells the weights apart from others in the same place.
+    /// Returns a fingerprint of the weights, which tells them apart from others at the same path.
     ///
     /// # Errors
     ///
-    /// Their files cannot be read.
+    /// The files cannot be read.
     pub(crate) fn fingerprint(&self) -> Result<String, CommandError> {
         let adapter = self.adapter.as_deref().map(adapter::place);
         let mut parts = Vec::new();
@@ -119,18 +118,18 @@ impl SessionArgs {
             let files = of_files(&path)?;
             parts.extend(files.iter().map(|(name, hash)| format!("{name} {hash}")));
         }
-        // The same bytes are another adapter on another axis.
+        // On another axis the same bytes are another adapter.
         parts.extend(self.block_axis.map(|axis| axis.to_string()));
         Ok(parts.join(" "))
     }
 }
 
 impl Session {
-    /// Returns the template of a name; `trained` is the one of the training run.
+    /// Returns the template with this name; `trained` is that of the training run.
     ///
     /// # Errors
     ///
-    /// There is no such template.
+    /// The template does not exist.
     pub(crate) fn template(&self, name: &str) -> Result<Template, CommandError> {
         if name != "trained" {
             return Ok(Template::load(name, Some(&self.model))?);
@@ -143,11 +142,12 @@ impl Session {
         })
     }
 
-    /// Returns the template of a name, or without one that of the training run, else `otherwise`.
+    /// Returns the template with this name. Without a name, returns that of the training run, or else
+    /// `otherwise`.
     ///
     /// # Errors
     ///
-    /// There is no such template.
+    /// The template does not exist.
     pub(crate) fn template_or(
         &self,
         name: Option<&str>,
@@ -163,16 +163,17 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The tokenizer refuses the text.
+    /// The tokenizer rejects the text.
     pub(crate) fn encode(&self, pieces: &[Piece]) -> Result<Vec<u32>, CommandError> {
         Ok(encode_pieces(self.tokenizer.as_ref(), pieces)?.ids)
     }
 
-    /// Returns the tokens of a prompt that leaves room for an answer.
+    /// Returns the tokens of a prompt that leaves space for an answer.
     ///
     /// # Errors
     ///
-    /// As [`Session::encode`]; past its positions a model says nothing of worth.
+    /// Like [`Session::encode`]. A prompt that fills the model's positions is an error: beyond them the
+    /// output is useless.
     pub(crate) fn encode_fitting(&self, pieces: &[Piece]) -> Result<Vec<u32>, CommandError> {
         let tokens = self.encode(pieces)?;
         match self.info.positions {

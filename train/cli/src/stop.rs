@@ -1,13 +1,13 @@
-//! What ends an answer: tokens, and texts.
+//! End of an answer: stop tokens and stop texts.
 
 use bone_tokenizer::{Tokenizer, TokenizerError};
 
-/// The tokens that end an answer: the tokenizer's own, and the special tokens that `texts` begin
-/// with, as decoded text has none of those.
+/// Returns the tokens that end an answer: the tokenizer's own, and the special tokens at the start of
+/// `texts`. Decoded text does not contain special tokens.
 ///
 /// # Errors
 ///
-/// The tokenizer refuses a text.
+/// The tokenizer rejects a text.
 pub(crate) fn stop_tokens(
     tokenizer: &dyn Tokenizer,
     texts: &[String],
@@ -20,7 +20,7 @@ pub(crate) fn stop_tokens(
     Ok(stop)
 }
 
-/// Passes text on up to the first of some texts that end it, and holds back what may become one.
+/// Passes text on until the first stop text. Holds back text that may become one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StopTexts {
     texts: Vec<String>,
@@ -36,7 +36,7 @@ impl StopTexts {
         }
     }
 
-    /// Takes more text; returns what is of the answer for certain.
+    /// Adds text. Returns the text that is certainly part of the answer.
     pub(crate) fn push(&mut self, text: &str) -> String {
         if self.ended {
             return String::new();
@@ -62,12 +62,12 @@ impl StopTexts {
         std::mem::replace(&mut self.held, waiting)
     }
 
-    /// Whether one of the texts came.
+    /// Returns whether a stop text appeared.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// What was held back, once no more text comes.
+    /// Returns the text held back, after the last text.
     pub(crate) fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }

@@ -1,4 +1,4 @@
-//! The terminal: a progress bar, or plain lines where there is no terminal.
+//! Progress output: a bar in a terminal, plain lines elsewhere.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
@@ -12,11 +12,11 @@ use bone_train::report::{
 
 const TEMPLATE: &str = "{bar:20} {pos}/{len}  eta {eta}  {wide_msg}";
 
-/// A progress bar with everything else printed above it.
+/// A progress bar with all other output above it.
 #[derive(Debug)]
 struct Terminal {
     bar: ProgressBar,
-    /// Where the bar is drawn, from the first step on, or from the tuning of kernels before it.
+    /// Where the bar is drawn. It starts at the first step, or at the kernel tuning before it.
     target: Option<ProgressDrawTarget>,
     pace: Pace,
 }
@@ -38,7 +38,7 @@ impl Terminal {
         if let Some(target) = self.target.take() {
             self.bar.set_draw_target(target);
             self.bar.reset_eta();
-            // A step may take minutes: the clock goes on meanwhile.
+            // A step may take minutes; the clock continues to tick.
             self.bar.enable_steady_tick(Duration::from_secs(1));
         }
         self.bar.set_message(message);
@@ -82,7 +82,7 @@ impl Reporter for Terminal {
 }
 
 impl Drop for Terminal {
-    /// A run that fails leaves the bar where it was, and the error below it.
+    /// If a run fails, the bar stays where it is, with the error below it.
     fn drop(&mut self) {
         if !self.bar.is_finished() {
             self.bar.abandon();
@@ -90,7 +90,7 @@ impl Drop for Terminal {
     }
 }
 
-/// The console's reporter: a progress bar where stderr is a terminal, plain lines where not.
+/// Returns the console's reporter: a progress bar if stderr is a terminal, else plain lines.
 pub fn console() -> Box<dyn Reporter> {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if io::stderr().is_terminal() && !dumb {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use bone_train::report::{StartReport, StepReport};
 
-    /// 1,000 tokens in two seconds.
+    /// Returns a step of 1,000 tokens in two seconds.
     fn step(step: usize, total_steps: usize) -> StepReport {
         StepReport {
             step,
@@ -133,7 +133,7 @@ mod tests {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
     }
 
-    /// What was drawn on a terminal of 60 columns.
+    /// The output on a terminal of 60 columns.
     static DRAWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
     #[derive(Debug)]
@@ -176,7 +176,7 @@ mod tests {
         terminal.report(Event::Step(step(3, 10))).unwrap();
         let bar = terminal.bar.clone();
         assert!(bar.message().len() > 30, "{}", bar.message());
-        // Draws whatever the pace; before, the bar may have been drawn without its message.
+        // This always draws; earlier, the bar may have been drawn without its message.
         bar.abandon();
         let drawn = DRAWN.lock().unwrap().clone();
         let of_bar: Vec<_> = drawn.iter().filter(|text| text.contains("/10")).collect();

@@ -9,12 +9,12 @@ use bone_train::step::{TrainBackend, TrainModel};
 use burn::tensor::FloatDType;
 use std::path::PathBuf;
 
-/// What is done with a model.
+/// Work with a model.
 pub(crate) trait Work {
-    /// What comes of it.
+    /// Its result.
     type Output;
 
-    /// Does it.
+    /// Does the work.
     ///
     /// # Errors
     ///
@@ -26,19 +26,19 @@ pub(crate) trait Work {
     ) -> Result<Self::Output, CommandError>;
 }
 
-/// A model, and how it is loaded.
+/// A model and its loading options.
 pub(crate) struct Load {
     pub(crate) model: OpenModel,
-    /// The adapter that goes on it.
+    /// The adapter to apply.
     pub(crate) adapter: Option<(Scan, PathBuf)>,
-    /// What the weights are converted to; `None` for what the files hold.
+    /// The type to convert weights to; `None` keeps the files' type.
     pub(crate) dtype: Option<FloatDType>,
     pub(crate) device: DeviceName,
     pub(crate) fusion: bool,
 }
 
 impl Load {
-    /// Loads the model, puts the adapter on it, and lets `work` use it.
+    /// Loads the model, applies the adapter, and runs `work`.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The committed configurations on a real trained model, from rows to a merged model. Needs the
-//! assets (`BONE_ASSETS` or `../shared/assets`) and says so where they are not.
+//! Tests the committed configurations on a real trained model, from rows to a merged model. They need the
+//! assets (`BONE_ASSETS` or `../shared/assets`), and print a note if they are missing.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ fn shakespeare_rows() {
     train_merge_generate("stories260k-shakespeare.toml", &model, &path, "ROMEO:\n");
 }
 
-/// Losses of the curve's events of one type, in order.
+/// Returns the losses of all events of one type, in order.
 fn losses(out: &Path, kind: &str) -> Vec<f64> {
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("curves");
     metrics
@@ -116,7 +116,7 @@ fn losses(out: &Path, kind: &str) -> Vec<f64> {
         .collect()
 }
 
-/// The first `bytes` bytes of a play in UTF-16LE, which rwkv6-1m was trained on.
+/// Returns the first `bytes` bytes of a play in UTF-16LE, which rwkv6-1m was trained on.
 fn play_in_utf16(assets: &Path, folder: &Path, bytes: usize) -> PathBuf {
     let play = std::fs::read_to_string(assets.join("datasets/misc/tinyshakespeare.txt"));
     let text: Vec<u8> = play
@@ -177,7 +177,8 @@ fn rwkv6_learns_utf16_and_merges_into_rwkvs_names() {
             "--out",
             &to,
         ]);
-        // Named as in the .pth, and a model that loads: it goes on where training stopped.
+        // The merged tensors have the names of the .pth, and the model loads: training can start where it
+        // stopped.
         let weights = std::fs::read(merged.join("model.safetensors")).expect("weights");
         let (length, rest) = weights.split_first_chunk().expect("a header's length");
         let length = u64::from_le_bytes(*length) as usize;
@@ -234,8 +235,8 @@ fn a_document_of_4096_bytes_in_pieces_of_512() {
     assert!(pieces[5] < pieces[0], "{pieces:?}");
 }
 
-/// Greedy answers do not depend on how many questions run together, but after two logits so near
-/// that rounding chooses between their tokens.
+/// Greedy answers do not depend on how many questions run together. The exception is after a near tie,
+/// where rounding chooses the token.
 #[test]
 fn gsm8k_questions_in_batches() {
     let Some(assets) = assets() else { return };

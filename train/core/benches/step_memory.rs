@@ -1,8 +1,8 @@
 //! Peak memory and time of a training step with and without block recompute and chunked head.
 //!
-//! `cargo bench -p bone-train --bench step_memory` runs a random LLaMA of 768 × 12, vocabulary
-//! 32,000, bone of rank 64 on all seven projections, 4 × 256 tokens, each case in a process of its
-//! own, and prints each beside the case with both off.
+//! `cargo bench -p bone-train --bench step_memory` runs a random LLaMA of 768 × 12, vocabulary 32,000, bone
+//! of rank 64 on all seven projections, 4 × 256 tokens. Each case runs in its own process. The table
+//! compares each case with the case that has both off.
 
 use bone::{AdapterConfig, BlockAxis, Selection, Targets, Variant};
 use bone_data::Batch;
@@ -61,7 +61,7 @@ fn main() {
     }
 }
 
-/// Runs every case as a process and prints the table.
+/// Runs every case in its own process and prints the table.
 fn compare() {
     println!("LLaMA 768 × 12, vocabulary 32,000, bone r {RANK}, {ROWS} × {LEN} tokens, f32");
     println!(

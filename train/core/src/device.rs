@@ -1,4 +1,4 @@
-//! Devices: what there is, which one is taken, and the backend that computes on it.
+//! Devices: listing them, choosing one, and running work on its backend.
 
 use crate::models::ModelBackend;
 use crate::step::Gradients;
@@ -32,23 +32,23 @@ pub use name::{DeviceName, Kind};
 pub use precision::{DtypeChoice, Precision};
 pub use trial::Trial;
 
-/// A device that is there.
+/// A device of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// What `--device` calls it.
+    /// Its name for `--device`.
     pub name: DeviceName,
-    /// What its maker calls it.
+    /// Its vendor's name.
     pub title: String,
-    /// Its driver, where it has one.
+    /// Version of its driver, if it has one.
     pub driver: Option<String>,
-    /// Bytes of its memory, where that can be known.
+    /// Its memory in bytes, if known.
     pub memory: Option<u64>,
-    /// Whether it is a GPU's driver that computes on the processor.
+    /// Whether it is a GPU that the driver emulates on the CPU.
     pub software: bool,
 }
 
 impl Device {
-    /// Title, driver and memory in one line.
+    /// Returns title, driver and memory on one line.
     pub fn description(&self) -> String {
         let mut parts = vec![self.title.clone()];
         parts.extend(self.driver.clone());
@@ -80,12 +80,12 @@ impl FromStr for DeviceName {
     }
 }
 
-/// The device `name` stands for and why it is taken. `auto` is the best of this build that works: a
-/// GPU before the processor, and that before a GPU that the processor emulates.
+/// Returns the device that `name` stands for, and the reason for the choice. `auto` picks the best working
+/// device of this build: a GPU first, then the CPU, then an emulated GPU.
 ///
 /// # Errors
 ///
-/// [`DeviceError`]. A device asked for by name is never replaced by another.
+/// [`DeviceError`]. A device chosen by name is never replaced by another.
 pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
     if name != "auto" {
         return Ok((find(name.parse()?)?, "asked for".into()));
@@ -117,7 +117,7 @@ pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
     )))
 }
 
-/// Returns the device of this name, once it has made a training step.
+/// Returns the device of this name, after a trial training step on it.
 ///
 /// # Errors
 /// It does not exist or does not work.
@@ -150,7 +150,7 @@ fn absent(device: DeviceName, reason: &str) -> DeviceError {
     ))
 }
 
-/// Whether a training step works on the device, found out by making a small one.
+/// Checks that a training step works on the device by running a small one.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ pub fn check(device: DeviceName) -> Result<(), DeviceError> {
             let layer = BoneLinearConfig::new(8, 8).init::<B>(&device);
             let targets = Targets::new(Selection::AllLinear);
             let config = AdapterConfig::new(Variant::Bone(BlockAxis::Output), 4, targets);
-            // 4 divides 8, so that there always is an adapter.
+            // The rank 4 divides the size 8, so attaching never fails.
             let Ok(layer) = layer.attach(&config, "probe") else {
                 return false;
             };

@@ -1,4 +1,4 @@
-//! What the disk says, and files that get their names late.
+//! Disk errors, and files that get their final names late.
 
 use bone_data::human;
 use bone_lm::checkpoint::sync_folder;
@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
-/// Ends this process as nothing that it does can prevent, for tests.
+/// Kills this process for tests, in a way that it cannot handle.
 #[allow(dead_code, reason = "called where fail points are compiled in")]
 pub(crate) fn kill() {
     #[cfg(unix)]
@@ -16,17 +16,17 @@ pub(crate) fn kill() {
     std::process::abort();
 }
 
-/// What could not be read or written, and why.
+/// A file or folder that could not be read or written, with the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct PathError {
     /// The file or folder.
     pub path: PathBuf,
-    /// What the system says.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// Returns what makes an error of the system's one at `path`.
+/// Returns a function that turns a system error into an error at `path`.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> PathError + '_ {
     move |source| PathError {
         path: path.to_path_buf(),
@@ -34,16 +34,16 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> PathError + '_ {
     }
 }
 
-/// What the smallest file takes, and a folder.
+/// Disk space of the smallest file or of a folder, in bytes.
 const BLOCK: u64 = 4096;
 
-/// Whether there is no room, or none is allowed, which there may be later.
+/// Returns whether the disk, the quota or the file size limit is exhausted.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
-/// What the system says of an error, if it says something.
+/// Returns the system error behind an error, if there is one.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
         (*error).source()
@@ -51,14 +51,14 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     causes.find_map(|error| error.downcast_ref::<io::Error>())
 }
 
-/// Whether what could not be written may be later, when there is room or the disk is there again. What is allowed
-/// this process does not change.
+/// Returns whether writing may succeed later, when there is space or the disk is back. The file size limit
+/// of this process does not change.
 pub(crate) fn may_pass(error: &(dyn Error + 'static)) -> bool {
     cause(error).is_some_and(|cause| cause.kind() != ErrorKind::FileTooLarge)
 }
 
-/// An error of writing `what`, which takes about `needed` bytes in `files` files, at `place`: with what a person
-/// can do about it where there is no room.
+/// Returns the error of writing `what` at `place`, which takes about `needed` bytes in `files` files. If
+/// the disk is full, the error says what the user can do.
 pub(crate) fn explained(
     error: &(dyn Error + 'static),
     (what, needed, files): (&str, u64, u64),
@@ -69,7 +69,7 @@ pub(crate) fn explained(
     };
     let needed = human(needed + files * BLOCK);
     if cause.kind() != ErrorKind::StorageFull {
-        // What is free on the disk is not what is allowed.
+        // The limit of this process does not depend on the free disk space.
         return format!(
             "{error}; {what} takes about {needed}: raise the limit, or give another folder"
         );
@@ -80,18 +80,17 @@ pub(crate) fn explained(
     format!("{error}; {what} takes about {needed}{free}")
 }
 
-/// Where a file lies until it gets its name.
+/// Returns the temporary name of a file.
 pub(crate) fn partial(path: &Path) -> PathBuf {
     path.with_extension("partial")
 }
 
-/// A file that is on the disk, but lies beside its name until everything else is ready. Dropped before,
-/// it leaves nothing.
+/// A file under a temporary name until everything else is ready. If dropped before that, it leaves nothing.
 #[derive(Debug)]
 pub(crate) struct Beside {
     partial: Option<TempPath>,
     pub(crate) path: PathBuf,
-    /// The file, to write on.
+    /// The open file.
     pub(crate) file: File,
 }
 
@@ -113,7 +112,7 @@ impl Beside {
         })
     }
 
-    /// Gives it its name, in place of what has it.
+    /// Renames the file to its final name and replaces an existing file.
     pub(crate) fn take_place(&mut self) -> Result<(), PathError> {
         let Some(partial) = self.partial.take() else {
             return Ok(());

@@ -1,23 +1,23 @@
-//! The names of everything in a run's output folder.
+//! The names of all entries in a run's output folder.
 
-/// Every setting of the run, as `bone train` reads it again.
+/// Every setting of the run. `bone train` can read it again.
 pub const CONFIG: &str = "config.toml";
-/// A line a step, skipped step and evaluation.
+/// One line per step, skipped step and evaluation.
 pub const METRICS: &str = "metrics.jsonl";
 /// The folder of logs.
 pub const LOGS: &str = "logs";
-/// The folder of checkpoints, `step-N` each.
+/// The folder of checkpoints, each named `step-N`.
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The result of a run that trains an adapter, parts or states.
 pub const ADAPTER: &str = "adapter";
 /// The result of a run that trains every weight.
 pub const MODEL: &str = "model";
-/// The result of an earlier run while a new [`MODEL`] takes its place.
+/// The result of an earlier run while a new [`MODEL`] replaces it.
 pub const OLD_MODEL: &str = "model.old";
-/// Written last, when the result is on the disk.
+/// Written last, when the result is synced to the disk.
 pub const FINISHED: &str = "finished.json";
-/// Held by the run that writes into the folder.
+/// Locked by the run that writes into the folder.
 pub const LOCK: &str = "run.lock";
 
-/// What a run leaves that another would replace.
+/// Entries of a run that a new run would replace.
 pub const RESULTS: [&str; 4] = [ADAPTER, MODEL, OLD_MODEL, CHECKPOINTS];

@@ -1,10 +1,10 @@
 //! Fine-tuning of any language model of the workspace: loss, loop, checkpoints, devices.
 //!
-//! A program trains as `bone train` does. Fill in a [`RawConfig`](config::RawConfig), check it with
-//! [`validate`](config::RawConfig::validate), and give it to [`run::train`] with a
-//! [`Reporter`](report::Reporter) for the metrics; an [`Outcome`](run::Outcome) says where the adapter
-//! lies. [`run::resume`] and [`run::fork`] continue what was stopped. `examples/train.rs` is a whole
-//! program.
+//! A program trains in the same way as `bone train`. Fill in a [`RawConfig`](config::RawConfig) and check
+//! it with [`validate`](config::RawConfig::validate). Pass it to [`run::train`] with a
+//! [`Reporter`](report::Reporter) for the metrics. The returned [`Outcome`](run::Outcome) names the
+//! adapter's folder. [`run::resume`] and [`run::fork`] continue a stopped run. `examples/train.rs` is a
+//! complete program.
 //!
 //! ```no_run
 //! use bone_train::config::{MethodName, RawConfig};
@@ -23,7 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The loop alone, for a model and batches of your own, is [`trainer::train`].
+//! To run only the loop with your own model and batches, use [`trainer::train`].
 
 pub mod config;
 pub mod device;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A factor on the loss, so that gradients are not lost below f16's smallest number. It is halved
-/// when one overflows, whose step is then skipped, and doubled after so many steps without. As
-/// PyTorch's `GradScaler` has it, numbers included.
+/// A factor on the loss that keeps gradients above f16's smallest number. When a gradient overflows, the
+/// step is skipped and the factor is halved. After enough steps without overflow it is doubled. Rules and
+/// numbers are those of PyTorch's `GradScaler`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossScale {
@@ -14,11 +14,11 @@ pub struct LossScale {
     skipped: usize,
 }
 
-/// Steps without an overflow after which more is tried.
+/// Steps without an overflow before the factor is doubled.
 const GROWTH_INTERVAL: usize = 2000;
-/// Below this the loss itself is at fault.
+/// If the factor falls below this, the loss itself is at fault.
 const SMALLEST: f64 = 1.0;
-/// What f32 still holds with room for the loss itself.
+/// Largest factor: f32 still holds it, with room for the loss.
 const LARGEST: f64 = (1u64 << 32) as f64;
 
 impl Default for LossScale {
@@ -28,7 +28,7 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// A scale that starts at `factor`.
+    /// Returns a scale that starts at `factor`.
     pub fn starting_at(factor: f64) -> Self {
         Self {
             factor,
@@ -37,17 +37,17 @@ impl LossScale {
         }
     }
 
-    /// What the loss is multiplied with, and gradients are divided by.
+    /// Returns the factor that multiplies the loss and divides the gradients.
     pub fn factor(&self) -> f64 {
         self.factor
     }
 
-    /// Steps that were skipped so far.
+    /// Returns the number of skipped steps so far.
     pub fn skipped(&self) -> usize {
         self.skipped
     }
 
-    /// After a step whose gradients were finite.
+    /// Records a step with finite gradients.
     pub fn kept(&mut self) {
         self.steady += 1;
         if self.steady >= GROWTH_INTERVAL && self.factor < LARGEST {
@@ -56,7 +56,7 @@ impl LossScale {
         }
     }
 
-    /// After a step whose gradients were not; whether a smaller factor is worth a try.
+    /// Records a step with non-finite gradients. Returns whether a smaller factor may help.
     pub fn overflowed(&mut self) -> bool {
         if self.factor <= SMALLEST {
             return false;

@@ -1,4 +1,4 @@
-//! The memory a run will take, what the machine has, and what the process holds.
+//! Memory: the estimate for a run, the limit of the machine, and the use of the process.
 
 mod allocator;
 mod estimate;

@@ -1,4 +1,4 @@
-//! The architectures: recognising, loading and saving them. The one place that names model crates.
+//! Recognizing, loading and saving the architectures. No other module names model crates.
 
 pub mod adapter;
 mod error;

@@ -1,4 +1,4 @@
-//! AdamW with clipping by the global norm.
+//! AdamW with clipping by global norm.
 
 use crate::step::Gradients;
 use crate::step::TrainBackend;
@@ -13,21 +13,21 @@ mod state;
 
 pub use state::{Trained, TrainedMoments};
 
-/// Settings of AdamW. Names and defaults are those of PyTorch, but for the decay.
+/// Settings of AdamW. Names and defaults are PyTorch's, except for the weight decay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWSettings {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Largest global norm of the gradients; `None` leaves them as they are.
+    /// Largest global norm of the gradients; `None` for no clipping.
     pub max_grad_norm: Option<f64>,
-    /// Learning rate of LoRA's `B` in units of everything else's, as *LoRA+: Efficient Low Rank
-    /// Adaptation of Large Models* has it.
+    /// Learning rate of LoRA's `B` relative to all other parameters, as in *LoRA+: Efficient Low Rank
+    /// Adaptation of Large Models*.
     pub lora_plus_ratio: f64,
 }
 
@@ -44,7 +44,7 @@ impl Default for AdamWSettings {
     }
 }
 
-/// What a step did.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// Mean loss of the trained tokens, before the update.
@@ -53,7 +53,7 @@ pub struct Outcome {
     pub grad_norm: f64,
 }
 
-/// The loss or a gradient is not a finite number; the model was not changed.
+/// The loss or a gradient is not finite. The model is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
     "the loss is {loss} and the gradient norm {grad_norm}; lower the learning rate, look for broken \
@@ -66,14 +66,14 @@ pub struct NonFinite {
     pub grad_norm: f64,
 }
 
-/// Moments of a parameter, and the steps it took.
+/// Moments of a parameter, and its number of steps.
 #[derive(Debug, Clone)]
 struct Taken<T> {
     time: u32,
     moments: Moments<T>,
 }
 
-/// AdamW over whatever trains.
+/// AdamW over all trained parameters.
 #[derive(Debug)]
 pub struct Optimizer<B: TrainBackend> {
     settings: AdamWSettings,
@@ -81,7 +81,7 @@ pub struct Optimizer<B: TrainBackend> {
 }
 
 impl<B: TrainBackend> Optimizer<B> {
-    /// An optimizer without moments yet.
+    /// Returns an optimizer without moments.
     pub fn new(settings: AdamWSettings) -> Self {
         Self {
             settings,
@@ -89,12 +89,12 @@ impl<B: TrainBackend> Optimizer<B> {
         }
     }
 
-    /// Updates `model` by the gradients of one optimizer step: of the summed loss of its trained
-    /// tokens, their number, and what the gradients are multiplied with beyond the mean's. Loss and
-    /// norm come from the device in one read.
+    /// Updates `model` with the gradients of one optimizer step. The input is the summed loss of the step's
+    /// trained tokens, their number, and the factor on the gradients beyond the mean's. Loss and norm come
+    /// from the device in one read.
     ///
-    /// The model comes back either way, unchanged with [`NonFinite`]. It is taken by value so that
-    /// old and new weights never lie side by side.
+    /// Always returns the model; with [`NonFinite`] it is unchanged. The model is passed by value, so that
+    /// old and new weights never exist at the same time.
     pub fn step<M: AutodiffModule<B>>(
         &mut self,
         model: M,
@@ -137,11 +137,11 @@ impl<B: TrainBackend> Optimizer<B> {
     }
 }
 
-/// Takes every parameter that has a gradient one step on.
+/// Moves every parameter that has a gradient by one step.
 struct Update<'a, B: TrainBackend> {
-    /// Of a parameter that took none.
+    /// The step for a parameter without moments.
     step: AdamWStep,
-    /// Those with LoRA+'s rate.
+    /// Parameters with LoRA+'s learning rate.
     faster: HashSet<ParamId>,
     grads: GradientsParams,
     optimizer: &'a mut Optimizer<B>,
@@ -174,8 +174,8 @@ impl<B: TrainBackend> ModuleMapper<B> for Update<'_, B> {
     }
 }
 
-/// What gradients of global norm `norm` are multiplied by to have at most `max`, as PyTorch's
-/// `clip_grad_norm_` does it.
+/// Returns the factor that reduces gradients of global norm `norm` to at most `max`, as PyTorch's
+/// `clip_grad_norm_` computes it.
 fn clip_factor(norm: f64, max: Option<f64>) -> f64 {
     match max {
         Some(max) if norm > max => max / (norm + 1e-6),
@@ -194,7 +194,7 @@ mod tests {
 
     type B = Autodiff<Flex>;
 
-    /// A layer, and gradients of its weight and bias.
+    /// Returns a layer, and gradients of its weight and bias.
     fn layer() -> (BoneLinear<B>, Gradients) {
         let device = Default::default();
         let layer: BoneLinear<B> = BoneLinearConfig::new(5, 3).init(&device);
@@ -205,7 +205,7 @@ mod tests {
         (layer, grads)
     }
 
-    /// Of weight and bias, one after the other.
+    /// Returns the values of weight and bias, one after the other.
     fn values(weight: Tensor<Flex, 2>, bias: Tensor<Flex, 1>) -> Vec<f64> {
         let (weight, bias) = (weight.into_data(), bias.into_data());
         weight.iter::<f64>().chain(bias.iter::<f64>()).collect()
@@ -236,14 +236,14 @@ mod tests {
         let (_, outcome) = optimizer.step(layer, grads, loss(), 1e-3);
         let measured = outcome.unwrap().grad_norm;
         assert!((measured - norm).abs() < 1e-4 * norm);
-        // With β₁ = 0 the first moment is the gradient as it was used.
+        // With β₁ = 0 the first moment is the gradient after clipping.
         let moment = |id| optimizer.taken[&id].moments.first.clone();
         let after = values(
             Tensor::from_primitive(TensorPrimitive::Float(moment(ids.0))),
             Tensor::from_primitive(TensorPrimitive::Float(moment(ids.1))),
         );
         for (before, after) in before.iter().zip(&after) {
-            // Every tensor by the same factor, or its direction would change.
+            // All tensors must be scaled by the same factor, or the direction changes.
             assert!((after - before / 4.0).abs() < 1e-5 * norm);
         }
     }

@@ -1,7 +1,7 @@
-//! What a person sees of a run, apart from the loop that makes it.
+//! What the user sees of a run: events, console output, metrics and logs.
 //!
-//! The loop hands every [`Event`] to a [`Reporter`]: [`Lines`] writes plain text, [`Metrics`] a line of
-//! JSON into the output folder, [`Log`] the log files.
+//! The loop passes every [`Event`] to a [`Reporter`]. [`Lines`] writes plain text, [`Metrics`] writes a
+//! JSON line into the output folder, and [`Log`] writes the log files.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ mod printable;
 #[cfg(test)]
 mod tests;
 
-/// An event that could not be recorded.
+/// Error: an event could not be recorded.
 pub use crate::disk::PathError as ReportError;
 pub use lines::{Lines, event_lines, spike, state};
 pub use log::Log;
@@ -25,23 +25,23 @@ pub use metrics::Metrics;
 pub use pace::Pace;
 pub use printable::printable;
 
-/// What a run begins with.
+/// Facts at the start of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StartReport {
-    /// The settings, one a line.
+    /// The settings, one per line.
     pub settings: Vec<String>,
-    /// The model, the data and what was chosen automatically with its reason, one a line.
+    /// The model, the data, and the automatic choices with their reasons, one per line.
     pub model: Vec<String>,
     /// Optimizer steps of the run.
     pub total_steps: usize,
-    /// Losses of the last steps before, where it goes on.
+    /// Losses of the last steps before a resume.
     pub recent_losses: Vec<f64>,
 }
 
 /// One optimizer step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepReport {
-    /// Steps done, this one included.
+    /// Steps done, including this one.
     pub step: usize,
     /// Steps of the run.
     pub total_steps: usize,
@@ -53,120 +53,119 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// The step's learning rate.
     pub learning_rate: f64,
-    /// Tokens of this step that were trained.
+    /// Trained tokens of this step.
     pub tokens: usize,
-    /// Tokens of this step that went through the model.
+    /// Tokens of this step that passed through the model.
     pub tokens_processed: usize,
-    /// How long the step took.
+    /// Duration of the step.
     pub seconds: f64,
-    /// Whether kernels were compiled and tuned in it for a size that was new: its time says nothing
-    /// about the steps to come.
+    /// Whether the step compiled and tuned kernels for a new size. Its time then says nothing about later
+    /// steps.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tuning: bool,
-    /// Where its loss is far above those of the steps before: their median.
+    /// Median of the recent losses, if this loss is far above it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spike: Option<f64>,
 }
 
-/// An optimizer step that was left out, its loss or gradients not finite.
+/// A skipped optimizer step: its loss or gradients were not finite.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SkipReport {
-    /// Steps done, this one included.
+    /// Steps done, including this one.
     pub step: usize,
-    /// What the loss is scaled by from now on, where gradients overflowed f16; `None` where the
-    /// numbers themselves are at fault.
+    /// New loss scale after gradients overflowed f16; `None` if the numbers themselves are at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
-    /// Steps that were skipped so far.
+    /// Steps skipped so far.
     pub skipped: usize,
-    /// Numbers of its rows in the data, from 0 and on over all files; rows packed together are all there.
+    /// Numbers of its rows in the data, counted from 0 across all files. Every row of a pack is listed.
     pub rows: Vec<u64>,
 }
 
-/// One evaluation on the held-out rows.
+/// An evaluation on the held-out rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EvalReport {
-    /// Steps done before it.
+    /// Steps done before the evaluation.
     pub step: usize,
     /// Mean loss of the held-out rows' trained tokens, in nats.
     pub loss: f64,
-    /// How many such tokens there are.
+    /// Number of these tokens.
     pub tokens: usize,
 }
 
-/// What a run ends with.
+/// Summary at the end of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Summary {
     /// Optimizer steps done.
     pub steps: usize,
-    /// Tokens that were trained.
+    /// Tokens trained on.
     pub tokens: usize,
-    /// Tokens that went through the model in training.
+    /// Tokens that passed through the model in training.
     pub tokens_processed: usize,
-    /// How long the run took, evaluations and saves included.
+    /// Duration of the run, with evaluations and saves.
     pub seconds: f64,
     /// Loss on the held-out rows before training.
     pub first_validation_loss: Option<f64>,
     /// Loss on the held-out rows at the end.
     pub last_validation_loss: Option<f64>,
-    /// Steps that were skipped, their loss or gradients not finite.
+    /// Skipped steps: their loss or gradients were not finite.
     pub skipped_steps: usize,
-    /// Most memory that was resident, in bytes.
+    /// Peak resident memory, in bytes.
     pub peak_resident_bytes: u64,
-    /// Parameters that trained.
+    /// Number of trained parameters.
     pub trained_parameters: usize,
-    /// How long it took to put the method on the loaded model.
+    /// Time to apply the method to the loaded model.
     pub set_up_seconds: f64,
-    /// Where the result lies.
+    /// Folder of the result.
     pub out: PathBuf,
 }
 
-/// Something that happens in a run.
+/// An event of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// Everything is loaded and the first step comes next.
+    /// Loading is finished; the first step follows.
     Start(&'a StartReport),
-    /// Something that takes time begins.
+    /// A slow phase begins.
     Phase(&'a str),
-    /// A GPU compiles and tunes its kernels in the step that follows.
+    /// The next step compiles and tunes GPU kernels.
     Tuning,
-    /// A step is done.
+    /// A step finished.
     Step(StepReport),
-    /// A step was left out.
+    /// A step was skipped.
     Skipped(&'a SkipReport),
-    /// An evaluation is done.
+    /// An evaluation finished.
     Evaluation(EvalReport),
-    /// Something was written there.
+    /// A file or folder was written to this path.
     Saved(&'a Path),
-    /// Something a person should know.
+    /// A note for the user.
     Note(&'a str),
-    /// The run is over.
+    /// The run ended.
     Finish(&'a Summary),
 }
 
-/// Something that is told of a run's events.
+/// Receives a run's events.
 pub trait Reporter {
-    /// Takes one event.
+    /// Handles one event.
     ///
     /// # Errors
-    /// [`ReportError`] where a record cannot be written. A terminal that went away is no error.
+    /// [`ReportError`] if a record cannot be written. A closed terminal is not an error.
     fn report(&mut self, event: Event<'_>) -> Result<(), ReportError>;
 
-    /// Lines of its record that it could not write yet, for want of room: a checkpoint keeps them.
+    /// Returns lines that did not fit on the disk. A checkpoint stores them.
     fn unwritten(&mut self) -> String {
         String::new()
     }
 }
 
-/// Says nothing.
+/// Ignores all events.
 impl Reporter for () {
     fn report(&mut self, _: Event<'_>) -> Result<(), ReportError> {
         Ok(())
     }
 }
 
-/// Prints a line on stderr that may hold what strangers wrote, if anybody reads it: a terminal that was closed
-/// is no reason to end anything.
+/// Prints a line on stderr and escapes unsafe text. Ignores a closed terminal: that must not end the
+/// program.
 pub fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }

@@ -1,8 +1,8 @@
 //! One training run, from its settings to its result.
 //!
-//! [`train`] begins a run, [`resume`] continues one exactly as if it had never stopped, and [`fork`]
-//! begins a new run at a checkpoint of another one, with other settings. All of them write into an
-//! output folder ([`crate::layout`]), which belongs to one process at a time (`.lock`).
+//! [`train`] starts a run. [`resume`] continues one exactly as if it had never stopped. [`fork`] starts a
+//! new run with other settings from a checkpoint of another run. All of them write into an output folder
+//! ([`crate::layout`]). One process at a time owns that folder (`.lock`).
 
 use crate::config::{Init, TrainConfig};
 use crate::device::{self, DeviceError};
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 mod advice;
-/// Not part of the public interface: what `fuzz/` feeds.
+/// Entry points for `fuzz/`. Not part of the public interface.
 #[doc(hidden)]
 pub mod checkpoint;
 mod error;
@@ -45,7 +45,7 @@ pub use job::optimizer;
 pub use prepare::{Prepared, prepare};
 pub use resume::resume;
 
-/// What a run has made.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The folder of the adapter or the model.
@@ -54,11 +54,11 @@ pub struct Outcome {
     pub progress: Progress,
 }
 
-/// Who watches a run.
+/// Receives the events and the signals of a run.
 pub struct Host<'a> {
-    /// Takes every event of the run; `&mut ()` ignores them.
+    /// Receives every event of the run; `&mut ()` ignores them.
     pub reporter: &'a mut dyn Reporter,
-    /// The process's signals, if they stop the run and save it.
+    /// The signals of the process. `None` if signals do not stop and save the run.
     pub signals: Option<&'static Signals>,
 }
 
@@ -72,26 +72,26 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Trains a model: the result goes to `adapter/` or `model/` in `config.out`, the settings to
-/// `config.toml`, a line a step to `metrics.jsonl`.
+/// Trains a model. Writes the result to `adapter/` or `model/` in `config.out`, the settings to
+/// `config.toml`, and one line per step to `metrics.jsonl`.
 ///
 /// # Errors
 ///
-/// [`RunError`]. Device, memory, rows and shapes are checked before the output folder is made.
+/// [`RunError`]. Device, memory, rows and shapes are checked before the output folder is created.
 pub fn train(config: &TrainConfig, host: Host<'_>) -> Result<Outcome, RunError> {
     begin_new(config, Start::New, host)
 }
 
-/// Begins a run in an output folder that is not its own yet.
+/// Starts a run in an output folder that the run has not locked yet.
 fn begin_new(config: &TrainConfig, start: Start, host: Host<'_>) -> Result<Outcome, RunError> {
     folder::check(config, &start)?;
-    // A folder that does not exist yet is locked when it is made.
+    // A folder that does not exist yet is locked when it is created.
     let exists = config.out.is_dir();
     let lock = exists.then(|| Lock::take(&config.out)).transpose()?;
     begin(config, start, lock, host)
 }
 
-/// Does everything that needs no model, then loads it on the device and runs the rest there.
+/// Does all work that needs no model, then loads the model on the device and runs the rest there.
 fn begin(
     config: &TrainConfig,
     start: Start,

@@ -5,31 +5,31 @@ use std::f64::consts::PI;
 /// The shape of a schedule after its warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ScheduleKind {
-    /// The base rate throughout.
+    /// Constant at the base rate.
     Constant,
-    /// Down to zero in a straight line.
+    /// Linear down to zero.
     Linear,
-    /// Down to zero along half a cosine.
+    /// Half a cosine down to zero.
     #[default]
     Cosine,
 }
 
-/// A learning rate for every optimizer step: the one Hugging Face transformers'
-/// `get_{constant,linear,cosine}_schedule_with_warmup` give.
+/// The learning rate of every optimizer step, equal to Hugging Face transformers'
+/// `get_{constant,linear,cosine}_schedule_with_warmup`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
     /// Shape after the warm-up.
     pub kind: ScheduleKind,
     /// The rate at the end of the warm-up.
     pub base_lr: f64,
-    /// Steps over which the rate rises from 0 in a straight line.
+    /// Steps over which the rate rises linearly from 0.
     pub warmup_steps: usize,
-    /// Steps of the run: where linear and cosine reach 0.
+    /// Steps of the run. Linear and cosine reach 0 there.
     pub total_steps: usize,
 }
 
 impl Schedule {
-    /// The rate of `step`, counted from 0. With a warm-up the first step's rate is therefore 0.
+    /// Returns the rate of `step`, counted from 0. With a warm-up the first step's rate is therefore 0.
     pub fn lr(&self, step: usize) -> f64 {
         let (step, warmup, total) = (
             step as f64,

@@ -1,20 +1,20 @@
 //! Loss and gradients of a batch.
 //!
-//! A forward is seen as trunk (embedding and blocks) and head (final norm, logits, loss). Each
-//! half has a cheap-in-memory form, chosen by [`Savings`]:
+//! A forward has two halves: the trunk (embedding and blocks) and the head (final norm, logits, loss). Each
+//! half has a form that saves memory, chosen by [`Savings`]:
 //!
-//! - *block recompute*: the blocks run without a graph, keeping each one's input; in the backward
-//!   one block at a time is run again under autodiff. Memory: the inputs and one block's graph.
-//! - *chunked head*: logits, loss and the gradient to the hidden state are made for a chunk of
-//!   trained tokens at a time, so that `[tokens, vocab]` never exists.
+//! - *block recompute*: the blocks run without a graph, and only each block's input is kept. The backward
+//!   runs one block at a time again under autodiff. Memory: the inputs and one block's graph.
+//! - *chunked head*: logits, loss and the gradient of the hidden state are computed for one chunk of
+//!   trained tokens at a time. The whole `[tokens, vocab]` never exists.
 //!
-//! Whatever trains gets the gradient the plain graph gives: adapters, everything, a head, or an
-//! embedding that is also the head and gets its gradient from both ends.
+//! Every trained parameter gets the same gradient as from the plain graph. This covers adapters, full
+//! training, a head, and an embedding that is also the head, whose gradient comes from both ends.
 //!
-//! Long sequences go through in *pieces*: forward, loss and backward of one piece, then of the
-//! next, which starts from the state the blocks were left in. Memory: one piece's. The loss is
-//! that of whole sequences; the gradient is cut at the pieces' edges, since the state carried
-//! over has no graph.
+//! Long sequences are processed in *pieces*: forward, loss and backward of one piece, then of the next. The
+//! next piece starts from the state in which the blocks ended. Memory: that of one piece. The loss equals
+//! that of whole sequences. The gradient is cut at the piece boundaries, because the carried state has no
+//! graph.
 
 use bone_data::Batch;
 use bone_lm::{Backend, Block, CausalLm};
@@ -34,18 +34,18 @@ use head::Draws;
 use piece::{Piece, Pieces};
 use trunk::{Carried, Pass, Trained, Trunk};
 
-/// A backend the loop trains on: the language models run on it and on its inner backend.
+/// A backend for training: the language models run on it and on its inner backend.
 pub trait TrainBackend: AutodiffBackend<InnerBackend: Backend> + Backend {}
 
 impl<B> TrainBackend for B where B: AutodiffBackend<InnerBackend: Backend> + Backend {}
 
-/// What a model's blocks carry from piece to piece.
+/// The state that a model's blocks carry from piece to piece.
 type State<B, M> = <<M as CausalLm<B>>::Block as Block<B>>::State;
 
-/// A model the loop trains. One that derives `Module` names its type without autodiff, and that is all.
+/// A model for training. A model that derives `Module` only has to name its type without autodiff.
 ///
-/// The state of a block without autodiff is the inner module of its state with it, so that a
-/// state goes from one to the other; `derive(Module)` makes it so.
+/// A block's state without autodiff must be the inner module of its state with autodiff, so that one
+/// converts to the other. `derive(Module)` ensures this.
 pub trait TrainModel<B: TrainBackend>:
     CausalLm<B, Block: AutodiffModule<B> + Block<B, State: AutodiffModule<B, InnerModule: Default>>>
     + AutodiffModule<B, InnerModule = Self::Inner>
@@ -60,23 +60,22 @@ pub trait TrainModel<B: TrainBackend>:
         >;
 }
 
-/// Where memory is saved.
+/// Memory savings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Savings {
-    /// Run each block a second time instead of keeping its graph.
+    /// Run each block again in the backward instead of keeping its graph.
     pub recompute: bool,
-    /// Tokens the head handles at once; `None` for all of them, in one `[tokens, vocab]`.
+    /// Tokens that the head processes at once; `None` for all tokens in one `[tokens, vocab]`.
     pub head_chunk: Option<usize>,
 }
 
-/// Computes `scale · Σ −log p(target)` over the trained targets of `batch`, adds its gradients to
-/// `grads`, and returns the sum without `scale`, `[1]`, on the device.
+/// Computes `scale · Σ −log p(target)` over the trained targets of `batch` and adds its gradients to
+/// `grads`. Returns the sum without `scale`, `[1]`, on the device.
 ///
-/// With `scale = 1 / trained tokens of the whole optimizer step`, the gradients of a step's micro
-/// batches add up to those of the big batch. `seed` and `step` are what dropout masks are drawn
-/// from, beside the batch's row numbers.
+/// With `scale = 1 / trained tokens of the whole optimizer step`, the gradients of a step's micro-batches
+/// add up to those of the whole batch. Dropout masks depend on `seed`, `step` and the batch's row numbers.
 ///
-/// With `chunk_ctx` the sequences go through in pieces of so many tokens.
+/// With `chunk_ctx` the sequences are processed in pieces of that many tokens.
 pub fn backward<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     batch: &Batch,
@@ -100,7 +99,7 @@ pub fn backward<B: TrainBackend, M: TrainModel<B>>(
     let mut total = None;
     for piece in &pieces.before {
         if piece.targets.is_empty() {
-            // Nothing to train: only the states go on.
+            // This piece has no trained targets: only the states advance.
             run.pass(piece).inputs(usize::MAX, states.as_mut());
         } else {
             let sum = run.backward(piece, states.as_mut(), grads);
@@ -110,8 +109,8 @@ pub fn backward<B: TrainBackend, M: TrainModel<B>>(
     plus(total, run.backward(&pieces.last, states.as_mut(), grads))
 }
 
-/// `Σ −log p(target)` over the trained targets of `batch`, `[1]`, without gradients or dropout;
-/// the head sees `head_chunk` tokens at once, the blocks `chunk_ctx` of every row.
+/// Returns `Σ −log p(target)` over the trained targets of `batch`, `[1]`, without gradients or dropout. The
+/// head processes `head_chunk` tokens at once, the blocks `chunk_ctx` tokens of every row.
 pub fn loss_sum<B: Backend, M: CausalLm<B>>(
     model: &M,
     batch: &Batch,
@@ -141,11 +140,11 @@ fn plus<B: Backend>(total: Option<Tensor<B, 1>>, sum: Tensor<B, 1>) -> Tensor<B,
     }
 }
 
-/// What is the same for every piece of a batch.
+/// Values shared by all pieces of a batch.
 struct Run<'a, B: TrainBackend, M> {
     model: &'a M,
     savings: Savings,
-    /// `None` where the one plain graph finds out by itself.
+    /// `None` if one plain graph is used, which finds the trained parameters itself.
     trained: Option<Trained>,
     scale: f64,
     draws: Draws,
@@ -162,8 +161,8 @@ impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
         }
     }
 
-    /// Loss and gradients of one piece, whose graph is gone on return. Brings `states` to the
-    /// piece's end.
+    /// Computes loss and gradients of one piece and frees its graph. Advances `states` to the end of the
+    /// piece.
     fn backward(
         &self,
         piece: &Piece,
@@ -175,7 +174,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Run<'_, B, M> {
         let pass = self.pass(piece);
         let Some(trained) = self.trained else {
             let hidden = pass.graph(states);
-            // One graph: its backward is the head's and the trunk's.
+            // One graph: its backward covers the head and the trunk.
             let keys = targets.keys.clone();
             let draws = self.draws;
             let sum = draws.scope(keys, || head::full(model, hidden, targets, device));

@@ -1,4 +1,4 @@
-//! The loop: one for every model, method and device.
+//! The training loop, shared by all models, methods and devices.
 
 use crate::loss_scale::LossScale;
 use crate::optimizer::Optimizer;
@@ -22,18 +22,18 @@ pub use progress::{Best, Progress};
 pub use validation::{EvalReading, evaluate, mean_loss};
 pub use watch::{Standing, Watch};
 
-/// Where a test may kill a run inside a step.
+/// Kills the process inside a step if a test asks for it.
 fn may_die() {
     fail::fail_point!("micro", |_| crate::disk::kill());
 }
 
-/// Where a test may have a step's loss be no number.
+/// Makes a step's loss NaN if a test asks for it.
 fn perhaps_not_finite<B: bone_lm::Backend>(total: Tensor<B, 1>) -> Tensor<B, 1> {
     fail::fail_point!("not_finite", |_| total.clone().mul_scalar(f32::NAN));
     total
 }
 
-/// A run's model, optimizer and how far it is.
+/// Model, optimizer and progress of a run.
 #[derive(Debug)]
 pub struct Run<B: TrainBackend, M> {
     /// The model.
@@ -44,11 +44,11 @@ pub struct Run<B: TrainBackend, M> {
     pub progress: Progress,
 }
 
-/// Makes a step's gradients of a batch and forgets them, to see whether the device can.
+/// Computes the gradients of a batch and discards them, to check that the device can.
 ///
 /// # Panics
 ///
-/// Where the backend does, as when its memory is full.
+/// If the backend panics, for example when its memory is full.
 pub fn try_batch<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     batch: &Batch,
@@ -66,16 +66,16 @@ pub fn try_batch<B: TrainBackend, M: TrainModel<B>>(
         device,
         &mut grads,
     );
-    // The device is done when it can be read.
+    // Reading a value waits for the device.
     let norm = grads.squared_norm::<B, M>(model);
     drop((norm.map(Tensor::into_data), sum.into_data()));
 }
 
-/// Tells of an evaluation.
+/// Reports an evaluation.
 ///
 /// # Errors
 ///
-/// It cannot be recorded.
+/// The report cannot be written.
 pub fn tell_evaluation(report: EvalReport, reporter: &mut dyn Reporter) -> Result<(), ReportError> {
     reporter.report(Event::Evaluation(report))?;
     match report.loss.is_finite() {
@@ -87,7 +87,7 @@ pub fn tell_evaluation(report: EvalReport, reporter: &mut dyn Reporter) -> Resul
     }
 }
 
-/// Trains on `data` as `plan` says, from where `run` is to the plan's end or to where `watch` stops it.
+/// Trains on `data` according to `plan`, from `run` to the end of the plan or until `watch` stops it.
 ///
 /// # Errors
 ///
@@ -122,7 +122,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             model: &model,
             optimizer: &optimizer,
             progress: &progress,
-            // Who goes on with it evaluates first.
+            // A resumed run repeats the evaluation that was given up.
             is_last: all_done && !gave_up,
         };
         if watch.between_steps(standing, reporter)?.is_break() || all_done {
@@ -135,7 +135,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
             step: step + 1,
             source,
         })?;
-        // Kernels are tuned for sizes up to a power of two.
+        // Kernels are tuned for sizes rounded up to a power of two.
         let sizes = rows
             .micro
             .iter()

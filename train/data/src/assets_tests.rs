@@ -1,4 +1,4 @@
-//! The whole pipeline on real files, where the project's assets are at hand.
+//! Tests of the whole pipeline on real files, if the project's assets are present.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use super::test_tokenizer::Bytes;
 use super::*;
 use crate::load::{self, Reading};
 
-/// The folder of datasets, or a line that says the test is skipped.
+/// Returns the folder of datasets, or prints that the test is skipped.
 fn datasets() -> Option<PathBuf> {
     let assets = match std::env::var_os("BONE_ASSETS") {
         Some(path) => PathBuf::from(path),
@@ -138,6 +138,6 @@ fn tinyshakespeare_is_cut_into_chunks() {
     let text = read_text(&folder.join("misc/tinyshakespeare.txt")).unwrap();
     let samples = tokenize_text(&text, &Bytes::default(), limits(256)).unwrap();
     let trained: usize = samples.iter().map(Sample::trained_tokens).sum();
-    // Every byte and EOS; BOS is read only.
+    // Every byte and EOS are trained; BOS is not.
     assert_eq!(trained, text.len() + 1);
 }

@@ -2,42 +2,42 @@
 
 use super::sample::Sample;
 
-/// Rows of one length, padded on the right. A row is one sequence, or several packed into it.
+/// Rows of one length, padded on the right. A row holds one sequence, or several packed sequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Number of rows.
     pub rows: usize,
-    /// Length of every row: the longest one's.
+    /// Length of every row: that of the longest row.
     pub len: usize,
     /// Token ids `[rows, len]`, row-major.
     pub tokens: Vec<u32>,
-    /// `[rows, len]`, row-major: whether the token at a position is a target that is trained.
-    /// False for prompts, for padding and at a sequence's first token.
+    /// `[rows, len]`, row-major: whether the token at a position is a trained target. False for prompts,
+    /// padding and the first token of a sequence.
     pub loss_mask: Vec<bool>,
     /// [`Sample::row`] of each row's first sequence.
     pub row_ids: Vec<u64>,
     /// [`Sample::row`] of every sequence, row by row.
     pub samples: Vec<u64>,
-    /// Where each row's sequences begin, as `bone_lm::Span::starts`: from 0, with a token of
-    /// padding between two. Empty when every row is one sequence.
+    /// Start of each sequence in each row, as in `bone_lm::Span::starts`: from 0, with one padding token
+    /// between two sequences. Empty if every row holds one sequence.
     pub starts: Vec<Vec<usize>>,
 }
 
-/// Length of a row of sequences of these lengths, with a token of padding between two.
+/// Returns the length of a row that packs sequences of these lengths, with one padding token between two.
 pub(super) fn packed_len(lengths: impl IntoIterator<Item = usize>) -> usize {
     let with_gaps: usize = lengths.into_iter().map(|len| len + 1).sum();
     with_gaps.saturating_sub(1)
 }
 
 impl Batch {
-    /// Pads `samples` to the longest of them with `pad_id`, in their order.
+    /// Pads `samples` with `pad_id` to the longest of them, in the given order.
     pub fn new<'a>(samples: impl IntoIterator<Item = &'a Sample>, pad_id: u32) -> Self {
         let rows: Vec<_> = samples.into_iter().map(std::slice::from_ref).collect();
         Self::packed(&rows, 0, pad_id)
     }
 
-    /// Puts the samples of each row one after the other into it, and pads the rows with `pad_id` to
-    /// the longest of them, and to `row_len` at least.
+    /// Packs the samples of each row, one after the other. Pads the rows with `pad_id` to the longest row,
+    /// and to at least `row_len`.
     pub fn packed(rows: &[impl AsRef<[Sample]>], row_len: usize, pad_id: u32) -> Self {
         let lengths = |row: &[Sample]| packed_len(row.iter().map(|s| s.tokens.len()));
         let len = rows.iter().map(|row| lengths(row.as_ref())).max();
@@ -77,12 +77,12 @@ impl Batch {
         }
     }
 
-    /// Number of targets that are trained: the weight of this batch's mean loss.
+    /// Returns the number of trained targets: the weight of this batch's mean loss.
     pub fn trained_tokens(&self) -> usize {
         self.loss_mask.iter().filter(|&&trained| trained).count()
     }
 
-    /// The last position, from 0, that holds a trained target in any sequence; `None` without one.
+    /// Returns the last position, from 0, with a trained target in any sequence; `None` without one.
     pub fn last_trained(&self) -> Option<usize> {
         (0..self.len).rev().find(|t| {
             let mut column = self.loss_mask.iter().skip(*t).step_by(self.len);
@@ -91,8 +91,8 @@ impl Batch {
     }
 }
 
-/// Batches for evaluation: every sample once, sorted by length so that little is padded. The
-/// order is always the same. A `batch_size` of 0 is taken as 1.
+/// Returns batches for evaluation: every sample once, sorted by length to reduce padding. The order is
+/// always the same. A `batch_size` of 0 counts as 1.
 pub fn evaluation_batches(
     samples: &[Sample],
     batch_size: usize,
@@ -113,7 +113,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Samples of any lengths with any part of them trained; the token ids include the pad id.
+    /// Generates samples of any length with any part trained. The token ids include the pad id.
     pub(crate) fn any_samples(most: usize) -> impl Strategy<Value = Vec<Sample>> {
         let trained = prop::collection::vec(any::<bool>(), 12);
         let sample = (prop::collection::vec(0..3_u32, 1..12), trained);
@@ -138,7 +138,7 @@ pub(super) mod tests {
         })
     }
 
-    /// Whether the token at `at` of a sample is trained.
+    /// Returns whether the token at `at` of a sample is trained.
     fn is_trained(sample: &Sample, at: usize) -> bool {
         sample.trained.iter().any(|range| range.contains(&at))
     }

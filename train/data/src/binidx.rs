@@ -1,4 +1,4 @@
-//! Tokens in RWKV's and Megatron's indexed files, `X.bin` with `X.idx`.
+//! Tokens in the indexed files of RWKV and Megatron, `X.bin` with `X.idx`.
 //!
 //! [`Binidx`] reads sequences of tokens, [`Writer`] writes them. Numbers are little-endian:
 //!
@@ -15,8 +15,8 @@
 //! X.bin             the tokens of one sequence after the other
 //! ```
 //!
-//! This is what Megatron-LM's `indexed_dataset.py` and RWKV-LM's `binidx.py` read. Documents are
-//! not looked at here, and what is written has one sequence in each, as RWKV's tools write it.
+//! Megatron-LM's `indexed_dataset.py` and RWKV-LM's `binidx.py` read this format. The reader here ignores
+//! documents. The writer makes each sequence a document, as RWKV's tools do.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,26 +31,26 @@ mod tests;
 pub use reader::Binidx;
 pub use writer::{Summary, Writer};
 
-/// What an index begins with.
+/// The first bytes of an index.
 const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
-/// The only version there is.
+/// The only existing version.
 const VERSION: u64 = 1;
 
 /// How the sequences of a binidx become rows of a batch.
 ///
-/// RWKV-PEFT's two ways: in both a sequence is a sample, without what is beyond `max_seq_len`. The
-/// loss is the same; what is computed is not.
+/// RWKV-PEFT has the same two ways. In both a sequence is a sample, cut at `max_seq_len`. The loss is the
+/// same; the amount of computation differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cut {
     /// Every row is padded to `max_seq_len`, so that all batches have one shape.
     Pad,
-    /// Only the sequences: rows are as long as the longest of their batch.
+    /// Rows are only padded to the longest sequence of their batch.
     #[default]
     Only,
 }
 
-/// The type that tokens are stored in, by its number in an index. 6 and 7 are floating-point types,
-/// which hold no tokens.
+/// Type of the stored tokens, by its number in an index. 6 and 7 are floating-point types, which cannot
+/// hold tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// Unsigned, 1 byte.
@@ -68,7 +68,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Returns the bytes of a token.
+    /// Returns the number of bytes per token.
     #[must_use]
     pub fn bytes(self) -> usize {
         match self {
@@ -92,7 +92,7 @@ impl Dtype {
     }
 }
 
-/// `X.bin` and `X.idx`, by `X` or either of them.
+/// Returns the paths of `X.bin` and `X.idx`, from `X` or either of them.
 fn paths(path: &Path) -> (PathBuf, PathBuf) {
     let ends = path.extension().and_then(|ending| ending.to_str());
     let stem = match ends {
@@ -102,7 +102,7 @@ fn paths(path: &Path) -> (PathBuf, PathBuf) {
     (with_ending(&stem, ".bin"), with_ending(&stem, ".idx"))
 }
 
-/// `path` with `ending` behind its name, which may have points of its own.
+/// Appends `ending` to the name of `path`. The name may contain dots.
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);

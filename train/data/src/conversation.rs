@@ -1,41 +1,41 @@
-//! What a row holds: a question and its answer, a conversation, or a text.
+//! Content of a row: a question with its answer, a conversation, or a text.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Who says a message.
+/// Speaker of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// What holds for the whole conversation: `system`, and `developer` as OpenAI has it.
+    /// Instructions for the whole conversation: `system`, or OpenAI's `developer`.
     System,
-    /// Who asks: `user`, and `human` as ShareGPT has it.
+    /// The person who asks: `user`, or ShareGPT's `human`.
     User,
-    /// Who answers, and what is learnt: `assistant`, and `gpt`, `bot`, `model` or `chatgpt`.
+    /// The model that answers and is trained: `assistant`, or `gpt`, `bot`, `model`, `chatgpt`.
     Assistant,
-    /// What a tool gave: `tool`.
+    /// The output of a tool: `tool`.
     Tool,
 }
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Who says it.
+    /// Speaker of the message.
     pub role: Role,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
 }
 
-/// Which of the assistant's messages are learnt.
+/// Which of the assistant's messages are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Learnt<'a> {
-    /// None: they are a prompt's.
+    /// None: they belong to a prompt.
     None,
-    /// All but those in these places.
+    /// All except those at these positions.
     AllBut(&'a [usize]),
 }
 
 impl Learnt<'_> {
-    /// Whether the message in this place is.
+    /// Returns whether the message at this position is trained.
     pub(super) fn has(self, index: usize) -> bool {
         match self {
             Self::None => false,
@@ -44,32 +44,32 @@ impl Learnt<'_> {
     }
 }
 
-/// What a row holds.
+/// Content of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// One question and its answer.
     Single {
-        /// What is asked.
+        /// The question.
         instruction: String,
-        /// Further context, empty where there is none.
+        /// Further context; may be empty.
         input: String,
-        /// What the model should answer.
+        /// The answer that the model should give.
         response: String,
     },
     /// Turns of a conversation.
     Chat {
-        /// What is said.
+        /// The messages.
         messages: Vec<Message>,
-        /// Places of messages of the assistant that are only read, not learnt; those of others
-        /// never are.
+        /// Positions of the assistant's messages that are context only, not trained. Other speakers'
+        /// messages are never trained.
         only_read: Vec<usize>,
     },
-    /// A text, all of it to learn.
+    /// A text, all of which is trained.
     Text(String),
 }
 
 impl Content {
-    /// A conversation of which all that the assistant says is learnt.
+    /// Returns a conversation in which all of the assistant's messages are trained.
     pub fn chat(messages: Vec<Message>) -> Self {
         Self::Chat {
             messages,
@@ -77,7 +77,7 @@ impl Content {
         }
     }
 
-    /// Bytes of its texts.
+    /// Returns the number of bytes of its texts.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Single {
@@ -92,7 +92,7 @@ impl Content {
 }
 
 impl Role {
-    /// The role's name, as in `messages` of chat data.
+    /// Returns the role's name, as in `messages` of chat data.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -127,7 +127,7 @@ impl FromStr for Role {
 }
 
 impl Message {
-    /// A message.
+    /// Returns a message.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
         let content = content.into();
         Self { role, content }
@@ -166,7 +166,7 @@ mod tests {
         for part in ["'narrator'", "system", "human", "gpt", "tool"] {
             assert!(message.contains(part), "{message}");
         }
-        // Names are exact: another spelling may be another thing.
+        // Names are case-sensitive: another spelling may mean something else.
         assert!("User".parse::<Role>().is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Why data cannot be used.
+//! Errors of data.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::formats::Place;
 use bone_files::wording::and_more;
 
-/// Data that cannot be used: where, what is wrong, and what to do.
+/// Unusable data: where, what is wrong, and what to do.
 #[derive(Debug, Error)]
 pub enum DataError {
     /// A file or folder that cannot be opened, read or written.
@@ -16,10 +16,10 @@ pub enum DataError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file that is not what it begins as.
+    /// A damaged file.
     #[error("{}: damaged: {what}; fetch or write it again", .path.display())]
     Damaged {
         /// The file.
@@ -27,7 +27,7 @@ pub enum DataError {
         /// What is wrong with it.
         what: String,
     },
-    /// A file, or a slice of it, that holds nothing.
+    /// An empty file, or an empty slice of one.
     #[error("{}: {what}", .path.display())]
     Empty {
         /// The file.
@@ -35,7 +35,7 @@ pub enum DataError {
         /// What it lacks.
         what: String,
     },
-    /// A file or folder that cannot be used as it is.
+    /// An unusable file or folder.
     #[error("{}: {what}", .path.display())]
     Unusable {
         /// The file or folder.
@@ -43,25 +43,25 @@ pub enum DataError {
         /// Why not, and what to do.
         what: String,
     },
-    /// Rows with problems: all are counted, the first are shown.
+    /// Rows with problems: all are counted, the first ones are shown.
     #[error("{}: {total} problem(s) in its rows:{}", .path.display(), list(.shown, *.total, *.missing))]
     Rows {
         /// The file.
         path: PathBuf,
         /// The first problems.
         shown: Vec<(Place, String)>,
-        /// How many problems there are.
+        /// Total number of problems.
         total: usize,
         /// Whether a field that a field map can name is missing.
         missing: bool,
     },
-    /// Settings or samples that there is nothing to train with.
+    /// Settings or samples without anything to train on.
     #[error("{0}")]
     Other(String),
 }
 
 impl DataError {
-    /// Returns what makes an error of the system's at `path`.
+    /// Returns a function that turns a system error into an error at `path`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + Copy + '_ {
         move |source| Self::Io {
             path: path.to_owned(),
@@ -91,7 +91,7 @@ impl DataError {
     }
 }
 
-/// Problems of one kind on one line, others a line each.
+/// Joins problems of one kind on one line; lists other problems one per line.
 fn list(shown: &[(Place, String)], total: usize, missing: bool) -> String {
     let alike = shown.windows(2).all(|pair| pair[0].1 == pair[1].1);
     let (mut text, between) = match shown {

@@ -1,11 +1,11 @@
-//! Which field of a row holds what.
+//! Mapping from a row's fields to their meaning.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The names of the fields that hold the instruction, the input and the response.
+/// Names of the fields with the instruction, the input and the response.
 ///
 /// Written as `instruction=FIELD,response=FIELD[,input=FIELD]`, which [`FromStr`] reads and
 /// [`Display`](fmt::Display) prints. In a configuration file it is a table with the same keys.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct FieldMap {
     /// Field with the instruction; every row must have it.
     pub instruction: String,
-    /// Field with further context; a row may leave it out, or have it empty or null.
+    /// Field with further context. In a row it may be missing, empty or null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
     /// Field with the response; every row must have it.
@@ -22,7 +22,7 @@ pub struct FieldMap {
 }
 
 impl FieldMap {
-    /// Returns the map of a layout whose fields are known.
+    /// Returns the map of a known layout.
     pub fn known(instruction: &str, input: Option<&str>, response: &str) -> Self {
         Self {
             instruction: instruction.to_owned(),
@@ -43,7 +43,7 @@ impl fmt::Display for FieldMap {
 }
 
 impl FromStr for FieldMap {
-    /// All that is wrong with it.
+    /// A message with every problem.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

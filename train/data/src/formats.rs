@@ -1,13 +1,13 @@
-//! Files of data, read row by row.
+//! Reading data files row by row.
 //!
-//! [`Selection`] is what a person writes, a file or a folder's split and perhaps a range of rows,
-//! and finds the files. [`Rows`] reads one of them, JSON Lines, a JSON array or Parquet, as
-//! objects with their [`Place`]. [`read_bytes`] reads any other file as bytes. All three look at
-//! what a file holds and not at its name, and undo gzip and zstd.
+//! [`Selection`] is the user's input: a file or a folder's split, and optionally a range of rows. It finds
+//! the files. [`Rows`] reads one of them, JSON Lines, a JSON array or Parquet, as objects with their
+//! [`Place`]. [`read_bytes`] reads any other file as bytes. All three look at a file's content, not at its
+//! name, and decompress gzip and zstd.
 //!
-//! Of a file of rows only one row is held, of at most [`MAX_ROW_BYTES`], and for Parquet what
-//! [`Rows`] says. A row that is wrong is a [`RowProblem`] and the next is read; a file that cannot
-//! be read on is a [`DataError`](crate::DataError).
+//! Only one row of a file is in memory, of at most [`MAX_ROW_BYTES`]; for Parquet see [`Rows`]. A bad row
+//! is a [`RowProblem`], and reading continues with the next row. A file that cannot be read further is a
+//! [`DataError`](crate::DataError).
 
 mod array;
 mod bytes;

@@ -1,4 +1,4 @@
-//! A share of the samples held out for validation.
+//! Holding out a part of the samples for validation.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,22 +12,22 @@ use serde::{Deserialize, Serialize};
 use super::sample::Samples;
 use crate::DataError;
 
-/// How much is held out: a whole number is a count, a fraction below 1 a share.
+/// How much to hold out: a whole number is a count, a number below 1 a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Holdout {
-    /// So many samples; 0 holds nothing out.
+    /// Number of samples; 0 holds out nothing.
     Count(usize),
-    /// This share of the samples, above 0 and below 1, at least one sample.
+    /// Fraction of the samples, between 0 and 1, at least one sample.
     Share(f64),
 }
 
-/// Numbers of the samples to train on and of those held out, both ascending.
+/// Numbers of the training samples and of the held-out samples, both ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// To train on.
+    /// Samples to train on.
     pub train: Vec<u32>,
-    /// Held out.
+    /// Samples held out.
     pub validation: Vec<u32>,
 }
 
@@ -59,7 +59,7 @@ impl FromStr for Holdout {
 impl Holdout {
     fn checked(self) -> Result<Self, String> {
         match self {
-            // Written so that NaN is refused as well.
+            // This form rejects NaN too.
             Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(format!(
                 "held-out share {share}: it must lie above 0 and below 1; a count is a whole number"
             )),
@@ -82,13 +82,14 @@ impl Holdout {
     }
 }
 
-/// Holds samples out, chosen by `seed`.
+/// Holds out samples, chosen by `seed`.
 ///
-/// Samples with the same prompt tokens stay on one side (without a prompt: with the same tokens),
-/// so fewer than asked for may be held out where prompts repeat.
+/// Samples with the same prompt tokens stay on one side; without a prompt, samples with the same tokens. So
+/// fewer samples than requested may be held out if prompts repeat.
 ///
 /// # Errors
-/// [`DataError`]: a share out of range, nothing left to train on, or no prompt rare enough.
+/// [`DataError`]: the fraction is out of range, nothing is left to train on, or every prompt is too
+/// frequent.
 pub fn split_validation(
     samples: &Samples,
     holdout: Holdout,
@@ -131,7 +132,7 @@ pub fn split_validation(
     Ok(Split { train, validation })
 }
 
-/// The group of each sample, numbered by first appearance, and the size of each group.
+/// Returns the group of each sample, numbered by first appearance, and the size of each group.
 fn groups(prompts: impl Iterator<Item = u64>) -> (Vec<u32>, Vec<usize>) {
     let mut numbers = HashMap::new();
     let mut sizes = Vec::new();

@@ -1,11 +1,11 @@
 //! From data files to padded batches.
 //!
-//! [`Sources`] name files, [`RowReader`] gives their rows one at a time as what they mean
-//! ([`Content`], by their [`Schema`]), a [`Template`] turns a row into pieces of text, [`tokenize`]
-//! makes [`Sample`]s that are masked by position, and [`Samples`] keeps any number of them.
-//! [`split_validation`] holds some out, and [`Batches`] orders the rest into optimizer [`Step`]s.
-//! Plain text goes through [`read_text`] and [`tokenize_text`] instead, or [`read_bytes`] and
-//! [`chunked`] where tokens are bytes; [`Binidx`] holds tokens already.
+//! [`Sources`] name files. [`RowReader`] reads their rows one at a time as [`Content`], by their
+//! [`Schema`]. A [`Template`] turns a row into pieces of text. [`tokenize`] makes [`Sample`]s, which are
+//! masked by position. [`Samples`] stores any number of them. [`split_validation`] holds some out, and
+//! [`Batches`] orders the rest into optimizer [`Step`]s. Plain text uses [`read_text`] and
+//! [`tokenize_text`] instead, or [`read_bytes`] and [`chunked`] if tokens are bytes. [`Binidx`] holds
+//! tokens already.
 
 mod batch;
 mod binidx;

@@ -1,4 +1,4 @@
-//! From data files to training and held-out samples.
+//! Loading data files into training samples and held-out samples.
 
 use crate::{
     DataError, Holdout, Limits, Pool, Sample, Samples, Schema, Sources, Template, split_validation,
@@ -22,47 +22,47 @@ pub fn temporary(source: io::Error) -> DataError {
     ))
 }
 
-/// How rows become tokens.
+/// How to turn rows into tokens.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
-    /// The rows' fields; `None` to find them from the rows.
+    /// The rows' fields; `None` to detect them from the rows.
     pub schema: Option<&'a Schema>,
-    /// How a row becomes text.
+    /// How to turn a row into text.
     pub template: &'a Template,
-    /// How text becomes tokens.
+    /// How to turn text into tokens.
     pub tokenizer: &'a dyn Tokenizer,
-    /// What the model can take.
+    /// Limits of the model.
     pub limits: Limits,
 }
 
-/// Samples, and what a person should know of how they came about.
+/// Samples, and notes for the user about how they were made.
 #[derive(Debug)]
 pub struct Dataset {
     /// All samples.
     pub samples: Arc<Samples>,
-    /// Those to train on, by source.
+    /// Training samples, by source.
     pub train: Vec<Pool>,
-    /// Those held out.
+    /// Held-out samples.
     pub validation: Vec<Sample>,
-    /// One line a fact.
+    /// One fact per line.
     pub notes: Vec<String>,
 }
 
-/// What data files hold.
+/// The content of data files.
 #[derive(Debug)]
 pub struct Checked {
     /// All samples.
     pub samples: Arc<Samples>,
-    /// Those of each source.
+    /// The samples of each source.
     pub pools: Vec<Pool>,
-    /// What was found in each file.
+    /// A report on each file.
     pub reports: Vec<FileReport>,
-    /// What is wrong, where that was to be passed over.
+    /// The problems, if they were to be skipped.
     pub problems: Vec<DataError>,
 }
 
-/// Reads every source's files into samples; a `.txt` as one text, a binidx as tokens, anything
-/// else as rows.
+/// Reads every source's files into samples. A `.txt` is one text, a binidx is tokens, and any other file is
+/// rows.
 ///
 /// # Errors
 /// [`DataError`].
@@ -70,16 +70,16 @@ pub fn read(sources: &Sources, reading: Reading<'_>) -> Result<Checked, DataErro
     Reader::new(reading, false).read(sources)
 }
 
-/// As [`read`], and goes on where rows have problems: what is good, and what is wrong. That all was
-/// dropped is among it.
+/// Reads like [`read`], but continues after rows with problems. Returns the good rows and the problems. If
+/// all rows were dropped, that is one of the problems.
 ///
 /// # Errors
-/// A file that cannot be read to its end.
+/// A file cannot be read to its end.
 pub fn check(sources: &Sources, reading: Reading<'_>) -> Result<Checked, DataError> {
     Reader::new(reading, true).read(sources)
 }
 
-/// Reads a run's data and holds rows out: `validation` of them, chosen by `seed`.
+/// Reads a run's data and holds out rows: `validation` of them, chosen by `seed`.
 ///
 /// # Errors
 /// [`DataError`].

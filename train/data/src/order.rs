@@ -1,4 +1,4 @@
-//! The order of training: which rows make an optimizer step, and when.
+//! The order of training: the rows of each optimizer step.
 
 use bone_files::wording::counted;
 use std::io;
@@ -15,37 +15,36 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-/// How samples become steps.
+/// How to form steps from samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchConfig {
-    /// Rows of a micro batch.
+    /// Rows per micro-batch.
     pub batch_size: usize,
-    /// Micro batches of an optimizer step.
+    /// Micro-batches per optimizer step.
     pub gradient_accumulation: usize,
-    /// Steps within which rows are sorted by length; 1 does not sort across steps. Fewer are
-    /// taken where the epoch would have less than four windows.
+    /// Number of steps whose rows are sorted by length together; 1 does not sort across steps. It is
+    /// reduced if the epoch has fewer than four windows.
     pub window: usize,
     /// Seed of the order.
     pub seed: u64,
-    /// Token id that fills the right of shorter rows.
+    /// Token id that pads shorter rows on the right.
     pub pad_id: u32,
-    /// Longest row into which samples are packed one after the other; `None` gives every sample
-    /// a row of its own.
+    /// Maximum length of a row into which samples are packed; `None` gives every sample a separate row.
     pub packing: Option<usize>,
-    /// Rows are padded to so many tokens at least; with 0 to the longest of their batch.
+    /// Minimum length that rows are padded to. With 0, rows are padded to the longest of their batch.
     pub row_len: usize,
 }
 
-/// Samples that are taken equally often.
+/// Samples that are used equally often.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pool {
     /// Their numbers, ascending.
     pub samples: Vec<u32>,
-    /// How often each is taken in an epoch. With 0.5 every epoch takes another half of them.
+    /// How often each sample is used in an epoch. With 0.5 every epoch uses another half of them.
     pub weight: f64,
 }
 
-/// A place in the sequence of steps: the step that comes next.
+/// A position in the sequence of steps: the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -58,27 +57,26 @@ pub struct Cursor {
 /// One optimizer step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Where in the sequence it is.
+    /// Its position in the sequence.
     pub at: Cursor,
-    /// Its micro batches, each padded to its own longest row. Their rows together do not depend
-    /// on how the step is split.
+    /// Its micro-batches, each padded to its own longest row. How the step is split does not change its set
+    /// of rows.
     pub micro: Vec<Batch>,
 }
 
 impl Step {
-    /// Number of targets that are trained, over all micro batches: what the step's loss is
-    /// divided by.
+    /// Returns the number of trained targets in all micro-batches. The step's loss is divided by it.
     pub fn trained_tokens(&self) -> usize {
         self.micro.iter().map(Batch::trained_tokens).sum()
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.micro.iter().map(|batch| batch.rows).sum()
     }
 }
 
-/// Why pools give no step.
+/// Returns why pools give no step.
 fn nothing(pools: &[Pool]) -> DataError {
     let there: Vec<_> = pools
         .iter()
@@ -98,13 +96,12 @@ fn nothing(pools: &[Pool]) -> DataError {
 
 /// The endless sequence of steps, epoch after epoch.
 ///
-/// Each epoch shuffles the samples by (seed, epoch), sorts by length within windows of steps and
-/// shuffles the steps of each window. Every sample comes as often as its pool's weight says; one
-/// step of an epoch may be smaller. The rows of a step depend on
-/// `batch_size × gradient_accumulation` only.
+/// Each epoch shuffles the samples by (seed, epoch), sorts them by length within windows of steps, and
+/// shuffles the steps of each window. Every sample is used as often as its pool's weight says. One step of
+/// an epoch may be smaller. The rows of a step depend only on `batch_size × gradient_accumulation`.
 ///
-/// With packing, samples are put into rows first: those of a window by first fit, longest
-/// first. How many rows that makes, and so the steps of an epoch, varies a little.
+/// With packing, samples are first packed into rows: those of a window by first fit, longest first. The
+/// number of rows, and so of steps per epoch, varies slightly.
 #[derive(Debug, Clone)]
 pub struct Batches {
     samples: Arc<Samples>,
@@ -122,7 +119,7 @@ impl Batches {
     /// [`DataError`]: settings of zero, or no samples.
     ///
     /// # Panics
-    /// On a sample number that there is not.
+    /// If a sample number does not exist.
     pub fn new(
         samples: Arc<Samples>,
         pools: Vec<Pool>,
@@ -161,12 +158,12 @@ impl Batches {
         })
     }
 
-    /// Optimizer steps of an epoch; of one with packing, those of the epoch that comes next.
+    /// Returns the optimizer steps of an epoch; with packing, of the next epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.plan.steps() as u64
     }
 
-    /// Returns how well packing fills the rows of the epoch that comes next, in a line.
+    /// Returns a line about how well packing fills the rows of the next epoch.
     pub fn packing(&self) -> String {
         let samples = self.plan.samples();
         let tokens: usize = samples.iter().map(|n| self.samples.tokens_of(*n)).sum();
@@ -179,7 +176,7 @@ impl Batches {
         )
     }
 
-    /// A batch as large as any that can come: every row is as long as the longest.
+    /// Returns a batch as large as any possible batch: every row is as long as the longest.
     ///
     /// # Errors
     /// Samples in a temporary file cannot be read.
@@ -191,7 +188,7 @@ impl Batches {
         };
         let sample = self.samples.read(number)?;
         let len = sample.tokens.len();
-        // With a token of padding between two.
+        // One padding token between two samples.
         let in_a_row = self.config.packing.map_or(1, |room| (room + 1) / (len + 1));
         let row = vec![sample; in_a_row.max(1)];
         let rows = vec![row; self.config.batch_size];
@@ -202,13 +199,13 @@ impl Batches {
         )))
     }
 
-    /// The place of the step that comes next: what a resumed run needs.
+    /// Returns the position of the next step, which a resumed run needs.
     pub fn cursor(&self) -> Cursor {
         self.next
     }
 
-    /// Goes to a place, so that the step there comes next. The end of an epoch is the start of
-    /// the following one.
+    /// Moves to a position, so that its step comes next. The end of an epoch equals the start of the
+    /// following one.
     ///
     /// # Errors
     /// [`DataError`] if the epoch has fewer steps.
@@ -227,7 +224,7 @@ impl Batches {
         Ok(())
     }
 
-    /// The next step; there always is one.
+    /// Returns the next step. The sequence is endless.
     ///
     /// # Errors
     /// Samples in a temporary file cannot be read.
@@ -257,7 +254,7 @@ impl Batches {
         }
     }
 
-    /// The end of an epoch is the start of the next.
+    /// Moves from the end of an epoch to the start of the next.
     fn leave_ended(&mut self) {
         if self.next.step >= self.steps_per_epoch() {
             self.next = Cursor {
@@ -268,7 +265,7 @@ impl Batches {
     }
 }
 
-/// Endless: take as many steps as the run has.
+/// Endless: take the number of steps that the run needs.
 impl Iterator for Batches {
     type Item = io::Result<Step>;
 

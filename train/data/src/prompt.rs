@@ -1,7 +1,7 @@
-//! How a model was talked to in training, saved beside what was trained.
+//! Prompt format of a training run, saved beside its result.
 //!
-//! The same template and the same tokenizer turn text into tokens for training, evaluation and
-//! generation; [`PROMPT_FILE`] in an adapter's folder says which they were.
+//! Training, evaluation and generation use the same template and tokenizer. [`PROMPT_FILE`] in an adapter's
+//! folder records them.
 
 use crate::Template;
 use bone_files::{MAX_JSON_BYTES, read_small};
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 /// The file's name.
 pub const PROMPT_FILE: &str = "bone_prompt.json";
 
-/// A text of many kinds of characters: two tokenizers that agree on it are taken for the same.
+/// A text with many kinds of characters. Two tokenizers that agree on it count as equal.
 const PROBE: &str =
     "Q: 3 apples cost $1.50, and 12 of them?\n\tA: \u{e9}t\u{e9} \u{4f60}\u{597d} <s></s>";
 
 /// Why a [`Prompt`] cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
-    /// The file cannot be written, or read as what this version writes.
+    /// The file cannot be written, read, or parsed by this version.
     #[error("{}: {reason}", .path.display())]
     Path {
         /// The file.
@@ -27,7 +27,7 @@ pub enum PromptError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The tokenizer differs from that of the training run, in what is listed.
+    /// The tokenizer differs from that of the training run; the error lists the differences.
     #[error(
         "--tokenizer: it is another than the one of the training run: {0} differ(s); name that one, or put \
          its files beside the model"
@@ -39,12 +39,12 @@ pub enum PromptError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
-    /// The template, whole; `None` where nothing went through one.
+    /// The complete template; `None` if the run used none.
     pub template: Option<Template>,
     tokenizer: Tokens,
 }
 
-/// What a tokenizer is known by.
+/// Facts that identify a tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tokens {
@@ -52,7 +52,7 @@ struct Tokens {
     eos: Vec<u32>,
     vocab_size: usize,
     text: String,
-    /// The text's ids; empty where the tokenizer cannot have it.
+    /// The ids of the text; empty if the tokenizer cannot encode it.
     ids: Vec<u32>,
 }
 
@@ -69,7 +69,7 @@ impl Tokens {
 }
 
 impl Prompt {
-    /// The prompt of a run.
+    /// Returns the prompt of a run.
     pub fn new(template: Option<&Template>, tokenizer: &dyn Tokenizer) -> Self {
         Self {
             template: template.cloned(),
@@ -77,7 +77,7 @@ impl Prompt {
         }
     }
 
-    /// Writes it into `folder`.
+    /// Writes the prompt into `folder`.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -89,16 +89,16 @@ impl Prompt {
         })
     }
 
-    /// What is in the file.
+    /// Returns the content of the file.
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self);
         text.expect("texts and numbers under names can be JSON") + "\n"
     }
 
-    /// Reads it from `folder`, or from beside a file of weights; `None` where there is none.
+    /// Reads the prompt from `folder`, or from beside a weight file; `None` if neither exists.
     ///
     /// # Errors
-    /// The file cannot be read, or is not what this version writes.
+    /// The file cannot be read, or this version does not support it.
     pub fn load(folder: &Path) -> Result<Option<Self>, PromptError> {
         let folder = if folder.is_file() {
             folder.parent().unwrap_or(Path::new(""))
@@ -117,10 +117,10 @@ impl Prompt {
             .map_err(|error| wrong(format!("no prompt of a training run: {error}")))
     }
 
-    /// Checks that `tokenizer` is the one of the run.
+    /// Checks that `tokenizer` is the one of the training run.
     ///
     /// # Errors
-    /// What differs, and what to do.
+    /// A message with the differences and the advice.
     pub fn check(&self, tokenizer: &dyn Tokenizer) -> Result<(), PromptError> {
         let own = Tokens::of(tokenizer, &self.tokenizer.text);
         let trained = &self.tokenizer;

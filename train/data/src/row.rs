@@ -1,4 +1,4 @@
-//! Rows of a data file, one at a time, with what they mean.
+//! Reading the rows of a data file one at a time, with their meaning.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,44 +14,44 @@ use bone_files::wording::Problems;
 #[cfg(test)]
 mod tests;
 
-/// A file whose first rows fit no schema is given up after so many.
+/// Number of rows after which a file that fits no schema is rejected.
 const ROWS_TO_RECOGNISE: usize = 100;
 
 /// One row of a data file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What it holds.
+    /// The content of the row.
     pub content: Content,
-    /// Place of the row in its file, from 0; blank lines are not counted.
+    /// Number of the row in its file, from 0. Blank lines do not count.
     pub index: u64,
 }
 
-/// What a file of rows turned out to be.
+/// Facts about a file of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFile {
-    /// The schema that was given, or the known one that the rows fit.
+    /// The given schema, or the known one that fits the rows.
     pub schema: Schema,
     /// The file's layout and compression.
     pub format: String,
-    /// Rows that were given out.
+    /// Number of rows returned.
     pub rows: u64,
 }
 
-/// Reads rows from a file, and takes note of all that is wrong with them.
+/// Reads rows from a file and records every problem.
 ///
-/// Rows with problems are left out as they come; [`RowReader::finish`] then says which they were.
+/// Rows with problems are skipped. [`RowReader::finish`] then lists them.
 #[derive(Debug)]
 pub struct RowReader {
     path: PathBuf,
     source: formats::Rows,
-    /// Rows to read: places from 0.
+    /// Rows to read, numbered from 0.
     slice: std::ops::Range<u64>,
     next_index: u64,
     schema: Option<Schema>,
-    /// Whether a person named the fields.
+    /// Whether the user named the fields.
     given: bool,
     input_seen: bool,
-    /// Objects to give out, once one has fitted a schema.
+    /// Objects to return once one of them has fitted a schema.
     pending: VecDeque<(Place, u64, Map<String, Value>)>,
     rows: u64,
     problems: Problems<(Place, String)>,
@@ -60,9 +60,9 @@ pub struct RowReader {
 }
 
 impl RowReader {
-    /// Opens the rows `slice` of `path`; JSON Lines, a JSON array or Parquet, compressed or not.
+    /// Opens the rows `slice` of `path`: JSON Lines, a JSON array or Parquet, compressed or not.
     ///
-    /// With no `schema` it is the known one that the rows fit. An input may be absent, empty or
+    /// Without a `schema`, it detects the known one that fits the rows. An input may be missing, empty or
     /// null. Other fields are ignored.
     ///
     /// # Errors
@@ -87,10 +87,10 @@ impl RowReader {
         })
     }
 
-    /// The next good row; `None` at the end of the file or of the slice.
+    /// Returns the next good row; `None` at the end of the file or of the slice.
     ///
     /// # Errors
-    /// [`DataError`]: reading cannot go on, or the rows fit no schema or several.
+    /// [`DataError`]: reading cannot continue, or the rows fit no schema or several.
     pub fn next_row(&mut self) -> Result<Option<Row>, DataError> {
         loop {
             if self.schema.is_some()
@@ -142,7 +142,7 @@ impl RowReader {
         Ok(())
     }
 
-    /// What a row holds, or takes note of what is wrong with it.
+    /// Returns the content of a row, or records its problem.
     fn content(&mut self, place: Place, row: &Map<String, Value>) -> Option<Content> {
         let schema = self.schema.as_ref()?;
         if let Schema::Fields(fields) = schema
@@ -161,23 +161,23 @@ impl RowReader {
         None
     }
 
-    /// Good rows so far.
+    /// Returns the number of good rows so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Rows of the file that were looked at, good or not.
+    /// Returns the number of rows looked at, good or not.
     pub fn looked_at(&self) -> u64 {
         self.next_index
     }
 
-    /// What the file was, once all of its rows were taken.
+    /// Returns the facts about the file, after all rows were read.
     ///
     /// # Errors
-    /// [`DataError`], which names the file and every row and field with a problem.
+    /// [`DataError`] that names the file and every row and field with a problem.
     pub fn finish(mut self) -> Result<RowFile, DataError> {
         if self.schema.is_some() {
-            // Rows that nobody asked for.
+            // These rows were not requested.
             self.pending.clear();
         }
         if self.problems.total == 0 && !self.pending.is_empty() {
@@ -207,7 +207,7 @@ impl RowReader {
         };
         if let Schema::Fields(fields) = &schema
             && let Some(field) = &fields.input
-            // A misspelt input would otherwise be dropped from every row in silence.
+            // Otherwise a misspelt input would be silently dropped from every row.
             && self.given
             && !self.input_seen
         {

@@ -1,4 +1,4 @@
-//! Rows as tokens, and which of those are trained.
+//! Rows as tokens, with their trained positions.
 
 use std::fmt;
 use std::ops::{AddAssign, Range};
@@ -15,23 +15,23 @@ pub(super) mod tests;
 
 pub use store::Samples;
 
-/// Messages show this many ids and count the rest.
+/// Maximum number of ids in a message; the others are counted.
 const SHOWN_IDS: usize = 10;
 
 /// One training sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Token ids: what is read, and what is learnt.
+    /// Token ids, both context and trained.
     pub tokens: Vec<u32>,
-    /// The positions that are training targets: ascending, apart, none empty. Position 0 is never
-    /// one, as nothing predicts it.
+    /// Ranges of positions that are training targets: ascending, separate, not empty. Position 0 is never a
+    /// target, because nothing predicts it.
     pub trained: Vec<Range<usize>>,
     /// Number of the row among all rows of the run, or of the chunk of a plain text.
     pub row: u64,
 }
 
 impl Sample {
-    /// A sequence whose first `prompt_len` tokens are only read.
+    /// Returns a sequence whose first `prompt_len` tokens are not trained.
     pub fn after_prompt(tokens: Vec<u32>, prompt_len: usize, row: u64) -> Self {
         let all = prompt_len..tokens.len();
         Self {
@@ -41,21 +41,21 @@ impl Sample {
         }
     }
 
-    /// Number of training targets.
+    /// Returns the number of training targets.
     pub fn trained_tokens(&self) -> usize {
         self.trained.iter().map(ExactSizeIterator::len).sum()
     }
 
-    /// How many tokens are only read before the first that is trained; all, if none is.
+    /// Returns the number of tokens before the first trained one; all tokens if none is trained.
     pub fn prompt_len(&self) -> usize {
         self.trained
             .first()
             .map_or(self.tokens.len(), |trained| trained.start)
     }
 
-    /// What samples that a split must keep together have in common: the tokens before the first
-    /// that is trained. A lone first token is no prompt: such samples are told apart by all they
-    /// have.
+    /// Returns the tokens before the first trained one. A split keeps samples with the same prompt
+    /// together. If only the first token is untrained, it is not a prompt, and the result is the whole
+    /// sample.
     pub(super) fn prompt(&self) -> &[u32] {
         match self.prompt_len() {
             0 | 1 => &self.tokens,
@@ -64,7 +64,7 @@ impl Sample {
     }
 }
 
-/// Ranges without position 0 and without the empty ones.
+/// Drops position 0 and empty ranges.
 fn targets(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     ranges
         .into_iter()
@@ -73,17 +73,17 @@ fn targets(ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> 
         .collect()
 }
 
-/// What a model can take.
+/// Limits of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest sequence in tokens; the rest of a longer one is cut off. At least 2.
+    /// Maximum sequence length in tokens, at least 2; the rest of a longer sequence is cut off.
     pub max_seq_len: usize,
-    /// Rows of the model's embedding: every token id is below it.
+    /// Rows of the model's embedding. Every token id must be less.
     pub vocab_size: usize,
 }
 
 impl Limits {
-    /// Names the ids that the model has no embedding for.
+    /// Returns a message about the ids beyond the model's embedding, if there are any.
     pub(crate) fn beyond_vocab(&self, tokens: &[u32]) -> Option<String> {
         let mut ids: Vec<u32> = tokens
             .iter()
@@ -104,33 +104,33 @@ impl Limits {
     }
 }
 
-/// What became of a row.
+/// Result of tokenizing a row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tokenized {
-    /// Its samples: one, several of a text that is longer than `max_seq_len`, or none.
+    /// Its samples: one, several for a text longer than `max_seq_len`, or none.
     pub samples: Vec<Sample>,
-    /// Tokens of the row before anything was cut or dropped.
+    /// Number of tokens before cutting and dropping.
     pub len: usize,
-    /// How many of them come before the first that is trained.
+    /// Number of tokens before the first trained one.
     pub prompt_len: usize,
-    /// What was left out of it, or that it was.
+    /// What was cut from the row, or why it was dropped.
     pub dropped: Dropped,
 }
 
-/// What tokenizing left out.
+/// Counts of rows that tokenizing dropped or cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
     /// Rows whose prompt alone fills `max_seq_len`.
     pub prompt_too_long: usize,
-    /// Rows with nothing to train: an empty answer under a tokenizer that has no
-    /// end-of-sequence token, a conversation in which nobody answers.
+    /// Rows without trained tokens: an empty answer with a tokenizer that has no end-of-sequence token, or
+    /// a conversation without an answer.
     pub empty: usize,
-    /// Rows that were kept without their end, which is beyond `max_seq_len`.
+    /// Rows that were cut at `max_seq_len`.
     pub truncated: usize,
 }
 
 impl Dropped {
-    /// How many rows were dropped, for any reason.
+    /// Returns the number of dropped rows, for any reason.
     pub fn rows(&self) -> usize {
         self.prompt_too_long + self.empty
     }
@@ -158,7 +158,7 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// Whether the template itself writes the end token that is added behind an answer.
+/// Checks that the template does not also write the end token that is added after an answer.
 fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), RenderError> {
     let (suffix, Some(end)) = (template.suffix(), tokenizer.eos().first()) else {
         return Ok(());
@@ -176,14 +176,14 @@ fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), Rende
     Ok(())
 }
 
-/// Turns a row into training sequences of at most `max_seq_len` tokens; `number` is its
+/// Tokenizes a row into training sequences of at most `max_seq_len` tokens. `number` becomes their
 /// [`Sample::row`].
 ///
-/// What is trained is trained by position, whatever the ids. A text is cut into chunks as a file
-/// of plain text is; everything else loses its end.
+/// Positions, not ids, decide which tokens are trained. A text is split into chunks like a plain text file.
+/// Any other row is cut at its end.
 ///
 /// # Errors
-/// Why the template or the tokenizer refuses the row, or that it has ids beyond the vocabulary.
+/// The reason why the template or the tokenizer rejects the row, or that it has ids beyond the vocabulary.
 pub fn tokenize(
     row: &Row,
     number: u64,
@@ -201,7 +201,7 @@ pub fn tokenize(
     };
     let Encoded { ids, trained } = encode_pieces(tokenizer, &pieces).map_err(refused)?;
     let is_text = matches!(row.content, Content::Text(_));
-    // Only a row that has the end token before its end can have it from the template.
+    // The template can only have written the end token if the row has it before its end.
     let end = tokenizer.eos().first();
     if !is_text && ids.iter().filter(|id| Some(*id) == end).nth(1).is_some() {
         check_end(template, tokenizer)?;
@@ -241,8 +241,8 @@ fn refused(what: impl ToString) -> RenderError {
     RenderError::Refused(what.to_string())
 }
 
-/// Chunks of at most `max_seq_len` tokens, at least 2. A chunk begins with the last token of the
-/// one before it, which is read and not trained: so every token but the very first is a target
+/// Splits tokens into chunks of at most `max_seq_len`, which is at least 2. A chunk starts with the last
+/// token of the previous one, which is not trained again. So every token except the very first is a target
 /// exactly once.
 pub(super) fn chunks(tokens: &[u32], max_seq_len: usize) -> impl Iterator<Item = &[u32]> {
     let starts = (0..tokens.len().saturating_sub(1)).step_by(max_seq_len.saturating_sub(1).max(1));

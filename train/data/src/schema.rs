@@ -1,4 +1,4 @@
-//! What the fields of a row mean.
+//! The meaning of a row's fields.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,31 +15,31 @@ mod chat;
 #[cfg(test)]
 mod tests;
 
-/// Which fields a row has, and what they hold.
+/// The fields of a row and their meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schema {
-    /// A question and its answer, in fields of these names.
+    /// A question and its answer, in fields with these names.
     Fields(FieldMap),
-    /// `messages`: a list of `{"role", "content"}`, or of `{"from", "value"}`.
+    /// `messages`: a list of `{"role", "content"}` or of `{"from", "value"}`.
     Messages,
-    /// ShareGPT's `conversations`: a list of either, with a `system` beside it or not.
+    /// ShareGPT's `conversations`: a list of either kind, optionally with a `system` field.
     Conversations,
-    /// `text`: all of it is learnt.
+    /// `text`: all of it is trained.
     Text,
 }
 
-/// The schemas that are recognised, under the names they have on the command line.
+/// The schemas that are detected, by their command line names.
 const KNOWN: [&str; 8] = [
     "query", "alpaca", "prompt", "qa", "math", "messages", "sharegpt", "text",
 ];
 
 impl Schema {
-    /// Every name that [`Schema::named`] knows.
+    /// Returns every name that [`Schema::named`] accepts.
     pub fn names() -> &'static [&'static str] {
         &KNOWN
     }
 
-    /// The schema of a name.
+    /// Returns the schema with this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "query" => Self::Fields(FieldMap::known("query", None, "response")),
@@ -54,13 +54,13 @@ impl Schema {
         })
     }
 
-    /// The name of a known schema.
+    /// Returns the name of a known schema.
     pub fn name(&self) -> Option<&'static str> {
         let is_this = |name: &&&str| Self::named(name).as_ref() == Some(self);
         KNOWN.iter().find(is_this).copied()
     }
 
-    /// The schema's fields alone: `instruction/input/output`.
+    /// Returns the fields of the schema: `instruction/input/output`.
     pub(super) fn fields(&self) -> String {
         match self {
             Self::Fields(fields) => {
@@ -72,8 +72,8 @@ impl Schema {
         }
     }
 
-    /// The known schemas whose fields `row` has. A lone `text` is one only where nothing else
-    /// fits: other schemas carry such a field along.
+    /// Returns the known schemas that fit `row`. A `text` field counts only if nothing else fits: other
+    /// schemas may also have such a field.
     pub(super) fn fitting(row: &Map<String, Value>) -> Vec<Self> {
         let fits = |schema: &Self| schema.needed().iter().all(|field| row.contains_key(*field));
         let mut fitting: Vec<_> = KNOWN.iter().filter_map(|name| Self::named(name)).collect();
@@ -93,17 +93,17 @@ impl Schema {
         }
     }
 
-    /// What a row of this schema holds.
+    /// Returns the content of a row with this schema.
     ///
     /// # Errors
-    /// Everything that is wrong with its fields.
+    /// A list of everything that is wrong with its fields.
     pub(super) fn content(&self, row: &Map<String, Value>) -> Result<Content, Vec<RowProblem>> {
         let mut problems = Vec::new();
         let mut chat = Chat::default();
         let content = match self {
             Self::Fields(fields) if asked_and_answered(row, fields) => {
                 chat.read(row, &fields.instruction, &mut problems);
-                // What is in the question is only read.
+                // The question is context only.
                 chat.only_read = (0..chat.messages.len()).collect();
                 chat.read(row, &fields.response, &mut problems);
                 chat.into()
@@ -138,7 +138,7 @@ impl Schema {
     }
 }
 
-/// Whether the question and the answer are lists of messages, as TRL has them.
+/// Returns whether the question and the answer are lists of messages, as in TRL.
 fn asked_and_answered(row: &Map<String, Value>, fields: &FieldMap) -> bool {
     let is_list = |name: &String| row.get(name).is_some_and(Value::is_array);
     fields.input.is_none() && is_list(&fields.instruction) && is_list(&fields.response)

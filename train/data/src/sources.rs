@@ -1,4 +1,4 @@
-//! The files that a run learns from, as a person names them.
+//! The files that a run trains on, as the user names them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use super::formats::Selection;
 
-/// A file or a part of it, and how often its rows are taken.
+/// A file or a part of it, and the weight of its rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     /// Which rows.
     pub selection: Selection,
-    /// How often each is taken in an epoch, above 0: with 0.5 every epoch takes another half.
+    /// How often each row is used in an epoch, above 0. With 0.5 every epoch uses another half.
     pub weight: f64,
 }
 
-/// Files, at least one; written `PATH[FROM:TO]@WEIGHT`, with commas between.
+/// One or more files, written `PATH[FROM:TO]@WEIGHT` and separated by commas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sources(pub Vec<Source>);
 
-/// How a file is read.
+/// How to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A row an object.
+    /// One object per row.
     Rows,
     /// One plain text: a `.txt`, compressed or not.
     Text,
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Told by the file's name.
+    /// Returns the kind by the file's name.
     pub fn of(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let compressed = [".gz", ".zst"];
@@ -58,11 +58,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The largest weight: the order of an epoch is held in memory, four bytes an occurrence.
+/// Maximum weight. The order of an epoch is in memory, four bytes per use of a row.
 const MAX_WEIGHT: f64 = 100.0;
 
 impl Sources {
-    /// Whether any file is of a kind.
+    /// Returns whether any file has this kind.
     pub fn any(&self, kind: Kind) -> bool {
         self.0
             .iter()
@@ -71,7 +71,7 @@ impl Sources {
 }
 
 impl Source {
-    /// All of a file's rows, once an epoch.
+    /// Returns a source that uses all rows of a file once per epoch.
     pub fn whole(path: impl Into<PathBuf>) -> Self {
         Self {
             selection: Selection {
@@ -83,10 +83,10 @@ impl Source {
         }
     }
 
-    /// Returns a source whose rows are taken `weight` times an epoch.
+    /// Returns a source whose rows are used `weight` times per epoch.
     ///
     /// # Errors
-    /// A weight that is not above 0, or too large.
+    /// The weight is not above 0, or is too large.
     pub fn weighted(selection: Selection, weight: f64) -> Result<Self, String> {
         let wrong = match weight {
             weight if weight > 0.0 && weight <= MAX_WEIGHT => {
@@ -103,7 +103,7 @@ impl Source {
     }
 }
 
-// Of a path alone: from a text there are two ways to read it, and clap would take this one.
+// Only from a path: a text can be parsed in two ways, and clap would choose this one.
 impl From<PathBuf> for Sources {
     fn from(path: PathBuf) -> Self {
         Self(vec![Source::whole(path)])
@@ -126,9 +126,9 @@ impl FromStr for Sources {
     type Err = String;
 
     /// # Errors
-    /// What is wrong with each.
+    /// A list of what is wrong with each.
     fn from_str(text: &str) -> Result<Self, String> {
-        // A file of such a name is one file.
+        // An existing file with this name is one file.
         let parts: Vec<_> = if std::path::Path::new(text).exists() {
             vec![text]
         } else {

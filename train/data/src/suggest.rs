@@ -1,7 +1,7 @@
-//! "Did you mean": the known name nearest to one that is unknown.
+//! "Did you mean": the known name nearest to an unknown one.
 
-/// Returns the name nearest to `word`, if one is near enough to have been meant: a third of its
-/// letters may be wrong, missing, too many or swapped with a neighbour.
+/// Returns the name nearest to `word`, if it is near enough. A third of its letters may be wrong, missing,
+/// extra or swapped with a neighbour.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(1);

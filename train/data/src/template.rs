@@ -1,4 +1,4 @@
-//! Prompt templates: how a row becomes what is read and what is learnt.
+//! Prompt templates: turning a row into context and trained text.
 
 use std::fmt;
 use std::path::Path;
@@ -26,10 +26,10 @@ pub use chat_template::ChatTemplate;
 pub use custom::CustomTemplate;
 pub use error::{RenderError, TemplateError};
 
-/// The longest template file that is read, in bytes.
+/// Maximum size of a template file, in bytes.
 const MAX_FILE: usize = 1 << 20;
 
-/// The templates that need no file.
+/// Templates without a file.
 const BUILT_IN: [Template; 5] = [
     Template::Alpaca,
     Template::Plain,
@@ -38,41 +38,39 @@ const BUILT_IN: [Template; 5] = [
     Template::ChatMl,
 ];
 
-/// How a row becomes a sequence of text, and which of it is learnt.
+/// How to turn a row into text, and which part is trained.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Template {
-    /// The Alpaca prompt, as the seed of Bone uses it, with Alpaca's own wording for rows that
-    /// have an input. For one question and its answer.
+    /// The Alpaca prompt as in the original Bone code. Rows with an input use Alpaca's own wording. For one
+    /// question and its answer.
     #[default]
     Alpaca,
-    /// The instruction and the input as they are, with nothing between. For one question and its
-    /// answer.
+    /// The instruction and the input unchanged, with nothing between them. For one question and its answer.
     Plain,
-    /// RWKV's `User: ..`, `Assistant: ..`, for RWKV World. Blank lines within messages go, as
+    /// RWKV's `User: ..`, `Assistant: ..`, for RWKV World. Blank lines within messages are removed, because
     /// they separate messages.
     Rwkv,
     /// The format of Llama 2's chat models, `[INST] .. [/INST]`.
     Llama2Chat,
     /// ChatML, `<|im_start|>..<|im_end|>`.
     ChatMl,
-    /// A template of one's own, for one question and its answer.
+    /// A custom template for one question and its answer.
     Custom(CustomTemplate),
-    /// A chat template of Hugging Face.
+    /// A Hugging Face chat template.
     Jinja(ChatTemplate),
 }
 
 impl Template {
-    /// A template by a name or a path: a built-in's name (`alpaca`, `plain`, `rwkv`,
-    /// `llama2-chat`, `chatml`), `model` for the chat template in the model's folder, or a file:
-    /// a chat template if it ends in `.jinja`, `.jinja2` or `.j2`, else see [`Template::parse`].
+    /// Loads a template by name or path. A name is a built-in (`alpaca`, `plain`, `rwkv`, `llama2-chat`,
+    /// `chatml`), or `model` for the chat template in the model's folder. A file is a chat template if it
+    /// ends in `.jinja`, `.jinja2` or `.j2`; for other files see [`Template::parse`].
     ///
-    /// The chat template of a folder is its `chat_template.jinja`, else `chat_template` of its
-    /// `tokenizer_config.json` (of several the one named `default`), else that of its
-    /// `chat_template.json`. The texts of special tokens that chat templates write are those of
-    /// the folder, wherever the template is from.
+    /// A folder's chat template is its `chat_template.jinja`, else `chat_template` of its
+    /// `tokenizer_config.json` (of several the one named `default`), else that of its `chat_template.json`.
+    /// The texts of special tokens always come from the folder, wherever the template is from.
     ///
     /// # Errors
-    /// [`TemplateError`]: no such file, or what is wrong with it.
+    /// [`TemplateError`]: the file does not exist, or what is wrong with it.
     pub fn load(name_or_path: &str, model_folder: Option<&Path>) -> Result<Self, TemplateError> {
         let mut built_in = BUILT_IN.into_iter();
         if let Some(built_in) = built_in.find(|known| known.to_string() == name_or_path) {
@@ -113,11 +111,11 @@ impl Template {
         }
     }
 
-    /// Reads a template of one's own; `origin` is what errors and [`Display`](fmt::Display) call it.
+    /// Parses a custom template. `origin` is its name in errors and in [`Display`](fmt::Display).
     ///
-    /// The text before `{response}` is the prompt and must hold `{instruction}`; it may hold
-    /// `{input}`. The text after `{response}` is trained with the response. `{{` and `}}` stand
-    /// for braces. One line break at the very end is taken as the editor's and left out.
+    /// The text before `{response}` is the prompt. It must contain `{instruction}` and may contain
+    /// `{input}`. The text after `{response}` is trained with the response. `{{` and `}}` stand for braces.
+    /// One final line break, which editors add, is dropped.
     ///
     /// # Errors
     /// [`TemplateError`] with every problem.
@@ -125,17 +123,17 @@ impl Template {
         CustomTemplate::parse(text, origin).map(Self::Custom)
     }
 
-    /// The whole sequence of a row. What the assistant says is trained, every time, with what
-    /// ends it; all of a [`Content::Text`] is. Messages after the last of the assistant's teach
-    /// nothing and are left out; of those before it some may be only read.
+    /// Returns the whole sequence of a row. Every assistant message is trained, with the text that ends it,
+    /// and so is all of a [`Content::Text`]. Messages after the last assistant message are dropped: they
+    /// are never trained. Earlier assistant messages may be context only.
     ///
-    /// A chat for a template of one question may have what the system says, one question and one
-    /// answer; the first comes before the question, a blank line between. For a chat template, a
-    /// question and its answer are a chat of two messages, an input after the instruction with a
-    /// blank line between.
+    /// A template for one question accepts a chat of a system message, one question and one answer. The
+    /// system message comes before the question, with a blank line between. A chat template turns a
+    /// question and its answer into a chat of two messages. An input follows the instruction, with a blank
+    /// line between.
     ///
     /// # Errors
-    /// [`RenderError`] when the template cannot be used for such a row.
+    /// [`RenderError`] if the template does not support such a row.
     pub fn pieces(&self, content: &Content) -> Result<Vec<Piece>, RenderError> {
         let (mut pieces, answer) = match content {
             Content::Text(text) => {
@@ -172,12 +170,11 @@ impl Template {
         Ok(pieces)
     }
 
-    /// What the model reads before it answers the last message, none of it trained. Tokenised,
-    /// it is exactly the beginning of what [`Template::pieces`] gives with the answer.
+    /// Returns the text that the model reads before it answers the last message; none of it is trained. Its
+    /// tokens are exactly the beginning of what [`Template::pieces`] returns with the answer.
     ///
     /// # Errors
-    /// [`RenderError`] when the template cannot be used for such messages, or the last of them
-    /// is not one to answer.
+    /// [`RenderError`] if the template does not support such messages, or the last one cannot be answered.
     pub fn prompt(&self, messages: &[Message]) -> Result<Vec<Piece>, RenderError> {
         match messages.last().map(|message| message.role) {
             None => Err(empty()),
@@ -192,11 +189,11 @@ impl Template {
         }
     }
 
-    /// What the model reads before it writes the last answer of a row: the row's pieces before
-    /// that answer, none of them trained. Of a [`Content::Text`] it is only the beginning.
+    /// Returns the text that the model reads before the last answer of a row: the row's pieces before that
+    /// answer, not trained. For a [`Content::Text`] it is only the beginning.
     ///
     /// # Errors
-    /// As [`Template::pieces`].
+    /// Like [`Template::pieces`].
     pub fn prompt_of(&self, content: &Content) -> Result<Vec<Piece>, RenderError> {
         match content {
             Content::Text(_) => Ok(vec![Piece::Bos]),
@@ -219,9 +216,9 @@ impl Template {
         }
     }
 
-    /// Texts that end an answer, beside the tokenizer's end tokens. They are no part of it.
+    /// Returns the texts that end an answer, besides the tokenizer's end tokens. They are not part of it.
     ///
-    /// `rwkv` has a blank line: no message of its has one within.
+    /// `rwkv` has a blank line: none of its messages contains one.
     pub fn stops(&self) -> Vec<String> {
         match self {
             Self::Rwkv => vec![rwkv::STOP.to_owned()],
@@ -231,7 +228,7 @@ impl Template {
         }
     }
 
-    /// Whether a row's input appears in its prompt.
+    /// Returns whether a row's input appears in its prompt.
     pub fn uses_input(&self) -> bool {
         match self {
             Self::Custom(custom) => custom.uses_input(),
@@ -239,7 +236,7 @@ impl Template {
         }
     }
 
-    /// What the template writes behind an answer, by itself.
+    /// Returns the text that the template itself writes after an answer.
     pub(super) fn suffix(&self) -> &str {
         match self {
             Self::Custom(custom) => custom.suffix(),
@@ -247,13 +244,13 @@ impl Template {
         }
     }
 
-    /// Whether one question is a chat like any other.
+    /// Returns whether the template treats one question like any other chat.
     fn is_for_chats(&self) -> bool {
         matches!(self, Self::Llama2Chat | Self::ChatMl | Self::Jinja(_))
     }
 
-    /// The pieces before the answer to one question, of a template that is for one or has a form
-    /// of its own for it.
+    /// Returns the pieces before the answer to one question. The template is for one question, or has a
+    /// separate form for it.
     fn single(&self, instruction: &str, input: &str) -> Vec<Piece> {
         match self {
             Self::Rwkv => rwkv::single_prompt(instruction, input),
@@ -264,8 +261,8 @@ impl Template {
         }
     }
 
-    /// The pieces before the next answer, of any template but [`Template::Jinja`]; answers among
-    /// the messages are trained if they are learnt.
+    /// Returns the pieces before the next answer, for any template except [`Template::Jinja`]. Answers
+    /// among the messages are trained if `learnt` includes them.
     fn turns(&self, messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Piece>, RenderError> {
         match self {
             Self::Rwkv => rwkv::prompt(messages, learnt),
@@ -275,7 +272,7 @@ impl Template {
         }
     }
 
-    /// The last answer, of any template but [`Template::Jinja`].
+    /// Returns the last answer, for any template except [`Template::Jinja`].
     fn answer(&self, answer: &str) -> Vec<Piece> {
         match self {
             Self::Rwkv => rwkv::answer(answer),
@@ -286,7 +283,7 @@ impl Template {
     }
 }
 
-/// The messages before the last of the assistant's that is learnt, and that one's text.
+/// Splits a chat into the messages before the last trained answer, and that answer's text.
 fn split_answer<'a>(
     messages: &'a [Message],
     only_read: &[usize],
@@ -305,7 +302,7 @@ fn empty() -> RenderError {
     RenderError::Refused("the conversation has no messages".to_owned())
 }
 
-/// A question as a message.
+/// Returns a question as a message.
 fn question(instruction: &str, input: &str) -> Message {
     Message::new(
         Role::User,
@@ -317,12 +314,12 @@ fn question(instruction: &str, input: &str) -> Message {
     )
 }
 
-/// Python's `str.strip()`, as the formats were made with.
+/// Strips white space like Python's `str.strip()`, which the formats were made with.
 fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
-/// The built-in's name, or where the template is from.
+/// Writes the built-in's name, or the template's origin.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,4 +1,4 @@
-//! A tokenizer of bytes for this module's tests.
+//! A byte tokenizer for this crate's tests.
 
 use bone_tokenizer::{Tokenizer, TokenizerError};
 

@@ -8,7 +8,7 @@ use super::formats;
 use super::sample::{Limits, Sample, chunks};
 use crate::DataError;
 
-/// As UTF-8 has it.
+/// The byte-order mark in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads a text file, without its byte-order mark.
@@ -33,11 +33,10 @@ pub fn read_text(path: &Path) -> Result<String, DataError> {
     })
 }
 
-/// Reads a file that need not be text as it is, with its byte-order mark if it has one;
-/// decompressed, if it is gzip or zstd.
+/// Reads a file that need not be text. Keeps a byte-order mark and decompresses gzip and zstd.
 ///
 /// # Errors
-/// [`DataError`]: unreadable or blank.
+/// [`DataError`]: the file is unreadable or blank.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let bytes = formats::read_bytes(path)?;
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
@@ -47,11 +46,12 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-/// Cuts BOS, text and EOS into chunks of at most `max_seq_len` tokens. A chunk begins with the
-/// last token of the one before it, which is read and not trained.
+/// Splits BOS, text and EOS into chunks of at most `max_seq_len` tokens. A chunk starts with the last token
+/// of the previous one, which is not trained again.
 ///
 /// # Errors
-/// [`DataError`]: the tokenizer refuses the text, ids beyond the vocabulary, nothing to train.
+/// [`DataError`]: the tokenizer rejects the text, ids are beyond the vocabulary, or there is nothing to
+/// train on.
 pub fn tokenize_text(
     text: &str,
     tokenizer: &dyn Tokenizer,
@@ -62,10 +62,10 @@ pub fn tokenize_text(
     chunked(tokens, tokenizer, limits)
 }
 
-/// As [`tokenize_text`], of a text's tokens.
+/// Splits a text's tokens into chunks like [`tokenize_text`].
 ///
 /// # Errors
-/// [`DataError`]: ids beyond the vocabulary, nothing to train.
+/// [`DataError`]: ids are beyond the vocabulary, or there is nothing to train on.
 pub fn chunked(
     text: Vec<u32>,
     tokenizer: &dyn Tokenizer,
@@ -141,7 +141,7 @@ mod tests {
             let error = with_file(blank, read_bytes).unwrap_err();
             assert!(matches!(error, DataError::Empty { .. }), "{error}");
         }
-        // Neither a first nor a last token, and nothing but the bytes.
+        // No BOS or EOS, only the bytes.
         let samples = chunked(
             ByteTokenizer.encode_bytes(&bytes),
             &ByteTokenizer,

@@ -1,7 +1,7 @@
 //! Grades lines of JSON from standard input, for `tests/reference/check_grading.py`.
 //!
-//! A line is `{"benchmark", "rule", "output", "solution"}` or `{"benchmark", "given", "gold"}`, which
-//! are compared as they are. The answer is `true` or `false` on a line.
+//! A line is `{"benchmark", "rule", "output", "solution"}`, or `{"benchmark", "given", "gold"}` for a
+//! direct comparison. The answer is a line with `true` or `false`.
 
 use bone_grade::{Benchmark, Rule, gold, grade, same};
 use serde::Deserialize;

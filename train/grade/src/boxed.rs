@@ -1,8 +1,8 @@
 //! `\boxed{…}` and `\fbox{…}`.
 
-/// Returns what the last box holds: of `\boxed …` with a space, if there is any, up to the next
-/// dollar sign; else of the last `\boxed{…}`, or where there is no `\boxed`, `\fbox{…}`. `None`
-/// where that one is not closed or is empty.
+/// Returns the content of the last box. If the text has `\boxed …` with a space, returns the text after its
+/// last one, up to the next dollar sign. Otherwise returns the content of the last `\boxed{…}` or,
+/// without any `\boxed`, of the last `\fbox{…}`. `None` if that box is not closed or is empty.
 pub(crate) fn last(text: &str) -> Option<&str> {
     let content = match text.rsplit_once("\\boxed ") {
         Some((_, rest)) => rest.split('$').next()?,
@@ -18,7 +18,7 @@ pub(crate) fn last(text: &str) -> Option<&str> {
     Some(content).filter(|content| !content.trim().is_empty())
 }
 
-/// Returns the position of the brace that closes the one before the text.
+/// Returns the position of the brace that closes a brace just before the text.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut open = 1_usize;
     text.bytes().position(|byte| {

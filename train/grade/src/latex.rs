@@ -4,7 +4,8 @@ use crate::regex;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Whether two answers have one normal form. Where one has none, they are compared as they are.
+/// Returns whether two answers have the same normal form. If one has no normal form, compares them
+/// unchanged.
 pub(crate) fn same(given: &str, gold: &str) -> bool {
     match (normal(given), normal(gold)) {
         (Some(given), Some(gold)) => given == gold,
@@ -12,7 +13,7 @@ pub(crate) fn same(given: &str, gold: &str) -> bool {
     }
 }
 
-/// Returns what stands between the first and the last dollar sign, or the whole text.
+/// Returns the text between the first and the last dollar sign, or the whole text.
 pub(crate) fn between_dollars(text: &str) -> &str {
     match (text.find('$'), text.rfind('$')) {
         (Some(first), Some(last)) if first < last => &text[first + 1..last],
@@ -20,7 +21,7 @@ pub(crate) fn between_dollars(text: &str) -> &str {
     }
 }
 
-/// What is replaced, in this order, before units are looked for.
+/// Replacements before the removal of units, in this order.
 const FIRST: [(&str, &str); 10] = [
     ("\n", ""),
     ("\\!", ""),
@@ -34,11 +35,11 @@ const FIRST: [(&str, &str); 10] = [
     ("\\$", ""),
 ];
 
-/// What is replaced after.
+/// Replacements after the removal of units.
 const THEN: [(&str, &str); 3] = [("\\%", ""), (" .", " 0."), ("{.", "{0.")];
 
-/// Returns the normal form. `None` where the authors' rules break off: for two units, a root or a
-/// fraction at the end, or a slash between what are not two integers.
+/// Returns the normal form. `None` where the authors' rules fail: two units, a root or a fraction at the
+/// end, or a slash between anything except two integers.
 fn normal(answer: &str) -> Option<String> {
     let text = replace(answer.to_owned(), &FIRST);
     let text = replace(without_unit(&text)?.to_owned(), &THEN);
@@ -62,7 +63,7 @@ fn replace(text: String, pairs: &[(&str, &str)]) -> String {
     (pairs.iter()).fold(text, |text, (from, to)| text.replace(from, to))
 }
 
-/// A unit begins with a space: `5\text{ cm}`.
+/// Removes a unit, which begins with a space: `5\text{ cm}`.
 fn without_unit(text: &str) -> Option<&str> {
     match text.split_once("\\text{ ") {
         Some((_, unit)) if unit.contains("\\text{ ") => None,
@@ -71,7 +72,7 @@ fn without_unit(text: &str) -> Option<&str> {
     }
 }
 
-/// `5` of `x = 5`.
+/// Removes a name: `x = 5` becomes `5`.
 fn without_name(text: &str) -> &str {
     match text.split_once('=') {
         Some((name, value)) if !value.contains('=') && name.chars().count() <= 2 => value,
@@ -119,7 +120,7 @@ fn with_braced_fractions(text: &str) -> Option<String> {
 
 /// `1/2` becomes `\frac{1}{2}`, if both are integers in their usual form.
 fn with_fraction_for_slash(text: String) -> Option<String> {
-    // What Python's `int` reads, and what it writes.
+    // The formats that Python's `int` reads and writes.
     static READ: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s*[-+]?\d+(?:_\d+)*\s*$"));
     static WRITTEN: LazyLock<Regex> = LazyLock::new(|| regex("^(?:0|-?[1-9][0-9]*)$"));
     match text.split_once('/') {

@@ -1,9 +1,8 @@
-//! Whether a model's output answers a problem of GSM8K or MATH, by the rules that published tables
-//! are made with.
+//! Grades a model's output on a problem of GSM8K or MATH, by the rules behind published tables.
 //!
-//! A [`Rule`] says where in an output the answer stands. The [`Benchmark`] says when two answers are
-//! the same: see [`same`]. The verdicts equal those of lm-evaluation-harness (tasks `gsm8k` and
-//! `hendrycks_math`), but for `tests/fixtures/grading/disagreements.tsv`.
+//! A [`Rule`] finds the answer in an output. The [`Benchmark`] decides when two answers are equal: see
+//! [`same`]. The verdicts equal those of lm-evaluation-harness (tasks `gsm8k` and `hendrycks_math`), except
+//! for `tests/fixtures/grading/disagreements.tsv`.
 //!
 //! ```
 //! use bone_grade::{Benchmark, Rule, gold, grade};
@@ -14,7 +13,7 @@
 //! assert!(verdict.correct);
 //! ```
 //!
-//! All functions take any text, never panic, and take time in proportion to its length.
+//! All functions accept any text, never panic, and take time proportional to its length.
 
 mod boxed;
 mod latex;
@@ -59,8 +58,8 @@ impl Benchmark {
         }
     }
 
-    /// Returns the rule to use where none is named. Both defaults read what MetaMathQA's rows end
-    /// with, `The answer is: 72`, and what the benchmark's own solutions end with.
+    /// Returns the default rule. Both defaults read the end of MetaMathQA's rows, `The answer is: 72`, and
+    /// the end of the benchmark's own solutions.
     pub fn default_rule(self) -> Rule {
         match self {
             Self::Gsm8k => Rule::FlexibleExtract,
@@ -69,19 +68,19 @@ impl Benchmark {
     }
 }
 
-/// What a rule says of an output.
+/// The verdict of a rule on an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// The answer as the output has it; `None` where the rule finds none.
+    /// The answer as written in the output; `None` if the rule finds none.
     pub answer: Option<String>,
-    /// Whether it is the same as the gold answer.
+    /// Whether it equals the gold answer.
     pub correct: bool,
 }
 
 /// Grades an output against the gold answer, which [`gold`] reads from a solution.
 ///
-/// Text within `<think>…</think>` is no answer, nor is text after a `<think>` that never closes.
-/// The output then ends where the rule's source stops generation ([`Rule`] lists the texts).
+/// Text within `<think>…</think>` is ignored, and so is text after an unclosed `<think>`. The rest is cut
+/// where the rule's source stops generation ([`Rule`] lists the texts).
 pub fn grade(benchmark: Benchmark, rule: Rule, output: &str, gold: &str) -> Verdict {
     let output = output::without_thoughts(output);
     let answer = rule.find(benchmark, output::before_stop(&output, rule.stops()));
@@ -91,8 +90,8 @@ pub fn grade(benchmark: Benchmark, rule: Rule, output: &str, gold: &str) -> Verd
     }
 }
 
-/// Returns the answer of a dataset's solution: for GSM8K what follows the last `####`, for MATH
-/// what the last box holds. `None` where there is none; for GSM8K also where it has no digit.
+/// Returns the answer of a dataset's solution: for GSM8K the text after the last `####`, for MATH the
+/// content of the last box. `None` without an answer, or for GSM8K if it has no digit.
 pub fn gold(benchmark: Benchmark, solution: &str) -> Option<String> {
     let answer = match benchmark {
         Benchmark::Gsm8k => {
@@ -106,7 +105,7 @@ pub fn gold(benchmark: Benchmark, solution: &str) -> Option<String> {
     answer.map(str::to_owned)
 }
 
-/// Whether two answers are the same, as text in a normal form.
+/// Returns whether two answers are equal as text in a normal form.
 ///
 /// - **GSM8K**, as the task `gsm8k` of lm-evaluation-harness: without commas, dollar signs and a
 ///   full stop at the end. `1,072` is `1072`, but `72.0` is not `72`.

@@ -1,4 +1,4 @@
-//! The numbers of GSM8K.
+//! Numbers in GSM8K's answers.
 
 use crate::regex;
 use regex::{Captures, Regex};
@@ -12,15 +12,15 @@ pub(crate) fn after_hashes(output: &str) -> Option<String> {
     Some(HASHES.captures(&output)?[1].to_owned())
 }
 
-/// Returns the last number, or what looks like one: `$.` does.
+/// Returns the last number, or text that looks like one, such as `$.`.
 pub(crate) fn last(output: &str) -> Option<String> {
     static NUMBER: LazyLock<Regex> = LazyLock::new(|| regex(r"-?[$0-9.,]{2,}|-?[0-9]+"));
     let output = without_separators(output);
     Some(NUMBER.find_iter(&output).last()?.as_str().to_owned())
 }
 
-/// Returns the first number, or the ratio of two integers, rounded to an integer, half to even. A
-/// number ends at its second comma: `1,234,567` is 1234.
+/// Returns the first number, or the ratio of two integers, rounded to an integer, half to even. A number
+/// ends at its second comma: `1,234,567` gives 1234.
 pub(crate) fn rounded(answer: &str) -> Option<String> {
     static NUMBER: LazyLock<Regex> = LazyLock::new(|| regex(r"[-+]?\d*[.,/]?\d+"));
     let found = NUMBER.find(answer)?.as_str().replace(',', "");
@@ -31,18 +31,18 @@ pub(crate) fn rounded(answer: &str) -> Option<String> {
         }
         None => found.parse().ok()?,
     };
-    // Not -0.
+    // Adding 0.0 turns -0 into 0.
     let value = value.round_ties_even() + 0.0;
     value.is_finite().then(|| format!("{value:.0}"))
 }
 
-/// Returns what is compared.
+/// Returns the form for comparison.
 pub(crate) fn normal(answer: &str) -> String {
     let answer = answer.replace([',', '$'], "");
     answer.strip_suffix('.').unwrap_or(&answer).to_lowercase()
 }
 
-/// Returns the text with LaTeX's separators of thousands taken out of its numbers.
+/// Removes LaTeX's thousands separators from the numbers in a text.
 fn without_separators(text: &str) -> Cow<'_, str> {
     static GROUPED: LazyLock<Regex> =
         LazyLock::new(|| regex(r"[0-9]{1,3}(?:(?:\\[,!:; ]|\{,\}|\{\\,\}|,\\!)[0-9]{3})+"));

@@ -1,15 +1,15 @@
-//! Which part of an output is looked at.
+//! Selecting the relevant part of an output.
 
 use crate::{latex, regex};
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// Returns the output without its thoughts: `<think>…</think>`, all before a `</think>` whose
-/// `<think>` the prompt has, and all after a `<think>` that never closes.
+/// Returns the output without thoughts. Removes `<think>…</think>`, all text before a `</think>` whose
+/// `<think>` is in the prompt, and all text after an unclosed `<think>`.
 pub(crate) fn without_thoughts(output: &str) -> String {
     static TAG: LazyLock<Regex> = LazyLock::new(|| regex("</?think>"));
     let mut kept = String::with_capacity(output.len());
-    // Where the text outside thoughts goes on.
+    // Start of the next text outside thoughts.
     let mut outside = Some(0);
     for tag in TAG.find_iter(output) {
         outside = match (tag.as_str(), outside) {
@@ -29,14 +29,14 @@ pub(crate) fn without_thoughts(output: &str) -> String {
     kept
 }
 
-/// Returns the output up to the first of the texts.
+/// Returns the output up to the first of the stop texts.
 pub(crate) fn before_stop<'a>(output: &'a str, stops: &[&str]) -> &'a str {
     let ends = stops.iter().filter_map(|stop| output.find(stop));
     &output[..ends.min().unwrap_or(output.len())]
 }
 
-/// Returns what follows the last "answer is": its sentence or line, or the formula in it. A matrix
-/// may stand on several lines.
+/// Returns the text after the last "answer is": its sentence or line, or the formula in it. A matrix may
+/// span several lines.
 pub(crate) fn answer_is(output: &str) -> Option<&str> {
     static PHRASE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\banswer is\b[:\s*]*"));
     static END: LazyLock<Regex> = LazyLock::new(|| regex(r"\.(?:\s|$)|\n"));
@@ -48,7 +48,7 @@ pub(crate) fn answer_is(output: &str) -> Option<&str> {
     Some(formula.trim_end_matches('.'))
 }
 
-/// Returns what follows the last `The answer is: `, up to a full stop that ends a line.
+/// Returns the text after the last `The answer is: `, up to a full stop that ends a line.
 pub(crate) fn metamath(output: &str) -> Option<&str> {
     let (_, rest) = output.rsplit_once("The answer is: ")?;
     let answer = rest.split(".\n").next().unwrap_or_default().trim();

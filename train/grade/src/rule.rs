@@ -1,12 +1,13 @@
-//! Where in an output the answer stands.
+//! Rules that find the answer in an output.
 
 use crate::{Benchmark, boxed, latex, number, output};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Where in an output the answer stands. Every rule can be used with either benchmark; the two that
-/// each table was made with are named here.
+/// Finds the answer in an output. Every rule works with either benchmark.
+///
+/// The source column names the graders that each rule reproduces.
 ///
 /// | name | answer | source | output ends before |
 /// |---|---|---|---|
@@ -16,30 +17,30 @@ use std::str::FromStr;
 /// | `flexible-extract` | the last number | lm-evaluation-harness, task `gsm8k` | the same |
 /// | `metamath` | after the last `The answer is: `; for GSM8K the number there, rounded | MetaMath's own scripts (Yu et al. 2023) | `Question`, `Instruction`, `Response`, `USER`, `ASSISTANT` |
 ///
-/// `boxed` is the default for MATH, as models write a box, "The answer is", or both.
-/// `flexible-extract` is the default for GSM8K: of these rules it alone reads both `#### 72`, the end
-/// of GSM8K's solutions, and `The answer is: 72`, the end of MetaMathQA's. `metamath` reproduces the
-/// tables of MetaMath and of what compares with it.
+/// `boxed` is the default for MATH, because models write a box, "The answer is", or both.
+/// `flexible-extract` is the default for GSM8K. It is the only rule here that reads both `#### 72`, the end
+/// of GSM8K's solutions, and `The answer is: 72`, the end of MetaMathQA's. `metamath` reproduces the tables
+/// of MetaMath and of work that compares with it.
 ///
-/// `strict-match` and `flexible-extract` also read LaTeX's separators of thousands, `9\,500` and
-/// `9{,}500`, which the harness takes for two numbers.
+/// `strict-match` and `flexible-extract` also read LaTeX's thousands separators, `9\,500` and `9{,}500`,
+/// which the harness reads as two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// The last box, else what follows "answer is".
+    /// The last box, or else the text after "answer is".
     Boxed,
-    /// What stands between the first and the last dollar sign.
+    /// The text between the first and the last dollar sign.
     HendrycksMath,
     /// The number after the first `#### `.
     StrictMatch,
     /// The last number.
     FlexibleExtract,
-    /// What follows `The answer is: `.
+    /// The text after `The answer is: `.
     Metamath,
 }
 
 impl Rule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Self; 5] = [
         Self::Boxed,
         Self::HendrycksMath,
@@ -48,7 +49,7 @@ impl Rule {
         Self::Metamath,
     ];
 
-    /// Their names.
+    /// Names of all rules.
     pub const NAMES: [&'static str; 5] = [
         "boxed",
         "hendrycks-math",
@@ -71,7 +72,7 @@ impl Rule {
         }
     }
 
-    /// Returns the answer in an output that is cut already.
+    /// Returns the answer in an output that is already cut.
     pub(crate) fn find(self, benchmark: Benchmark, output: &str) -> Option<String> {
         let text = |text: Option<&str>| text.filter(|t| !t.is_empty()).map(str::to_owned);
         match (self, benchmark) {

@@ -1,4 +1,4 @@
-//! Any text is graded, and soon.
+//! Any text can be graded, and in a short time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 const BOTH: [Benchmark; 2] = [Benchmark::Gsm8k, Benchmark::Math];
 
-/// Pieces of answers and outputs, whole and broken.
+/// Pieces of answers and outputs, complete and broken.
 const PIECES: [&str; 44] = [
     "1",
     "12",
@@ -83,7 +83,7 @@ proptest! {
     }
 }
 
-/// In proportion to the length: a quadratic pass over these takes minutes.
+/// The time is proportional to the length: a quadratic pass over these takes minutes.
 #[test]
 fn a_long_text_is_graded_soon() {
     for piece in PIECES {

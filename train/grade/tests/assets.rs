@@ -1,4 +1,4 @@
-//! The golds of GSM8K and MATH, where the project's assets are at hand.
+//! The gold answers of GSM8K and MATH, if the project's assets are present.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ fn datasets() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// A field of every row.
+/// Returns a field of every row.
 fn field(path: &Path, name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let rows = text.lines().filter(|line| !line.trim().is_empty());
@@ -77,7 +77,7 @@ fn every_math_solution_is_right() {
             &format!("It is ${own}$."),
             &own,
         );
-        // A sentence or a line ends there: 2 golds.
+        // The answer ends at a sentence or a line: 2 gold answers.
         if own.ends_with('.') || own.contains('\n') {
             unusual += 1;
             continue;

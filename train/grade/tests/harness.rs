@@ -1,4 +1,4 @@
-//! Our verdicts beside those of lm-evaluation-harness, which `tests/reference/grade_outputs.py`
+//! Compares our verdicts with those of lm-evaluation-harness, which `tests/reference/grade_outputs.py`
 //! writes.
 
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ const OUTPUTS: &str = include_str!("../../../tests/fixtures/grading/outputs.json
 const VERDICTS: &str = include_str!("../../../tests/fixtures/grading/lm_eval.json");
 const DISAGREEMENTS: &str = include_str!("../../../tests/fixtures/grading/disagreements.tsv");
 
-/// The harness's graders, and the rule that says the same.
+/// The harness's graders, and the matching rule for each.
 const GRADERS: [(&str, Benchmark, Rule); 4] = [
     ("strict", Benchmark::Gsm8k, Rule::StrictMatch),
     ("flexible", Benchmark::Gsm8k, Rule::FlexibleExtract),
@@ -19,7 +19,7 @@ const GRADERS: [(&str, Benchmark, Rule); 4] = [
     ("hendrycks_math", Benchmark::Math, Rule::HendrycksMath),
 ];
 
-/// Rows of `disagreements.tsv`: our verdict by id and grader.
+/// Returns the rows of `disagreements.tsv`: our verdict by id and grader.
 fn listed() -> BTreeMap<(String, String), bool> {
     let rows = DISAGREEMENTS.lines().skip(1).map(|row| {
         let cells: Vec<_> = row.split('\t').collect();
@@ -73,7 +73,7 @@ fn verdicts_are_those_of_the_harness_but_for_the_listed_ones() {
     }
 }
 
-/// Where there is no number or box, the harness's grader is silent, and so is the rule.
+/// Without a number or box, the harness's grader finds nothing, and neither does the rule.
 #[test]
 fn no_answer_is_found_where_the_harness_finds_none() {
     let theirs: Value = serde_json::from_str(VERDICTS).unwrap();

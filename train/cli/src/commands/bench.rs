@@ -1,4 +1,4 @@
-//! `bone bench`: a training step, or the continuing of prompts, of a model of given size, timed.
+//! `bone bench`: times a training step or generation with a model of given size.
 
 use crate::error::CommandError;
 
@@ -8,7 +8,7 @@ pub mod parts;
 pub mod random;
 pub mod train;
 
-/// The most that a benchmark may be asked for of anything that is counted.
+/// Upper limit of every count in a benchmark.
 const COUNTS: usize = 1 << 24;
 
 /// What to time.
@@ -32,7 +32,7 @@ pub fn run(command: &BenchCommand) -> Result<(), CommandError> {
     }
 }
 
-/// Refuses values of flags that are 0 or above `most`, all of them.
+/// Rejects every flag value that is 0 or above `most`.
 fn refuse_extremes(values: &[(&str, usize)], most: usize) -> Result<(), CommandError> {
     let extreme = values
         .iter()

@@ -67,7 +67,7 @@ struct Conversation<'a> {
     session: &'a Session,
     answering: &'a Answering<'a>,
     template: &'a Template,
-    /// What the model is told before.
+    /// Messages before the conversation.
     start: Vec<Message>,
 }
 
@@ -127,7 +127,7 @@ impl Work for Conversation<'_> {
             let pieces = pieces.map_err(CommandError::from);
             let prompt = match pieces.and_then(|pieces| self.session.encode_fitting(&pieces)) {
                 Ok(prompt) => prompt,
-                // What was said before stays.
+                // The conversation so far stays.
                 Err(error) => {
                     messages.pop();
                     line!("{error}; /new begins anew");

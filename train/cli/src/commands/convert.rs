@@ -1,4 +1,4 @@
-//! `bone convert`: an adapter, or an RWKV6 model, in another tool's form.
+//! `bone convert`: converts an adapter or an RWKV6 model to another tool's format.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -62,11 +62,11 @@ pub enum Format {
     RwkvSafetensors,
 }
 
-/// Converts and says what it came to.
+/// Converts and prints the result.
 ///
 /// # Errors
 ///
-/// [`CommandError`]; nothing is left behind.
+/// [`CommandError`]; then no files are left.
 pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
     if matches!(args.to, Format::Peft | Format::Lora) {
         check_free(&args.out)?;
@@ -75,14 +75,14 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
         return Err(CommandError::path(&args.out, reason));
     }
     let adapter = open(&args.path, args.block_axis.map(AxisWord::kind));
-    // What is no adapter may be a model.
+    // A path that is not an adapter may be a model.
     if adapter.is_err()
         && let Ok(model) = recognise(&args.path)
     {
         return convert_model(args, model);
     }
     let scan = adapter?;
-    // What there is to compute is the processor's where it can be.
+    // Computes on the CPU if this build includes it.
     let is_there = Kind::Cpu.built_in();
     let (device, _) = device::choose(if is_there { "cpu" } else { "auto" })?;
     let what = device::on_device(device.name, true, ConvertOn { args, scan })??;
@@ -108,7 +108,7 @@ struct ConvertOn<'a> {
 impl OnDevice for ConvertOn<'_> {
     type Output = Result<String, CommandError>;
 
-    /// Converts an adapter, and says what it came to.
+    /// Converts an adapter and prints the result.
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output {
         let Self { args, scan } = self;
         let base = args.model.as_deref().map(models::open).transpose()?;
@@ -157,7 +157,7 @@ impl OnDevice for ConvertOn<'_> {
         let Some(Lost { overall, worst }) = lost else {
             return Ok(format!("{kind} as a LoRA of rank {rank}, exactly"));
         };
-        // Rounding may have left a sign.
+        // Rounding may give a negative zero.
         let percent = |share: f64| 100.0 * share.max(0.0);
         let worst = worst.map_or(String::new(), |(layer, lost)| {
             format!(", {:.2} % at worst ({layer})", percent(lost))
@@ -169,7 +169,7 @@ impl OnDevice for ConvertOn<'_> {
     }
 }
 
-/// Writes PEFT's folder, and says so where PEFT will not read it.
+/// Writes a folder in PEFT's format. Prints a note if PEFT cannot read it.
 fn write_folder(saved: &SavedAdapter, args: &ConvertArgs) -> Result<(), CommandError> {
     let base = args.model.as_ref().map(|path| path.to_string_lossy());
     peft::write(saved, base.as_deref(), &args.out)?;
@@ -183,7 +183,7 @@ fn need<'a>(base: Option<&'a OpenModel>, why: &str) -> Result<&'a OpenModel, Com
     base.ok_or_else(|| CommandError::usage(format!("--model: missing; {why}")))
 }
 
-/// Returns an adapter that is a LoRA as one.
+/// Returns an adapter that is exactly a LoRA in LoRA form.
 fn exact_lora(
     saved: &SavedAdapter,
     base: Option<&OpenModel>,
@@ -196,7 +196,7 @@ fn exact_lora(
     Ok(saved.to_lora(&base.info.linear_layers)?)
 }
 
-/// Returns the LoRA that is nearest to a bone adapter, and what it lacks.
+/// Returns the LoRA that is nearest to a bone adapter, and its error.
 fn nearest_lora<B: bone::Backend>(
     args: &ConvertArgs,
     saved: &SavedAdapter,
@@ -222,7 +222,7 @@ fn nearest_lora<B: bone::Backend>(
     })
 }
 
-/// The tensors of a model under RWKV's own names.
+/// Writes the tensors of a model under RWKV's own names.
 fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), CommandError> {
     let architecture = model.architecture;
     if architecture != Architecture::Rwkv6 {

@@ -1,4 +1,4 @@
-//! `bone data`: look at training data before it is trained on, and write it as RWKV's binidx.
+//! `bone data`: checks training data before training, and writes it as RWKV's binidx.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -54,7 +54,7 @@ pub struct BinidxArgs {
     pub out: PathBuf,
 }
 
-/// A tokenizer and what goes with it, opened.
+/// A tokenizer with its template and schema, opened.
 struct Opened {
     tokenizer: Box<dyn Tokenizer>,
     tokenizer_reason: String,
@@ -98,7 +98,7 @@ impl Opened {
     }
 }
 
-/// Does what was asked.
+/// Runs the command.
 ///
 /// # Errors
 ///
@@ -113,7 +113,7 @@ pub fn run(command: &DataCommand) -> Result<(), CommandError> {
 fn binidx(args: &BinidxArgs) -> Result<(), CommandError> {
     let opened = Opened::of(&args.reading)?;
     let mut writer = BinidxWriter::create(&args.out, opened.vocab_size)?;
-    // Nothing is cut: the format holds sequences of any length.
+    // Nothing is cut: the format supports sequences of any length.
     let reading = opened.reading(u32::MAX as usize);
     let found = load::read(&args.reading.data, reading)?;
     let samples = found.samples;

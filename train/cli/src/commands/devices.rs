@@ -1,4 +1,4 @@
-//! `bone devices`: what this build can run on, and whether a training step is right there.
+//! `bone devices`: lists the devices of this build, and checks a training step on each.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -17,16 +17,16 @@ pub struct DevicesArgs {
     pub fusion: bool,
 }
 
-/// The processor's own step of each architecture in f64, where this build has that backend.
+/// The CPU's step of each architecture in f64, if this build has that backend.
 type References = [(Architecture, Option<Trial>); 2];
 
-/// Prints every device of this build with what it can store and compute in, and makes a training
-/// step of a tiny LLaMA2 and a tiny RWKV6 on each, in f32 and in each half precision it computes
-/// in, compared with the processor's in f64.
+/// Prints every device of this build with its precisions for storing and computing. Runs a training step of
+/// a tiny LLaMA2 and a tiny RWKV6 on each. The steps use f32 and each half precision the device computes
+/// in, and are compared with the CPU's step in f64.
 ///
 /// # Errors
 ///
-/// A device was asked for that is not there, or one is there and its step is not right.
+/// The requested device does not exist, or the step of a device is wrong.
 pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     let asked = match &args.device {
         Some(name) if name == "auto" => Some(device::choose(name)?.0.name),
@@ -34,7 +34,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
         None => None,
     };
     if let Some(name) = asked {
-        // With what is there in its message where it is not.
+        // If the device is missing, the error lists the available ones.
         device::find(name)?;
     }
     let (kind, index) = (Kind::Cpu, 0);
@@ -70,7 +70,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     )))
 }
 
-/// Prints what a device is and does; whether all of it is right.
+/// Prints a device's facts and checks. Returns whether all checks pass.
 fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
     line!("{:<10} {}", device.name.to_string(), device.description());
     let known = match Capabilities::of(device.name) {
@@ -106,11 +106,11 @@ fn look_at(device: &Device, fusion: bool, references: &References) -> bool {
     good
 }
 
-/// Whether a step is right, and what to say of it.
+/// Returns whether a step is correct, and a text about it.
 fn verdict(trial: &Trial, reference: Option<&Trial>, dtype: DType) -> (bool, String) {
     let (right, found) = if let Some(reference) = reference {
         let (difference, tolerance) = match dtype {
-            // Several times what rounding the weights alone comes to; a wrong kernel is off by one.
+            // Several times the error from rounding the weights. A wrong kernel is off by about 1.
             DType::BF16 => (trial.distance(reference), 2e-1),
             DType::F16 => (trial.distance(reference), 5e-2),
             _ => (trial.difference(reference), 1e-3),

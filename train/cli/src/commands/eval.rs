@@ -101,7 +101,7 @@ impl QuestionArgs {
     }
 }
 
-/// Scores.
+/// Runs the evaluation.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
     Ok(())
 }
 
-/// How a question becomes what the model reads: in a template, or after worked examples.
+/// How to turn a question into a prompt: with a template, or after worked examples.
 enum Asking {
     Template(Template),
     Examples(String),
@@ -165,7 +165,7 @@ impl Asking {
         }
     }
 
-    /// Texts that end an answer: what a model that is not tuned goes on with.
+    /// Returns the texts that end an answer: a model without fine-tuning continues with them.
     fn stops(&self) -> Vec<String> {
         match self {
             Self::Template(template) => {
@@ -178,7 +178,7 @@ impl Asking {
     }
 }
 
-/// Asks every question that has no answer yet, and writes the results.
+/// Asks every question without an answer, and writes the results.
 ///
 /// # Errors
 ///
@@ -197,7 +197,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Summary, Comma
         let name = template.to_string();
         (Asking::Template(template), Some(name))
     };
-    // Before anything is written: a template may refuse a question.
+    // This runs before anything is written: a template may reject a question.
     let mut asked = Hash::default();
     let mut prompts = Vec::new();
     for question in &questions {
@@ -211,7 +211,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Summary, Comma
     let (named, none) = (template.clone(), format!("none, {shots} examples"));
     tell(&format!("template: {}", named.unwrap_or(none)));
     let rule = args.rule.unwrap_or(benchmark.default_rule());
-    // An evaluation goes on where one of the same settings was stopped.
+    // An evaluation resumes only with the same settings.
     let settings = json!({
         "bone": env!("CARGO_PKG_VERSION"),
         "task": benchmark,
@@ -268,11 +268,11 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Summary, Comma
     Ok(summary)
 }
 
-/// Says which questions cannot be asked.
+/// Reports the questions that do not fit.
 ///
 /// # Errors
 ///
-/// All of them.
+/// The list of these questions.
 fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandError> {
     let positions = positions.unwrap_or(usize::MAX);
     let too_long = |prompt: &&Vec<u32>| prompt.len() >= positions;

@@ -39,7 +39,7 @@ pub struct GenerateArgs {
     pub sampling: SamplingArgs,
 }
 
-/// Generates and prints; a single prompt's text is printed as it comes.
+/// Generates and prints. With a single prompt the text is printed while it is generated.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
     let answer =
         |on_text: fn(&str)| answer(&args.session, template, &prompts, tokens, sampling, on_text);
     if let [_] = &prompts[..] {
-        // The prompt waits for the first new text, so that an error comes alone.
+        // The prompt is printed with the first new text, so that an error appears alone.
         answer(|text| say(&printable(text)))?;
         say("\n");
         return Ok(());
@@ -66,9 +66,9 @@ pub fn run(args: &GenerateArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Continues prompts, in a template or as they are, by at most `max_new_tokens`, and returns each as
-/// the model read it with what came after. `on_text` sees that of the first as it comes: the prompt
-/// with the first new text.
+/// Continues prompts, with or without a template, by at most `max_new_tokens` tokens. Returns each prompt
+/// as the model read it, with the new text. `on_text` receives the first prompt's text while it is
+/// generated, starting with the prompt.
 ///
 /// # Errors
 ///
@@ -111,7 +111,7 @@ pub fn answer(
     Ok(texts)
 }
 
-/// The text that pieces have, without special tokens.
+/// Returns the text of pieces, without special tokens.
 fn text_of(pieces: &[Piece]) -> String {
     let text = |piece: &Piece| match piece {
         Piece::Text { text, .. } => text.clone(),

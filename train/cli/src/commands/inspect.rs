@@ -1,4 +1,4 @@
-//! `bone inspect`: what a file or folder is, before anything is done with it.
+//! `bone inspect`: shows what a file or folder is.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -29,16 +29,15 @@ pub struct InspectArgs {
     pub block_axis: Option<AxisWord>,
 }
 
-/// Prints what it is, its tensors, and whether any value is not finite.
+/// Prints the kind of the file, its tensors, and whether a value is not finite.
 ///
 /// # Errors
 ///
-/// [`CommandError`]; something that cannot be used is an error after all that is known of it has
-/// been printed.
+/// [`CommandError`]. For an unusable file, all known facts are printed before the error.
 pub fn run(args: &InspectArgs) -> Result<(), CommandError> {
     let kind = args.block_axis.map(AxisWord::kind);
     let adapter = open(&args.path, kind);
-    // What is no adapter may be a model.
+    // A path that is not an adapter may be a model.
     if adapter.is_err()
         && let Ok(known) = recognise(&args.path)
     {
@@ -83,7 +82,7 @@ fn print_adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
     finite
 }
 
-/// The model's sizes as far as the adapter tells them.
+/// Prints the model's sizes, as far as the adapter shows them.
 fn print_shape(saved: &SavedAdapter) {
     let names: BTreeSet<_> = saved.layers.keys().chain(saved.full.keys()).collect();
     let blocks: BTreeSet<usize> = names
@@ -102,7 +101,7 @@ fn print_shape(saved: &SavedAdapter) {
     }
 }
 
-/// What an adapter tells of the widths of its layers, each kind once.
+/// Returns the layer widths that an adapter shows, each kind once.
 fn widths(saved: &SavedAdapter) -> BTreeSet<String> {
     let layers = saved.layers.iter();
     let widths = layers.filter_map(|(layer, tensors)| {
@@ -160,7 +159,7 @@ fn print_model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError
     finite
 }
 
-/// Prints the tensors, alike ones together; an error names those with values that are not finite.
+/// Prints the tensors and groups similar ones. An error names those with non-finite values.
 fn print_tensors(file: &Checkpoint, each: bool) -> Result<(), CommandError> {
     let (mut groups, mut broken) = (BTreeMap::<String, usize>::new(), Vec::new());
     for (name, info) in file.tensors() {

@@ -1,4 +1,4 @@
-//! `bone merge`: adapters and base become a model of their own, or are taken apart again.
+//! `bone merge`: merges adapters into their base, or takes them out again.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -51,26 +51,26 @@ pub struct MergeArgs {
     pub device: String,
 }
 
-/// What a merge came to.
+/// Result of a merge.
 #[derive(Debug, Clone, Copy)]
 pub struct Merged {
-    /// How far the two models' logits lie apart.
+    /// Difference between the logits of the two models.
     pub agreement: Agreement,
-    /// Files of weights.
+    /// Number of weight files.
     pub files: usize,
-    /// Bytes of tensors of the largest of them.
+    /// Bytes of the tensors in the largest file.
     pub largest_file: u64,
-    /// The most memory that was resident when all had been written.
+    /// Peak resident memory after writing.
     pub peak_of_write: u64,
-    /// What taking the adapters out lost.
+    /// The error from taking the adapters out.
     pub reversal: Option<Reversal>,
 }
 
-/// Merges, checks that the merged model says what the adapted one says, and writes it.
+/// Merges, checks that the merged model gives the same output as the adapted one, and writes it.
 ///
 /// # Errors
 ///
-/// [`CommandError`]; nothing is left behind if the two disagree.
+/// [`CommandError`]; if the two models disagree, no files are left.
 pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
     let merged = merge(args)?;
     line!(
@@ -91,18 +91,18 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// As [`run`], without printing.
+/// Merges like [`run`], without printing.
 ///
 /// # Errors
 ///
-/// As there.
+/// Like [`run`].
 pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let (device, _) = device::choose(&args.device)?;
     let scans = || -> Result<Vec<Scan>, models::ModelError> {
         let kind = args.block_axis.map(AxisWord::kind);
         let scans = args.adapter.iter().map(|path| match &args.adapter[..] {
             [_] => open(path, kind),
-            // The flag is for those among several that need it.
+            // Among several adapters, the flag applies to those that need it.
             _ => open(path, None).or_else(|_| open(path, kind)),
         });
         scans.collect()
@@ -138,8 +138,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     let largest_file = sizes.max().unwrap_or(0);
     let reversal = device::on_device(device.name, true, write)??;
     models::copy_companions(&args.model, folder.path(), Some(stored))?;
-    // The merged model is talked to as the last adapter was; what it is taken out of again, as nobody
-    // knows.
+    // The merged model uses the prompt format of the last adapter. After an adapter is taken out, the
+    // format is unknown.
     let file = folder.path().join(PROMPT_FILE);
     if args.unmerge {
         if file.exists() {
@@ -152,7 +152,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     }
     let peak_of_write = peak_resident_bytes();
 
-    // The base stays in its file's pages; the merged weights are new.
+    // The base stays memory-mapped; only the merged weights need memory.
     if device.name.kind == Kind::Cpu {
         check_weights(base_bytes)?;
     }
@@ -186,7 +186,7 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
     })
 }
 
-/// Units of a size; a unit that ends in another one comes before it.
+/// Units of a size. A unit that ends with another unit's name comes before it.
 const UNITS: [(&str, f64); 8] = [
     ("kib", 1024.0),
     ("mib", 1_048_576.0),
@@ -198,7 +198,7 @@ const UNITS: [(&str, f64); 8] = [
     ("", 1.0),
 ];
 
-/// A size in bytes with or without a unit: `5GB`, `500 MiB`, `1000000`.
+/// Parses a size in bytes, with or without a unit: `5GB`, `500 MiB`, `1000000`.
 fn shard_size(text: &str) -> Result<u64, String> {
     let lower = text.to_ascii_lowercase();
     let mut sizes = UNITS.iter().filter_map(|(unit, factor)| {

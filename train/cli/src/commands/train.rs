@@ -34,7 +34,7 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Returns the settings that were given.
+    /// Returns the given settings.
     pub fn settings(&self) -> Given {
         Given {
             file: self.run.clone(),
@@ -43,7 +43,7 @@ impl TrainArgs {
         }
     }
 
-    /// Returns the names of everything that was given beside `--resume`.
+    /// Returns the names of all options given with `--resume`.
     fn names(&self) -> Vec<String> {
         let file = self.run.iter().map(|path| path.display().to_string());
         let set = self
@@ -61,7 +61,7 @@ impl TrainArgs {
 ///
 /// [`CommandError`].
 pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
-    // First of all: a signal from here on ends the process as shells expect.
+    // This comes first: from here on a signal ends the process as shells expect.
     let signals = Signals::listen().map_err(CommandError::io(Path::new("signals")))?;
     let mut console = terminal::console();
     let host = Host {

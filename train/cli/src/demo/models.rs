@@ -1,15 +1,15 @@
-//! The models that are bundled with the binary, and how Bone fine-tunes each.
+//! The bundled models, and the settings of their fine-tuning.
 
 use bone_data::Holdout;
 use bone_train::config::{MethodName, RawConfig};
 use bone_train::models::Architecture;
 use std::path::Path;
 
-/// A tiny model whose files are in the binary.
+/// A tiny model with its files in the binary.
 #[derive(Debug)]
 pub(super) struct Bundled {
     pub(super) architecture: Architecture,
-    /// Its word for `--arch`, and its folder where there are several.
+    /// Its word for `--arch`, and its folder's name if there are several.
     pub(super) name: &'static str,
     config: &'static [u8],
     weights: &'static [u8],
@@ -35,11 +35,11 @@ pub(super) const RWKV6: Bundled = Bundled {
     learning_rate: 4e-3,
 };
 
-/// Both models write the same characters.
+/// Both models use the same characters.
 const TOKENIZER: &[u8] = include_bytes!("../../demo/tokenizer.json");
 
 impl Bundled {
-    /// Its files as they lie in a model's folder.
+    /// Returns the files of a model folder.
     pub(super) fn files(&self) -> [(&'static str, &'static [u8]); 3] {
         [
             ("config.json", self.config),
@@ -48,7 +48,7 @@ impl Bundled {
         ]
     }
 
-    /// The settings of its fine-tuning; the others are Bone's defaults.
+    /// Returns the settings of its fine-tuning; all others are Bone's defaults.
     pub(super) fn settings(
         &self,
         base: &Path,
@@ -70,7 +70,7 @@ impl Bundled {
             learning_rate: Some(self.learning_rate),
             warmup_ratio: Some(0.05),
             validation: Some(Holdout::Count(64)),
-            // So small a model has memory to spare.
+            // Such a small model needs no memory savings.
             recompute: Some(false),
             device: Some(device.to_string()),
             ..RawConfig::default()

@@ -1,4 +1,4 @@
-//! What the demo does with one model, and says of it.
+//! The demo of one model: its steps and its text.
 
 use super::models::Bundled;
 use super::task::{self, Row};
@@ -16,10 +16,10 @@ use bone_train::report::{Event, ReportError, Reporter, StartReport};
 use bone_train::run::{Host, train};
 use std::path::Path;
 
-/// Prompts whose answers are shown.
+/// Number of prompts to show with their answers.
 const SHOWN: usize = 5;
 
-/// How many held-out questions were answered exactly.
+/// Number of held-out questions with exactly right answers.
 pub(super) struct Outcome {
     pub(super) before: String,
     pub(super) after: String,
@@ -35,7 +35,7 @@ fn score(rows: &[Row], texts: &[String]) -> String {
     format!("{right} of {of} held-out questions ({share:.1} %)")
 }
 
-/// Shows what the model can do, fine-tunes it, and shows what changed. Everything goes to `out`.
+/// Shows the model's abilities, fine-tunes it, and shows what changed. Writes everything to `out`.
 ///
 /// # Errors
 ///
@@ -107,7 +107,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     })
 }
 
-/// Leaves out the settings, which a run of one's own shows.
+/// Hides the settings, which an ordinary run prints.
 struct Quiet(Box<dyn Reporter>);
 
 impl Reporter for Quiet {
@@ -123,7 +123,7 @@ impl Reporter for Quiet {
     }
 }
 
-/// Returns prompts with the model's answers behind them.
+/// Returns prompts followed by the model's answers.
 fn ask(
     model: &Path,
     adapter: Option<&Path>,

@@ -1,4 +1,4 @@
-//! The demo's language: sums, and numbers in words.
+//! The demo's tasks: sums, and numbers in words.
 //!
 //! The bundled model was pre-trained on two tasks: sums answered in digits, and numbers written
 //! in words. The task it is fine-tuned on joins them: sums answered in words.
@@ -8,13 +8,13 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 
-/// Summands go from 0 to here.
+/// Largest summand; the smallest is 0.
 const LARGEST: u32 = 49;
 
-/// Rows of the number-in-words task for each number, so that it is not lost beside the sums.
+/// Number of rows per number in the number-in-words task, so that the sums do not outweigh it.
 const WORDS_REPEATED: usize = 8;
 
-/// A number up to 999 in English words: 142 is `one hundred forty-two`.
+/// Returns a number up to 999 in English words: `one hundred forty-two` for 142.
 pub fn in_words(number: u32) -> String {
     const ONES: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen \
                         fourteen fifteen sixteen seventeen eighteen nineteen";
@@ -36,9 +36,9 @@ pub fn in_words(number: u32) -> String {
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// What is asked.
+    /// The question.
     pub prompt: String,
-    /// What is to be answered.
+    /// The answer.
     pub response: String,
 }
 
@@ -46,7 +46,7 @@ fn pairs() -> impl Iterator<Item = (u32, u32)> {
     (0..=LARGEST).flat_map(|a| (0..=LARGEST).map(move |b| (a, b)))
 }
 
-/// What the bundled model was pre-trained on: every sum in digits, every number in words.
+/// Returns the pre-training rows of the bundled model: every sum in digits, every number in words.
 pub fn pretraining() -> Vec<Row> {
     let sums = pairs().map(|(a, b)| (format!("{a}+{b}="), (a + b).to_string()));
     let words = (0..WORDS_REPEATED)
@@ -57,8 +57,8 @@ pub fn pretraining() -> Vec<Row> {
         .collect()
 }
 
-/// The new task: rows to train on, and at least `held_out` others. `2+23` and `23+2` are one
-/// question asked twice, so they are always on the same side.
+/// Returns the new task's rows for training, and at least `held_out` other rows. `2+23` and `23+2` are the
+/// same question, so they are always on the same side.
 pub fn sums_in_words(held_out: usize) -> (Vec<Row>, Vec<Row>) {
     let mut questions: Vec<_> = pairs().filter(|(a, b)| a <= b).collect();
     questions.shuffle(&mut ChaCha8Rng::seed_from_u64(1));
@@ -79,7 +79,7 @@ pub fn sums_in_words(held_out: usize) -> (Vec<Row>, Vec<Row>) {
     (rows, held_out_rows)
 }
 
-/// Rows as JSON Lines of prompt and completion.
+/// Returns rows as JSON Lines with prompt and completion.
 pub fn to_jsonl(rows: &[Row]) -> String {
     rows.iter()
         .map(|row| {

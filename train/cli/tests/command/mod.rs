@@ -1,4 +1,4 @@
-//! The binary, run as a user runs it.
+//! Runs the binary as a user does.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-/// What a run of the binary came to.
+/// Result of running the binary.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -26,7 +26,7 @@ pub(crate) fn bone_with<A: AsRef<OsStr>>(
 ) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_bone"))
         .args(args)
-        // Processors differ in whether they multiply in bf16; what that does has tests of its own.
+        // CPUs differ in whether they multiply in bf16. Other tests cover that.
         .env("BONE_BF16", "off")
         .envs(variables.iter().copied())
         .env("RUST_BACKTRACE", "0")
@@ -40,7 +40,7 @@ pub(crate) fn bone_with<A: AsRef<OsStr>>(
 }
 
 impl Ran {
-    /// The run, which must have succeeded.
+    /// Returns the result, which must be a success.
     #[track_caller]
     pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
@@ -48,19 +48,19 @@ impl Ran {
     }
 }
 
-/// A model folder of the repository.
+/// Returns a model folder of the repository.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/fixtures")
         .join(name)
 }
 
-/// A path as an argument.
+/// Returns a path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("the path is UTF-8")
 }
 
-/// 40 rows of four patterns, one JSON object a line.
+/// Returns 40 rows of four patterns, one JSON object per line.
 pub(crate) fn row_lines() -> Vec<String> {
     (0..40)
         .map(|row| {

@@ -1,5 +1,5 @@
-//! What a user does with the devices of this build, tried with the binary. `.ci/run` runs it again
-//! with the features of GPUs, on one that the processor emulates.
+//! Tests of the devices of this build with the binary. `.ci/run` runs them again with GPU features, on an
+//! emulated GPU.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 #![allow(dead_code, reason = "shared with other tests, which use all of it")]
@@ -45,7 +45,7 @@ fn every_device_is_listed_and_passes() {
     }
     assert_eq!(told.matches("training step right").count(), steps, "{told}");
     assert!(told.contains("--device auto is "), "{told}");
-    // Later runs read there what was tuned.
+    // Later runs reuse the tuning results from there.
     if cfg!(target_os = "linux") && !gpus().is_empty() {
         let tuned = std::fs::read_dir(cache.path().join("bone/autotune"));
         assert!(tuned.is_ok_and(|versions| versions.count() > 0), "{told}");
@@ -76,8 +76,8 @@ fn the_demo_tells_its_story_on_every_device() {
     }
 }
 
-/// Products in half precision, where the device has them: such a base learns what one in f32 on the
-/// processor learns, and where it has not it says so. RWKV6's step in half is one of `bone devices`'.
+/// Training with a half-precision base must match an f32 base on the CPU, if the device multiplies in half
+/// precision. Otherwise it must report that. `bone devices` covers RWKV6's step in half precision.
 #[test]
 fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
     let place = Place::new();
@@ -110,7 +110,7 @@ fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
     }
 }
 
-/// A step whose gradients overflow is left out, so the later steps are not the same ones.
+/// A step with overflowing gradients is skipped, so the later steps differ.
 fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
     let skipped = told.matches("is skipped").count();
     assert_eq!(half.skipped.len(), skipped, "{what}");
@@ -124,7 +124,7 @@ fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
     );
     let bound = if what.contains("bf16") { 1e-2 } else { 1e-3 };
     let ((single_step, single_first), (half_step, half_first)) = (first(single), first(half));
-    // Where the very first step is left out, the next one sees other rows than f32's first.
+    // If the very first step is skipped, the next one has other rows than f32's first step.
     let same_rows = half_step == single_step;
     assert!(
         !same_rows || (single_first - half_first).abs() < bound * single_first,
@@ -135,8 +135,8 @@ fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
     assert!(skipped < 3 && before - after > 0.7 * learnt, "{what}");
 }
 
-/// A tensor beyond the largest buffer of an emulated device: what does not fit is named with the
-/// setting that makes it smaller.
+/// A tensor beyond the largest buffer of an emulated device. The error names what does not fit and the
+/// setting that reduces it.
 #[test]
 fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,7 +187,7 @@ fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
         for word in [
             &format!("error: {name} is out of memory"),
             "base weights",
-            // What this device holds.
+            // A precision that this device supports.
             "set dtype f16",
         ] {
             assert!(error.contains(word), "no '{word}' in {error}");
@@ -197,7 +197,7 @@ fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
     }
 }
 
-/// A card whose driver is not there, in a build that has its backend.
+/// A GPU without a driver, in a build with its backend.
 #[test]
 fn a_driver_that_is_absent_is_named() {
     for kind in Kind::of_this_build() {

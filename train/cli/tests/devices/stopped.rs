@@ -1,4 +1,4 @@
-//! A long run on a GPU that is told to end while it tunes its kernels, and gone on with.
+//! A long run on a GPU that is stopped while it tunes its kernels, then resumed.
 
 use super::command::{bone, text};
 use super::going::Going;
@@ -10,11 +10,11 @@ const STEPS: usize = 150;
 const ARGS: &str = "--method bone --rank 4 --max-steps 150 --batch-size 1 --validation 0 --template plain \
                     --learning-rate 0.001 --dtype f32";
 
-/// As long as a run that grows shows it: this burn and wgpu are said to.
+/// Long enough to show a memory leak, which is reported for this version of burn and wgpu.
 #[test]
 fn it_goes_on_where_it_was_and_memory_stays_what_it_is() {
     let place = Place::new();
-    // WGSL goes through the same driver, and time is short.
+    // WGSL uses the same driver, and test time is limited.
     for device in gpus().into_iter().filter(|name| name.kind != Kind::Wgpu) {
         let device = device.to_string();
         let begin = |out: &str, device: &str| {

@@ -1,11 +1,11 @@
-//! Adapter folders, and what `bone merge` refuses.
+//! Adapter folders, and the errors of `bone merge`.
 
 use serde_json::json;
 
 use crate::command::{bone, copy_fixture, text};
 use crate::refusal::{FAILURE, Scene, USAGE};
 
-/// A scene with a trained adapter in `run`.
+/// Returns a scene with a trained adapter in `run`.
 fn trained() -> Scene {
     let scene = Scene::new();
     let run = scene.path("run");
@@ -23,7 +23,7 @@ fn trained() -> Scene {
     scene
 }
 
-/// `merge` and `generate` refuse the adapter in `adapter`, a name in the scene.
+/// Checks that `merge` and `generate` reject the adapter in `adapter`, a name in the scene.
 #[track_caller]
 fn adapter_fails(scene: &Scene, adapter: &str, wanted: &[&str]) -> String {
     let (adapter, out) = (scene.path(adapter), scene.path("merged"));
@@ -111,7 +111,7 @@ fn a_merged_model_never_replaces_files() {
     merge("model", &wanted);
     merge("run/adapter", &wanted);
     merge("rows.jsonl", &["rows.jsonl", "folder"]);
-    // What happens to have the name of the half-written folder is someone's, too.
+    // A user's file with the name of the unfinished folder is kept too.
     let neighbour = scene.path("other.partial");
     std::fs::create_dir(&neighbour).unwrap();
     std::fs::write(neighbour.join("mine"), "precious").unwrap();
@@ -185,7 +185,7 @@ fn values_that_do_not_fit_the_model() {
     with(&states);
     adapter_fails(&scene, "run", &["unknown tensor; states are named"]);
 
-    // A folder of states, for a model that has none.
+    // A folder of states, for a model that has no states.
     let mut file = b"\0\0\0\0\0\0\0\0".to_vec();
     let header =
         br#"{"blocks.0.att.time_state":{"dtype":"F32","shape":[1,1,1],"data_offsets":[0,4]}}"#;

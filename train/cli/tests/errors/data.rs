@@ -108,7 +108,7 @@ fn rows_with_other_fields() {
     scene.train_fails(&args, USAGE, &wanted);
 }
 
-/// A slice counts rows, and a text has none: it is not taken whole instead.
+/// A slice counts rows, and a text has no rows. It must not be used whole instead.
 #[test]
 fn slices_of_a_plain_text() {
     let scene = Scene::new();
@@ -148,7 +148,7 @@ fn weights_that_leave_nothing() {
     scene.train_fails(&["--data", &seldom], FAILURE, &wanted);
 }
 
-/// A field map names no field of a turn.
+/// A field map cannot name a field of a turn.
 #[test]
 fn turns_of_a_chat() {
     let scene = Scene::new();
@@ -188,7 +188,7 @@ fn rows_that_leave_nothing_to_train_or_to_hold_out() {
     scene.train_fails(&["--validation", "40"], FAILURE, &["40 of 40 samples"]);
 }
 
-/// Rows that are cut off, too long or not text, each by its line; what is after them is read.
+/// Each row that is cut off, too long or not text is reported by its line. The rows after it are read.
 #[test]
 fn rows_of_a_broken_file() {
     let scene = Scene::new();
@@ -210,7 +210,7 @@ fn rows_of_a_broken_file() {
     data_fails(&scene, &none, &["none.jsonl: the file holds no rows"]);
 }
 
-/// A template that costs more with every row ends with an error, once and not a row.
+/// A template whose cost grows with every row gives one error, not one per row.
 #[test]
 fn chat_templates_that_do_not_end() {
     let scene = Scene::new();
@@ -220,7 +220,7 @@ fn chat_templates_that_do_not_end() {
             "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
         ),
         (
-            // What it does at once costs it nothing.
+            // The work inside a single operation is not charged.
             "joins.jinja",
             "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}\
              {% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x|length }}",

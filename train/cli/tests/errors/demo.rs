@@ -13,7 +13,7 @@ fn what_the_demo_cannot_be_asked() {
             &["'rwkv7'", "--arch", "llama2, rwkv6, both"],
         ),
         (&["--arch"], &["--arch", "llama2, rwkv6, both"]),
-        // The warm-up takes a step and must leave one.
+        // The warm-up takes one step, and at least one more must follow.
         (&["--steps", "1"], &["--steps", "1"]),
         (&["--device", "gpu"], &["gpu", "auto, cpu, ndarray"]),
     ];

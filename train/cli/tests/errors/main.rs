@@ -1,5 +1,4 @@
-//! What goes wrong, tried with the binary: every time one message that says what to do, the right
-//! exit code, and nothing left behind.
+//! Errors of the binary. Each gives one message with advice and the right exit code, and leaves no files.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::command::{copy_fixture, text};
 use crate::refusal::{FAILURE, Scene};
 
-/// The scene's model is refused by `train` and by `generate`.
+/// Checks that `train` and `generate` reject the scene's model.
 #[track_caller]
 fn model_fails(scene: &Scene, wanted: &[&str]) {
     scene.train_fails(&[], FAILURE, wanted);
@@ -28,7 +28,7 @@ fn a_folder_that_is_no_model() {
         FAILURE,
         &["nowhere: no such folder", "Hugging Face"],
     );
-    // The rows are a file and no weights.
+    // The rows are a file, but not a weight file.
     let rows = text(&scene.rows);
     scene.train_fails(&["--model", rows], FAILURE, &["rows.jsonl"]);
     std::fs::remove_file(scene.model.join("config.json")).unwrap();
@@ -244,7 +244,7 @@ fn weights_that_are_not_numbers() {
     let scene = Scene::new();
     let path = scene.model.join("model.safetensors");
     let mut bytes = std::fs::read(&path).unwrap();
-    // The last tensor of the file, whole.
+    // The last tensor of the file, complete.
     let end = bytes.len();
     bytes[end - 64..].copy_from_slice(&f32::NAN.to_le_bytes().repeat(16));
     std::fs::write(&path, bytes).unwrap();

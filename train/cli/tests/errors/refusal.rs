@@ -1,13 +1,13 @@
-//! A command that must fail, in a folder that must stay as it is.
+//! A command that must fail in a folder that must not change.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::command::{Ran, bone, copy_fixture, text, write_rows};
 
-/// Exit code for what was asked in the wrong way.
+/// Exit code for an invalid request.
 pub(crate) const USAGE: i32 = 2;
-/// Exit code for everything else that fails.
+/// Exit code for all other failures.
 pub(crate) const FAILURE: i32 = 1;
 
 /// A temporary folder with a model, `model`, and `rows.jsonl`.
@@ -31,14 +31,14 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// Writes a file and gives its path.
+    /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    /// Changes keys of the model's config.json; `null` takes a key out.
+    /// Changes keys of the model's config.json; `null` removes a key.
     pub(crate) fn configure(&self, changes: &serde_json::Value) {
         let path = self.model.join("config.json");
         let mut config: serde_json::Value =
@@ -54,7 +54,7 @@ impl Scene {
         std::fs::write(path, serde_json::to_vec(config).unwrap()).unwrap();
     }
 
-    /// `bone train` with the scene's model and rows, rank 4, and `args`.
+    /// Runs `bone train` with the scene's model and rows, rank 4, and `args`.
     #[track_caller]
     pub(crate) fn train_fails(&self, args: &[&str], code: i32, wanted: &[&str]) -> String {
         let out = self.path("out");
@@ -67,7 +67,7 @@ impl Scene {
             ("--max-steps", "2"),
             ("--rank", "4"),
         ] {
-            // `--rank=` takes a setting of the scene out.
+            // `--rank=` removes a setting of the scene.
             let given = args.iter().any(|arg| arg.split('=').next() == Some(flag));
             if !given {
                 all.extend([flag, value]);
@@ -77,8 +77,8 @@ impl Scene {
         self.fails(&all, code, wanted)
     }
 
-    /// Runs the command and checks everything that is true of every error: the exit code, one
-    /// message with each of `wanted`, nothing on stdout, no panic, no change on the disk.
+    /// Runs the command and checks the rules for every error: the exit code, one message that contains each
+    /// of `wanted`, nothing on stdout, no panic, and no change on the disk.
     #[track_caller]
     pub(crate) fn fails(&self, args: &[&str], code: i32, wanted: &[&str]) -> String {
         let before = self.contents();
@@ -110,7 +110,7 @@ impl Scene {
         message
     }
 
-    /// Every file with its bytes, every folder with none.
+    /// Returns every file with its bytes, and every folder with no bytes.
     fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         fn walk(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
             for entry in std::fs::read_dir(folder).unwrap() {

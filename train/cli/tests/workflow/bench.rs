@@ -1,4 +1,4 @@
-//! `bone bench`: what it prints adds up, whatever trains.
+//! `bone bench`: its numbers add up, whatever is trained.
 
 use crate::command::{bone, fixture, text};
 use crate::runs::Place;
@@ -48,7 +48,7 @@ fn every_method_is_timed_and_its_parts_are_the_whole() {
         assert!((tokens * seconds - 48.0).abs() < 1e-6, "{found}");
         assert!(number(&found, "trained_parameters") > 0.0, "{found}");
         assert!(number(&found, "ready_seconds") > 0.0, "{found}");
-        // A random model knows nothing of its 96 tokens.
+        // A random model assigns equal probability to its 96 tokens.
         let loss = number(&found, "loss");
         assert!((3.0..7.0).contains(&loss), "{arch} {method}: {found}");
         let parts = found["parts"].as_object().expect("parts");
@@ -69,7 +69,7 @@ fn every_method_is_timed_and_its_parts_are_the_whole() {
             own,
         ] {
             let there = parts.contains_key(part);
-            // Tuned states are in the first block's recurrence and nowhere else.
+            // Tuned states enter the first block only in its recurrence, so some parts are missing.
             assert!(
                 there || method == "state",
                 "{arch} {method}: no {part} in {found}"
@@ -111,7 +111,7 @@ fn generation_is_timed() {
     ];
     for rows in ["1", "3"] {
         let args = ["bench", "generate", "--batch-size", rows].into_iter();
-        // All but the rank, which is of training.
+        // All arguments except the rank, which only training has.
         let ran = bone(args.chain(SMALL).chain(batch)).succeeded();
         let found: Value = serde_json::from_str(&ran.stdout).expect("a line of JSON");
         for key in [
@@ -196,14 +196,14 @@ fn what_would_be_ignored_is_refused() {
             assert!(ran.stderr.contains(name), "{args:?}: {}", ran.stderr);
         }
     }
-    // Its file is in bf16, and full training in f32.
+    // Its file is in bf16, and full training uses f32.
     let args = ["--model", tiny, "--method", "full", "--steps", "1"];
     let all = ["bench", "train", "--device", "cpu", "--max-seq-len", "16"].into_iter();
     let ran = bone(all.chain(args)).succeeded();
     assert!(ran.stdout.contains(" in f32, full"), "{}", ran.stdout);
 }
 
-/// Nothing is allocated, or written, for what no machine holds.
+/// Sizes beyond any machine allocate and write nothing.
 #[test]
 fn sizes_beyond_all_measure_are_refused() {
     let most = usize::MAX.to_string();
@@ -255,7 +255,7 @@ fn sizes_beyond_all_measure_are_refused() {
     }
 }
 
-/// Once the random model is mapped its folder is gone, however the run ends.
+/// The folder of the random model is removed after mapping, so it is gone however the run ends.
 #[cfg(unix)]
 #[test]
 fn a_random_model_leaves_nothing_behind() {
@@ -280,7 +280,7 @@ fn a_random_model_leaves_nothing_behind() {
         .spawn()
         .unwrap();
     let started = std::time::Instant::now();
-    // Its first line says where the model goes.
+    // The first line of output names the folder of the model.
     let mut said = [0];
     std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut said).unwrap();
     while std::fs::read_dir(&folder).unwrap().next().is_some() {

@@ -50,7 +50,7 @@ fn a_conversation_goes_on_and_begins_anew() {
         assert_eq!(code, Some(0), "{template}: {error}");
         let lines: Vec<_> = said.lines().collect();
         assert!(said.contains("/what is no command"), "{template}: {said}");
-        // What follows /new is as at the start.
+        // After `/new` the answers are the same as at the start.
         assert!(!lines.is_empty());
         let (_, alone, _) = chat(&args, "say ab 1\n");
         assert!(
@@ -58,7 +58,7 @@ fn a_conversation_goes_on_and_begins_anew() {
             "{template}: {said:?} and {alone:?}"
         );
     }
-    // A template of one question begins anew with every line.
+    // With a template for one question, every line starts a new conversation.
     let (code, said, error) = chat(&["--template", "plain"], "say ab 1\nsay cd 2\n");
     assert_eq!(code, Some(0), "{error}");
     let alone = ["say ab 1\n", "say cd 2\n"].map(|line| chat(&["--template", "plain"], line).1);

@@ -1,9 +1,9 @@
-//! Going on from an adapter.
+//! Starting a run from an adapter.
 
 use crate::command::{fixture, text};
 use crate::runs::{Place, Run, tensors};
 
-/// Where a second run begins is where the first ended, and it goes on from there.
+/// Checks that a second run starts from the result of the first and improves it.
 #[track_caller]
 fn continued(place: &Place, first: &Run, adapter: &std::path::Path, out: &str, args: &[&str]) {
     let all = [&["--adapter", text(adapter)], args].concat();
@@ -21,7 +21,7 @@ fn continued(place: &Place, first: &Run, adapter: &std::path::Path, out: &str, a
     };
     assert_eq!(names(first), names(&second), "{args:?}");
 
-    // The settings that were written are those of the same run.
+    // The written settings reproduce the same run.
     let settings = second.out.join("config.toml");
     let again = place.path("again");
     let ran = crate::command::bone(["train", text(&settings), "--out", text(&again)]);

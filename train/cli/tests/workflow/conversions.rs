@@ -1,4 +1,4 @@
-//! `convert`, `inspect`, and what `merge` does beside merging one adapter.
+//! `convert`, `inspect`, and the features of `merge` beyond merging one adapter.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ fn convert(from: &Path, to: &str, out: &Path, more: &[&str]) -> Ran {
     bone(args.iter().chain(more))
 }
 
-/// The values of a safetensors file of f32, tensor by tensor.
+/// Returns the values of a safetensors file of f32, tensor by tensor.
 fn values(file: &Path) -> Vec<f32> {
     let tensors = tensors(file).into_values();
     tensors
@@ -43,7 +43,7 @@ fn largest_difference(a: &Path, b: &Path) -> f32 {
     off.fold(0.0, f32::max)
 }
 
-/// Through every form that holds it, back and forth, and refused by those that do not.
+/// Converts an adapter to every format that supports it and back. Checks the error of every other format.
 fn through_every_form(place: &Place, base: &Path, method: &[&str], holds: &[&str], says: &str) {
     let out = method.concat();
     let run = place.train_on(base, &place.rows, &out, method).out;
@@ -72,7 +72,7 @@ fn through_every_form(place: &Place, base: &Path, method: &[&str], holds: &[&str
             seen.contains(": yes") && seen.contains("every value is finite"),
             "{seen}"
         );
-        // What is there stays as it is.
+        // An existing file must not change.
         let before = std::fs::metadata(&path).unwrap().modified().unwrap();
         refused(
             &convert(&run, to, &path, &["--model", text(base)]),
@@ -82,7 +82,7 @@ fn through_every_form(place: &Place, base: &Path, method: &[&str], holds: &[&str
             std::fs::metadata(&path).unwrap().modified().unwrap(),
             before
         );
-        // And back.
+        // Converts back.
         let back = place.path(&format!("{out}-{to}-back"));
         convert(&path, "peft", &back, flag).succeeded();
         assert_eq!(adapted(base, &back), expected, "{out} from {to}");
@@ -139,7 +139,7 @@ fn bone_becomes_the_lora_that_is_asked_for() {
     assert!(said.contains("% at worst"), "{said}");
 }
 
-/// Merges in order, and takes out again.
+/// Merges in order, and takes the adapters out again.
 #[test]
 fn several_adapters_go_in_in_order_and_come_out_again() {
     let place = Place::new();
@@ -221,7 +221,7 @@ fn a_merged_model_goes_to_files_of_the_size_asked_for() {
     assert_eq!(generate(&several, &PROMPT), generate(&one, &PROMPT));
 }
 
-/// Logits so large that f32 rounds them further than a merge may be off.
+/// The logits are so large that f32 rounding exceeds the tolerance of a merge.
 #[test]
 fn a_merge_that_is_not_the_adapted_model_leaves_nothing_behind() {
     let place = Place::new();

@@ -45,7 +45,7 @@ fn data_is_checked_before_it_is_trained_on() {
     );
     let colour = check(&place.rows, &["--color", "always"]).succeeded();
     assert!(colour.stdout.contains("\u{1b}[32m") && !colour.stdout.contains('«'));
-    // What is good is shown beside what is wrong.
+    // Good rows are shown together with the problems.
     let bad = place.path("bad.jsonl");
     let lines = std::fs::read_to_string(&place.rows).unwrap() + "{\n{\"instruction\": 1}\n";
     std::fs::write(&bad, lines).unwrap();

@@ -19,7 +19,7 @@ fn a_plain_text_trains() {
     let run = place.train_on(&fixture("llama-tiny"), &data, "out", &args);
     let (first, last) = run.first_and_last_validation();
     assert!(last < 0.9 * first, "held-out loss {first} → {last}");
-    // Every token is trained but the one that nothing predicts.
+    // Every token is trained except the first, which nothing predicts.
     for line in &run.steps {
         assert!(number(line, "tokens") >= number(line, "tokens_processed") - 4.0 * 32.0);
         assert!(number(line, "tokens") > 0.0);
@@ -136,14 +136,14 @@ fn the_same_rows_in_another_layout_give_the_same_run() {
     }
 }
 
-/// Compresses with a crate that we only read with.
+/// Compresses with a crate that the project only uses for reading.
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-/// Rows as Parquet, three a row group.
+/// Writes rows as Parquet, three per row group.
 fn write_parquet(path: &Path, rows: &[Value]) {
     use parquet::data_type::{ByteArray, ByteArrayType};
     use parquet::file::writer::SerializedFileWriter;
@@ -208,7 +208,7 @@ fn compressed_and_split_files_give_the_same_run() {
         ),
     ] {
         let run = place.train_on(&fixture("llama-tiny"), Path::new(&data), name, &ADAPTER);
-        // A slice's rows have other numbers, which only dropout is drawn from.
+        // Rows of a slice have other numbers, but only dropout depends on them.
         assert_eq!(run.numbers(), expected, "{name}");
     }
 }
@@ -223,7 +223,7 @@ fn weights_say_how_often_the_rows_of_a_file_come() {
         let run = place.train_on(&fixture("llama-tiny"), Path::new(&data), &out, &args);
         run.steps.len()
     };
-    // 32 rows are left of 40, four a step.
+    // 32 of 40 rows remain, four per step.
     assert_eq!((steps(""), steps("@2"), steps("@0.5")), (8, 16, 4));
 }
 

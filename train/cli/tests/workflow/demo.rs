@@ -1,5 +1,4 @@
-//! The demo: what it says and what it leaves. What it teaches is for a release build to show,
-//! `.ci/run`.
+//! The demo's output and files. A release build in `.ci/run` checks what it learns.
 
 use crate::command::{bone, text};
 

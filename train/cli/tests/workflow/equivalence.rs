@@ -1,4 +1,4 @@
-//! Settings that change time and memory, and nothing else.
+//! Settings that change only time and memory.
 
 use crate::command::fixture;
 use crate::runs::{Place, Run};
@@ -11,7 +11,7 @@ const METHODS: [&[&str]; 3] = [
     &["--method", "full"],
 ];
 
-/// Runs every method with each of `settings`: the losses must be the first's.
+/// Runs every method with each of `settings`. The losses must equal those of the first.
 #[track_caller]
 fn assert_same_losses(methods: &[&[&str]], settings: &[&[&str]]) {
     const COMMON: [&str; 4] = ["--max-steps", "8", "--learning-rate", "0.001"];
@@ -59,7 +59,7 @@ fn recompute_and_chunked_head_save_memory_and_change_nothing() {
     assert_same_losses(&METHODS, &settings);
 }
 
-/// A model of random weights, wide enough for its products to be shared out among threads.
+/// Returns a model of random weights, wide enough for its products to be split among threads.
 fn wide(place: &Place, fixture_name: &str, width: usize) -> PathBuf {
     let from = fixture(fixture_name);
     let config = std::fs::read(from.join("config.json")).unwrap();

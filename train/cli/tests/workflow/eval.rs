@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::command::{bone, fixture, text};
 use crate::runs::Place;
 
-/// Questions whose words the tiny models know.
+/// Returns questions with words that the tiny models know.
 fn questions(place: &Place, count: usize) -> PathBuf {
     let lines = (0..count).map(|row| {
         let word = ["ab", "cd", "ef", "gh"][row % 4].repeat(1 + row % 3);
@@ -99,7 +99,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
     );
     let expected = read(&whole);
     assert_eq!(expected["settings"]["rule"], "flexible-extract");
-    // As it would have been left: settings, three answers, and half of a fourth.
+    // The state of a stopped evaluation: settings, three answers, and half of a fourth.
     let line = |value: &Value| value.to_string() + "\n";
     let mut partial = line(&expected["settings"]);
     for answer in &expected["answers"].as_array().unwrap()[..3] {
@@ -119,7 +119,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
     assert_eq!(resumed["answers"], expected["answers"]);
     assert_eq!(resumed["settings"], expected["settings"]);
     assert!(!beside.exists());
-    // Other settings are no continuation, results are not replaced unasked.
+    // Other settings cannot resume it, and results are not replaced without a flag.
     std::fs::write(place.path("other.json.partial"), &partial).unwrap();
     let other = place.path("other.json");
     let ran = plain(&data, &other, &["--batch-size", "4"]);
@@ -129,7 +129,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
         "{}",
         ran.stderr
     );
-    // Nor is another rule.
+    // Another rule cannot resume it.
     let strict = ["--batch-size", "2", "--rule", "strict-match"];
     let ran = plain(&data, &other, &strict);
     assert!(
@@ -137,7 +137,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
         "{}",
         ran.stderr
     );
-    // Nor are other questions in the same file.
+    // Other questions in the same file cannot resume it.
     let text = std::fs::read_to_string(&data).unwrap();
     std::fs::write(&data, text.replace("say ", "tell ")).unwrap();
     let ran = plain(&data, &other, &two);
@@ -156,7 +156,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
     plain(&data, &out, &again).succeeded();
 }
 
-/// The same file, said to hold something else.
+/// The same file with another kind given.
 #[test]
 fn answers_of_another_block_axis_are_not_continued() {
     let place = Place::new();
@@ -231,7 +231,7 @@ fn the_prompt_of_the_training_run_is_the_one_of_the_evaluation() {
     let adapter = ["--adapter", text(&run.out)];
     eval(&fixture("llama-tiny"), &data, &out, &adapter).succeeded();
     assert_eq!(read(&out)["settings"]["template"], "chatml");
-    // A tokenizer that is not the run's is an error.
+    // A tokenizer other than the run's is an error.
     let bytes = [&adapter[..], &["--tokenizer", "bytes"]].concat();
     let ran = eval(
         &fixture("llama-tiny"),
@@ -318,7 +318,7 @@ fn perplexity_is_the_loss_of_validation() {
     let result = read(&out);
     let nats = result["nats_per_token"].as_f64().unwrap();
     assert!((nats.exp() - result["perplexity"].as_f64().unwrap()).abs() < 1e-6 * nats.exp());
-    // A run over the same chunks finds the same loss on those it holds out; here on all but one.
+    // A run on the same chunks gives the same loss for its held-out chunks; here for all except one.
     let bytes = 23.0 * 40.0;
     let bits = result["bits_per_byte"].as_f64().unwrap();
     let tokens = result["tokens"].as_f64().unwrap();
@@ -341,7 +341,7 @@ fn a_perplexity_that_was_stopped_goes_on() {
         (&whole["sequences"], &first["sequences"]),
         (&json!(40), &json!(16))
     );
-    // As if the first sixteen had been read, and had no loss.
+    // As if the first sixteen had been evaluated with zero loss.
     let sums = json!({"sequences": 16, "loss_bits": 0, "tokens": first["tokens"]});
     let out = place.path("resumed.json");
     let beside = place.path("resumed.json.partial");

@@ -1,11 +1,11 @@
-//! A new run that starts at a checkpoint of another one.
+//! A new run that starts from a checkpoint of another run.
 
 use crate::command::{Ran, bone, bone_with, copy_fixture, fixture, text};
 use crate::runs::{Place, Run, SAVES, adapter, checkpoints, number, resume, steps};
 use crate::trouble::everything;
 use std::path::Path;
 
-/// Checks a refusal: nothing of `out` has changed.
+/// Checks an error: nothing in `out` may change.
 #[track_caller]
 fn refused(ran: &Ran, code: i32, wanted: &[&str]) {
     assert_eq!(ran.code, Some(code), "{}", ran.stderr);
@@ -18,7 +18,7 @@ fn checkpoint(out: &Path, step: usize) -> std::path::PathBuf {
     out.join(format!("checkpoints/step-{step}"))
 }
 
-/// `--out` and what follows.
+/// Returns `--out` and the arguments `more`.
 fn forked<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     [&["--out", text(out)], more].concat()
 }
@@ -38,9 +38,9 @@ fn a_fork_without_changes_repeats_the_rest_of_the_run() {
     let loss = |run: &Run, at: usize| number(&run.steps[at], "loss");
     let again = Run::read(new.clone());
     assert!((0..4).all(|step| loss(&again, step) == loss(&run, step + 8)));
-    // It evaluates before its first step, where the old run was at step 8.
+    // It evaluates before its first step, at step 8 of the old run.
     assert_eq!(number(&again.evaluations[0], "step"), 8.0);
-    // A fork is a run like any other: it can be forked from its newest checkpoint.
+    // A fork is an ordinary run: it can be forked from its newest checkpoint.
     let longer = place.path("longer");
     resume(&new, &forked(&longer, &["--max-steps", "14"])).succeeded();
     assert_eq!(steps(&longer), [13, 14]);
@@ -55,7 +55,7 @@ fn a_new_rate_and_more_steps_are_the_new_runs_alone() {
     let four = checkpoint(&old, 4);
     let whole = place.path("whole");
     resume(&four, &forked(&whole, &change)).succeeded();
-    // Killed before its first checkpoint, it is started again; after it, resumed.
+    // If killed before its first checkpoint, it is started again; after that, it is resumed.
     let new = place.path("new");
     let args = [
         &["train", "--resume", text(&four)],
@@ -91,7 +91,7 @@ fn a_longer_run_is_the_run_that_was_longer_from_the_start() {
     let new = place.path("new");
     resume(&old, &forked(&new, &["--max-steps", "16"])).succeeded();
     assert!(adapter(&new) == adapter(&longer.out));
-    // Fewer steps than are done leave nothing to train.
+    // If `max_steps` is below the steps already done, nothing is left to train.
     let none = place.path("none");
     let ran = resume(&old, &forked(&none, &["--max-steps", "8"]));
     refused(&ran, 2, &["12 steps", "--max-steps"]);
@@ -134,7 +134,7 @@ fn files_may_move_and_batches_change() {
     let (new, eight) = (place.path("new"), checkpoint(&old, 8));
     resume(&eight, &forked(&new, &files)).succeeded();
     assert!(adapter(&new) == adapter(&old));
-    // Batches of half the size continue at the same place of the epoch.
+    // Batches of half the size continue at the same fraction of the epoch.
     let half = place.path("half");
     let files = [&files[..], &["--batch-size", "2"]].concat();
     resume(&eight, &forked(&half, &files)).succeeded();
@@ -147,12 +147,12 @@ fn files_may_move_and_batches_change() {
 fn epochs_count_in_the_new_batches() {
     let place = Place::new();
     let (model, out) = (fixture("llama-tiny"), place.path("out"));
-    // 32 rows: 8 steps an epoch.
+    // 32 rows: 8 steps per epoch.
     let args = "--template plain --validation 8 --device cpu --learning-rate 0.01 --epochs 3 --batch-size 4";
     let mut all = vec!["train", "--model", text(&model), "--data"];
     all.extend([text(&place.rows), "--out", text(&out)]);
     bone(all.into_iter().chain(args.split(' ')).chain(SAVES)).succeeded();
-    // Half of the epochs are ahead, of 16 steps each.
+    // Half of the epochs remain, with 16 steps each.
     let half = place.path("half");
     let change = ["--batch-size", "2"];
     resume(&checkpoint(&out, 12), &forked(&half, &change)).succeeded();
@@ -211,7 +211,7 @@ fn a_new_run_never_writes_over_the_old_one() {
         let ran = resume(&eight, &forked(&old, more));
         refused(&ran, 1, &[text(&old)]);
     }
-    // Without --out the run's own settings hold, and only the newest checkpoint is resumed.
+    // Without `--out` the run keeps its own settings, and only its newest checkpoint can be resumed.
     for given in [
         &["--overwrite"][..],
         &["--learning-rate", "0.02", "--set", "batch_size=2"],

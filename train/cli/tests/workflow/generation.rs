@@ -130,7 +130,7 @@ fn a_prompt_may_come_from_a_file() {
     assert!(ran.stderr.contains("none: "), "{}", ran.stderr);
 }
 
-/// The file holds square blocks, which either axis could have.
+/// The file holds square blocks, which fit either axis.
 #[test]
 fn what_an_adapters_file_does_not_say_is_said_by_a_flag() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! A run that something happens to while it goes on.
+//! A run that the test disturbs while it trains.
 
 use crate::command::{fixture, text};
 use crate::runs::Place;
@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-/// A run that goes on while the test looks at it.
+/// A run in a background process, which the test observes.
 pub(crate) struct Going {
     pub(crate) child: Child,
     lines: std::io::Lines<BufReader<ChildStderr>>,
@@ -15,7 +15,7 @@ pub(crate) struct Going {
 }
 
 impl Going {
-    /// Begins a run of llama-tiny that is slow at some point.
+    /// Starts a run of llama-tiny that is slowed down at some point.
     pub(crate) fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Self {
         let path = place.path(out);
         let mut command = Command::new(env!("CARGO_BIN_EXE_bone"));
@@ -31,7 +31,7 @@ impl Going {
         Self::of(command, path, slow)
     }
 
-    /// Goes on with one.
+    /// Resumes a run in the background.
     #[cfg(unix)]
     #[allow(dead_code, reason = "shared with other tests, which use all of it")]
     pub(crate) fn on(out: &std::path::Path, slow: &str) -> Self {
@@ -52,7 +52,7 @@ impl Going {
         }
     }
 
-    /// Waits for a line.
+    /// Waits for a line of output.
     #[track_caller]
     pub(crate) fn until(&mut self, wanted: &str) {
         for line in self.lines.by_ref() {
@@ -71,13 +71,13 @@ impl Going {
         assert!(sent.unwrap().success());
     }
 
-    /// What it exited with, and all that it said.
+    /// Waits for the end. Returns the exit code and all output.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         self.said.extend(self.lines.map(Result::unwrap));
         (self.child.wait().unwrap().code(), self.said.join("\n"))
     }
 
-    /// Sends a signal: its folder, and all that it said until it exited with `code`.
+    /// Sends a signal and checks the exit `code`. Returns the run's folder and all output.
     #[track_caller]
     pub(crate) fn stopped_by(self, signal: &str, code: i32) -> (PathBuf, String) {
         self.send(signal);
@@ -87,7 +87,7 @@ impl Going {
         (out, said)
     }
 
-    /// What it exits with when nobody reads what it says.
+    /// Returns the exit code if its output is closed.
     #[allow(dead_code, reason = "shared with other tests, which use all of it")]
     pub(crate) fn unheard(mut self) -> (Option<i32>, PathBuf) {
         drop(self.lines);

@@ -1,11 +1,11 @@
-//! What a run keeps of what it has learned, whatever happens.
+//! Results that a run keeps in case of trouble.
 
 use crate::command::{Ran, bone, fixture, text};
 use crate::going::Going;
 use crate::runs::{Place, Run, SAVES, checkpoints, number, resume, rewind, steps};
 use crate::trouble::everything;
 
-/// Returns the command in the last line of what a run said, without `bone`.
+/// Returns the command in the last line of a run's output, without `bone`.
 fn advice(ran: &Ran) -> Vec<String> {
     let line = ran.stderr.lines().last().unwrap().trim();
     let words = shlex::split(line).unwrap();
@@ -13,7 +13,7 @@ fn advice(ran: &Ran) -> Vec<String> {
     words[1..].to_vec()
 }
 
-/// The word after `name`.
+/// Returns the word after `name`.
 fn value<'a>(words: &'a [String], name: &str) -> &'a str {
     let at = words.iter().position(|word| word == name);
     &words[at.unwrap() + 1]
@@ -26,7 +26,7 @@ fn lost_weights_replace_no_good_checkpoint() {
     let few: Vec<_> = few.split(' ').collect();
     let ruin = "--max-steps 24 --learning-rate 1e30 --schedule constant --save-every 1";
     let ruin: Vec<_> = ruin.split(' ').collect();
-    // Seen by the evaluation after it, or by the steps.
+    // The evaluation after the save detects it, or else the next steps.
     for (validation, left) in [("8", vec![12]), ("0", vec![12, 13])] {
         let args = [&few[..], &["--validation", validation]].concat();
         let old = place.train(&format!("old-{validation}"), &args).out;
@@ -34,7 +34,7 @@ fn lost_weights_replace_no_good_checkpoint() {
         let out = place.path(&format!("out-{validation}"));
         let ran = resume(&old, &[&ruin[..], &["--out", text(&out)]].concat());
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        // Where it began is saved, as it is due.
+        // The start of the run is saved: a checkpoint is due there.
         assert_eq!(checkpoints(&out), left, "{}", ran.stderr);
         assert!(value(&advice(&ran), "--resume").ends_with("step-12"));
         assert!(everything(&old) == before);
@@ -59,7 +59,7 @@ fn the_advice_starts_a_run_that_learns() {
     let new = std::path::PathBuf::from(value(&advice, "--out"));
     bone(&advice).succeeded();
     assert_eq!(steps(&new), (6..=12).collect::<Vec<_>>());
-    // And again, with another name.
+    // Repeats it under another name.
     let again = resume(&place.path("out"), &[]).succeeded();
     assert!(!again.stderr.contains("lower"), "{}", again.stderr);
 }
@@ -83,7 +83,7 @@ fn a_last_step_that_ruins_all_leaves_the_run_before_it() {
 #[test]
 fn the_best_checkpoint_stays_when_a_run_is_resumed() {
     let place = Place::new();
-    // The learning rate ruins what the first steps learned.
+    // The learning rate ruins the progress of the first steps.
     let args = "--method miss --rank 4 --max-steps 12 --save-every 3 --keep-best --keep-last 1 --eval-every 3 \
                 --learning-rate 0.3 --schedule constant --max-grad-norm 0";
     let args: Vec<_> = args.split_whitespace().collect();
@@ -120,7 +120,7 @@ fn what_is_in_memory_alone_waits_for_room() {
             .path("later/adapter/adapter_model.safetensors")
             .exists()
     );
-    // What a checkpoint has needs not wait.
+    // A result that a checkpoint also holds need not be retried.
     let ran = full("result=return", "saved", &["--save-every", "4"]);
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(!ran.stderr.contains(wanted), "{}", ran.stderr);
@@ -178,7 +178,7 @@ fn runs_that_are_stopped_again_and_again_keep_as_many() {
 #[test]
 fn steps_that_are_given_replace_the_epochs_of_the_old_run() {
     let place = Place::new();
-    // 32 rows: 8 steps an epoch.
+    // 32 rows: 8 steps per epoch.
     let args = "--epochs 2 --max-steps 10 --batch-size 4";
     let args = [&SAVES[..], &args.split(' ').collect::<Vec<_>>()].concat();
     let old = place.train("old", &args).out;
@@ -195,7 +195,7 @@ fn steps_that_are_given_replace_the_epochs_of_the_old_run() {
 #[test]
 fn what_a_killed_run_leaves_is_in_nobodys_way() {
     let place = Place::new();
-    // Before its first step.
+    // Killed before its first step.
     let begun = place.path("begun");
     std::fs::create_dir_all(begun.join("logs")).unwrap();
     for file in [
@@ -207,7 +207,7 @@ fn what_a_killed_run_leaves_is_in_nobodys_way() {
         std::fs::write(begun.join(file), "").unwrap();
     }
     place.train("begun", &SAVES);
-    // While its folders were written or removed.
+    // Killed while its folders were written or removed.
     let out = begun;
     let left = [
         "model.partial-123",

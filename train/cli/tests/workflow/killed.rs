@@ -1,9 +1,9 @@
-//! A run that is killed in the middle of a save, at every place where it touches the disk.
+//! A run that is killed during a save, at every disk operation.
 
 use crate::command::{Ran, bone, fixture, text};
 use crate::runs::{Place, Run, adapter};
 
-/// Three steps, saved after each, of which the newest is kept.
+/// Three steps, saved after each; the newest checkpoint is kept.
 const ARGS: [&str; 10] = [
     "--method",
     "miss",
@@ -17,7 +17,7 @@ const ARGS: [&str; 10] = [
     "1",
 ];
 
-/// The run, killed at the n-th place.
+/// Runs the command and kills it at disk operation `n`.
 fn killed_at(place: &Place, n: usize, out: &str) -> Ran {
     let points = format!("save={n}*off->return");
     let environment = [("FAILPOINTS", points.as_str())];
@@ -48,7 +48,7 @@ fn no_place_of_a_save_loses_what_was_saved() {
             resumed += 1;
             assert!(adapter(&out) == adapter(&whole.out), "killed at place {n}");
             assert_eq!(Run::read(out.clone()).numbers(), whole.numbers());
-            // Later is never less far.
+            // A later kill never resumes from an earlier step.
             let at = next.stderr.split("resumed at step ").nth(1);
             let at = at.and_then(|rest| rest.split_whitespace().next()).unwrap();
             let at: usize = at.parse().unwrap_or_else(|_| panic!("{}", next.stderr));
@@ -62,7 +62,7 @@ fn no_place_of_a_save_loses_what_was_saved() {
             assert_eq!(resumed, 0, "place {n}: {}", next.stderr);
             assert!(next.stderr.contains("has no checkpoint"), "{}", next.stderr);
         }
-        // Nothing half made is left where it could be taken for whole.
+        // No incomplete folder has a name that looks complete.
         let left = std::fs::read_dir(out.join("checkpoints"));
         for entry in left.into_iter().flatten() {
             let name = entry.unwrap().file_name().into_string().unwrap();

@@ -1,4 +1,4 @@
-//! The main job with the binary: train, look at the curves, merge, generate.
+//! The main workflow with the binary: train, check the curves, merge, generate.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 

@@ -1,11 +1,11 @@
-//! The whole way with every method.
+//! The whole workflow with every method.
 
 use crate::command::{bone, fixture, text};
 use crate::runs::{Place, Run, generate, merge, number};
 
 const PROMPT: &str = "say ab 4";
 
-/// Trains, checks what is in the output folder, and runs again from the settings written there.
+/// Trains, checks the output folder, and trains again from the settings written there.
 #[track_caller]
 fn trained(place: &Place, args: &[&str]) -> Run {
     let run = place.train("out", args);

@@ -1,11 +1,11 @@
-//! Models of other kinds than one f32 file: sharded bf16 with tied embeddings, random weights.
+//! Models other than a single f32 file: sharded bf16 with tied embeddings, random weights.
 
 use std::path::Path;
 
 use crate::command::{copy_fixture, fixture, text};
 use crate::runs::{Place, generate, merge, tensors};
 
-/// Name and dtype of every tensor of a single-file model.
+/// Returns name and dtype of every tensor of a single-file model.
 fn dtypes(folder: &Path) -> Vec<(String, String)> {
     let tensors = tensors(&folder.join("model.safetensors")).into_iter();
     tensors.map(|(name, (dtype, _))| (name, dtype)).collect()

@@ -1,4 +1,4 @@
-//! Names in files: those of RWKV6's Hugging Face code, and those that are meant for a terminal.
+//! Tensor names in files: those of RWKV6's Hugging Face code, and hostile ones that contain terminal codes.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::rwkv6::model;
 
 const PROMPT: [&str; 2] = ["--prompt", "say ab 4"];
 
-/// The adapter folder `from`, as PEFT writes it for a model under those names.
+/// Copies the adapter folder `from` with the names that PEFT uses for such a model.
 fn under_their_names(from: &Path, to: &Path, targets: Value) {
     std::fs::create_dir(to).unwrap();
     let file = std::fs::read(from.join("adapter_model.safetensors")).unwrap();
@@ -69,7 +69,7 @@ fn an_adapter_on_the_hugging_face_model_serves_every_file_of_its_weights() {
     }
 }
 
-/// A safetensors file with one value under a name.
+/// Writes a safetensors file with one value under a name.
 fn named(path: &Path, name: &str) {
     let header = json!({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).to_string();
     let size = (header.len() as u64).to_le_bytes();

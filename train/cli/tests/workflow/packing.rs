@@ -13,8 +13,8 @@ fn packed_rows_train_both_models() {
             let args = [&common[..], args].concat();
             place.train_on(&model, &place.rows, &format!("{name}-{out}"), &args)
         };
-        // 32 rows of up to 22 tokens to train on: with all of them in one step, packed or not,
-        // the steps are the same.
+        // 32 training rows of up to 22 tokens. All of them fit into one step, so the steps are the same
+        // with and without packing.
         let alone = train("alone", &["--batch-size", "32"]);
         let packed = train("packed", &["--packing", "--batch-size", "32"]);
         assert_eq!(alone.steps.len(), packed.steps.len());

@@ -1,4 +1,4 @@
-//! Parts of a model that train whole beside the adapters.
+//! Parts of a model that train in full beside the adapters.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ fn norms_and_head_train_whole_and_are_merged() {
     for (name, tensor) in &before {
         let path = name.strip_suffix(".weight").unwrap();
         if modules.contains(&path) {
-            // Values, not differences.
+            // The file stores values, not differences.
             let value = &saved[&format!("base_model.model.{name}")];
             assert_eq!(&after[name], value, "{name}");
             assert_ne!(value, tensor, "{name}");
@@ -87,13 +87,14 @@ fn parts_train_in_f32_over_a_tied_base_in_bf16_and_are_rounded_at_the_merge() {
     let place = Place::new();
     let base = fixture("llama-tiny-tied");
     let args = ["--rank", "4", "--dtype", "bf16", "--train-parts", "emb,ln"];
-    // At 0.01 so many logits come close that the rounding changes 4 of 128 tokens, too many.
+    // At a rate of 0.01 near ties are so frequent that rounding changes 4 of 128 tokens, which is too
+    // many.
     let args = [&args[..], &["--learning-rate", "0.005"]].concat();
     let run = place.train_on(&base, &place.rows, "out", &args);
     let (first, last) = run.first_and_last_validation();
     assert!(last < 0.9 * first, "held-out loss {first} → {last}");
 
-    // PEFT would not tie what it holds whole.
+    // PEFT does not tie parameters that it stores in full.
     let config = config(&run.out);
     assert_eq!(config["peft_type"], "MISS_WITH_PARAMETERS");
     assert_eq!(

@@ -1,23 +1,23 @@
-//! A base in half precision learns what one in f32 learns.
+//! Training on a half-precision base matches training on an f32 base.
 
 use crate::command::{bone_with, fixture};
 use crate::runs::{Place, Run};
 use crate::rwkv6::model as copied;
 
-/// At three times the rate a rounding's difference grows by itself in the tiny RWKV6.
+/// At three times this rate, a rounding difference grows by itself in the tiny RWKV6.
 const STEPS: [&str; 4] = ["--max-steps", "50", "--learning-rate", "0.001"];
 
 #[test]
 fn bases_in_bf16_and_f16_train_as_one_in_f32() {
     let place = Place::new();
-    // Weights that have been trained are no bf16 numbers, as those of our RWKV6 in f32 are.
+    // The weights of our f32 RWKV6 fixture are exact bf16 numbers; trained weights are not.
     let rwkv6 = copied(&place, "rwkv6-tiny");
     let args = ["--method", "full", "--learning-rate", "0.0003"];
     let trained = place.train_on(&rwkv6, &place.rows, "trained", &args);
     for (model, folder, rank, rounds) in [
         ("llama-tiny", fixture("llama-tiny"), "4", true),
         ("rwkv6-tiny", trained.out.join("model"), "8", true),
-        // Both hold their weights in bf16.
+        // Both files store bf16 weights.
         ("llama-tiny-tied", fixture("llama-tiny-tied"), "4", false),
         (
             "rwkv6-tiny-head12",
@@ -48,7 +48,7 @@ fn bases_in_bf16_and_f16_train_as_one_in_f32() {
     }
 }
 
-/// As a processor with AVX512-BF16 makes them, on any.
+/// Emulates the products of a CPU with AVX512-BF16 on any CPU.
 #[test]
 fn products_in_bf16_train_as_those_in_f32() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! What a run that cannot begin, or has trouble, leaves as it was.
+//! Files that a run must not change if it cannot start or meets trouble.
 
 use crate::command::{copy_fixture, fixture, text};
 use crate::runs::{Place, Run, SAVES, adapter, resume, rewind, steps};
@@ -43,7 +43,7 @@ fn an_older_run_is_there_until_the_first_evaluation_is_done() {
 fn what_cannot_begin_changes_nothing() {
     let place = Place::new();
     let out = place.train("out", &SAVES).out;
-    // Where its log belongs a file lies.
+    // A file blocks the folder of the log.
     let logs = out.join("logs");
     std::fs::remove_dir_all(&logs).unwrap();
     std::fs::write(&logs, "a file").unwrap();
@@ -74,7 +74,7 @@ fn a_series_without_numbers_costs_no_checkpoint() {
     let ran = resume(&out, &[]).succeeded();
     assert!(ran.stderr.contains("at step 6 of 12"), "{}", ran.stderr);
     assert_eq!(Run::read(out).numbers(), whole.numbers());
-    // What was put off is made up for.
+    // The delayed checkpoint is written later.
     let environment = [("FAILPOINTS", "not_finite=3*off->1*return->off")];
     let args = [&SAVES[..], &["--max-steps", "6"]].concat();
     let ran = place.try_with(&environment, &model, &place.rows, "later", &args);
@@ -102,7 +102,7 @@ fn lines_without_room_are_in_the_checkpoint() {
     let ran = resume(&out, &[]).succeeded();
     assert!(ran.stderr.contains("at step 80 of 80"), "{}", ran.stderr);
     assert_eq!(steps(&out), (1..=80).collect::<Vec<_>>());
-    // Lines that somebody removed are told.
+    // Lines that the user removed are reported.
     std::fs::remove_file(out.join("metrics.jsonl")).unwrap();
     std::fs::remove_file(out.join("finished.json")).unwrap();
     let ran = resume(&out, &[]).succeeded();

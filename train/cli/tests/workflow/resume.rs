@@ -1,25 +1,25 @@
-//! A run that was killed and is resumed.
+//! Resuming a killed run.
 
 use crate::command::{bone, fixture, text};
 use crate::runs::{Place, Run};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Steps of a run, and how many of them before it is saved.
+/// Steps of a run, and steps before it is saved.
 const STEPS: usize = 40;
 const SAVED: usize = 13;
-/// Micro batches before it is killed, in the middle of the two of a step; rows that are packed are one.
+/// Micro-batches before it is killed: between the two of a step. Packed rows form one micro-batch.
 const KILLED: usize = 41;
 const PACKED_AND_KILLED: usize = 30;
 
-/// Everything at once that makes resuming difficult.
+/// All settings that make resuming difficult, together.
 const DIFFICULT: &str = "--max-steps 40 --save-every 13 --eval-every 8 --batch-size 2 \
                          --gradient-accumulation 2";
 
 fn state(out: &Path, step: usize) -> Value {
     let path = out.join(format!("checkpoints/step-{step}/state.json"));
     let mut state: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    // When, and where, is no part of it.
+    // Time and folder may differ.
     for key in ["seconds", "config"] {
         state.as_object_mut().unwrap().remove(key);
     }
@@ -30,8 +30,8 @@ fn bytes(path: PathBuf) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Kills a run inside a step after the 13th of 40, resumes it at the 13th, and compares everything with a run that
-/// was not killed.
+/// Kills a run inside a step after the 13th of 40 and resumes it at the 13th. Compares everything with an
+/// undisturbed run.
 #[track_caller]
 fn resumes_exactly(model: &str, args: &str) {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! A training run in a folder of its own.
+//! A training run in its own folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::command::{Ran, bone, bone_with, fixture, text, write_rows};
 
-/// A run of 12 steps that is saved every four, and keeps them all.
+/// A run of 12 steps, saved every four steps; all checkpoints are kept.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) const SAVES: [&str; 8] = [
     "--method",
@@ -37,7 +37,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Trains llama-tiny for 12 steps on the rows; `args` come last.
+    /// Trains llama-tiny for 12 steps on the rows. `args` come last.
     pub(crate) fn train(&self, out: &str, args: &[&str]) -> Run {
         let model = fixture("llama-tiny");
         self.train_on(&model, &self.rows, out, args)
@@ -49,12 +49,12 @@ impl Place {
         Run::read(self.path(out))
     }
 
-    /// As [`train_on`](Self::train_on), whatever it comes to.
+    /// Trains like [`train_on`](Self::train_on), and allows a failure.
     pub(crate) fn try_on(&self, model: &Path, data: &Path, out: &str, args: &[&str]) -> Ran {
         self.try_with(&[], model, data, out, args)
     }
 
-    /// As [`try_on`](Self::try_on), with variables in the environment.
+    /// Trains like [`try_on`](Self::try_on), with environment variables.
     pub(crate) fn try_with(
         &self,
         environment: &[(&str, &str)],
@@ -90,7 +90,7 @@ impl Place {
     }
 }
 
-/// What a run left in its output folder.
+/// The contents of a run's output folder.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) out: PathBuf,
@@ -123,7 +123,7 @@ impl Run {
         }
     }
 
-    /// Every number that must not depend on when and where the run was made.
+    /// Returns every number that must not depend on when and where the run happened.
     pub(crate) fn numbers(&self) -> Vec<f64> {
         let of_step = |line: &Value| {
             ["step", "loss", "grad_norm", "learning_rate", "tokens"].map(|key| number(line, key))
@@ -149,13 +149,13 @@ impl Run {
     }
 }
 
-/// A finite number of a metrics line.
+/// Returns a finite number from a metrics line.
 pub(crate) fn number(line: &Value, key: &str) -> f64 {
     let number = line[key].as_f64();
     number.unwrap_or_else(|| panic!("no finite {key} in {line}"))
 }
 
-/// Greedy text of `model`; `args` come last.
+/// Returns greedy text of `model`. `args` come last.
 pub(crate) fn generate(model: &Path, args: &[&str]) -> String {
     let mut all = vec!["generate", "--model", text(model), "--device", "cpu"];
     if !args.contains(&"--max-new-tokens") {
@@ -167,7 +167,7 @@ pub(crate) fn generate(model: &Path, args: &[&str]) -> String {
     stdout
 }
 
-/// Merges with the base `model` and gives the new folder.
+/// Merges into the base `model` and returns the new folder.
 pub(crate) fn merge(model: &Path, adapter: &Path, out: PathBuf) -> PathBuf {
     let (model, adapter) = (text(model), text(adapter));
     let args = ["--model", model, "--adapter", adapter, "--device", "cpu"];
@@ -176,7 +176,7 @@ pub(crate) fn merge(model: &Path, adapter: &Path, out: PathBuf) -> PathBuf {
     out
 }
 
-/// Dtype and bytes of every tensor of a safetensors file.
+/// Returns dtype and bytes of every tensor of a safetensors file.
 pub(crate) fn tensors(file: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
     let bytes = std::fs::read(file).unwrap();
     let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
@@ -192,13 +192,13 @@ pub(crate) fn tensors(file: &Path) -> BTreeMap<String, (String, Vec<u8>)> {
         .collect()
 }
 
-/// Resumes a run, or forks it where `more` has an `--out`.
+/// Resumes a run, or forks it if `more` contains `--out`.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn resume(path: &Path, more: &[&str]) -> Ran {
     bone([&["train", "--resume", text(path)], more].concat())
 }
 
-/// Makes a finished run one that was stopped after `step` steps, which it has a checkpoint of.
+/// Turns a finished run into one that was stopped after `step` steps. It needs a checkpoint there.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn rewind(out: &Path, step: usize) {
     let _ = std::fs::remove_file(out.join("finished.json"));
@@ -207,7 +207,7 @@ pub(crate) fn rewind(out: &Path, step: usize) {
     }
 }
 
-/// The steps of a run's checkpoints.
+/// Returns the steps of a run's checkpoints.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn checkpoints(out: &Path) -> Vec<usize> {
     let entries = std::fs::read_dir(out.join("checkpoints")).unwrap();
@@ -221,13 +221,13 @@ pub(crate) fn checkpoints(out: &Path) -> Vec<usize> {
     all
 }
 
-/// The adapter that a run has made.
+/// Returns the adapter that a run made.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn adapter(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("adapter/adapter_model.safetensors")).unwrap()
 }
 
-/// Every step of its record, in order.
+/// Returns every step of its metrics, in order.
 #[allow(dead_code, reason = "shared with other tests, which use all of it")]
 pub(crate) fn steps(out: &Path) -> Vec<usize> {
     let steps = Run::read(out.to_path_buf()).steps;

@@ -10,7 +10,7 @@ use crate::runs::{Place, Run, generate, merge, tensors};
 
 const PROMPT: [&str; 2] = ["--prompt", "say ab 4"];
 
-/// A copy of a fixture with a tokenizer and the end-of-sequence token beside the weights.
+/// Copies a fixture, with a tokenizer and the end-of-sequence token beside the weights.
 pub(crate) fn model(place: &Place, name: &str) -> PathBuf {
     let to = copy_fixture(name, &place.path(name));
     if !to.join("config.json").exists() {
@@ -22,7 +22,7 @@ pub(crate) fn model(place: &Place, name: &str) -> PathBuf {
     to
 }
 
-/// A model by a fixture's name, with its tokenizer: a folder, or the `.pth` in it.
+/// Returns a fixture's model with its tokenizer: a folder, or the `.pth` in it.
 pub(crate) fn named(place: &Place, name: &str) -> PathBuf {
     let folder = model(place, name);
     let pth = folder.join("model.pth");
@@ -40,8 +40,8 @@ fn continuation(text: &str) -> &str {
     new
 }
 
-/// Trains an adapter on `base` and merges it: the merged model says what the adapted one says,
-/// has the base's tensors under the base's names, and its loss is where training left it.
+/// Trains an adapter on `base` and merges it. The merged model must give the same text as the adapted one,
+/// have the base's tensors under the base's names, and have the loss from the end of training.
 #[track_caller]
 fn adapter_workflow(place: &Place, base: &Path, args: &[&str]) -> (Run, PathBuf) {
     let out = args.concat();
@@ -122,7 +122,7 @@ fn a_pth_becomes_safetensors_of_the_same_names() {
     for (name, (dtype, _)) in tensors(&merged) {
         assert_eq!(dtype, "BF16", "{name}: the precision of the .pth");
     }
-    // The same values, held in f32.
+    // The same values, stored in f32.
     let same = model(&place, "rwkv6-tiny");
     let same = place.train_on(&same, &place.rows, "same", &["--rank", "8"]);
     let (first, _) = same.first_and_last_validation();
@@ -172,7 +172,7 @@ fn parts_train_whole_beside_the_adapters() {
     let after = tensors(&merged.join("model.safetensors"));
     let mut whole = 0;
     for (name, tensor) in &before {
-        // Values, not differences, under the tensor's own name.
+        // The file stores values, not differences, under the tensor's own name.
         if let Some(value) = saved.get(&format!("base_model.model.{name}")) {
             assert_eq!(&after[name], value, "{name}");
             whole += 1;
@@ -239,8 +239,8 @@ fn a_long_text_in_pieces_has_the_loss_of_the_whole() {
     };
     let whole = train("whole", &[]);
     let pieces = train("pieces", &["--chunk-ctx", "48"]);
-    // Before the first update the weights are the same; after it the gradients differ, which are
-    // cut at the pieces.
+    // Before the first update the weights are equal. After it the gradients differ, because they are cut at
+    // the pieces' boundaries.
     let first = |run: &Run| (run.losses()[0], run.first_and_last_validation().0);
     let ((loss, held_out), (loss_of, held_out_of)) = (first(&whole), first(&pieces));
     assert!((loss - loss_of).abs() < 1e-5, "{loss} and {loss_of}");
@@ -295,8 +295,8 @@ fn merging_keeps_the_bases_precision_or_takes_another() {
     }
 }
 
-/// The seed's own two commands, on few rows: what so short a run changes is less than a bf16 weight
-/// keeps, and that is no fault of the merge.
+/// The two commands of the original Bone repository, on a few rows. Such a short run changes less than a
+/// bf16 weight can store, which is not an error of the merge.
 #[cfg(unix)]
 #[test]
 fn the_scripts_train_and_merge() {
@@ -323,7 +323,7 @@ fn the_scripts_train_and_merge() {
         assert!(ran.status.success(), "{name}: {said}");
     };
     let (run, merged) = (place.path("run"), place.path("merged"));
-    // Its rank of 64 divides no layer of so small a model.
+    // The default rank of 64 divides no layer of such a small model.
     let smaller = ["--rank", "8", "--validation", "0"];
     let names = [text(&base), text(&rows), text(&run)];
     script("run_bone.sh", &[&names[..], &smaller].concat());

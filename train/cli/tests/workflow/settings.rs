@@ -1,4 +1,4 @@
-//! Where settings come from, and what intervals do.
+//! The origin of settings, and the effect of intervals.
 
 use crate::command::{bone, fixture, text};
 use crate::runs::{Place, Run, generate, merge, number};
@@ -64,7 +64,7 @@ fn saves_and_evaluations_come_at_their_intervals() {
     // The two newest: the last step is saved too.
     assert_eq!(names, ["step-10", "step-12"]);
 
-    // A checkpoint is what a run of so many steps at the same rates would have saved.
+    // A checkpoint equals the result of a shorter run at the same learning rates.
     let constant = ["--schedule", "constant", "--save-every", "5"];
     let kept = ["--keep-last", "3"];
     let long = place.train("long", &[&ADAPTER[..], &constant, &kept].concat());
@@ -93,7 +93,7 @@ fn a_run_replaces_another_only_with_overwrite() {
     assert_eq!(first.out, second.out);
     assert_eq!(second.steps.len(), 2);
     assert!(second.out.join("model").is_dir());
-    // What the older run left would be taken for a result of this one.
+    // Files of the older run could be mistaken for results of this one.
     for old in ["adapter", "checkpoints/step-5", "checkpoints/step-10"] {
         assert!(
             !second.out.join(old).exists(),

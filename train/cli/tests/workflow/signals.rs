@@ -17,7 +17,7 @@ fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Going {
     Going::begin(place, out, slow, &args)
 }
 
-/// A run that nobody disturbed.
+/// Returns an undisturbed run.
 fn whole(place: &Place) -> Run {
     begin(place, "whole", "", &[]).end();
     Run::read(place.path("whole"))
@@ -33,7 +33,7 @@ fn goes_on_as(out: &std::path::Path, whole: &Run) {
     assert!(adapter(out) == adapter(&whole.out));
 }
 
-/// Whether these tests run below `nohup` or the like, which the runs inherit and respect.
+/// Returns whether these tests run under `nohup` or similar. The runs inherit that and respect it.
 fn hangups_are_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -81,7 +81,7 @@ fn loading_is_ended_at_once() {
     let mut run = begin(&place, "out", "load=sleep(20000)", &[]);
     run.until("loading the model");
     run.stopped_by("-INT", 130);
-    // Nothing is in the way of the next try.
+    // Nothing blocks the next attempt.
     let again = begin(&place, "out", "", &[]);
     assert_eq!(again.end().0, Some(0));
 }
@@ -90,7 +90,7 @@ fn loading_is_ended_at_once() {
 fn an_evaluation_is_given_up_and_made_up_for() {
     let place = Place::new();
     let whole = whole(&place);
-    // Two batches an evaluation; the first one of all is before the first step.
+    // Two batches per evaluation; the first evaluation comes before the first step.
     let mut run = begin(&place, "out", "evaluate=2*off->sleep(1500)", &[]);
     run.until("step 3/30");
     let (out, said) = run.stopped_by("-TERM", 143);
@@ -103,7 +103,7 @@ fn an_evaluation_is_given_up_and_made_up_for() {
 fn the_last_evaluation_is_made_up_for() {
     let place = Place::new();
     let whole = whole(&place);
-    // Two batches before the first step, and two for each of nine that come before the last.
+    // Two batches before the first step, and two for each of the nine evaluations before the last.
     let mut run = begin(
         &place,
         "out",
@@ -178,7 +178,7 @@ fn usr1_saves_and_goes_on() {
     let out = run.out.clone();
     let (exit, said) = run.end();
     assert_eq!(exit, Some(0), "{said}");
-    // The one that was asked for, and the last.
+    // The requested one, and the last.
     let saved = std::fs::read_dir(out.join("checkpoints")).unwrap().count();
     assert_eq!(saved, 2);
     assert_eq!(Run::read(out).numbers(), whole.numbers());
@@ -201,7 +201,7 @@ fn a_folder_is_one_runs() {
     assert_ne!(resumed.code, Some(0));
     run.send("-KILL");
     run.end();
-    // A dead run's lock is nobody's.
+    // The lock of a dead run is free.
     let third = begin(&place, "out", "", &["--overwrite"]);
     assert_eq!(third.end().0, Some(0));
 }

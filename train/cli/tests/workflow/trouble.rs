@@ -1,4 +1,4 @@
-//! What goes wrong in a long run: numbers, disks, files that change.
+//! Trouble in a long run: non-finite numbers, full disks, changed files.
 
 use crate::command::{Ran, bone, fixture, text};
 use crate::runs::{Place, Run, SAVES, adapter, number, resume, rewind};
@@ -10,7 +10,7 @@ fn with_points(place: &Place, points: &str, out: &str, args: &[&str]) -> Ran {
     place.try_with(&environment, &fixture("llama-tiny"), &place.rows, out, args)
 }
 
-/// Every file below a folder, but the lock's, and what is in it.
+/// Returns every file below a folder with its content, except the lock file.
 pub(crate) fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -71,7 +71,7 @@ fn a_few_of_them_stop_the_run_and_what_was_saved_stays() {
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
     }
     let out = place.path("out");
-    // Its newest checkpoint is from before the first of them.
+    // Its newest checkpoint is older than the first of these steps.
     bone(["train", "--resume", text(&out)]).succeeded();
     assert_eq!(Run::read(out).numbers(), whole.numbers());
 }
@@ -109,7 +109,7 @@ fn a_damaged_checkpoint_is_refused_and_a_whole_one_offered() {
         assert!(said.contains(name), "{name}: {said}");
         refused(file, &bytes[..middle]);
     }
-    // One that another version wrote.
+    // A checkpoint of another version.
     let list = newest.join("complete.json");
     let older = std::fs::read_to_string(&list).unwrap();
     let said = refused(
@@ -121,7 +121,7 @@ fn a_damaged_checkpoint_is_refused_and_a_whole_one_offered() {
         "{said}"
     );
     assert!(everything(&run.out) == good);
-    // The one that is offered is as good as any.
+    // The suggested checkpoint works.
     let new = place.path("new");
     let eight = run.out.join("checkpoints/step-8");
     resume(&eight, &["--out", text(&new)]).succeeded();
@@ -190,7 +190,7 @@ fn a_finished_run_says_so() {
     }
 }
 
-/// Runs `bone` where no file may be larger than so many KiB.
+/// Runs `bone` with a file size limit in KiB.
 #[cfg(unix)]
 pub(crate) fn with_small_files(kib: usize, args: &[&str]) -> Ran {
     let binary = env!("CARGO_BIN_EXE_bone");
@@ -239,7 +239,7 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
             .collect();
         with_small_files(kib, &all)
     };
-    // What would fail later fails before the first step, and says what it takes.
+    // A later failure is detected before the first step, and the error names the needed size.
     let ran = run(150, &[]);
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let said = &ran.stderr;
@@ -247,9 +247,9 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
         said.contains("a checkpoint takes about") && said.contains("raise the limit"),
         "{said}"
     );
-    // Nothing is in the way of the next try.
+    // Nothing blocks the next attempt.
     assert_eq!(everything(&out), []);
-    // A disk that fills up meanwhile: the run goes on, and its result is there.
+    // The disk fills up during the run: the run continues and writes its result.
     let ran = run(150, &["--shake-down", "false"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(
@@ -262,7 +262,7 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
         std::fs::read_dir(out.join("checkpoints")).unwrap().count(),
         0
     );
-    // With room for it, and then without, the old one stays whole.
+    // First with space, then without: the old result stays complete.
     let room = place.path("room");
     bone(args(text(&room))).succeeded();
     std::fs::remove_file(room.join("finished.json")).unwrap();
@@ -284,7 +284,7 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
     assert!(everything(&four) == before);
     assert!(everything(&room.join("model")) == model_before);
     bone(["train", "--resume", text(&room)]).succeeded();
-    // What is to be written over is there until the new run has shown that it can be.
+    // The old result exists until the new run has passed its checks.
     let before = everything(&room);
     let all = args(text(&room));
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -332,8 +332,8 @@ fn a_folder_that_cannot_be_written_is_told() {
 
 #[test]
 fn memory_stays_flat() {
-    // What the allocator takes at once for a thread that saves, early or late as the machine is busy: a twentieth
-    // of so small a process. Every save's would be fifteen of them.
+    // The allocator reserves this for a saving thread at once, earlier or later depending on the load: a
+    // twentieth of such a small process. If every save leaked, it would be fifteen times that.
     const CHUNK: f64 = (4 << 20) as f64;
     let place = Place::new();
     let args = [

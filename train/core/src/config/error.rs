@@ -4,34 +4,33 @@ use thiserror::Error;
 
 use crate::report::printable;
 
-/// Settings that cannot be used, with everything that is wrong with them: a file that cannot be read
-/// or is not TOML, and settings that are unknown, of the wrong type, out of range or at odds.
+/// Unusable settings, with every problem: a file that cannot be read or is not TOML, and settings that are
+/// unknown, of the wrong type, out of range or in conflict.
 #[derive(Debug, Error)]
 #[error("{}", list(.0))]
 pub struct ConfigError(pub Vec<Problem>);
 
 impl ConfigError {
-    /// Whether nothing is wrong with the settings themselves, only with the files and folders
-    /// that they name.
+    /// Returns whether only files and folders are at fault, and not the settings themselves.
     pub fn is_on_disk(&self) -> bool {
         self.0.iter().all(|problem| problem.on_disk)
     }
 }
 
-/// One thing wrong with the settings.
+/// One problem with the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where the setting was given, as a person wrote it: `run.toml: rank`, `--set rank`,
-    /// `--rank`, or only `rank` where it was not given.
+    /// Where the user gave the setting: `run.toml: rank`, `--set rank`, `--rank`, or only `rank` if it was
+    /// not given.
     pub place: String,
     /// What is wrong and what to do.
     pub message: String,
-    /// Whether the setting is well formed and what lies on the disk is in its way.
+    /// Whether the setting is well formed and only a file or folder is at fault.
     pub on_disk: bool,
 }
 
 impl Problem {
-    /// Returns a problem of the settings themselves.
+    /// Returns a problem with the settings themselves.
     pub(super) fn new(place: String, message: impl Into<String>) -> Self {
         Self {
             place,
@@ -43,7 +42,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Keys and values may come from a file of someone else's.
+        // Keys and values may come from an untrusted file.
         let text = format!("{}: {}", self.place, self.message);
         f.write_str(&printable(&text))
     }

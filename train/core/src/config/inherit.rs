@@ -1,4 +1,4 @@
-//! The settings of a run that begins at another one's checkpoint, or continues it.
+//! The settings of a run that is forked or resumed.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use super::error::ConfigError;
 use super::{Given, RawConfig, TrainConfig};
 use bone_data::Holdout;
 
-/// Returns the settings `toml` of a run, which come from `path`, with what is `given` over them. The
-/// output folder is the given one.
+/// Returns the settings of a forked run: `given` overrides the old run's settings `toml`, which come from
+/// `path`. The output folder is always the given one.
 ///
 /// # Errors
 /// [`ConfigError`].
@@ -20,7 +20,7 @@ pub fn resolve_over(given: &Given, toml: &str, path: &Path) -> Result<TrainConfi
 }
 
 impl TrainConfig {
-    /// Returns the settings `toml` of the run in `out`, which come from `path`.
+    /// Returns the settings `toml` of the run in `out`. They come from `path`.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -32,7 +32,7 @@ impl TrainConfig {
     }
 }
 
-/// Takes out of a run's `own` settings what means nothing beside what is given anew.
+/// Removes the settings from `own` that do not apply together with the given ones.
 fn leave_out(own: &mut RawConfig, given: &RawConfig) {
     own.out = None;
     own.overwrite = None;

@@ -1,4 +1,4 @@
-//! Between the settings and an adapter's configuration.
+//! Conversion between the settings and an adapter's configuration.
 
 use bone::{AdapterConfig, LoraConfig, LoraStart, SvdMethod, Targets, Variant};
 use bone::{BlockAxis, rwkv_peft::Kind};
@@ -7,7 +7,7 @@ use super::words::{AxisWord, MethodName};
 use super::{RawConfig, Row, TrainConfig};
 
 impl TrainConfig {
-    /// Returns the adapters that train; `None` for a method without.
+    /// Returns the configuration of the adapters to train; `None` for a method without adapters.
     pub fn adapter_config(&self) -> Option<AdapterConfig> {
         let lora = |start| {
             Variant::Lora(LoraConfig {
@@ -44,7 +44,7 @@ impl TrainConfig {
 }
 
 impl RawConfig {
-    /// Returns the settings that an adapter brings along; without a configuration it is a state.
+    /// Returns the settings that a saved adapter fixes. An adapter without a configuration is a state.
     pub(super) fn of_adapter(config: Option<AdapterConfig>) -> Self {
         let mut raw = Self::default();
         raw.method = Some(match config {

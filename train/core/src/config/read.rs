@@ -1,4 +1,4 @@
-//! The first stage: from a file, `--set` and flags to [`RawConfig`].
+//! The first stage: reading a file, `--set` and flags into [`RawConfig`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,37 +10,37 @@ use super::{RawConfig, SETTINGS, TrainConfig};
 use bone_data::nearest;
 use toml::Value;
 
-/// Settings as a person gives them: flags win over `set`, which wins over the file.
+/// Settings that the user gives. Flags override `set`, which overrides the file.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     /// A file of `key = value` lines in TOML.
     pub file: Option<PathBuf>,
-    /// What `--set` was given: `key=value`.
+    /// Values of `--set`: `key=value`.
     pub set: Vec<String>,
-    /// Flags: key and value.
+    /// Flags: pairs of key and value.
     pub flags: Vec<(String, String)>,
 }
 
-/// Reads what was given and validates it.
+/// Reads the given settings and validates them.
 ///
 /// # Errors
-/// [`ConfigError`]: the file cannot be read or is not TOML, or every setting that is unknown, of
-/// the wrong type, out of range or at odds with another.
+/// [`ConfigError`]: the file cannot be read or is not TOML, or settings are unknown, of the wrong type, out
+/// of range or in conflict. The error lists all of them.
 pub fn resolve(given: &Given) -> Result<TrainConfig, ConfigError> {
     RawConfig::read(given)?.validate()
 }
 
-/// As [`resolve`], for settings of a method alone: no model, data or output folder is required, and
-/// no file is looked at.
+/// Reads and validates the settings of a method alone, like [`resolve`]. It requires no model, data or
+/// output folder, and reads no other file.
 ///
 /// # Errors
-/// As [`resolve`].
+/// Like [`resolve`].
 pub fn resolve_method(given: &Given) -> Result<TrainConfig, ConfigError> {
     RawConfig::read(given)?.validate_method()
 }
 
 impl RawConfig {
-    /// Reads what was given. What cannot be read of it is in the record.
+    /// Reads the given settings. The record lists those that cannot be read.
     pub(super) fn read(given: &Given) -> Result<Self, ConfigError> {
         let mut raw = Self::default();
         if let Some(path) = &given.file {
@@ -68,7 +68,7 @@ impl RawConfig {
         Ok(raw)
     }
 
-    /// Reads the text of a file. What cannot be read of it is in the record.
+    /// Reads the text of a file. The record lists the settings that cannot be read.
     pub(super) fn of_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
@@ -87,7 +87,7 @@ impl RawConfig {
         Ok(raw)
     }
 
-    /// Sets one value, in place of any before.
+    /// Sets one value and replaces an earlier one.
     fn set(&mut self, key: &str, value: &Value, origin: &'static str, place: String) {
         let Some(row) = SETTINGS.iter().find(|row| row.name == key) else {
             let problem = Problem::new(place, unknown_key(key));
@@ -100,18 +100,18 @@ impl RawConfig {
         }
     }
 
-    /// Returns where a key was given, as a person wrote it.
+    /// Returns where the user gave a key.
     pub(super) fn place(&self, key: &str) -> String {
         let place = self.record.places.get(key);
         place.map_or(key, |(_, place)| place).to_owned()
     }
 
-    /// Returns the rows of what was given.
+    /// Returns the table rows of the given settings.
     pub(super) fn given(&self) -> impl Iterator<Item = &'static Row> {
         SETTINGS.iter().filter(|row| row.is_given(self))
     }
 
-    /// Returns where each value that was given comes from.
+    /// Returns the origin of each given value.
     pub(super) fn origins(&self) -> Origins {
         let places = &self.record.places;
         let origin = |row: &Row| places.get(row.name).map_or("program", |(origin, _)| origin);
@@ -119,7 +119,7 @@ impl RawConfig {
         self.given().map(named).collect()
     }
 
-    /// Takes from `under` what is not given.
+    /// Takes settings from `under` that are not set here.
     pub(super) fn lay_over(&mut self, under: &Self) {
         for row in under.given() {
             if row.is_given(self) {
@@ -137,7 +137,7 @@ impl RawConfig {
     }
 }
 
-/// The message for a key that does not exist.
+/// Returns the message for an unknown key.
 pub(super) fn unknown_key(key: &str) -> String {
     let name = key.trim_start_matches('-').replace('-', "_");
     let mut rows = SETTINGS.iter();

@@ -16,7 +16,7 @@ use crate::schedule::ScheduleKind;
 mod errors;
 mod round_trip;
 
-/// A model folder and a data file in a temporary folder; the output folder is not made.
+/// A model folder and a data file in a temporary folder. The output folder does not exist.
 struct Place(TempDir);
 
 impl Place {
@@ -37,14 +37,14 @@ impl Place {
         path
     }
 
-    /// The three settings without which there is no run.
+    /// Returns the three settings that every run needs.
     fn needed(&self) -> Vec<String> {
         let model = format!("--model={}", self.path("model"));
         let data = format!("--data={}", self.path("rows.jsonl"));
         vec![model, data, format!("--out={}", self.path("out"))]
     }
 
-    /// Puts weights with one tensor of this name into the model's folder.
+    /// Writes weights with one tensor of this name into the model's folder.
     fn with_weights(self, tensor: &str) -> Self {
         let tensors = [(tensor.to_owned(), TensorData::from([1.0_f32]))].into_iter();
         let folder = self.0.path().join("model");
@@ -87,7 +87,7 @@ fn resolve_args<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<TrainConf
     resolve(&given(args))
 }
 
-/// What these words on the command line give; `bone train` has the parser.
+/// Returns the settings from these command line arguments, like the parser of `bone train`.
 fn given<'a>(args: impl IntoIterator<Item = &'a str>) -> Given {
     let mut given = Given::default();
     for arg in args {
@@ -196,7 +196,7 @@ fn the_default_block_axis_is_the_architectures() {
     for (place, wanted, why) in [
         (Place::llama2(), BlockAxis::Output, "LLaMA2"),
         (Place::rwkv6(), BlockAxis::Input, "RWKV6"),
-        // What is wrong with the model is said when it is loaded.
+        // Loading the model reports what is wrong with it.
         (Place::new(), BlockAxis::Output, "LLaMA2"),
     ] {
         let (variant, lines) = axis(&place, &[]);
@@ -209,7 +209,7 @@ fn the_default_block_axis_is_the_architectures() {
             assert!(lines.contains(&format!("\"{word}\"  (flag)")), "{lines}");
         }
     }
-    // The file of weights alone will do.
+    // A file with only weights is enough.
     let place = Place::rwkv6();
     let file = place.path("model/model.safetensors");
     let set = format!("--set=model={file}");

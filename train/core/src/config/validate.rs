@@ -1,4 +1,4 @@
-//! The second stage: from [`RawConfig`] to [`TrainConfig`].
+//! The second stage: validating [`RawConfig`] into [`TrainConfig`].
 
 use super::error::{ConfigError, Problem};
 use super::settings::scope::Scope;
@@ -9,10 +9,10 @@ mod adapter;
 mod paths;
 
 impl RawConfig {
-    /// Checks every value, alone and against the others, and fills in the defaults.
+    /// Checks every value, by itself and against the others, and fills in the defaults.
     ///
-    /// The file system is looked at: the model, the data, a template, a tokenizer's file and an
-    /// adapter must be there. What the model is decides some defaults.
+    /// Checks that the model, the data, the template, the tokenizer file and the adapter exist. Some
+    /// defaults depend on the model.
     ///
     /// # Errors
     /// [`ConfigError`] with every problem.
@@ -22,13 +22,13 @@ impl RawConfig {
             problems: self.record.problems.clone(),
         };
         let mut raw = self.clone();
-        // What depends on another setting is unknown while that could not be read.
+        // Settings that depend on an unreadable setting cannot be checked.
         let mut is_read = self.record.unread.is_empty();
         if let Some(path) = &self.adapter {
             let own = check.adapter(path);
             is_read &= own.is_some();
             if let Some(own) = own {
-                // What does not agree has been said: the adapter's method decides on the rest.
+                // The conflict is already reported. The adapter's method decides the remaining checks.
                 raw.method.take_if(|method| Some(*method) != own.method);
                 raw.lay_over(&own);
             }
@@ -46,8 +46,8 @@ impl RawConfig {
         config_or(check.problems, config)
     }
 
-    /// As [`validate`](Self::validate), without a model, data or output folder, and without a look at
-    /// the file system.
+    /// Validates like [`validate`](Self::validate), but without a model, data or output folder and without
+    /// reading files.
     pub(super) fn validate_method(&self) -> Result<TrainConfig, ConfigError> {
         let config = self.filled();
         let mut check = Check {
@@ -78,7 +78,7 @@ impl Check<'_> {
         self.add(key, message.into(), false);
     }
 
-    /// A file or folder is not what the setting needs it to be.
+    /// Adds the problem that a file or folder does not fit the setting.
     fn on_disk(&mut self, key: &str, message: String) {
         self.add(key, message, true);
     }
@@ -93,8 +93,8 @@ impl Check<'_> {
         }
     }
 
-    /// What the table says: what is required, what means something, and which values there are.
-    /// `filled` has what an adapter brings along.
+    /// Checks the rules of the table: which settings are required, which apply, and their ranges. `filled`
+    /// includes the adapter's settings.
     fn values<'a>(
         &mut self,
         rows: impl Iterator<Item = &'a Row>,

@@ -11,12 +11,12 @@ use toml::{Table, Value};
 mod data;
 mod layers;
 
-/// A type of setting. The errors are sentences without the name of the key.
+/// A type of setting. Its errors are messages without the key's name.
 pub(super) trait Setting: Sized {
-    /// Reads what a person types. Strings, numbers and booleans of TOML are read as their text.
+    /// Reads text from the user. TOML strings, numbers and booleans are passed as their text.
     fn from_text(text: &str) -> Result<Self, String>;
 
-    /// Reads a list or a table of TOML.
+    /// Reads a TOML list or table.
     fn from_nested(value: &Value) -> Result<Self, String> {
         let kind = value.type_str();
         Err(format!(
@@ -24,14 +24,14 @@ pub(super) trait Setting: Sized {
         ))
     }
 
-    /// TOML that is read as the same value.
+    /// Returns TOML that reads back as the same value.
     fn literal(&self) -> String;
 
-    /// Whether a value that no text was read for could have been read.
+    /// Checks a value that was set from code: could it have been read from text?
     fn check(&self) -> Result<(), String> {
         match toml_value(&self.literal()) {
             Some(value) => read::<Self>(&value).map(|_| ()),
-            // Only a number can be too large to be written.
+            // Only a number can be too large for TOML.
             None => Err(format!("must be at most {}", i64::MAX)),
         }
     }
@@ -46,7 +46,7 @@ pub(super) fn read<T: Setting>(value: &Value) -> Result<T, String> {
     }
 }
 
-/// Returns what was typed on the command line, where a list may be written as in TOML.
+/// Parses text from the command line. A list may be written in TOML syntax.
 pub(super) fn typed(text: &str) -> Value {
     let list = toml_value(text).filter(Value::is_array);
     list.unwrap_or_else(|| Value::String(text.to_owned()))
@@ -63,7 +63,7 @@ fn fields<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     read.map_err(|error: toml::de::Error| error.to_string().trim_end().replace('\n', " "))
 }
 
-/// A TOML basic string on one line.
+/// Returns a TOML basic string on one line.
 fn quoted(text: &str) -> String {
     let escaped = text.chars().map(|c| match c {
         '"' | '\\' => format!("\\{c}"),
@@ -78,7 +78,7 @@ pub(super) fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
     format!("[{}]", values.join(", "))
 }
 
-/// Every entry of a list, at least one.
+/// Reads every entry of a list, which must not be empty.
 pub(super) fn items<T: Setting>(value: &Value) -> Result<Vec<T>, String> {
     let values = value.as_array().ok_or("must be a list, not a table")?;
     if values.is_empty() {
@@ -88,7 +88,7 @@ pub(super) fn items<T: Setting>(value: &Value) -> Result<Vec<T>, String> {
     all(values.iter().map(|value| read(value).map_err(wrong)))
 }
 
-/// All values, or all that is wrong with some.
+/// Returns all values, or all errors.
 pub(super) fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Vec<T>, String> {
     let (good, bad): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
     let bad: Vec<_> = bad.into_iter().filter_map(Result::err).collect();
@@ -99,8 +99,8 @@ pub(super) fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Ve
     }
 }
 
-/// Types that are read as they parse. Where their own errors say too little, `$wanted` says what a
-/// value is.
+/// Implements `Setting` for types with `FromStr`. `$wanted` describes a valid value if the type's own error
+/// is too vague.
 macro_rules! parsed {
     ($($type:ty, $wanted:literal, $literal:expr;)+) => {$(
         impl Setting for $type {
@@ -133,7 +133,7 @@ parsed! {
     Schema, "", |schema: &Schema| quoted(schema.name().unwrap_or("a field map"));
     Holdout, "", Holdout::to_string;
     bool, "true or false", bool::to_string;
-    // Debug keeps every digit and writes small numbers as 2e-5.
+    // `Debug` keeps every digit and writes small numbers as 2e-5.
     f64, "a number", |number: &f64| format!("{number:?}");
     u64, "a whole number, 0 or more", u64::to_string;
     usize, "a whole number, 0 or more", usize::to_string;

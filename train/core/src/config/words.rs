@@ -1,4 +1,4 @@
-//! Settings whose value is one of a few words.
+//! Settings whose value is one of several fixed words.
 
 use bone::BlockAxis;
 use bone::rwkv_peft::Kind;
@@ -10,17 +10,17 @@ use super::value::{Setting, all, items, list};
 use crate::device::DtypeChoice;
 use crate::schedule::ScheduleKind;
 
-/// What the model starts from.
+/// Where the model's weights come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Init {
-    /// The model's weights.
+    /// The model's own weights.
     #[default]
     Pretrained,
     /// Random weights of the model's shapes.
     Random,
 }
 
-/// The method's name, before its settings are checked.
+/// Name of the method, before its settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MethodName {
     /// Bone.
@@ -42,7 +42,7 @@ pub enum MethodName {
     Full,
 }
 
-/// The axis of bone's blocks, or of what a file holds that does not say it.
+/// Block axis of bone, or the kind of an adapter file that does not record it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AxisWord {
     /// Bone on the output axis.
@@ -53,9 +53,9 @@ pub enum AxisWord {
     None,
 }
 
-/// A type whose values are words.
+/// A type whose values are fixed words.
 pub(crate) trait Word: Copy + PartialEq + 'static {
-    /// Every value and its word.
+    /// Each value and its word.
     const WORDS: &'static [(Self, &'static str)];
 
     fn word(self) -> &'static str {
@@ -84,7 +84,7 @@ impl<T: Word> Setting for T {
     }
 }
 
-/// One or more words, in a list or with commas between.
+/// One or more words, as a list or separated by commas.
 impl<T: Word> Setting for Vec<T> {
     fn from_text(text: &str) -> Result<Self, String> {
         let words = text.split(',').map(str::trim);
@@ -104,7 +104,7 @@ impl<T: Word> Setting for Vec<T> {
     }
 }
 
-/// The words of these values, with commas between.
+/// Returns the words of these values, separated by commas.
 pub(crate) fn joined<T: Word>(values: impl Iterator<Item = T>) -> String {
     let words: Vec<_> = values.map(Word::word).collect();
     words.join(", ")
@@ -132,7 +132,7 @@ words! {
     DtypeChoice { Auto = "auto", F32 = "f32", Bf16 = "bf16", F16 = "f16" }
     ScheduleKind { Constant = "constant", Linear = "linear", Cosine = "cosine" }
     Cut { Pad = "pad", Only = "only" }
-    // Those of RWKV's own trainers.
+    // RWKV's own trainers use these words.
     Part { Time = "time", Norm = "ln", Embedding = "emb", Head = "head" }
 }
 
@@ -157,7 +157,7 @@ macro_rules! as_text {
 as_text!(AxisWord, DtypeChoice, MethodName);
 
 impl AxisWord {
-    /// Returns what an adapter is that is said to have it.
+    /// Returns the kind of adapter that this word stands for.
     pub fn kind(self) -> Kind {
         match self {
             Self::Output => Kind::Bone(BlockAxis::Output),

@@ -1,11 +1,11 @@
-//! The settings as TOML and as a person reads them.
+//! Output of the settings: as TOML, and as lines for the user.
 
 use super::settings::scope::Scope;
 use super::settings::table::{Fallback, Row};
 use super::{SETTINGS, TrainConfig};
 
 impl TrainConfig {
-    /// Returns the whole configuration as TOML, one key a line under a comment for every group.
+    /// Returns the whole configuration as TOML: one key per line, with a comment above each group.
     /// [`resolve`](super::resolve) reads it as the same configuration.
     pub fn to_toml(&self) -> String {
         let mut text = String::from("# A run of `bone train`, with every default filled in.\n");
@@ -23,7 +23,7 @@ impl TrainConfig {
         text
     }
 
-    /// Returns one line a setting: its name, its value as TOML, and where it comes from.
+    /// Returns one line per setting: its name, its value as TOML, and its origin.
     pub fn lines(&self) -> Vec<String> {
         let width = SETTINGS.iter().map(|row| row.name.len()).max().unwrap_or(0);
         let line = |(row, shown): (&Row, Result<String, &str>)| {
@@ -34,14 +34,14 @@ impl TrainConfig {
         self.shown().map(line).collect()
     }
 
-    /// Returns where the value of a key comes from: `file`, `--set`, `flag`, `program`, `the adapter's`
-    /// or `default`, with the reason for it where it depends on other settings.
+    /// Returns the origin of a key's value: `file`, `--set`, `flag`, `program`, `the adapter's` or
+    /// `default`. A default that depends on other settings includes its reason.
     pub fn origin(&self, key: &str) -> &str {
         self.origins.get(key).map_or("default", String::as_str)
     }
 
-    /// Returns the settings that mean something, each with its value as TOML, or in words what
-    /// happens without one.
+    /// Returns the settings that apply. Each has its value as TOML, or a text that says what happens
+    /// without a value.
     fn shown(&self) -> impl Iterator<Item = (&Row, Result<String, &str>)> {
         let applies = |row: &&Row| matches!(row.scope(self), Scope::Applies);
         SETTINGS.iter().filter(applies).filter_map(|row| {
@@ -56,7 +56,7 @@ impl TrainConfig {
 
 impl PartialEq for TrainConfig {
     fn eq(&self, other: &Self) -> bool {
-        // The TOML holds every value to its last digit.
+        // TOML keeps every digit of a value, so equal TOML means equal values.
         self.to_toml() == other.to_toml()
     }
 }

@@ -1,4 +1,4 @@
-//! Devices that wgpu reaches: Vulkan, Metal, and either with shaders in WGSL.
+//! Devices that wgpu supports: Vulkan, Metal, and both with WGSL shaders.
 
 use super::{Device, DeviceName, Kind};
 use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi, Metal, Vulkan};
@@ -15,7 +15,7 @@ fn api(kind: Kind) -> Backend {
     }
 }
 
-/// The adapters of a kind as burn numbers them, those to prefer first.
+/// Returns the adapters of a kind in burn's numbering, preferred ones first.
 fn adapters(kind: Kind) -> Vec<(WgpuDevice, Adapter)> {
     let backend = api(kind);
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
@@ -48,7 +48,7 @@ fn adapters(kind: Kind) -> Vec<(WgpuDevice, Adapter)> {
         DeviceType::Other => 3,
         DeviceType::Cpu => 4,
     });
-    // burn has one name for all software devices, and one for those that say nothing.
+    // burn gives all software devices one name, and all devices of unknown type another.
     numbered.dedup_by(|(a, _), (b, _)| a == b);
     numbered
 }
@@ -75,12 +75,12 @@ pub(super) fn devices(kind: Kind) -> Result<Vec<Device>, String> {
     Ok(adapters.into_iter().enumerate().map(device).collect())
 }
 
-/// Bytes of the device's own memory, where Vulkan tells.
+/// Returns the bytes of the device's own memory, if Vulkan reports them.
 #[cfg(not(target_os = "macos"))]
 fn memory(adapter: &Adapter) -> Option<u64> {
     /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
     const DEVICE_LOCAL: u32 = 1;
-    // SAFETY: the handles are those of an adapter that lives on, and only read.
+    // SAFETY: the handles belong to a live adapter and are only read.
     let properties = unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = adapter.shared_instance().raw_instance();
@@ -98,12 +98,12 @@ fn memory(_: &Adapter) -> Option<u64> {
     None
 }
 
-/// burn's device of this kind and number, made ready on the kind's graphics API.
+/// Returns burn's device of this kind and number, initialized for the kind's graphics API.
 pub(super) fn open(name: DeviceName) -> Option<WgpuDevice> {
     static READY: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let (device, _) = adapters(name.kind).into_iter().nth(name.index)?;
     let mut ready = READY.lock().unwrap_or_else(PoisonError::into_inner);
-    // A second set-up of one device is refused by the runtime.
+    // The runtime rejects a second initialization of the same device.
     if ready.insert(format!("{device:?}")) {
         let options = RuntimeOptions::default();
         match name.kind {

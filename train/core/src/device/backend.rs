@@ -1,4 +1,4 @@
-//! From a device to its backend's type: the one place that names backends.
+//! Mapping from a device to its backend type. No other module names backends.
 
 #[cfg(feature = "gpu")]
 use super::guard;
@@ -6,16 +6,16 @@ use super::{DeviceError, DeviceName, Kind};
 use crate::models::ModelBackend;
 use burn::backend::Autodiff;
 
-/// Work that runs on whichever backend a device needs.
+/// Work that runs on the backend of any device.
 pub trait OnDevice {
-    /// What it gives.
+    /// Its result.
     type Output;
 
     /// Does the work.
     fn run<B: ModelBackend>(self, device: B::Device) -> Self::Output;
 }
 
-/// A backend with and without fusion of operations.
+/// A backend with or without operation fusion.
 #[cfg(feature = "gpu")]
 trait Fused {
     type Unfused;
@@ -37,12 +37,12 @@ macro_rules! gpu {
     };
 }
 
-/// Runs `work` on the backend of `device`, with operations fused or one by one where it is a GPU's.
+/// Runs `work` on the backend of `device`. On a GPU, operations are fused or run one by one.
 ///
 /// # Errors
 ///
-/// [`DeviceError`]: the backend is not built in, the device is not there, it failed, or its memory
-/// is full.
+/// [`DeviceError`]: the backend is not in this build, the device is missing or failed, or its memory is
+/// full.
 pub fn on_device<W: OnDevice>(
     device: DeviceName,
     fusion: bool,

@@ -1,18 +1,18 @@
-//! The precisions a device knows.
+//! The precisions that a device supports.
 
 use super::{DeviceError, DeviceName, OnDevice, on_device};
 use crate::models::ModelBackend;
 use burn::tensor::DType;
 use burn::tensor::backend::DTypeUsage;
 
-/// The precisions a device knows.
+/// The precisions that a device supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Those it can hold tensors in and convert from and to.
+    /// Precisions for storing tensors and converting them.
     pub stored: Vec<DType>,
-    /// Those it computes in.
+    /// Precisions for computing.
     pub computed: Vec<DType>,
-    /// The half precisions it makes products in with a weight that is held in them.
+    /// Half precisions for matrix products with a weight stored in them.
     pub multiplied: Vec<DType>,
 }
 
@@ -40,7 +40,7 @@ impl OnDevice for Ask {
 }
 
 impl Capabilities {
-    /// Asks the device.
+    /// Returns the capabilities that the device reports.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Capabilities {
         on_device(device, false, Ask)
     }
 
-    /// `f32, bf16`.
+    /// Returns names like `f32, bf16`.
     pub fn names(dtypes: &[DType]) -> String {
         let names: Vec<_> = dtypes.iter().map(DType::name).collect();
         names.join(", ")

@@ -1,10 +1,10 @@
-//! NVIDIA's devices, as the driver lists them.
+//! NVIDIA devices, as the driver lists them.
 
 use super::{Device, DeviceName, Kind};
 use cudarc::driver::{result, sys};
 
 pub(super) fn devices() -> Result<Vec<Device>, String> {
-    // SAFETY: opens a library of the system and nothing else.
+    // SAFETY: only opens a system library.
     if !unsafe { sys::is_culib_present() } {
         return Err("no NVIDIA driver (libcuda) was found".into());
     }
@@ -18,7 +18,7 @@ pub(super) fn devices() -> Result<Vec<Device>, String> {
     (0..count)
         .map(|ordinal| {
             let device = result::device::get(ordinal).map_err(said)?;
-            // SAFETY: the device is one that the driver gave.
+            // SAFETY: the driver returned this device.
             let memory = unsafe { result::device::total_mem(device) }.ok();
             Ok(Device {
                 name: DeviceName {

@@ -1,22 +1,22 @@
-//! Why a device cannot be used.
+//! Errors of devices.
 
 use super::{DeviceName, Kind};
 
-/// Why a device cannot be used.
+/// Reason why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// There is no such name, or the device cannot hold weights in the precision that was asked for.
+    /// The name is unknown, or the device does not support the chosen precision for weights.
     #[error("{0}")]
     Usage(String),
-    /// The device is not built in, not there, or does not do its work.
+    /// The device is not in this build, is missing, or does not work.
     #[error("{0}")]
     Unusable(String),
-    /// The device gave up in the middle of its work.
+    /// The device failed while it worked.
     #[error("{device} failed: {reason}")]
     Failed {
         /// The device.
         device: DeviceName,
-        /// What its runtime said.
+        /// The runtime's message.
         reason: String,
     },
     /// The device's memory is full.
@@ -24,7 +24,7 @@ pub enum DeviceError {
     OutOfMemory {
         /// The device.
         device: DeviceName,
-        /// What its runtime said.
+        /// The runtime's message.
         reason: String,
     },
 }

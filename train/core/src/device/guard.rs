@@ -1,11 +1,11 @@
-//! GPU runtimes panic where something is not there or not right. Nobody should see that.
+//! Catching panics of GPU runtimes. They panic on missing or faulty devices, and users should get an error.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Runs `work` and turns a panic in it into its message; panics of the runtime's other threads
-/// meanwhile, which may be the cause, come first.
+/// Runs `work` and returns the message of a panic in it. Panics in the runtime's other threads come first,
+/// because they may be the cause.
 pub(super) fn quietly<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let heard = messages.clone();
@@ -28,7 +28,7 @@ pub(super) fn quietly<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     })
 }
 
-/// The first line with something in it.
+/// Returns the first non-empty line.
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<String>()
@@ -37,14 +37,14 @@ fn message(payload: &(dyn Any + Send)) -> String {
         .unwrap_or("its runtime failed");
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("its runtime failed");
-    // What is around a runtime's own error says nothing to a user.
+    // The wrapper around a runtime's own error does not help the user.
     let first = first.trim_start_matches("called `Result::unwrap()` on an `Err` value: ");
     first.to_string()
 }
 
-/// Whether a runtime's message says that there was no memory: CUDA's and HIP's error names, what
-/// Vulkan's and wgpu's say, and cubecl's own, which it has for CUDA's as well as for a tensor beyond
-/// the largest buffer. Of HIP's it says that an unknown error happened: that is not recognised.
+/// Returns whether a runtime's message reports a lack of memory. It knows the error names of CUDA and HIP,
+/// the messages of Vulkan and wgpu, and cubecl's own. cubecl's message covers CUDA and tensors beyond the
+/// largest buffer. For HIP cubecl reports an unknown error, which is not recognised.
 #[cfg(any(feature = "gpu", test))]
 pub(super) fn says_out_of_memory(message: &str) -> bool {
     const WORDS: [&str; 7] = [
@@ -73,7 +73,7 @@ mod tests {
             || -> u8 { panic!("called `Result::unwrap()` on an `Err` value: can't allocate") };
         let error = quietly(unwrapped).expect_err("a panic");
         assert!(error.starts_with("can't allocate (guard.rs:"), "{error}");
-        // The cause is what another thread said before.
+        // The earlier panic in another thread is the cause.
         let error = quietly(|| {
             let thread = std::thread::spawn(|| panic!("out of memory"));
             thread.join().expect("the thread works");

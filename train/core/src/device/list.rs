@@ -1,13 +1,13 @@
-//! What devices there are.
+//! Listing devices.
 
 use super::{Device, DeviceName, Kind, guard};
 use crate::memory::available_memory;
 
-/// The devices of one kind, or why there are none.
+/// Returns the devices of one kind.
 ///
 /// # Errors
 ///
-/// What is missing, in words.
+/// A message that says why this kind has no device.
 pub fn devices(kind: Kind) -> Result<Vec<Device>, String> {
     if !kind.built_in() {
         return Err(format!("not in this build (--features {})", kind.feature()));
@@ -31,7 +31,7 @@ pub fn devices(kind: Kind) -> Result<Vec<Device>, String> {
     Ok(found)
 }
 
-/// Every device of this build, the kinds to prefer first.
+/// Returns every device of this build, preferred kinds first.
 pub fn all_devices() -> Vec<Device> {
     Kind::of_this_build()
         .flat_map(|kind| devices(kind).unwrap_or_default())

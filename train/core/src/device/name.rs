@@ -5,24 +5,24 @@ use std::fmt;
 /// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// NVIDIA through CUDA.
+    /// NVIDIA GPUs through CUDA.
     Cuda,
-    /// AMD through ROCm.
+    /// AMD GPUs through ROCm.
     Rocm,
-    /// Apple through Metal.
+    /// Apple GPUs through Metal.
     Metal,
-    /// Any vendor through Vulkan, shaders as SPIR-V.
+    /// GPUs of any vendor through Vulkan, with SPIR-V shaders.
     Vulkan,
-    /// Any vendor through WebGPU, shaders as WGSL.
+    /// GPUs of any vendor through WebGPU, with WGSL shaders.
     Wgpu,
-    /// The processor, through Flex.
+    /// The CPU, through Flex.
     Cpu,
-    /// The processor, through ndarray.
+    /// The CPU, through ndarray.
     NdArray,
 }
 
 impl Kind {
-    /// Every kind, the one to prefer first.
+    /// Every kind, in order of preference.
     pub const ALL: [Self; 7] = [
         Self::Cuda,
         Self::Rocm,
@@ -33,7 +33,7 @@ impl Kind {
         Self::NdArray,
     ];
 
-    /// The word for `--device`, and whether this build has it.
+    /// Returns the word for `--device`, and whether this build includes the kind.
     fn row(self) -> (&'static str, bool) {
         match self {
             Self::Cuda => ("cuda", cfg!(feature = "cuda")),
@@ -46,12 +46,12 @@ impl Kind {
         }
     }
 
-    /// The word for `--device`.
+    /// Returns the word for `--device`.
     pub fn name(self) -> &'static str {
         self.row().0
     }
 
-    /// The cargo feature that builds it in.
+    /// Returns the cargo feature that includes it.
     pub fn feature(self) -> &'static str {
         if self == Self::Cpu {
             "flex"
@@ -60,28 +60,28 @@ impl Kind {
         }
     }
 
-    /// Whether this build has it.
+    /// Returns whether this build includes it.
     pub fn built_in(self) -> bool {
         self.row().1
     }
 
-    /// Whether it computes in the machine's own memory, on the processor.
+    /// Returns whether it computes on the CPU, in main memory.
     pub fn on_processor(self) -> bool {
         matches!(self, Self::Cpu | Self::NdArray)
     }
 
-    /// The kinds of this build.
+    /// Returns the kinds that this build includes.
     pub fn of_this_build() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|kind| kind.built_in())
     }
 }
 
-/// A device as a person names it.
+/// Name of a device, as the user types it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceName {
     /// Its kind.
     pub kind: Kind,
-    /// Its number among those of its kind.
+    /// Its number within its kind.
     pub index: usize,
 }
 

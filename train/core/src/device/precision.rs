@@ -1,14 +1,14 @@
-//! In which precision the base weights are held, and why.
+//! Choosing the precision of the base weights.
 
 use super::{Capabilities, DeviceError, DeviceName, Kind};
 use crate::models::ModelInfo;
 use bone_lm::checkpoint::burn_dtype;
 use burn::tensor::{DType, FloatDType};
 
-/// The precision the base weights are held in.
+/// Precision of the base weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DtypeChoice {
-    /// Chosen from the checkpoint and the device; the run prints which and why.
+    /// Chosen from the checkpoint and the device. The run prints the choice and its reason.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -20,7 +20,7 @@ pub enum DtypeChoice {
 }
 
 impl DtypeChoice {
-    /// Returns the precision that was asked for; `None` for auto.
+    /// Returns the given precision; `None` for auto.
     pub fn dtype(self) -> Option<DType> {
         match self {
             Self::Auto => None,
@@ -31,33 +31,33 @@ impl DtypeChoice {
     }
 }
 
-/// The precision of the base weights.
+/// Chosen precision of the base weights.
 pub struct Precision {
-    /// What weights are converted to at loading; `None` keeps the file's.
+    /// Type that weights are converted to when loaded; `None` keeps the file's type.
     pub convert: Option<FloatDType>,
-    /// Bytes of a weight as it is held.
+    /// Bytes per weight in memory.
     pub bytes: usize,
-    /// Whether the weights stay pages of their file.
+    /// Whether the weights stay memory-mapped from their file.
     pub mapped: bool,
-    /// The half precision that the device can hold a base in.
+    /// The half precision that the device supports for the base.
     pub half: Option<&'static str>,
-    /// Whether products are made in half precision, which rounds what goes into them.
+    /// Whether products are computed in half precision, which rounds their inputs.
     pub half_products: bool,
-    /// Whether gradients pass through products in f16, whose small numbers would be lost.
+    /// Whether gradients pass through f16 products, which lose small numbers.
     pub scales_loss: bool,
-    /// What is printed.
+    /// The text to print.
     pub text: String,
 }
 
-/// Those that a base can be held in.
+/// Precisions that the base supports.
 const BASES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
 
-/// Chooses the precision the weights are held in. The products with them are made in it where the
-/// device computes in it, and everything else in f32.
+/// Chooses the precision of the weights. Products with them use that precision if the device computes in
+/// it. Everything else is f32.
 ///
 /// # Errors
 ///
-/// The device cannot hold what was asked for.
+/// The device does not support the requested precision.
 pub fn choose(
     choice: DtypeChoice,
     info: &ModelInfo,
@@ -78,8 +78,8 @@ pub fn choose(
         }
         (Some(asked), _) => (asked, "asked for".to_string()),
         (None, None) => (DType::F32, "random weights".to_string()),
-        // On the processor a half is mapped, in half the memory of f32, and for every product as good:
-        // exact where the processor multiplies in f32.
+        // On the CPU a half-precision file is mapped, which takes half the memory of f32. Products are just
+        // as accurate: they are exact where the CPU multiplies in f32.
         (None, Some(file)) if file == DType::F32 || device.kind == Kind::Cpu => {
             (file, "as in the file".to_string())
         }

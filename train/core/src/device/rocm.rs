@@ -1,4 +1,4 @@
-//! AMD's devices, as HIP lists them.
+//! AMD devices, as HIP lists them.
 
 use super::{Device, DeviceName, Kind};
 use cubecl_hip_sys::{
@@ -34,8 +34,8 @@ fn device(ordinal: c_int, driver: Option<String>) -> Device {
     const LENGTH: usize = 256;
     let mut name = [0 as c_char; LENGTH + 1];
     let mut memory = 0usize;
-    // SAFETY: the name's buffer is longer than HIP is told, so it ends in a zero; the memory is one
-    // number.
+    // SAFETY: the name's buffer is longer than the length given to HIP, so it ends in a zero. The memory is
+    // one number.
     let (named, known) = unsafe {
         (
             hipDeviceGetName(name.as_mut_ptr(), LENGTH as c_int, ordinal) == HIP_SUCCESS,

@@ -1,4 +1,4 @@
-//! Settings of the GPU runtime, made before it is first used.
+//! Settings of the GPU runtime. They must be set before its first use.
 
 use super::{Device, all_devices};
 use burn_cubecl::cubecl::config::autotune::AutotuneLevel;
@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::config::cache::CacheConfig;
 use burn_cubecl::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use std::sync::Once;
 
-/// Whether the folder or one above it has a file of the runtime's settings.
+/// Returns whether the folder or a parent folder has a settings file of the runtime.
 fn has_file() -> bool {
     let Ok(folder) = std::env::current_dir() else {
         return false;
@@ -16,9 +16,9 @@ fn has_file() -> bool {
     above.any(|folder| names.iter().any(|name| folder.join(name).is_file()))
 }
 
-/// Keeps what autotuning found in the user's cache folder, from where later runs read it, and lets
-/// it try little where every device is emulated and a try takes seconds. A `cubecl.toml` in the
-/// folder and `CUBECL_AUTOTUNE_LEVEL` are heeded.
+/// Stores autotuning results in the user's cache folder for later runs. Limits autotuning where every
+/// device is emulated, because each trial takes seconds there. A `cubecl.toml` in the folder and
+/// `CUBECL_AUTOTUNE_LEVEL` take precedence.
 pub(super) fn configure() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -32,7 +32,7 @@ pub(super) fn configure() {
             config.autotune.level = AutotuneLevel::Minimal;
         }
         let mut current = CubeClRuntimeConfig::storage().lock();
-        // A program that uses this as a library may have settings of its own.
+        // A program that uses this library may have its own settings.
         if current.is_none() {
             *current = Some(config.into());
         }

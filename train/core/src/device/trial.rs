@@ -1,4 +1,4 @@
-//! A training step of a tiny model on a device, to compare with another's.
+//! A training step of a tiny model on a device, for comparison with another device.
 
 use super::{DeviceError, DeviceName, OnDevice, on_device};
 use crate::models::{Architecture, ModelBackend, TINY_VOCAB, WithModel, with_tiny};
@@ -10,24 +10,24 @@ use burn::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// What a step gave.
+/// Result of the step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// Summed loss.
     pub loss: f64,
     /// Every adapter's gradient, by path.
     pub gradients: BTreeMap<String, Vec<f64>>,
-    /// Tokens a second of the steps after the first.
+    /// Tokens per second, without the first step.
     pub tokens_per_second: f64,
 }
 
 const ROWS: usize = 2;
 const LEN: usize = 17;
-/// Steps that are timed, after one in which kernels are compiled and tuned.
+/// Number of timed steps, after one that compiles and tunes kernels.
 const STEPS: usize = 3;
 
 impl Trial {
-    /// Makes it: bone on the architecture's own axis, block recompute and chunked head on.
+    /// Runs the step: bone on the architecture's own axis, with block recompute and chunked head.
     ///
     /// # Errors
     ///
@@ -45,7 +45,8 @@ impl Trial {
         on_device(device, fusion, work)
     }
 
-    /// This one's gradients beside `other`'s; `None` where one is missing or of another length.
+    /// Returns pairs of gradients from this step and `other`; `None` if one is missing or has another
+    /// length.
     fn beside<'a>(&'a self, other: &'a Self) -> Option<Vec<(&'a [f64], &'a [f64])>> {
         let pair = |(path, expected): (&String, &'a Vec<f64>)| {
             let found = self.gradients.get(path)?;
@@ -54,8 +55,8 @@ impl Trial {
         other.gradients.iter().map(pair).collect()
     }
 
-    /// Largest difference from `other`: of the loss in parts of it, and of a gradient in parts of
-    /// its tensor's largest entry. Not a number where something is not.
+    /// Returns the largest relative difference from `other`. It is relative to the loss for the loss, and
+    /// to the tensor's largest entry for a gradient. NaN if any value is NaN.
     pub fn difference(&self, other: &Self) -> f64 {
         let Some(pairs) = self.beside(other) else {
             return f64::NAN;
@@ -65,7 +66,7 @@ impl Trial {
             let largest = expected.iter().fold(1e-12f64, |max, x| max.max(x.abs()));
             for (a, e) in found.iter().zip(expected) {
                 let off = (a - e).abs() / largest;
-                // `max` would drop a NaN.
+                // `max` would ignore a NaN.
                 worst = if off > worst || off.is_nan() {
                     off
                 } else {
@@ -76,10 +77,9 @@ impl Trial {
         worst
     }
 
-    /// Distance of all gradients from `other`'s, `‖g − g'‖ / ‖g'‖`, or of the loss in parts of it
-    /// where that is larger: what tells rounding, which
-    /// hardly turns a gradient, from a fault where the single entries of half precision are coarse.
-    /// Not a number where something is not.
+    /// Returns the relative distance of all gradients from `other`'s, `‖g − g'‖ / ‖g'‖`, or the relative
+    /// difference of the loss if that is larger. Rounding hardly turns a gradient, but a fault does. Single
+    /// entries are too coarse in half precision to show this. NaN if any value is NaN.
     pub fn distance(&self, other: &Self) -> f64 {
         let Some(pairs) = self.beside(other) else {
             return f64::NAN;
@@ -91,7 +91,7 @@ impl Trial {
         }
         let loss = ((self.loss - other.loss) / other.loss).abs();
         let off = (off / norm).sqrt();
-        // `max` would drop a NaN.
+        // `max` would ignore a NaN.
         match off.is_nan() || loss.is_nan() {
             true => f64::NAN,
             false => off.max(loss),
@@ -162,7 +162,7 @@ impl<B: TrainBackend> WithModel<B> for Step<B> {
         let started = Instant::now();
         for _ in 0..STEPS {
             let (_, grads) = step();
-            // What the optimizer reads: without it the last backward may still be under way.
+            // The optimizer reads this value too. Without it the last backward may still be running.
             grads.squared_norm::<B, M>(&model).map(Tensor::into_data);
         }
         Trial {

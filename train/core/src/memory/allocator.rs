@@ -1,15 +1,15 @@
-//! What the allocator does with memory that is free.
+//! How the allocator treats freed memory.
 
-/// `mi_option_purge_delay` of mimalloc's public header; the binding does not name it.
+/// `mi_option_purge_delay` of mimalloc's public header. The Rust binding lacks this constant.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
-/// Lets mimalloc, where it is the program's allocator, keep freed memory for good.
+/// Makes mimalloc keep freed memory for good, if it is the program's allocator.
 ///
-/// By default it gives back what was free for a while, and a step takes longer than that: every
-/// step then gets its activations' memory anew, zeroed page by page. Without block recompute, where
-/// activations are most of the memory, that took a quarter of the time (docs/decisions.md); with it
-/// keeping gains nothing, and costs the room between tensors of different sizes.
+/// By default mimalloc returns memory that stays free for a while. A step takes longer than that, so every
+/// step would get its activations' memory again, zeroed page by page. Without block recompute, activations
+/// are most of the memory, and this took a quarter of the time (docs/decisions.md). With block recompute,
+/// keeping memory gains nothing and wastes the gaps between tensors of different sizes.
 pub fn keep_freed_memory() {
-    // SAFETY: sets a number that the allocator reads when it frees.
+    // SAFETY: sets a number that the allocator reads when it frees memory.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
 }

@@ -1,4 +1,4 @@
-//! What a training step will take, before anything is loaded.
+//! Estimate of a training step's memory, before anything is loaded.
 
 use std::fmt;
 
@@ -9,30 +9,30 @@ use super::shape::{ModelShape, RunShape};
 #[cfg(test)]
 mod tests;
 
-/// Bytes of the f32 that activations, adapters, gradients and moments are.
+/// Bytes per f32 value. Activations, adapters, gradients and moments are f32.
 const F32: f64 = 4.0;
 
-/// The program itself, its threads' stacks and the tokenizer.
+/// Memory of the program itself, its threads' stacks and the tokenizer.
 const PROGRAM_BYTES: f64 = (64 << 20) as f64;
 
-/// Copies of the logits: themselves, the log-softmax, and the gradient of each. In chunks the
-/// gradient is written down directly, which saves one.
+/// Number of copies of the logits: the logits, the log-softmax, and the gradient of each. The chunked head
+/// writes the gradient directly, which saves one copy.
 const LOGITS_WHOLE: f64 = 4.0;
 const LOGITS_CHUNKED: f64 = 3.0;
 
 /// One part of the memory of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Term {
-    /// What it is.
+    /// Its name.
     name: &'static str,
-    /// How large.
+    /// Its size in bytes.
     bytes: u64,
-    /// The setting that makes it smaller.
+    /// The setting that reduces it.
     remedy: String,
 }
 
 impl Term {
-    /// A part of `size` bytes. That may come from a hostile `config.json`: what is too large saturates.
+    /// Returns a part of `size` bytes. A hostile `config.json` may cause any size, so large ones saturate.
     fn new(name: &'static str, size: f64, remedy: impl Into<String>) -> Self {
         Self {
             name,
@@ -42,15 +42,14 @@ impl Term {
     }
 }
 
-/// The memory of a run at its peak, part by part: an f32 step on the CPU with autodiff, rounded
-/// up rather than down.
+/// The peak memory of a run, part by part: an f32 step on the CPU with autodiff. It is rounded up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimate {
     terms: Vec<Term>,
 }
 
 impl Estimate {
-    /// Estimates a run of a model.
+    /// Estimates the memory of a run of a model.
     pub fn new(model: &ModelShape, run: &RunShape) -> Self {
         Self {
             terms: vec![
@@ -69,7 +68,7 @@ impl Estimate {
         &self.terms
     }
 
-    /// All parts together, in bytes.
+    /// Returns the sum of all parts, in bytes.
     pub fn total(&self) -> u64 {
         let bytes = self.terms.iter().map(|term| term.bytes);
         bytes.fold(0, u64::saturating_add)
@@ -80,7 +79,7 @@ impl Estimate {
         largest.unwrap_or(&self.terms[0])
     }
 
-    /// What the run should take, the largest part of it, and what makes that smaller.
+    /// Returns the memory that the run needs, its largest part, and the setting that reduces it.
     pub fn advice(&self) -> String {
         let Term {
             name,
@@ -94,13 +93,13 @@ impl Estimate {
         )
     }
 
-    /// Compares the total with what there is.
+    /// Compares the total with the limit.
     ///
-    /// Mapped weights count in full: they could be read from the disk again and again, but a step
-    /// needs all of them.
+    /// Mapped weights count in full. The system could drop and reread their pages, but a step needs all of
+    /// them.
     ///
     /// # Errors
-    /// [`MemoryError`] with every part, the limit, and what makes the largest part smaller.
+    /// [`MemoryError`] with every part, the limit, and the setting that reduces the largest part.
     pub fn check(&self, limit: MemoryLimit) -> Result<(), MemoryError> {
         if self.total() <= limit.bytes {
             return Ok(());
@@ -123,7 +122,7 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// `parameters × bytes`.
+/// Memory of the base: `parameters × bytes`.
 fn base(model: &ModelShape, run: &RunShape) -> Term {
     let can_halve = run.base_bytes_per_parameter > 2 && !run.trains_base;
     let smaller = "take a smaller model or a larger machine";
@@ -135,9 +134,9 @@ fn base(model: &ModelShape, run: &RunShape) -> Term {
     Term::new("base weights", size, remedy)
 }
 
-/// `trainable × 4 × (gradient + 2 moments)`, with the adapters themselves in f32 when they
-/// are no part of the base. One more tensor, at most the embedding's size, is in the making
-/// during the update.
+/// Memory of the trained parameters: `trainable × 4 × (gradient + 2 moments)`, and the f32 adapters
+/// themselves if they are not part of the base. The update holds one more tensor, at most as large as the
+/// embedding.
 fn trainable(model: &ModelShape, run: &RunShape) -> Term {
     let trainable = run.trainable_parameters as f64;
     let update = trainable.min(model.head());
@@ -151,9 +150,9 @@ fn trainable(model: &ModelShape, run: &RunShape) -> Term {
     }
 }
 
-/// With recompute `tokens × hidden` for each block's input and the last output; without it
-/// everything autodiff keeps, for every block. In pieces the carried states as well: every block's at
-/// the start of the piece and at its end.
+/// Memory kept for the backward. With recompute: `tokens × hidden` for each block's input and the last
+/// output. Without it: everything that autodiff keeps, for every block. With pieces also the carried states
+/// of every block, at the start and at the end of the piece.
 fn kept(model: &ModelShape, run: &RunShape) -> Term {
     let layers = model.num_layers as f64;
     let mut carried = 0.0;
@@ -171,8 +170,8 @@ fn kept(model: &ModelShape, run: &RunShape) -> Term {
     }
 }
 
-/// What autodiff keeps of one block. A half-precision weight is cast for its product, and the cast is
-/// kept as well: a block's weights in f32.
+/// Returns what autodiff keeps of one block. A half-precision weight is cast for its product and the f32
+/// cast is kept too, so a block's weights are added in f32.
 fn kept_of_block(model: &ModelShape, run: &RunShape) -> f64 {
     let own = &model.activations;
     let of_token = own.kept + own.kept_of_pair * run.scored();
@@ -180,8 +179,8 @@ fn kept_of_block(model: &ModelShape, run: &RunShape) -> f64 {
     F32 * (run.tokens() * of_token + cast)
 }
 
-/// The backward's passing tensors, two copies of the largest weight (the adapted one and the
-/// matrix product's own), and with recompute what autodiff keeps of the one block.
+/// Memory of one block in the backward: its temporary tensors and two copies of the largest weight (the
+/// adapted one and the matrix product's own). With recompute also what autodiff keeps of the block.
 fn block(model: &ModelShape, run: &RunShape) -> Term {
     let own = &model.activations;
     let passing = own.passing + own.passing_of_pair * run.scored();
@@ -194,9 +193,9 @@ fn block(model: &ModelShape, run: &RunShape) -> Term {
     Term::new("work of one block", size, run.fewer_tokens())
 }
 
-/// `rows × vocab` logits in several copies, where a row is a token of the chunk or of the
-/// batch; the hidden states' gradient; the head's weight where it is cast, its gradient
-/// where it trains.
+/// Memory of the logits: several copies of `rows × vocab`, where a row is a token of the chunk or of the
+/// batch. Also the gradient of the hidden states, the head's weight if it is cast, and its gradient if it
+/// trains.
 fn logits(model: &ModelShape, run: &RunShape) -> Term {
     let tokens = run.tokens();
     let (rows, copies, remedy) = if run.chunked_head {

@@ -1,4 +1,4 @@
-//! How much memory this process may still take.
+//! The memory that this process may still use.
 
 use std::fmt;
 use std::fs;
@@ -12,12 +12,12 @@ use super::process::kib_field;
 const MACHINE: &str = "this machine";
 const CGROUP: &str = "this container (its cgroup's limit)";
 
-/// The memory that can still be taken.
+/// The memory that is still available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
-    /// Bytes.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// What sets it, in words: the machine, a container or a job of a scheduler, or the device.
+    /// Where the limit comes from, as text: the machine, a container, a scheduler's job, or the device.
     pub source: &'static str,
 }
 
@@ -27,12 +27,12 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// A run or weights that do not fit, with the numbers and what to do.
+/// A run or weights that do not fit into memory, with the numbers and the advice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct MemoryError(pub(super) String);
 
-/// Checks that `bytes` of new weights fit beside what runs already.
+/// Checks that `bytes` of new weights fit into the available memory.
 ///
 /// # Errors
 ///
@@ -48,11 +48,11 @@ pub fn check_weights(bytes: u64) -> Result<(), MemoryError> {
     )))
 }
 
-/// The smaller of what the machine has available and what the process's control groups (v1 or
-/// v2, every level) leave of their limits.
+/// Returns the smaller of the machine's available memory and the rest of the process's control group limits
+/// (v1 or v2, every level).
 ///
-/// Available is `MemAvailable` on Linux, and what sysinfo reports elsewhere. Cached files count as
-/// available in both, as the kernel gives them up when memory is short.
+/// Available memory is `MemAvailable` on Linux and sysinfo's value elsewhere. Both count cached files as
+/// available, because the kernel drops them when memory is short.
 pub fn available_memory() -> MemoryLimit {
     limit_under(Path::new("/")).unwrap_or_else(|| {
         let mut system = System::new();
@@ -64,7 +64,7 @@ pub fn available_memory() -> MemoryLimit {
     })
 }
 
-/// [`available_memory`] from the files of `/proc` and `/sys` under `root`; `None` without them.
+/// Computes [`available_memory`] from the files of `/proc` and `/sys` under `root`; `None` without them.
 fn limit_under(root: &Path) -> Option<MemoryLimit> {
     let meminfo = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let machine = kib_field(&meminfo, "MemAvailable")?;
@@ -77,12 +77,12 @@ fn limit_under(root: &Path) -> Option<MemoryLimit> {
     Some(MemoryLimit { bytes, source })
 }
 
-/// What is left to the group of a line of `/proc/self/cgroup`, `ID:CONTROLLERS:PATH`, and to the
-/// groups around it; `None` where none of them has a limit.
+/// Returns the memory left to a group and its parent groups. The group comes from a line of
+/// `/proc/self/cgroup`, `ID:CONTROLLERS:PATH`. `None` if none of them has a limit.
 fn left_of_group(root: &Path, line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
-    // Version 2 names no controllers.
+    // Version 2 lists no controllers.
     let (mount, [limit, usage], cache) = if controllers.is_empty() {
         let files = ["memory.max", "memory.current"];
         ("sys/fs/cgroup", files, ["inactive_file", "active_file"])
@@ -98,7 +98,7 @@ fn left_of_group(root: &Path, line: &str) -> Option<u64> {
             let text = fs::read_to_string(group.join(name)).ok()?;
             text.trim().parse().ok()
         };
-        // Version 2 writes `max` for no limit, which is no number.
+        // Version 2 writes `max` for no limit, which does not parse as a number.
         let (limit, usage) = (number(limit)?, number(usage)?);
         let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
         let fields = stat.lines().filter_map(|line| line.split_once(' '));
@@ -109,7 +109,7 @@ fn left_of_group(root: &Path, line: &str) -> Option<u64> {
         Some(limit.saturating_sub(usage.saturating_sub(cached)))
     };
     let mount = root.join(mount);
-    // Inside a container the path may be the host's, and only the mount itself is there.
+    // In a container the path may be the host's path, and only the mount itself exists.
     let groups = Path::new(path.trim_start_matches('/')).ancestors();
     groups.filter_map(|group| left(mount.join(group))).min()
 }

@@ -1,9 +1,9 @@
-//! What this process holds now and has held at most.
+//! Current and peak memory of this process.
 
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Resident memory of this process now, in bytes; pages of mapped files that have been touched
-/// count. 0 where the system does not say.
+/// Returns the resident memory of this process, in bytes. Mapped file pages count once they are touched. 0
+/// if the system does not report it.
 pub fn resident_bytes() -> u64 {
     let Ok(pid) = sysinfo::get_current_pid() else {
         return 0;
@@ -14,16 +14,16 @@ pub fn resident_bytes() -> u64 {
     system.process(pid).map_or(0, |process| process.memory())
 }
 
-/// The most that was resident since the process began, in bytes.
+/// Returns the peak resident memory since the process started, in bytes.
 ///
-/// Only Linux keeps it (`VmHWM` of `/proc/self/status`); elsewhere this is what is resident now.
+/// Only Linux records the peak (`VmHWM` of `/proc/self/status`). Elsewhere this is the current value.
 pub fn peak_resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").ok();
     let peak = status.and_then(|text| kib_field(&text, "VmHWM"));
     peak.unwrap_or_else(resident_bytes)
 }
 
-/// The bytes of `FIELD:   123 kB` in a file of /proc.
+/// Returns the bytes from the line `FIELD:   123 kB` of a /proc file.
 pub(super) fn kib_field(text: &str, field: &str) -> Option<u64> {
     let value = text
         .lines()

@@ -1,30 +1,30 @@
-//! The sizes of models and runs that memory follows from.
+//! The sizes of models and runs that determine the memory.
 
-/// What a block holds under autodiff beside its weights, in floats.
+/// Memory of a block under autodiff besides its weights, in floats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ActivationShape {
-    /// Kept of each token from the forward to the backward.
+    /// Floats per token, kept from the forward to the backward.
     pub kept: f64,
-    /// Kept of each pair of a token and one it looks at.
+    /// Floats per pair of a token and a token it attends to, kept from the forward to the backward.
     pub kept_of_pair: f64,
-    /// Held for a moment in the backward, of each token.
+    /// Temporary floats per token in the backward.
     pub passing: f64,
-    /// The same of each pair.
+    /// Temporary floats per such pair in the backward.
     pub passing_of_pair: f64,
-    /// Carried from one piece of a sequence to the next, of each sequence.
+    /// Floats per sequence, carried from one piece to the next.
     pub carried: f64,
-    /// The same of each token before the piece.
+    /// Floats per token before the piece, carried from one piece to the next.
     pub carried_of_token: f64,
 }
 
 impl ActivationShape {
-    /// A LLaMA block: `hidden_size` is the wider of the residual stream and all heads side by
-    /// side. Keys and values are carried.
+    /// Returns the shape of a LLaMA block. `hidden_size` is the larger of the residual stream and all heads
+    /// together. Keys and values are carried.
     ///
-    /// Kept of each token, in hidden sizes: the inputs of the norms and what they divide by, queries,
-    /// keys and values before and after rotation, the heads' result, and both residual sums. In
-    /// intermediate sizes: gate, up, the activation and its derivative's parts, the product. Of the
-    /// `[heads, seq, seq]` scores: raw, masked, after the softmax.
+    /// Kept per token, in hidden sizes: the inputs of the norms and their divisors; queries, keys and
+    /// values before and after rotation; the heads' result; both residual sums. In intermediate sizes:
+    /// gate, up, the activation and the parts of its derivative, the product. Of the `[heads, seq, seq]`
+    /// scores: raw, masked, after the softmax.
     pub const fn llama(hidden_size: usize, intermediate_size: usize, heads: usize) -> Self {
         let (hidden, intermediate) = (hidden_size as f64, intermediate_size as f64);
         Self {
@@ -37,12 +37,13 @@ impl ActivationShape {
         }
     }
 
-    /// An RWKV6 block. Two shifted tokens and a `[head_size, head_size]` state a head are carried.
+    /// Returns the shape of an RWKV6 block. Two shifted tokens and one `[head_size, head_size]` state per
+    /// head are carried.
     ///
-    /// Kept of each token, in hidden sizes: two shifts and their differences, the six mixed inputs with
-    /// what they are mixed by, r, k, v, gate and decay with the decay's two exponentials, the wkv's
-    /// result, its norm, and both residual sums. In widths of the feed-forward part: the key, its relu
-    /// and its square, with their derivatives' parts.
+    /// Kept per token, in hidden sizes: two shifts and their differences; the six mixed inputs and their
+    /// mixing factors; r, k, v, gate and decay with the decay's two exponentials; the wkv's result; its
+    /// norm; both residual sums. In widths of the feed-forward part: the key, its relu and its square, with
+    /// the parts of their derivatives.
     pub const fn rwkv6(hidden_size: usize, intermediate_size: usize, head_size: usize) -> Self {
         let (hidden, intermediate) = (hidden_size as f64, intermediate_size as f64);
         Self {
@@ -59,66 +60,66 @@ impl ActivationShape {
 /// The sizes of a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelShape {
-    /// Parameters in all, a tied embedding once.
+    /// Number of all parameters. A tied embedding counts once.
     pub parameters: usize,
     /// Parameters of the largest block.
     pub block_parameters: usize,
-    /// Width of the residual stream, or of all heads side by side where that is wider.
+    /// Width of the residual stream, or of all heads together if that is larger.
     pub hidden_size: usize,
     /// Width inside the feed-forward part.
     pub intermediate_size: usize,
     /// Number of blocks.
     pub num_layers: usize,
-    /// Entries of the vocabulary.
+    /// Size of the vocabulary.
     pub vocab_size: usize,
-    /// What a block holds beside its weights.
+    /// Memory of a block besides its weights.
     pub activations: ActivationShape,
 }
 
 impl ModelShape {
-    /// Parameters of the head, and of the embedding.
+    /// Returns the number of parameters of the head, which equals that of the embedding.
     pub(super) fn head(&self) -> f64 {
         self.vocab_size as f64 * self.hidden_size as f64
     }
 }
 
-/// What of a run decides the memory it takes.
+/// The facts of a run that determine its memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RunShape {
-    /// Parameters that train.
+    /// Number of trained parameters.
     pub trainable_parameters: usize,
-    /// Whether those are parameters of the base, as in full fine-tuning, and no adapters.
+    /// Whether they belong to the base, as in full fine-tuning, and not to adapters.
     pub trains_base: bool,
-    /// Bytes of a base parameter as it is held.
+    /// Bytes per base parameter in memory.
     pub base_bytes_per_parameter: usize,
-    /// The half precision that the device can hold a base in, by the name users type.
+    /// The half precision that the device supports for a base, by its user-visible name.
     pub half_precision: Option<&'static str>,
-    /// Rows of a micro batch.
+    /// Rows per micro-batch.
     pub batch_size: usize,
-    /// Longest sequence in tokens.
+    /// Maximum sequence length in tokens.
     pub max_seq_len: usize,
-    /// Tokens of the pieces a sequence is trained in; `None` for whole sequences.
+    /// Tokens per piece of a sequence; `None` for whole sequences.
     pub chunk_ctx: Option<usize>,
     /// Whether blocks are run again in the backward.
     pub recompute: bool,
-    /// Whether logits are computed by chunks of tokens.
+    /// Whether logits are computed in chunks of tokens.
     pub chunked_head: bool,
-    /// Tokens of such a chunk.
+    /// Tokens per chunk of the head.
     pub head_chunk: usize,
-    /// Whether the backend makes attention a tile of scores at a time: then all of them never exist.
+    /// Whether the backend computes attention scores in tiles, so that all scores never exist at once.
     pub tiles: bool,
-    /// Whether a product with a half-precision weight casts all of it, and not a panel at a time.
+    /// Whether a product casts the whole half-precision weight at once, and not panel by panel.
     pub casts: bool,
 }
 
 impl RunShape {
-    /// Tokens that are in memory at once.
+    /// Returns the number of tokens that are in memory at once.
     pub(super) fn tokens(&self) -> f64 {
         let of_row = self.chunk_ctx.unwrap_or(usize::MAX).min(self.max_seq_len);
         self.batch_size as f64 * of_row as f64
     }
 
-    /// Tokens whose scores of one token are in memory.
+    /// Returns the number of tokens for which one token's scores are in memory.
     pub(super) fn scored(&self) -> f64 {
         if self.tiles {
             0.0
@@ -127,12 +128,12 @@ impl RunShape {
         }
     }
 
-    /// Copies in f32 of the weights that a product needs.
+    /// Returns the number of f32 copies of weights that a product needs.
     pub(super) fn cast_copies(&self) -> f64 {
         f64::from(u8::from(self.base_bytes_per_parameter < 4 && self.casts))
     }
 
-    /// What makes fewer tokens lie in memory at once.
+    /// Returns the advice that reduces the tokens in memory.
     pub(super) fn fewer_tokens(&self) -> String {
         let length = match self.chunk_ctx {
             Some(_) => "chunk_ctx",

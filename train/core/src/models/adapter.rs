@@ -1,4 +1,4 @@
-//! The adapter in a folder a person names: finding it, and putting it on a model.
+//! Finding the adapter in a path from the user, and applying it to a model.
 
 use crate::layout::ADAPTER;
 use crate::models::{ModelError, OpenModel, is_hugging_face, own_path};
@@ -10,7 +10,7 @@ use bone_data::Prompt;
 use bone_lm::checkpoint::{Checkpoint, SINGLE_FILE};
 use std::path::{Path, PathBuf};
 
-/// Finds the adapter at `path`: a folder, the output folder of a run, or a file.
+/// Finds the adapter at `path`: a folder, a run's output folder, or a file.
 fn locate(path: &Path) -> Result<PathBuf, ModelError> {
     if path.is_file() {
         return Ok(path.to_path_buf());
@@ -19,7 +19,7 @@ fn locate(path: &Path) -> Result<PathBuf, ModelError> {
     if let Some(folder) = folders.find(|folder| folder.join(CONFIG_FILE).is_file()) {
         return Ok(folder);
     }
-    // JL-er's folders hold adapters in a file of the name that models have.
+    // JL-er's folders hold adapters in a file with the name of a model file.
     let single = path.join(SINGLE_FILE);
     if Checkpoint::open_file(&single).is_ok_and(|file| rwkv_peft::holds_adapter(&file)) {
         return Ok(single);
@@ -35,17 +35,17 @@ fn locate(path: &Path) -> Result<PathBuf, ModelError> {
     Err(ModelError::path(path, reason))
 }
 
-/// The folder or the file that the adapter at `path` is; `path` where there is none.
+/// Returns the folder or file of the adapter at `path`; `path` itself if it has none.
 pub fn place(path: &Path) -> PathBuf {
     locate(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// Takes apart the adapter at `path`: a folder of PEFT's or ours, the output folder of a run, or one
-/// file of RWKV-PEFT's or JL-er's. `kind` settles what such a file does not say.
+/// Scans the adapter at `path`: a folder in PEFT's format or ours, a run's output folder, or a single file
+/// of RWKV-PEFT or JL-er. Such a file may not record its `kind`, which then must be given.
 ///
 /// # Errors
 ///
-/// There is no adapter, or none that can be read.
+/// The adapter does not exist or cannot be read.
 pub fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, ModelError> {
     let place = locate(path)?;
     let scan = if place.is_dir() {
@@ -62,7 +62,7 @@ pub fn open(path: &Path, kind: Option<Kind>) -> Result<Scan, ModelError> {
     })
 }
 
-/// The prompt of the training run that made the adapter at `path`, where its folder holds it.
+/// Returns the prompt of the training run that made the adapter at `path`, if its folder holds one.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub fn prompt(path: &Path) -> Result<Option<Prompt>, ModelError> {
 
 /// # Errors
 ///
-/// A folder says itself what it holds, and was said to hold something else.
+/// The folder records another kind than the given one.
 fn agrees(scan: &Scan, folder: &Path, kind: Option<Kind>) -> Result<(), ModelError> {
     let own = scan.contents().adapter.map(|config| config.variant);
     match (own, kind) {
@@ -89,11 +89,11 @@ fn agrees(scan: &Scan, folder: &Path, kind: Option<Kind>) -> Result<(), ModelErr
     }
 }
 
-/// The tensors of the adapter at `path` as they lie in its file.
+/// Returns the tensors of the adapter at `path` as stored in its file.
 ///
 /// # Errors
 ///
-/// There is none, or it is broken.
+/// The adapter does not exist or is damaged.
 pub fn tensors(path: &Path) -> Result<Checkpoint, ModelError> {
     let place = locate(path)?;
     if place.is_dir() {
@@ -103,7 +103,7 @@ pub fn tensors(path: &Path) -> Result<Checkpoint, ModelError> {
     }
 }
 
-/// Whether it holds the tuned states of a recurrent model.
+/// Returns whether it holds the tuned states of a recurrent model.
 fn holds_states(scan: &Scan) -> bool {
     scan.contents().full.iter().any(|name| is_state(name))
 }
@@ -114,7 +114,7 @@ fn no_states(path: &Path) -> ModelError {
     ModelError::path(path, reason)
 }
 
-/// What was found at `path`, once it is known to fit `model`.
+/// Returns the adapter scanned at `path`, after checking that it fits `model`.
 pub fn fit(scan: Scan, path: &Path, model: &OpenModel) -> Result<SavedAdapter, ModelError> {
     if model.info.states.is_empty() && holds_states(&scan) {
         return Err(no_states(path));
@@ -122,7 +122,7 @@ pub fn fit(scan: Scan, path: &Path, model: &OpenModel) -> Result<SavedAdapter, M
     Ok(scan.fit(&model.info.linear_layers, &model.parameters())?)
 }
 
-/// Puts what was found on `model`: adapters, parameters whole, or the blocks' initial states.
+/// Applies an adapter to `model`: adapter weights, full parameters, or the blocks' initial states.
 pub fn put_on<B: TrainBackend, M: TrainModel<B>>(
     mut model: M,
     scan: Scan,

@@ -1,4 +1,4 @@
-//! Why a model or an adapter cannot be opened, loaded or saved.
+//! Errors of opening, loading and saving models and adapters.
 
 use bone::{FileError, ValueError};
 use bone_data::PromptError;
@@ -7,14 +7,14 @@ use bone_lm::checkpoint::{CheckpointError, SaveError};
 use bone_rwkv6::Rwkv6Error;
 use std::path::{Path, PathBuf};
 
-/// What to do about a path that is no model's.
+/// Advice for a path that is not a model.
 pub(crate) const GIVE_A_MODEL: &str =
     "give the folder of a Hugging Face model, or RWKV's .pth or .safetensors";
 
-/// Why a model or an adapter could not be opened, loaded or saved.
+/// Reason why a model or an adapter could not be opened, loaded or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The file or folder is not what it should be.
+    /// The file or folder is not of the expected kind.
     #[error("{}: {reason}", path.display())]
     Path {
         /// The file or folder.
@@ -22,30 +22,30 @@ pub enum ModelError {
         /// What is wrong with it, and what to do.
         reason: String,
     },
-    /// What the system says of a folder or file.
+    /// The system cannot read or write a folder or file.
     #[error("{}: {source}", path.display())]
     Io {
         /// The folder or file.
         path: PathBuf,
-        /// What it says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A LLaMA could not be made.
+    /// A LLaMA model could not be built.
     #[error(transparent)]
     Llama(#[from] LlamaError),
-    /// An RWKV6 could not be made.
+    /// An RWKV6 model could not be built.
     #[error(transparent)]
     Rwkv6(#[from] Rwkv6Error),
-    /// The weights' files are unusable.
+    /// The weight files are unusable.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The weights could not be written.
     #[error(transparent)]
     Save(#[from] SaveError),
-    /// Weights cannot be held in the precision that was asked for.
+    /// The requested precision does not fit the weights.
     #[error(transparent)]
     Values(#[from] ValueError),
-    /// The adapter's files are unusable, or do not fit the model.
+    /// The adapter's files are unusable or do not fit the model.
     #[error(transparent)]
     Adapter(#[from] FileError),
     /// The template and tokenizer saved beside the adapter cannot be read.

@@ -1,4 +1,4 @@
-//! What is known of a model before its weights are read.
+//! Facts about a model that are known before its weights are read.
 
 use crate::memory::ModelShape;
 use bone::BlockAxis;
@@ -17,7 +17,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Name in messages.
+    /// Returns the name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Llama2 => "LLaMA2",
@@ -25,7 +25,7 @@ impl Architecture {
         }
     }
 
-    /// The block axis of its published Bone.
+    /// Returns the block axis of its published Bone implementation.
     pub fn block_axis(self) -> BlockAxis {
         match self {
             Self::Llama2 => BlockAxis::Output,
@@ -34,30 +34,30 @@ impl Architecture {
     }
 }
 
-/// What can be known of a model before its weights are read.
+/// Facts about a model that are known before its weights are read.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
     /// Its family.
     pub architecture: Architecture,
     /// Its sizes.
     pub shape: ModelShape,
-    /// Longest sequence it was made for; `None` where there is no such.
+    /// Maximum sequence length of the model; `None` if it has no limit.
     pub positions: Option<usize>,
-    /// Every linear layer: module path, inputs, outputs.
+    /// Every linear layer: module path, number of inputs, number of outputs.
     pub linear_layers: Vec<(String, usize, usize)>,
-    /// The initial states of all blocks: name, shape and precision of each; none without a recurrent
+    /// The initial states of all blocks: name, shape and precision of each. Empty without a recurrent
     /// state.
     pub states: Vec<(String, Info)>,
-    /// Parameters of each part it has.
+    /// Number of parameters of each part.
     pub parts: BTreeMap<Part, usize>,
-    /// The precision most of its file's weights have; `None` without a file.
+    /// The precision of most weights in its file; `None` without a file.
     pub stored: Option<Dtype>,
-    /// Bytes of its files' tensors.
+    /// Bytes of the tensors in its files.
     pub stored_bytes: usize,
 }
 
 impl ModelInfo {
-    /// What to say of sequences that are longer than those the model was made for.
+    /// Returns a warning if `max_seq_len` exceeds the length that the model was trained for.
     pub fn beyond_positions(&self, max_seq_len: usize) -> Option<String> {
         let positions = self.positions.filter(|most| max_seq_len > *most)?;
         Some(format!(
@@ -67,7 +67,7 @@ impl ModelInfo {
     }
 }
 
-/// The path in its module of the tensor that a checkpoint calls `name`.
+/// Returns the module path of the tensor that a checkpoint calls `name`.
 pub fn own_name(architecture: Architecture, name: &str) -> String {
     match architecture {
         Architecture::Llama2 => name.to_string(),

@@ -1,5 +1,5 @@
-//! A model that is opened once: its configuration and headers are read, and its weights loaded from
-//! what was opened.
+//! Opening a model once: reading its configuration and headers, then loading the weights from the open
+//! files.
 
 use super::error::ModelError;
 use super::info::{Architecture, ModelInfo, own_name};
@@ -16,40 +16,40 @@ use burn::tensor::{DType, FloatDType};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A file that claims more blocks than any model has would have its layers listed without end.
+/// Limit on the number of blocks. A hostile file could claim more and make the list of layers endless.
 const MAX_LAYERS: usize = 10_000;
 
-/// Every family's own configuration.
+/// The configuration of each family.
 #[derive(Debug, Clone)]
 enum Sizes {
     Llama2(LlamaConfig),
     Rwkv6(Rwkv6Config),
 }
 
-/// A model whose configuration and headers were read, and whose weights were not.
+/// A model with its configuration and headers read, but not its weights.
 #[derive(Debug)]
 pub struct OpenModel {
-    /// What is known of it.
+    /// Known facts about it.
     pub info: ModelInfo,
     /// Its files.
     pub checkpoint: Checkpoint,
     sizes: Sizes,
 }
 
-/// What a model is made from.
+/// The source of a model.
 #[derive(Debug)]
 pub struct ModelSource {
-    /// What is known of it.
+    /// Known facts about it.
     pub info: ModelInfo,
     sizes: Sizes,
     weights: Weights,
 }
 
-/// What a model's weights are made from.
+/// The source of a model's weights.
 #[derive(Debug)]
 enum Weights {
     Files(Checkpoint),
-    /// Of a seed.
+    /// Random, from a seed.
     Random(u64),
 }
 
@@ -62,7 +62,7 @@ pub fn open(path: &Path) -> Result<OpenModel, ModelError> {
     recognise(path)?.open()
 }
 
-/// Reads the configuration of the model at `path`, which need not have weights.
+/// Reads the configuration of the model at `path`. It may lack weights.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn read_config(path: &Path) -> Result<ModelInfo, ModelError> {
 }
 
 impl Recognised {
-    /// Reads the sizes, and the headers of the weights.
+    /// Reads the sizes and the headers of the weights.
     ///
     /// # Errors
     ///
@@ -92,8 +92,8 @@ impl Recognised {
         })
     }
 
-    /// Reads the sizes: a folder's `config.json` has them, else an RWKV6's weights do. Where those are
-    /// open, the two must agree.
+    /// Reads the sizes from the folder's `config.json`, or else from the weights of an RWKV6. If the
+    /// weights are open, both must agree.
     fn sizes(&mut self, checkpoint: Option<&Checkpoint>) -> Result<Sizes, ModelError> {
         let config = self.path.join("config.json");
         let settings = self.settings.take();
@@ -117,8 +117,8 @@ impl Recognised {
 }
 
 impl OpenModel {
-    /// Returns the parameters of the model: those of its checkpoint by their paths in its module, and
-    /// the initial states, which files need not have.
+    /// Returns the parameters of the model: those of its checkpoint by module path, and the initial states,
+    /// which the files may lack.
     pub fn parameters(&self) -> BTreeMap<String, Info> {
         let mut parameters: BTreeMap<String, Info> = self.info.states.iter().cloned().collect();
         parameters.extend(self.checkpoint.tensors().map(|(name, tensor)| {
@@ -211,7 +211,7 @@ fn most_common_dtype(checkpoint: &Checkpoint) -> Option<Dtype> {
 }
 
 impl ModelSource {
-    /// Opens the model at `path`, for its own weights or for random ones of `seed`.
+    /// Opens the model at `path`, with its own weights or with random weights from `seed`.
     ///
     /// # Errors
     ///
@@ -239,7 +239,7 @@ impl From<OpenModel> for ModelSource {
     }
 }
 
-/// A backend that every architecture trains on.
+/// A backend that can train every architecture.
 pub trait ModelBackend:
     TrainBackend + bone_rwkv6::Backend + AutodiffBackend<InnerBackend: bone_rwkv6::Backend>
 {
@@ -258,17 +258,17 @@ impl<B: ModelBackend> TrainModel<B> for Rwkv6<B> {
     type Inner = Rwkv6<B::InnerBackend>;
 }
 
-/// Work on a model of whichever architecture a path holds.
+/// Work on a model of any architecture.
 pub trait WithModel<B: TrainBackend> {
-    /// What it gives.
+    /// Its result.
     type Output;
 
     /// Does the work.
     fn run<M: TrainModel<B>>(self, model: M) -> Self::Output;
 }
 
-/// Loads a model and does `work` with it. `dtype` is the precision the weights are held in; `None`
-/// keeps the files'.
+/// Loads a model and does `work` with it. `dtype` is the precision of the weights; `None` keeps the files'
+/// precision.
 ///
 /// # Errors
 ///
@@ -283,7 +283,7 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
     Ok(match (sizes, weights) {
         (Sizes::Llama2(config), Weights::Files(checkpoint)) => {
             let model = Llama::<B>::from_checkpoint(config, &checkpoint, device, dtype)?;
-            // What was read of the files counts as this process' memory while they are open.
+            // Open files count as memory of this process.
             drop(checkpoint);
             work.run(model)
         }
@@ -303,12 +303,12 @@ pub fn with_model<B: ModelBackend, W: WithModel<B>>(
     })
 }
 
-/// Returns random weights in the precision that was asked for.
+/// Returns random weights in the requested precision.
 fn held<B: ModelBackend, M: Module<B>>(
     model: M,
     dtype: Option<FloatDType>,
 ) -> Result<M, ModelError> {
-    // They are drawn in f32, and left alone then: reading them here would make them before their turn.
+    // Random weights are drawn in f32 and left lazy: reading them here would draw them too early.
     let Some(dtype) = dtype.filter(|dtype| *dtype != FloatDType::F32) else {
         return Ok(model);
     };

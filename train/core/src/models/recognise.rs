@@ -1,4 +1,4 @@
-//! Which family a model is of.
+//! Recognizing the family of a model.
 
 use super::error::{GIVE_A_MODEL, ModelError};
 use super::info::Architecture;
@@ -7,23 +7,23 @@ use bone_lm::{MAX_JSON_BYTES, read_small};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// A model whose family is known, with what was read to know it.
+/// A model of known family, with the data read to recognize it.
 #[derive(Debug)]
 pub struct Recognised {
     /// The family.
     pub architecture: Architecture,
     pub(super) path: PathBuf,
-    /// The `config.json` of a folder that has one.
+    /// The folder's `config.json`, if it has one.
     pub(super) settings: Option<Value>,
     checkpoint: Option<Checkpoint>,
 }
 
 impl Recognised {
-    /// Returns the weights' files, opened.
+    /// Opens the weight files.
     ///
     /// # Errors
     ///
-    /// There are none, or they are broken.
+    /// The files do not exist or are damaged.
     pub fn checkpoint(&mut self) -> Result<Checkpoint, ModelError> {
         match self.checkpoint.take() {
             Some(checkpoint) => Ok(checkpoint),
@@ -32,12 +32,12 @@ impl Recognised {
     }
 }
 
-/// Recognises the model at `path`: by the `model_type` of a folder's `config.json`, and without one
-/// by the names of the tensors of the folder's weights, or of the file that `path` is.
+/// Recognizes the model at `path` by `model_type` in the folder's `config.json`. Without one, it uses the
+/// tensor names in the folder's weights or in the file `path`.
 ///
 /// # Errors
 ///
-/// [`ModelError`] if there is no model, or one of another family.
+/// [`ModelError`] if the path has no model, or its family is not supported.
 pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
     if !path.is_file() && !path.is_dir() {
         let reason = format!("no such folder or file; {GIVE_A_MODEL}");
@@ -70,13 +70,13 @@ pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
     })
 }
 
-/// Why a path is no model's, that has neither settings nor tensors that tell.
+/// Returns why a path without usable settings or tensors is not a model.
 fn unknown(path: &Path) -> ModelError {
     if path.is_file() {
         let fix = "for a LLaMA2, give the folder of a Hugging Face model";
         return ModelError::path(path, format!("not RWKV6's weights; {fix}"));
     }
-    // A run's folder, or one of its checkpoints.
+    // The path may be a run's folder, or one of its checkpoints.
     let inner = path.join("model");
     let fix = if inner.is_dir() {
         format!("the model is in {}", inner.display())
@@ -106,7 +106,7 @@ const RWKV_MARKS: [(&str, &str); 5] = [
     ("blocks.0.att.x_r", "7"),
 ];
 
-/// Returns the family whose tensors these are, if it is one that can be told from tensors alone.
+/// Returns the family with these tensors, if tensors alone can tell it.
 fn by_tensors(path: &Path, checkpoint: &Checkpoint) -> Result<Option<Architecture>, ModelError> {
     let mut marks = RWKV_MARKS.iter();
     match marks.find(|(tensor, _)| checkpoint.get(tensor).is_some()) {

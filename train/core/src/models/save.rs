@@ -1,4 +1,4 @@
-//! Writing a model as a folder of its own.
+//! Writing a model as a separate folder.
 
 use super::error::ModelError;
 use super::info::Architecture;
@@ -10,10 +10,10 @@ use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Weights above this go to several files, as Hugging Face does.
+/// Larger weights are split into several files, as Hugging Face does.
 pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
-/// Files of a model folder that go along when a changed model is saved.
+/// Files of a model folder that are copied when a changed model is saved.
 const COMPANIONS: [&str; 10] = [
     "config.json",
     "generation_config.json",
@@ -43,11 +43,11 @@ pub fn check_free(folder: &Path) -> Result<(), ModelError> {
     Err(ModelError::path(folder, reason))
 }
 
-/// What comes between a folder's name and a process's number while the one is filled by the other.
+/// Separator between the folder's name and the process id in the temporary name.
 const PARTIAL: &str = ".partial-";
 
-/// A folder that is being filled under another name, and is removed unless it is finished: half a
-/// model never looks like one.
+/// A folder that is filled under a temporary name and removed unless it is finished. So an incomplete model
+/// never looks complete.
 #[derive(Debug)]
 pub struct NewFolder {
     partial: PathBuf,
@@ -55,23 +55,23 @@ pub struct NewFolder {
 }
 
 impl NewFolder {
-    /// Begins `folder`, which must not exist or be empty.
+    /// Starts `folder`, which must not exist or must be empty.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Path`] if it is something else, or [`ModelError::Io`].
+    /// [`ModelError::Path`] if it exists and is not empty, or [`ModelError::Io`].
     pub fn create(folder: &Path) -> Result<Self, ModelError> {
         check_free(folder)?;
         Self::beside(folder)
     }
 
-    /// Begins what is to take the place of `folder`.
+    /// Starts a folder that will replace `folder`.
     ///
     /// # Errors
     ///
     /// [`ModelError::Io`].
     pub fn beside(folder: &Path) -> Result<Self, ModelError> {
-        // Collected again from its components, which end without a slash.
+        // Rebuilding the path from its components drops a final slash.
         let mut partial = folder.components().collect::<PathBuf>().into_os_string();
         partial.push(format!("{PARTIAL}{}", std::process::id()));
         let partial = PathBuf::from(partial);
@@ -85,16 +85,16 @@ impl NewFolder {
         })
     }
 
-    /// Where its files go.
+    /// Returns the temporary folder for the files.
     pub fn path(&self) -> &Path {
         &self.partial
     }
 
-    /// Gives it its name.
+    /// Renames the folder to its final name.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Io`]: something else is there by now.
+    /// [`ModelError::Io`]: the name is in use by now.
     pub fn finish(self) -> Result<(), ModelError> {
         if self.folder.exists() {
             std::fs::remove_dir(&self.folder).map_err(io(&self.folder))?;
@@ -102,7 +102,7 @@ impl NewFolder {
         std::fs::rename(&self.partial, &self.folder).map_err(io(&self.folder))
     }
 
-    /// Gives it its name, and what has that the name `old`, under which it is removed.
+    /// Renames the folder to its final name. Renames an existing one to `old` first, then removes it.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl NewFolder {
     }
 }
 
-/// Whether a file is called as what is being written for the folder `of` is.
+/// Returns whether `name` is a temporary name for the folder `of`.
 pub fn is_partial(name: &str, of: &str) -> bool {
     let rest = name.strip_prefix(of);
     let process = rest.and_then(|rest| rest.strip_prefix(PARTIAL));
@@ -132,8 +132,7 @@ pub fn is_partial(name: &str, of: &str) -> bool {
 
 impl Drop for NewFolder {
     fn drop(&mut self) {
-        // After a rename there is nothing left under this name, and an error while cleaning up
-        // after another one has nowhere to go.
+        // After a rename nothing has this name. An error here could only hide an earlier one.
         let _ = std::fs::remove_dir_all(&self.partial);
     }
 }
@@ -145,8 +144,8 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ModelError + '_ {
     }
 }
 
-/// Writes weights, named by their paths in a module, into an empty `folder` as safetensors under the
-/// names the model at `from` has, configuration and tokenizer taken from there.
+/// Writes weights, named by module path, into an empty `folder` as safetensors. Uses the tensor names,
+/// configuration and tokenizer of the model at `from`.
 ///
 /// # Errors
 ///
@@ -165,13 +164,13 @@ pub fn write_weights(
     copy_companions(from, folder, stored)
 }
 
-/// The files that belong to the model at `from` beside its weights: name, and where it really lies.
+/// Returns the files beside the weights of the model at `from`: name, and real path.
 ///
 /// # Errors
 ///
-/// [`ModelError::Path`] lists all that are links to somewhere else.
+/// [`ModelError::Path`] lists all links that lead out of the folder.
 pub fn companions(from: &Path) -> Result<Vec<(String, PathBuf)>, ModelError> {
-    // The files beside a model that is one file.
+    // The model is one file, so the files beside it are used.
     let beside = match from.parent() {
         Some(parent) if from.is_file() => &Path::new(".").join(parent),
         _ => from,
@@ -193,19 +192,19 @@ pub fn companions(from: &Path) -> Result<Vec<(String, PathBuf)>, ModelError> {
     }
 }
 
-/// Copies what belongs to the model at `from` beside its weights to `folder`, whose weights are
+/// Copies the files beside the weights of the model at `from` to `folder`, whose weights have the type
 /// `stored`.
 ///
 /// # Errors
 ///
-/// As [`companions`], or from the file system.
+/// Like [`companions`], or from the file system.
 pub fn copy_companions(
     from: &Path,
     folder: &Path,
     stored: Option<DType>,
 ) -> Result<(), ModelError> {
     for (name, source) in companions(from)? {
-        // Not `copy`, which keeps a read-only file read-only.
+        // `fs::copy` would keep a read-only file read-only.
         let bytes = std::fs::read(&source).map_err(io(&source))?;
         let bytes = match name.as_str() {
             "config.json" => with_dtype(bytes, stored),
@@ -217,8 +216,8 @@ pub fn copy_companions(
     Ok(())
 }
 
-/// The configuration naming the precision the weights are written in, where it names one. A file
-/// that is not what it should be stays as it is: the model was loaded with it.
+/// Sets the precision in the configuration to that of the written weights, if it names one. Leaves an
+/// unexpected file unchanged: the model was loaded with it.
 fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
     let name = match stored {
         Some(DType::F32) => "float32",
@@ -241,14 +240,14 @@ fn with_dtype(config: Vec<u8>, stored: Option<DType>) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }
 
-/// Whose names the tensors of the model at `from` have. Module paths are the names but for one
-/// case: an RWKV6 of Hugging Face's remote code.
+/// Returns the naming scheme of the tensors of the model at `from`. Module paths are the names, except for
+/// an RWKV6 of Hugging Face's remote code.
 fn names(from: &Path) -> Result<Names, ModelError> {
     let mut known = recognise(from)?;
     if known.architecture != Architecture::Rwkv6 {
         return Ok(Names::Rwkv);
     }
-    // A model that started from random weights has no checkpoint.
+    // A model with random weights has no checkpoint.
     let checkpoint = known.checkpoint();
     Ok(checkpoint.map_or(Names::Rwkv, |checkpoint| Names::used_in(&checkpoint)))
 }

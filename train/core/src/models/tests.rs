@@ -10,7 +10,7 @@ fn recognised(path: &Path) -> Result<Architecture, ModelError> {
     Ok(recognise(path)?.architecture)
 }
 
-/// A folder whose weights are one number under each of `names`.
+/// Returns a folder whose weights are one number under each of `names`.
 fn weights(names: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("model");
@@ -22,7 +22,7 @@ fn weights(names: &[&str]) -> tempfile::TempDir {
     dir
 }
 
-/// What the folder is, which its file must be too.
+/// Returns the family of the folder, and checks that its file gives the same.
 #[track_caller]
 fn of(dir: &tempfile::TempDir) -> Result<Architecture, String> {
     let folder = dir.path().join("model");
@@ -81,7 +81,7 @@ fn what_is_no_model_is_told_what_would_be() {
     assert!(error(&folder).contains(&format!("config.json: not found; {GIVE_A_MODEL}")));
     let file = error(&folder.join(checkpoint::SINGLE_FILE));
     assert!(file.contains("not RWKV6's weights; for a LLaMA2"), "{file}");
-    // A run's folder has its model within.
+    // A run's folder contains its model.
     let within = format!(
         "config.json: not found; the model is in {}",
         folder.display()
@@ -89,7 +89,7 @@ fn what_is_no_model_is_told_what_would_be() {
     assert!(error(dir.path()).contains(&within));
     let nowhere = error(&dir.path().join("nowhere"));
     assert!(nowhere.ends_with(&format!("nowhere: no such folder or file; {GIVE_A_MODEL}")));
-    // Broken weights are broken, not missing.
+    // Damaged weights are reported as damaged, not as missing.
     std::fs::write(folder.join(checkpoint::SINGLE_FILE), "x").unwrap();
     assert!(!error(&folder).contains("not found"));
 }

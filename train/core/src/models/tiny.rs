@@ -1,4 +1,4 @@
-//! Models of a few thousand parameters, the same on every backend, to try a device with.
+//! Models of a few thousand parameters for testing a device, the same on every backend.
 
 use super::info::Architecture;
 use super::open::{ModelBackend, WithModel};
@@ -8,10 +8,10 @@ use bone_rwkv6::{Names, Rwkv6, Rwkv6Config};
 use burn::module::Module;
 use burn::tensor::{DType, TensorData};
 
-/// Entries of a tiny model's vocabulary.
+/// Vocabulary size of a tiny model.
 pub const TINY_VOCAB: usize = 48;
 
-/// Does `work` with a tiny model whose weights are of `dtype`.
+/// Does `work` with a tiny model with weights of type `dtype`.
 pub fn with_tiny<B: ModelBackend, W: WithModel<B>>(
     architecture: Architecture,
     dtype: DType,
@@ -57,7 +57,7 @@ pub fn with_tiny<B: ModelBackend, W: WithModel<B>>(
     }
 }
 
-/// Adds a wave to every weight, for the zeros of a published start let no gradient through.
+/// Adds a wave to every weight. The zeros of the published initialization would block gradients.
 fn waves<B: ModelBackend, M: Module<B>>(model: M, dtype: DType) -> M {
     let wave = |(phase, (name, data)): (usize, (String, TensorData))| {
         let values = data.iter::<f64>().enumerate();

@@ -1,4 +1,4 @@
-//! What an optimizer and the parameters it moves hold, by path: taken out, and put back.
+//! Saving and restoring trained parameters and optimizer moments, by path.
 
 use super::{Optimizer, Taken};
 use crate::step::TrainBackend;
@@ -8,19 +8,19 @@ use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData};
 use std::collections::BTreeMap;
 
-/// A parameter that trains.
+/// A trained parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
-    /// Its values, in the layout that the module holds them in.
+    /// Its values, in the module's layout.
     pub values: TensorData,
-    /// What the optimizer holds of it; `None` before its first step.
+    /// Its moments; `None` before its first step.
     pub moments: Option<TrainedMoments>,
 }
 
-/// What the optimizer holds of a parameter.
+/// The optimizer's state of a parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainedMoments {
-    /// Steps that it took.
+    /// Number of its steps.
     pub time: u32,
     /// The first moment, in the parameter's shape.
     pub first: TensorData,
@@ -29,7 +29,7 @@ pub struct TrainedMoments {
 }
 
 impl<B: TrainBackend> Optimizer<B> {
-    /// Everything that trains, by its path in `model`, read from the device.
+    /// Returns every trained parameter by its path in `model`, read from the device.
     pub fn trained<M: AutodiffModule<B>>(&self, model: &M) -> BTreeMap<String, Trained> {
         let mut found = BTreeMap::new();
         visit_floats(model, |param: FloatParam<'_, B>| {
@@ -50,12 +50,11 @@ impl<B: TrainBackend> Optimizer<B> {
         found
     }
 
-    /// Puts back what [`trained`](Self::trained) gave of a model like `model`, whose parameters that
-    /// train are the same.
+    /// Restores the result of [`trained`](Self::trained) into a `model` with the same trained parameters.
     ///
     /// # Errors
     ///
-    /// Every parameter that is missing, left over, or of another shape.
+    /// A list of every parameter that is missing, unexpected or of another shape.
     pub fn put_back<M: AutodiffModule<B>>(
         &mut self,
         model: M,
@@ -83,7 +82,7 @@ impl<B: TrainBackend> Optimizer<B> {
 struct Write<'a, B: TrainBackend> {
     optimizer: &'a mut Optimizer<B>,
     trained: BTreeMap<String, Trained>,
-    /// What does not fit the parameters that train.
+    /// Mismatches with the trained parameters.
     problems: Vec<String>,
     device: &'a B::Device,
 }
@@ -138,7 +137,7 @@ mod tests {
 
     type B = Autodiff<Flex>;
 
-    /// A step of a layer by a gradient that depends on nothing but the step and the layer.
+    /// Takes a step of a layer with a gradient that depends only on the step and the layer.
     fn step(layer: BoneLinear<B>, optimizer: &mut Optimizer<B>, n: usize) -> BoneLinear<B> {
         let device = Default::default();
         let x = (Tensor::<B, 1, burn::tensor::Int>::arange(0..20, &device).float()

@@ -1,18 +1,18 @@
 use std::time::{Duration, Instant};
 
-/// A line at least so often.
+/// Longest time between two lines.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A line for each such part of the run.
+/// The run is divided into this many parts, with one line each.
 const PARTS: usize = 20;
 
-/// Which steps are worth a line: the first, the last, one every 5 % and one every 30 seconds.
+/// Decides which steps print a line: the first, the last, one every 5 % and one every 30 seconds.
 #[derive(Debug, Default)]
 pub(super) struct Cadence {
     last: Option<(usize, Instant)>,
 }
 
 impl Cadence {
-    /// Whether `step` of `total`, done at `now`, gets a line.
+    /// Returns whether `step` of `total`, finished at `now`, prints a line.
     pub(super) fn is_due(&mut self, step: usize, total: usize, now: Instant) -> bool {
         let part = |step: usize| step.saturating_mul(PARTS) / total.max(1);
         let due = match self.last {

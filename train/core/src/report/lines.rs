@@ -6,8 +6,8 @@ use super::pace::{Pace, clock};
 use super::{EvalReport, Event, ReportError, Reporter, SkipReport, StepReport, Summary, printable};
 use crate::memory::{human, resident_bytes};
 
-/// Plain lines, for a log or a pipe: the first step, every 5 % of the run and at least every 30
-/// seconds, and every evaluation.
+/// Plain lines for a log or a pipe: the first step, every 5 % of the run, at least every 30 seconds, and
+/// every evaluation.
 #[derive(Debug)]
 pub struct Lines<W> {
     out: W,
@@ -16,7 +16,7 @@ pub struct Lines<W> {
 }
 
 impl<W: Write> Lines<W> {
-    /// Lines written to `out`.
+    /// Returns a reporter that writes lines to `out`.
     pub fn new(out: W) -> Self {
         Self {
             out,
@@ -26,7 +26,7 @@ impl<W: Write> Lines<W> {
     }
 
     fn line(&mut self, text: &str) {
-        // Whoever read the lines may have gone; the run goes on.
+        // The reader of the lines may be gone; the run continues.
         let _ = writeln!(self.out, "{}", printable(text)).and_then(|()| self.out.flush());
     }
 }
@@ -72,9 +72,9 @@ fn step_line(step: &StepReport, pace: &Pace) -> String {
     )
 }
 
-/// What both the bar and the lines tell of a step.
+/// Returns the text about a step that the bar and the lines share.
 pub fn state(step: &StepReport, pace: &Pace) -> String {
-    // Nothing is known while every step so far has tuned kernels.
+    // The speed is unknown as long as every step has tuned kernels.
     let speed = match pace.tokens_per_second() {
         0.0 => "- tok/s".to_owned(),
         speed => format!("{speed:.0} tok/s"),
@@ -87,7 +87,7 @@ pub fn state(step: &StepReport, pace: &Pace) -> String {
     )
 }
 
-/// The lines of every event but a step.
+/// Returns the lines of every event except a step.
 pub fn event_lines(event: Event<'_>) -> Vec<String> {
     match event {
         Event::Step(_) => Vec::new(),
@@ -124,7 +124,7 @@ fn skipped(skip: &SkipReport) -> String {
     }
 }
 
-/// What is said of a step whose loss is far above those before.
+/// Returns the text about a loss spike, if the step has one.
 pub fn spike(step: &StepReport) -> Option<String> {
     let median = step.spike?;
     let (number, loss) = (step.step, step.loss);

@@ -10,25 +10,25 @@ use super::{Event, ReportError, Reporter};
 use crate::disk::at;
 use crate::layout::LOGS;
 
-/// What its files are called, before and after the day.
+/// Start of a log file's name, before the day.
 const PREFIX: &str = "bone";
 const SUFFIX: &str = "jsonl";
-/// How many days are kept.
+/// Number of days to keep.
 const DAYS: usize = 14;
-/// The environment's variable for what is logged.
+/// Environment variable with the log filter.
 const FILTER: &str = "BONE_LOG";
 
-/// Writes what happens in a run, as `tracing` events, to `logs/bone.DAY.jsonl` in the output folder: one JSON
-/// object a line, a file a day, fourteen days of them. Libraries that log are in it, too. `BONE_LOG` chooses, in
-/// the words of `tracing-subscriber`'s `EnvFilter`: `info` without it, `debug` has every step.
+/// Writes the `tracing` events of a run to `logs/bone.DAY.jsonl` in the output folder: one JSON object per
+/// line, one file per day, for fourteen days. Events of libraries are included. `BONE_LOG` sets the filter
+/// in the syntax of `tracing-subscriber`'s `EnvFilter`. The default is `info`; `debug` includes every step.
 ///
-/// While it is there, this thread's events go there.
+/// While it exists, this thread's events go to the log.
 #[derive(Debug)]
 pub struct Log {
     _guard: tracing::subscriber::DefaultGuard,
 }
 
-/// What is logged.
+/// Returns the log filter.
 fn filter(words: Option<&str>) -> Result<EnvFilter, ReportError> {
     let words = words.filter(|words| !words.trim().is_empty());
     words.unwrap_or("info").parse().map_err(|error| {
@@ -38,26 +38,26 @@ fn filter(words: Option<&str>) -> Result<EnvFilter, ReportError> {
 }
 
 impl Log {
-    /// Checks what the environment says of it.
+    /// Checks the `BONE_LOG` variable.
     ///
     /// # Errors
-    /// [`ReportError`]: `BONE_LOG` is no filter.
+    /// [`ReportError`]: `BONE_LOG` is not a valid filter.
     pub fn check() -> Result<(), ReportError> {
         filter(std::env::var(FILTER).ok().as_deref()).map(drop)
     }
 
-    /// Whether a log's file has such a name.
+    /// Returns whether `name` is a log file's name.
     pub(crate) fn is_file(name: &str) -> bool {
         name.starts_with(PREFIX) && name.ends_with(SUFFIX)
     }
 
-    /// Begins a log, or goes on with it, in the folder `out`.
+    /// Opens the log in the folder `out`, new or existing.
     ///
     /// # Errors
-    /// [`ReportError`]: the folder cannot be made.
+    /// [`ReportError`]: the folder cannot be created.
     pub fn open(out: &Path) -> Result<Self, ReportError> {
         let folder = out.join(LOGS);
-        // The appender complains on stderr of a folder that it makes itself.
+        // The appender prints a warning on stderr if it creates the folder itself.
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
         let appender = RollingFileAppender::builder()
             .rotation(Rotation::DAILY)
@@ -132,7 +132,7 @@ mod tests {
         log.report(Event::Step(step(3, 10))).unwrap();
         drop(log);
         tracing::warn!("nobody's");
-        // Another run goes on with the file of the day.
+        // Another run appends to the same day's file.
         let mut log = Log::open(out.path()).unwrap();
         log.report(Event::Phase("loading")).unwrap();
         drop(log);

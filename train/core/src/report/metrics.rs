@@ -11,21 +11,22 @@ use crate::disk::{Beside, at, is_full};
 use crate::layout::METRICS;
 use crate::memory::resident_bytes;
 
-/// Writes `metrics.jsonl`: one JSON object for every step, every one that was skipped and every
-/// evaluation, told apart by `"type"`, with the fields of [`StepReport`](super::StepReport),
-/// [`SkipReport`](super::SkipReport) and [`EvalReport`](super::EvalReport). Each has `at`, the seconds since
-/// 1970, and a step `resident_bytes`. A number that is not
-/// finite is `null`. Every line is written at once, so a run that is killed leaves whole lines.
+/// Writes `metrics.jsonl`: one JSON object per step, skipped step and evaluation. `"type"` tells them
+/// apart. The fields are those of [`StepReport`](super::StepReport), [`SkipReport`](super::SkipReport) and
+/// [`EvalReport`](super::EvalReport). Each line has `at`, the seconds since 1970, and a step has
+/// `resident_bytes`. A non-finite number is `null`. Every line is written at once, so a killed run leaves
+/// complete lines.
 ///
-/// A disk that is full ends no run: lines wait until there is room, and [`trouble`](Self::trouble) says so.
+/// A full disk does not end the run: lines wait until there is space, and [`trouble`](Self::trouble)
+/// reports it.
 ///
-/// It lies beside its name until [`take_place`](Self::take_place).
+/// The file has a temporary name until [`take_place`](Self::take_place).
 #[derive(Debug)]
 pub struct Metrics {
     file: Beside,
     /// Bytes of the lines in the file.
     length: u64,
-    /// Lines that are not in it yet.
+    /// Lines that are not in the file yet.
     waiting: Vec<u8>,
     trouble: Option<String>,
 }
@@ -42,7 +43,7 @@ struct Line<R> {
     at: Option<f64>,
 }
 
-/// What a line is known by.
+/// The fields that identify a line.
 #[derive(Deserialize)]
 struct Known {
     r#type: String,
@@ -50,10 +51,10 @@ struct Known {
 }
 
 impl Metrics {
-    /// Begins a file with the lines `kept` in the folder `out`.
+    /// Creates a file in the folder `out` that starts with the lines `kept`.
     ///
     /// # Errors
-    /// [`ReportError`]: it cannot be written; the one that is there is as it was.
+    /// [`ReportError`]: the file cannot be written. An existing file is unchanged.
     pub fn new(out: &Path, kept: &[u8]) -> Result<Self, ReportError> {
         Ok(Self {
             file: Beside::write(out.join(METRICS), kept)?,
@@ -63,12 +64,12 @@ impl Metrics {
         })
     }
 
-    /// Continues the file in `out` of a run that has done the steps `done`: with the lines up to the last of
-    /// them and to the evaluation after the step `evaluated`, and those that were `unwritten` for want of
-    /// room. Later lines are left out, and will be written again.
+    /// Continues the file in `out` of a run that has done `done` steps. Keeps the lines up to the last of
+    /// these steps and up to the evaluation after step `evaluated`. Adds the `unwritten` lines, which did
+    /// not fit on the disk. Drops later lines, which the run writes again.
     ///
     /// # Errors
-    /// [`ReportError`]: it cannot be read or written; the one that is there is as it was.
+    /// [`ReportError`]: the file cannot be read or written. An existing file is unchanged.
     pub fn resume(
         out: &Path,
         done: RangeInclusive<usize>,
@@ -80,7 +81,7 @@ impl Metrics {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             text => text.map_err(at(&path))?,
         };
-        // The last line of a run that was killed may be half of one.
+        // The last line of a killed run may be incomplete.
         text.push(b'\n');
         text.extend(unwritten.bytes());
         let mut met = BTreeSet::new();
@@ -115,15 +116,15 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Gives the file its name, in place of what has it.
+    /// Renames the file to its final name and replaces an existing file.
     ///
     /// # Errors
-    /// [`ReportError`]: it cannot.
+    /// [`ReportError`]: the rename failed.
     pub fn take_place(&mut self) -> Result<(), ReportError> {
         self.file.take_place()
     }
 
-    /// Why lines have to wait or are missing, told once.
+    /// Returns, only once, why lines are waiting or missing.
     pub fn trouble(&mut self) -> Option<String> {
         self.trouble.take()
     }
@@ -139,7 +140,7 @@ impl Metrics {
             r#type,
             report,
             resident_bytes,
-            // To the millisecond.
+            // Rounded to milliseconds.
             at: since.map(|since| (since.as_secs_f64() * 1e3).round() / 1e3),
         };
         let all_written = self.waiting.is_empty();
@@ -162,12 +163,12 @@ impl Metrics {
         }
     }
 
-    /// Writes what waits, or nothing of it.
+    /// Writes all waiting lines, or none of them.
     fn write_out(&mut self) -> std::io::Result<()> {
         let (file, length) = (&mut self.file.file, self.length);
         let written = file.write_all(&self.waiting);
         if written.is_err() {
-            // No part of a line stays.
+            // No partial line remains.
             let _ = (file.set_len(length), file.seek(SeekFrom::Start(length)));
         } else {
             self.length += self.waiting.len() as u64;
@@ -176,10 +177,10 @@ impl Metrics {
         written
     }
 
-    /// Forces what was written to the disk.
+    /// Syncs the written lines to the disk.
     ///
     /// # Errors
-    /// [`ReportError`]: the system cannot, or lines are waiting still.
+    /// [`ReportError`]: the sync failed, or lines are still waiting.
     pub fn sync(&mut self) -> Result<(), ReportError> {
         let written = self.write_out().and_then(|()| self.file.file.sync_all());
         written.map_err(at(&self.file.path))
@@ -197,7 +198,7 @@ impl Reporter for Metrics {
     }
 
     fn unwritten(&mut self) -> String {
-        // There may be room again.
+        // There may be space again.
         let _ = self.write_out();
         String::from_utf8_lossy(&self.waiting).into_owned()
     }

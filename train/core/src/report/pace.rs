@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use super::StepReport;
 
-/// Weight of the past in the running means.
+/// Weight of earlier values in the running means.
 const KEEP: f64 = 0.9;
 
-/// Running means over the last ten steps or so.
+/// Running means over about ten steps.
 #[derive(Debug, Default)]
 pub struct Pace {
     loss: Mean,
@@ -13,7 +13,7 @@ pub struct Pace {
     seconds: Mean,
 }
 
-/// An exponential moving mean without a bias to its start.
+/// An exponential moving mean without bias towards its start.
 #[derive(Debug, Default)]
 struct Mean {
     sum: f64,
@@ -36,14 +36,14 @@ impl Mean {
 }
 
 impl Pace {
-    /// Goes on from a run's last losses.
+    /// Starts from the last losses of a resumed run.
     pub fn goes_on(&mut self, losses: &[f64]) {
         losses.iter().for_each(|loss| self.loss.add(*loss));
     }
 
-    /// Takes a step.
+    /// Adds a step.
     pub fn add(&mut self, step: &StepReport) {
-        // One loss that is not finite must not hide all that follow.
+        // One non-finite loss must not hide all later ones.
         if step.loss.is_finite() {
             self.loss.add(step.loss);
         }
@@ -53,7 +53,7 @@ impl Pace {
         }
     }
 
-    /// The smoothed loss, or the step's own where it is not finite, so that this is seen.
+    /// Returns the smoothed loss. Returns a non-finite loss unchanged, so that the user sees it.
     pub fn loss(&self, step: &StepReport) -> f64 {
         if step.loss.is_finite() {
             self.loss.get()
@@ -62,7 +62,7 @@ impl Pace {
         }
     }
 
-    /// Returns the tokens of a second.
+    /// Returns the tokens per second.
     pub fn tokens_per_second(&self) -> f64 {
         let seconds = self.seconds.get();
         if seconds > 0.0 {
@@ -72,14 +72,14 @@ impl Pace {
         }
     }
 
-    /// How long the steps that are left will take at this pace.
+    /// Returns the estimated time for the remaining steps.
     pub fn left(&self, step: &StepReport) -> Duration {
         let steps = step.total_steps.saturating_sub(step.step) as f64;
         Duration::try_from_secs_f64(steps * self.seconds.get()).unwrap_or(Duration::MAX)
     }
 }
 
-/// A duration as `45s`, `3m 20s`, `5h 03m`, `2d 04h`.
+/// Formats a duration as `45s`, `3m 20s`, `5h 03m`, `2d 04h`.
 pub(super) fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);

@@ -1,10 +1,9 @@
 use std::borrow::Cow;
 
-/// Text from a model, a data set or a file name, safe to print on a terminal.
+/// Escapes text from a model, a data set or a file name for printing on a terminal.
 ///
-/// Control characters other than line break and tab could move the cursor, retitle the window or
-/// worse, and Unicode's direction overrides make text read as what it is not: each is printed as
-/// its escape, like `\u{1b}`.
+/// Control characters other than line break and tab could move the cursor or change the window title.
+/// Unicode's direction overrides could disguise text. Each is printed as an escape, like `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);

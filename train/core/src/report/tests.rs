@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Step `step` of `total`: 1,000 tokens in two seconds.
+/// Returns step `step` of `total`: 1,000 tokens in two seconds.
 pub(super) fn step(step: usize, total_steps: usize) -> StepReport {
     StepReport {
         step,
@@ -19,7 +19,7 @@ pub(super) fn step(step: usize, total_steps: usize) -> StepReport {
     }
 }
 
-/// The metrics of a new run.
+/// Creates the metrics of a new run.
 pub(super) fn created(out: &Path) -> Metrics {
     let mut metrics = Metrics::new(out, &[]).unwrap();
     metrics.take_place().unwrap();
@@ -227,13 +227,13 @@ mod resumed {
         let path = out.path().join(METRICS);
         let steps: Vec<_> = (1..=5).map(|step| line("step", step)).collect();
         let [first, last] = [0, 4].map(|step| line("evaluation", step));
-        // Half of the third is in the file: the disk was full.
+        // Half of the third line is in the file: the disk was full.
         let (half, _) = steps[2].split_at(7);
         let text = [&first, &steps[0], &steps[1], half].concat();
         std::fs::write(&path, &text).unwrap();
         let unwritten = [&steps[2][..], &steps[3], &last, &steps[4]].concat();
         let wanted = [&first[..], &steps.concat()[..4 * steps[0].len()], &last].concat();
-        // Before and after there was room for it.
+        // Tests before and after there was space for it.
         for before in [text, [&first, &steps[..3].concat()[..]].concat()] {
             std::fs::write(&path, &before).unwrap();
             let mut metrics = Metrics::resume(out.path(), 1..=4, Some(4), &unwritten).unwrap();
@@ -242,7 +242,7 @@ mod resumed {
             assert_eq!(metrics.trouble(), None);
             assert_eq!(std::fs::read_to_string(&path).unwrap(), wanted);
         }
-        // One that was lost is told.
+        // A lost line is reported.
         std::fs::write(&path, line("skipped", 2)).unwrap();
         let mut now = Metrics::resume(out.path(), 1..=3, None, "").unwrap();
         let trouble = now.trouble().unwrap();

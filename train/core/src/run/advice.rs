@@ -1,11 +1,11 @@
-//! What to do when a run learned too fast and its weights are lost.
+//! Advice after a run that diverged and lost its weights.
 
 use super::checkpoint::{newest_whole, read_state};
 use super::shell;
 use crate::trainer::{MOST_SKIPPED, Progress, TrainError};
 use std::path::{Path, PathBuf};
 
-/// Returns what helps the run in `out` that ended with an error, if its numbers are not finite.
+/// Returns advice for the run in `out` that ended with an error, if its numbers are not finite.
 pub(super) fn after_steps(error: &TrainError, out: &Path) -> Option<String> {
     match error {
         TrainError::NonFinite { step, .. } => lower_rate(step - MOST_SKIPPED, out),
@@ -13,7 +13,7 @@ pub(super) fn after_steps(error: &TrainError, out: &Path) -> Option<String> {
     }
 }
 
-/// Returns what helps the run in `out` that is done, if its held-out loss is not finite.
+/// Returns advice for the finished run in `out`, if its held-out loss is not finite.
 pub(super) fn at_the_end(progress: &Progress, out: &Path) -> Option<String> {
     if progress.last_validation?.is_finite() {
         return None;
@@ -21,8 +21,8 @@ pub(super) fn at_the_end(progress: &Progress, out: &Path) -> Option<String> {
     lower_rate(progress.steps, out)
 }
 
-/// Returns the command that starts a new run at the newest checkpoint before `suspect` steps, with a
-/// tenth of the learning rate: with the same rate it would fail again.
+/// Returns the command that forks the newest checkpoint before step `suspect` with a tenth of the learning
+/// rate. At the same rate the run would fail again.
 fn lower_rate(suspect: usize, out: &Path) -> Option<String> {
     let Some(folder) = newest_whole(out, |steps, _| steps < suspect) else {
         return Some(
@@ -41,7 +41,7 @@ fn lower_rate(suspect: usize, out: &Path) -> Option<String> {
     ))
 }
 
-/// Returns a free name beside `out` for a new run.
+/// Returns an unused name beside `out` for a new run.
 fn beside(out: &Path) -> PathBuf {
     let name = |n: usize| {
         let mut name = out.as_os_str().to_owned();
@@ -52,7 +52,7 @@ fn beside(out: &Path) -> PathBuf {
     free.unwrap_or_else(|| name(2))
 }
 
-/// Returns a tenth of a number: of 3e-5 it is 3e-6 and not 3.0000000000000005e-6.
+/// Returns a tenth of a decimal number: 3e-6 for 3e-5, not 3.0000000000000005e-6.
 fn a_tenth(number: &str) -> Option<String> {
     let tenth = number.parse::<f64>().ok()? / 10.0;
     let rounded: f64 = format!("{tenth:.3e}").parse().ok()?;

@@ -1,16 +1,16 @@
-//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+//! Checkpoints: everything that a run needs to resume as if it had never stopped.
 //!
-//! One is a folder, `OUT/checkpoints/step-N`, that is there whole or not at all:
+//! A checkpoint is the folder `OUT/checkpoints/step-N`. It is complete or absent:
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `state.json` | how far the run is, its settings, and what its model and rows are known by |
-//! | `training.safetensors` | what trains and the optimizer's moments, by path in the model: `values.PATH`, `first.PATH`, `second.PATH` |
-//! | `adapter/` or `model/` | the result so far, for every other command |
+//! | `state.json` | progress, settings, and the fingerprints of the model and the rows |
+//! | `training.safetensors` | trained values and optimizer moments, by path in the model: `values.PATH`, `first.PATH`, `second.PATH` |
+//! | `adapter/` or `model/` | the result so far, which every other command can read |
 //! | `complete.json` | the other files with their sizes and hashes |
 //!
-//! Nothing random is stored: the order of rows is a function of the seed and the place in the data, and
-//! dropout masks of the seed, the step and the row.
+//! No random state is stored. The order of rows depends only on the seed and the position in the data.
+//! Dropout masks depend only on the seed, the step and the row.
 
 use crate::optimizer::{Trained, TrainedMoments};
 use crate::trainer::Progress;
@@ -37,47 +37,47 @@ pub use list::LIST;
 pub(crate) use saver::{Outcome, Saver, Snapshot, try_out};
 pub use unit::Unit;
 
-/// How far the run is.
+/// File with the progress of the run.
 pub const STATE: &str = "state.json";
-/// What trains, and the optimizer's moments.
+/// File with the trained values and the optimizer's moments.
 pub const TENSORS: &str = "training.safetensors";
 
-/// How both are written now.
+/// Current format version of both files.
 const FORMAT: u32 = 1;
 
-/// What a run is, beside its tensors.
+/// State of a run, without its tensors.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
-    /// How the checkpoint is written.
+    /// Format version of the checkpoint.
     pub format: u32,
-    /// The version of bone that wrote it.
+    /// Version of bone that wrote it.
     pub bone: String,
-    /// How far the run is.
+    /// Progress of the run.
     pub progress: Progress,
     /// Optimizer steps of the whole run.
     pub total_steps: usize,
-    /// Its settings, as TOML.
+    /// Settings, as TOML.
     pub config: String,
-    /// What the model's files, and those of an adapter that it starts from, are known by: a hash a file.
+    /// One hash per file of the model, and of the adapter that the run starts from.
     pub base: BTreeMap<String, String>,
-    /// What the rows are known by, once they are tokens.
+    /// Hash of the tokenized rows.
     pub data: String,
-    /// Steps that made the epoch.
+    /// Steps per epoch.
     pub steps_per_epoch: u64,
-    /// What it ran on.
+    /// Device of the run.
     pub device: String,
-    /// Steps that each parameter took, by its path.
+    /// Steps that each parameter took, by path.
     pub times: BTreeMap<String, u32>,
     /// Seconds that the run has taken.
     pub seconds: f64,
-    /// Lines of `metrics.jsonl` that there was no room for.
+    /// Lines of `metrics.jsonl` that did not fit on the disk.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unwritten: String,
 }
 
 impl State {
-    /// Returns the state of the same run at `progress`, written as this version does.
+    /// Returns the state of the same run at `progress`, in the current format.
     pub fn at(&self, progress: Progress, trained: &BTreeMap<String, Trained>) -> Self {
         let time = |(path, trained): (&String, &Trained)| {
             let moments = trained.moments.as_ref()?;
@@ -93,7 +93,7 @@ impl State {
     }
 }
 
-/// What the state of every version has.
+/// Fields that the state has in every format version.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -105,7 +105,7 @@ struct Version {
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// A message that says what is wrong with it.
 pub fn read_state(folder: &Path) -> Result<State, String> {
     let wrong = |why: &dyn Display| format!("{STATE}: {why}");
     let bytes = fs::read(folder.join(STATE)).map_err(|error| wrong(&error))?;
@@ -124,11 +124,11 @@ const VALUES: &str = "values.";
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
-/// What trains as a safetensors file.
+/// Returns the trained values and moments as a safetensors file.
 ///
 /// # Errors
 ///
-/// A tensor with a value that is not finite, or of a precision that such a file has not.
+/// A tensor has a value that is not finite, or a type that safetensors does not support.
 pub fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Vec<u8>, String> {
     let mut views = Vec::new();
     for (path, Trained { values, moments }) in trained {
@@ -148,11 +148,11 @@ pub fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Vec<u8>, 
     safetensors::serialize(views, None).map_err(|error| error.to_string())
 }
 
-/// Reads what trains from the checkpoint `folder`, whose state is `state`.
+/// Reads the trained values and moments from the checkpoint `folder` with the state `state`.
 ///
 /// # Errors
 ///
-/// What is wrong with the file.
+/// A message that says what is wrong with the file.
 pub fn read_tensors(folder: &Path, state: &State) -> Result<BTreeMap<String, Trained>, String> {
     let wrong = |why: &dyn Display| format!("{TENSORS}: {why}");
     let bytes = fs::read(folder.join(TENSORS)).map_err(|error| wrong(&error))?;

@@ -1,4 +1,4 @@
-//! Why a run fails, and how it is resumed.
+//! Errors of a run, with the command that resumes it.
 
 use super::checkpoint;
 use super::shell;
@@ -13,7 +13,7 @@ use bone_data::{DataError, PromptError};
 use bone_tokenizer::TokenizerError;
 use std::path::{Path, PathBuf};
 
-/// Why a run failed, in a message for a person.
+/// Reason why a run failed, as a message for the user.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "most variants are another module's error")]
 pub enum RunError {
@@ -42,20 +42,20 @@ pub enum RunError {
     /// The system cannot read or write a file.
     #[error(transparent)]
     Io(#[from] PathError),
-    /// A signal stopped the run: where it is, and how to resume it.
+    /// A signal stopped the run. Holds its position and the command that resumes it.
     #[error("{}: {place}", signal.name())]
     Stopped { signal: Signal, place: String },
     /// The run failed and can be resumed.
     #[error("{source}; {how}")]
     Resumable {
         source: Box<RunError>,
-        /// The command to type.
+        /// The command that resumes the run.
         how: String,
     },
     /// A folder or file is in the way or missing.
     #[error("{}: {reason}", path.display())]
     Path { path: PathBuf, reason: String },
-    /// The device's memory is full: what fills it and what helps.
+    /// The device's memory is full. The message says what fills it and what helps.
     #[error("{0}")]
     DeviceMemory(String),
     /// Settings contradict each other, the model or the run that is resumed.
@@ -89,8 +89,8 @@ impl RunError {
         matches!(self, Self::Stopped { .. })
     }
 
-    /// Returns that `signal` stopped the run in `out` after `steps` of `total`; `unsaved` says why there is no
-    /// checkpoint of the last of them.
+    /// Returns the error that `signal` stopped the run in `out` after `steps` of `total` steps. `unsaved`
+    /// says why the last step has no checkpoint.
     pub(super) fn stopped(
         signal: Signal,
         (steps, total): (usize, usize),
@@ -112,7 +112,8 @@ impl RunError {
         Self::Stopped { signal, place }
     }
 
-    /// Adds how to resume the run in `out`, if it has a checkpoint: `hint`, or from the newest.
+    /// Adds `hint`, or else the command that resumes the run in `out` from its newest checkpoint, if there
+    /// is one.
     pub(super) fn of_run(self, out: &Path, hint: Option<String>) -> Self {
         if self.is_stop() || checkpoint::locate(out).is_err() {
             return self;
@@ -126,12 +127,12 @@ impl RunError {
         }
     }
 
-    /// Returns what makes an error of the system's at `path`.
+    /// Returns a function that turns a system error at `path` into a `RunError`.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| at(path)(source).into()
     }
 
-    /// Returns that a file or folder is in the way, missing or not what it should be.
+    /// Returns the error that a file or folder blocks the run, is missing or is of the wrong kind.
     pub fn path(path: &Path, reason: impl Into<String>) -> Self {
         Self::Path {
             path: path.to_path_buf(),

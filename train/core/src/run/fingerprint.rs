@@ -1,4 +1,4 @@
-//! What a run's inputs are known by, so that it is not gone on with on others.
+//! Fingerprints of a run's inputs. A run resumes only on the same inputs.
 
 use crate::disk::{PathError, at};
 use bone_data::{Pool, Sample, Samples};
@@ -9,10 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a model or an adapter is made of; notes and pictures beside it are not.
+/// File extensions that are part of a model or an adapter. Notes and pictures beside them are not.
 const KINDS: [&str; 7] = ["bin", "jinja", "json", "model", "pth", "safetensors", "txt"];
 
-/// A hash of each file of a model or an adapter, by its name: of a folder's own, or of the file.
+/// Returns one hash per file of a model or an adapter, by name. `path` is a folder or a single file.
 ///
 /// # Errors
 ///
@@ -42,8 +42,8 @@ fn is_kind(extension: &OsStr) -> bool {
     KINDS.iter().any(|kind| extension == *kind)
 }
 
-/// Of a file from where it is read next to its end: how many bytes that are, and their hash as `xxh128sum`
-/// prints it.
+/// Returns the number of bytes from the file's position to its end, and their hash as `xxh128sum` prints
+/// it.
 ///
 /// # Errors
 ///
@@ -54,7 +54,7 @@ pub(crate) fn of_file(file: &mut File) -> io::Result<(u64, String)> {
     Ok((bytes, hash.text()))
 }
 
-/// A hash of what is added to it.
+/// An incremental hash.
 #[derive(Default)]
 pub struct Hash(Xxh3);
 
@@ -64,14 +64,14 @@ impl Hash {
         self.0.update(bytes);
     }
 
-    /// Adds tokens, and where they end.
+    /// Adds tokens and their count, which marks where they end.
     pub fn tokens(&mut self, tokens: &[u32]) {
         for token in tokens.iter().chain([&u32::MAX]) {
             self.bytes(&token.to_le_bytes());
         }
     }
 
-    /// Adds what a sample is: its tokens and which of them count.
+    /// Adds a sample: its tokens, and which of them are trained on.
     pub fn sample(&mut self, sample: &Sample) {
         for token in &sample.tokens {
             self.bytes(&token.to_le_bytes());
@@ -83,17 +83,18 @@ impl Hash {
         self.bytes(&u32::MAX.to_le_bytes());
     }
 
-    /// Returns it as `xxh128sum` prints it.
+    /// Returns the hash as `xxh128sum` prints it.
     pub fn text(&self) -> String {
         format!("{:032x}", self.0.digest128())
     }
 }
 
-/// Of the rows as they are trained on and held out: their tokens hold the template and the tokenizer too.
+/// Returns the hash of the training rows and the held-out rows. Their tokens reflect the template and the
+/// tokenizer.
 ///
 /// # Errors
 ///
-/// Rows that were put aside cannot be read again.
+/// Rows stored on the disk cannot be read again.
 pub fn of_rows(samples: &Samples, train: &[Pool], validation: &[Sample]) -> io::Result<String> {
     let mut hash = Hash::default();
     for pool in train {

@@ -1,4 +1,4 @@
-//! Whether a run fits the memory and the model, as far as shapes say it.
+//! Checks that a run fits the memory and the model, from shapes alone.
 
 use super::RunError;
 use crate::config::{DtypeChoice, MethodName, TrainConfig, joined};
@@ -11,28 +11,28 @@ use bone::kernels::Kernel;
 use bone::{AdapterConfig, AttachError, LayerError};
 use bone_lm::Part;
 
-/// Where and how a run is made, as far as its model's shapes say it.
+/// Device, precision and memory of a run, derived from the model's shapes.
 pub struct Fit {
-    /// What it runs on.
+    /// Device of the run.
     pub device: Device,
-    /// Why on that.
+    /// Why this device was chosen.
     pub device_reason: String,
-    /// What the base weights are held in.
+    /// Precision of the base weights.
     pub precision: Precision,
-    /// Where memory is saved.
+    /// Enabled memory savings.
     pub savings: Savings,
-    /// The memory it takes.
+    /// Estimated memory.
     pub estimate: Estimate,
-    /// The memory there is, where it is known.
+    /// Available memory, if known.
     pub limit: Option<MemoryLimit>,
 }
 
 impl Fit {
-    /// Chooses device, precision and the head's chunks, and checks that the run fits the memory.
+    /// Chooses the device, the precision and the head's chunk size. Checks that the run fits the memory.
     ///
     /// # Errors
     ///
-    /// The device, the precision or the method cannot be had, or the memory is too small.
+    /// The device, the precision or the method is not available, or the memory is too small.
     pub fn of(config: &TrainConfig, info: &ModelInfo) -> Result<Self, RunError> {
         let (device, device_reason) = device::choose(&config.device)?;
         let kind = device.name.kind;
@@ -60,7 +60,7 @@ impl Fit {
     }
 }
 
-/// Returns the precision of the base: weights that train are f32, whatever the file holds.
+/// Returns the precision of the base. Trained weights are f32, whatever the file holds.
 fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
     match (config.method, config.dtype) {
         (MethodName::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
@@ -72,7 +72,7 @@ fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
     }
 }
 
-/// The memory a run on the device can take, where it is known.
+/// Returns the memory that a run on the device can use, if known.
 fn limit(device: &Device) -> Option<MemoryLimit> {
     if device.name.kind.on_processor() || device.software {
         return Some(available_memory());
@@ -83,7 +83,7 @@ fn limit(device: &Device) -> Option<MemoryLimit> {
     })
 }
 
-/// Estimates the memory of a run, whose head works on chunks of `chunk` tokens.
+/// Estimates the memory of a run whose head processes `chunk` tokens at a time.
 fn estimate(
     config: &TrainConfig,
     info: &ModelInfo,
@@ -136,7 +136,7 @@ pub(super) fn no_state() -> RunError {
     )
 }
 
-/// Parameters of the parts that train whole.
+/// Returns the number of parameters in the parts that train in full.
 fn part_parameters(parts: &[Part], info: &ModelInfo) -> Result<usize, RunError> {
     let missing = |part: &&Part| !info.parts.contains_key(part);
     let missing: Vec<_> = parts.iter().filter(missing).copied().collect();
@@ -156,8 +156,8 @@ fn part_parameters(parts: &[Part], info: &ModelInfo) -> Result<usize, RunError> 
     )))
 }
 
-/// Parameters of the adapters on the layers (path, inputs, outputs) that a model says it has: what
-/// does not fit is known before the weights are read.
+/// Returns the number of adapter parameters for the layers (path, inputs, outputs) that a model reports. An
+/// adapter that does not fit is rejected before the weights are read.
 fn adapter_parameters(
     adapter: &AdapterConfig,
     layers: &[(String, usize, usize)],

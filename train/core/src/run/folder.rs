@@ -1,4 +1,4 @@
-//! A run's output folder: checked, locked, cleared and finished.
+//! A run's output folder: checks, lock, cleanup and completion.
 
 use super::RunError;
 use super::checkpoint;
@@ -15,11 +15,11 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Checks that a new run can write into its output folder and replaces nothing that it reads.
+/// Checks that a new run can write into its output folder and overwrites none of its inputs.
 ///
 /// # Errors
 ///
-/// A problem with `--out`, or that another run writes there now.
+/// `--out` is unusable, or another run is writing there.
 pub(super) fn check(config: &TrainConfig, start: &Start) -> Result<(), RunError> {
     let out = &config.out;
     let wrong = |reason: &str| RunError::Data(format!("--out: {} {reason}", out.display()));
@@ -63,7 +63,7 @@ fn inputs(config: &TrainConfig) -> Vec<PathBuf> {
         TokenizerChoice::File(path) => Some(path.clone()),
         _ => None,
     };
-    // A template that is no file is the name of one of ours, or lies with the model.
+    // A template that is not a file is the name of a built-in one, or comes with the model.
     let template = (config.template != "model").then(|| PathBuf::from(&config.template));
     let adapter = config.adapter.as_deref().map(adapter::place);
     std::iter::once(config.model.clone())
@@ -74,7 +74,7 @@ fn inputs(config: &TrainConfig) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns whether a folder holds nothing but what a run leaves that never began.
+/// Returns whether a folder holds nothing, or only files of a run that never started.
 fn is_empty(out: &Path) -> io::Result<bool> {
     let partial = [CONFIG, METRICS].map(|name| disk::partial(Path::new(name)));
     for entry in fs::read_dir(out)? {
@@ -94,7 +94,7 @@ fn is_empty(out: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns whether a folder holds nothing but what `is_ours` knows by its name.
+/// Returns whether `is_ours` accepts the name of every entry of a folder.
 fn holds_only(folder: &Path, is_ours: fn(&str) -> bool) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         if !entry?.file_name().to_str().is_some_and(is_ours) {
@@ -104,7 +104,7 @@ fn holds_only(folder: &Path, is_ours: fn(&str) -> bool) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes the output folder this run's and nobody else's, if it is not yet by `lock`.
+/// Locks the output folder for this run, if `lock` does not hold it yet.
 pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, RunError> {
     let out = &config.out;
     fs::create_dir_all(out).map_err(at(out))?;
@@ -112,7 +112,7 @@ pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, Run
         return Ok(lock);
     }
     let lock = Lock::take(out)?;
-    // Another run may have been here since the settings were read.
+    // Another run may have written here since the settings were read.
     if !config.overwrite && !is_empty(out).map_err(at(out))? {
         let reason = "another run wrote into it in the meantime; give another folder";
         return Err(RunError::path(out, reason));
@@ -120,9 +120,9 @@ pub(super) fn take(config: &TrainConfig, lock: Option<Lock>) -> Result<Lock, Run
     Ok(lock)
 }
 
-/// Writes what a run needs before its first step beside the names it will have: if that fails, nothing in
-/// the folder has changed. Then removes the results of an older run, which would be taken for this one's, and
-/// gives the new files their names.
+/// Writes the run's first files under temporary names: if that fails, the folder is unchanged. Then removes
+/// the results of an older run, which could be mistaken for results of this one. Then gives the new files
+/// their names.
 pub(super) fn begin(config: &TrainConfig, start: &Start) -> Result<(Metrics, Log), RunError> {
     let out = &config.out;
     let settings = out.join(CONFIG);
@@ -144,7 +144,7 @@ pub(super) fn begin(config: &TrainConfig, start: &Start) -> Result<(Metrics, Log
     if finished.exists() {
         fs::remove_file(&finished).map_err(at(&finished))?;
     }
-    // Without `overwrite` there are none.
+    // Without `overwrite` there are no old results.
     let old = RESULTS.map(|name| out.join(name));
     let replaces = config.overwrite && start.resumed().is_none();
     for old in old.iter().filter(|old| replaces && old.exists()) {
@@ -155,10 +155,10 @@ pub(super) fn begin(config: &TrainConfig, start: &Start) -> Result<(Metrics, Log
     Ok((metrics, log))
 }
 
-/// What a folder is called that is being removed.
+/// Suffix of a folder that is being removed.
 const REMOVED: &str = ".removed";
 
-/// Removes a folder so that a kill in between leaves no half of it under its name.
+/// Removes a folder. Renames it first, so that a kill leaves no half-removed folder under its name.
 fn remove(folder: &Path) -> Result<(), PathError> {
     let mut removed = folder.as_os_str().to_owned();
     removed.push(REMOVED);
@@ -166,7 +166,7 @@ fn remove(folder: &Path) -> Result<(), PathError> {
     fs::remove_dir_all(&removed).map_err(at(folder))
 }
 
-/// Removes what runs that were killed have left of folders that they wrote or removed.
+/// Removes the unfinished and half-removed folders that killed runs left.
 fn remove_leftovers(out: &Path) -> Result<(), PathError> {
     let is_leftover = |name: &str| {
         let removed = RESULTS
@@ -184,7 +184,7 @@ fn remove_leftovers(out: &Path) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Says that the run came to its end, when all of its result is on the disk.
+/// Marks the run as finished, after its complete result is synced to the disk.
 pub(super) fn finish(out: &Path, result: &Path, steps: usize) -> Result<(), PathError> {
     sync_files(result).map_err(at(result))?;
     let finished = out.join(FINISHED);
@@ -193,7 +193,7 @@ pub(super) fn finish(out: &Path, result: &Path, steps: usize) -> Result<(), Path
     sync_files(out).map_err(at(out))
 }
 
-/// Forces the files of a folder, and their names, to the disk.
+/// Syncs the files of a folder, and their names, to the disk.
 fn sync_files(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -230,7 +230,7 @@ mod tests {
         assert!(check(&config(&out, false), &Start::New).is_ok());
         fs::create_dir(&out).unwrap();
         assert!(check(&config(&out, false), &Start::New).is_ok());
-        // What a run leaves that never began is nothing; a person's own files there are.
+        // A folder with only files of a run that never started counts as empty. A user's own files do not.
         for (folder, ours) in [
             (LOGS, "bone.2026-01-01.jsonl"),
             (CHECKPOINTS, "trial.partial"),

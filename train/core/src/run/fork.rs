@@ -1,4 +1,4 @@
-//! Beginning a new run at a checkpoint of another one.
+//! Starting a new run from a checkpoint of another run.
 
 use super::checkpoint::{self, STATE};
 use super::start::Start;
@@ -6,9 +6,9 @@ use super::{Host, Outcome, RunError, begin_new};
 use crate::config::{Given, resolve_over};
 use std::path::Path;
 
-/// Begins a new run at the checkpoint `path` names, or at the newest one of the run in `path`: with
-/// its weights, moments and step, its settings with what is `given` over them, and an output folder, metrics
-/// and checkpoints of its own. Nothing in the old run's folder changes.
+/// Starts a new run from the checkpoint at `path`, or from the newest one of the run in `path`. The new run
+/// takes over weights, moments, step and settings; the settings in `given` override the old ones. It has
+/// its own output folder, metrics and checkpoints. The old run's folder does not change.
 ///
 /// # Errors
 ///

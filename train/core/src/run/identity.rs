@@ -1,4 +1,4 @@
-//! What a run is known by: its settings, model, rows and device.
+//! What identifies a run: its settings, model, rows and device.
 
 use super::RunError;
 use super::checkpoint::State;
@@ -11,15 +11,15 @@ use std::thread::JoinHandle;
 
 type Files = BTreeMap<String, String>;
 
-/// What a run is known by. A thread of its own hashes the model's files.
+/// Identity of a run. A separate thread hashes the model's files.
 pub(super) struct Identity {
-    /// All but the hashes.
+    /// Everything except the hashes.
     pub(super) state: State,
     hashing: Option<JoinHandle<Result<Files, PathError>>>,
 }
 
 impl Identity {
-    /// Begins to hash what the run starts from.
+    /// Starts to hash the files that the run starts from.
     pub(super) fn new(config: &TrainConfig, state: State) -> Self {
         let (model, adapter) = (config.model.clone(), config.adapter.clone());
         let hashing = std::thread::spawn(move || {
@@ -36,7 +36,7 @@ impl Identity {
         }
     }
 
-    /// Returns all of it; waits for the hash of each of the model's files.
+    /// Returns the complete state. Waits for the hash of each model file.
     pub(super) fn whole(&mut self) -> Result<&State, RunError> {
         if let Some(hashing) = self.hashing.take() {
             let failed =

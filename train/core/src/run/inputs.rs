@@ -1,4 +1,4 @@
-//! What a run needs before its model is loaded: device, precision, memory, rows and plan.
+//! Inputs that a run needs before its model is loaded: device, precision, memory, rows and plan.
 
 use super::checkpoint::State;
 use super::identity::Identity;
@@ -16,12 +16,12 @@ use bone_data::{
 };
 use bone_tokenizer::{self as tokenizer, Tokenizer};
 
-/// Steps of the data whose rows are sorted by length together.
+/// Number of steps whose rows are sorted by length together.
 const WINDOW: usize = 16;
 
-/// Everything of a run that depends on neither backend nor model type.
+/// Inputs of a run that depend on neither the backend nor the model type.
 pub(super) struct Inputs {
-    /// The settings, with those that depend on the rows or the model filled in.
+    /// The settings. Those that depend on the rows or the model are filled in.
     pub(super) config: TrainConfig,
     pub(super) fit: Fit,
     pub(super) data: Data,
@@ -31,7 +31,7 @@ pub(super) struct Inputs {
     pub(super) identity: Identity,
     /// The largest batch, if it is to be tried before the first step.
     pub(super) largest: Option<Batch>,
-    /// What a person is shown at the start, one fact a line.
+    /// Lines shown to the user at the start, one fact per line.
     pub(super) lines: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ pub(super) fn read(
     })
 }
 
-/// The rows as batches, and what they are known by.
+/// The rows as batches, and their hash.
 struct Rows {
     batches: Batches,
     validation: Vec<bone_data::Sample>,

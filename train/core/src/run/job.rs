@@ -1,4 +1,4 @@
-//! The part of a run that happens on a device.
+//! The part of a run that uses a device.
 
 use super::checkpoint::{Found, Keep, Saver, Snapshot, read_tensors, try_out};
 use super::inputs::Inputs;
@@ -22,7 +22,7 @@ use bone::ParamCount;
 use bone_data::{Batch, grouped};
 use std::time::{Duration, Instant};
 
-/// A job and the model it is for.
+/// A job and its model.
 pub(super) struct OnModel<'a> {
     pub(super) model: ModelSource,
     pub(super) job: Job<'a>,
@@ -56,7 +56,7 @@ impl<B: TrainBackend> WithModel<B> for TrainOn<'_, B> {
     }
 }
 
-/// Everything of a run that does not depend on backend or model.
+/// Everything in a run that does not depend on the backend or the model.
 pub(super) struct Job<'a> {
     pub(super) inputs: Inputs,
     pub(super) start: Start,
@@ -88,7 +88,7 @@ impl Job<'_> {
             progress: self.inputs.progress.clone(),
         };
         let _lock = folder::take(&config, self.lock.take())?;
-        // From here on a signal waits until the folder is as it should be.
+        // From here on a signal waits until the folder is in a consistent state.
         let waiting = signals.map(Signals::wait);
         if let Some(batch) = self.inputs.largest.take() {
             self.shake_down(&run, &batch, &results, device)?;
@@ -132,7 +132,7 @@ impl Job<'_> {
         let run = train(run, &mut data, &plan, device, &mut record, &mut keeper);
         let stopped = keeper.stopped.take();
         let is_saved = keeper.saver.has(total_steps);
-        // Waits for what is being written.
+        // Dropping the keeper waits for the checkpoint that is being written.
         drop(keeper);
         let Run {
             model, progress, ..
@@ -205,7 +205,7 @@ impl Job<'_> {
         }
     }
 
-    /// Tries a batch of the longest rows, and a checkpoint as large as a later one.
+    /// Tries a batch of the longest rows, and a checkpoint of the full size.
     fn shake_down<B: TrainBackend, M: TrainModel<B>>(
         &mut self,
         run: &Run<B, M>,
@@ -218,7 +218,7 @@ impl Job<'_> {
             .report(Event::Phase("trying the longest rows and a checkpoint"))?;
         try_batch::<B, M>(&run.model, batch, &self.inputs.plan, device);
         let mut trained = run.optimizer.trained(&run.model);
-        // A later one has moments.
+        // Later checkpoints also hold moments.
         for Trained { values, moments } in trained.values_mut() {
             let like = || TrainedMoments {
                 time: 0,
@@ -242,7 +242,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Evaluates a new run's held-out rows, before anything of an older run is touched.
+    /// Evaluates a new run's held-out rows, before any file of an older run is changed.
     fn first_evaluation<B: TrainBackend, M: TrainModel<B>>(
         &mut self,
         run: &mut Run<B, M>,
@@ -284,7 +284,7 @@ fn keep(config: &TrainConfig) -> Keep {
     }
 }
 
-/// Puts weights and moments of a checkpoint on the model and its optimizer.
+/// Restores the weights and moments of a checkpoint into the model and its optimizer.
 fn put_back<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     optimizer: &mut Optimizer<B>,

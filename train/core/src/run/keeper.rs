@@ -1,4 +1,4 @@
-//! Saving a run while it goes on, and stopping it when the system asks.
+//! Saving a run during training, and stopping it on a signal.
 
 use super::RunError;
 use super::checkpoint::{Outcome, Saver, Snapshot, State};
@@ -13,31 +13,31 @@ use burn::module::AutodiffModule;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// What the result so far is made of.
+/// A function that makes the result so far.
 pub(super) type Results<'a, M> = &'a dyn Fn(&M) -> Result<Product, RunError>;
 
-/// How long a checkpoint that could not be written is put off.
+/// First delay before a failed checkpoint is retried.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Returns how long it is put off when that fails as well.
+/// Returns the next delay after another failure.
 fn longer(pause: Duration) -> Duration {
     (2 * pause).min(Duration::from_secs(600))
 }
 
-/// Looks after a run: saves it when it is time, and stops it when a signal says so.
+/// Saves a run when a checkpoint is due, and stops it on a signal.
 pub(super) struct Keeper<'a, M> {
     pub(super) saver: Saver,
     config: &'a TrainConfig,
     signals: Option<&'static Signals>,
-    /// What the run is known by, and when it began.
+    /// Identity of the run, and its start time.
     identity: &'a mut Identity,
     started: Instant,
     results: Results<'a, M>,
     saved_at: Instant,
-    /// When a checkpoint that was due and does not exist is tried.
+    /// When to try the checkpoint that is due but not written.
     owed: Option<Instant>,
     pause: Duration,
-    /// The signal that stopped the run, and why there is no checkpoint of its last step, if so.
+    /// The signal that stopped the run, and why its last step has no checkpoint, if it has none.
     pub(super) stopped: Option<(Signal, Option<String>)>,
 }
 
@@ -86,7 +86,7 @@ impl<'a, M> Keeper<'a, M> {
         })
     }
 
-    /// Tells what came of checkpoints.
+    /// Reports the outcomes of checkpoints.
     fn tell(
         &mut self,
         outcomes: Vec<Outcome>,
@@ -132,7 +132,7 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         let (steps, is_last) = (at.progress.steps, at.is_last);
         let done = self.saver.news(false);
         self.tell(done, is_last, reporter)?;
-        // A run that is done is not stopped any more.
+        // A finished run does not react to a stop signal.
         let signal = self.signals.and_then(Signals::ends).filter(|_| !is_last);
         let then = signal.map_or(ControlFlow::Continue(()), |_| ControlFlow::Break(()));
         if steps == 0 {
@@ -141,22 +141,22 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
         }
         let standing = Soundness::of(at.progress);
         if standing != Soundness::Lost && !self.saver.has(steps) {
-            // The step after it went well.
+            // The step after the checkpoint succeeded.
             self.saver.trust();
         }
         let asked = self.signals.is_some_and(Signals::takes_save);
         let (every, seconds) = (self.config.save_every, 60.0 * self.config.save_minutes);
-        // The result is written after the last: if that fails, nothing is lost.
+        // The result is written after the last checkpoint. If writing the result fails, nothing is lost.
         let ends = is_last && (every.is_some() || seconds > 0.0);
         let best = at.progress.best.filter(|_| self.config.keep_best);
         let due = every.is_some_and(|every| steps.is_multiple_of(every))
             || (seconds > 0.0 && self.saved_at.elapsed().as_secs_f64() >= seconds);
         if due {
-            // A try that failed before puts this one off no more.
+            // An earlier failure does not delay this checkpoint.
             self.owed = Some(Instant::now());
         }
         let is_owed = self.owed.is_some_and(|from| from <= Instant::now());
-        // What changed nothing, or is lost, does not take the place of the last that did and is not.
+        // A checkpoint without changes, or with lost weights, must not replace an older good one.
         let wanted = (is_owed && standing != Soundness::Lost)
             || best.is_some_and(|best| best.step == steps)
             || ends
@@ -192,14 +192,14 @@ impl<B: TrainBackend, M: AutodiffModule<B>> Watch<B, M> for Keeper<'_, M> {
     }
 }
 
-/// Whether a run is as it should be, as far as its last step and an evaluation right after it show.
+/// Whether a run is sound, judged by its last step and an evaluation right after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Soundness {
     /// Its numbers were not finite.
     Lost,
-    /// The step's were, which are of the weights before it.
+    /// The numbers of the last step were finite. They belong to the weights before that step.
     Likely,
-    /// So is the held-out loss of the weights as they are.
+    /// The held-out loss of the current weights was finite too.
     Seen,
 }
 

@@ -7,19 +7,19 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-/// An output folder that this process alone writes into. The system lets go of it when the process ends,
-/// whatever ends it, so that a lock is never stale; the file stays, and says who had it.
+/// An output folder that only this process writes into. The system releases the lock whenever the process
+/// ends, so a lock is never stale. The lock file stays and names its last owner.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the folder `out`, which is there.
+    /// Locks the existing folder `out`.
     ///
     /// # Errors
     ///
-    /// Another run has it, or the file system does not let it.
+    /// Another run holds the lock, or the file system reports an error.
     pub(super) fn take(out: &Path) -> Result<Self, RunError> {
         let path = out.join(LOCK);
         let mut options = OpenOptions::new();
@@ -28,13 +28,13 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken(out, &file)),
-            // A file system without locks: nothing is known of others there.
+            // This file system has no locks, so other runs there cannot be detected.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(at(&path)(error).into()),
         }
         let host = sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned());
         let text = format!("process {} on {host}\n", std::process::id());
-        // Where there is no room for it, nothing is said of who has it.
+        // On a full disk the file does not name the owner.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
@@ -42,7 +42,7 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// Returns that another run writes into the folder `out` now, if one does.
+    /// Returns the error that another run is writing into the folder `out`, if one is.
     pub(super) fn owner(out: &Path) -> Option<RunError> {
         let file = File::open(out.join(LOCK)).ok()?;
         let locked = file.try_lock_shared();

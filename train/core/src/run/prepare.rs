@@ -1,4 +1,4 @@
-//! What of a model a method trains, and how it is saved.
+//! Choosing the parameters that a method trains, and saving the result.
 
 use super::RunError;
 use super::fit::no_state;
@@ -18,19 +18,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A model that is ready to train.
+/// A model that is ready for training.
 pub struct Prepared<M> {
     /// The model.
     pub model: M,
-    /// Names of the parameters that train whole, beside adapters or without any.
+    /// Names of the parameters that train in full, with or without adapters.
     pub whole: BTreeSet<String>,
 }
 
-/// Makes ready what trains, and freezes the rest.
+/// Enables training for the chosen parameters and freezes the rest.
 ///
 /// # Errors
 ///
-/// The model does not have what is to train.
+/// The model lacks a parameter that is to train.
 pub fn prepare<B: TrainBackend, M: TrainModel<B>>(
     model: M,
     config: &TrainConfig,
@@ -44,7 +44,7 @@ pub fn prepare<B: TrainBackend, M: TrainModel<B>>(
         let scan = open(path, adapter.and_then(|adapter| Kind::of(adapter.variant)))?;
         let (model, contents) = put_on::<B, M>(model, scan, path)?;
         whole = contents.full;
-        // The settings may have changed the dropout.
+        // The settings may override the dropout.
         with_dropout::<B, M>(model, config.dropout)
     } else if let Some(adapter) = &adapter {
         attach::<B, M>(model, adapter)?
@@ -72,7 +72,7 @@ pub fn prepare<B: TrainBackend, M: TrainModel<B>>(
     Ok(Prepared { model, whole })
 }
 
-/// Names of the parameters that the settings let train whole.
+/// Returns the names of the parameters that the settings train in full.
 fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) -> BTreeSet<String> {
     let trains = |name: &String| match config.method {
         MethodName::Full => true,
@@ -88,16 +88,16 @@ fn chosen<B: TrainBackend, M: TrainModel<B>>(model: &M, config: &TrainConfig) ->
 /// Writes files into a folder.
 type Write = Box<dyn FnOnce(&Path) -> Result<(), RunError> + Send>;
 
-/// What a run makes of its model: a folder, written when it is called.
+/// The result of a run: a folder, which is written on request.
 pub(crate) struct Product {
-    /// The folder's name: `adapter` or `model`.
+    /// Name of the folder: `adapter` or `model`.
     pub(super) name: &'static str,
     /// Writes the files into a folder.
     pub(super) write: Write,
 }
 
 impl Product {
-    /// Takes the result so far out of `model`, of which `whole` names the parameters that train whole.
+    /// Copies the result so far from `model`. `whole` names the parameters that train in full.
     pub(super) fn of<B: TrainBackend, M: TrainModel<B>>(
         model: &M,
         whole: &BTreeSet<String>,
@@ -133,11 +133,12 @@ impl Product {
         })
     }
 
-    /// Writes it into the output folder `out`. Returns its folder.
+    /// Writes the result into the output folder `out`. Returns the result's folder.
     pub(super) fn save(self, out: &Path) -> Result<PathBuf, RunError> {
         let folder = out.join(self.name);
         if self.name == MODEL {
-            // A resumed run may have come as far as this before: its model stays until the new one is whole.
+            // A resumed run may find a model from an earlier attempt. It stays until the new one is
+            // complete.
             let new = NewFolder::beside(&folder)?;
             (self.write)(new.path())?;
             new.replace(&out.join(OLD_MODEL))?;

@@ -1,4 +1,4 @@
-//! The console, the metrics and the log of a run, as one reporter.
+//! One reporter for the console, the metrics and the log of a run.
 
 use crate::report::{Event, Log, Metrics, ReportError, Reporter};
 
@@ -14,7 +14,7 @@ impl Reporter for Record<'_> {
         self.console.report(event)?;
         self.metrics.report(event)?;
         if let Event::Saved(_) = event {
-            // Lines that find no room wait for it.
+            // Lines that do not fit on the disk stay in memory.
             let _ = self.metrics.sync();
         }
         if let Some(trouble) = self.metrics.trouble() {

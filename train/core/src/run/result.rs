@@ -1,4 +1,4 @@
-//! Writing the result, where there may be no room for it.
+//! Writing the result, also when the disk is full.
 
 use super::RunError;
 use super::signals::{Signal, Signals};
@@ -9,26 +9,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a result waits for room.
+/// How long to retry on a full disk.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// How long it waits before the next try.
+/// Delay between two tries.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Where a test may have no room.
+/// Simulates a full disk if a test asks for it.
 fn perhaps_full() -> io::Result<()> {
     fail::fail_point!("result", |_| Err(io::ErrorKind::StorageFull.into()));
     Ok(())
 }
 
-/// Files and folders of a result.
+/// Number of files and folders of a result.
 const FILES: u64 = 4;
 
-/// Writes the result, of about `bytes`, into the output folder `out` with `write`. If the disk is full and
-/// no checkpoint holds the result (`is_saved`), it retries for up to an hour: the result is nowhere but in memory.
+/// Writes the result of about `bytes` bytes into the output folder `out` with `write`. If the disk is full
+/// and no checkpoint holds the result (`is_saved`), it retries for up to one hour: the result exists only
+/// in memory.
 ///
 /// # Errors
 ///
-/// Why it cannot be written; what `stopped` makes of a signal that came while it waited, and of the reason.
+/// The reason why it cannot be written. If a signal arrives while it waits, the error that `stopped` makes
+/// of the signal and the reason.
 pub(super) fn write_result<R: Reporter>(
     mut write: impl FnMut(&mut R) -> Result<PathBuf, RunError>,
     stopped: impl Fn(Signal, &str) -> RunError,

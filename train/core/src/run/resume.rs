@@ -1,4 +1,4 @@
-//! Continuing a run that was stopped.
+//! Resuming a run that was stopped.
 
 use super::checkpoint::{self, Found, STATE};
 use super::lock::Lock;
@@ -9,8 +9,8 @@ use crate::layout::{ADAPTER, FINISHED, MODEL};
 use crate::report::Event;
 use std::path::Path;
 
-/// Continues the run in `path`, its output folder, from its newest checkpoint, with its own
-/// settings. Returns `None` if the run is finished: then nothing is written.
+/// Resumes the run in the output folder `path` from its newest checkpoint, with its own settings. Returns
+/// `None` and writes nothing if the run is finished.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn resume(path: &Path, host: Host<'_>) -> Result<Option<Outcome>, RunError> 
 
 /// # Errors
 ///
-/// A later checkpoint exists, which training from this one would replace.
+/// A later checkpoint exists. Training from this one would replace it.
 fn newest_only(found: &Found) -> Result<(), RunError> {
     let (folder, steps) = (&found.at.folder, found.state.progress.steps);
     match checkpoint::all(&found.at.out)?.pop() {

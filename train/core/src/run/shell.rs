@@ -1,8 +1,8 @@
-//! What a person copies into a shell.
+//! Text for the user to paste into a shell.
 
 use std::path::Path;
 
-/// A path as a shell reads it, and a program that takes what begins with `-` for a flag.
+/// Quotes a path for a shell. A leading `-` is kept from looking like a flag.
 pub(crate) fn path(path: &Path) -> String {
     let mut shown = path.display().to_string();
     if shown.starts_with('-') {

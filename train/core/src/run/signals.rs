@@ -1,7 +1,8 @@
-//! What a run does when the system asks it to end, or to save.
+//! Signals that stop or save a run.
 //!
-//! Until a run trains there is nothing to lose, and the first SIGINT, SIGTERM or SIGHUP ends it at once. From then
-//! on the first is a wish, which the loop meets between two steps, and the second ends it at once.
+//! Before training starts there is nothing to lose, so the first SIGINT, SIGTERM or SIGHUP ends the process
+//! at once. During training the first signal is a request, which the loop handles between two steps. The
+//! second signal ends the process at once.
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -9,35 +10,35 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// A signal that ends a run.
+/// A signal that stops a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signal(i32);
 
 impl Signal {
-    /// `SIGINT`, `SIGTERM` or `SIGHUP`.
+    /// Returns `SIGINT`, `SIGTERM` or `SIGHUP`.
     pub fn name(self) -> &'static str {
         signal_hook::low_level::signal_name(self.0).unwrap_or("signal")
     }
 
-    /// What a program that it ended exits with, as shells have it: 129, 130 or 143.
+    /// Returns the exit code after the signal, as shells define it: 129, 130 or 143.
     pub fn exit_code(self) -> u8 {
         128u8.saturating_add(u8::try_from(self.0).unwrap_or(u8::MAX))
     }
 }
 
-/// The signals that end a run. SIGHUP comes when its terminal is closed.
+/// The signals that stop a run. A closing terminal sends SIGHUP.
 #[cfg(unix)]
 const ENDING: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 const ENDING: [i32; 2] = [SIGINT, SIGTERM];
 
-/// Whether whoever started this process wants it to outlive a signal, as `nohup` does.
+/// Returns whether the parent process set this signal to be ignored, as `nohup` does.
 fn is_ignored(signal: i32) -> bool {
     #[cfg(unix)]
     {
         let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: nothing is set, and what is there is written to `now`, which is as large; of zeros it
-        // is a value too.
+        // SAFETY: the call sets no handler. It writes the current one to `now`, which has the right size.
+        // All zeros are a valid value of that type.
         let now = unsafe {
             libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
             now.assume_init()
@@ -51,7 +52,7 @@ fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// The signals that this process was sent.
+/// The signals that this process received.
 #[derive(Debug)]
 pub struct Signals {
     at_once: Arc<AtomicBool>,
@@ -60,11 +61,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// The process's one. What ends a run ends the process at once until [`wait`](Self::wait).
+    /// Returns the listener of the process. Stop signals end the process at once until
+    /// [`wait`](Self::wait).
     ///
     /// # Errors
     ///
-    /// The system lets no one listen.
+    /// The system rejects the signal handlers.
     pub fn listen() -> io::Result<&'static Self> {
         static SIGNALS: OnceLock<Signals> = OnceLock::new();
         if let Some(signals) = SIGNALS.get() {
@@ -77,7 +79,7 @@ impl Signals {
         };
         for signal in ENDING.into_iter().filter(|signal| !is_ignored(*signal)) {
             let (at_once, ends) = (signals.at_once.clone(), signals.ends.clone());
-            // In this order: the second one finds what the first has set.
+            // The order matters: the second handler reads the flag that the first one sets.
             flag::register_conditional_shutdown(signal, 128 + signal, at_once.clone())?;
             flag::register_usize(signal, ends, signal as usize)?;
             flag::register(signal, at_once)?;
@@ -85,20 +87,20 @@ impl Signals {
         #[cfg(unix)]
         {
             flag::register(signal_hook::consts::SIGUSR1, signals.saves.clone())?;
-            // A file beyond what the system allows is an error of whoever writes it, not the end.
+            // With a handler, writing beyond the file size limit returns an error and does not kill the
+            // process.
             flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         }
         Ok(SIGNALS.get_or_init(|| signals))
     }
 
-    /// From now on, and until what it returns is dropped, the first signal that ends a run waits to
-    /// be asked for.
+    /// Makes the first stop signal wait until it is asked for. Lasts until the returned guard is dropped.
     pub fn wait(&'static self) -> Waiting {
         self.at_once.store(false, Ordering::SeqCst);
         Waiting(self)
     }
 
-    /// The signal that is to end the run.
+    /// Returns the signal that is to stop the run.
     pub fn ends(&self) -> Option<Signal> {
         match self.ends.load(Ordering::SeqCst) {
             0 => None,
@@ -106,13 +108,13 @@ impl Signals {
         }
     }
 
-    /// Whether the run was asked to save and go on, since this was last asked: SIGUSR1.
+    /// Returns whether SIGUSR1 asked to save the run since the last call. The run continues.
     pub fn takes_save(&self) -> bool {
         self.saves.swap(false, Ordering::SeqCst)
     }
 }
 
-/// While it is there, signals wait.
+/// Guard: stop signals wait while it exists.
 #[derive(Debug)]
 pub struct Waiting(&'static Signals);
 

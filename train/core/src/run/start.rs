@@ -1,4 +1,4 @@
-//! Where a run begins, and whether its inputs are those of the checkpoint.
+//! The starting point of a run, and the check of its inputs against the checkpoint.
 
 use super::RunError;
 use super::checkpoint::{Found, State};
@@ -8,19 +8,19 @@ use crate::trainer::Progress;
 use bone_data::Cursor;
 use std::collections::BTreeMap;
 
-/// Where a run begins.
+/// Starting point of a run.
 #[derive(Debug)]
 pub(super) enum Start {
-    /// At step 0.
+    /// Step 0.
     New,
-    /// At the newest checkpoint of the run itself.
+    /// The newest checkpoint of the same run.
     Resume(Found),
-    /// At a checkpoint of another run, as a new run.
+    /// A checkpoint of another run; the run is new.
     Fork(Found),
 }
 
 impl Start {
-    /// Returns the checkpoint it begins at.
+    /// Returns the checkpoint that the run starts from.
     pub(super) fn found(&self) -> Option<&Found> {
         match self {
             Self::New => None,
@@ -28,7 +28,7 @@ impl Start {
         }
     }
 
-    /// Returns the checkpoint of the run that is resumed.
+    /// Returns the checkpoint of a resumed run.
     pub(super) fn resumed(&self) -> Option<&Found> {
         match self {
             Self::Resume(found) => Some(found),
@@ -36,12 +36,11 @@ impl Start {
         }
     }
 
-    /// Checks the model's files, and for a resumed run the rows and the device, against the
-    /// checkpoint.
+    /// Compares the model's files with the checkpoint, and for a resumed run also the rows and the device.
     ///
     /// # Errors
     ///
-    /// Everything that differs.
+    /// A list of everything that differs.
     pub(super) fn check(&self, now: &mut Identity) -> Result<(), RunError> {
         let Some(Found { at, state }) = self.found() else {
             return Ok(());
@@ -74,10 +73,10 @@ impl Start {
         )))
     }
 
-    /// Returns the step of the data that comes next.
+    /// Returns the next step in the data.
     ///
-    /// A fork with the same rows is as far through the epoch as the checkpoint, whatever its
-    /// batches; with other rows it begins with the first.
+    /// A fork with the same rows starts at the checkpoint's fraction of the epoch, whatever its batch size.
+    /// A fork with other rows starts at the first row.
     pub(super) fn cursor(&self, now: &State) -> Cursor {
         match self {
             Self::New => Cursor::default(),
@@ -89,12 +88,12 @@ impl Start {
         }
     }
 
-    /// Returns the optimizer steps of the whole run. Epochs count from `cursor`, steps from the
-    /// run that was forked.
+    /// Returns the number of optimizer steps of the whole run. Epochs count from `cursor`. Steps count from
+    /// the start of the forked run.
     ///
     /// # Errors
     ///
-    /// None of them is left.
+    /// No step is left.
     pub(super) fn total_steps(
         &self,
         config: &TrainConfig,
@@ -120,7 +119,7 @@ impl Start {
         )))
     }
 
-    /// Returns how far the run is before its first step.
+    /// Returns the progress of the run before its first step.
     pub(super) fn progress(&self, new: Progress, cursor: Cursor) -> Progress {
         match self {
             Self::New => new,
@@ -129,7 +128,7 @@ impl Start {
         }
     }
 
-    /// Returns a line that says where the run begins.
+    /// Returns a line that names the starting point of the run.
     pub(super) fn line(&self, total_steps: usize, cursor: Cursor) -> Option<String> {
         let Found { at, state } = self.found()?;
         let (steps, folder) = (state.progress.steps, at.folder.display());
@@ -143,7 +142,7 @@ impl Start {
     }
 }
 
-/// Returns the same place in an epoch of `steps_per_epoch`.
+/// Returns the same position in an epoch of `steps_per_epoch` steps.
 fn scaled(state: &State, steps_per_epoch: u64) -> Cursor {
     let Cursor { epoch, step } = state.progress.next;
     let before = u128::from(state.steps_per_epoch.max(1));
@@ -154,14 +153,14 @@ fn scaled(state: &State, steps_per_epoch: u64) -> Cursor {
     }
 }
 
-/// Returns the hashes of files, which may have been renamed.
+/// Returns the hashes of files without their names: the files may have been renamed.
 fn hashes(files: &BTreeMap<String, String>) -> Vec<&String> {
     let mut hashes: Vec<_> = files.values().collect();
     hashes.sort();
     hashes
 }
 
-/// Returns which files differ, in words.
+/// Returns a text that lists which files differ.
 fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> String {
     let known = before.keys().map(|name| match now.get(name) {
         None => format!("missing {name}"),

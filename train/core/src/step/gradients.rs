@@ -1,4 +1,4 @@
-//! Gradients by parameter: added up, measured, clipped.
+//! Gradients by parameter: summing, measuring and clipping them.
 
 use super::TrainBackend;
 use bone::visit::{FloatParam, visit_floats};
@@ -9,14 +9,14 @@ use burn::tensor::{DType, Tensor, TensorPrimitive, backend::AutodiffBackend};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// Gradients of any number of backward passes, added up.
+/// The sum of the gradients of any number of backward passes.
 #[derive(Debug, Default)]
 pub struct Gradients {
     sum: GradientsParams,
 }
 
 impl Gradients {
-    /// Adds what one backward pass gave to the parameters of `module`.
+    /// Adds the gradients of one backward pass for the parameters of `module`.
     pub fn add<B: AutodiffBackend, M: AutodiffModule<B>>(
         &mut self,
         grads: &mut B::Gradients,
@@ -33,12 +33,12 @@ impl Gradients {
         });
     }
 
-    /// Whether any parameter has a gradient.
+    /// Returns whether no parameter has a gradient.
     pub fn is_empty(&self) -> bool {
         self.sum.is_empty()
     }
 
-    /// Sum of the squares of every entry, `[1]`: the square of the global norm.
+    /// Returns the sum of the squares of all entries, `[1]`: the square of the global norm.
     pub fn squared_norm<B: TrainBackend, M: AutodiffModule<B>>(
         &self,
         module: &M,
@@ -51,13 +51,13 @@ impl Gradients {
         visitor.parts.into_iter().reduce(|a, b| a + b)
     }
 
-    /// The gradients, to be taken out one by one.
+    /// Returns the gradients, which the caller takes out one by one.
     pub fn into_params(self) -> GradientsParams {
         self.sum
     }
 
-    /// The gradient of every parameter that trains, by its path; `None` where it got none. For
-    /// comparisons: each is read from the device by itself.
+    /// Returns the gradient of every trained parameter, by path; `None` if it has none. For comparisons
+    /// only: each gradient is a separate read from the device.
     pub fn by_path<B: AutodiffBackend, M: AutodiffModule<B>>(
         &self,
         module: &M,
@@ -65,7 +65,7 @@ impl Gradients {
         let mut found = BTreeMap::new();
         visit_floats(module, |param: FloatParam<'_, B>| {
             if param.is_require_grad() {
-                // Reading goes by the gradient's own shape: the rank of the type is a label.
+                // The read uses the gradient's own shape; the rank in the type is only a label.
                 let grad = self.sum.get::<B::InnerBackend, 1>(param.id);
                 let grad = grad.map(|grad| grad.into_data().iter::<f64>().collect());
                 found.insert(param.path(), grad);
@@ -74,7 +74,7 @@ impl Gradients {
         found
     }
 
-    /// The gradients as they are.
+    /// Returns the gradients unchanged.
     #[cfg(test)]
     pub(crate) fn as_params(&self) -> &GradientsParams {
         &self.sum

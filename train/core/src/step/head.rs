@@ -1,4 +1,4 @@
-//! From hidden states to the loss, and back.
+//! The head: from hidden states to the loss, and backward.
 
 use super::Gradients;
 use super::{TrainBackend, TrainModel};
@@ -8,19 +8,19 @@ use bone_lm::{Backend, CausalLm, cross_entropy};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use std::ops::Range;
 
-/// What the positions of a piece predict.
+/// Targets at the positions of a piece.
 pub(super) struct Targets {
-    /// Next token at every position, `rows · len`.
+    /// Next token at every position, `[rows · len]`.
     tokens: Vec<i32>,
-    /// Positions whose target is trained.
+    /// Positions with a trained target.
     trained: Vec<i32>,
-    /// A number for every position, from its row and its place in the row: what dropout on the
-    /// head is drawn from, however the positions are put together.
+    /// One number per position, from its row and its place in the row. Dropout on the head is drawn from
+    /// these numbers, so it does not depend on how the positions are grouped.
     pub(super) keys: Vec<u64>,
 }
 
 impl Targets {
-    /// Those of these columns of `batch`.
+    /// Returns the targets for these columns of `batch`.
     pub(super) fn new(batch: &Batch, inputs: Range<usize>) -> Self {
         let targets = inputs.start + 1..inputs.end + 1;
         let places: Vec<(usize, usize)> = (0..batch.rows)
@@ -41,12 +41,12 @@ impl Targets {
         }
     }
 
-    /// Whether no target is trained.
+    /// Returns whether no target is trained.
     pub(super) fn is_empty(&self) -> bool {
         self.trained.is_empty()
     }
 
-    /// Every trained position and its target.
+    /// Returns every trained position and its target.
     #[cfg(test)]
     pub(super) fn trained(&self) -> impl Iterator<Item = (usize, u32)> {
         let place = |p: &i32| (*p as usize, self.tokens[*p as usize] as u32);
@@ -62,14 +62,14 @@ impl Targets {
     }
 }
 
-/// Some of the trained positions.
+/// A chunk of the trained positions.
 struct Chunk {
     positions: Vec<i32>,
     tokens: Vec<i32>,
     keys: Vec<u64>,
 }
 
-/// Where dropout masks come from.
+/// Source of the dropout masks.
 #[derive(Clone, Copy)]
 pub(super) struct Draws {
     pub(super) seed: u64,
@@ -77,7 +77,7 @@ pub(super) struct Draws {
 }
 
 impl Draws {
-    /// Runs `forward` with masks drawn for these rows or tokens.
+    /// Runs `forward` with masks for these rows or tokens.
     pub(super) fn scope<T>(self, keys: Vec<u64>, forward: impl FnOnce() -> T) -> T {
         let draw = Draw {
             seed: self.seed,
@@ -93,7 +93,7 @@ fn ints<B: Backend>(values: Vec<i32>, device: &B::Device) -> Tensor<B, 1, Int> {
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
-/// `−log p(target)` of every position: hidden `[1, n, hidden_size]`, targets `[n]` → `[n]`.
+/// Returns `−log p(target)` of every position: hidden `[1, n, hidden_size]`, targets `[n]` → `[n]`.
 fn negative_log_likelihood<B: Backend, M: CausalLm<B>>(
     model: &M,
     hidden: Tensor<B, 3>,
@@ -104,7 +104,7 @@ fn negative_log_likelihood<B: Backend, M: CausalLm<B>>(
     cross_entropy(logits.reshape([n, vocab]), targets)
 }
 
-/// The sum over the trained positions, through the logits of every position.
+/// Returns the sum over the trained positions, from the logits of all positions.
 pub(super) fn full<B: Backend, M: CausalLm<B>>(
     model: &M,
     hidden: Tensor<B, 3>,
@@ -126,8 +126,8 @@ pub(super) fn full<B: Backend, M: CausalLm<B>>(
     (losses * weights).sum()
 }
 
-/// [`full`] with its gradients and the head's dropout, over the trained positions alone, `chunk` of them
-/// at a time: adds the head's gradients, returns the sum and the gradient to `hidden`.
+/// Computes [`full`] with gradients and the head's dropout, over the trained positions only, `chunk` at a
+/// time. Adds the head's gradients. Returns the sum and the gradient of `hidden`.
 pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     hidden: Tensor<B::InnerBackend, 3>,
@@ -161,7 +161,7 @@ pub(super) fn chunked<B: TrainBackend, M: TrainModel<B>>(
     (sum, grad.reshape([batch, len, size]))
 }
 
-/// The sum over the trained positions, without gradients.
+/// Returns the sum over the trained positions, without gradients.
 pub(super) fn evaluate<B: Backend, M: CausalLm<B>>(
     model: &M,
     hidden: Tensor<B, 3>,

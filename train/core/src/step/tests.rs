@@ -1,4 +1,4 @@
-//! Every way of saving memory, and every split of a step, gives the same loss and gradients.
+//! Every memory saving and every split of a step gives the same loss and gradients.
 
 use super::*;
 use bone::visit::{FloatParam, visit_floats};
@@ -28,14 +28,14 @@ struct Case {
     head: Head,
 }
 
-/// What becomes of the output layer.
+/// How the output layer is trained.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Head {
-    /// As the method has it: frozen under adapters, trained in full training.
+    /// As the method does it: frozen under adapters, trained in full training.
     Usual,
-    /// Trained whole beside the adapters.
+    /// Trained in full beside the adapters.
     Trained,
-    /// Carries an adapter too.
+    /// Has an adapter too.
     Adapted,
 }
 
@@ -63,7 +63,7 @@ const fn lora(start: LoraStart) -> Variant {
     })
 }
 
-/// Every method with a head of its own and with a tied one, and adapters beside or on the head.
+/// Returns every method with a separate head and with a tied head, and adapters beside or on the head.
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, variant, dropout) in METHODS {
@@ -97,7 +97,7 @@ impl ModuleMapper<B> for Cast {
     }
 }
 
-/// Makes adapters differ from zero, so that their gradients reach everything.
+/// Makes adapters non-zero, so that their gradients reach everything.
 struct Shift;
 
 impl ModuleMapper<B> for Shift {
@@ -153,7 +153,7 @@ fn model(case: Case, dtype: DType) -> Llama<B> {
     model
 }
 
-/// Eight rows of uneven length; some have a prompt that is not trained.
+/// Returns eight rows of different lengths; some have a prompt that is not trained.
 fn samples() -> Vec<Sample> {
     (0..8)
         .map(|row| {
@@ -166,7 +166,7 @@ fn samples() -> Vec<Sample> {
 
 type Grads = BTreeMap<ParamId, Vec<f64>>;
 
-/// Loss sum and gradients of a step split into micro batches of `size` rows.
+/// Returns loss sum and gradients of a step split into micro-batches of `size` rows.
 fn run<M: TrainModel<B>>(model: &M, size: usize, savings: Savings) -> (f64, Grads) {
     run_in_pieces(model, size, savings, None)
 }
@@ -213,7 +213,7 @@ fn run_batches<M: TrainModel<B>>(
     (loss, found)
 }
 
-/// Compares entry by entry, relative to the largest of each parameter.
+/// Compares all entries, relative to the largest entry of each parameter.
 fn assert_same(expected: &Grads, other: &Grads, tolerance: f64, context: &str) {
     assert_eq!(expected.len(), other.len(), "{context}");
     for (id, expected) in expected {
@@ -261,7 +261,7 @@ fn savings_and_splits_change_nothing_in_f64() {
 
 #[test]
 fn savings_and_splits_change_nothing_in_f32() {
-    // Rounding of sums in another order; OLoRA's two terms lose a digit to each other.
+    // Sums in another order round differently. OLoRA's two terms lose one digit when they cancel.
     all_agree(DType::F32, 3e-5);
 }
 
@@ -294,10 +294,11 @@ fn gradients_of_the_whole_model_are_finite_differences() {
     };
     let count: usize = samples().iter().map(Sample::trained_tokens).sum();
     for case in cases() {
-        // Full training covers every parameter of the base, tied or not; the others the adapters.
+        // Full training covers every parameter of the base, tied or not. The other cases cover the
+        // adapters.
         let model = model(case, DType::F64);
         let (_, grads) = run(&model, 8, savings);
-        // Small enough for the curvature, large enough for the last digits.
+        // Small enough for the curvature, large enough for the rounding error.
         let h = 1e-6;
         for (&id, grad) in &grads {
             for entry in [0, grad.len() / 2] {

@@ -1,4 +1,4 @@
-//! A piece's way through embedding and blocks, and back.
+//! The trunk: forward and backward of a piece through embedding and blocks.
 
 use super::Gradients;
 use super::head::Draws;
@@ -10,17 +10,17 @@ use burn::module::{AutodiffModule, Module};
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
-/// Which parts of a model have something that trains. The rest needs no backward.
+/// The parts of a model that contain trained parameters. Other parts need no backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Trained {
     embedding: bool,
-    /// The first block that trains; the number of blocks if none does.
+    /// The first block with trained parameters; the number of blocks if no block has any.
     first_block: usize,
 }
 
 impl Trained {
     pub(super) fn of<B: TrainBackend, M: TrainModel<B>>(model: &M, device: &B::Device) -> Self {
-        // A leaf that is added in makes sure that there is a graph to go back through.
+        // Adding a tracked leaf ensures that a graph exists for the backward.
         let token = token_tensor::<B>(&[0], 1, 1, device);
         let embedded = model.embed(token);
         let leaf = embedded.zeros_like().require_grad();
@@ -37,7 +37,7 @@ impl Trained {
         }
     }
 
-    /// The first block whose input the backward needs.
+    /// Returns the first block whose input the backward needs.
     pub(super) fn first_input(self) -> usize {
         if self.embedding { 0 } else { self.first_block }
     }
@@ -51,26 +51,26 @@ fn trains<B: burn::tensor::backend::Backend>(module: &impl Module<B>) -> bool {
     any
 }
 
-/// States carried from piece to piece, one a block. They belong to no graph: gradients end at a
-/// piece's edge.
+/// States carried from piece to piece, one per block. They belong to no graph, so gradients end at a
+/// piece's boundary.
 pub(super) type Carried<B, M> =
     Vec<State<<B as AutodiffBackend>::InnerBackend, <M as AutodiffModule<B>>::InnerModule>>;
 
-/// What a block starts a piece from.
+/// The input and the state from which a block starts a piece.
 pub(super) struct BlockInput<B: TrainBackend, M: TrainModel<B>> {
     hidden: Tensor<B::InnerBackend, 3>,
     state: Option<State<B::InnerBackend, M::InnerModule>>,
 }
 
-/// The trunk's output, and what its backward needs.
+/// The trunk's output, and the data for its backward.
 pub(super) enum Trunk<B: TrainBackend, M: TrainModel<B>> {
     /// The whole graph.
     Graph(Tensor<B, 3>),
-    /// The input of every block from the first that trains.
+    /// The input of every block from the first trained one on.
     Inputs(Vec<BlockInput<B, M>>),
 }
 
-/// Runs a piece through embedding and blocks, and brings `states` to its end.
+/// Runs a piece through embedding and blocks. Advances `states` to the end of the piece.
 pub(super) fn run<B: Backend, M: CausalLm<B>>(
     model: &M,
     piece: &Piece,
@@ -86,7 +86,7 @@ pub(super) fn run<B: Backend, M: CausalLm<B>>(
     })
 }
 
-/// One piece on its way through a model that trains.
+/// A piece in a forward and backward pass of a trained model.
 pub(super) struct Pass<'a, B: TrainBackend, M> {
     pub(super) model: &'a M,
     pub(super) piece: &'a Piece,
@@ -99,7 +99,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
         self.draws.scope(self.piece.row_keys.clone(), forward)
     }
 
-    /// The trunk's output with its graph, which ends at the states it starts from.
+    /// Returns the trunk's output with its graph. The graph ends at the initial states.
     pub(super) fn graph(&self, states: Option<&mut Carried<B, M>>) -> Tensor<B, 3> {
         let Some(states) = states else {
             return self.scope(|| run(self.model, self.piece, None, self.device));
@@ -107,19 +107,19 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
         let start = std::mem::take(states).into_iter();
         let mut tracked: Vec<State<B, M>> = start.map(State::<B, M>::from_inner).collect();
         let hidden = self.scope(|| run(self.model, self.piece, Some(&mut tracked), self.device));
-        // With the tracked states goes what only they hold on to in the graph.
+        // Replacing the tracked states frees the part of the graph that only they keep alive.
         *states = tracked.iter().map(AutodiffModule::valid).collect();
         hidden
     }
 
-    /// The trunk's output without its graph, and what [`Self::backward`] runs the blocks from `first` on
-    /// from. Brings `states` to the piece's end.
+    /// Returns the trunk's output without its graph, and the block inputs from block `first` on, which
+    /// [`Self::backward`] needs. Advances `states` to the end of the piece.
     pub(super) fn inputs(
         &self,
         first: usize,
         states: Option<&mut Carried<B, M>>,
     ) -> (Tensor<B::InnerBackend, 3>, Vec<BlockInput<B, M>>) {
-        // Shares storage with the model; nothing is copied.
+        // This shares storage with the model; nothing is copied.
         let model = self.model.valid();
         let context = model.context(&self.piece.span);
         let mut states = states.map(|states| states.iter_mut());
@@ -138,7 +138,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
         (hidden, inputs)
     }
 
-    /// Adds the trunk's gradients to `grads`; `grad` is that of its output.
+    /// Adds the trunk's gradients to `grads`. `grad` is the gradient of the trunk's output.
     pub(super) fn backward(
         &self,
         trunk: Trunk<B, M>,
@@ -163,7 +163,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
             let Some(input) = inputs.pop() else {
                 break;
             };
-            // Below the first block that trains nobody reads the gradient.
+            // No parameter below the first trained block needs the gradient.
             let goes_on = !inputs.is_empty() || trained.embedding;
             let hidden = Tensor::<B, 3>::from_inner(input.hidden).set_require_grad(goes_on);
             let again = tracing::trace_span!("recompute").entered();
@@ -187,7 +187,7 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
     }
 }
 
-/// `Σ grad · output`, whose backward puts `grad` on `output`.
+/// Returns `Σ grad · output`. Its backward gives `output` the gradient `grad`.
 fn seed<B: TrainBackend>(
     output: Tensor<B, 3>,
     grad: Tensor<B::InnerBackend, 3>,

@@ -1,34 +1,34 @@
-//! Why the loop stops early.
+//! Errors that stop the training loop early.
 
 use crate::optimizer::NonFinite;
 use crate::report::ReportError;
 
-/// Steps one after the other that may be left out because their numbers are not finite.
+/// Consecutive steps with non-finite numbers that a run may skip.
 pub(crate) const MOST_SKIPPED: usize = 3;
 
-/// Why a run stopped early.
+/// Reason why the loop stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// Steps one after the other gave no finite numbers.
+    /// Too many consecutive steps gave non-finite numbers.
     #[error(
         "step {step} and the {} before it: {source} (rows {})",
         MOST_SKIPPED - 1, listed(rows)
     )]
     NonFinite {
-        /// The last of them, from 1.
+        /// The last of these steps, counted from 1.
         step: usize,
-        /// Its rows.
+        /// The rows of that step.
         rows: Vec<u64>,
-        /// Its numbers.
+        /// The numbers of that step.
         source: NonFinite,
     },
-    /// No step changed anything.
+    /// Every step was skipped.
     #[error(
         "the gradients of all {skipped} steps overflowed f16 and nothing was trained; take dtype \
          bf16 or f32, or more steps: the loss is scaled down at each"
     )]
     NothingTrained {
-        /// Steps of the run.
+        /// Number of steps in the run.
         skipped: usize,
     },
     /// The report could not be written.
@@ -37,17 +37,17 @@ pub enum TrainError {
     /// The result could not be saved.
     #[error("{0}")]
     Save(String),
-    /// Rows that had been put aside could not be read again.
+    /// Stored rows cannot be read again.
     #[error("step {step}: the temporary file of the rows' tokens: {source}")]
     Data {
-        /// The step, from 1.
+        /// The step, counted from 1.
         step: usize,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// Row numbers, the first of many.
+/// Returns the first few row numbers as text.
 fn listed(rows: &[u64]) -> String {
     let shown: Vec<_> = rows.iter().take(16).map(u64::to_string).collect();
     match rows.len() - shown.len() {

@@ -1,4 +1,4 @@
-//! What the loop does, when, and on what.
+//! The plan and the data of the training loop.
 
 use super::Progress;
 use crate::loss_scale::LossScale;
@@ -6,35 +6,35 @@ use crate::schedule::Schedule;
 use crate::step::Savings;
 use bone_data::{Sample, Step};
 
-/// What the loop does, and when.
+/// Schedule and parameters of the loop.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Optimizer steps.
+    /// Number of optimizer steps.
     pub total_steps: usize,
-    /// Learning rate of each.
+    /// Learning rate of each step.
     pub schedule: Schedule,
-    /// Where memory is saved.
+    /// Enabled memory savings.
     pub savings: Savings,
-    /// Tokens of a sequence that go through the model at once, with the state carried on; `None`
-    /// for all of them.
+    /// Tokens of a sequence that pass through the model at once; the state is carried over. `None` for the
+    /// whole sequence.
     pub chunk_ctx: Option<usize>,
-    /// What dropout masks are drawn from.
+    /// Seed of the dropout masks.
     pub seed: u64,
     /// Steps between evaluations.
     pub eval_every: usize,
-    /// Rows of an evaluation batch.
+    /// Rows in an evaluation batch.
     pub eval_batch_size: usize,
     /// Token id that fills shorter rows.
     pub pad_id: u32,
-    /// What the loss is scaled by at first where gradients pass through f16.
+    /// Initial loss scale, where gradients pass through f16.
     pub loss_scale: Option<LossScale>,
-    /// Whether the device compiles and tunes kernels for sizes it has not met.
+    /// Whether the device compiles and tunes kernels for new sizes.
     pub tunes_kernels: bool,
 }
 
 impl Plan {
-    /// Whether the held-out rows are to be evaluated where a run is: before the first step, at the interval,
-    /// after the last, unless that was done.
+    /// Returns whether an evaluation of the held-out rows is due: before the first step, at the interval,
+    /// or after the last step. False if it was already done.
     pub(super) fn evaluates(&self, progress: &Progress) -> bool {
         let steps = progress.steps;
         let due = steps == progress.begun_at
@@ -44,12 +44,11 @@ impl Plan {
     }
 }
 
-/// What a run learns from.
+/// Training and validation data.
 pub struct Data {
-    /// The steps' rows, from the one on that the run goes on with; an endless iterator runs through
-    /// epoch after epoch.
+    /// Rows of each step, from the next step on. An endless iterator gives epoch after epoch.
     pub steps: Box<dyn Iterator<Item = std::io::Result<Step>>>,
-    /// Steps that make an epoch.
+    /// Steps per epoch.
     pub steps_per_epoch: u64,
     /// Held-out rows.
     pub validation: Vec<Sample>,

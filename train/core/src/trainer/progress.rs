@@ -1,65 +1,65 @@
-//! How far a run is.
+//! Progress of a run.
 
 use crate::loss_scale::LossScale;
 use bone_data::Cursor;
 use serde::{Deserialize, Serialize};
 
-/// Losses that a new one is compared with.
+/// Number of recent losses that a new loss is compared with.
 const RECENT: usize = 32;
-/// Fewer of them say nothing.
+/// Smallest number of recent losses that allows a comparison.
 const ENOUGH: usize = 16;
-/// A loss so many times the median of those before, and more, is a spike.
+/// A spike is more than this many times the median of the recent losses.
 const SPIKE: f64 = 1.5;
-/// And so many times as far from it as half of those before are.
+/// A spike is also more than this many median absolute deviations above the median.
 const DEVIATIONS: f64 = 6.0;
 
-/// How far a run is: all that it needs to go on, beside the model, the optimizer and the data.
+/// Progress of a run: everything that a resume needs besides the model, the optimizer and the data.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// Optimizer steps done, those that changed nothing among them.
+    /// Optimizer steps done, including skipped ones.
     pub steps: usize,
-    /// Steps that were done when the run began: those of the checkpoint it was forked from.
+    /// Steps of the checkpoint that the run was forked from.
     #[serde(default)]
     pub begun_at: usize,
-    /// The step of the data that comes next.
+    /// The next step in the data.
     pub next: Cursor,
-    /// What the loss is scaled by where gradients pass through f16.
+    /// Current loss scale, where gradients pass through f16.
     pub loss_scale: Option<LossScale>,
     /// The step after which the held-out rows were last evaluated; `None` before the first.
     pub evaluated: Option<usize>,
     /// Held-out loss before the first step; `None` without held-out rows.
     pub first_validation: Option<f64>,
-    /// Held-out loss when it was last evaluated.
+    /// Held-out loss of the last evaluation.
     pub last_validation: Option<f64>,
-    /// The lowest after a step.
+    /// Lowest held-out loss after a step.
     pub best: Option<Best>,
-    /// Mean training loss of the last step that changed something.
+    /// Mean training loss of the last step that was not skipped.
     pub last_loss: Option<f64>,
-    /// Tokens that were trained.
+    /// Tokens trained on.
     pub tokens: usize,
-    /// Tokens that went through the model in training.
+    /// Tokens that passed through the model in training.
     pub tokens_processed: usize,
-    /// Steps whose loss or gradients were not finite and that changed nothing.
+    /// Skipped steps: their loss or gradients were not finite, and they changed nothing.
     pub skipped: usize,
-    /// Those of them that were the last ones, one after the other.
+    /// Consecutive skipped steps up to now.
     pub skipped_in_a_row: usize,
     /// Losses of the last steps.
     pub recent: Vec<f64>,
 }
 
-/// An evaluation that no other was below.
+/// The evaluation with the lowest loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
-    /// The steps done before it.
+    /// Steps done before the evaluation.
     pub step: usize,
     /// The held-out loss.
     pub loss: f64,
 }
 
 impl Progress {
-    /// A run that has not begun.
+    /// Returns the progress of a run that has not started.
     pub fn new(loss_scale: Option<LossScale>) -> Self {
         Self {
             loss_scale,
@@ -67,8 +67,8 @@ impl Progress {
         }
     }
 
-    /// Returns the progress of a new run that begins here, at `next` in its own data. What was counted
-    /// or evaluated before is the other run's.
+    /// Returns the progress of a new run forked here, at `next` in its own data. Earlier counts and
+    /// evaluations belong to the old run and are reset.
     pub(crate) fn forked(&self, next: Cursor, loss_scale: Option<LossScale>) -> Self {
         Self {
             steps: self.steps,
@@ -81,8 +81,7 @@ impl Progress {
         }
     }
 
-    /// Takes the loss of a step that was taken; what the median of those before is, if this is a spike
-    /// above it.
+    /// Records the loss of a step. Returns the median of the recent losses if this loss is a spike.
     pub(super) fn took(&mut self, loss: f64) -> Option<f64> {
         let spike = spike(&self.recent, loss);
         self.last_loss = Some(loss);
@@ -93,7 +92,7 @@ impl Progress {
         spike
     }
 
-    /// The evaluation after the steps done, if there was one, whatever it came to.
+    /// Returns the evaluation after the last step, if there was one.
     pub(crate) fn evaluation(&self) -> Option<Best> {
         let step = self.steps;
         let loss = self
@@ -102,7 +101,8 @@ impl Progress {
         Some(Best { step, loss })
     }
 
-    /// Takes an evaluation after the steps done; whether it is the lowest after a step so far.
+    /// Records an evaluation after the last step. Returns whether its loss is the lowest so far after a
+    /// step.
     pub(super) fn evaluated(&mut self, loss: f64) -> bool {
         self.evaluated = Some(self.steps);
         self.last_validation = Some(loss);
@@ -125,7 +125,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The median of the losses before, if `loss` is far above it.
+/// Returns the median of the earlier losses if `loss` is far above it.
 fn spike(before: &[f64], loss: f64) -> Option<f64> {
     if before.len() < ENOUGH {
         return None;
@@ -149,9 +149,9 @@ mod tests {
         }
         assert_eq!(progress.recent.len(), RECENT);
         assert!(progress.took(9.0).is_some_and(|median| median < 3.0));
-        // One alone does not make the next one look high.
+        // A normal loss after one spike is not a spike.
         assert_eq!(progress.took(2.5), None);
-        // Nothing is known in the beginning.
+        // At the start there are too few losses to compare.
         let mut young = Progress::default();
         assert_eq!((young.took(1.0), young.took(100.0)), (None, None));
     }

@@ -7,21 +7,21 @@ use bone_data::{Sample, evaluation_batches};
 use bone_lm::CausalLm;
 use burn::tensor::Tensor;
 
-/// How held-out samples go through a model.
+/// Batch and chunk sizes for the evaluation of held-out samples.
 #[derive(Debug, Clone, Copy)]
 pub struct EvalReading {
-    /// Samples of a batch.
+    /// Samples per batch.
     pub batch_size: usize,
-    /// Token id that fills shorter ones.
+    /// Token id that pads shorter samples.
     pub pad_id: u32,
-    /// Tokens the head handles at once; `None` for all of them.
+    /// Tokens that the head processes at once; `None` for all.
     pub head_chunk: Option<usize>,
-    /// Tokens of a sequence that go through at once; `None` for all of them.
+    /// Tokens of a sequence that the model processes at once; `None` for all.
     pub chunk_ctx: Option<usize>,
 }
 
-/// Evaluates the held-out rows, without dropout, if the plan does so here and that was not done. `None` as well
-/// where there are none, or `stops` gives it up between two batches.
+/// Evaluates the held-out rows without dropout, if an evaluation is due. Returns `None` if it is not due,
+/// there are no such rows, or `stops` gives up between two batches.
 pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
     model: &M,
     progress: &mut Progress,
@@ -45,7 +45,8 @@ pub fn evaluate<B: TrainBackend, M: TrainModel<B>>(
     Some(EvalReport { step, loss, tokens })
 }
 
-/// Mean of −ln p over the trained tokens of `samples`, without dropout, and how many these are.
+/// Returns the mean of −ln p over the trained tokens of `samples`, without dropout, and the number of these
+/// tokens.
 pub fn mean_loss<B: bone_lm::Backend, M: CausalLm<B>>(
     model: &M,
     samples: &[Sample],
@@ -83,7 +84,7 @@ fn mean_loss_unless<B: bone_lm::Backend, M: CausalLm<B>>(
         });
         tokens += batch.trained_tokens();
     }
-    // One read of the device, for all batches.
+    // One read from the device serves all batches.
     let sum: f64 = sum.map_or(0.0, |sum| sum.into_data().iter::<f64>().sum());
     Some((sum / tokens as f64, tokens))
 }

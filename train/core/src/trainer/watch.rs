@@ -1,4 +1,4 @@
-//! Looking at a run between its steps.
+//! Hooks between the steps of a run.
 
 use super::{Progress, TrainError};
 use crate::optimizer::Optimizer;
@@ -6,7 +6,7 @@ use crate::report::Reporter;
 use crate::step::TrainBackend;
 use std::ops::ControlFlow;
 
-/// Where a run is, between two steps.
+/// The run between two steps.
 #[derive(Debug)]
 pub struct Standing<'a, B: TrainBackend, M> {
     /// The model.
@@ -19,26 +19,27 @@ pub struct Standing<'a, B: TrainBackend, M> {
     pub is_last: bool,
 }
 
-/// Somebody who looks at a run between its steps, and may save it or stop it.
+/// An observer that is called between steps. It may save the run or stop it.
 pub trait Watch<B: TrainBackend, M> {
-    /// Called before the first step and after every one, evaluations included; whether the run goes on.
+    /// Called before the first step and after every step and its evaluation. Returns whether the run
+    /// continues.
     ///
     /// # Errors
     ///
-    /// What ends the run.
+    /// The reason that ends the run.
     fn between_steps(
         &mut self,
         at: Standing<'_, B, M>,
         reporter: &mut dyn Reporter,
     ) -> Result<ControlFlow<()>, TrainError>;
 
-    /// Whether the run is to stop as soon as it can: an evaluation is given up for it.
+    /// Returns whether the run is to stop as soon as possible, even during an evaluation.
     fn is_stopping(&self) -> bool {
         false
     }
 }
 
-/// Lets it run.
+/// Never stops the run.
 impl<B: TrainBackend, M> Watch<B, M> for () {
     fn between_steps(
         &mut self,

@@ -1,4 +1,4 @@
-//! The index: how long each sequence is and where.
+//! The index: length and position of each sequence.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -8,23 +8,23 @@ use super::{Dtype, MAGIC, VERSION};
 use crate::DataError;
 use bone_files::wording::{Problems, and_more};
 
-/// An older kind of index, which has no sizes in tokens.
+/// First bytes of an older kind of index, which has no sizes in tokens.
 const OLDER_MAGIC: &[u8] = b"TNTIDX\0\0";
 /// Bytes before the sizes.
 const HEADER: u64 = 34;
 
-/// A checked index. It takes 12 bytes a sequence.
+/// A checked index. It takes 12 bytes per sequence.
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) dtype: Dtype,
-    /// Tokens of each sequence; none is negative.
+    /// Number of tokens of each sequence; never negative.
     pub(super) sizes: Vec<i32>,
-    /// Where each begins, in bytes; none is negative.
+    /// Start of each sequence in bytes; never negative.
     pub(super) starts: Vec<i64>,
 }
 
 impl Index {
-    /// Reads the index `path` of a file of tokens of `bin_bytes` bytes.
+    /// Reads the index `path` for a token file of `bin_bytes` bytes.
     pub(super) fn read(path: &Path, bin_bytes: u64) -> Result<Self, DataError> {
         let io_error = DataError::io(path);
         let file = File::open(path).map_err(io_error)?;
@@ -40,7 +40,7 @@ impl Index {
             );
             return Err(DataError::unusable(path, what));
         }
-        // That many are in the file, so there is room for them.
+        // The file has at least this size, so the memory is available.
         let sizes = (0..sequences).map(|_| take(&mut input).map(i32::from_le_bytes));
         let sizes = sizes.collect::<io::Result<Vec<_>>>().map_err(io_error)?;
         let starts = (0..sequences).map(|_| take(&mut input).map(i64::from_le_bytes));
@@ -76,7 +76,7 @@ impl Index {
     }
 }
 
-/// The type of the tokens, the sequences and the entries of documents.
+/// Returns the token type, the number of sequences and the number of document entries.
 fn header(path: &Path, input: &mut impl Read, bytes: u64) -> Result<(Dtype, u64, u64), DataError> {
     let io_error = DataError::io(path);
     let error = |what: String| DataError::unusable(path, format!("not an index of tokens: {what}"));

@@ -1,4 +1,4 @@
-//! Reads sequences of tokens.
+//! Reading sequences of tokens.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -9,10 +9,10 @@ use super::index::Index;
 use super::{Dtype, list, paths};
 use crate::DataError;
 
-/// Indexed files of tokens, open to be read.
+/// Indexed token files, open for reading.
 ///
-/// Only the index is held, 12 bytes a sequence; a sequence is read when it is asked for. Threads
-/// may share one.
+/// Only the index is in memory, 12 bytes per sequence. A sequence is read on request. Threads may share one
+/// reader.
 #[derive(Debug)]
 pub struct Binidx {
     bin: PathBuf,
@@ -24,11 +24,11 @@ pub struct Binidx {
 impl Binidx {
     /// Opens `X.bin` and `X.idx`, where `path` is `X` or either of them.
     ///
-    /// All sizes and places of the index are checked against the file of tokens.
+    /// Checks all sizes and positions of the index against the token file.
     ///
     /// # Errors
-    /// [`DataError`]: a file that is not there or cannot be read, one that is no index, and
-    /// sequences that are not within the tokens, which are listed.
+    /// [`DataError`]: a file is missing or unreadable, the index is invalid, or sequences are outside the
+    /// token file. The error lists these sequences.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let (bin, idx) = paths(path);
         let mut missing = vec![&bin, &idx];
@@ -50,29 +50,29 @@ impl Binidx {
         })
     }
 
-    /// How many sequences there are.
+    /// Returns the number of sequences.
     #[must_use]
     pub fn len(&self) -> usize {
         self.index.sizes.len()
     }
 
-    /// Whether there is no sequence.
+    /// Returns whether there are no sequences.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many tokens a sequence has, counted from 0; none where there is no such sequence.
+    /// Returns the number of tokens of a sequence, counted from 0; `None` if it does not exist.
     #[must_use]
     pub fn size(&self, sequence: usize) -> usize {
         let size = self.index.sizes.get(sequence);
         size.map_or(0, |&size| size as usize)
     }
 
-    /// The tokens of a sequence, counted from 0; of a longer one the first `max_tokens`.
+    /// Returns the tokens of a sequence, counted from 0; at most the first `max_tokens`.
     ///
     /// # Errors
-    /// [`DataError`]: no such sequence, a file that cannot be read, numbers that are no tokens.
+    /// [`DataError`]: the sequence does not exist, the file cannot be read, or a number is not a token id.
     pub fn read(&self, sequence: usize, max_tokens: usize) -> Result<Vec<u32>, DataError> {
         let Some(&start) = self.index.starts.get(sequence) else {
             let what = format!("there is no sequence {sequence}, there are {}", self.len());
@@ -81,7 +81,7 @@ impl Binidx {
         let dtype = self.index.dtype;
         let mut bytes = vec![0; self.size(sequence).min(max_tokens) * dtype.bytes()];
         {
-            // A thread that panicked left nothing half done: every read seeks first.
+            // A thread that panicked left no partial state: every read seeks first.
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start(start as u64))
                 .and_then(|_| file.read_exact(&mut bytes))
@@ -103,7 +103,7 @@ impl Binidx {
     }
 }
 
-/// The number that as many bytes are as the type has.
+/// Decodes a number of the given type from its bytes.
 fn number(dtype: Dtype, bytes: &[u8]) -> i64 {
     let mut whole = [0; 8];
     let count = bytes.len().min(whole.len());
@@ -111,7 +111,7 @@ fn number(dtype: Dtype, bytes: &[u8]) -> i64 {
     let value = i64::from_le_bytes(whole);
     match dtype {
         Dtype::U8 | Dtype::U16 | Dtype::I64 => value,
-        // The lowest bytes, with their sign.
+        // Keeps the lowest bytes, with their sign.
         Dtype::I8 => i64::from(value as i8),
         Dtype::I16 => i64::from(value as i16),
         Dtype::I32 => i64::from(value as i32),

@@ -6,7 +6,7 @@ use super::*;
 use crate::DataError;
 use proptest::prelude::*;
 
-/// A folder, and the stem of files in it.
+/// Returns a folder, and the stem of files in it.
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let stem = folder.path().join("some.data");
@@ -21,7 +21,7 @@ fn write(stem: &Path, vocab_size: usize, sequences: &[Vec<u32>]) -> Summary {
     writer.finish().unwrap()
 }
 
-/// An index of these sizes and starts in bytes, with as many documents.
+/// Returns an index with these sizes and starts in bytes, with one document per sequence.
 fn index(code: u8, sizes: &[i32], starts: &[i64]) -> Vec<u8> {
     let mut bytes = Vec::from(b"MMIDIDX\0\0");
     bytes.extend(1u64.to_le_bytes());
@@ -34,7 +34,7 @@ fn index(code: u8, sizes: &[i32], starts: &[i64]) -> Vec<u8> {
     bytes
 }
 
-/// Files of these bytes, opened.
+/// Opens files with these bytes.
 fn open(idx: &[u8], bin: &[u8]) -> Result<Binidx, DataError> {
     let (_folder, stem) = folder();
     fs::write(with_ending(&stem, ".idx"), idx).unwrap();
@@ -69,7 +69,7 @@ fn files_are_as_their_description_has_them() {
     assert_eq!(fs::read(&summary.bin).unwrap(), [1, 0, 0xFF, 0xFF, 2, 1]);
     let expected: &[&[u8]] = &[
         b"MMIDIDX\0\0",
-        // Version, code of u16, two sequences, three entries of documents.
+        // Version, code of u16, two sequences, three document entries.
         &[1, 0, 0, 0, 0, 0, 0, 0],
         &[8],
         &[2, 0, 0, 0, 0, 0, 0, 0],
@@ -79,7 +79,7 @@ fn files_are_as_their_description_has_them() {
         &[1, 0, 0, 0],
         &[0, 0, 0, 0, 0, 0, 0, 0],
         &[4, 0, 0, 0, 0, 0, 0, 0],
-        // No sequence before the first document, one before the second, two in all.
+        // No sequence before the first document, one before the second, two in total.
         &[0, 0, 0, 0, 0, 0, 0, 0],
         &[1, 0, 0, 0, 0, 0, 0, 0],
         &[2, 0, 0, 0, 0, 0, 0, 0],
@@ -168,7 +168,7 @@ fn numbers_that_are_no_tokens_are_errors() {
 #[test]
 fn sequences_may_lie_anywhere_in_the_file() {
     let bin: Vec<u8> = (0..200).collect();
-    // The last one first, one twice, one of nothing, and more than are between two marks.
+    // Reverse order; every other sequence is empty.
     let sizes: Vec<i32> = (0..100).map(|n| n % 2).collect();
     let starts: Vec<i64> = (0..100).map(|n| 199 - n).collect();
     let data = open(&index(1, &sizes, &starts), &bin).unwrap();
@@ -176,7 +176,7 @@ fn sequences_may_lie_anywhere_in_the_file() {
         let expected = [start as u32];
         assert_eq!(data.read(sequence, 9).unwrap(), expected[..sequence % 2]);
     }
-    // One after the other up to the last, which begins before the others end.
+    // Consecutive starts, except for the last, which begins before the others end.
     let starts: Vec<i64> = (0..100).map(|n| if n == 99 { 3 } else { n }).collect();
     let data = open(&index(1, &[1; 100], &starts), &bin).unwrap();
     let expected: Vec<_> = starts.iter().map(|&start| vec![start as u32]).collect();
@@ -238,7 +238,7 @@ fn sequences_that_cannot_be_are_listed() {
                     sequence 2 begins at byte -6, sequence 3 ends at byte 4294967300 of 8, \
                     sequence 4 ends at byte 9223372036854775809 of 8; make it again";
     assert!(text.contains(expected), "{text}");
-    // All are counted, the first are shown.
+    // All problems are counted, the first ones are shown.
     let text = message(open(&index(1, &[1; 25], &[5; 25]), &[0; 5]));
     assert!(text.contains("25 of its sequences"), "{text}");
     assert!(
@@ -300,7 +300,7 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
         .to_string();
     assert!(!exists.contains(".bin and "), "{exists}");
     assert_eq!(files(), 1);
-    // One that comes to be there meanwhile is kept too.
+    // An index file that appears during writing is kept too.
     fs::remove_file(with_ending(&stem, ".idx")).unwrap();
     let mut writer = Writer::create(&stem, 10).unwrap();
     writer.push(&[2]).unwrap();
@@ -343,7 +343,7 @@ fn an_index_with_any_byte_changed_is_an_error_or_well_formed() {
             }
         }
     }
-    // With other documents, which are not looked at, and where a zero was changed to one.
+    // Only changes in documents, which are ignored, and from a zero to a one remain valid.
     assert!(well > 32 * 9, "{well}");
     for length in 0..whole.len() {
         assert!(open(&whole[..length], &bin).is_err());

@@ -1,4 +1,4 @@
-//! Writes sequences of tokens.
+//! Writing sequences of tokens.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -9,20 +9,20 @@ use tempfile::TempPath;
 use super::{Dtype, MAGIC, VERSION, list, paths, with_ending};
 use crate::DataError;
 
-/// The largest vocabulary that two bytes have room for.
+/// Largest vocabulary that fits into two bytes.
 const SMALL_VOCABULARY: usize = 1 << 16;
-/// The largest that four bytes with a sign have room for.
+/// Largest vocabulary that fits into four bytes with a sign.
 const LARGE_VOCABULARY: usize = 1 << 31;
 
-/// Indexed files of tokens that are being written.
+/// Indexed token files that are being written.
 ///
-/// They have other names until [`finish`](Self::finish), and are removed where it is not called:
-/// what has its name is whole. Of the sequences only the sizes are held, 4 bytes each.
+/// The files have temporary names until [`finish`](Self::finish), and are removed without it. So a file
+/// under its final name is complete. Only the sizes of the sequences are in memory, 4 bytes each.
 #[derive(Debug)]
 pub struct Writer {
     bin: PathBuf,
     idx: PathBuf,
-    /// Where the tokens are until they are all there.
+    /// Temporary file of the tokens until they are complete.
     partial: TempPath,
     out: BufWriter<File>,
     dtype: Dtype,
@@ -31,28 +31,28 @@ pub struct Writer {
     tokens: u64,
 }
 
-/// What was written.
+/// Summary of the written files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// How many sequences.
+    /// Number of sequences.
     pub sequences: usize,
-    /// How many tokens they have together.
+    /// Number of tokens in all sequences.
     pub tokens: u64,
-    /// The type that they are stored in.
+    /// Type of the stored tokens.
     pub dtype: Dtype,
-    /// The file of tokens.
+    /// The token file.
     pub bin: PathBuf,
-    /// Its index.
+    /// The index file.
     pub idx: PathBuf,
 }
 
 impl Writer {
-    /// Begins `stem.bin` and `stem.idx` of tokens below `vocab_size`: in two bytes each where that
-    /// is at most 65536, else in four. `stem` may also be the name of either. The folder is made,
-    /// where there is none.
+    /// Starts `stem.bin` and `stem.idx` for tokens below `vocab_size`. A token takes two bytes if
+    /// `vocab_size` is at most 65536, else four. `stem` may also be the name of either file. Creates a
+    /// missing folder.
     ///
     /// # Errors
-    /// [`DataError`]: one of the files exists or cannot be made; a vocabulary above 2^31.
+    /// [`DataError`]: one of the files exists or cannot be created, or the vocabulary is above 2^31.
     pub fn create(stem: &Path, vocab_size: usize) -> Result<Self, DataError> {
         let dtype = if vocab_size <= SMALL_VOCABULARY {
             Dtype::U16
@@ -82,11 +82,11 @@ impl Writer {
         })
     }
 
-    /// Adds a sequence, which is a document of its own.
+    /// Adds a sequence as a separate document.
     ///
     /// # Errors
-    /// [`DataError`]: no tokens, too many of them, or some beyond the vocabulary, and then
-    /// nothing is written of the sequence; a file that cannot be written.
+    /// [`DataError`]: the sequence is empty, too long, or has ids beyond the vocabulary; then nothing of it
+    /// is written. Or a file cannot be written.
     pub fn push(&mut self, tokens: &[u32]) -> Result<(), DataError> {
         let sequence = self.sizes.len();
         let other = |what: String| DataError::Other(format!("sequence {sequence} has {what}"));
@@ -119,10 +119,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the index and gives both files their names, the index last.
+    /// Writes the index and renames both files to their final names, the index last.
     ///
     /// # Errors
-    /// [`DataError`]: nothing was written, something failed before, or fails now.
+    /// [`DataError`]: nothing was written, or an earlier or the current operation failed.
     pub fn finish(mut self) -> Result<Summary, DataError> {
         let io_error = DataError::io(&self.bin);
         if self.sizes.is_empty() {
@@ -153,7 +153,7 @@ impl Writer {
         })
     }
 
-    /// Where the token begins that comes after so many, in bytes.
+    /// Returns the position in bytes after `tokens` tokens.
     fn start_of(&self, tokens: u64) -> u64 {
         tokens * self.dtype.bytes() as u64
     }
@@ -176,7 +176,7 @@ impl Writer {
     }
 }
 
-/// A file that lies beside `path` until it gets that name, and is removed unless it does.
+/// Creates a temporary file beside `path`, which is removed unless it is renamed to `path`.
 fn beside(path: &Path) -> Result<(TempPath, File), DataError> {
     let partial = with_ending(path, &format!(".partial-{}", std::process::id()));
     let file = File::create(&partial).map_err(DataError::io(&partial))?;

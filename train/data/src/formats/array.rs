@@ -1,4 +1,4 @@
-//! A JSON array of objects, an element at a time.
+//! A JSON array of objects, read one element at a time.
 
 use std::io::{self, BufRead, Read};
 
@@ -14,33 +14,33 @@ const UNCLOSED: &str = "the file ends within its array: it was cut off, or a bra
 const BEHIND: &str =
     "there is more behind the array's end: make it one array, or one object a line";
 
-/// Reads elements of at most `limit` bytes, and skips those that have more.
+/// Reads elements of at most `limit` bytes. Skips longer ones.
 ///
-/// Each is found by [`Scan`] and parsed on its own, so that one that is broken leaves the others
-/// as they are.
+/// [`Scan`] finds the end of each element, and each is parsed separately. So a broken element does not
+/// affect the others.
 pub(super) struct Array<R> {
     reader: R,
     element: Vec<u8>,
     number: u64,
     limit: usize,
-    /// What the element before ended with; nothing before the first.
+    /// The end of the previous element; `None` before the first.
     before: Option<Stop>,
-    /// Whether all is said.
+    /// Whether the end was reported.
     done: bool,
-    /// Where the next byte is.
+    /// Position of the next byte.
     place: Start,
 }
 
-/// One element as it was read.
+/// One element as read.
 struct Element {
     start: Start,
-    /// Bytes from the first that is not blank on.
+    /// Bytes from the first non-blank byte on.
     len: usize,
     stop: Stop,
 }
 
 impl<R: BufRead> Array<R> {
-    /// Reads on behind the opening bracket, in line `line`.
+    /// Starts after the opening bracket, in line `line`.
     pub(super) fn new(reader: R, line: u64, column: u64, limit: usize) -> Self {
         Self {
             reader,
@@ -53,7 +53,7 @@ impl<R: BufRead> Array<R> {
         }
     }
 
-    /// The next element, or what is wrong with the array's end.
+    /// Returns the next element, or a problem with the end of the array.
     pub(super) fn next_row(&mut self) -> io::Result<Option<Item>> {
         if self.done {
             return Ok(None);
@@ -80,7 +80,7 @@ impl<R: BufRead> Array<R> {
         } else {
             Err(RowProblem::too_long(self.limit))
         };
-        // Of an element that is cut off, that is what is wrong.
+        // If an element is cut off, only that is reported.
         let row = match row {
             Err(RowProblem::NotJson { cut_off: true, .. }) if element.stop == Stop::CutOff => {
                 self.done = true;
@@ -128,13 +128,13 @@ impl<R: BufRead> Array<R> {
         Ok(found)
     }
 
-    /// Bytes that are held for an element.
+    /// Returns the bytes held for an element.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.element.capacity()
     }
 
-    /// Whether anything but blank space is left.
+    /// Returns whether anything except blank space follows.
     fn has_more(&mut self) -> io::Result<bool> {
         for byte in self.reader.by_ref().bytes() {
             if !json::is_blank(byte?) {
@@ -146,7 +146,7 @@ impl<R: BufRead> Array<R> {
 }
 
 impl Start {
-    /// Moves behind a byte.
+    /// Advances the position by one byte.
     fn pass(&mut self, byte: u8) {
         if byte == b'\n' {
             self.line += 1;

@@ -1,4 +1,4 @@
-//! A file's bytes, decompressed.
+//! The decompressed bytes of a file.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -7,19 +7,19 @@ use std::path::Path;
 use super::format::{Compression, HEAD};
 use crate::DataError;
 
-/// A file that has been opened, at its first byte.
+/// An opened file, at its first byte.
 pub(super) struct Opened {
     /// Its first bytes, decompressed; at most [`HEAD`] of them.
     pub(super) head: Vec<u8>,
-    /// What was undone.
+    /// The compression of the file, which `reader` undoes.
     pub(super) compression: Option<Compression>,
-    /// All of it, decompressed, `head` included.
+    /// All bytes, decompressed, including `head`.
     pub(super) reader: Box<dyn Read + Send>,
 }
 
-/// Reads a whole file, decompressed where it begins as gzip or zstd.
+/// Reads a whole file and decompresses gzip and zstd.
 ///
-/// What is read is not looked at: it need not be text, and a byte-order mark stays.
+/// The content is not checked: it need not be text, and a byte-order mark stays.
 ///
 /// # Errors
 /// [`DataError::Io`]; [`DataError::Damaged`] for a compressed stream.
@@ -31,8 +31,8 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-/// Opens a file to be read as [`read_bytes`] does. Memory is a buffer and the decompressor's
-/// window, at most 128 MiB and mostly under one. Errors of the reader are for [`reading`].
+/// Opens a file for reading like [`read_bytes`]. The memory is a buffer and the decompressor's window, at
+/// most 128 MiB and mostly under one. Pass errors of the reader to [`reading`].
 pub(super) fn open(path: &Path) -> Result<Opened, DataError> {
     let file = File::open(path).map_err(DataError::io(path))?;
     let (head, raw) = with_head(Box::new(file)).map_err(DataError::io(path))?;
@@ -60,7 +60,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, DataError> {
     })
 }
 
-/// The first bytes of `reader`, and a reader that still gives them.
+/// Returns the first bytes of `reader`, and a reader that still returns them.
 fn with_head(mut reader: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
     let mut head = Vec::new();
     (&mut reader).take(HEAD).read_to_end(&mut head)?;
@@ -68,8 +68,8 @@ fn with_head(mut reader: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn R
     Ok((head, Box::new(whole)))
 }
 
-/// What an error is that the reader of an [`Opened`] gave: the system's has a number, the
-/// decompressor's has none.
+/// Converts an error from the reader of an [`Opened`]. System errors have a number, errors of the
+/// decompressor have none.
 pub(super) fn reading(
     path: &Path,
     compression: Option<Compression>,
@@ -82,7 +82,7 @@ pub(super) fn reading(
         return DataError::damaged(path, format!("its {compression} stream is cut off"));
     }
     let text = error.to_string();
-    // As the library's `ZSTD_getErrorString` has it.
+    // This is the text of zstd's `ZSTD_getErrorString`.
     if text.contains("too much memory") {
         return DataError::unusable(
             path,

@@ -1,8 +1,8 @@
-//! What a file is, by its first bytes.
+//! Recognizing a file by its first bytes.
 
 use std::fmt;
 
-/// How a file as a whole is compressed.
+/// Compression of a whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Compression {
     /// gzip, of one member or several (RFC 1952).
@@ -20,21 +20,21 @@ impl fmt::Display for Compression {
     }
 }
 
-/// As many first bytes as tell files apart.
+/// Number of first bytes that identify a file.
 pub(super) const HEAD: u64 = 64;
 
-/// Of UTF-8.
+/// Byte-order mark of UTF-8.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What Parquet files begin and end with.
+/// First and last bytes of a Parquet file.
 pub(super) const PARQUET: &[u8] = b"PAR1";
 
 impl Compression {
-    /// The compression of a file that begins with `head`.
+    /// Returns the compression of a file that begins with `head`.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1F, 0x8B, ..] => Some(Self::Gzip),
-            // A frame, or one that is to be skipped, as some compressors put first.
+            // A frame, or a skippable frame, which some compressors write first.
             [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
@@ -46,7 +46,7 @@ const RECOMPRESS: &str = "use gzip or zstd instead";
 const UNPACK: &str = "unpack it and name a file of it";
 const UTF_8: &str = "convert it to UTF-8, as iconv -f UTF-16 -t UTF-8 does";
 
-/// What files begin with that hold no rows we read, what they are, and what to do about them.
+/// First bytes of unsupported files, their kind, and what to do about them.
 const REFUSED: [(&[u8], &str, &str); 12] = [
     (b"\xFF\xFE", "text in UTF-16", UTF_8),
     (b"\xFE\xFF", "text in UTF-16", UTF_8),
@@ -74,18 +74,18 @@ const REFUSED: [(&[u8], &str, &str); 12] = [
     ),
 ];
 
-/// What a table of values with something between them is.
+/// Message for a file that looks like CSV.
 pub(super) const DELIMITED: &str = "its first line is no JSON and looks like CSV: rows are JSON \
     Lines, a JSON array or Parquet, so convert it to one of them";
 
-/// Whether content that is no JSON begins like CSV: names with commas, semicolons or tabs between.
+/// Returns whether content looks like CSV: names separated by commas, semicolons or tabs.
 pub(super) fn is_delimited(head: &[u8]) -> bool {
     let mut lines = head.split(|byte| b"\r\n".contains(byte));
     let line = lines.next().unwrap_or_default();
     !line.contains(&b'{') && line.iter().any(|byte| b",;\t".contains(byte))
 }
 
-/// Why content that begins with `head` is not read as rows, if it is not.
+/// Returns why content that begins with `head` cannot be read as rows, if so.
 pub(super) fn refusal(head: &[u8], compression: Option<Compression>) -> Option<String> {
     if let Some(outer) = compression {
         if head.starts_with(PARQUET) {

@@ -1,11 +1,11 @@
-//! One row's bytes as an object.
+//! Parsing the bytes of one row as an object.
 
 use serde_json::{Map, Value};
 
 use super::RowProblem;
 use super::unreadable::without_nan;
 
-/// Where a row begins that may be on several lines of its file.
+/// Start of a row that may span several lines of its file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Start {
     /// Line of the file, from 1.
@@ -14,7 +14,7 @@ pub(super) struct Start {
     pub(super) column: u64,
 }
 
-/// The object that `bytes` are.
+/// Parses `bytes` as an object.
 pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, Value>, RowProblem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to() + 1;
@@ -34,7 +34,7 @@ pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, V
     }
 }
 
-/// What a value is, with its article.
+/// Returns the kind of a value, with its article.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -52,7 +52,7 @@ fn not_json(error: &serde_json::Error, start: Option<Start>) -> RowProblem {
     let message = text
         .strip_suffix(&format!(" at line {line} column {column}"))
         .unwrap_or(&text);
-    // The parser counts a line break as byte 0 of the line behind it.
+    // The parser counts a line break as byte 0 of the next line.
     let mut place = format!("column {}", column.max(1));
     if let Some(start) = start {
         if line <= 1 {
@@ -66,7 +66,7 @@ fn not_json(error: &serde_json::Error, start: Option<Start>) -> RowProblem {
     }
 }
 
-/// Whether JSON takes `byte` for blank.
+/// Returns whether `byte` is blank in JSON.
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

@@ -1,4 +1,4 @@
-//! JSON Lines: an object a line.
+//! JSON Lines: one object per line.
 
 use std::io::{self, BufRead, Read};
 
@@ -6,7 +6,7 @@ use super::json;
 use super::problem::Item;
 use super::{Place, RowProblem};
 
-/// Reads rows of at most `limit` bytes, and skips those that have more.
+/// Reads rows of at most `limit` bytes. Skips longer ones.
 pub(super) struct Lines<R> {
     reader: R,
     line: Vec<u8>,
@@ -15,7 +15,7 @@ pub(super) struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Reads on where `number` lines have gone before.
+    /// Starts after `number` lines.
     pub(super) fn new(reader: R, number: u64, limit: usize) -> Self {
         Self {
             reader,
@@ -25,7 +25,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line that is not blank.
+    /// Returns the next line that is not blank.
     pub(super) fn next_row(&mut self) -> io::Result<Option<Item>> {
         loop {
             self.line.clear();
@@ -37,7 +37,7 @@ impl<R: BufRead> Lines<R> {
             self.number += 1;
             let ended = self.line.pop_if(|byte| *byte == b'\n').is_some();
             let row = if self.line.len() > self.limit {
-                // Given back: the next lines are likely to be short again.
+                // Frees the memory: the next lines are likely to be short again.
                 self.line = Vec::new();
                 if !ended {
                     self.reader.skip_until(b'\n')?;
@@ -52,7 +52,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Bytes that are held for a row.
+    /// Returns the bytes held for a row.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.line.capacity()

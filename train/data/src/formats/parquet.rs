@@ -1,9 +1,8 @@
 //! A Parquet file, row by row.
 //!
-//! The crate `parquet` reads some rows at a time and `arrow-json` writes them as JSON, an object a
-//! line ([`json`]). What other tools say of the types in the file's metadata is not looked at, so
-//! that equal columns are equal rows. `parquet` panics on some damaged pages, so every call of it
-//! goes through [`guarded`].
+//! The crate `parquet` reads a few rows at a time, and `arrow-json` writes them as JSON, one object per
+//! line ([`json`]). Type hints of other tools in the file's metadata are ignored, so that equal columns
+//! give equal rows. `parquet` panics on some damaged pages, so every call of it goes through [`guarded`].
 
 use std::fs::File;
 use std::io::Cursor;
@@ -26,25 +25,25 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-/// Rows that are read at once, at most.
+/// Maximum number of rows to read at once.
 const MOST_ROWS: i64 = 256;
-/// What rows that are read at once should have at most, uncompressed.
+/// Target size of the rows read at once, uncompressed, in bytes.
 const BATCH_BYTES: i64 = 1 << 20;
 
-/// Reads the rows of one file.
+/// Reader for the rows of one file.
 pub(super) struct Table {
     path: PathBuf,
     batches: ParquetRecordBatchReader,
-    /// The rows of the batch that was read last, as JSON Lines.
+    /// The rows of the last batch, as JSON Lines.
     rows: Lines<Cursor<Vec<u8>>>,
     limit: usize,
     number: u64,
-    /// Rows that the row groups say they have.
+    /// Total number of rows according to the row groups.
     total: i64,
 }
 
 impl Table {
-    /// Opens `path`; rows of more than `limit` bytes as JSON are problems.
+    /// Opens `path`. A row of more than `limit` bytes as JSON is a problem.
     pub(super) fn open(path: &Path, limit: usize) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io(path))?;
         let (batches, total) = guarded(path, || {
@@ -65,7 +64,7 @@ impl Table {
         })
     }
 
-    /// The next row.
+    /// Returns the next row.
     pub(super) fn next_row(&mut self) -> Result<Option<Item>, DataError> {
         loop {
             let row = self.rows.next_row();
@@ -85,7 +84,7 @@ impl Table {
         }
     }
 
-    /// Checks that all rows were there: a column that ends too early ends the file.
+    /// Checks that all rows were read: a column that ends too early ends the file.
     fn end(&self) -> Result<Option<Item>, DataError> {
         if i64::try_from(self.number) == Ok(self.total) {
             return Ok(None);
@@ -95,14 +94,14 @@ impl Table {
     }
 }
 
-/// Calls the crate `parquet` to read `path`; any error ends the reading.
+/// Calls the crate `parquet` to read `path`. Any error ends the reading.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, DataError> {
     let result =
         caught(call).unwrap_or_else(|| Err(ParquetError::General("it makes no sense".to_owned())));
     result.map_err(|error| DataError::damaged(path, error.to_string()))
 }
 
-/// How many rows to read at once, so that large ones are not held together.
+/// Returns the number of rows to read at once, so that few large rows are in memory together.
 fn rows_at_once(metadata: &ParquetMetaData) -> usize {
     let groups = metadata.row_groups().iter();
     let largest = groups.map(|group| group.total_byte_size() / group.num_rows().max(1));

@@ -1,17 +1,17 @@
-//! What can be wrong with a row, and where it is.
+//! Problems of a row, and its place.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// A row with its place, or what is wrong with it.
+/// A row with its place, or its problem.
 pub(super) type Item = (Place, Result<Map<String, Value>, RowProblem>);
 
-/// Where in a file a row is, counted from 1.
+/// Place of a row in a file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// A line of the file; blank ones are counted.
+    /// A line of the file. Blank lines count.
     Line(u64),
     /// An element of the file's array, or a row of its table.
     Row(u64),
@@ -26,27 +26,27 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing wrong with a row, which keeps nothing else from being read.
+/// One problem of a row. Reading of other rows continues.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowProblem {
     /// Text that does not parse.
     #[error("not JSON: {what}")]
     NotJson {
-        /// What the parser says, and where.
+        /// The parser's message and position.
         what: String,
         /// Whether the text ends too early.
         cut_off: bool,
     },
-    /// A field that the schema needs, and that a field map could name.
+    /// A missing field that the schema needs and a field map can name.
     #[error("field '{0}' is missing")]
     Missing(String),
-    /// Anything else.
+    /// Any other problem.
     #[error("{0}")]
     Other(String),
 }
 
 impl RowProblem {
-    /// A row of more than `limit` bytes, which was skipped.
+    /// Returns the problem that a row has more than `limit` bytes and was skipped.
     pub(super) fn too_long(limit: usize) -> Self {
         Self::Other(format!(
             "longer than {} MiB, the most a row may have: split it, or take out what is not needed",

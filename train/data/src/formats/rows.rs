@@ -1,4 +1,4 @@
-//! One data file's rows.
+//! The rows of one data file.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -11,37 +11,37 @@ use super::problem::Item;
 use super::{RowProblem, bytes};
 use crate::DataError;
 
-/// The most bytes a row may have: a line, an element of an array, or what a table's row holds.
-/// A longer one is skipped and is a [`RowProblem`].
+/// Maximum bytes of a row: of a line, of an array element, or of the content of a table row. A longer row
+/// is skipped and is a [`RowProblem`].
 ///
-/// A tokenizer may take 200 bytes for one of a text, so this bounds what a row costs.
+/// This limits the memory per row: a tokenizer may take 200 bytes per byte of text.
 pub const MAX_ROW_BYTES: usize = 4 << 20;
 
-/// How much is read at once.
+/// Bytes to read at once.
 const BUFFER: usize = 128 << 10;
 
 type Input = BufReader<Box<dyn Read + Send>>;
 
 /// The rows of one data file, in the file's order.
 ///
-/// Each is an object with its place, or what is wrong with it, and then the next can be read
-/// still. After an error there are no more rows. Blank lines are no rows.
+/// Each row is an object with its place, or a problem; after a problem the next row can be read. After an
+/// error there are no more rows. Blank lines are not rows.
 ///
-/// Memory does not grow with the file. JSON: a buffer, and a row of at most [`MAX_ROW_BYTES`] as
-/// text and as values. Parquet: for each column one page and one dictionary, decompressed, as
-/// large as the writer made them (mostly a megabyte each), some rows as columns and as JSON (at
-/// most 256, of about a megabyte together by the footer's sizes, or one row), and the footer.
+/// The memory does not grow with the file. JSON takes a buffer, and a row of at most [`MAX_ROW_BYTES`] as
+/// text and as values. Parquet takes one page and one dictionary per column, decompressed, as large as the
+/// writer made them (mostly a megabyte each). It also takes the footer and some rows as columns and as
+/// JSON: at most 256 rows, together about a megabyte by the footer's sizes, or one row.
 ///
-/// Of Parquet, a group becomes an object, a list an array, a map an object, so that a row is what
-/// the same row in a JSON file would be. Text and binary become strings and must be UTF-8; dates,
-/// times and timestamps are strings as ISO 8601 has them, decimals strings of their digits; NaN
-/// and the infinities, which JSON lacks, become null. A value without any such form (bytes that are
-/// not text, intervals, maps with other keys than text) is an error only where its field is needed.
+/// In Parquet a group becomes an object, a list an array and a map an object, so a row equals the same row
+/// in a JSON file. Text and binary become strings and must be UTF-8. Dates, times and timestamps become ISO
+/// 8601 strings, and decimals become strings of their digits. NaN and the infinities, which JSON lacks,
+/// become null. Other values (bytes that are not text, intervals, maps with non-text keys) are an error
+/// only where their field is needed.
 pub struct Rows {
     path: PathBuf,
     compression: Option<Compression>,
     reader: Reader,
-    /// What was read to see whether there is a row at all.
+    /// The first row, which was read to check that the file has one.
     first: Option<Item>,
     done: bool,
 }
@@ -53,11 +53,11 @@ enum Reader {
 }
 
 impl Rows {
-    /// Opens `path` and finds out what it is: by its first bytes, whatever its name.
+    /// Opens `path` and recognizes the format by its first bytes, whatever its name.
     ///
     /// # Errors
-    /// [`DataError`]: a file that cannot be read, is not of a kind that is read, is damaged in
-    /// its first row or before it, or has no row.
+    /// [`DataError`]: the file cannot be read, has an unsupported format, is damaged at or before its first
+    /// row, or has no row.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         Self::open_with_limit(path, MAX_ROW_BYTES)
     }
@@ -93,8 +93,7 @@ impl Rows {
         }
     }
 
-    /// Returns how the file is laid out: `JSON Lines`, `JSON array` or `Parquet`, and its
-    /// compression.
+    /// Returns the file's layout, `JSON Lines`, `JSON array` or `Parquet`, and its compression.
     #[must_use]
     pub fn format(&self) -> String {
         let layout = match self.reader {
@@ -144,7 +143,7 @@ impl std::fmt::Debug for Rows {
     }
 }
 
-/// Finds the first byte that is not blank, which says how JSON is laid out.
+/// Finds the first non-blank byte, which decides between the JSON layouts.
 fn json(mut input: Input, has_mark: bool, limit: usize) -> io::Result<Reader> {
     if has_mark {
         let mut mark = [0; BYTE_ORDER_MARK.len()];

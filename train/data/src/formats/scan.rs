@@ -1,6 +1,6 @@
-//! Where an element of a JSON array ends.
+//! Finding the end of an element of a JSON array.
 
-/// What an element ends with.
+/// The end of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// A comma: another element follows.
@@ -11,11 +11,11 @@ pub(super) enum Stop {
     CutOff,
 }
 
-/// Follows the bytes of one element, well-formed or not, as far as the comma or bracket behind it.
+/// Scans the bytes of one element, valid or not, up to the comma or bracket after it.
 ///
-/// Nothing is kept but a depth, so an element may be of any length and any depth. A string ends at
-/// a line break at the latest, where JSON allows none: so a quote that is missing mostly costs one
-/// element and not all that follow, if the closing brace is on another line.
+/// It stores only a depth, so an element may have any length and depth. A string ends at a line break at
+/// the latest, because JSON allows none in it. So a missing quote mostly costs one element and not all
+/// later ones, if the closing brace is on another line.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Scan {
     depth: u64,
@@ -24,7 +24,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// What ends the element, if the next byte does.
+    /// Returns the end of the element, if the next byte ends it.
     pub(super) fn feed(&mut self, byte: u8) -> Option<Stop> {
         if self.in_string {
             match byte {

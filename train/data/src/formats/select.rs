@@ -1,4 +1,4 @@
-//! What a person writes for data: a file or a folder's split, and perhaps a range of its rows.
+//! The user's choice of data: a file or a folder's split, and optionally a range of rows.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ mod tests;
 
 /// A source of rows, written as `PATH` or `PATH[FROM:TO]`.
 ///
-/// `PATH` is a file, a folder, or `FOLDER/SPLIT` for files of the folder that are named after the
-/// split, as [`files`](Self::files) finds them. Rows are counted from 0 over all files of the
-/// source; `FROM` is the first that is taken and `TO` the first that is not. Either may be left
-/// out: `wiki/train[:100000]`, `chat.jsonl[500:]`. What exists under the whole text is taken whole.
+/// `PATH` is a file, a folder, or `FOLDER/SPLIT` for the folder's files of a split; [`files`](Self::files)
+/// finds them. Rows are counted from 0 across all files of the source. `FROM` is the first row taken and
+/// `TO` the first row not taken. Either may be omitted: `wiki/train[:100000]`, `chat.jsonl[500:]`. If a
+/// file with the whole text as its name exists, the text is a path without a range.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
-    /// What is before the range.
+    /// The part before the range.
     pub path: PathBuf,
-    /// The first row that is taken, from 0.
+    /// The first row taken, from 0.
     pub from: u64,
-    /// The first row that is not taken any more; all are where there is none.
+    /// The first row not taken; `None` to take all rows.
     pub to: Option<u64>,
 }
 
 impl FromStr for Selection {
-    /// What is wrong with it.
+    /// A message that says what is wrong.
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -39,7 +39,7 @@ impl FromStr for Selection {
             )
         };
         let (path, range) = match split_range(text) {
-            // Then those brackets are of its name.
+            // Then the brackets belong to the name.
             Some(_) if Path::new(text).exists() => (text, (0, None)),
             Some((path, range)) => (path, parse_range(range).map_err(error)?),
             None => (text, (0, None)),
@@ -59,7 +59,7 @@ impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.to_string_lossy();
         f.write_str(&path)?;
-        // What ends like a range must not be taken for one.
+        // A path that ends like a range must not be read as one.
         if self.from == 0 && self.to.is_none() && split_range(&path).is_none() {
             return Ok(());
         }
@@ -70,23 +70,23 @@ impl fmt::Display for Selection {
 }
 
 impl Selection {
-    /// The files of this selection, in the order of their rows; never none.
+    /// Returns the files of this selection, in row order; at least one.
     ///
-    /// A path of a file is that file. `FOLDER/SPLIT`, where there is no such file or folder, is the
-    /// files `SPLIT.EXT` or `SPLIT-00000-of-00002.EXT` and so on in `FOLDER` or `FOLDER/data`, as
-    /// hubs lay out data sets; `EXT` is `json`, `jsonl` or `parquet`, perhaps with `.gz` or `.zst`
-    /// behind it. A folder is its split `train`, or its only one.
+    /// The path of a file is that file. If `FOLDER/SPLIT` does not exist, it stands for the files
+    /// `SPLIT.EXT` or `SPLIT-00000-of-00002.EXT` and so on in `FOLDER` or `FOLDER/data`. Hubs lay out data
+    /// sets like this. `EXT` is `json`, `jsonl` or `parquet`, optionally with `.gz` or `.zst`. A folder
+    /// stands for its split `train`, or its only split.
     ///
     /// # Errors
-    /// [`DataError`]: nothing there; several splits, which are listed; a split that is there
-    /// twice; files missing from a numbered set, which are listed; a folder that can't be read.
+    /// [`DataError`]: nothing exists there; there are several splits (listed); a split exists twice; files
+    /// are missing from a numbered set (listed); or a folder cannot be read.
     pub fn files(&self) -> Result<Vec<PathBuf>, DataError> {
         folder::files(&self.path)
     }
 }
 
-/// What is before and within the last brackets, where these end the text and have a colon or can
-/// only be meant as a range.
+/// Returns the text before and within the last brackets. The brackets must end the text, and contain a
+/// colon or only make sense as a range.
 fn split_range(text: &str) -> Option<(&str, &str)> {
     let (path, range) = text.strip_suffix(']')?.rsplit_once('[')?;
     let meant = |c: char| c.is_ascii_digit() || "%-+.,".contains(c) || c.is_whitespace();

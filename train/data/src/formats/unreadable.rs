@@ -1,26 +1,25 @@
-//! Values that JSON has no form for, kept in their rows as what is wrong with them.
+//! Values that JSON cannot express, kept in their rows as messages.
 //!
-//! A row is not wrong for a column that nobody asks for: pictures beside questions, say. So such a
-//! value becomes an object with one odd key, which no text and no list is taken for, and whoever
-//! needs the field finds here what to say of it.
+//! A row is valid if no one needs its unreadable column, for example pictures beside questions. So such a
+//! value becomes an object with one special key, which is never mistaken for a text or a list. Code that
+//! needs the field finds the message here.
 
 use serde_json::{Map, Value};
 
-/// No field of a data set is called so.
+/// No data set has a field of this name.
 const KEY: &str = "\u{0}unreadable";
 
-/// What stands for a value, where `what` is said of its field: that it holds bytes.
+/// Returns the placeholder for a value. `what` is the message about its field: it holds bytes.
 pub(super) fn unreadable(what: String) -> Value {
     Value::Object(Map::from_iter([(KEY.to_owned(), Value::String(what))]))
 }
 
-/// What is wrong with the value that `value` stands for, if it stands for one.
+/// Returns the message in a placeholder, if `value` is one.
 pub(crate) fn why_unreadable(value: &Value) -> Option<&str> {
     value.as_object()?.get(KEY)?.as_str()
 }
 
-/// JSON with what Python writes for numbers that JSON lacks, each as [`unreadable`]. `None` where
-/// the text has none.
+/// Replaces the non-JSON numbers that Python writes, each as [`unreadable`]. `None` if the text has none.
 pub(super) fn without_nan(text: &str) -> Option<String> {
     let mut changed = String::new();
     let (mut in_string, mut escaped, mut copied) = (false, false, 0);

@@ -1,4 +1,4 @@
-//! Reading file after file into samples.
+//! Reading one file after the other into samples.
 
 use super::{Checked, FileReport, Reading, temporary};
 use crate::{
@@ -11,8 +11,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Rows that are tokenized at once, by all threads, and the bytes of their texts, but for the last
-/// of them: a tokenizer takes 200 bytes for one.
+/// Limits of a group of rows that all threads tokenize together: the number of rows, and the bytes of their
+/// texts without the last one. A tokenizer takes 200 bytes per byte of text.
 const AT_ONCE: usize = 512;
 const BYTES_AT_ONCE: usize = 1 << 20;
 
@@ -21,15 +21,15 @@ pub(super) struct Reader<'a> {
     reading: Reading<'a>,
     samples: Samples,
     reports: Vec<FileReport>,
-    /// Rows of the files before.
+    /// Number of rows in the earlier files.
     rows: u64,
     shortest_prompt: usize,
-    /// Whether files with problems are read to the end, for what is good in them.
+    /// Whether files with problems are read to the end for their good rows.
     keep_going: bool,
     problems: Vec<DataError>,
 }
 
-/// How many rows a file has or were looked at, and what is wrong with them.
+/// The number of rows of a file, or of rows looked at, and the problem with them.
 type Found = (u64, Option<DataError>);
 
 impl<'a> Reader<'a> {
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads all files; rows are counted through those of a source.
+    /// Reads all files. The rows of a source are counted across its files.
     pub(super) fn read(mut self, sources: &Sources) -> Result<Checked, DataError> {
         let mut pools = Vec::new();
         for source in &sources.0 {
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Fails for a problem, or keeps it.
+    /// Returns the problem as an error, or stores it.
     fn problem(&mut self, problem: Option<DataError>) -> Result<(), DataError> {
         match problem {
             Some(problem) if !self.keep_going => Err(problem),
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads one file; returns how many rows it has, or how many were looked at.
+    /// Reads one file. Returns the number of its rows, or of the rows looked at.
     fn file(&mut self, path: &Path, slice: Range<u64>) -> Result<u64, DataError> {
         let first = self.samples.len() as u32;
         let mut report = FileReport {
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
                 break;
             }
             let tokenized = self.tokenize(&some);
-            // Where the template met a limit, no other row says more than that.
+            // After the template met a limit, later rows only repeat that error.
             let stuck = some.iter().zip(&tokenized).filter_map(|(row, tokenized)| {
                 Some(match tokenized {
                     Err(what @ RenderError::Limit(_)) => (false, row, what),
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         }
         let looked_at = rows.looked_at();
         let problem = match rows.finish() {
-            // Of several files some may lie outside the slice.
+            // With several files, some may be outside the slice.
             Err(DataError::Empty { .. }) if looked_at > 0 => None,
             Err(error) => Some(error),
             Ok(_) if unused_inputs.total > 0 => Some(DataError::unusable(
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// Takes what became of a row.
+    /// Adds the result for one row.
     fn take(&mut self, report: &mut FileReport, row: &Tokenized) -> Result<(), DataError> {
         report.dropped += row.dropped;
         report.lengths.push(row.len.try_into().unwrap_or(u32::MAX));
@@ -299,7 +299,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The next rows, as many as are tokenized at once.
+/// Returns the next group of rows to tokenize together.
 fn at_once(rows: &mut RowReader) -> Result<Vec<Row>, DataError> {
     let mut some = Vec::with_capacity(AT_ONCE);
     let mut bytes = 0;
@@ -313,7 +313,8 @@ fn at_once(rows: &mut RowReader) -> Result<Vec<Row>, DataError> {
     Ok(some)
 }
 
-/// Rows, from 1, that the template or the tokenizer refuses, or the model cannot take.
+/// Returns the error for rows, from 1, that the template or the tokenizer rejects, or that exceed the
+/// model's limits.
 fn not_tokenized(path: &Path, shown: Vec<(u64, String)>, total: usize) -> DataError {
     let rows = shown.iter().map(|(row, what)| format!("row {row}: {what}"));
     let lines = and_more(rows, total).join("\n  ");

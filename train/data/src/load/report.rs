@@ -1,34 +1,34 @@
-//! What was found in a file.
+//! Report on a data file.
 
 use crate::Dropped;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// What was found in one file.
+/// Report on one data file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct FileReport {
     /// The file.
     pub path: PathBuf,
     /// Its layout and its fields, or that it is a text.
     pub what: String,
-    /// How often each of its rows is taken in an epoch.
+    /// How often each of its rows is used in an epoch.
     pub weight: f64,
-    /// Rows that were read.
+    /// Number of rows read.
     pub rows: u64,
-    /// Whether its rows went through the template.
+    /// Whether its rows were rendered with the template.
     pub templated: bool,
-    /// Rows that were left out or cut.
+    /// Rows that were dropped or cut.
     pub dropped: Dropped,
-    /// Tokens of each row, before anything was cut or dropped.
+    /// Tokens of each row, before cutting and dropping.
     pub lengths: Vec<u32>,
     /// Numbers of its samples.
     pub samples: Range<u32>,
-    /// Tokens of them that are trained.
+    /// Number of trained tokens in them.
     pub trained: usize,
 }
 
 impl FileReport {
-    /// One line a fact, with the file's name where there are several.
+    /// Returns one line per fact, with the file's name if there are several files.
     pub(super) fn lines(&self, named: bool) -> Vec<String> {
         let name = if named {
             format!("{}: ", self.path.display())

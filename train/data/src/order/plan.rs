@@ -9,15 +9,15 @@ use rand_chacha::ChaCha8Rng;
 use super::{BatchConfig, Pool};
 use crate::sample::Samples;
 
-/// An epoch is cut into at least so many windows, where it has steps enough: in a single window
-/// sorting by length would put the same rows together in every epoch.
+/// Minimum number of windows in an epoch with enough steps. In a single window, sorting by length would
+/// group the same rows in every epoch.
 const LEAST_WINDOWS: usize = 4;
 
-/// Samples that are packed together at once. More fill rows better and take time that grows with
-/// the square.
+/// Number of samples that are packed together. A larger number fills rows better, but the time grows
+/// quadratically.
 const PACKED_AT_ONCE: usize = 2048;
 
-/// The steps of one epoch: ranges of rows, which are ranges of `order`, which numbers samples.
+/// The steps of one epoch: ranges of rows. Rows are ranges of `order`, which holds sample numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) epoch: u64,
@@ -51,7 +51,7 @@ impl Plan {
                 }
             }
             order = packed;
-            // A window's rows come with the fullest first.
+            // Packing returns the fullest rows of a window first.
             rows.shuffle(&mut rng);
             let steps = steps(rows.len(), step_rows).collect();
             (rows, steps)
@@ -72,7 +72,7 @@ impl Plan {
         self.steps.len()
     }
 
-    /// The samples, in order.
+    /// Returns the samples, in order.
     pub(super) fn samples(&self) -> &[u32] {
         &self.order
     }
@@ -81,7 +81,7 @@ impl Plan {
         self.rows.len()
     }
 
-    /// The rows of a step, each the numbers of its samples.
+    /// Returns the rows of a step, each as its sample numbers.
     pub(super) fn step(&self, step: usize) -> Vec<&[u32]> {
         let rows = &self.rows[range(&self.steps[step])];
         rows.iter().map(|row| &self.order[range(row)]).collect()
@@ -93,13 +93,14 @@ fn range(range: &Range<u32>) -> Range<usize> {
 }
 
 impl Pool {
-    /// How many samples an epoch takes.
+    /// Returns the number of samples that an epoch uses.
     fn count(&self) -> usize {
         (self.samples.len() as f64 * self.weight).round() as usize
     }
 
-    /// Adds what `epoch` takes to `order`: every sample as often as the weight's whole part says,
-    /// and for the rest the next so many of a fixed mixed order, where the last epoch ended.
+    /// Appends the samples of `epoch` to `order`. Every sample comes as often as the weight's integer part.
+    /// For the fraction, it appends the next samples of a fixed shuffled order, from where the last epoch
+    /// ended.
     fn take(&self, seed: u64, number: u64, epoch: u64, order: &mut Vec<u32>) {
         let all = self.samples.len();
         if all == 0 {
@@ -114,13 +115,13 @@ impl Pool {
         }
         let mut mixed = self.samples.clone();
         mixed.shuffle(&mut generator(seed ^ number.rotate_left(32), u64::MAX));
-        // In 128 bits nothing overflows, whatever the epoch.
+        // 128 bits never overflow, whatever the epoch.
         let start = (u128::from(epoch) * rest as u128 % all as u128) as usize;
         order.extend(mixed.iter().cycle().skip(start).take(rest));
     }
 }
 
-/// Sorts `order` by length within windows of steps, and returns the steps in mixed order.
+/// Sorts `order` by length within windows of steps, and returns the steps in shuffled order.
 fn by_length(
     order: &mut [u32],
     samples: &Samples,
@@ -143,16 +144,16 @@ fn by_length(
     all
 }
 
-/// Ranges of `step_rows` that make up `rows`; the last may be shorter.
+/// Returns ranges of `step_rows` rows that cover `rows`; the last may be shorter.
 fn steps(rows: usize, step_rows: usize) -> impl Iterator<Item = Range<u32>> {
     (0..rows)
         .step_by(step_rows)
         .map(move |start| start as u32..rows.min(start.saturating_add(step_rows)) as u32)
 }
 
-/// Puts samples into rows of at most `most` tokens, a token between two: the longest first, each
-/// into the first row that has place for it (first-fit decreasing). One that is longer than `most`
-/// has a row to itself.
+/// Packs samples into rows of at most `most` tokens, with one token between two samples. The longest come
+/// first, each into the first row with enough space (first-fit decreasing). A sample longer than `most` has
+/// a separate row.
 fn pack(samples: &[u32], len: impl Fn(u32) -> usize, most: usize) -> Vec<Vec<u32>> {
     let mut longest_first = samples.to_vec();
     longest_first.sort_by_key(|number| std::cmp::Reverse(len(*number)));
@@ -170,7 +171,7 @@ fn pack(samples: &[u32], len: impl Fn(u32) -> usize, most: usize) -> Vec<Vec<u32
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-/// Each epoch has a generator of its own, so that any epoch can be entered directly.
+/// Returns the generator of an epoch. A separate one per epoch lets a run start in any epoch.
 fn generator(seed: u64, epoch: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -189,7 +190,7 @@ mod tests {
     fn samples_fill_rows_first_fit() {
         let lengths = [5, 9, 3, 2, 4, 1, 12];
         let rows = pack(&[0, 1, 2, 3, 4, 5, 6], |n| lengths[n as usize], 10);
-        // 12 alone; 9; 5 + gap + 4; 3 + gap + 2 + gap + 1.
+        // Rows: 12 alone; 9; 5 + gap + 4; 3 + gap + 2 + gap + 1.
         assert_eq!(rows, [vec![6], vec![1], vec![0, 4], vec![2, 3, 5]]);
     }
 
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(taken(&pool(1.0), 0), (0..10).collect::<Vec<_>>());
         assert_eq!(taken(&pool(2.0), 5).len(), 20);
         assert!(taken(&pool(0.0), 0).is_empty());
-        // Two halves are the whole, two and a half times are 25 of 10.
+        // Two epochs of weight 0.5 use every sample; weight 2.5 uses 25 of 10 samples.
         let mut halves = [taken(&pool(0.5), 0), taken(&pool(0.5), 1)].concat();
         halves.sort_unstable();
         assert_eq!(halves, (0..10).collect::<Vec<_>>());
@@ -231,7 +232,7 @@ mod tests {
                 let fits = packed_len(row.iter().map(|n| len(*n))) <= most;
                 prop_assert!(fits || row.len() == 1);
             }
-            // First fit leaves no two rows that would go into one.
+            // First fit leaves no two rows that fit into one.
             for (a, b) in rows.iter().zip(rows.iter().skip(1)) {
                 prop_assert!(packed_len(a.iter().chain(b).map(|n| len(*n))) > most);
             }

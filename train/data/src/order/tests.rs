@@ -16,7 +16,7 @@ fn config(batch_size: usize, gradient_accumulation: usize) -> BatchConfig {
     }
 }
 
-/// Samples with the given lengths, numbered.
+/// Returns numbered samples with the given lengths.
 fn samples(lengths: impl IntoIterator<Item = usize>) -> Vec<Sample> {
     (0..)
         .zip(lengths)
@@ -114,7 +114,7 @@ fn a_cursor_is_plain_data() {
     assert_eq!(serde_json::from_str::<Cursor>(&text).unwrap(), cursor);
 }
 
-/// A resumed run relies on the order staying the same from one release to the next.
+/// A resumed run needs the order to stay the same across releases.
 #[test]
 fn the_order_is_what_it_always_was() {
     let steps = epoch(&samples([2; 8]), config(2, 1), 1);
@@ -162,7 +162,7 @@ fn sorting_within_windows_saves_padding_and_leaves_the_order_mixed() {
 
 #[test]
 fn a_small_epoch_still_mixes_its_rows() {
-    // One window over all would put the same rows together in every epoch.
+    // A single window would group the same rows in every epoch.
     let samples = samples(2..34);
     let wide = BatchConfig {
         window: 1000,
@@ -244,7 +244,7 @@ proptest! {
         }
     }
 
-    /// Whatever is packed: every token of every sample once, within the rows' length.
+    /// Packing keeps every token of every sample once, within the row length.
     #[test]
     fn packed_steps_hold_every_sample_once_an_epoch(
         samples in any_samples(60),
@@ -269,7 +269,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(found.len(), samples.len());
-            // The last of a row may have padding behind it.
+            // The last sample of a row may have padding after it.
             let mut expected: Vec<_> = samples.iter().map(|s| s.tokens.clone()).collect();
             for tokens in &found {
                 let same = |sample: &Vec<u32>| {

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::*;
 use proptest::prelude::*;
 
-/// All that a file comes to.
+/// All results of reading a file.
 #[derive(Debug)]
 struct File {
     rows: Vec<Row>,
@@ -152,7 +152,7 @@ fn many_bad_rows_are_counted_and_the_first_shown() {
     let result = read(text);
     let message = result.as_ref().unwrap_err().to_string();
     assert!(message.contains("25 problem(s)"), "{message}");
-    // One kind of problem, one line.
+    // One kind of problem takes one line.
     assert!(
         message.contains("in its rows: field 'response' is missing (line 2, line 3, "),
         "{message}"
@@ -200,7 +200,7 @@ fn unknown_fields_are_named_with_the_fix() {
     let array = "[{\"q\":\"a\",\"a\":\"b\"}]";
     let message = read(array).unwrap_err().to_string();
     assert!(message.contains("fit no known schema"), "{message}");
-    // With other problems in the file, both kinds are listed.
+    // If the file has other problems too, both kinds are listed.
     let (shown, _) = problems(read("{\"question\":\"a\"}\n7\n"));
     assert_eq!(shown.len(), 2);
 }
@@ -238,7 +238,7 @@ fn a_slice_of_a_file_is_read_and_the_rest_is_not_looked_at() {
         for row in 0..6 {
             writeln!(file, "{{\"query\":\"{row}\",\"response\":\"b\"}}").unwrap();
         }
-        // Broken, and beyond the slices below but one.
+        // This line is broken, and only one of the slices below includes it.
         writeln!(file, "{{").unwrap();
         let mut reader = RowReader::open(file.path(), range, None)?;
         let mut rows = Vec::new();

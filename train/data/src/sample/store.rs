@@ -1,4 +1,4 @@
-//! Samples of any number: their tokens lie in a temporary file once they are many.
+//! Storage for any number of samples. Many tokens are moved to a temporary file.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,33 +8,33 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Sample;
 
-/// Numbers of 32 bits that are kept in memory; more go to a file.
+/// Maximum number of 32-bit numbers in memory; more go to a file.
 const IN_MEMORY: usize = 16 << 20;
 
-/// What is known of a sample without reading it.
+/// Facts about a sample that are known without reading it.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// Where it begins, in numbers of 32 bits: ends of its ranges, then its tokens.
+    /// Its start in 32-bit numbers: first the ends of its ranges, then its tokens.
     at: u64,
     row: u64,
-    /// Equal for samples of one prompt.
+    /// Equal for samples with the same prompt.
     prompt: u64,
     len: u32,
     ranges: u32,
 }
 
-/// Samples by number. Up to 64 MiB of tokens are in memory; the others are in a file of the
-/// system's temporary folder (`TMPDIR`), which has no name and goes with the process. In memory
-/// there are 32 bytes a sample.
+/// Samples by number. Up to 64 MiB of tokens are in memory. More go to an unnamed file in the system's
+/// temporary folder (`TMPDIR`), which disappears with the process. Each sample also takes 32 bytes of
+/// memory.
 #[derive(Debug)]
 pub struct Samples {
     entries: Vec<Entry>,
-    /// The numbers from `in_file` on.
+    /// The numbers from position `in_file` on.
     memory: Vec<u32>,
-    /// The numbers before.
+    /// The numbers before that position.
     file: Option<Mutex<File>>,
     in_file: u64,
-    /// How many numbers are kept in memory.
+    /// Maximum number of 32-bit numbers in memory.
     most_in_memory: usize,
 }
 
@@ -55,37 +55,37 @@ impl Samples {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of samples.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Tokens of a sample.
+    /// Returns the number of tokens of a sample.
     ///
     /// # Panics
-    /// If there is no sample of this number.
+    /// If no sample has this number.
     pub fn tokens_of(&self, number: u32) -> usize {
         self.entries[number as usize].len as usize
     }
 
-    /// A number that samples with the same prompt share: the tokens before the first that is
-    /// trained, or all where the first token is all there is before.
+    /// Returns a number that samples with the same prompt share. The prompt is the tokens before the first
+    /// trained one; if that is only the first token, it is the whole sample.
     pub(crate) fn prompt_of(&self, number: u32) -> u64 {
         self.entries[number as usize].prompt
     }
 
-    /// Reads one.
+    /// Reads a sample.
     ///
     /// # Errors
     /// The temporary file cannot be read.
     ///
     /// # Panics
-    /// If there is no sample of this number.
+    /// If no sample has this number.
     pub fn read(&self, number: u32) -> io::Result<Sample> {
         let entry = self.entries[number as usize];
         let count = 2 * entry.ranges as usize + entry.len as usize;
@@ -111,10 +111,10 @@ impl Samples {
         })
     }
 
-    /// Takes one more.
+    /// Adds a sample.
     ///
     /// # Errors
-    /// The temporary file cannot be made or written.
+    /// The temporary file cannot be created or written.
     pub fn push(&mut self, sample: &Sample) -> io::Result<()> {
         if self.entries.len() >= u32::MAX as usize {
             return Err(io::Error::other("more samples than 32 bits can number"));
@@ -137,7 +137,7 @@ impl Samples {
         Ok(())
     }
 
-    /// Moves what is in memory to the file.
+    /// Moves the numbers in memory to the file.
     fn spill(&mut self) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -157,11 +157,11 @@ impl Samples {
 }
 
 impl FromIterator<Sample> for Samples {
-    /// Samples in memory, for those who have them there already.
+    /// Stores samples that are already in memory.
     fn from_iter<I: IntoIterator<Item = Sample>>(samples: I) -> Self {
         let mut stored = Self::with_memory(usize::MAX);
         for sample in samples {
-            // Without a file nothing can fail.
+            // Without a file, pushing cannot fail.
             let _ = stored.push(&sample);
         }
         stored
@@ -189,7 +189,7 @@ mod tests {
             prop_assert_eq!(stored.file.is_some(), numbers > in_memory);
             prop_assert!(stored.memory.len() <= in_memory);
             prop_assert_eq!(stored.len(), samples.len());
-            // In another order than they were written.
+            // Reads in another order than written.
             for (number, sample) in samples.iter().enumerate().rev() {
                 let number = number as u32;
                 prop_assert_eq!(stored.tokens_of(number), sample.tokens.len());

@@ -93,7 +93,7 @@ fn every_answer_of_a_conversation_is_trained() {
     };
     let trained: Vec<_> = sample.trained.iter().map(text).collect();
     assert_eq!(trained, ["b<|im_end|>", "d<|im_end|>"]);
-    // Cut within the second answer, and before it.
+    // Cuts within the second answer, and before it.
     let second = sample.trained[1].clone();
     let cut = |max_seq_len| tokenize(&row, 0, &template, &Bytes::default(), limits(max_seq_len));
     let within = cut(second.start + 2).unwrap();
@@ -233,12 +233,12 @@ fn a_template_that_writes_the_end_token_itself_is_refused() {
     for part in ["'mine'", "token 59", "{response}", "take it out"] {
         assert!(error.contains(part), "{error}");
     }
-    // What the rows have is theirs.
+    // Tokens from the rows' own text are allowed.
     assert!(tokenized("{instruction}{response}", "b;").is_ok());
     assert!(tokenized("{instruction};{response}.", "b").is_ok());
 }
 
-/// Rows are rendered beside each other, so several may begin before one meets the limit.
+/// Rows are rendered in parallel, so several may start before one meets the limit.
 #[test]
 fn a_template_without_an_end_is_told_from_one_that_was_not_tried() {
     let folder = tempfile::tempdir().unwrap();
@@ -298,7 +298,7 @@ fn an_answer_of_weight_0_is_read_and_not_trained() {
         };
         assert_eq!(trained(&[]), "bd", "{template}");
         assert_eq!(trained(&[1]), "d", "{template}");
-        // What follows the last answer that is learnt teaches nothing.
+        // Messages after the last trained answer are dropped.
         assert_eq!(trained(&[3]), "b", "{template}");
         assert_eq!(trained(&[1, 3]), "", "{template}");
     }

@@ -1,4 +1,4 @@
-//! Lists of turns.
+//! Lists of chat turns.
 
 use serde_json::{Map, Value};
 
@@ -6,15 +6,15 @@ use super::wrong;
 use crate::conversation::{Content, Message, Role};
 use crate::formats::RowProblem;
 
-/// What a turn calls its speaker and its text; ShareGPT's names are the second. A list of either
-/// name may have turns of either kind.
+/// Field names for a turn's speaker and text; the second is ShareGPT's. Turns of either kind may appear in
+/// either list.
 const ROLE: [&str; 2] = ["role", "from"];
 const CONTENT: [&str; 2] = ["content", "value"];
 
-/// Where turns keep what they call tools with, now and before.
+/// Fields with a turn's tool calls, in the current and the old format.
 const CALLS: [&str; 2] = ["tool_calls", "function_call"];
 
-/// Messages, and which of the assistant's are only read.
+/// Messages, and which of the assistant's are context only.
 #[derive(Default)]
 pub(super) struct Chat {
     pub(super) messages: Vec<Message>,
@@ -72,7 +72,7 @@ impl Chat {
         let calls = |name: &&&str| turn.get(**name).is_some_and(|calls| !is_nothing(calls));
         let name = own(turn, CONTENT, likelier);
         let content = match (CALLS.iter().find(calls), turn.get(name)) {
-            // Without a text or beside one, no template here writes them.
+            // No template here writes tool calls, with or without a text.
             (Some(calls), _) => {
                 let what = "has calls of tools, which would be lost: write them into the turn's \
                     text as the model should, or leave the row out";
@@ -106,7 +106,7 @@ impl Chat {
     }
 }
 
-/// The one of two names that `turn` has, or the likelier.
+/// Returns the one of two names that `turn` has, or else the likelier one.
 fn own(turn: &Map<String, Value>, names: [&'static str; 2], likelier: usize) -> &'static str {
     let [own, other] = [names[likelier], names[1 - likelier]];
     if turn.contains_key(other) && !turn.contains_key(own) {
@@ -116,7 +116,7 @@ fn own(turn: &Map<String, Value>, names: [&'static str; 2], likelier: usize) -> 
     }
 }
 
-/// Whether nothing is in a value, as tables have it in turns without what others have.
+/// Returns whether a value is empty. Tables fill fields that only other turns have with empty values.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -127,8 +127,8 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// The text of a turn: a string, or a list of `{"type": "text", "text"}` as multi-modal data has
-/// it. `None` for anything else.
+/// Returns the text of a turn: a string, or a list of `{"type": "text", "text"}` as in multi-modal data.
+/// `None` for anything else.
 fn said(content: &Value) -> Option<String> {
     match content {
         Value::String(text) => Some(text.clone()),
@@ -145,7 +145,7 @@ fn said(content: &Value) -> Option<String> {
 
 fn absent_or_wrong(field: &str, found: Option<&Value>, wanted: &str) -> RowProblem {
     match found {
-        // Not one that a field map could name.
+        // A field map cannot name this field.
         None => said_of(field, "is missing"),
         Some(found) => wrong(field, found, wanted),
     }

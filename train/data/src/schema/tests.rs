@@ -10,7 +10,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The content of a row by the one schema that it fits.
+/// Returns the content of a row by the only schema that fits.
 fn content(row: Value) -> Content {
     let row = object(row);
     let fitting = Schema::fitting(&row);
@@ -115,7 +115,7 @@ fn a_prompt_and_a_completion_may_be_lists_of_messages() {
         panic!("no chat");
     };
     assert_eq!(messages.len(), 4);
-    // What is said in a prompt is not learnt.
+    // Messages in a prompt are not trained.
     assert_eq!(only_read, [0, 1, 2]);
     let mixed = object(json!({"prompt": [said("user", "a")], "completion": "b"}));
     let problems = "prompt".parse::<Schema>().unwrap().content(&mixed);

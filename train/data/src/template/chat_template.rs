@@ -10,20 +10,19 @@ use super::error::{RenderError, TemplateError};
 use super::jinja::{Fault, FaultKind, Program};
 use crate::conversation::{Learnt, Message, Role};
 
-/// The longest text that a template makes, in bytes, and how much longer that may be for each byte
-/// of the messages.
+/// Maximum length of a template's output in bytes, and the extra bytes allowed per byte of the messages.
 const MAX_TEXT: usize = 1 << 20;
 const MAX_GROWTH: usize = 8;
 
 /// Texts of special tokens by their names, such as `bos_token`.
 pub(super) type SpecialTokens = BTreeMap<String, String>;
 
-/// A chat template, and the texts of special tokens that it writes.
+/// A chat template, with the texts of its special tokens.
 ///
-/// It is given `messages` (each with `role` and `content`), `add_generation_prompt`, the special
-/// tokens, and `tools` and `documents` as none, as transformers does, and `raise_exception` and
-/// `strftime_now`; the date is always 26 July 2024, so that a model reads later what it was
-/// trained on. It has no files and no other templates, and limited time and memory.
+/// As in transformers, its variables are `messages` (each with `role` and `content`),
+/// `add_generation_prompt`, the special tokens, and `tools` and `documents` as none. Its functions are
+/// `raise_exception` and `strftime_now`. The date is always 26 July 2024, so that a model later reads the
+/// text it was trained on. It cannot use files or other templates, and its time and memory are limited.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     pub(super) origin: String,
@@ -32,7 +31,7 @@ pub struct ChatTemplate {
     program: Arc<Program>,
 }
 
-// What is parsed follows from the source.
+// The parsed form depends only on the source.
 impl PartialEq for ChatTemplate {
     fn eq(&self, other: &Self) -> bool {
         self.origin == other.origin
@@ -44,7 +43,7 @@ impl PartialEq for ChatTemplate {
 impl Eq for ChatTemplate {}
 
 impl ChatTemplate {
-    /// Parses a chat template; `origin` is what errors call it.
+    /// Parses a chat template. `origin` is its name in errors.
     pub(super) fn parse(
         source: &str,
         origin: &str,
@@ -60,7 +59,7 @@ impl ChatTemplate {
         })
     }
 
-    /// The text of messages, as `apply_chat_template` of transformers makes it.
+    /// Returns the text of messages, like `apply_chat_template` of transformers.
     ///
     /// # Errors
     /// [`RenderError::Refused`], [`RenderError::Limit`] and [`RenderError::NotTried`].
@@ -103,8 +102,8 @@ impl ChatTemplate {
         }
     }
 
-    /// The text up to and with the last message, which is the assistant's, every assistant's turn
-    /// trained but for those in the places `only_read`. The turn is what a message adds to the text
+    /// Returns the text up to the last message, which is the assistant's. Every assistant turn is trained,
+    /// except those at the positions `only_read`. A turn is the text that a message adds after the text
     /// that asks for it.
     pub(super) fn pieces(
         &self,
@@ -112,12 +111,12 @@ impl ChatTemplate {
         only_read: &[usize],
     ) -> Result<Vec<Piece>, RenderError> {
         let whole = self.render(messages, false)?;
-        // The last message's turn ends where the whole does.
+        // The last message's turn ends where the whole text ends.
         self.turns(messages, &whole, Learnt::AllBut(only_read))
             .map(|(pieces, _)| pieces)
     }
 
-    /// The text that asks for an answer, in the pieces that training has.
+    /// Returns the text that asks for an answer, in the same pieces as in training.
     pub(super) fn prompt(&self, messages: &[Message]) -> Result<Vec<Piece>, RenderError> {
         let whole = self.render(messages, true)?;
         match self.turns(messages, &whole, Learnt::None) {
@@ -125,13 +124,13 @@ impl ChatTemplate {
                 pieces.push(Piece::read(&whole[at..]));
                 Ok(pieces)
             }
-            // Nothing was trained with it, so nothing has to be split as it was.
+            // No training used this text, so it need not be split in the same way.
             Err(RenderError::NotInTurns(_)) => Ok(vec![Piece::read(whole)]),
             Err(other) => Err(other),
         }
     }
 
-    /// Pieces up to the end of the last of the assistant's turns, and where in `whole` that is.
+    /// Returns the pieces up to the end of the last assistant turn, and its position in `whole`.
     fn turns(
         &self,
         messages: &[Message],
@@ -155,7 +154,7 @@ impl ChatTemplate {
             };
             let asked = self.render(&messages[..index], true)?;
             let answered = match index + 1 == messages.len() {
-                // The whole was rendered so, or ends with a prompt and is longer.
+                // The whole text was rendered like this, or ends with a prompt and is longer.
                 true if learnt != Learnt::None => whole.to_owned(),
                 _ => self.render(&messages[..=index], false)?,
             };
@@ -180,8 +179,8 @@ impl ChatTemplate {
         Ok((pieces, at))
     }
 
-    /// What the template writes after an answer and before the end token, which ends generation
-    /// by itself, without white space around it. Nothing where it cannot be told.
+    /// Returns the text that the template writes between an answer and the end token, without surrounding
+    /// white space. Empty if it cannot be determined. The end token ends generation by itself.
     pub(super) fn stops(&self) -> Vec<String> {
         const ANSWER: &str = "An answer 0123456789.";
         let messages = [

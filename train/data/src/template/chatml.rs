@@ -1,15 +1,14 @@
 //! ChatML: `<|im_start|>role`, the message, `<|im_end|>`.
 //!
-//! A sequence begins with a beginning-of-sequence token where the tokenizer puts one before every
-//! text: such models have never read a text without it. Chat templates of models made for ChatML
-//! write none, and their tokenizers add none, so for these the text is theirs. Nothing but
-//! `<|im_end|>` ends an answer.
+//! A sequence starts with a beginning-of-sequence token if the tokenizer puts one before every text: such
+//! models have never read a text without it. Chat templates of models made for ChatML write no such token,
+//! and their tokenizers add none, so the text equals theirs. Only `<|im_end|>` ends an answer.
 
 use bone_tokenizer::Piece;
 
 use crate::conversation::{Learnt, Message, Role};
 
-/// What ends an answer.
+/// The end of an answer.
 pub(super) const STOP: &str = "<|im_end|>";
 
 pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Vec<Piece> {

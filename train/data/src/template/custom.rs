@@ -1,4 +1,4 @@
-//! A template of one's own: a file with placeholders.
+//! A custom template: a file with placeholders.
 
 use super::error::TemplateError;
 use super::parse::{self, Part};
@@ -7,7 +7,7 @@ use super::parse::{self, Part};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomTemplate {
     pub(super) origin: String,
-    /// The file's text as it was read.
+    /// The file's text as read.
     pub(super) source: String,
     prompt: Vec<Part>,
     suffix: String,
@@ -39,7 +39,7 @@ impl CustomTemplate {
             .collect()
     }
 
-    /// What follows every response.
+    /// Returns the text after every response.
     pub(super) fn suffix(&self) -> &str {
         &self.suffix
     }

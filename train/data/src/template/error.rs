@@ -1,37 +1,37 @@
-//! Why a template cannot be read or used.
+//! Errors of templates.
 
 use thiserror::Error;
 
-/// A template that cannot be read: which, what is wrong with it, and what to do.
+/// A template that cannot be read: its name, what is wrong with it, and what to do.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct TemplateError(pub(super) String);
 
-/// A row or a conversation that a template cannot be used for.
+/// A row or a conversation that a template does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RenderError {
-    /// Nothing to learn.
+    /// The conversation has no assistant message to train on.
     #[error("no message of the conversation is the assistant's, so there is nothing to learn")]
     NoAnswer,
-    /// A conversation for a template of one question and one answer.
+    /// A conversation, but the template supports only one question and one answer.
     #[error("{0}")]
     SingleTurn(String),
-    /// A chat template whose text does not show which part of it is a message's.
+    /// A chat template whose output does not show which part belongs to a message.
     #[error("{0}")]
     NotInTurns(String),
-    /// A chat template that goes on for too long, or writes too much.
+    /// A chat template that runs too long or writes too much.
     #[error("{0}; it is not tried again on other rows")]
     Limit(String),
-    /// A chat template that met a limit before.
+    /// A chat template that met a limit on an earlier row.
     #[error("{0}")]
     NotTried(String),
-    /// The template refuses the conversation, the tokenizer its text, or the model its tokens.
+    /// The template rejects the conversation, the tokenizer its text, or the model its tokens.
     #[error("{0}")]
     Refused(String),
 }
 
 impl RenderError {
-    /// A message, from 1, by someone whom `template` does not know there.
+    /// Returns the error for message `at`, from 1, with a role that `template` does not support there.
     pub(super) fn role(template: &str, at: usize, found: impl ToString, wanted: &str) -> Self {
         let found = found.to_string();
         Self::Refused(format!(

@@ -1,8 +1,8 @@
-//! Chat templates through minijinja, as transformers runs them through Jinja, with limits.
+//! Runs chat templates with minijinja, as transformers runs them with Jinja, but with limits.
 //!
-//! A chat template comes with a model, from whoever made it, so it is not trusted: it sees nothing
-//! but what it is given, reaches no file and no other template, and runs out of fuel when it goes
-//! on for too long or makes too much: every instruction and every 64 bytes cost some.
+//! A chat template comes with a model from an unknown source, so it is not trusted. It sees only the given
+//! values and cannot use files or other templates. It has limited fuel: every instruction and every 64
+//! bytes cost some. So a template that runs too long or writes too much fails.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
@@ -18,33 +18,33 @@ mod python;
 #[cfg(test)]
 mod tests;
 
-/// The longest template that is read, in bytes.
+/// Maximum size of a template, in bytes.
 pub(super) const MAX_SOURCE: usize = 1 << 20;
-/// What a rendering may cost: more than any template made for chats takes, and a second or 128 MB
-/// for one that is made to cost.
+/// Maximum cost of a rendering. It is more than any real chat template takes; a hostile one takes at most a
+/// second or 128 MB.
 const FUEL: u64 = 2_000_000;
-/// How long a rendering may take. What fuel is charged for ends long before; a list that is joined to
-/// itself again and again is charged too late (minijinja 3.1).
+/// Maximum time of a rendering. Fuel usually runs out much earlier. But a list that is repeatedly joined to
+/// itself is charged too late (minijinja 3.1).
 const TIME: Duration = Duration::from_secs(10);
-/// Calls within calls.
+/// Maximum depth of nested calls.
 const DEPTH: usize = 100;
-/// What minijinja knows the template by.
+/// The template's name in minijinja.
 const NAME: &str = "chat_template";
 
-/// What stopped a template.
+/// Why a template stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FaultKind {
-    /// It is no template, or does what cannot be done.
+    /// It is not a valid template, or an operation in it is not possible.
     Broken,
     /// It called `raise_exception`.
     Refused,
-    /// It went on for too long, or wrote too much.
+    /// It ran too long or wrote too much.
     Limit,
-    /// It was not run, for it met a limit before.
+    /// It was not run, because it met a limit before.
     NotTried,
 }
 
-/// A template's error, and where it is.
+/// A template's error and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
@@ -81,14 +81,14 @@ impl Fault {
         }
     }
 
-    /// What is said of it.
+    /// Returns the message about the error.
     pub(super) fn of_template(&self, origin: &str) -> String {
         let line = self.line.map(|line| format!(", line {line}"));
         let line = line.unwrap_or_default();
         format!("chat template '{origin}'{line}: {}", self.message)
     }
 
-    /// With the expression that it is about: minijinja names no variable that is undefined.
+    /// Adds the failing expression: minijinja does not name an undefined variable.
     fn at(mut self, error: &Error, source: &str) -> Self {
         let expression = error.range().and_then(|range| source.get(range));
         if let Some(expression) = expression.filter(|_| self.kind == FaultKind::Broken) {
@@ -104,20 +104,20 @@ impl Fault {
     }
 }
 
-/// A message shows this much of an expression.
+/// Maximum length of an expression in a message.
 const SHOWN: usize = 60;
 
-/// What marks the error of `raise_exception`.
+/// Prefix that marks the error of `raise_exception`.
 const RAISED: &str = "\u{0}raised: ";
 
-/// A template that has been parsed.
+/// A parsed template.
 #[derive(Debug)]
 pub(super) struct Program {
     environment: Environment<'static>,
-    /// As it was parsed.
+    /// The source as parsed.
     source: Arc<str>,
-    /// Whether a rendering has met a limit. None is tried again: with the rows of a dataset, each
-    /// its seconds, it would never end.
+    /// Whether a rendering met a limit. Then no rendering is tried again: a dataset with seconds per row
+    /// would never finish.
     given_up: AtomicBool,
 }
 
@@ -129,7 +129,7 @@ impl Program {
             return Err(Fault::new(FaultKind::Limit, message));
         }
         let mut environment = Environment::new();
-        // As transformers sets them.
+        // The same settings as in transformers.
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
             .lstrip_blocks(true)
@@ -140,7 +140,7 @@ impl Program {
         environment.set_formatter(python::format);
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        // None has nothing to go through, as in Jinja; minijinja would take it for an empty list.
+        // As in Jinja, None is not iterable. minijinja would treat it as an empty list.
         environment.add_test("iterable", |value: &Value| {
             !value.is_none() && value.try_iter().is_ok()
         });
@@ -166,7 +166,7 @@ impl Program {
         })
     }
 
-    /// The text that the template makes of the named values, of at most `longest` bytes.
+    /// Renders the template with the named values into a text of at most `longest` bytes.
     pub(super) fn render(
         &self,
         names: &serde_json::Map<String, serde_json::Value>,
@@ -177,13 +177,13 @@ impl Program {
         }
         let mut environment = self.environment.clone();
         let source = Arc::clone(&self.source);
-        // What is long to begin with may cost more.
+        // A longer input may cost more.
         environment.set_fuel(Some(FUEL + longest as u64));
         let values = Value::from(Serde(names));
         let (done, rendered) = std::sync::mpsc::channel();
-        // A thread of its own can be left behind.
+        // A separate thread can be abandoned.
         std::thread::spawn(move || {
-            // Nobody listens any more after the time is up.
+            // After the time limit no one receives the result.
             let _ = done.send(render(&environment, &source, values, longest));
         });
         let text = rendered
@@ -218,13 +218,13 @@ fn render(
     String::from_utf8(text.bytes).map_err(|error| Fault::new(FaultKind::Broken, error.to_string()))
 }
 
-/// Every end of a line as `\n`, which Jinja makes of them before it reads a template.
+/// Converts every line end to `\n`, as Jinja does before it reads a template.
 fn one_newline(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// `{% generation %}` marks what the assistant says, for trainers that take it from there: a block
-/// that is always written.
+/// Removes `{% generation %}`, which marks the assistant's text for some trainers. The block's content is
+/// always written.
 fn without_generation(source: &str) -> String {
     static BLOCK: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").ok());
@@ -243,7 +243,7 @@ fn without_generation(source: &str) -> String {
     }
 }
 
-/// A text that does not grow for ever.
+/// A text with a maximum length.
 struct Bounded {
     bytes: Vec<u8>,
     longest: usize,

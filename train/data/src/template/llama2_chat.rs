@@ -1,8 +1,8 @@
 //! The format of Llama 2's chat models.
 //!
-//! Every question and its answer is a sequence of its own, between a beginning and an end token:
-//! `[INST] question [/INST] answer `. What the system says is in the first question. White space
-//! around messages goes, as in the reference implementation.
+//! Every question and its answer is a separate sequence between a beginning and an end token:
+//! `[INST] question [/INST] answer `. The system message is part of the first question. White space around
+//! messages is removed, as in the reference implementation.
 
 use bone_tokenizer::Piece;
 

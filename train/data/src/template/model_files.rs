@@ -14,9 +14,9 @@ const TEMPLATE_FILE: &str = "chat_template.jinja";
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 const PROCESSOR_TEMPLATE_FILE: &str = "chat_template.json";
 const SPECIAL_TOKENS_FILE: &str = "special_tokens_map.json";
-/// The largest of the JSON files that is read.
+/// Maximum size of a JSON file, in bytes.
 const MAX_JSON: usize = 64 << 20;
-/// The special tokens that transformers gives templates by these names.
+/// The special tokens that transformers passes to templates under these names.
 const SPECIAL_TOKENS: [&str; 7] = [
     "bos_token",
     "eos_token",
@@ -27,10 +27,10 @@ const SPECIAL_TOKENS: [&str; 7] = [
     "mask_token",
 ];
 
-/// The chat template of a model, by its folder.
+/// Returns the chat template in a model's folder.
 ///
-/// It is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or the
-/// one named `default` of several), else that of `chat_template.json`.
+/// It is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json` (a text, or of several the
+/// one named `default`), else that of `chat_template.json`.
 pub(super) fn chat_template(folder: &Path) -> Result<ChatTemplate, TemplateError> {
     let tokens = special_tokens(folder)?;
     let path = folder.join(TEMPLATE_FILE);
@@ -53,7 +53,7 @@ pub(super) fn chat_template(folder: &Path) -> Result<ChatTemplate, TemplateError
     )))
 }
 
-/// The text of the field `chat_template`.
+/// Returns the text of the field `chat_template`.
 fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, TemplateError> {
     match field {
         Value::Null => Ok(None),
@@ -84,8 +84,8 @@ fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, Tem
     }
 }
 
-/// The texts of special tokens, of `tokenizer_config.json`, else of `special_tokens_map.json`. A
-/// folder without these has none.
+/// Returns the texts of special tokens from `tokenizer_config.json`, else from `special_tokens_map.json`.
+/// Without these files the result is empty.
 pub(super) fn special_tokens(folder: &Path) -> Result<SpecialTokens, TemplateError> {
     let mut tokens = SpecialTokens::new();
     for file in [TOKENIZER_CONFIG_FILE, SPECIAL_TOKENS_FILE] {
@@ -123,7 +123,7 @@ fn read_json(path: &Path) -> Result<Value, TemplateError> {
     }
 }
 
-/// The text of a file of at most `max` bytes; none where there is no such file.
+/// Reads a file of at most `max` bytes; `None` if it does not exist.
 pub(super) fn read(path: &Path, max: usize) -> io::Result<Option<String>> {
     let text = read_small(path, max as u64)?.map(String::from_utf8);
     text.transpose()

@@ -79,7 +79,7 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Part>, String), Vec<String>> {
     }
 }
 
-/// The name in `text`'s leading `{name}`, if its brace is closed on the same line.
+/// Returns the name in a leading `{name}` of `text`, if the brace closes on the same line.
 fn placeholder(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('{')?;
     let end = inside.find(['{', '}', '\n'])?;

@@ -1,10 +1,9 @@
 //! RWKV's `User: ..`, `Assistant: ..`.
 //!
-//! RWKV World is pretrained with a blank line as what separates turns, and its author asks that
-//! no message has one inside: in messages, line breaks in a row become one, and spaces and line
-//! breaks around a message go. `Assistant:` ends a prompt without a space; the answer brings it.
-//! A question with an input is `Instruction: ..`, `Input: ..`, `Response:`, as the authors'
-//! examples have it.
+//! In the pretraining of RWKV World a blank line separates turns, and its author asks for no blank line
+//! inside messages. So consecutive line breaks in a message become one, and spaces and line breaks around a
+//! message are removed. `Assistant:` ends a prompt without a space; the answer starts with it. A question
+//! with an input is `Instruction: ..`, `Input: ..`, `Response:`, as in the authors' examples.
 
 use bone_tokenizer::Piece;
 
@@ -13,7 +12,7 @@ use super::strip;
 use crate::conversation::{Learnt, Message, Role};
 
 pub(super) const NAME: &str = "rwkv";
-/// What separates turns, so what ends an answer too. It is in the text of no message.
+/// The separator of turns, which also ends an answer. No message contains it.
 pub(super) const STOP: &str = "\n\n";
 
 pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Piece>, RenderError> {
@@ -52,7 +51,7 @@ pub(super) fn single_prompt(instruction: &str, input: &str) -> Vec<Piece> {
     vec![Piece::Bos, Piece::read(text)]
 }
 
-/// The last answer: an end token ends it, as it ends a text in pretraining.
+/// Returns the last answer. An end token ends it, as it ends a text in pretraining.
 pub(super) fn answer(content: &str) -> Vec<Piece> {
     vec![
         Piece::trained(spaced(&clean(content))),
@@ -68,7 +67,7 @@ fn spaced(content: &str) -> String {
     }
 }
 
-/// A message without blank lines.
+/// Returns a message without blank lines.
 fn clean(content: &str) -> String {
     let content = content.replace("\r\n", "\n");
     let mut cleaned = String::with_capacity(content.len());

@@ -1,4 +1,4 @@
-//! A template as it is saved beside what was trained with it.
+//! The saved form of a template, beside the training result.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,14 +12,14 @@ const VERSION: u64 = 1;
 const CUSTOM: &str = "custom";
 const CHAT_TEMPLATE: &str = "chat-template";
 
-/// The saved form. Whatever a template needs is in it, so it works where its file is not.
+/// The saved form. It is self-contained, so it works without the template's file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
     version: u64,
     /// A built-in's name, `custom` or `chat-template`.
     template: String,
-    /// Where a custom or chat template came from.
+    /// Origin of a custom or chat template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ impl Serialize for Template {
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        // Before the fields: a later version may have others.
+        // Checked before the fields: a later version may have other fields.
         let wrong = match value.get("version") {
             Some(version) if version.as_u64() == Some(VERSION) => None,
             Some(version) => Some(format!(

@@ -1,4 +1,4 @@
-//! Templates of one question and its answer.
+//! Templates for one question and its answer.
 
 use bone_tokenizer::Piece;
 
@@ -8,7 +8,7 @@ use crate::conversation::{Message, Role};
 use bone_files::wording::{SHOWN, and_more};
 
 impl Template {
-    /// The text that is read before the answer, of a template of one question.
+    /// Returns the text before the answer, for a template of one question.
     pub(super) fn single_prompt(&self, instruction: &str, input: &str) -> String {
         match self {
             Self::Alpaca if input.is_empty() => format!(
@@ -27,7 +27,7 @@ impl Template {
         }
     }
 
-    /// What is trained after a prompt of one question.
+    /// Returns the trained text after a prompt of one question.
     pub(super) fn single_answer(&self, response: &str) -> Vec<Piece> {
         vec![
             Piece::trained(format!("{response}{}", self.suffix())),
@@ -35,7 +35,7 @@ impl Template {
         ]
     }
 
-    /// The one question of messages, what the system says before it with a blank line between.
+    /// Returns the only question of a chat, after the system message and a blank line.
     pub(super) fn only_question(&self, messages: &[Message]) -> Result<String, RenderError> {
         match messages {
             [user] if user.role == Role::User => Ok(user.content.clone()),

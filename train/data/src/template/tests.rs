@@ -19,7 +19,7 @@ fn single(instruction: &str, input: &str, response: &str) -> Content {
     }
 }
 
-/// A conversation as roles and contents: `s`ystem, `u`ser, `a`ssistant, `t`ool.
+/// Returns a conversation from roles and contents: `s`ystem, `u`ser, `a`ssistant, `t`ool.
 fn messages(turns: &[(char, &str)]) -> Vec<Message> {
     turns
         .iter()
@@ -35,7 +35,7 @@ fn messages(turns: &[(char, &str)]) -> Vec<Message> {
         .collect()
 }
 
-/// Pieces in a line: `<bos>`, `<eos>`, texts as they are, what is trained in `«»`.
+/// Formats pieces on one line: `<bos>`, `<eos>`, texts unchanged, trained parts in `«»`.
 fn shown(pieces: &[Piece]) -> String {
     pieces
         .iter()
@@ -69,7 +69,7 @@ fn error(template: &Template, turns: &[(char, &str)]) -> RenderError {
         .unwrap_err()
 }
 
-/// Pieces with none of them trained.
+/// Returns the pieces with none of them trained.
 fn untrained(pieces: Vec<Piece>) -> Vec<Piece> {
     pieces
         .into_iter()
@@ -81,10 +81,10 @@ fn untrained(pieces: Vec<Piece>) -> Vec<Piece> {
         .collect()
 }
 
-/// The built-in templates that take conversations.
+/// The built-in templates that support conversations.
 const CHATS: [Template; 3] = [Template::Rwkv, Template::Llama2Chat, Template::ChatMl];
 
-/// A chat template like many, written for this.
+/// A typical chat template, written for this test.
 const MARKERS: &str = "\
 {%- for m in messages %}
     {{- '<|' + m.role + '|>' + m.content + '<|end|>\\n' }}
@@ -172,7 +172,8 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    /// Questions and answers in turn, as every template takes them, perhaps after a system's message.
+    /// Generates alternating questions and answers, which every template supports, optionally after a
+    /// system message.
     fn any_chat()(
         system in proptest::option::of(any_text()),
         turns in proptest::collection::vec((any_text(), any_text()), 1..5),
@@ -186,7 +187,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Generation reads exactly what training read before the answer, in the same pieces.
+    /// Generation reads exactly the text and the pieces that training read before the answer.
     #[test]
     fn a_prompt_is_the_beginning_of_what_is_trained(messages in any_chat()) {
         let pairs = "{% for m in messages if m.role != 'system' %}\
@@ -202,7 +203,7 @@ proptest! {
         }
     }
 
-    /// The same of one question, for every template.
+    /// The same test with one question, for every template.
     #[test]
     fn so_is_the_prompt_of_a_single_row(
         instruction in any_text(), input in any_text(), response in any_text(),

@@ -1,4 +1,4 @@
-//! `bone bench generate`: prompts continued, timed.
+//! `bone bench generate`: times the continuation of prompts.
 
 use super::model::{ModelArgs, Ran, refuse_long};
 use super::parts::{Apart, Parts};
@@ -50,8 +50,8 @@ pub struct BenchGenerateArgs {
 }
 
 impl BenchGenerateArgs {
-    /// Refuses more tokens than memory holds the keys and values of, or what goes through a block of
-    /// RWKV6 at once.
+    /// Rejects more tokens than memory can hold: keys and values, or the tokens that pass through a block
+    /// of RWKV6 at once.
     fn check_memory(&self, info: &ModelInfo) -> Result<(), CommandError> {
         let tokens = self.prompt_len + self.max_new_tokens;
         let kept = match info.architecture {
@@ -73,7 +73,7 @@ impl BenchGenerateArgs {
     }
 }
 
-/// Runs it.
+/// Runs the benchmark.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     let rows = args.batch_size as f64;
     let prompt_tokens_per_second = rows * args.prompt_len as f64 / first;
     let decode_tokens_per_second = rows * (args.max_new_tokens - 1) as f64 / rest;
-    // New ones, over the whole time.
+    // New tokens over the whole time.
     let tokens_per_second = rows * args.max_new_tokens as f64 / (first + rest);
     let peak = peak_resident_bytes();
     if args.json {
@@ -154,13 +154,13 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
 
 /// Seconds of a round.
 struct Round {
-    /// To the first token of every prompt.
+    /// Until the first token of every prompt.
     first: f64,
-    /// From there to the end.
+    /// From the first token to the end.
     rest: f64,
 }
 
-/// Prompts that are continued again and again.
+/// Prompts that are continued repeatedly.
 struct Rounds<'a>(&'a BenchGenerateArgs);
 
 impl Work for Rounds<'_> {
@@ -197,7 +197,7 @@ impl Work for Rounds<'_> {
             let rest = started.elapsed().as_secs_f64() - first;
             Ok(Round { first, rest })
         };
-        // To warm up.
+        // Warm-up.
         round()?;
         let rounds = (0..args.rounds).map(|_| round());
         let rounds = rounds.collect::<Result<Vec<_>, CommandError>>()?;

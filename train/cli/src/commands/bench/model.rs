@@ -25,7 +25,7 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Opens a person's model, or writes a random one in `dtype` for sequences of `len` tokens.
+    /// Opens the user's model, or writes a random one in `dtype` for sequences of `len` tokens.
     pub(super) fn open(&self, len: usize, dtype: DtypeChoice) -> Result<OpenModel, CommandError> {
         if let Some(path) = &self.model {
             return Ok(models::open(path)?);
@@ -42,7 +42,7 @@ impl ModelArgs {
     }
 }
 
-/// What a benchmark says of its model.
+/// Facts about the model of a benchmark.
 pub(super) struct Ran {
     /// `LLaMA2 768 × 12, vocabulary 32000, 134,105,856 parameters in f32`.
     pub(super) line: String,
@@ -78,7 +78,7 @@ impl Ran {
     }
 }
 
-/// Refuses sequences of `len` tokens, as `flags` make them, that are longer than a model's.
+/// Rejects sequences of `len` tokens, set by `flags`, that are longer than the model allows.
 pub(super) fn refuse_long(info: &ModelInfo, len: usize, flags: &str) -> Result<(), CommandError> {
     match info.positions {
         Some(most) if len > most => Err(CommandError::usage(format!(

@@ -1,4 +1,4 @@
-//! Where a step's time goes: the time inside each span of our operations.
+//! Time of each part of a step: the time inside each span of our operations.
 
 use bone::Backend;
 use bone_train::device::Kind;
@@ -13,25 +13,25 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, registry};
 
-/// Spans that count what is inside them as their own: stretches of a step rather than operations.
+/// Spans that include the time of the spans inside them: phases of a step, not operations.
 const STRETCHES: [&str; 3] = ["head and loss", "recompute", "optimizer"];
 
-/// Some work taken apart.
+/// Timing of some work by parts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Apart {
-    /// Seconds inside each part that are no other part's; `other` is what was in no span. The parts'
-    /// own cost is in it.
+    /// Seconds inside each part without other parts. `other` is the time outside all spans, and includes
+    /// the cost of measuring.
     pub parts: BTreeMap<&'static str, f64>,
-    /// All of its seconds.
+    /// Seconds of the whole work.
     #[serde(rename = "taken_apart_seconds")]
     pub whole: f64,
-    /// The most of the device's memory that tensors lay in where a part began or ended, bytes.
+    /// Peak device memory of tensors at the start or end of a part, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_bytes: Option<u64>,
 }
 
 impl Apart {
-    /// Returns it as a table, the longest first, for a device of this kind.
+    /// Returns the times as a table, the longest first, for a device of this kind.
     pub fn table(&self, kind: Kind) -> String {
         let mut lines = vec![format!("{:<16} {:>9} {:>7}", "part", "ms", "share")];
         let mut parts: Vec<_> = self.parts.iter().collect();
@@ -52,18 +52,18 @@ impl Apart {
 
 #[derive(Debug)]
 struct State {
-    /// Spans that were entered and not left.
+    /// Spans that are open now.
     open: Vec<&'static str>,
-    /// When a span was last entered or left.
+    /// When a span was last opened or closed.
     since: Instant,
     times: BTreeMap<&'static str, Duration>,
     device_bytes: Option<u64>,
 }
 
-/// Waits until a device has done what was asked of it; what tensors lie in then, bytes.
+/// Waits until a device has finished its work. Returns the bytes that tensors then occupy.
 type Wait = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// A layer of `tracing` that adds up the time inside the spans of this workspace's crates.
+/// A `tracing` layer that sums the time inside the spans of this workspace's crates.
 #[derive(Clone)]
 pub struct Parts {
     state: Arc<Mutex<State>>,
@@ -71,11 +71,11 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Returns parts of work on a device, for which each part waits at its start and at its end.
+    /// Returns a timer for work on a device. It waits for the device at the start and end of each part.
     pub fn on<B: Backend>(device: &B::Device) -> Self {
         let device = device.clone();
         Self::waiting(move || {
-            // What fails here fails again where it is read.
+            // An error here appears again when results are read.
             let _ = B::sync(&device);
             B::device_memory(&device).map(|memory| memory.in_use)
         })
@@ -94,7 +94,7 @@ impl Parts {
         }
     }
 
-    /// Does `work` and takes it apart.
+    /// Does `work` and times its parts.
     pub fn of<T>(self, work: impl FnOnce() -> T) -> (T, Apart) {
         let ours = filter_fn(|span| span.is_span() && span.target().starts_with("bone"));
         let layer = self.clone().with_filter(ours);
@@ -110,13 +110,13 @@ impl Parts {
         (result, apart)
     }
 
-    /// Counts the time since a span was last entered or left for the part that it was in.
+    /// Adds the time since the last change of spans to the open part.
     fn count(&self) -> MutexGuard<'_, State> {
-        // What was asked for before is that part's.
+        // Work requested before this belongs to the open part.
         let bytes = (self.wait)();
         let mut state = self.state();
         state.device_bytes = state.device_bytes.max(bytes);
-        // Inside a stretch everything is the stretch's.
+        // Inside a phase all time belongs to the phase.
         let mut open = state.open.iter();
         let stretch = open.find(|name| STRETCHES.contains(name));
         let part = stretch.or(state.open.last()).copied().unwrap_or("other");
@@ -161,7 +161,7 @@ mod tests {
             });
             tracing::trace_span!(target: "somebody", "else").in_scope(|| sleep(TICK));
         });
-        // What a sleep lasts at least is sure.
+        // Only the minimum duration of a sleep is certain.
         let least = [
             ("attention", TICK),
             ("matmul", 3 * TICK),

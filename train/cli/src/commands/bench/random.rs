@@ -1,5 +1,5 @@
-//! A model of random weights, written as a checkpoint: what is measured on it is mapped from its file
-//! as a person's is.
+//! A model with random weights, written as a checkpoint. The benchmark maps it from its file like a user's
+//! model.
 
 use super::refuse_extremes;
 use crate::error::CommandError;
@@ -45,10 +45,10 @@ fn architecture(name: &str) -> Result<Architecture, String> {
     }
 }
 
-/// The largest of any of its sizes: their products are numbers yet.
+/// Upper limit of each size. Products of such sizes do not overflow.
 const LARGEST: usize = 1 << 20;
 
-/// Widths of RWKV6's low-rank parts, as RWKV makes them.
+/// Widths of RWKV6's low-rank parts, as in RWKV's code.
 const SHIFT_RANK: usize = 32;
 const DECAY_RANK: usize = 64;
 
@@ -57,7 +57,7 @@ impl RandomModel {
         self.heads.unwrap_or((self.hidden_size / 64).max(1))
     }
 
-    /// Returns its `config.json`, for sequences of `len` tokens.
+    /// Returns the model's `config.json`, for sequences of `len` tokens.
     fn config(&self, len: usize) -> Result<Value, CommandError> {
         let (hidden_size, heads) = (self.hidden_size, self.heads());
         let kv_heads = self.kv_heads.unwrap_or(heads);
@@ -119,7 +119,7 @@ impl RandomModel {
         Ok(config)
     }
 
-    /// Returns names and shapes of its tensors, as the field's checkpoints have them.
+    /// Returns names and shapes of the tensors, as in published checkpoints.
     fn tensors(&self, info: &ModelInfo) -> Vec<(String, Vec<usize>)> {
         let (c, vocab, layers) = (self.hidden_size, self.vocab_size, 0..self.layers);
         let linear = info.linear_layers.iter();
@@ -162,12 +162,12 @@ impl RandomModel {
         tensors
     }
 
-    /// Writes it to `folder`, for sequences of `len` tokens: uniform in ±0.04 and norms that change
-    /// nothing, in `dtype`.
+    /// Writes the model to `folder` in `dtype`, for sequences of `len` tokens. Weights are uniform in
+    /// ±0.04, and norms change nothing.
     ///
     /// # Errors
     ///
-    /// Sizes that no model has, weights that the memory does not hold, and from the file system.
+    /// The sizes are invalid, the weights do not fit into memory, or a file cannot be written.
     pub fn write(&self, folder: &Path, len: usize, dtype: DType) -> Result<(), CommandError> {
         let config = self.config(len)?;
         let file = folder.join("config.json");
@@ -178,7 +178,7 @@ impl RandomModel {
         check_weights((info.shape.parameters * dtype.size()) as u64)?;
         let mut state = 1u64;
         let mut uniform = move || {
-            // xorshift64: quick, and as random as a stopwatch needs.
+            // xorshift64: fast, and random enough for timing.
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -194,7 +194,7 @@ impl RandomModel {
             };
             (name, TensorData::new(values, shape).convert_dtype(dtype))
         });
-        // In shards: a whole model in memory would be in the memory that is measured.
+        // Written in shards: a whole model in memory would count in the measured memory.
         save(folder, tensors, 1 << 26, Default::default())?;
         Ok(())
     }
@@ -257,7 +257,7 @@ mod tests {
             },
             &["--layers", "--vocab-size"],
         );
-        // The largest that there are can still be counted.
+        // The largest sizes do not overflow.
         let huge = RandomModel {
             hidden_size: LARGEST,
             intermediate_size: Some(LARGEST),

@@ -1,4 +1,4 @@
-//! `bone bench train`: training steps, timed, and one more taken apart.
+//! `bone bench train`: times training steps, and the parts of one more step.
 
 use super::model::{ModelArgs, Ran, refuse_long};
 use super::parts::{Apart, Parts};
@@ -62,28 +62,28 @@ impl BenchTrainArgs {
     }
 }
 
-/// What was measured.
+/// The measurements.
 #[derive(Debug, Serialize)]
 struct Measured {
-    /// The median.
+    /// Median over the timed steps.
     seconds_per_step: f64,
     fastest: f64,
     slowest: f64,
-    /// Of the last step.
+    /// Loss of the last step.
     loss: f64,
     peak_resident_mb: f64,
-    /// Of the device, where it has memory of its own.
+    /// Device memory, if the device has its own.
     device_reserved_mb: Option<f64>,
     device_in_use_mb: Option<f64>,
     trained_parameters: usize,
-    /// From the first read of the weights to a model that trains.
+    /// Seconds from the first read of the weights until the model can train.
     ready_seconds: f64,
-    /// One more step.
+    /// Times of the parts, from one more step.
     #[serde(flatten)]
     apart: Apart,
 }
 
-/// What was run, and what was measured.
+/// The settings and the measurements.
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
@@ -92,7 +92,7 @@ struct Report {
     found: Measured,
 }
 
-/// Runs it.
+/// Runs the benchmark.
 ///
 /// # Errors
 ///
@@ -179,7 +179,7 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Steps of a model, one after the other.
+/// Runs the steps of a model, one after the other.
 struct Steps<'a> {
     config: &'a TrainConfig,
     savings: Savings,
@@ -208,7 +208,8 @@ impl Work for Steps<'_> {
             let scale = 1.0 / count;
             let sum = backward(&model, &batch, scale, savings, (0, 0), device, &mut grads);
             let (model, outcome) = optimizer.step(model, grads, (sum, count, 1.0), 1e-4);
-            // The loss was read before the update was begun. What fails shows in what is read later.
+            // The loss is read before the update starts, so this waits for the update. A later read reports
+            // errors.
             let _ = <B as Backend>::sync(device);
             outcome.map(|outcome| (model, outcome.loss))
         };
@@ -241,9 +242,9 @@ impl Work for Steps<'_> {
     }
 }
 
-/// Returns a batch whose every sequence is full, of tokens from all over the vocabulary.
+/// Returns a batch of full sequences, with tokens from the whole vocabulary.
 fn batch(config: &TrainConfig, vocab_size: usize) -> Batch {
-    // A token more than is trained, which has nothing after it.
+    // One more token than trained, because the last one has no target.
     let (rows, len) = (config.batch_size, config.max_seq_len + 1);
     Batch {
         rows,

@@ -113,7 +113,7 @@ fn lengths(what: &str, lengths: &[u32]) {
     let Some(last) = sorted.len().checked_sub(1) else {
         return;
     };
-    // Nearest rank.
+    // The nearest-rank percentile.
     let at = |share: f64| sorted[(share * last as f64).round() as usize];
     line!(
         "  {what:15}: least {}, median {}, 90 % up to {}, 99 % up to {}, most {}",
@@ -125,7 +125,7 @@ fn lengths(what: &str, lengths: &[u32]) {
     );
 }
 
-/// Prints samples from the whole of the data, evenly apart.
+/// Prints samples at even distances over all data.
 fn show(
     samples: &Samples,
     count: u32,
@@ -151,7 +151,7 @@ fn show(
     Ok(())
 }
 
-/// A sample's text with what is trained marked; first and last tokens by their numbers.
+/// Returns a sample's text with the trained parts marked. Shows the first and last tokens as numbers.
 fn marked(
     sample: &Sample,
     tokenizer: &dyn Tokenizer,

@@ -49,11 +49,11 @@ pub struct PerplexityArgs {
     pub overwrite: bool,
 }
 
-/// Sums over the sequences that were read.
+/// Sums over the sequences read so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Sums {
     sequences: usize,
-    /// Losses, as the bits of an f64, so that what goes on ends where one that was not stopped does.
+    /// Sum of losses, as the bits of an f64, so that a resumed evaluation gives exactly the same result.
     loss_bits: u64,
     tokens: usize,
 }
@@ -74,9 +74,9 @@ impl Sums {
     }
 }
 
-/// Batches of samples that are read from the store at once.
+/// Number of batches to read from the store at once.
 const AT_ONCE: usize = 4;
-/// Tokens whose logits there are at once.
+/// Number of tokens whose logits are in memory at once.
 const HEAD_CHUNK: usize = 512;
 
 pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
@@ -144,7 +144,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     })?;
     progress.finish();
     let nats = sums.nats_per_token();
-    // Of plain texts: bits a byte, which do not depend on the tokenizer.
+    // Bits per byte, for plain texts only. They do not depend on the tokenizer.
     let bytes: Option<u64> = args.data.0.iter().map(bytes_of_text).sum();
     let bits = |bytes: u64| sums.loss() / std::f64::consts::LN_2 / bytes.max(1) as f64;
     let bits = bytes.map(bits);
@@ -164,7 +164,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
         "nats_per_token": nats,
         "tokens": sums.tokens,
         "sequences": samples.len(),
-        // Rows that lost their end, whose tokens there do not count.
+        // Rows that were cut. The tokens after the cut do not count.
         "truncated": reports.iter().map(|report| report.dropped.truncated).sum::<usize>(),
     });
     if let Some(bits) = bits {
@@ -173,7 +173,7 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     kept.finish(&result)
 }
 
-/// Returns the bytes of a plain text's file.
+/// Returns the size of a plain text's file in bytes.
 fn bytes_of_text(source: &Source) -> Option<u64> {
     let path = &source.selection.path;
     let text = path.extension()? == "txt";
@@ -185,7 +185,7 @@ struct Losses<'a, F> {
     samples: &'a Samples,
     batch_size: usize,
     sums: Sums,
-    /// Is told how many sequences were read, and what the sums are then.
+    /// Called with the number of sequences read, and the sums so far.
     on: F,
 }
 

@@ -1,17 +1,17 @@
-//! How far an evaluation is.
+//! Progress of an evaluation.
 
 use bone_train::report::tell;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar in a terminal, a line for every tenth elsewhere; both on standard error.
+/// A progress bar in a terminal, or a line for every tenth elsewhere; both on standard error.
 pub(super) struct Progress {
     bar: ProgressBar,
-    /// What was done before the evaluation was stopped: it says nothing of the pace.
+    /// Work done before a resume. It does not count for the speed.
     before: u64,
 }
 
 impl Progress {
-    /// Goes on after `before` of `all`.
+    /// Starts after `before` of `all`.
     pub(super) fn new(what: &str, all: usize, before: usize) -> Self {
         let bar = ProgressBar::new(all as u64).with_position(before as u64);
         let template = "{pos} of {len} {wide_bar} {msg}, {elapsed} passed";
@@ -27,7 +27,7 @@ impl Progress {
         }
     }
 
-    /// `count` more, of which `state` is known.
+    /// Adds `count` finished items, with the text `state`.
     pub(super) fn step(&self, count: usize, verb: &str, state: &str) {
         let bar = &self.bar;
         let all = bar.length().unwrap_or_default();

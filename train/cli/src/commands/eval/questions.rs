@@ -1,4 +1,4 @@
-//! Questions with known answers, and worked examples to put before them.
+//! Questions with known answers, and worked examples for the prompt.
 
 use crate::error::CommandError;
 use bone_data::{FieldMap, Rows, Selection};
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 
 /// A question and its answer.
 pub(super) struct Question {
-    /// What is asked.
+    /// The question.
     pub(super) question: String,
-    /// The answer, out of its solution.
+    /// The answer, extracted from its solution.
     pub(super) gold: String,
-    /// What the file groups it under: MATH's level and type.
+    /// Groups of the question in the file: MATH's level and type.
     pub(super) groups: Vec<String>,
 }
 
-/// Reads the questions of a file, by the fields of the benchmark's own files or by `fields`.
+/// Reads the questions of a file, with the fields of the benchmark's own files or with `fields`.
 ///
 /// # Errors
 ///
-/// There are none; every row without a question or an answer.
+/// The file has no questions, or rows lack a question or an answer (all are listed).
 pub(super) fn read(
     benchmark: Benchmark,
     selection: &Selection,
@@ -50,7 +50,7 @@ pub(super) fn read(
     Ok(questions)
 }
 
-/// Returns what `take` makes of the first `most` rows of a selection; it says what is wrong with one.
+/// Returns the result of `take` for the first `most` rows of a selection. An error names the row.
 fn rows<T>(
     benchmark: Benchmark,
     selection: &Selection,
@@ -92,7 +92,7 @@ fn rows<T>(
     Ok(taken)
 }
 
-/// The question and the solution of a row.
+/// Returns the question and the solution of a row.
 fn pair(row: &Map<String, Value>, fields: &FieldMap) -> Result<(String, String), String> {
     let text = |name: &str| match row.get(name) {
         Some(Value::String(text)) => Ok(text.clone()),
@@ -112,13 +112,13 @@ fn pair(row: &Map<String, Value>, fields: &FieldMap) -> Result<(String, String),
     Ok((question, text(&fields.response)?))
 }
 
-/// Returns the first `count` rows of a file as worked examples, to put before every question as a
-/// model without fine-tuning is asked: `Q: … A: …` (Wei et al. 2022, "Chain-of-Thought Prompting",
-/// section 3.1). Their solutions are given as they are.
+/// Returns the first `count` rows of a file as worked examples for every prompt, as for a model without
+/// fine-tuning: `Q: … A: …` (Wei et al. 2022, "Chain-of-Thought Prompting", section 3.1). Their solutions
+/// stay unchanged.
 ///
 /// # Errors
 ///
-/// As [`read`], but for answers without a mark; fewer rows than asked for.
+/// Like [`read`], except that an answer needs no mark. Or the file has too few rows.
 pub(super) fn examples(
     benchmark: Benchmark,
     selection: &Selection,

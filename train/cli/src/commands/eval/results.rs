@@ -1,4 +1,4 @@
-//! Answers and their score.
+//! Answers and their scores.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -7,40 +7,40 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ended {
-    /// With the model's end token or a text that ends an answer.
+    /// The model wrote its end token or a text that ends an answer.
     Stop,
-    /// It reached `max_new_tokens`.
+    /// The answer reached `max_new_tokens`.
     Length,
     /// The model has no more positions.
     Positions,
-    /// The prompt alone fills the model's positions: nothing was asked.
+    /// The prompt alone fills the model's positions, so the question was not asked.
     PromptTooLong,
 }
 
-/// What a model answered.
+/// An answer of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Answer {
-    /// The question's place, from 0.
+    /// Number of the question, from 0.
     pub(super) index: usize,
-    /// What was asked.
+    /// The question.
     pub(super) question: String,
     /// The right answer.
     pub(super) gold: String,
-    /// All that the model wrote.
+    /// The whole output of the model.
     pub(super) output: String,
-    /// The answer in it; `None` if it gives none.
+    /// The extracted answer; `None` if the output has none.
     pub(super) answer: Option<String>,
-    /// Whether it is the right one.
+    /// Whether the answer is right.
     pub(super) correct: bool,
-    /// Tokens that were written.
+    /// Number of tokens written.
     pub(super) tokens: usize,
-    /// Why it ended.
+    /// Why the answer ended.
     pub(super) ended: Ended,
-    /// The first token, from 0, before which the two best logits lay within 1e-4: from there on
-    /// rounding may choose.
+    /// The first token, from 0, at which the two best logits differed by less than 1e-4. From there on
+    /// rounding may change the answer.
     pub(super) near_tie: Option<usize>,
-    /// What its question is grouped under.
+    /// Groups of the question.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) groups: Vec<String>,
 }
@@ -48,18 +48,18 @@ pub(super) struct Answer {
 /// A score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Part {
-    /// Questions.
+    /// Number of questions.
     pub questions: usize,
-    /// Right answers.
+    /// Number of right answers.
     pub correct: usize,
-    /// Share of right answers.
+    /// Fraction of right answers.
     pub accuracy: f64,
-    /// Standard error of that share: `√(p(1 − p)/n)`.
+    /// Standard error of the accuracy: `√(p(1 − p)/n)`.
     pub standard_error: f64,
 }
 
 impl Part {
-    /// Counts the answers.
+    /// Computes the score of the answers.
     pub(super) fn of<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Self {
         let (mut questions, mut correct) = (0, 0);
         for answer in answers {
@@ -77,31 +77,31 @@ impl Part {
     }
 }
 
-/// What the answers come to.
+/// Summary of all answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// All questions.
+    /// Score over all questions.
     #[serde(flatten)]
     pub all: Part,
-    /// Those of each level and type.
+    /// Score for each level and type.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub groups: BTreeMap<String, Part>,
-    /// Answers in which none was found.
+    /// Number of outputs without an answer.
     pub without_answer: usize,
-    /// Answers that ran into `max_new_tokens` or the model's positions.
+    /// Number of answers cut at `max_new_tokens` or at the model's positions.
     pub cut_off: usize,
-    /// Questions that were not asked, because the prompt fills the model's positions.
+    /// Number of questions not asked, because the prompt fills the model's positions.
     pub not_asked: usize,
-    /// Answers with a near tie in them.
+    /// Number of answers with a near tie.
     pub near_ties: usize,
-    /// Tokens that were written.
+    /// Number of tokens written.
     pub tokens: usize,
-    /// Seconds this took, without what was done before it was stopped and resumed.
+    /// Seconds of the evaluation, without the time before a resume.
     pub seconds: f64,
 }
 
 impl Summary {
-    /// Counts the answers.
+    /// Summarizes the answers.
     pub(super) fn of(answers: &[Answer], seconds: f64) -> Self {
         let names = answers.iter().flat_map(|answer| answer.groups.clone());
         let group = |name: String| {

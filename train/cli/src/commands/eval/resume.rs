@@ -1,5 +1,5 @@
-//! What an evaluation has so far. It lies beside its result until that is there, so that one that was
-//! stopped goes on.
+//! Partial results of an evaluation. They are stored beside the final result until it exists, so that a
+//! stopped evaluation can resume.
 
 use crate::error::CommandError;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Refuses a result that is there, unless it is to be replaced.
+/// Rejects an existing result, unless it is to be replaced.
 pub(super) fn check_new(out: &Path, overwrite: bool) -> Result<(), CommandError> {
     if out.exists() && !overwrite {
         let reason = "is there already; name another --out, or --overwrite to replace it";
@@ -18,8 +18,7 @@ pub(super) fn check_new(out: &Path, overwrite: bool) -> Result<(), CommandError>
     Ok(())
 }
 
-/// An evaluation that is not done: a file with a line for its settings and one for all that was
-/// pushed.
+/// An unfinished evaluation: a file with one line for its settings, and one line per pushed value.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     out: PathBuf,
@@ -28,19 +27,19 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Begins the evaluation whose result will be `out`, or goes on where one of the same settings was
-    /// stopped: with what that pushed.
+    /// Starts the evaluation with the result file `out`, or resumes a stopped one with the same settings.
+    /// Returns the values that the stopped one pushed.
     ///
     /// # Errors
     ///
-    /// The file cannot be read or written, or is another evaluation's.
+    /// The file cannot be read or written, or belongs to another evaluation.
     pub(super) fn open<T: DeserializeOwned>(
         out: &Path,
         settings: &Value,
     ) -> Result<(Self, Vec<T>), CommandError> {
         let path = ending(out, ".partial");
         let (file, bytes) = read(&path).map_err(CommandError::io(&path))?;
-        // A line that was cut off goes.
+        // A partial last line is removed.
         let end = bytes.iter().rposition(|byte| *byte == b'\n');
         let whole = &bytes[..end.map_or(0, |end| end + 1)];
         let mut lines = whole.split_inclusive(|byte| *byte == b'\n');
@@ -75,7 +74,7 @@ impl Unfinished {
         Ok((unfinished, pushed))
     }
 
-    /// Takes something more, which is on the disk on return.
+    /// Appends a value and syncs it to the disk.
     ///
     /// # Errors
     ///
@@ -86,13 +85,13 @@ impl Unfinished {
         written.map_err(CommandError::io(&self.path))
     }
 
-    /// Writes the result in its place, and removes what was kept beside it.
+    /// Writes the final result and removes the partial results.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
     pub(super) fn finish(self, result: &Value) -> Result<(), CommandError> {
-        // The file that is there is the whole of it, or the one before.
+        // So the result file is always complete: the new one or the old one.
         let new = ending(&self.out, ".new");
         fs::write(&new, format!("{result:#}\n"))
             .and_then(|()| fs::rename(&new, &self.out))
@@ -101,7 +100,7 @@ impl Unfinished {
     }
 }
 
-/// Returns the file at `path`, to be written at its end, and what it holds.
+/// Opens the file at `path` for appending. Returns it with its content.
 fn read(path: &Path) -> std::io::Result<(File, Vec<u8>)> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut options = File::options();

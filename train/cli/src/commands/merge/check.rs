@@ -1,4 +1,4 @@
-//! The proof of a merge: both models say the same.
+//! The check of a merge: both models give the same output.
 
 use crate::error::CommandError;
 use crate::work::{Load, Work};
@@ -18,23 +18,23 @@ use std::path::Path;
 
 /// Largest |Δlogit| of a merge in f32.
 const F32_TOLERANCE: f64 = 1e-3;
-/// Smallest share of equal most likely tokens of a merge in half precision.
+/// Smallest fraction of equal most likely tokens for a merge in half precision.
 const HALF_TOP1: f64 = 0.97;
-/// Largest mean |Δlogit| of a merge in half precision, in units of what rounding alone causes.
+/// Largest mean |Δlogit| of a merge in half precision, relative to the effect of rounding alone.
 const HALF_MEAN_FACTOR: f64 = 3.0;
 
-/// Rows and tokens of the prompts that are compared.
+/// Rows and tokens of the prompts for the comparison.
 const ROWS: usize = 4;
 const LEN: usize = 32;
 
-/// How far two models' logits lie apart on the same tokens.
+/// Difference between two models' logits on the same tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
     /// Largest |Δlogit|.
     pub max: f64,
     /// Mean |Δlogit|.
     pub mean: f64,
-    /// Share of positions where both have the same most likely token.
+    /// Fraction of positions where both have the same most likely token.
     pub top1: f64,
 }
 
@@ -51,9 +51,9 @@ impl fmt::Display for Agreement {
     }
 }
 
-/// Compares the model at `with`, adapters on it in order, with the one at `without`. `base` and
-/// `stored` are what most of the base's and of the merged model's weights are stored in. Returns how
-/// far they lie apart, and whether that is as good as it can be.
+/// Compares the model at `with`, with its adapters applied in order, with the one at `without`. `base` and
+/// `stored` are the types of most weights in the base and in the merged model. Returns the difference, and
+/// whether it is within the tolerance.
 pub(super) fn check(
     (with, adapters): (&Path, Vec<(&Path, Scan)>),
     without: &Path,
@@ -62,9 +62,9 @@ pub(super) fn check(
     device: DeviceName,
 ) -> Result<(Agreement, bool), CommandError> {
     let held = Capabilities::of(device)?.stored;
-    // A device that does not hold a precision computes with the same numbers in f32.
+    // A device without support for a precision computes with the same numbers in f32.
     let single = |dtype: DType| (!held.contains(&dtype)).then_some(FloatDType::F32);
-    // The sum is rounded once, to what is written.
+    // The sum is rounded once, to the stored type.
     let exact = stored != base || adapters.len() > 1;
     let logits = |path, dtype, adapters| {
         let load = Load {
@@ -89,7 +89,7 @@ struct Logits<'a> {
 }
 
 impl Work for Logits<'_> {
-    /// The logits, and how far rounding what the adapters change moves them on average.
+    /// The logits, and their mean change when the adapted weights are rounded.
     type Output = (TensorData, f64);
 
     fn run<B: TrainBackend, M: TrainModel<B>>(
@@ -103,7 +103,7 @@ impl Work for Logits<'_> {
             let (adapted, contents) = put_on::<B, M>(model, scan, path)?;
             full.extend(contents.full);
             model = match contents.adapter {
-                // A layer carries one adapter at a time.
+                // A layer can have only one adapter at a time.
                 Some(_) if number < count => bone::detach(bone::merge::<B, M>(adapted)?),
                 _ => adapted,
             };
@@ -119,11 +119,11 @@ impl Work for Logits<'_> {
     }
 }
 
-/// Returns the logits of `model` `[rows, tokens, vocabulary]` on fixed prompts: token ids that cover
-/// the vocabulary.
+/// Returns the logits of `model`, `[rows, tokens, vocabulary]`, on fixed prompts with token ids from the
+/// whole vocabulary.
 fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> TensorData {
     let vocab = model.vocab_size() as u64;
-    // Multiples of a number far from 1 visit ids from all over the vocabulary.
+    // Multiples of a number far from 1 give ids from the whole vocabulary.
     let tokens: Vec<u32> = (0..(ROWS * LEN) as u64)
         .map(|i| ((i * 2_654_435_761) % vocab) as u32)
         .collect();
@@ -132,7 +132,7 @@ fn logits<B: Backend, M: CausalLm<B>>(model: &M, device: &B::Device) -> TensorDa
 }
 
 impl Agreement {
-    /// Returns how far logits lie from another model's of the same vocabulary.
+    /// Returns the difference between the logits of two models with the same vocabulary.
     fn of(a: &TensorData, b: &TensorData) -> Self {
         let [a, b] = [a, b].map(|logits| Vec::from_iter(logits.iter::<f32>()));
         let offs = || a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs()));
@@ -142,7 +142,7 @@ impl Agreement {
         let rows = a.chunks_exact(vocab).zip(b.chunks_exact(vocab));
         let same = rows.filter(|(a, b)| best(a) == best(b)).count();
         Self {
-            // NaN must not pass for agreement, and `f64::max` drops it.
+            // NaN must not count as agreement, and `f64::max` ignores it.
             max: if mean.is_nan() {
                 mean
             } else {
@@ -153,10 +153,10 @@ impl Agreement {
         }
     }
 
-    /// Whether a merge of weights stored as `stored` is as good as it can be. `noise` is how far
-    /// rounding alone moves this model's logits on average, looked at in half precision only.
+    /// Returns whether a merge with weights stored as `stored` is within the tolerance. `noise` is the mean
+    /// change of this model's logits from rounding alone. It is computed only for half precision.
     fn is_good(&self, stored: DType, noise: impl FnOnce() -> f64) -> bool {
-        // Comparisons with NaN are false, so a broken model never agrees.
+        // Comparisons with NaN are false, so a broken model never passes.
         match stored {
             DType::F16 | DType::BF16 => {
                 self.top1 >= HALF_TOP1 && self.mean <= HALF_MEAN_FACTOR * noise()
@@ -166,10 +166,10 @@ impl Agreement {
     }
 }
 
-/// Half the distance from a number to the next one of half precision: as far as rounding moves it
-/// at most. bf16 has 7 binary digits after the first, f16 has 10.
+/// Returns half the distance from a number to the next one in half precision, the largest rounding error.
+/// bf16 has 7 binary digits after the first, f16 has 10.
 fn half_unit(value: f32, stored: DType) -> f32 {
-    // The power of two at or below it: sign and digits off.
+    // Clearing sign and mantissa gives the power of two at or below the number.
     let power = f32::from_bits(value.to_bits() & 0x7f80_0000);
     match stored {
         DType::BF16 => power * 2f32.powi(-8),
@@ -177,9 +177,9 @@ fn half_unit(value: f32, stored: DType) -> f32 {
     }
 }
 
-/// Mean |Δlogit| that rounding what training changed to `stored` causes by itself: the adapted
-/// layers' weights and the parameters `full` are moved by up to half a unit in the last place,
-/// drawn evenly, and nothing else is.
+/// Returns the mean |Δlogit| from rounding the trained weights to `stored`. The weights of the adapted
+/// layers and the parameters `full` are moved by up to half a unit in the last place, uniformly
+/// distributed. Nothing else is moved.
 fn rounding_noise<B: Backend, M: CausalLm<B>>(
     model: &M,
     full: &BTreeSet<String>,
@@ -211,7 +211,7 @@ fn rounding_noise<B: Backend, M: CausalLm<B>>(
     });
     match weights::overlay::<B, M>(moved, values) {
         Ok(moved) => Agreement::of(&logits(model, device), &logits(&moved, device)).mean,
-        // Values that are not finite: no merge of them is good.
+        // Non-finite values: no merge of them is good.
         Err(_) => f64::NAN,
     }
 }
@@ -247,7 +247,7 @@ mod tests {
                 off += f64::from((value - rounded).abs());
                 units += f64::from(unit);
             }
-            // Evenly drawn within a unit is half of it on average.
+            // The mean of a uniform distribution within a unit is half a unit.
             assert!((off / units - 0.5).abs() < 0.02, "{}", off / units);
         }
     }

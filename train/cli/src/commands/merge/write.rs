@@ -14,28 +14,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-/// Bytes read of the model's files before they are opened anew: pages of them that were read count as
-/// this process' memory as long as they are open.
+/// Bytes to read from the model's files before they are reopened. Pages that were read count as memory of
+/// this process while the files are open.
 const MAX_MAPPED: usize = 128 << 20;
 
-/// A merged model on its way into files.
+/// A merged model that is being written.
 pub(super) struct Write<'a> {
     args: &'a MergeArgs,
     folder: &'a Path,
     adapters: Vec<SavedAdapter>,
     architecture: Architecture,
     checkpoint: Checkpoint,
-    /// Bytes read of the model's files since they were opened.
+    /// Bytes read from the model's files since they were opened.
     read: usize,
-    /// The tensors of each file.
+    /// Tensors of each file.
     pub(super) shards: Vec<Vec<Planned>>,
     reversal: Reversal,
-    /// Layers that cannot be merged, so that all of them are found.
+    /// Layers that cannot be merged, collected to report all of them.
     problems: Vec<LayerError>,
 }
 
-/// How far the weights that adapters were taken out of differ from the given ones once the
-/// adapters are merged again.
+/// Error of taking adapters out: the difference from the given weights after merging the adapters again.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reversal {
     squared_error: f64,
@@ -66,7 +65,7 @@ impl fmt::Display for Reversal {
 }
 
 impl<'a> Write<'a> {
-    /// Checks that the adapters fit the model, and plans its files in `folder`.
+    /// Checks that the adapters fit the model, and plans the files in `folder`.
     pub(super) fn plan(
         args: &'a MergeArgs,
         folder: &'a Path,
@@ -84,7 +83,7 @@ impl<'a> Write<'a> {
             ));
         }
         let whole: BTreeMap<_, _> = adapters.iter().flat_map(|saved| &saved.full).collect();
-        // A head beside tied embeddings is a copy of them, and would not be once they changed.
+        // With tied embeddings a stored head is a copy of them. Once they change, the copy is outdated.
         let mut names = whole.keys();
         let stale_head = !model.info.parts.contains_key(&Part::Head)
             && names.any(|name| name.ends_with("embed_tokens.weight"));
@@ -106,7 +105,7 @@ impl<'a> Write<'a> {
             })?;
             planned.push(plan(name, stored, &tensor.shape));
         }
-        // States, which the base has none of.
+        // States, which the base does not have.
         let is_new = |name: &str| is_state(name) && model.checkpoint.get(name).is_none();
         let new = whole.iter().filter(|(name, _)| is_new(name));
         planned.extend(new.map(|(name, state)| plan(name, DType::F32, &state.shape)));
@@ -123,7 +122,7 @@ impl<'a> Write<'a> {
         })
     }
 
-    /// Returns a tensor of the model, if it has it.
+    /// Returns a tensor of the model, if it exists.
     fn given(&mut self, name: &str) -> Result<Option<TensorData>, CommandError> {
         if self.read > MAX_MAPPED {
             (self.checkpoint, self.read) = (Checkpoint::open_path(&self.args.model)?, 0);
@@ -135,7 +134,7 @@ impl<'a> Write<'a> {
         Ok(Some(self.checkpoint.data(name)?))
     }
 
-    /// Returns what is written under a name.
+    /// Returns the tensor to write under a name.
     fn tensor<B: ModelBackend>(
         &mut self,
         name: &str,
@@ -164,7 +163,7 @@ impl<'a> Write<'a> {
         }))
     }
 
-    /// Returns a weight with the adapters in it, or taken out of it.
+    /// Returns a weight with the adapters merged in or taken out.
     fn changed<B: ModelBackend>(
         &mut self,
         own: &str,
@@ -175,7 +174,7 @@ impl<'a> Write<'a> {
         let layer = own.strip_suffix(".weight").unwrap_or_default();
         let merged = |value| {
             self.adapters.iter().try_fold(value, |value, saved| {
-                // What is held whole takes the weight's place.
+                // A parameter that the adapter stores in full replaces the weight.
                 let value = saved.full.get(own).cloned().unwrap_or(value);
                 saved.merge::<B::InnerBackend>(layer, value, device)
             })
@@ -206,7 +205,7 @@ impl<'a> Write<'a> {
     }
 }
 
-/// Groups tensors into files of at most `most` bytes, or a single larger tensor.
+/// Groups tensors into files of at most `most` bytes. A larger tensor has a separate file.
 fn shards(planned: Vec<Planned>, most: u64) -> Vec<Vec<Planned>> {
     let mut shards: Vec<Vec<Planned>> = Vec::new();
     let mut bytes = 0;

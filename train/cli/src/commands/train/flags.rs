@@ -1,16 +1,16 @@
-//! A flag for every setting, made from the table.
+//! A flag for every setting, generated from the table.
 
 use bone_train::config::{Row, SETTINGS};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-/// The flags that were given, key and value: of every setting, or with `STEP` of those of a step.
+/// The given flags, as key and value. They cover every setting, or with `STEP` only those of a step.
 #[derive(Debug, Clone, Default)]
 pub struct Flags<const STEP: bool = false>(pub Vec<(String, String)>);
 
 impl<const STEP: bool> Flags<STEP> {
     fn rows() -> impl Iterator<Item = &'static Row> {
         let is_of_a_step = |row: &&Row| match row.group {
-            // A random model has `--layers` of its own.
+            // The random model has its own `--layers`.
             "Method" => !["adapter", "layers"].contains(&row.name),
             "Memory and device" => true,
             _ => ["batch_size", "max_seq_len"].contains(&row.name),

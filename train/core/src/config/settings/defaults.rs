@@ -1,11 +1,11 @@
-//! Defaults that depend on other settings or on the model, each with the reason for it.
+//! Defaults that depend on other settings or on the model, each with its reason.
 
 use super::RawConfig;
 use crate::config::words::{AxisWord, MethodName};
 use crate::models::{Architecture, recognise};
 use bone::BlockAxis;
 
-/// Block size of the seed paper's experiments.
+/// Block size of the experiments in the original Bone paper.
 pub(super) const RANK: usize = 64;
 
 pub(super) fn learning_rate(raw: &RawConfig) -> (f64, &'static str) {
@@ -20,8 +20,8 @@ pub(super) fn learning_rate(raw: &RawConfig) -> (f64, &'static str) {
     }
 }
 
-/// The block axis of an architecture's published Bone; the output axis where the model is
-/// unreadable, which is reported when it is loaded.
+/// Returns the block axis of the architecture's published Bone implementation. If the model cannot be read,
+/// returns the output axis; loading the model reports the error.
 pub(super) fn block_axis(raw: &RawConfig) -> (AxisWord, &'static str) {
     let is_bone = raw.method.unwrap_or_default() == MethodName::Bone;
     let model = raw.model.as_deref().filter(|_| is_bone);

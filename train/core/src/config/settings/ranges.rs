@@ -1,4 +1,4 @@
-//! Which values a setting may have, whatever the others are.
+//! The range of each setting by itself.
 
 use bone::Selection;
 use std::fmt::Debug;
@@ -15,7 +15,7 @@ pub(super) fn from_0(value: &f64) -> Result<(), String> {
     hold(*value >= 0.0 && value.is_finite(), "0 or more", value)
 }
 
-/// From 0 to below 1.
+/// Checks a fraction: at least 0 and less than 1.
 pub(super) fn share(value: &f64) -> Result<(), String> {
     hold((0.0..1.0).contains(value), "at least 0 and below 1", value)
 }

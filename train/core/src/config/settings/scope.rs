@@ -1,16 +1,16 @@
-//! What a setting means beside the others.
+//! Which settings apply, depending on the others.
 
 use super::TrainConfig;
 use crate::config::words::{AxisWord, MethodName};
 use bone_data::{Holdout, Kind};
 
-/// Whether a setting means something beside the others.
+/// Whether a setting applies, given the others.
 pub(in crate::config) enum Scope {
-    /// It does.
+    /// It applies.
     Applies,
-    /// It does not, and does no harm where it is given.
+    /// It has no effect but is accepted.
     Idle,
-    /// It must not be given, or not so: why.
+    /// It is an error; the reason.
     Wrong(String),
 }
 
@@ -37,7 +37,7 @@ pub(in crate::config) fn adapters(config: &TrainConfig) -> Scope {
 
 pub(in crate::config) fn bone(config: &TrainConfig) -> Scope {
     match (config.block_axis, &config.adapter) {
-        // Of a file that does not say it, that it is miss.
+        // `none` says that the adapter file, which does not record its method, is miss.
         (AxisWord::None, Some(_)) => Idle,
         (AxisWord::None, None) if config.method == Bone => Wrong(
             "is \"none\", which tells of an adapter to go on from that it is miss, and bone has \
@@ -125,7 +125,7 @@ pub(in crate::config) fn warmup_steps(config: &TrainConfig) -> Scope {
     if config.warmup_ratio.is_some() {
         return Wrong("warmup_ratio is given too; leave out one of the two".to_owned());
     }
-    // A max_steps of 0 is a problem of its own.
+    // A max_steps of 0 is reported separately.
     let most = config.max_steps.filter(|most| *most > 0);
     let checked = most.map_or(Ok(()), |most| config.check_warmup(most));
     checked.map_or_else(Wrong, |()| Applies)

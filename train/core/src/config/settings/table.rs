@@ -1,5 +1,5 @@
-//! What the table of settings is made into: the settings as given, the settings as they hold, and
-//! the rows that everything else goes through.
+//! Types generated from the table of settings: the given settings, the resolved settings, and the table's
+//! rows, which all other code uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,36 +10,36 @@ use toml::Value;
 
 /// A row of the table.
 pub struct Row {
-    /// The key in a file.
+    /// The key in a TOML file.
     pub name: &'static str,
-    /// The heading it stands under.
+    /// The heading of its group.
     pub group: &'static str,
-    /// What stands for its value in the help.
+    /// Placeholder for its value in the help.
     pub value_name: &'static str,
-    /// What other trainers call it.
+    /// Names in other trainers.
     pub(in crate::config) aliases: &'static [&'static str],
     pub(in crate::config) doc: &'static str,
     pub(in crate::config) fallback: Fallback,
     pub(in crate::config) scopes: &'static [fn(&TrainConfig) -> Scope],
-    /// Takes what was written, in place of any before.
+    /// Reads a value and replaces an earlier one.
     pub(in crate::config) read: fn(&mut RawConfig, &Value) -> Result<(), String>,
-    /// Returns what was given, as TOML.
+    /// Returns the given value as TOML.
     pub(in crate::config) given: fn(&RawConfig) -> Option<String>,
-    /// Says what is wrong with the value alone.
+    /// Checks the value by itself. Returns what is wrong.
     pub(in crate::config) check: fn(&RawConfig) -> Result<(), String>,
-    /// Takes the value of another's.
+    /// Copies the value from another configuration.
     pub(in crate::config) copy: fn(&mut RawConfig, &RawConfig),
-    /// Returns the value that holds, as TOML.
+    /// Returns the resolved value as TOML.
     pub(in crate::config) value: fn(&TrainConfig) -> Option<String>,
 }
 
-/// What holds where a setting is not given.
+/// The value of a setting that is not given.
 pub(in crate::config) enum Fallback {
-    /// A value, as TOML.
+    /// A default value, as TOML.
     Value(fn() -> String),
-    /// What is shown where there is no value, and what the help says.
+    /// No value: the text shown in place of the value, and the text for the help.
     Words(&'static str, &'static str),
-    /// Nothing: what to give.
+    /// No default: the text says what to give.
     Required(&'static str),
 }
 
@@ -58,12 +58,12 @@ impl Row {
         self.name.replace('_', "-")
     }
 
-    /// Returns whether the flag alone means true.
+    /// Returns whether the flag without a value means true.
     pub fn is_switch(&self) -> bool {
         self.value_name.starts_with('[')
     }
 
-    /// Returns the help, a line with the default, and what there is to say beyond it.
+    /// Returns the help: one line with the default, and an optional longer text.
     pub fn help(&self) -> (String, Option<String>) {
         let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let (first, more) = self.doc.split_once("\n\n").unwrap_or((self.doc, ""));
@@ -85,18 +85,18 @@ impl Row {
     }
 }
 
-/// Where the values of some settings come from, in words.
+/// Origins of settings as text, by key.
 pub(in crate::config) type Origins = BTreeMap<&'static str, String>;
 
-/// What reading leaves beside the values.
+/// Facts from reading, beside the values.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
-    /// Where each value comes from, in a word, and how a person wrote that: `run.toml: rank`. A
-    /// value without an entry comes from the program.
+    /// The origin of each value in one word, and where the user gave it: `run.toml: rank`. A value without
+    /// an entry comes from the calling program.
     pub(in crate::config) places: BTreeMap<&'static str, (&'static str, String)>,
-    /// Keys whose value could not be read: what they lack is no second problem.
+    /// Keys with unreadable values. They are not reported again as missing.
     pub(in crate::config) unread: BTreeSet<&'static str>,
-    /// What could not be read, and why.
+    /// Settings that could not be read, with the reasons.
     pub(in crate::config) problems: Vec<Problem>,
 }
 
@@ -108,8 +108,8 @@ macro_rules! settings {
             $(, range($range:expr))? $(, only($scope:path))? $(, also($($alias:literal),+))?;
         )+
     })+) => {
-        /// The settings as they were given: nothing is checked against anything else, nothing is
-        /// filled in. See [`validate`](RawConfig::validate).
+        /// The settings as given: not checked against each other, no defaults filled in. See
+        /// [`validate`](RawConfig::validate).
         #[derive(Debug, Clone, Default, PartialEq)]
         pub struct RawConfig {
             $($($(#[doc = $doc])+ pub $name: Option<$type>,)+)+
@@ -117,11 +117,10 @@ macro_rules! settings {
             pub record: $crate::config::settings::table::Record,
         }
 
-        /// Settings that have been checked, with every default filled.
+        /// Validated settings with every default filled in.
         ///
-        /// [`resolve`](super::resolve) makes one from what a person gave and
-        /// [`RawConfig::validate`] from code.
-        /// Two are equal when their values are; where the values came from does not count.
+        /// [`resolve`](super::resolve) makes them from the user's input, [`RawConfig::validate`] from code.
+        /// Two configurations are equal if their values are equal, whatever their origins.
         #[derive(Debug, Clone)]
         pub struct TrainConfig {
             $($($(#[doc = $doc])+ pub $name: $crate::config::settings::table::held!($kind $type),)+)+
@@ -129,7 +128,7 @@ macro_rules! settings {
         }
 
         impl RawConfig {
-            /// Returns the settings as they hold, the defaults filled in, unchecked.
+            /// Returns the settings with defaults filled in, not yet validated.
             pub(in crate::config) fn filled(&self) -> TrainConfig {
                 let mut origins = self.origins();
                 TrainConfig {
@@ -139,7 +138,7 @@ macro_rules! settings {
             }
         }
 
-        /// Every setting, in the order in which they are shown.
+        /// Every setting, in display order.
         pub static SETTINGS: &[$crate::config::settings::table::Row] = &[$($($crate::config::settings::table::Row {
             name: stringify!($name),
             group: $group,
@@ -167,13 +166,13 @@ macro_rules! settings {
     };
 }
 
-/// The type of a setting that holds.
+/// The type of a resolved setting.
 macro_rules! held {
     (unset $type:ty) => { Option<$type> };
     ($kind:ident $type:ty) => { $type };
 }
 
-/// The value of a setting that holds.
+/// The value of a resolved setting.
 macro_rules! fill {
     ($raw:ident, $origins:ident, $name:ident, unset($($words:literal),*)) => {
         $raw.$name.clone()

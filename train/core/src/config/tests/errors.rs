@@ -53,7 +53,7 @@ fn an_unread_value_is_one_problem() {
     let args = ["--method=miss-mini", "--set=mini_width=x"];
     let found = problems(place.resolve(&args));
     assert_eq!(found.len(), 1, "{found:#?}");
-    // What the method is decides what else is wrong, so nothing is said about the rank.
+    // An unknown method decides which settings apply, so the rank is not checked.
     let found = problems(place.resolve(&["--method=x", "--rank=8"]));
     assert_eq!(found.len(), 1, "{found:#?}");
 }
@@ -219,7 +219,7 @@ fn paths_that_are_not_there() {
         let args = args.map(|(flag, path)| format!("{flag}={path}"));
         problems(resolve_args(args.iter().map(String::as_str)))
     };
-    // A file may be weights; whether it is shows when it is read.
+    // Any file may hold weights. Only reading it shows whether it does.
     assert!(
         resolve_args([
             &format!("--model={rows}") as &str,
@@ -258,7 +258,7 @@ fn what_lies_on_the_disk_is_told_from_what_is_wrong_with_the_settings() {
         (vec!["--set=rnak=1"], false),
         (vec!["--set=rank"], false),
     ] {
-        // A flag wins over --set, so only what is tested is given twice.
+        // A flag overrides `--set`, so only the tested setting is given twice.
         let needed = place.needed().into_iter().filter(|needed| {
             let key = needed.split('=').next().unwrap();
             !args
@@ -357,7 +357,7 @@ fn a_suggestion_is_near_or_none() {
     assert!(message("Learning-Rate").contains("'learning_rate'"));
     assert!(message("lr").contains("'learning_rate'"));
     assert!(message("xyzzy").contains("--help"));
-    // What others call a setting is no name of ours, and leads to one setting.
+    // An alias must not be a setting's name, and must lead to one setting only.
     let aliases: Vec<_> = SETTINGS.iter().flat_map(|row| row.aliases).collect();
     for alias in &aliases {
         assert!(SETTINGS.iter().all(|row| row.name != **alias), "{alias}");

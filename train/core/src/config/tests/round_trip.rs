@@ -22,7 +22,7 @@ fn field_map() -> impl Strategy<Value = FieldMap> {
     })
 }
 
-/// The same file several times, with a slice and a weight each.
+/// Returns the same file several times, each with a slice and a weight.
 fn sources(path: &str, slices: Vec<(u64, Option<u64>, f64)>) -> Sources {
     let source = |(from, to, weight): (u64, Option<u64>, f64)| Source {
         selection: bone_data::Selection {
@@ -30,7 +30,7 @@ fn sources(path: &str, slices: Vec<(u64, Option<u64>, f64)>) -> Sources {
             from,
             to,
         },
-        // Every other one is written without.
+        // Every other source has no explicit weight.
         weight: if from % 2 == 0 { 1.0 } else { weight },
     };
     Sources(slices.into_iter().map(source).collect())
@@ -50,7 +50,7 @@ const METHODS: [MethodName; 6] = [
     MethodName::Olora,
 ];
 
-/// Settings of an adapter method, of `state` or of `full`.
+/// Returns settings of an adapter method, of `state` or of `full`.
 fn method() -> impl Strategy<Value = RawConfig> {
     let adapter = (
         0..6_usize,
@@ -201,7 +201,7 @@ proptest! {
         let again = resolve_args([file.as_str()]).unwrap();
         prop_assert_eq!(&again.to_toml(), &config.to_toml());
         prop_assert_eq!(&again, &config);
-        // Beside the text, which equality goes by, the values that it is made of.
+        // Equality compares the TOML text. This also compares the values behind it.
         prop_assert_eq!(again.method, config.method);
         let variant = |config: &TrainConfig| config.adapter_config().map(|adapter| adapter.variant);
         prop_assert_eq!(variant(&again), variant(&config));

@@ -1,4 +1,4 @@
-//! Going on from an adapter: what trains, and how, is the adapter's.
+//! Starting from an adapter: the adapter decides the method and its settings.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::config::{RawConfig, SETTINGS};
 use crate::models::adapter;
 
 impl Check<'_> {
-    /// Returns the settings of the adapter at `path`, with which those that are given must agree.
+    /// Returns the settings of the adapter at `path`. The given settings must agree with them.
     pub(super) fn adapter(&mut self, path: &Path) -> Option<RawConfig> {
         let kind = self.raw.block_axis.map(AxisWord::kind);
         let opened = match (adapter::open(path, kind), self.raw.method) {
-            // The settings of a run that went on from a file that does not say it.
+            // The settings may come from a run that started from a file that does not record its method.
             (Err(error), Some(MethodName::Miss)) if kind.is_none() => {
                 adapter::open(path, Some(Kind::Miss)).map_err(|_| error)
             }

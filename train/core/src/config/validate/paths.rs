@@ -1,4 +1,4 @@
-//! What the settings name on the disk.
+//! Files and folders that the settings name.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The settings that say which rows are read, and which of their fields.
+//! Settings that choose the rows and their fields.
 
 use bone_data::{FieldMap, Source, Sources};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ impl Setting for Sources {
     }
 
     fn literal(&self) -> String {
-        // A list keeps commas and signs of a name apart from our own.
+        // In a list, commas and signs in a name are not read as separators.
         if let [source] = &self.0[..] {
             let text = source.to_string();
             if text.parse().as_ref() == Ok(self) {
@@ -27,7 +27,7 @@ impl Setting for Sources {
     }
 }
 
-/// A source in a list, as in TOML.
+/// A source in a TOML list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Weighted {
@@ -37,7 +37,7 @@ struct Weighted {
 
 impl Setting for Source {
     fn from_text(text: &str) -> Result<Self, String> {
-        // Commas are of the name here.
+        // Here commas are part of the name.
         String::from_text(text)?.parse()
     }
 

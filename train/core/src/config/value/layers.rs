@@ -8,8 +8,8 @@ use super::{Setting, items, list, quoted};
 const ALL_LINEAR: &str = "all-linear";
 
 impl Setting for Selection {
-    /// Text made only of what layer names are made of is a name, or several with commas between;
-    /// anything else is a regular expression.
+    /// Reads text as one or more comma-separated names if it only has characters of layer names. Reads any
+    /// other text as a regular expression.
     fn from_text(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text == ALL_LINEAR {
@@ -26,7 +26,7 @@ impl Setting for Selection {
             return named(names.into_iter().map(str::to_owned).collect());
         }
         let expression = Self::Regex(text.to_owned());
-        // Without layers nothing can match: only a bad expression is of interest.
+        // Without layers nothing can match, so the only possible error is a bad expression.
         match Targets::new(expression.clone()).resolve(&[]) {
             Err(error @ AttachError::Pattern { .. }) => Err(error.to_string().replace('\n', " ")),
             _ => Ok(expression),
@@ -41,7 +41,7 @@ impl Setting for Selection {
         match self {
             Self::AllLinear => quoted(ALL_LINEAR),
             Self::Names(names) => list(names, |name| quoted(name)),
-            // An expression that looks like a name needs brackets to be read as one.
+            // An expression that looks like a name must be written in brackets.
             Self::Regex(pattern) if Self::from_text(pattern).as_ref() != Ok(self) => {
                 quoted(&format!("(?:{pattern})"))
             }
@@ -50,7 +50,7 @@ impl Setting for Selection {
     }
 }
 
-/// A selection by name; `all-linear` is no name.
+/// Returns a selection by name. `all-linear` is not a name.
 fn named(names: Vec<String>) -> Result<Selection, String> {
     if names.iter().any(|name| name == ALL_LINEAR) {
         return Err(format!(
@@ -61,10 +61,10 @@ fn named(names: Vec<String>) -> Result<Selection, String> {
     Ok(Selection::Names(names))
 }
 
-/// A range longer than any model is deep is a slip of the keyboard.
+/// Limit for the length of a range. No model is that deep, so a longer range is a typing error.
 const MOST_LAYERS: usize = 10_000;
 
-/// Numbers of layers.
+/// Layer numbers.
 impl Setting for Vec<usize> {
     fn from_text(text: &str) -> Result<Self, String> {
         let mut numbers = Vec::new();

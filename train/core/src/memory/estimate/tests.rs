@@ -70,7 +70,7 @@ fn tiles_hold_no_scores_and_no_cast_weights() {
     let work = |run: &RunShape| term(run, 3).bytes;
     let scores = 4 * 1024 * 5 * 12 * 256;
     assert_eq!(work(&RUN) - work(&tiled), scores);
-    // Twice as long is twice as much, to the byte of what does not grow.
+    // Twice the length takes exactly twice the bytes, without the parts that do not grow.
     let longer = |len| RunShape {
         max_seq_len: len,
         ..tiled
@@ -92,8 +92,8 @@ fn tiles_hold_no_scores_and_no_cast_weights() {
 
 #[test]
 fn the_comparison_model_lies_where_others_were_measured() {
-    // Other trainers take 3.1 GB with all activations kept and 2.2 GB with checkpointing; a
-    // chunked head spares the 0.5 GB of logits.
+    // Other trainers take 3.1 GB with all activations kept and 2.2 GB with checkpointing. A chunked head
+    // saves the 0.5 GB of logits.
     let both_on = mib(&RUN);
     let both_off = mib(&RunShape {
         recompute: false,
@@ -249,7 +249,7 @@ fn pieces_take_the_memory_of_their_length() {
         ..MODEL
     };
     let kept = |model, run: &RunShape| Estimate::new(model, run).terms()[2].bytes;
-    // RWKV6 carries two tokens and a 64 × 64 state a head, LLaMA all keys and values.
+    // RWKV6 carries two tokens and one 64 × 64 state per head; LLaMA carries all keys and values.
     let states = 12 * 2 * 768 * (2 + 64) * 2 * 4;
     assert_eq!(kept(&rwkv6, &pieces(512)), 2 * 512 * 768 * 13 * 4 + states);
     let cache = 12 * 2 * 2 * 768 * 4096 * 2 * 4;
@@ -259,7 +259,7 @@ fn pieces_take_the_memory_of_their_length() {
         assert!(total(&pieces(256)) < total(&pieces(512)));
         assert!(total(&pieces(512)) < total(&long));
     }
-    // A piece of an RWKV6 sequence takes the same however long the sequence is.
+    // A piece of an RWKV6 sequence takes the same memory for any sequence length.
     let longer = RunShape {
         max_seq_len: 1 << 20,
         ..pieces(512)

@@ -10,42 +10,42 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a checkpoint's folder is called, before the number of steps.
+/// Start of a checkpoint folder's name, before the number of steps.
 const NAME: &str = "step-";
 
-/// What a checkpoint is called that is only tried.
+/// Name of the trial checkpoint, which only tests the disk.
 pub(super) const TRIAL: &str = "trial";
 
-/// The name of the checkpoint after so many steps.
+/// Returns the name of the checkpoint after `steps` steps.
 pub(super) fn name(steps: usize) -> String {
     format!("{NAME}{steps}")
 }
 
-/// Where a checkpoint is.
+/// Location of a checkpoint.
 #[derive(Debug, Clone)]
 pub struct Located {
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub folder: PathBuf,
-    /// The output folder of the run that it is of.
+    /// Output folder of its run.
     pub out: PathBuf,
 }
 
-/// A checkpoint that is whole.
+/// A complete checkpoint.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Where it is.
+    /// Its location.
     pub at: Located,
-    /// What the run is.
+    /// State of the run.
     pub state: State,
 }
 
-/// The checkpoint that `path` names: one itself, `OUT/checkpoints/step-N`, or the newest of the run whose
-/// output folder it is.
+/// Returns the checkpoint at `path`. `path` is a checkpoint, `OUT/checkpoints/step-N`, or a run's output
+/// folder, which stands for its newest checkpoint.
 ///
 /// # Errors
 ///
-/// What is damaged is told with all that is wrong, and which one is whole; it is never passed over in
-/// silence. A copy outside its run's folder is none: nobody knows what else lies there.
+/// A damaged checkpoint is an error, never skipped silently. The error lists every problem and names a
+/// complete checkpoint. A copy outside its run's folder is an error too: other files there could be lost.
 pub fn find(path: &Path) -> Result<Found, RunError> {
     let at = locate(path)?;
     let wrong = match whole(&at.folder) {
@@ -63,7 +63,8 @@ pub fn find(path: &Path) -> Result<Found, RunError> {
     Err(RunError::path(&at.folder, wrong + &offer))
 }
 
-/// Reads the state of a checkpoint whose files are as they were written; else everything that is wrong.
+/// Reads the state of a checkpoint if no file changed since it was written; otherwise returns every
+/// problem.
 fn whole(folder: &Path) -> Result<State, String> {
     let wrong = problems(folder);
     if wrong.is_empty() {
@@ -73,11 +74,11 @@ fn whole(folder: &Path) -> Result<State, String> {
     }
 }
 
-/// As [`find`], but whether it is whole, for which all of it is read.
+/// Locates a checkpoint like [`find`], without checking that it is complete: that check reads every file.
 ///
 /// # Errors
 ///
-/// There is none.
+/// The path has no checkpoint.
 pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
     if let Some(at) = placed(path) {
         return Ok(at);
@@ -107,13 +108,14 @@ pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
     }
 }
 
-/// A folder's parent, where a path has one of no name.
+/// Returns a path's parent. An empty parent means the current folder.
 fn or_here(parent: Option<&Path>) -> PathBuf {
     let named = parent.filter(|parent| !parent.as_os_str().is_empty());
     named.unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// A checkpoint's folder and its run's, if that is what a path leads to, by a link or from within as well.
+/// Returns the folders of the checkpoint and its run if `path` leads to a checkpoint, also through a link
+/// or from inside.
 fn placed(path: &Path) -> Option<Located> {
     let of = |folder: &Path| {
         let within = folder.parent()?;
@@ -126,7 +128,7 @@ fn placed(path: &Path) -> Option<Located> {
     of(path).or_else(|| of(&fs::canonicalize(path).ok()?))
 }
 
-/// The newest whole checkpoint of the run in `out` that is wanted, by its steps and its folder.
+/// Returns the newest complete checkpoint in `out` that `wanted` accepts, by its steps and its folder.
 pub(crate) fn newest_whole(
     out: &Path,
     is_wanted: impl Fn(usize, &Path) -> bool,
@@ -140,11 +142,11 @@ pub(crate) fn newest_whole(
 fn steps_of(folder: &Path) -> Option<usize> {
     let given = folder.file_name()?.to_str()?;
     let steps = given.strip_prefix(NAME)?.parse().ok()?;
-    // Somebody's step-008 is none.
+    // A user's own `step-008` is not a checkpoint.
     (name(steps) == given).then_some(steps)
 }
 
-/// What lies in the folder of checkpoints of the run in `out`.
+/// Returns the entries of the checkpoint folder of the run in `out`.
 fn listed(out: &Path) -> Result<Vec<PathBuf>, PathError> {
     let place = out.join(CHECKPOINTS);
     let read = fs::read_dir(&place).and_then(|entries| {
@@ -158,7 +160,7 @@ fn listed(out: &Path) -> Result<Vec<PathBuf>, PathError> {
     }
 }
 
-/// Every checkpoint of the run in `out`, damaged ones too, by its steps.
+/// Returns every checkpoint of the run in `out`, also damaged ones, with its steps.
 pub(crate) fn all(out: &Path) -> Result<Vec<(usize, PathBuf)>, PathError> {
     let folders = listed(out)?.into_iter().filter(|path| path.is_dir());
     let mut all: Vec<_> = folders
@@ -168,12 +170,12 @@ pub(crate) fn all(out: &Path) -> Result<Vec<(usize, PathBuf)>, PathError> {
     Ok(all)
 }
 
-/// Whether a name in the folder of checkpoints is that of one that was only tried.
+/// Returns whether `name` in the checkpoint folder is the name of a trial checkpoint.
 pub(crate) fn is_trial(name: &str) -> bool {
     name.strip_suffix(PARTIAL).unwrap_or(name) == TRIAL
 }
 
-/// Removes what a run that was killed has left unfinished in `out`.
+/// Removes the unfinished folders that a killed run left in `out`.
 ///
 /// # Errors
 ///
@@ -210,7 +212,7 @@ mod tests {
             let real = fs::canonicalize(&one).unwrap();
             assert_eq!(placed(&link).unwrap().folder, real);
         }
-        // A copy elsewhere goes on nowhere, and what lies there is left alone.
+        // A copy elsewhere cannot be resumed, and the files there stay.
         let copy = place.path().join("backup/step-3");
         fs::create_dir_all(&copy).unwrap();
         fs::write(copy.join(STATE), "{}").unwrap();

@@ -1,4 +1,4 @@
-//! Which checkpoints of a run stay.
+//! Choosing which checkpoints of a run to keep.
 
 use super::find::all;
 use super::read_state;
@@ -7,16 +7,16 @@ use crate::disk::PathError;
 use crate::trainer::Best;
 use std::path::Path;
 
-/// Which checkpoints are kept.
+/// Which checkpoints to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Keep {
-    /// So many of the newest, at least 1.
+    /// How many of the newest to keep, at least 1.
     pub(crate) last: usize,
-    /// Besides, the one whose evaluation was best.
+    /// Whether to keep the checkpoint with the best evaluation too.
     pub(crate) best: bool,
 }
 
-/// The checkpoint in `out` that was evaluated best, as far as any of them knows. Damaged ones say nothing.
+/// Returns the best evaluation that the checkpoints in `out` record. Damaged checkpoints are ignored.
 pub(super) fn best_of(out: &Path) -> Result<Option<Best>, PathError> {
     let all = all(out)?;
     let states = all.iter().filter_map(|(_, folder)| read_state(folder).ok());
@@ -29,11 +29,12 @@ pub(super) fn best_of(out: &Path) -> Result<Option<Best>, PathError> {
     Ok(known.into_iter().min_by(lowest))
 }
 
-/// Removes all checkpoints but those to keep, of which `best` is one where it is wanted.
+/// Removes all checkpoints except those to keep. `best` is the one with the best evaluation, if it is
+/// wanted.
 ///
 /// # Errors
 ///
-/// All that cannot be removed, and why.
+/// A message that lists every checkpoint that cannot be removed, with the reason.
 pub(super) fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), String> {
     let best = best.filter(|_| keep.best);
     let mut older = all(out).map_err(|error| error.to_string())?;
@@ -67,7 +68,7 @@ mod tests {
         for steps in 1..=4 {
             fs::create_dir_all(folder(steps)).unwrap();
         }
-        // No list is a folder.
+        // A folder in place of the list makes the checkpoint damaged.
         fs::create_dir(folder(1).join(LIST)).unwrap();
         let keep = Keep {
             last: 1,
@@ -97,7 +98,8 @@ mod tests {
         };
         assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), None);
         let best = |step, loss| Best { step, loss };
-        // Saved before it was evaluated, which the next one knows; the best of all had no room.
+        // This one was saved before its evaluation; the next one records it. The best of all did not fit on
+        // the disk.
         write(4, 2, 9.0, best(2, 9.0));
         assert_eq!(best_of(out.path()).unwrap().map(|best| best.step), None);
         write(6, 6, 3.0, best(4, 2.0));

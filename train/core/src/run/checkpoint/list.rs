@@ -1,4 +1,4 @@
-//! The list of a finished folder's files, and whether they are as it says.
+//! The file list of a complete folder, and the check of the files against it.
 
 use super::{STATE, TENSORS};
 use crate::run::fingerprint;
@@ -8,17 +8,17 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path};
 
-/// The list of a folder's files: what makes it complete.
+/// File that lists the folder's files. Its presence makes the folder complete.
 pub const LIST: &str = "complete.json";
 
-/// How the list is written now.
+/// Current format version of the list.
 const FORMAT: u32 = 1;
 
-/// A file of the list.
+/// An entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listed {
     bytes: u64,
-    /// As `xxh128sum` prints it.
+    /// Hash as `xxh128sum` prints it.
     xxh128: String,
 }
 
@@ -30,7 +30,8 @@ impl Listed {
 
     /// Returns what is wrong with the file `name` of `folder`.
     fn problem(&self, folder: &Path, name: &str) -> Option<String> {
-        // A list may come from anywhere; it names nothing outside, and no device that never ends.
+        // The list may come from an untrusted source. It must not name files outside the folder or endless
+        // devices.
         let is_normal = |part| matches!(part, Component::Normal(_));
         if !Path::new(name).components().all(is_normal) {
             return Some(format!("{name:?}: is not within the checkpoint"));
@@ -54,11 +55,11 @@ impl Listed {
     }
 }
 
-/// What is in a folder that is finished.
+/// The list of a complete folder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct List {
     format: u32,
-    /// By path in the folder, with slashes.
+    /// Files by path in the folder, with slashes.
     pub(super) files: BTreeMap<String, Listed>,
 }
 
@@ -71,7 +72,7 @@ impl Default for List {
     }
 }
 
-/// What is wrong with a checkpoint's files; nothing, if it is whole.
+/// Returns the problems of a checkpoint's files; none if it is complete.
 pub(super) fn problems(folder: &Path) -> Vec<String> {
     let list = match fs::read(folder.join(LIST)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -104,7 +105,7 @@ mod tests {
     use super::super::unit::Unit;
     use super::*;
 
-    /// What is wrong with a whole folder once it is changed.
+    /// Returns the problems of a complete folder after a change.
     fn changed(change: impl Fn(&Path)) -> Vec<String> {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("step-1");
@@ -121,7 +122,7 @@ mod tests {
         problems(&folder)
     }
 
-    /// The list with `from` as `to`.
+    /// Replaces `from` with `to` in the list.
     fn list(folder: &Path, from: &str, to: &str) {
         let list = fs::read_to_string(folder.join(LIST)).unwrap();
         assert!(list.contains(from), "{list}");

@@ -1,4 +1,4 @@
-//! Writing checkpoints while the run goes on.
+//! Writing checkpoints in the background while the run trains.
 
 use super::find::{TRIAL, name, tidy};
 use super::keep::{Keep, best_of, prune};
@@ -14,37 +14,37 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-/// What came of a checkpoint.
+/// What happened to a checkpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It lies there.
+    /// It was written to this folder.
     Saved(PathBuf),
-    /// Why it was not written, in words.
+    /// It was not written; the reason as text.
     NotSaved(String),
-    /// Why older ones that made room for it could not be removed, in words.
+    /// Older checkpoints could not be removed; the reason as text.
     NotRemoved(String),
 }
 
-/// A run at one moment. Nothing that trains on changes it.
+/// A copy of the run at one step. Further training does not change it.
 pub(crate) struct Snapshot {
-    /// How far the run is.
+    /// Progress of the run.
     pub(crate) state: State,
-    /// What trains, and the optimizer's moments.
+    /// Trained values and the optimizer's moments.
     pub(crate) trained: BTreeMap<String, Trained>,
     /// The result so far.
     pub(crate) product: Product,
 }
 
 impl Snapshot {
-    /// Writes it whole, or not at all.
+    /// Writes the complete checkpoint, or nothing.
     ///
     /// # Errors
     ///
-    /// What is wrong, in words; the disk is as it was.
+    /// A message that says what is wrong. The disk is unchanged.
     fn write(self, folder: &Path) -> Result<(), String> {
         let tensors = tensors_to_bytes(&self.trained).map_err(|why| format!("not saved: {why}"))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| error.to_string())?;
-        // The result is about as large as what trains, moments apart.
+        // The result is about as large as the trained values without the moments.
         let needed = tensors.len() + tensors.len() / 3 + state.len();
         let write = || -> Result<(), RunError> {
             let unit = Unit::begin(folder)?;
@@ -62,18 +62,19 @@ impl Snapshot {
 /// Files and folders of a checkpoint.
 const FILES: u64 = 8;
 
-/// Writes the checkpoints of a run, one at a time, in a thread of its own.
+/// Writes the checkpoints of a run, one at a time, on a separate thread.
 ///
-/// A new one takes the place of an older only when it is known to be good ([`trust`](Self::trust)): weights may be
+/// A new checkpoint replaces an older one only once the new one is known to be good
+/// ([`trust`](Self::trust)). Weights may be finite but useless, which only the next step shows.
 /// finite and lost all the same, which the next step shows.
 #[derive(Debug)]
 pub(crate) struct Saver {
     out: PathBuf,
     keep: Keep,
     writing: Option<JoinHandle<Result<PathBuf, String>>>,
-    /// The checkpoint that was begun last.
+    /// The checkpoint that was started last.
     last: Option<usize>,
-    /// Whether older ones have not made room for it yet, and whether they may.
+    /// Whether older checkpoints are still to be removed, and whether that is allowed yet.
     crowded: bool,
     trusted: bool,
     /// Why older ones could not be removed.
@@ -81,12 +82,12 @@ pub(crate) struct Saver {
 }
 
 impl Saver {
-    /// A saver for the run in `out`, which goes on from the checkpoint after `resumed` steps if there is
-    /// one. What a run that was killed has left unfinished is removed.
+    /// Returns a saver for the run in `out`, resumed after `resumed` steps, if any. Removes the unfinished
+    /// folders of a killed run.
     ///
     /// # Errors
     ///
-    /// What cannot be removed or read.
+    /// Something cannot be removed or read.
     pub(crate) fn new(out: &Path, keep: Keep, resumed: Option<usize>) -> Result<Self, RunError> {
         tidy(out)?;
         Ok(Self {
@@ -94,19 +95,19 @@ impl Saver {
             keep,
             writing: None,
             last: resumed,
-            // It may have been stopped before the older ones made room.
+            // The run may have stopped before it removed the older checkpoints.
             crowded: resumed.is_some(),
             trusted: false,
             not_removed: None,
         })
     }
 
-    /// Whether the run after so many steps is saved already, or on its way.
+    /// Returns whether the checkpoint after `steps` steps is saved or being saved.
     pub(crate) fn has(&self, steps: usize) -> bool {
         self.last == Some(steps)
     }
 
-    /// Begins to write a snapshot, once the one before is written: returns what came of that.
+    /// Starts to write a snapshot after the one before is written. Returns the outcome of the earlier ones.
     pub(crate) fn save(&mut self, snapshot: Snapshot) -> Vec<Outcome> {
         let before = self.news(true);
         let steps = snapshot.state.progress.steps;
@@ -117,13 +118,13 @@ impl Saver {
         before
     }
 
-    /// Lets older ones make room for the one that was begun last: the run is known to be as it should be.
+    /// Allows the removal of older checkpoints: the checkpoint started last is known to be good.
     pub(crate) fn trust(&mut self) {
         self.trusted = true;
         self.make_room();
     }
 
-    /// Removes all checkpoints but those to keep.
+    /// Removes all checkpoints except those to keep.
     fn make_room(&mut self) {
         if self.writing.is_none() && self.crowded && self.trusted {
             self.crowded = false;
@@ -134,7 +135,7 @@ impl Saver {
         }
     }
 
-    /// Returns what came of checkpoints since this was last asked; where it `waits`, of all.
+    /// Returns the outcomes since the last call; if `waits`, waits for all checkpoints first.
     pub(crate) fn news(&mut self, waits: bool) -> Vec<Outcome> {
         let mut news = Vec::new();
         let is_done = |writing: &mut JoinHandle<_>| waits || writing.is_finished();
@@ -153,17 +154,17 @@ impl Saver {
 
 impl Drop for Saver {
     fn drop(&mut self) {
-        // Nobody is left to hear of it.
+        // The outcomes have no receiver any more.
         let _ = self.news(true);
     }
 }
 
-/// Writes a snapshot as a checkpoint of the run in `out` would be, and removes it again. What a run that
-/// keeps `keep` will lack on the disk, in words, if it will.
+/// Writes a snapshot as a trial checkpoint of the run in `out`, then removes it. Returns a message if the
+/// disk lacks space for a run that keeps `keep`.
 ///
 /// # Errors
 ///
-/// Why it cannot be written.
+/// A message that says why it cannot be written.
 pub(crate) fn try_out(
     out: &Path,
     keep: Keep,
@@ -181,9 +182,9 @@ pub(crate) fn try_out(
         Ok(size)
     };
     let measured = measure();
-    // Only if there is nothing in it.
+    // This removes only an empty folder.
     let _ = std::fs::remove_dir(&place);
-    // Those that are kept, the next one while it is written, and the result.
+    // Counts the kept checkpoints, the next one while it is written, and the result.
     let kept = (keep.last as u64).saturating_add(u64::from(keep.best) + 2);
     let needed = measured?.saturating_mul(kept);
     let free = fs4::available_space(out).unwrap_or(u64::MAX);
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
     use crate::trainer::Progress;
 
-    /// The state after so many steps, with the loss of an evaluation or none.
+    /// Returns a snapshot after `steps` steps, with the loss of an evaluation, if any.
     fn snapshot(steps: usize, loss: Option<f64>, is_written: bool) -> Snapshot {
         let progress = Progress {
             steps,
@@ -244,7 +245,7 @@ mod tests {
         let saved = |steps| [Outcome::Saved(folder(steps))];
         assert_eq!(saver.save(snapshot(1, Some(3.0), true)), []);
         assert_eq!(saver.news(true), saved(1));
-        // A better one that is not written costs the best there is nothing.
+        // A better checkpoint that cannot be written does not remove the best one.
         saver.save(snapshot(2, Some(1.0), false));
         assert_eq!(saver.news(true), [Outcome::NotSaved("no room".to_owned())]);
         assert!(!saver.has(2));
@@ -252,14 +253,14 @@ mod tests {
         saver.trust();
         saver.news(true);
         assert_eq!(left(out.path()), [1, 3]);
-        // Nothing is known of it, then something is.
+        // First nothing is known about it, then something is.
         saver.save(snapshot(4, None, true));
         assert_eq!(saver.news(true), saved(4));
         assert_eq!(left(out.path()), [1, 3, 4]);
         saver.trust();
         assert_eq!(saver.news(true), []);
         assert_eq!(left(out.path()), [1, 4]);
-        // It was trusted, not the one after it.
+        // The run trusted this one, not the one after it.
         saver.save(snapshot(5, Some(2.0), true));
         saver.news(true);
         assert_eq!(left(out.path()), [1, 4, 5]);

@@ -1,7 +1,7 @@
-//! A folder that is there whole or not at all.
+//! A folder that is complete or absent.
 //!
-//! Its files are written under another name and forced to the disk, then a list of them with their
-//! hashes, then the folder gets its name. A reader trusts what the list says and nothing else.
+//! The files are written under a temporary name and synced to the disk. Then a list of the files with their
+//! hashes is written. Then the folder gets its final name. A reader trusts only the list.
 
 use super::list::{LIST, List, Listed};
 use crate::disk::{PathError, at};
@@ -11,12 +11,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Where a test may kill the run: before and after everything that a save does to the disk.
+/// Kills the process here if a test asks for it. Called before and after every disk operation of a save.
 pub(super) fn may_die() {
     fail::fail_point!("save", |_| crate::disk::kill());
 }
 
-/// A folder that is being filled. Dropped before it is complete, it leaves nothing.
+/// A folder that is being filled. If dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
 pub struct Unit {
     partial: PathBuf,
@@ -24,7 +24,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Begins `folder`, which need not be there. What an earlier one left unfinished is removed.
+    /// Starts `folder`, which need not exist. Removes an unfinished earlier one.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Unit {
         let place = partial.parent().filter(|place| !place.exists());
         fs::create_dir_all(&partial).map_err(at(&partial))?;
         if let Some(above) = place.and_then(Path::parent) {
-            // The folder of all checkpoints is new itself.
+            // The parent folder may be new too.
             sync_folder(above).map_err(at(above))?;
         }
         may_die();
@@ -48,12 +48,12 @@ impl Unit {
         })
     }
 
-    /// Where its files lie until it is complete.
+    /// Returns the temporary folder that holds the files until the folder is complete.
     pub fn path(&self) -> &Path {
         &self.partial
     }
 
-    /// Writes a file of it; folders on the way are made.
+    /// Writes a file into the folder. Creates missing parent folders.
     ///
     /// # Errors
     ///
@@ -73,11 +73,11 @@ impl Unit {
         Ok(())
     }
 
-    /// Gives it its name, which nothing has. Everything is on the disk before.
+    /// Syncs everything to the disk, then renames the folder to its final name, which must be unused.
     ///
     /// # Errors
     ///
-    /// [`PathError`]; then nothing has changed.
+    /// [`PathError`]; then nothing changed.
     pub fn finish(self) -> Result<(), PathError> {
         let mut list = List::default();
         let entries = entries(&self.partial)?;
@@ -100,7 +100,7 @@ impl Unit {
             sync_folder(folder).map_err(at(folder))?;
         }
         may_die();
-        // Between removing what is there and this one's name a kill would leave neither.
+        // Replacing a folder takes two operations. A kill between them would leave neither folder.
         if self.folder.exists() {
             return Err(at(&self.folder)(io::ErrorKind::AlreadyExists.into()));
         }
@@ -116,12 +116,12 @@ impl Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        // After the rename there is nothing of this name.
+        // After the rename this folder no longer exists.
         let _ = fs::remove_dir_all(&self.partial);
     }
 }
 
-/// Removes such a folder, so that half of one never looks whole: its list goes first.
+/// Removes a complete folder. Removes the list first, so that a half-removed folder never looks complete.
 ///
 /// # Errors
 ///
@@ -139,16 +139,16 @@ pub(super) fn remove(folder: &Path) -> Result<(), PathError> {
     Ok(())
 }
 
-/// The name that a folder has until it is complete.
+/// Returns the temporary name of a folder.
 fn partial(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     folder.with_file_name(format!("{name}{PARTIAL}"))
 }
 
-/// What the name of an unfinished folder ends with.
+/// Suffix of an unfinished folder's name.
 pub(super) const PARTIAL: &str = ".partial";
 
-/// A folder and everything below it.
+/// Returns a folder and everything below it.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, PathError> {
     let paths = WalkDir::new(folder).sort_by_file_name().into_iter();
     let paths = paths.map(|entry| entry.map(walkdir::DirEntry::into_path));
@@ -182,11 +182,11 @@ mod tests {
         let unfinished = unit(&folder);
         assert!(!folder.exists());
         std::mem::forget(unfinished);
-        // What a killed run left is in nobody's way.
+        // Leftovers of a killed run do not block a new one.
         unit(&folder).finish().unwrap();
         assert_eq!(problems(&folder), Vec::<String>::new());
         assert_eq!(beside(), 1);
-        // What is there is left as it is.
+        // An existing folder stays unchanged.
         assert!(unit(&folder).finish().is_err());
         assert_eq!(problems(&folder), Vec::<String>::new());
         remove(&folder).unwrap();

@@ -1,9 +1,9 @@
-//! Samples packed into rows give the loss and the gradients they give in rows of their own.
+//! Packed samples give the same loss and gradients as samples in separate rows.
 
 use super::*;
 use bone_rwkv6::Form;
 
-/// The samples in three rows: four, three, and one by itself.
+/// Returns the samples packed into three rows: four, three, and one.
 fn packed() -> Batch {
     let mut samples = samples().into_iter();
     let mut take = |count| samples.by_ref().take(count).collect::<Vec<_>>();
@@ -14,8 +14,8 @@ fn packed() -> Batch {
     batch
 }
 
-/// Every saving of memory, with whole rows and with rows cut into pieces of four, whose edges lie
-/// within sequences, at gaps and at starts.
+/// Tests every memory saving, with whole rows and with rows cut into pieces of four. The piece boundaries
+/// lie within sequences, at gaps and at starts.
 fn assert_packing_changes_nothing<M: TrainModel<B>>(model: &M, tolerance: f64, name: &str) {
     let (loss, grads) = run(model, 8, PLAIN);
     assert!(!grads.is_empty() && loss > 0.0);
@@ -36,10 +36,10 @@ fn assert_packing_changes_nothing<M: TrainModel<B>>(model: &M, tolerance: f64, n
                 assert!((a - b).abs() < tolerance, "{context}: {a} and {b}");
             }
         }
-        // And in parts of the largest of each parameter: miss-mini's are sums that cancel, and f32
-        // leaves a hundredth of a thousandth and a little.
+        // The comparison is relative to the largest entry of each parameter. Sums of miss-mini cancel, so
+        // f32 leaves an error slightly above 1e-5.
         assert_same(&grads, &packed_grads, 2.0 * tolerance, &context);
-        // Cut, only the loss is the same: gradients end at a piece's edge.
+        // With pieces only the loss is the same: gradients end at a piece's boundary.
         let (cut_loss, _) = run_batches(model, &[packed()], savings, Some(4));
         let off = (loss - cut_loss).abs();
         assert!(
@@ -51,7 +51,7 @@ fn assert_packing_changes_nothing<M: TrainModel<B>>(model: &M, tolerance: f64, n
 
 #[test]
 fn packed_rows_train_llama_as_rows_of_their_own_do() {
-    // Dropout draws by row, and so other masks.
+    // Dropout is drawn by row, so packed rows get other masks.
     for case in cases().into_iter().filter(|case| case.dropout == 0.0) {
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-5)] {
             let name = format!("{case:?} {dtype:?}");
@@ -73,7 +73,7 @@ fn packed_rows_train_rwkv6_as_rows_of_their_own_do() {
     }
 }
 
-/// A sequence that could see another of its row would change with it.
+/// A sequence that could see another one in its row would change with it.
 #[test]
 fn what_a_packed_neighbour_says_does_not_matter() {
     let model = model(cases()[4], DType::F64);

@@ -1,4 +1,4 @@
-//! Sequences in pieces: the loss of whole ones, and the gradient up to a piece's edge.
+//! Sequences in pieces: the loss of whole sequences, and the gradient up to a piece's boundary.
 
 use super::recurrent::recurrent;
 use super::*;
@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{TensorData, activation::log_softmax};
 use proptest::prelude::*;
 
-/// Every way of saving memory.
+/// Every combination of memory savings.
 const SAVINGS: [Savings; 4] = [
     PLAIN,
     Savings {
@@ -35,12 +35,12 @@ fn cases_without_dropout() -> impl Iterator<Item = Case> {
     cases().into_iter().filter(|case| case.dropout == 0.0)
 }
 
-/// Training and evaluation by pieces of every size give the loss of whole sequences.
+/// Checks that training and evaluation in pieces of every size give the loss of whole sequences.
 pub(super) fn loss_is_the_whole<M: TrainModel<B>>(model: &M, tolerance: f64, context: &str) {
     let (expected, _) = run(model, 8, PLAIN);
     assert!(expected > 0.0);
     for chunk_ctx in 1..=10 {
-        // That all four agree with the first is tested below.
+        // Another test checks that all four combinations agree.
         for savings in [SAVINGS[0], SAVINGS[3]] {
             let (loss, _) = run_in_pieces(model, 8, savings, Some(chunk_ctx));
             let off = (loss - expected).abs() / expected;
@@ -72,8 +72,8 @@ fn the_loss_is_that_of_whole_sequences() {
     }
 }
 
-/// Savings and splits into micro batches change nothing: masks are drawn again as they were, and
-/// the padding that a row has beside longer ones has no part.
+/// Checks that savings and micro-batch splits change nothing. The same masks are drawn again, and padding
+/// beside longer rows has no effect.
 fn savings_agree<M: TrainModel<B>>(model: &M, context: &str) {
     for chunk_ctx in [2, 4] {
         let (loss, grads) = run_in_pieces(model, 8, PLAIN, Some(chunk_ctx));
@@ -100,7 +100,7 @@ fn savings_and_splits_change_nothing_in_pieces() {
     }
 }
 
-/// The first piece of a dropout's masks are those of whole sequences, so this holds with dropout.
+/// The first piece has the same dropout masks as whole sequences, so this holds with dropout.
 #[test]
 fn one_piece_is_the_whole_to_the_bit() {
     for case in cases() {
@@ -115,8 +115,8 @@ fn one_piece_is_the_whole_to_the_bit() {
     }
 }
 
-/// Loss and gradients with one graph for each piece and states cut off between them, from the
-/// logits of every position.
+/// Computes loss and gradients from the logits of every position, with one graph per piece and detached
+/// states between pieces.
 fn by_hand<M: TrainModel<B>>(model: &M, batch: &Batch, chunk_ctx: usize) -> (f64, Grads) {
     let device = Default::default();
     let count = batch.trained_tokens() as f64;
@@ -194,7 +194,7 @@ fn gradients_are_those_of_one_graph_a_piece() {
     }
 }
 
-/// A batch with the mask of `batch` where `keep` holds of the position.
+/// Returns `batch` with its mask kept only at positions that `keep` accepts.
 fn masked(batch: &Batch, keep: impl Fn(usize) -> bool) -> Batch {
     let mut batch = batch.clone();
     for (at, trained) in batch.loss_mask.iter_mut().enumerate() {
@@ -233,7 +233,7 @@ fn an_initial_state_learns_from_the_first_piece_alone() {
 #[test]
 fn pieces_before_the_first_target_are_run_and_after_the_last_are_not() {
     let model = model(cases()[4], DType::F64);
-    // The last input is the eighth: with pieces of 3 that is the third piece's, to column 8.
+    // The last input is the eighth. With pieces of 3 it is in the third piece, up to column 8.
     let batch = masked(&whole_batch(), |t| (7..=8).contains(&t));
     let (expected_loss, expected) = by_hand(&model, &batch, 3);
     let mut longer = Batch {
@@ -245,7 +245,7 @@ fn pieces_before_the_first_target_are_run_and_after_the_last_are_not() {
     for row in 0..batch.rows {
         let old = row * batch.len..(row + 1) * batch.len;
         longer.tokens.extend(&batch.tokens[old.clone()]);
-        // No such token is in the vocabulary: a model that met it would not get past it.
+        // The vocabulary has no such token: a model that reads it fails.
         longer.tokens.resize((row + 1) * 40, 1_000_000);
         longer.loss_mask.extend(&batch.loss_mask[old]);
         longer.loss_mask.resize((row + 1) * 40, false);
@@ -312,7 +312,7 @@ proptest! {
             past += piece.span.len;
         }
         prop_assert_eq!(trained, batch.trained_tokens());
-        // Nothing but the whole needs no piece after its last target.
+        // Only a whole batch has a piece after its last target.
         prop_assert!(trained == 0 || !pieces.last.targets.is_empty());
     }
 }

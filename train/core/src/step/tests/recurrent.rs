@@ -1,4 +1,4 @@
-//! A model whose blocks carry tensors of different ranks and have a trainable initial state.
+//! A test model: its blocks carry tensors of different ranks and have a trainable initial state.
 
 use super::*;
 use bone::graph::cat;
@@ -38,7 +38,7 @@ impl<B: Backend> BlockState<B> for RecurrentState<B> {
 pub(super) struct RecurrentBlock<B: Backend> {
     /// `[size, size]`.
     mix: Param<Tensor<B, 2>>,
-    /// The memory at a sequence's start, `[1, size]`; `None` is zero.
+    /// The memory at the start of a sequence, `[1, size]`; `None` means zero.
     initial: Option<Param<Tensor<B, 2>>>,
 }
 
@@ -82,7 +82,7 @@ impl<B: Backend> Block<B> for RecurrentBlock<B> {
 
 #[derive(Module, Debug)]
 pub(super) struct Recurrent<B: Backend> {
-    /// `[vocab, size]`; the head too.
+    /// `[vocab, size]`; also used as the head.
     embedding: Param<Tensor<B, 2>>,
     blocks: Vec<RecurrentBlock<B>>,
 }
@@ -125,7 +125,7 @@ impl<B: TrainBackend> TrainModel<B> for Recurrent<B> {
     type Inner = Recurrent<B::InnerBackend>;
 }
 
-/// A model in which everything trains, or the initial state alone.
+/// Returns a model in which everything trains, or only the initial state.
 pub(super) fn recurrent(only_initial: bool, dtype: DType) -> Recurrent<B> {
     const SIZE: usize = 6;
     let device = Default::default();

@@ -1,15 +1,15 @@
-//! RWKV6 goes through the same steps as LLaMA: every saving of memory and every split gives the
-//! same loss and gradients, whole and in pieces, with every method.
+//! RWKV6 takes the same steps as LLaMA: every memory saving and every split gives the same loss and
+//! gradients, whole and in pieces, with every method.
 
 use super::*;
 use bone_lm::Part;
 use bone_rwkv6::{Names, Rwkv6, Rwkv6Config};
 
-/// What trains.
+/// The trained parameters.
 #[derive(Debug, Clone, Copy)]
 enum Trains {
     Adapters(Variant, f64),
-    /// Adapters, and every part whole: embedding, head, norms and `time_*`.
+    /// Adapters, and every part in full: embedding, head, norms and `time_*`.
     WithParts(Variant),
     State,
     All,
@@ -38,7 +38,7 @@ fn rwkv6(trains: Trains, dtype: DType) -> Rwkv6<B> {
         initial_state: false,
         names: Names::Rwkv,
     };
-    // The published start has zeros in many places, where no gradient would pass.
+    // The published initialization has zeros in many places, which would block gradients.
     let model = Rwkv6::random(config, 5, &Default::default());
     let model = model.map(&mut Shift).map(&mut Cast(dtype));
     let adapted = |model: Rwkv6<B>, variant, dropout| {
@@ -72,10 +72,10 @@ fn rwkv6(trains: Trains, dtype: DType) -> Rwkv6<B> {
     }
 }
 
-/// A model for every way to train that can be packed.
+/// Returns a model for every training method that supports packing.
 pub(super) fn models(dtype: DType) -> Vec<(String, Rwkv6<B>)> {
     let packs = |trains: &Trains| match trains {
-        // Dropout draws by row; a tuned state is the start of a row.
+        // Dropout is drawn by row. A tuned state belongs to the start of a row.
         Trains::Adapters(_, dropout) => *dropout == 0.0,
         Trains::State => false,
         Trains::WithParts(_) | Trains::All => true,

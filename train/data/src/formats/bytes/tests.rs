@@ -4,14 +4,14 @@ use std::io::Write;
 
 use super::*;
 
-/// One member.
+/// Returns one gzip member.
 pub(in super::super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-/// One frame.
+/// Returns one zstd frame.
 pub(in super::super) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::stream::encode_all(bytes, 3).unwrap()
 }
@@ -30,11 +30,11 @@ fn bytes_are_read_as_they_are_or_decompressed() {
         assert_eq!(read(&gzip(bytes)).unwrap(), bytes);
         assert_eq!(read(&zstd(bytes)).unwrap(), bytes);
     }
-    // An empty member, and members within one another's buffers.
+    // An empty member, and members that share a read buffer.
     let members = [gzip(b"a"), gzip(b""), gzip(&text), gzip(b"c")].concat();
     let expected = [b"a", &text[..], b"c"].concat();
     assert_eq!(read(&members).unwrap(), expected);
-    // A frame that holds nothing to be read before, between and behind.
+    // A skippable frame before, between and after the others.
     let skipped = b"\x5A\x2A\x4D\x18\x03\0\0\0abc".to_vec();
     let frames = [
         &skipped,
@@ -62,7 +62,7 @@ fn streams_that_are_cut_off_or_changed_are_damaged() {
         let mut changed = whole.clone();
         let middle = changed.len() / 2;
         changed[middle] ^= 0x55;
-        // A changed byte is noticed at the checksum at the latest; zstd has none by default.
+        // A checksum detects any changed byte; zstd has none by default.
         match read(&changed) {
             Ok(read) if name == "zstd" => assert_eq!(read.len(), text.len()),
             other => assert!(matches!(other, Err(DataError::Damaged { .. })), "{name}"),

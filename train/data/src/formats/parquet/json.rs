@@ -1,4 +1,4 @@
-//! Rows of a table as JSON: as `arrow-json` writes them, but for what it has no text for.
+//! Table rows as JSON, written by `arrow-json`. This module adds the types that it cannot write.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::super::unreadable::unreadable;
 
-/// Returns the rows of `batch`, an object a line.
+/// Returns the rows of `batch`, one object per line.
 pub(super) fn lines(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)
@@ -46,7 +46,7 @@ impl EncoderFactory for Texts {
                 let text = if is_uuid { uuid } else { utf8 };
                 Box::new(Text(move |at| text(array.value(at))))
             }
-            // `parquet` loses its months.
+            // `parquet` loses the months of an interval.
             DataType::Interval(_) => without_form("intervals"),
             DataType::Map(entries, _) if !has_text_keys(entries) => {
                 without_form("maps whose keys are not text")
@@ -68,13 +68,13 @@ impl EncoderFactory for Texts {
     }
 }
 
-/// Writes the text of a value, or what is wrong with it, said of its field.
+/// Writes a value's text, or a message about its field.
 struct Text<F>(F);
 
 impl<F: Fn(usize) -> Result<String, String>> Encoder for Text<F> {
     fn encode(&mut self, at: usize, out: &mut Vec<u8>) {
         let value = (self.0)(at).map_or_else(unreadable, Value::String);
-        // A vector takes whatever there is.
+        // Writing to a vector never fails.
         let _ = serde_json::to_writer(out, &value);
     }
 }
@@ -98,7 +98,7 @@ fn utf8(bytes: &[u8]) -> Result<String, String> {
         })
 }
 
-/// Sixteen bytes as RFC 9562 has them.
+/// Formats sixteen bytes as a UUID (RFC 9562).
 fn uuid(bytes: &[u8]) -> Result<String, String> {
     let mut hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     for at in [20, 16, 12, 8] {
@@ -107,7 +107,7 @@ fn uuid(bytes: &[u8]) -> Result<String, String> {
     Ok(hex)
 }
 
-/// `arrow-cast` knows zones by their offsets alone, and Parquet's only zone is UTC.
+/// Replaces the time zone: `arrow-cast` knows only offsets, and Parquet's only zone is UTC.
 fn with_known_zone(kind: &DataType) -> DataType {
     match kind {
         DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
@@ -115,7 +115,7 @@ fn with_known_zone(kind: &DataType) -> DataType {
     }
 }
 
-/// A time with all digits of its fraction, if it has one, as Python writes it.
+/// Pads the fraction of a time to all digits, if it has one, as Python does.
 fn with_fraction(text: String, kind: &DataType) -> String {
     use DataType::{Time64, Timestamp};
     let digits = match kind {

@@ -18,21 +18,21 @@ mod shapes;
 mod values;
 mod write;
 
-/// A file of these bytes.
+/// Returns a file with these bytes.
 fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     file
 }
 
-/// The rows of a file of these bytes, or their problems, or an error.
+/// Returns the rows of a file with these bytes, with their problems, or an error.
 fn read(bytes: &[u8]) -> Result<Vec<Result<Value, String>>, DataError> {
     Rows::open(file(bytes).path())?
         .map(|item| item.map(|(_, row)| row.map(Value::Object).map_err(|e| e.to_string())))
         .collect()
 }
 
-/// The rows, which are all well.
+/// Returns the rows, which must all be valid.
 fn rows(bytes: &[u8]) -> Vec<Value> {
     read(bytes)
         .unwrap()
@@ -45,7 +45,7 @@ fn plain() -> WriterPropertiesBuilder {
     WriterProperties::builder().set_dictionary_enabled(false)
 }
 
-/// Small pages, so that rows and batches end within them and at their ends.
+/// Sets small pages, so that rows and batches end within pages and at their ends.
 fn small_pages(builder: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
     builder
         .set_data_page_size_limit(64)
@@ -186,7 +186,7 @@ fn a_row_above_the_limit_is_a_problem_and_the_next_is_read() {
 
 #[test]
 fn large_rows_are_not_read_ahead() {
-    // 60 rows of 1 MiB in pages of one row: read ahead by 256, they would all be held.
+    // 60 rows of 1 MiB in pages of one row. Reading 256 rows ahead would hold all of them.
     let text = "x".repeat(1 << 20);
     let written: Vec<_> = (0..60)
         .map(|n| json!({"id": format!("{n} {text}"), "messages": null, "tags": null}))

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 mod broken;
 mod fixtures;
 
-/// A file of these bytes.
+/// Returns a file with these bytes.
 fn file(bytes: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes.as_ref()).unwrap();
@@ -22,14 +22,14 @@ fn open(bytes: impl AsRef<[u8]>) -> Result<Rows, DataError> {
     Rows::open(file(bytes).path())
 }
 
-/// The rows, which are all well.
+/// Returns the rows, which must all be valid.
 fn values(bytes: impl AsRef<[u8]>) -> Vec<Value> {
     let rows = open(bytes).unwrap();
     rows.map(|item| Value::Object(item.unwrap().1.unwrap()))
         .collect()
 }
 
-/// Every row with its place, or its problem.
+/// Returns every row with its place, or its problem.
 fn listed(bytes: impl AsRef<[u8]>) -> Vec<String> {
     let rows = open(bytes).unwrap();
     rows.map(|item| match item.unwrap() {
@@ -74,7 +74,7 @@ fn fields_stay_in_their_order() {
 #[test]
 fn compressed_files_of_several_parts_are_read_through() {
     for compress in [gzip, zstd] {
-        // A row over two parts, and a mark that is in the first.
+        // A row that spans two parts, and a byte-order mark in the first part.
         let parts = ["\u{FEFF}{\"a\":1}\n{\"a\"", ":2}\n", "{\"a\":3}"];
         let bytes = parts.map(|part| compress(part.as_bytes())).concat();
         assert_eq!(

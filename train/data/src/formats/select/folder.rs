@@ -1,4 +1,4 @@
-//! Splits of a folder, by the names of its files.
+//! Finding the splits of a folder by file names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,21 +11,21 @@ use regex::Regex;
 use crate::DataError;
 use bone_files::wording::{SHOWN, and_more};
 
-/// The folder within a folder where hubs keep the files.
+/// The subfolder where hubs keep the files.
 const DATA: &str = "data";
-/// The split that a folder stands for.
+/// The default split of a folder.
 const TRAIN: &str = "train";
-/// What else has such names in folders of data sets.
+/// Other files with such names in data set folders.
 const NOT_DATA: [&str; 4] = ["dataset_info", "dataset_infos", "dataset_dict", "state"];
 
-/// A data file's name: its stem, and its ending from the first point of that on.
+/// A data file's name: the stem, and the extension from the first dot on.
 static DATA_FILE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^([^.].*?)(\.(?:jsonl|json|parquet)(?:\.gz|\.zst)?)$").ok());
-/// The stem of a file of a numbered set, which older hubs put a hash behind.
+/// The stem of a file in a numbered set. Older hubs append a hash.
 static NUMBERED: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(.+)-([0-9]{5})-of-([0-9]{5})(?:-[0-9a-fA-F]+)?$").ok());
 
-/// The files that `path` stands for.
+/// Returns the files that `path` stands for.
 pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     match fs::metadata(path) {
         Ok(found) if !found.is_dir() => Ok(vec![path.to_owned()]),
@@ -60,7 +60,7 @@ fn of_folder(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
 }
 
-/// The files of `FOLDER/SPLIT`, which is not there itself.
+/// Returns the files of `FOLDER/SPLIT` if this path does not exist itself.
 fn of_split(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut splits = match folder_of(path) {
         Some(folder) if folder.is_dir() => splits(folder)?,
@@ -76,8 +76,8 @@ fn of_split(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     Err(DataError::unusable(path, what))
 }
 
-/// What is near a path that is not there: a binidx of that name, which RWKV's trainers take
-/// without its ending, and the split in folders next to it, where hubs put a set's parts.
+/// Returns alternatives to a missing path: a binidx of that name, which RWKV's trainers name without its
+/// extension, and the split in neighbouring folders, where hubs keep the parts of a set.
 fn beside(path: &Path) -> Vec<PathBuf> {
     let mut index = path.as_os_str().to_owned();
     index.push(".idx");
@@ -94,7 +94,7 @@ fn beside(path: &Path) -> Vec<PathBuf> {
     near
 }
 
-/// What could be asked for instead, to follow what is not there.
+/// Returns a text that lists the alternatives to a missing path.
 fn there(paths: impl IntoIterator<Item = PathBuf>) -> String {
     let paths: Vec<_> = paths.into_iter().map(|p| p.display().to_string()).collect();
     match paths.as_slice() {
@@ -115,18 +115,18 @@ fn folder_of(path: &Path) -> Option<&Path> {
     })
 }
 
-/// A data file, by its name.
+/// A data file, described by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
-    /// Number of the file in its set, and how many there are.
+    /// Number of the file in its set, and size of the set.
     shard: Option<(u64, u64)>,
     path: PathBuf,
-    /// What its name ends with, from the first point of that on.
+    /// The extension of its name, from the first dot on.
     ending: String,
 }
 
 impl Found {
-    /// A file's split, and the file, where it is a data file.
+    /// Returns a file's split and the file, if it is a data file.
     fn of(path: PathBuf) -> Option<(String, Self)> {
         let name = DATA_FILE.as_ref()?.captures(path.file_name()?.to_str()?)?;
         let (_, [stem, ending]) = name.extract();
@@ -142,14 +142,14 @@ impl Found {
     }
 }
 
-/// The split of a stem like `SPLIT-00000-of-00002`, and which of how many files it is.
+/// Splits a stem like `SPLIT-00000-of-00002` into the split, the number and the total.
 fn numbered(stem: &str) -> Option<(&str, Option<(u64, u64)>)> {
     let (_, [split, index, count]) = NUMBERED.as_ref()?.captures(stem)?.extract();
     let (index, count) = (index.parse().ok()?, count.parse().ok()?);
     (index < count).then_some((split, Some((index, count))))
 }
 
-/// All data files of `folder` and of its `data`, by split.
+/// Returns all data files of `folder` and its `data` subfolder, by split.
 fn splits(folder: &Path) -> Result<BTreeMap<String, Vec<Found>>, DataError> {
     let mut splits = BTreeMap::<_, Vec<_>>::new();
     let data = folder.join(DATA);
@@ -167,7 +167,7 @@ fn splits(folder: &Path) -> Result<BTreeMap<String, Vec<Found>>, DataError> {
     Ok(splits)
 }
 
-/// Folders in `folder` that have data files.
+/// Returns the folders in `folder` that have data files.
 fn folders_with_data(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut folders: Vec<_> = entries
@@ -178,7 +178,7 @@ fn folders_with_data(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The paths of a split's files, if they are one file or one numbered set that is whole.
+/// Returns the paths of a split's files, if they are one file or one complete numbered set.
 fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, DataError> {
     found.sort_unstable();
     let mut sets = BTreeMap::<_, Vec<Found>>::new();
@@ -203,7 +203,7 @@ fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, DataEr
     Err(DataError::unusable(split, what))
 }
 
-/// A set's first file and how many there are, or those that are the same part of it.
+/// Describes a set by its first file and its size, or lists files that are the same part.
 fn describe(set: &[Found]) -> Vec<String> {
     let shown = |file: &Found| file.path.display().to_string();
     let twice = set.windows(2).filter(|pair| pair[0].shard == pair[1].shard);
@@ -216,7 +216,7 @@ fn describe(set: &[Found]) -> Vec<String> {
     }
 }
 
-/// Checks that every file of a numbered set is there.
+/// Checks that every file of a numbered set exists.
 fn check_complete(split: &Path, set: &[Found]) -> Result<(), DataError> {
     let Some((file, (_, total))) = set.first().and_then(|file| Some((file, file.shard?))) else {
         return Ok(());

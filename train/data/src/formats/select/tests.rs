@@ -19,7 +19,7 @@ fn selection(path: impl Into<PathBuf>, from: u64, to: Option<u64>) -> Selection 
     }
 }
 
-/// A folder with empty files of these names.
+/// Returns a folder with empty files of these names.
 fn folder(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in names {
@@ -30,7 +30,8 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
     folder
 }
 
-/// Names of the files that `source` is in `folder`, or the error without the folder's name.
+/// Returns the names of the files that `source` selects in `folder`, or the error without the folder's
+/// name.
 fn files(folder: &tempfile::TempDir, source: &str) -> Result<Vec<String>, String> {
     let bare = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
     parse(&folder.path().join(source).to_string_lossy())
@@ -52,7 +53,7 @@ fn a_range_is_what_ends_in_brackets() {
     assert_eq!(parse("a[5:7]"), selection("a", 5, Some(7)));
     assert_eq!(parse("a[:]"), selection("a", 0, None));
     assert_eq!(parse("a[1:2][3:4]"), selection("a[1:2]", 3, Some(4)));
-    // No range: part of a name.
+    // The brackets are part of a name, not a range.
     for name in ["a[b]", "[a]/b.json", "a[1:2]b"] {
         assert_eq!(parse(name), selection(name, 0, None));
     }
@@ -95,7 +96,7 @@ fn a_file_whose_name_ends_like_a_range_is_that_file() {
         let whole = selection(folder.path().join(name), 0, None);
         assert_eq!(read(name), whole);
         assert_eq!(whole.files().unwrap(), [folder.path().join(name)]);
-        // As it is printed, too.
+        // The printed form is read the same way.
         assert_eq!(parse(&whole.to_string()), whole);
     }
     let part = selection(folder.path().join("a"), 1, Some(3));
@@ -129,9 +130,9 @@ fn a_split_is_the_files_that_are_named_after_it() {
         files(&folder, "old").unwrap(),
         ["old-00000-of-00001-0123456789abcdef.parquet"]
     );
-    // A file by its name, whatever it is.
+    // A file is selected by its name, whatever its kind.
     assert_eq!(files(&folder, "README.md").unwrap(), ["README.md"]);
-    // The folder is its split `train`, another its only one.
+    // One folder stands for its split `train`, the other for its only split.
     assert_eq!(files(&folder, "").unwrap(), ["train.jsonl"]);
     assert_eq!(files(&folder, "more").unwrap(), ["more/a.jsonl"]);
 }
@@ -172,8 +173,7 @@ fn what_is_not_there_says_what_is() {
     );
 }
 
-/// openai/gsm8k has its rows in `main` and `socratic`, and a binidx goes by its name alone in
-/// RWKV's trainers.
+/// openai/gsm8k has its rows in `main` and `socratic`. RWKV's trainers name a binidx without its extension.
 #[test]
 fn what_is_near_a_path_that_is_not_there_is_named() {
     let folder = folder(&[

@@ -5,11 +5,11 @@ use std::fmt::Write;
 
 /// Returns what `strftime_now` writes: always Friday, 26 July 2024, 00:00:00.
 ///
-/// The real date would make a model train on another text than it reads later, and no two runs
-/// alike. This one is what well-known templates write where there is no `strftime_now`.
+/// With the real date, a model would train on another text than it reads later, and runs would differ.
+/// Well-known templates write this date without `strftime_now`.
 ///
 /// # Errors
-/// A format that is not one of `strftime`, or that names a time zone.
+/// The format is not valid for `strftime`, or it names a time zone.
 pub(super) fn format(format: &str) -> Result<String, String> {
     let mut text = String::new();
     NaiveDate::from_ymd_opt(2024, 7, 26)

@@ -1,4 +1,4 @@
-//! Values as Python writes them.
+//! Formatting values as Python does.
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, Output, State};
@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 use std::io;
 
-/// Writes a value into the text: `True` and `None`, where minijinja has `true` and `none`.
+/// Writes a value into the text: `True` and `None` instead of minijinja's `true` and `none`.
 pub(super) fn format(
     output: &mut Output<'_>,
     _: &mut State<'_, '_>,
@@ -29,8 +29,7 @@ pub(super) fn to_text(value: &Value) -> String {
     text(value)
 }
 
-/// The `tojson` filter of transformers: `json.dumps` with `ensure_ascii` off, and nothing escaped
-/// for HTML.
+/// The `tojson` filter of transformers: `json.dumps` with `ensure_ascii` off and without HTML escapes.
 pub(super) fn to_json(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = kwargs.get("indent")?;
     let _: Option<bool> = kwargs.get("ensure_ascii")?;
@@ -61,7 +60,7 @@ pub(super) fn to_json(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     Ok(Value::from_safe_string(text))
 }
 
-/// On one line, with a space after `,` and `:`.
+/// JSON on one line, with a space after `,` and `:`.
 struct Spaced;
 
 impl Formatter for Spaced {

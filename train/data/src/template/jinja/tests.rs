@@ -17,7 +17,7 @@ fn render(source: &str, values: Value) -> Result<String, Fault> {
     Program::parse(source)?.render(&names, LONGEST)
 }
 
-/// The fixtures, in the workspace's tests.
+/// Returns the folder of fixtures, in the workspace's tests.
 fn fixtures() -> PathBuf {
     let beside = "../../tests/fixtures/chat_templates";
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(beside)
@@ -28,7 +28,7 @@ fn fixture(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// What transformers gives a template beside its own values.
+/// Returns the values that transformers gives a template besides its own.
 fn given(messages: &Value, special_tokens: &Value, values: &Value) -> Value {
     let mut given = json!({
         "messages": messages,
@@ -44,7 +44,7 @@ fn given(messages: &Value, special_tokens: &Value, values: &Value) -> Value {
     given
 }
 
-/// Texts by transformers (`tests/reference/chat_template_fixtures.py`); null where it raises.
+/// Texts from transformers (`tests/reference/chat_template_fixtures.py`); null where it raises an error.
 #[test]
 fn chat_templates_make_the_texts_of_transformers() {
     let mut templates = 0;
@@ -61,14 +61,13 @@ fn chat_templates_make_the_texts_of_transformers() {
             let given = given(&case["messages"], &fixture["special_tokens"], &prompt);
             let ours = render(source, given);
             match name.as_str() {
-                // It also asks for what `differs.txt` lists.
+                // This file also contains the cases in `differs.txt`.
                 "python.json" => {
                     let fault = ours.unwrap_err();
                     assert!(fault.message.contains("separators"), "{fault:?}");
                     continue;
                 }
-                // Before `{% raw %}` on a line of its own, minijinja leaves out white space that
-                // Jinja keeps.
+                // minijinja drops white space before a `{% raw %}` on a separate line; Jinja keeps it.
                 "spaces.json" => {
                     assert_ne!(ours.as_deref().ok(), case["text"].as_str());
                     continue;
@@ -85,8 +84,8 @@ fn chat_templates_make_the_texts_of_transformers() {
     assert!(templates >= 12, "{templates}");
 }
 
-/// Every short template that comes out otherwise is listed in `differs.txt`, and comes out otherwise:
-/// what Jinja has and minijinja lacks is an error, but for Python's ways of writing some numbers.
+/// `differs.txt` lists exactly the short templates whose result differs. Features of Jinja that minijinja
+/// lacks are errors, except for Python's format of some numbers.
 #[test]
 fn short_templates_make_the_texts_of_transformers_but_for_a_list() {
     let fixture = fixture("snippets.json");
@@ -116,7 +115,7 @@ fn short_templates_make_the_texts_of_transformers_but_for_a_list() {
     );
 }
 
-/// Templates that cost: each is an error, soon.
+/// Expensive templates: each fails soon.
 #[test]
 fn a_template_that_does_not_end_or_makes_too_much_is_an_error() {
     let started = std::time::Instant::now();
@@ -139,11 +138,11 @@ fn a_template_that_does_not_end_or_makes_too_much_is_an_error() {
         ")".repeat(5000) + " }}"
     );
     assert!(render(&nested, json!({})).is_err());
-    // What is bounded is the work, not the time; this only notices a hang.
+    // The limit is on the work, not on the time. This only detects a hang.
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
-/// Else a dataset would take seconds a row.
+/// Otherwise a dataset would take seconds per row.
 #[test]
 fn after_a_limit_nothing_is_tried_again() {
     let source = "{% if long %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}\
@@ -193,7 +192,7 @@ fn what_is_wrong_is_said_with_its_line() {
     }
 }
 
-/// Templates ask so whether there are tools, which transformers gives as none.
+/// Templates check like this for tools, which transformers passes as none.
 #[test]
 fn none_cannot_be_gone_through() {
     let source =

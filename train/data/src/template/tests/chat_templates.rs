@@ -1,4 +1,4 @@
-//! Chat templates: where they are found, and what is trained with them.
+//! Chat templates: finding them, and their trained parts.
 
 use std::path::Path;
 
@@ -66,7 +66,7 @@ fn special_tokens_are_written_by_the_template() {
          {% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}",
     );
     assert_eq!(chat(&template, &[('u', "q"), ('a', "x")]), "<s>q«x</s>»");
-    // Its tokenizer's end token ends generation anyway.
+    // The tokenizer's end token ends generation anyway.
     assert!(template.stops().is_empty());
 }
 
@@ -87,7 +87,7 @@ fn what_a_template_writes_after_an_answer_ends_one() {
 
 #[test]
 fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
-    // As those that drop old thoughts: only the last answer is shown whole.
+    // Some templates drop earlier thoughts like this: only the last answer is complete.
     let forgets = jinja(
         "{% for m in messages %}[{{ m.role }}]{{ m.content if loop.last or m.role == 'user' else '..' }}\
          {% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}",
@@ -102,7 +102,7 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
     ] {
         assert!(message.contains(part), "{message}");
     }
-    // It can be asked, though.
+    // But generation can use it.
     assert_eq!(
         prompt(&forgets, &CHAT[1..4]),
         "[user]Hi[assistant]..[user]Why?[assistant]"
@@ -116,7 +116,7 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
         error.to_string().contains("to ask for an answer"),
         "{error}"
     );
-    // A space too much is enough.
+    // One extra space is enough.
     let trims = jinja(
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
          {% if add_generation_prompt %}assistant:  {% endif %}",
@@ -199,7 +199,7 @@ fn special_tokens_are_those_of_the_folder() {
         prompt(&of_model(&files[..1]).unwrap(), &[('u', "q")]),
         "|</s>|Falseq"
     );
-    // So they are for a template that lies elsewhere.
+    // The special tokens are also used for a template from elsewhere.
     let model = folder(&files);
     for name in ["mine.jinja", "mine.j2", "mine.jinja2"] {
         let elsewhere = folder(&[(name, show.to_owned())]);

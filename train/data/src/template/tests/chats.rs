@@ -1,4 +1,4 @@
-//! The built-in templates of conversations, against texts written by hand.
+//! The built-in conversation templates, compared with texts written by hand.
 
 use super::*;
 
@@ -71,7 +71,7 @@ fn llama2_chat() {
         shown(&template.pieces(&row).unwrap()),
         "<bos>[INST] Add.\n\n1, 2 [/INST]« 3 »«<eos>»"
     );
-    // Spaces around messages go, but not those between the system's and the question.
+    // Spaces around messages are removed, but not those between the system message and the question.
     assert_eq!(
         chat(&template, &[('s', " S "), ('u', "\n q \n"), ('a', " a\n")]),
         "<bos>[INST] <<SYS>>\n S \n<</SYS>>\n\n\n q [/INST]« a »«<eos>»"
@@ -118,7 +118,7 @@ fn chatml() {
         shown(&template.pieces(&row).unwrap()),
         "<bos><|im_start|>user\nAdd.\n\n1, 2<|im_end|>\n<|im_start|>assistant\n«3<|im_end|>»\n"
     );
-    // Whoever begins, and however often.
+    // Any speaker may begin, and may speak repeatedly.
     assert_eq!(
         chat(&template, &[('a', "1"), ('a', "2")]),
         "<bos><|im_start|>assistant\n«1<|im_end|>»\n<|im_start|>assistant\n«2<|im_end|>»\n"

@@ -1,4 +1,4 @@
-//! Templates of one question: alpaca, plain and one's own.
+//! Templates for one question: alpaca, plain and custom ones.
 
 use super::super::parse::parse;
 use super::*;
@@ -15,7 +15,7 @@ fn problems(text: &str) -> Vec<String> {
     problems
 }
 
-/// The two texts of a row: what is read, and what is trained before the end token.
+/// Returns the two texts of a row: the context, and the trained text before the end token.
 #[track_caller]
 fn texts(template: &Template, row: &Content) -> (String, String) {
     let pieces = template.pieces(row).unwrap();
@@ -116,7 +116,7 @@ fn one_question_and_its_answer_may_come_as_a_chat() {
     let own = custom("{instruction}->{response}.");
     assert_eq!(chat(&own, &turns), "<bos>Be brief.\n\nWhy?->«So..»«<eos>»");
     assert_eq!(prompt(&own, &turns[..2]), "<bos>Be brief.\n\nWhy?->");
-    // What follows the last answer teaches nothing.
+    // Messages after the last answer are dropped.
     let turns = [('u', "Why?"), ('a', "So."), ('u', "Thanks.")];
     assert_eq!(chat(&Template::Plain, &turns), "<bos>Why?«So.»«<eos>»");
 }

@@ -1,4 +1,4 @@
-//! Templates as they are saved.
+//! Saving templates.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn a_template_is_read_back_as_it_was() {
     }
 }
 
-/// What is in adapters that were saved must stay readable.
+/// Saved adapters must stay readable.
 #[test]
 fn the_saved_form_stays() {
     let chat = json!({

@@ -1,10 +1,10 @@
-//! Files that are cut off or changed: rows or an error, and nothing else.
+//! Cut or changed files must give rows or an error, never a panic.
 
 use std::io::{Seek, SeekFrom};
 
 use super::*;
 
-/// A small file with a bit of everything.
+/// Returns a small file with many types.
 fn small(builder: WriterPropertiesBuilder) -> Vec<u8> {
     table(CHAT, builder.build(), &[chat(7), chat(3)])
 }
@@ -44,7 +44,7 @@ fn a_file_that_is_cut_off_is_damaged() {
     }
 }
 
-/// Reads every version of `whole` with one byte changed by `change`; counts what was an error.
+/// Reads `whole` once per byte, with this byte changed by `change`. Returns the number of errors.
 fn with_each_byte(whole: &[u8], change: impl Fn(u8) -> u8) -> usize {
     let mut file = file(whole);
     let mut put = |at: usize, byte: u8| {
@@ -58,7 +58,7 @@ fn with_each_byte(whole: &[u8], change: impl Fn(u8) -> u8) -> usize {
         let read: Result<Vec<_>, _> = Rows::open(&path).and_then(Iterator::collect);
         put(at, before);
         match read {
-            // 10 rows were written.
+            // The file has 10 rows.
             Ok(rows) => assert!(rows.len() <= 10, "byte {at}"),
             Err(error) => {
                 let expected = matches!(
@@ -95,7 +95,8 @@ fn a_page_that_claims_more_than_it_has_is_damaged() {
         &[vec![json!({"a": "x"}), json!({"a": "y"})]],
     );
     assert_eq!(rows(&whole).len(), 2);
-    // Block size 128, 4 mini-blocks, 2 values: of 2 GiB instead, in as many bytes.
+    // The original header is: block size 128, 4 mini-blocks, 2 values. The damaged one of equal length
+    // claims 2 GiB.
     let header = [0x80, 0x01, 0x04, 0x02];
     let at = whole.windows(4).position(|four| four == header).unwrap();
     let mut changed = whole.clone();

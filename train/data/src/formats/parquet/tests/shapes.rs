@@ -1,4 +1,4 @@
-//! Schemas of other writers, and any nesting.
+//! Schemas of other writers, and nested types.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn lists_of_older_writers_are_lists() {
         json!({"a": [], "b": []}),
         json!({"a": [3], "b": [4, 5, 6]}),
     ];
-    // Elements that are the repeated field itself, and repeated fields on their own.
+    // Elements that are the repeated field itself, and repeated fields without a list.
     for list in [
         "optional group b (LIST) { repeated int64 element; }",
         "optional group b (LIST) { repeated group bag { required int64 array_element; } }",
@@ -34,7 +34,7 @@ fn lists_of_older_writers_are_lists() {
             format!("optional group b (LIST) {{ repeated group {repeated} {{ {fields} }} }}");
         round_trip(&format!("message m {{ {list} }}"), &rows);
     }
-    // Of one field, the name says whether the group is the element.
+    // If the group has one field, its name decides whether the group is the element.
     let rows = [json!({"b": [{"x": 1}, {"x": 2}]})];
     for repeated in ["array", "b_tuple"] {
         let list = format!(
@@ -80,7 +80,7 @@ fn groups_are_objects_even_where_all_in_them_is_null() {
     round_trip(schema, &rows);
 }
 
-/// A field's declaration and its values.
+/// Generates a field's declaration and its values.
 fn field(depth: u32) -> BoxedStrategy<(String, BoxedStrategy<Value>)> {
     let leaf = prop_oneof![
         Just((

@@ -1,9 +1,9 @@
-//! Types, and values that have no form in JSON.
+//! Types, and values that JSON cannot express.
 
 use super::super::super::{MAX_ROW_BYTES, why_unreadable};
 use super::*;
 
-/// One column of this type and these values, as they are read.
+/// Returns the values of one column of this type after reading.
 fn column(declared: &str, values: &[Value]) -> Vec<Result<Value, String>> {
     let schema = format!("message m {{ {declared} }}");
     let written: Vec<_> = values.iter().map(|value| json!({"a": value})).collect();
@@ -42,7 +42,7 @@ fn numbers_are_numbers() {
         well("required int64 a (UINT_64);", &[json!(-1)]),
         [json!(u64::MAX)]
     );
-    // Not a number, as the test's writer takes a null here.
+    // The writer of the tests stores NaN for a null here.
     for declared in ["required float a;", "required double a;"] {
         assert_eq!(
             well(declared, &[Value::Null, json!(1.0)]),
@@ -150,7 +150,7 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
     }
 }
 
-/// A map's keys are the names of fields.
+/// The keys of a map become field names.
 #[test]
 fn maps_whose_keys_are_not_text_are_there_as_what_is_wrong_with_them() {
     let map = "required group a (MAP) { repeated group key_value { required int64 key; optional int64 value; } }";
@@ -179,7 +179,7 @@ fn a_text_that_is_not_utf8_is_damage() {
     }
 }
 
-/// As hubs keep pictures beside questions.
+/// Hubs store pictures beside questions like this.
 #[test]
 fn bytes_of_any_length_beside_the_text_leave_the_row_as_it_is() {
     let schema = "message m { required binary q (UTF8); optional group image {

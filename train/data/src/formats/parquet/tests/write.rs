@@ -1,4 +1,4 @@
-//! Writes JSON rows as a table: the other way round, and on its own.
+//! A separate writer for the tests: writes JSON rows as a table.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use ::parquet::schema::types::Type;
 
 use super::*;
 
-/// What a leaf column gets.
+/// Data of a leaf column.
 #[derive(Debug, Clone, Default)]
 struct Leaf {
     values: Vec<Value>,
@@ -19,7 +19,7 @@ struct Leaf {
     repeats: Vec<i16>,
 }
 
-/// A file of row groups. Bytes that are no text are arrays of numbers.
+/// Writes a file with row groups. Bytes that are not text are arrays of numbers.
 pub(super) fn table(
     schema: &str,
     properties: WriterProperties,
@@ -54,7 +54,7 @@ fn leaf_count(field: &Type) -> usize {
     }
 }
 
-/// Repetition level, definition level, and lists that are open.
+/// Repetition level, definition level, and number of open lists.
 type Levels = (i16, i16, i16);
 
 fn shred(field: &Type, value: &Value, at: Levels, leaves: &mut [Leaf], leaf: &mut usize) {

@@ -1,4 +1,4 @@
-//! Rows that are wrong, and rows that are too long.
+//! Invalid rows and rows that are too long.
 
 use super::super::super::lines::Lines;
 use super::super::super::why_unreadable;
@@ -27,7 +27,7 @@ fn every_bad_line_is_named_and_the_others_are_read() {
     );
 }
 
-/// As Python writes them, in a field that nobody may want.
+/// Python writes such values, here in a field that may not be needed.
 #[test]
 fn numbers_that_json_lacks_do_not_make_a_row_unreadable() {
     let rows = values("{\"a\":\"b\",\"score\":NaN}\n{\"a\":\"NaN\",\"score\":-Infinity}");
@@ -43,7 +43,7 @@ fn a_table_with_commas_is_said_to_be_one() {
         assert!(message.contains("looks like CSV"), "{message}");
         assert!(message.contains("JSON Lines"), "{message}");
     }
-    // Then it is some row that is broken.
+    // Now it is an ordinary broken row.
     assert!(open("{\"a\":1,}\n").is_ok());
     assert!(open("words\n").is_ok());
 }
@@ -175,7 +175,7 @@ fn a_line_of_a_hundred_megabytes_is_skipped() {
     }
 }
 
-/// Gives `row` over and over, counts what has been asked for, and fails after `bytes`.
+/// Repeats `row` endlessly, counts the requested bytes, and fails after `bytes`.
 struct Endless {
     row: &'static [u8],
     given: std::rc::Rc<std::cell::Cell<usize>>,
@@ -226,7 +226,7 @@ fn no_more_is_read_than_the_row_and_a_buffer() {
 #[test]
 fn what_is_skipped_is_not_held() {
     let limit = 1 << 20;
-    // Both fail within a row that has gone on for 100 MiB: what is held then is seen.
+    // Both fail 100 MiB into a row, which shows how much is held in memory.
     let (input, given) = endless(b"x", 100 << 20);
     let mut lines = Lines::new(input, 0, limit);
     assert!(lines.next_row().is_err());

@@ -1,8 +1,8 @@
-//! Files that pyarrow wrote, by `tests/reference/data_fixtures.py`.
+//! Files written by pyarrow, through `tests/reference/data_fixtures.py`.
 
 use super::*;
 
-/// `NAME.EXT` and `NAME-HOW.EXT` must be read as `NAME.jsonl`, as it is without this module.
+/// `NAME.EXT` and `NAME-HOW.EXT` must be read like `NAME.jsonl`, which is parsed without this module.
 #[test]
 fn files_of_other_tools_are_read_as_the_same_rows() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data");
