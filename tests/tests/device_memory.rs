@@ -153,15 +153,7 @@ impl<B: ModelBackend> OnModel<'_, B> {
     /// Runs one step over a sequence. Returns its allocations, and the largest memory in use at the
     /// start or end of any part.
     fn step<M: TrainModel<B>>(&self, model: M, len: usize, chunked: bool) -> (M, Asked, f64) {
-        let batch = Batch {
-            rows: 1,
-            len: len + 1,
-            tokens: (0..=len).map(|i| (i * 7919 % VOCAB) as u32).collect(),
-            loss_mask: (0..=len).map(|i| i > 0).collect(),
-            row_ids: vec![0],
-            samples: Vec::new(),
-            starts: Vec::new(),
-        };
+        let batch = Batch::full(1, len + 1, |i| (i * 7919 % VOCAB) as u32);
         let savings = Savings {
             recompute: true,
             head_chunk: chunked.then_some(CHUNK),

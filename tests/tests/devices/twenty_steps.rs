@@ -35,15 +35,7 @@ impl Steps {
 
     fn batch(step: usize) -> Batch {
         let token = |i: usize| ((step % 2 * 31 + i * i + 7 * i) % TINY_VOCAB) as u32;
-        Batch {
-            rows: ROWS,
-            len: LEN,
-            tokens: (0..ROWS * LEN).map(token).collect(),
-            loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
-            row_ids: (0..ROWS as u64).collect(),
-            samples: Vec::new(),
-            starts: Vec::new(),
-        }
+        Batch::full(ROWS, LEN, token)
     }
 }
 

@@ -128,15 +128,7 @@ fn run(form: Form, recompute: bool) {
     }
     let folder = checkpoint();
     let mut model = model(form, folder.path());
-    let batch = Batch {
-        rows: ROWS,
-        len: LEN,
-        tokens: (0..ROWS * LEN).map(|i| (i * 7919 % VOCAB) as u32).collect(),
-        loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
-        row_ids: (0..ROWS as u64).collect(),
-        samples: Vec::new(),
-        starts: Vec::new(),
-    };
+    let batch = Batch::full(ROWS, LEN, |i| (i * 7919 % VOCAB) as u32);
     let savings = Savings {
         recompute,
         head_chunk: Some(HEAD_CHUNK),

@@ -106,18 +106,7 @@ fn run((_, recompute, chunked): (&str, bool, bool)) {
     let model = bone::attach(model, &adapter).expect("64 divides every layer");
     let mut model = bone::freeze_base(model);
     let trainable_parameters = bone::count_params::<B, _>(&model).trainable;
-    let tokens: Vec<u32> = (0..ROWS * LEN)
-        .map(|i| (i * 7919 % 32_000) as u32)
-        .collect();
-    let batch = Batch {
-        rows: ROWS,
-        len: LEN,
-        tokens,
-        loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
-        row_ids: (0..ROWS as u64).collect(),
-        samples: Vec::new(),
-        starts: Vec::new(),
-    };
+    let batch = Batch::full(ROWS, LEN, |i| (i * 7919 % 32_000) as u32);
     let savings = Savings {
         recompute,
         head_chunk: chunked.then_some(chunk),

@@ -30,6 +30,20 @@ pub(super) fn packed_len(lengths: impl IntoIterator<Item = usize>) -> usize {
 }
 
 impl Batch {
+    /// Makes rows of one sequence of `len` tokens each, without padding. `token` gives the id at a position
+    /// of `[rows, len]`; every token after a row's first is a trained target.
+    pub fn full(rows: usize, len: usize, token: impl Fn(usize) -> u32) -> Self {
+        Self {
+            rows,
+            len,
+            tokens: (0..rows * len).map(token).collect(),
+            loss_mask: (0..rows * len).map(|i| i % len > 0).collect(),
+            row_ids: (0..rows as u64).collect(),
+            samples: (0..rows as u64).collect(),
+            starts: Vec::new(),
+        }
+    }
+
     /// Pads `samples` with `pad_id` to the longest of them, in the given order.
     pub fn new<'a>(samples: impl IntoIterator<Item = &'a Sample>, pad_id: u32) -> Self {
         let rows: Vec<_> = samples.into_iter().map(std::slice::from_ref).collect();

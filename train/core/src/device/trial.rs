@@ -131,17 +131,7 @@ impl<B: TrainBackend> WithModel<B> for Step<B> {
             unreachable!("8 divides every layer of a tiny model")
         };
         let model = bone::freeze_base::<B, M>(model);
-        let batch = Batch {
-            rows: ROWS,
-            len: LEN,
-            tokens: (0..ROWS * LEN)
-                .map(|i| (i * 7 % TINY_VOCAB) as u32)
-                .collect(),
-            loss_mask: (0..ROWS * LEN).map(|i| i % LEN > 0).collect(),
-            row_ids: (0..ROWS as u64).collect(),
-            samples: (0..ROWS as u64).collect(),
-            starts: Vec::new(),
-        };
+        let batch = Batch::full(ROWS, LEN, |i| (i * 7 % TINY_VOCAB) as u32);
         let savings = Savings {
             recompute: true,
             head_chunk: Some(24),

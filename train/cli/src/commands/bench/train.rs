@@ -246,15 +246,5 @@ impl Work for Steps<'_> {
 fn batch(config: &TrainConfig, vocab_size: usize) -> Batch {
     // One more token than trained, because the last one has no target.
     let (rows, len) = (config.batch_size, config.max_seq_len + 1);
-    Batch {
-        rows,
-        len,
-        tokens: (0..rows * len)
-            .map(|i| (i * 7919 % vocab_size) as u32)
-            .collect(),
-        loss_mask: (0..rows * len).map(|i| i % len > 0).collect(),
-        row_ids: (0..rows as u64).collect(),
-        samples: (0..rows as u64).collect(),
-        starts: Vec::new(),
-    }
+    Batch::full(rows, len, |i| (i * 7919 % vocab_size) as u32)
 }
