@@ -4,7 +4,6 @@
 //! bone of rank 64, 4 × 128 tokens, for 119 steps. The two variants alternate, each in its own process. It
 //! prints their tokens per second over all steps, including the time between steps, and the ratio.
 //! `-- --rounds N` sets the number of rounds (default: 3).
-//! second over all steps, time between them included, and the ratio. `-- --rounds N` for more than three.
 
 use bone_cli::commands::bench::random::RandomModel;
 use bone_train::models::Architecture;

@@ -62,11 +62,10 @@ impl Snapshot {
 /// Files and folders of a checkpoint.
 const FILES: u64 = 8;
 
-/// Writes the checkpoints of a run, one at a time, on a separate thread.
+/// Writes the checkpoints of a run, one at a time, and removes older ones, on separate threads.
 ///
 /// A new checkpoint replaces an older one only once the new one is known to be good
 /// ([`trust`](Self::trust)). Weights may be finite but useless, which only the next step shows.
-/// finite and lost all the same, which the next step shows.
 #[derive(Debug)]
 pub(crate) struct Saver {
     out: PathBuf,
@@ -77,8 +76,7 @@ pub(crate) struct Saver {
     /// Whether older checkpoints are still to be removed, and whether that is allowed yet.
     crowded: bool,
     trusted: bool,
-    /// Why older ones could not be removed.
-    not_removed: Option<String>,
+    removing: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Saver {
@@ -98,7 +96,7 @@ impl Saver {
             // The run may have stopped before it removed the older checkpoints.
             crowded: resumed.is_some(),
             trusted: false,
-            not_removed: None,
+            removing: None,
         })
     }
 
@@ -124,22 +122,26 @@ impl Saver {
         self.make_room();
     }
 
-    /// Removes all checkpoints except those to keep.
+    /// Starts to remove all checkpoints except those to keep.
     fn make_room(&mut self) {
-        if self.writing.is_none() && self.crowded && self.trusted {
+        let is_idle = self.writing.is_none() && self.removing.is_none();
+        if is_idle && self.crowded && self.trusted {
             self.crowded = false;
-            let best = best_of(&self.out).map_err(|error| error.to_string());
-            let best = best.map(|best| best.map(|best| best.step));
-            let pruned = best.and_then(|best| prune(&self.out, self.keep, best));
-            self.not_removed = pruned.err();
+            let (out, keep) = (self.out.clone(), self.keep);
+            self.removing = Some(std::thread::spawn(move || {
+                let best = best_of(&out).map_err(|error| error.to_string())?;
+                prune(&out, keep, best.map(|best| best.step))
+            }));
         }
     }
 
     /// Returns the outcomes since the last call; if `waits`, waits for all checkpoints first.
     pub(crate) fn news(&mut self, waits: bool) -> Vec<Outcome> {
         let mut news = Vec::new();
-        let is_done = |writing: &mut JoinHandle<_>| waits || writing.is_finished();
-        if let Some(writing) = self.writing.take_if(is_done) {
+        if let Some(writing) = self
+            .writing
+            .take_if(|writing| waits || writing.is_finished())
+        {
             let failed = "the thread that writes checkpoints failed";
             let written = writing.join().unwrap_or_else(|_| Err(failed.to_owned()));
             self.crowded |= written.is_ok();
@@ -147,7 +149,14 @@ impl Saver {
             news.push(written.map_or_else(Outcome::NotSaved, Outcome::Saved));
         }
         self.make_room();
-        news.extend(self.not_removed.take().map(Outcome::NotRemoved));
+        if let Some(removing) = self
+            .removing
+            .take_if(|removing| waits || removing.is_finished())
+        {
+            let failed = "the thread that removes checkpoints failed";
+            let removed = removing.join().unwrap_or_else(|_| Err(failed.to_owned()));
+            news.extend(removed.err().map(Outcome::NotRemoved));
+        }
         news
     }
 }
