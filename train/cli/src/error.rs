@@ -1,10 +1,8 @@
 //! Errors of commands.
 
-use bone_data::{PromptError, TemplateError};
+use bone_data::TemplateError;
 use bone_lm::sampling::SamplingError;
-use bone_train::config::ConfigError;
-use bone_train::device::DeviceError;
-use bone_train::run::RunError;
+use bone_train::run::{RunError, is_wrong_request};
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
@@ -40,14 +38,11 @@ impl CommandError {
         if let Some(error) = error.downcast_ref::<RunError>() {
             return error.exit_code();
         }
-        let config = error.downcast_ref::<ConfigError>();
-        let request = error.is::<Usage>()
+        let is_request = error.is::<Usage>()
             || error.is::<SamplingError>()
             || error.is::<TemplateError>()
-            || config.is_some_and(|error| !error.is_on_disk())
-            || matches!(error.downcast_ref(), Some(PromptError::Tokenizer(_)))
-            || matches!(error.downcast_ref(), Some(DeviceError::Usage(_)));
-        if request { 2 } else { 1 }
+            || is_wrong_request(&**error);
+        if is_request { 2 } else { 1 }
     }
 
     /// Returns whether a signal stopped a run.

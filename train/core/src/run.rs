@@ -38,7 +38,7 @@ mod shell;
 pub mod signals;
 mod start;
 
-pub use error::RunError;
+pub use error::{RunError, is_wrong_request};
 pub use fit::Fit;
 pub use fork::fork;
 pub use job::optimizer;

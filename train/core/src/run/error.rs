@@ -11,6 +11,7 @@ use crate::models::ModelError;
 use crate::trainer::TrainError;
 use bone_data::{DataError, PromptError};
 use bone_tokenizer::TokenizerError;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Reason why a run failed, as a message for the user.
@@ -66,6 +67,14 @@ pub enum RunError {
     Data(String),
 }
 
+/// Returns whether an error means that the request is wrong, and not that something failed.
+pub fn is_wrong_request(error: &(dyn Error + 'static)) -> bool {
+    let config = error.downcast_ref::<ConfigError>();
+    config.is_some_and(|error| !error.is_on_disk())
+        || matches!(error.downcast_ref(), Some(PromptError::Tokenizer(_)))
+        || matches!(error.downcast_ref(), Some(DeviceError::Usage(_)))
+}
+
 /// Returns the command that resumes the run in `out`, quoted for a shell.
 pub(super) fn resume_command(out: &Path) -> String {
     format!("bone train --resume {}", shell::path(out))
@@ -74,14 +83,16 @@ pub(super) fn resume_command(out: &Path) -> String {
 impl RunError {
     /// Returns 2 for a wrong request, 1 for a failure, and 128 + N for signal N.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(error) if error.is_on_disk() => 1,
-            Self::Config(_) | Self::Usage(_) | Self::Prompt(PromptError::Tokenizer(_)) => 2,
-            Self::Device(DeviceError::Usage(_)) => 2,
-            Self::Stopped { signal, .. } => signal.exit_code(),
-            Self::Resumable { source, .. } => source.exit_code(),
-            _ => 1,
-        }
+        let is_request = match self {
+            Self::Stopped { signal, .. } => return signal.exit_code(),
+            Self::Resumable { source, .. } => return source.exit_code(),
+            Self::Usage(_) => true,
+            Self::Config(error) => is_wrong_request(error),
+            Self::Prompt(error) => is_wrong_request(error),
+            Self::Device(error) => is_wrong_request(error),
+            _ => false,
+        };
+        if is_request { 2 } else { 1 }
     }
 
     /// Returns whether a signal stopped the run.
