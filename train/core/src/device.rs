@@ -73,7 +73,7 @@ impl FromStr for DeviceName {
             (Some(kind), None) => Ok(Self { kind, index: 0 }),
             (Some(kind), Some(Ok(index))) if !kind.on_processor() => Ok(Self { kind, index }),
             _ => Err(DeviceError::Usage(format!(
-                "`{text}` is no device; use auto, cpu, ndarray, or cuda, rocm, metal, vulkan or \
+                "unknown device `{text}`; use auto, cpu, ndarray, or cuda, rocm, metal, vulkan or \
                  wgpu, with :N for the N-th of them"
             ))),
         }

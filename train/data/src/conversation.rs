@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub enum Role {
     /// Instructions for the whole conversation: `system`, or OpenAI's `developer`.
     System,
-    /// The person who asks: `user`, or ShareGPT's `human`.
+    /// The user: `user`, or ShareGPT's `human`.
     User,
     /// The model that answers and is trained: `assistant`, or `gpt`, `bot`, `model`, `chatgpt`.
     Assistant,

@@ -44,6 +44,6 @@ pub use row::{Row, RowFile, RowReader};
 pub use sample::{Dropped, Limits, Sample, Samples, Tokenized, tokenize};
 pub use schema::Schema;
 pub use sources::{Kind, Source, Sources};
-pub use suggest::nearest;
+pub use suggest::{nearest, unknown};
 pub use template::{ChatTemplate, CustomTemplate, RenderError, Template, TemplateError};
 pub use text::{chunked, read_bytes, read_text, tokenize_text};

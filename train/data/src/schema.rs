@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::conversation::{Content, Message, Role};
 use super::field_map::FieldMap;
 use super::formats::{RowProblem, kind, why_unreadable};
-use crate::suggest::nearest;
+use crate::suggest::unknown;
 use chat::Chat;
 
 mod chat;
@@ -148,12 +148,7 @@ impl FromStr for Schema {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::named(name).ok_or_else(|| {
-            let near = nearest(name, KNOWN.iter().copied())
-                .map(|near| format!("; did you mean '{near}'?"))
-                .unwrap_or_default();
-            format!("'{name}' is none of {}{near}", KNOWN.join(", "))
-        })
+        Self::named(name).ok_or_else(|| unknown(name, &KNOWN))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct ChatArgs {
     pub sampling: SamplingArgs,
 }
 
-const HELP: &str = "/new begins anew, /exit ends it";
+const HELP: &str = "/new starts a new conversation, /exit quits";
 
 /// Reads lines and answers them, until the input ends or says `/exit`.
 ///
@@ -130,7 +130,7 @@ impl Work for Conversation<'_> {
                 // The conversation so far stays.
                 Err(error) => {
                     messages.pop();
-                    line!("{error}; /new begins anew");
+                    line!("{error}; /new starts a new conversation");
                     continue;
                 }
             };

@@ -79,11 +79,11 @@ fn values_out_of_range() {
         ),
         (
             &["--block-axis", "inputs"],
-            "--block-axis: 'inputs' is none of output, input",
+            "--block-axis: unknown 'inputs'; choose from output, input",
         ),
         (
             &["--train-parts", "norms"],
-            "--train-parts: 'norms' is none of time, ln, emb, head",
+            "--train-parts: unknown 'norms'; choose from time, ln, emb, head",
         ),
         (
             &["--chunk-ctx", "512"],

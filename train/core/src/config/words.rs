@@ -2,7 +2,7 @@
 
 use bone::BlockAxis;
 use bone::rwkv_peft::Kind;
-use bone_data::{Cut, nearest};
+use bone_data::{Cut, unknown};
 use bone_lm::Part;
 use toml::Value;
 
@@ -64,13 +64,11 @@ pub(crate) trait Word: Copy + PartialEq + 'static {
     }
 
     fn from_word(text: &str) -> Result<Self, String> {
-        if let Some((value, _)) = Self::WORDS.iter().find(|(_, word)| *word == text) {
-            return Ok(*value);
-        }
-        let near = nearest(text, Self::WORDS.iter().map(|(_, word)| *word))
-            .map(|near| format!("; did you mean '{near}'?"))
-            .unwrap_or_default();
-        Err(format!("'{text}' is none of {}{near}", all_words::<Self>()))
+        let found = Self::WORDS.iter().find(|(_, word)| *word == text);
+        found.map(|(value, _)| *value).ok_or_else(|| {
+            let words: Vec<_> = Self::WORDS.iter().map(|(_, word)| *word).collect();
+            unknown(text, &words)
+        })
     }
 }
 

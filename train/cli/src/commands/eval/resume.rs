@@ -53,8 +53,8 @@ impl Unfinished {
         let differ = differences(before.as_ref().unwrap_or(settings), settings);
         if !differ.is_empty() {
             let reason = format!(
-                "holds what is left of an evaluation that was stopped, with other settings ({}); \
-                 set them back to go on with it, else remove the file or name another --out",
+                "belongs to a stopped evaluation with other settings ({}); to resume it, use those \
+                 settings; otherwise remove the file or give another --out",
                 differ.join(", ")
             );
             return Err(CommandError::path(path, reason));

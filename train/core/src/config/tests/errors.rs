@@ -76,11 +76,11 @@ fn values_out_of_range() {
         (vec!["--block-axis=inputs"], "did you mean 'input'?"),
         (
             vec!["--train-parts=lm,ln,heads"],
-            "'lm' is none of time, ln, emb, head; did you mean 'ln'?; 'heads' is none of",
+            "unknown 'lm'; choose from time, ln, emb, head; did you mean 'ln'?; unknown 'heads'; choose from",
         ),
         (
             vec!["--set=train_parts=[1]"],
-            "'1' is none of time, ln, emb, head",
+            "unknown '1'; choose from time, ln, emb, head",
         ),
         (vec!["--train-parts="], "is empty; give some of time"),
         (vec!["--tokenizer="], "is empty"),
