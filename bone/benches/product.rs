@@ -47,7 +47,7 @@ fn rate(flops: f64, mut run: impl FnMut()) -> f64 {
 fn main() {
     // The thread pool of the binary.
     let pool = rayon::ThreadPoolBuilder::new().use_current_thread();
-    pool.build_global().expect("nobody made them before");
+    pool.build_global().expect("the pool is made once");
     println!(
         "{:<14} {:>8} {:>8} {:>8}   {:>8} {:>8} {:>8}",
         "in × out", "y", "dx", "dW", "flex y", "dx", "dW"

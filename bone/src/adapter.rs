@@ -1,5 +1,25 @@
 //! The adapters, one file each. To add one, implement the traits of `method.rs` in a file here and
 //! add a row to the table below.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::{AdapterConfig, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
+//! use burn::backend::{Autodiff, Flex};
+//! use burn::tensor::Tensor;
+//!
+//! let device = Default::default();
+//! let layer: BoneLinear<Autodiff<Flex>> = BoneLinearConfig::new(6, 4).init(&device);
+//! let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+//! let layer = layer.attach(&config, "layer")?;
+//!
+//! let adapter = layer.adapter().expect("it was attached");
+//! assert_eq!((adapter.variant(), adapter.rank()), (Variant::Miss, 2));
+//! assert_eq!(adapter.tensors()[0].shape[..], [2, 4]);
+//! let loss = layer.forward(Tensor::<Autodiff<Flex>, 2>::ones([3, 6], &device)).sum();
+//! assert!(adapter.gradients(&loss.backward())[0].is_some());
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 // burn's derive on `Adapter` also generates enums.
 #![allow(
@@ -118,7 +138,7 @@ impl<B: Backend> Parts<B> {
     /// Returns the next tensor as trainable.
     fn trained<const D: usize>(&mut self) -> Param<Tensor<B, D>> {
         let Some(data) = self.tensors.next() else {
-            unreachable!("an adapter is made of as many tensors as its method names");
+            unreachable!("an adapter has as many tensors as its method names");
         };
         let tensor = Tensor::<B, D>::from_data(data, (&self.device, self.dtype));
         Param::initialized(ParamId::new(), tensor.require_grad())
@@ -187,21 +207,29 @@ impl<B: Backend> Adapter<B> {
     }
 
     /// Returns the variant of this adapter.
+    ///
+    /// See the [example](crate::adapter).
     pub fn variant(&self) -> Variant {
         self.on_layer().variant()
     }
 
     /// Returns the rank `r`.
+    ///
+    /// See the [example](crate::adapter).
     pub fn rank(&self) -> usize {
         self.on_layer().rank()
     }
 
     /// Returns the precision of the adapter.
+    ///
+    /// See the [example](crate::adapter).
     pub fn dtype(&self) -> DType {
         self.on_layer().dtype()
     }
 
     /// Returns the dropout probability; 0 for variants without dropout.
+    ///
+    /// See the [example](crate::adapter).
     pub fn dropout(&self) -> f64 {
         self.on_layer().dropout()
     }
@@ -216,6 +244,8 @@ impl<B: Backend> Adapter<B> {
     }
 
     /// Returns the values of the trainable tensors, in the order of [`Variant::shapes`].
+    ///
+    /// See the [example](crate::adapter).
     pub fn tensors(&self) -> Vec<TensorData> {
         let mut tensors = Vec::new();
         self.visit_trained(|param| tensors.push(param.data()));
@@ -224,6 +254,8 @@ impl<B: Backend> Adapter<B> {
 
     /// Returns the values of the tensors that files hold, those of the variant in
     /// [`AdapterConfig::saved`].
+    ///
+    /// See the [example](crate::adapter).
     pub fn saved_tensors(&self) -> Vec<TensorData> {
         let saved = self.on_layer().saved_tensors();
         saved.unwrap_or_else(|| self.tensors())
@@ -231,6 +263,8 @@ impl<B: Backend> Adapter<B> {
 
     /// Returns the gradients of the trainable tensors, in the order of [`tensors`](Self::tensors);
     /// `None` for a tensor without a gradient.
+    ///
+    /// See the [example](crate::adapter).
     pub fn gradients(&self, gradients: &B::Gradients) -> Vec<Option<TensorData>>
     where
         B: AutodiffBackend,

@@ -9,6 +9,21 @@ use std::collections::HashSet;
 /// nothing: call [`freeze_base`](crate::freeze_base). If the module is made on a backend without
 /// autodiff, call it after burn's `train()`.
 ///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant};
+/// use burn::backend::Flex;
+///
+/// let base = vec![BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default())];
+/// let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// let module = bone::attach(base, &config)?;
+/// assert!(module[0].adapter().is_some());
+/// let module = bone::detach(module);
+/// assert!(module[0].adapter().is_none());
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`AttachError`] lists every pattern that selects nothing, or every layer that the adapter does
@@ -44,6 +59,8 @@ pub fn attach<B: Backend, M: Module<B>>(
 }
 
 /// Removes every adapter. Merged changes stay in the weights.
+///
+/// Example: [`attach`].
 pub fn detach<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.detach())
 }
@@ -51,13 +68,13 @@ pub fn detach<B: Backend, M: Module<B>>(module: M) -> M {
 fn check_settings(config: &AdapterConfig) -> Result<(), AttachError> {
     if !(0.0..1.0).contains(&config.dropout) {
         return Err(AttachError::Setting(format!(
-            "dropout is {}, it must be at least 0 and below 1",
+            "dropout must be at least 0 and less than 1, not {}",
             config.dropout
         )));
     }
     if config.dropout > 0.0 && !config.variant.has_dropout() {
         return Err(AttachError::Setting(format!(
-            "{} has no dropout; set it to 0 or use miss",
+            "{} does not support dropout; set it to 0 or use miss",
             config.variant.name()
         )));
     }

@@ -3,6 +3,26 @@
 //! The trait's default bodies use ordinary tensor operations. They are the reference for every
 //! faster implementation. [`Autodiff`](burn::backend::Autodiff) has a hand-written backward, so a
 //! plain backend needs an empty `impl` and nothing else.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::{Backend, backend::{BoneWants, reference}, visit::read};
+//! use burn::tensor::Tensor;
+//!
+//! type B = burn::backend::Flex;
+//!
+//! let device = Default::default();
+//! let ones = |shape: [usize; 2]| Tensor::<B, 2>::ones(shape, &device).into_primitive().tensor();
+//! // Two rows of inputs, a weight of 6 inputs and 4 outputs, and a miss of rank 3.
+//! let (x, weight, block) = (ones([2, 6]), ones([6, 4]), ones([3, 4]));
+//! let y = B::miss_product(x.clone(), weight.clone(), block.clone(), None);
+//! let by_hand = reference::miss_product::<B>(x.clone(), weight.clone(), block.clone(), None);
+//! assert_eq!(read::<B>(y.clone()), read::<B>(by_hand));
+//! let wants = BoneWants { input: true, weight: false, block: true };
+//! let gradients = B::miss_backward(x, weight, block, None, y, wants);
+//! assert!(gradients.input.is_some() && gradients.weight.is_none());
+//! # }
+//! ```
 
 use crate::kernels::Kernel;
 use burn::tensor::backend::Backend as BurnBackend;
@@ -123,6 +143,8 @@ pub struct LoraWants {
 }
 
 /// A burn backend with the operations of the Bone method.
+///
+/// See the [example](crate::backend).
 pub trait Backend: BurnBackend {
     /// Returns whether a product with a weight of this half precision runs in that precision
     /// instead of f32. The input is then rounded to it; the result and its gradients may be rounded

@@ -4,6 +4,27 @@
 //! same rows into micro-batches. This holds inside [`scope`], on any backend. Outside it a layer
 //! falls back to burn's own [`Dropout`](burn::nn::Dropout), which draws from the backend's
 //! generator and only under autodiff.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::dropout::{Draw, scope};
+//! use bone::{AdapterConfig, BoneLinear, BoneLinearConfig, Selection, Targets, Variant};
+//! use burn::backend::Flex;
+//! use burn::tensor::Tensor;
+//!
+//! let device = Default::default();
+//! let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+//! let layer: BoneLinear<Flex> = BoneLinearConfig::new(6, 4).init(&device);
+//! let layer = layer.attach(&config.with_dropout(0.5), "layer")?;
+//!
+//! // Both forwards draw the same masks for the two rows.
+//! let x = Tensor::<Flex, 2>::ones([2, 6], &device);
+//! let draw = Draw { seed: 0, step: 1, rows: vec![0, 1] };
+//! let forward = || scope(draw.clone(), || layer.forward(x.clone()).into_data());
+//! assert_eq!(forward(), forward());
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use burn::nn::DropoutConfig;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -36,6 +57,8 @@ impl Drop for Restore {
 }
 
 /// Runs `forward` with masks drawn from `draw`.
+///
+/// See the [example](crate::dropout).
 pub fn scope<T>(draw: Draw, forward: impl FnOnce() -> T) -> T {
     let _restore = Restore(DRAW.with(|slot| slot.replace(Some(draw))));
     forward()

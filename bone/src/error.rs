@@ -19,7 +19,8 @@ pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> FileE
 pub enum Misfit {
     /// The block size does not divide the layer's widths.
     #[error(
-        "rank {rank} does not divide {odd}; use a rank that divides both, or miss, which needs no division"
+        "rank {rank} does not divide {odd}; use a rank that divides both, or miss, which supports \
+         any rank"
     )]
     Rank {
         /// The block size.
@@ -85,7 +86,8 @@ pub enum AttachError {
     Layers(Vec<LayerError>),
     /// Weights that would train in full although their layer carries an adapter.
     #[error(
-        "these would train whole and through an adapter at once: {}; take the layers out of the targets, or do not train them whole",
+        "these layers would be trained in full and through an adapter: {}; exclude them from the \
+         targets, or do not train them in full",
         .0.join(", ")
     )]
     Whole(Vec<String>),
@@ -93,7 +95,7 @@ pub enum AttachError {
 
 /// Values that a module's parameters cannot take; one line per problem. The module is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} parameter(s) cannot take their values:{}", .problems.len(), lines(.problems))]
+#[error("{} parameter(s) cannot be replaced:{}", .problems.len(), lines(.problems))]
 pub struct ValueError {
     /// One line per problem, by parameter name.
     pub problems: Vec<String>,
@@ -103,7 +105,7 @@ pub struct ValueError {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MergeError {
     /// No layer carries an adapter.
-    #[error("no layer carries an adapter")]
+    #[error("no layer has an adapter")]
     NoAdapter,
     /// Layers in the wrong state, not finite or not invertible.
     #[error("cannot merge or unmerge {} layer(s):{}", .0.len(), Grouped(.0))]
@@ -138,7 +140,7 @@ pub enum FileError {
         problems: Vec<String>,
     },
     /// The module has nothing to save, or several kinds of adapter, which one folder cannot hold.
-    #[error("this adapter cannot be held so: {0}")]
+    #[error("this adapter cannot be saved in this format: {0}")]
     NotOneAdapter(String),
     /// The adapter in the file cannot be attached.
     #[error("{path}: {source}")]

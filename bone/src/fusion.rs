@@ -35,6 +35,8 @@ impl<B: Backend> From<Vec<FloatTensor<B>>> for Inputs<B> {
 impl<B: Backend> Inputs<B> {
     /// Returns the float tensors, in the order of the inputs.
     ///
+    /// Example: `models/lm/src/backend/fusion.rs` of this repository.
+    ///
     /// # Panics
     ///
     /// If the number of float tensors is not `N`.
@@ -80,6 +82,8 @@ where
 
 /// Records `body` to run on the backend under fusion. It receives the `inputs` and returns tensors
 /// of the shapes and precisions of `outputs`, in that order.
+///
+/// Example: `models/lm/src/backend/fusion.rs` of this repository.
 ///
 /// # Panics
 ///

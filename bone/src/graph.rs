@@ -4,6 +4,21 @@
 //! whole, whose own output is unused, and one child node for each output. A child's backward stores
 //! its gradient. The whole's backward runs after all children and reads these gradients. So nothing
 //! is packed, sliced or padded.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::graph::cat;
+//! use burn::backend::{Autodiff, Flex};
+//! use burn::tensor::Tensor;
+//!
+//! let device = Default::default();
+//! let weight = Tensor::<Autodiff<Flex>, 1>::ones([2], &device).require_grad();
+//! let other = Tensor::<Autodiff<Flex>, 1>::ones([1], &device);
+//! let gradients = cat(vec![weight.clone().mul_scalar(3.0), other], 0).sum().backward();
+//! let gradient = weight.grad(&gradients).expect("it is tracked").into_data();
+//! assert_eq!(gradient.to_vec::<f32>().expect("f32"), [3.0, 3.0]);
+//! # }
+//! ```
 
 use burn::backend::autodiff::{
     Autodiff,
@@ -110,6 +125,8 @@ fn one_number<B: BurnBackend>(like: &FloatTensor<B>, dtype: DType) -> FloatTenso
 
 /// Takes the values of a tensor, for an operation that overwrites them. Returns the values, and the
 /// tensor with only its place on the graph, which [`record`] needs.
+///
+/// The tensor is then an input of [`record`], as in its example.
 pub fn take_values<B: BurnBackend, C: CheckpointStrategy>(
     mut tensor: FloatTensor<Autodiff<B, C>>,
 ) -> (FloatTensor<B>, FloatTensor<Autodiff<B, C>>) {
@@ -123,6 +140,33 @@ pub fn take_values<B: BurnBackend, C: CheckpointStrategy>(
 /// gradient is then never requested.
 ///
 /// Second derivatives are not supported: the backward runs on the inner backend.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::graph::record;
+/// use burn::backend::{Autodiff, Flex, autodiff::checkpoint::strategy::NoCheckpointing};
+/// use burn::tensor::{Tensor, TensorPrimitive, ops::FloatTensor};
+///
+/// /// The operation `y = 5·x`, and its backward `dx = 5·dy`.
+/// fn times_five(values: FloatTensor<Flex>) -> FloatTensor<Flex> {
+///     let values = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(values));
+///     values.mul_scalar(5.0).into_primitive().tensor()
+/// }
+///
+/// let x = Tensor::<Autodiff<Flex>, 1>::ones([1], &Default::default()).require_grad();
+/// let input = x.clone().into_primitive().tensor();
+/// let output = times_five(input.primitive.clone());
+/// let [y] = record::<Flex, NoCheckpointing, _, 1, 1>(
+///     [Some(&input)],
+///     [output],
+///     (),
+///     |_saved, [gradient], _wants| [gradient.map(times_five)],
+/// );
+/// let y = Tensor::<Autodiff<Flex>, 1>::from_primitive(TensorPrimitive::Float(y));
+/// let gradient = x.grad(&y.backward()).expect("it is tracked");
+/// assert_eq!(gradient.into_scalar(), 5.0);
+/// # }
+/// ```
 ///
 /// # Panics
 ///
@@ -177,6 +221,8 @@ where
 /// gradients are lost silently.
 ///
 /// A single tensor is returned as it is; burn would copy it.
+///
+/// See the [example](crate::graph).
 ///
 /// # Panics
 ///

@@ -3,6 +3,17 @@
 //! The environment variable `BONE_KERNELS` selects them: `all`, or an empty value, uses every
 //! kernel that the device can run; `none` uses none; names separated by commas use those; `no-NAME`
 //! uses all but that one. burn's operations compute the rest.
+//!
+//! ```
+//! use bone::kernels::{Kernel, chosen};
+//!
+//! match chosen() {
+//!     Ok(kernels) => assert!(kernels.iter().all(|kernel| kernel.is_on())),
+//!     Err(reason) => eprintln!("{reason}"),
+//! }
+//! // `BONE_KERNELS=no-token-shift` disables this one.
+//! assert_eq!(Kernel::TokenShift.name(), "token-shift");
+//! ```
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -42,6 +53,8 @@ impl Kernel {
     ];
 
     /// Returns the name in `BONE_KERNELS`.
+    ///
+    /// See the [example](crate::kernels).
     pub fn name(self) -> &'static str {
         match self {
             Self::Attention => "attention",
@@ -55,12 +68,16 @@ impl Kernel {
     }
 
     /// Returns whether this kernel may be used.
+    ///
+    /// See the [example](crate::kernels).
     pub fn is_on(self) -> bool {
         chosen().as_ref().is_ok_and(|chosen| chosen.contains(&self))
     }
 }
 
 /// Returns the kernels that may be used.
+///
+/// See the [example](crate::kernels).
 ///
 /// # Errors
 ///
@@ -83,11 +100,19 @@ static GAVE_WAY: Mutex<BTreeMap<Kernel, Option<String>>> = Mutex::new(BTreeMap::
 
 /// Records why an allowed kernel cannot be used, as a sentence. Only the first reason of each
 /// kernel is kept. It is also a `tracing` event of level `WARN`.
+///
+/// ```
+/// use bone::kernels::{Kernel, gave_way, gives_way};
+///
+/// gives_way(Kernel::Norm, || "rows of 7 values are not supported".to_string());
+/// assert!(gave_way()[0].ends_with("rows of 7 values are not supported"));
+/// assert!(gave_way().is_empty());
+/// ```
 pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
     let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     said.entry(kernel).or_insert_with(|| {
         let text = format!(
-            "{} is computed by burn's operations and not by its kernel: {}",
+            "{} is computed by burn's operations instead of its kernel: {}",
             kernel.name(),
             reason()
         );
@@ -97,6 +122,8 @@ pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
 }
 
 /// Returns the reasons that [`gives_way`] recorded since the last call.
+///
+/// Example: [`gives_way`].
 pub fn gave_way() -> Vec<String> {
     let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     said.values_mut().filter_map(Option::take).collect()
@@ -128,8 +155,8 @@ fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
     if !unknown.is_empty() {
         let names: Vec<_> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
         return Err(format!(
-            "{CHOICE} names {}; it can be all, none, or of these, with commas between: {}; no- before one \
-             of these leaves it out",
+            "{CHOICE}: unknown kernel {}; choose from all, none, {} (separate several with commas; \
+             no-NAME disables one)",
             unknown.join(", "),
             names.join(", ")
         ));

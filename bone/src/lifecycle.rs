@@ -36,6 +36,21 @@ impl<B: Backend> FloatMapper<B> for SetTrainable {
 }
 
 /// Freezes everything except the adapters.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant};
+/// use burn::backend::{Autodiff, Flex};
+///
+/// let base = vec![BoneLinearConfig::new(6, 4).init::<Autodiff<Flex>>(&Default::default())];
+/// let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// let module = bone::freeze_base(bone::attach(base, &config)?);
+/// assert_eq!(bone::count_params(&module).trainable, 2 * 4);
+/// let module = bone::unfreeze_all(module);
+/// assert_eq!(bone::count_params(&module).trainable, 2 * 4 + 6 * 4 + 4);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn freeze_base<B: Backend, M: Module<B>>(module: M) -> M {
     map_floats(
         module,
@@ -46,6 +61,8 @@ pub fn freeze_base<B: Backend, M: Module<B>>(module: M) -> M {
 }
 
 /// Makes every float parameter trainable, adapters included.
+///
+/// Example: [`freeze_base`].
 pub fn unfreeze_all<B: Backend, M: Module<B>>(module: M) -> M {
     map_floats(
         module,
@@ -56,6 +73,8 @@ pub fn unfreeze_all<B: Backend, M: Module<B>>(module: M) -> M {
 }
 
 /// Counts parameters. On a backend without autodiff nothing is trainable.
+///
+/// Example: [`freeze_base`].
 pub fn count_params<B: Backend, M: Module<B>>(module: &M) -> ParamCount {
     let mut count = ParamCount {
         trainable: 0,
@@ -72,16 +91,47 @@ pub fn count_params<B: Backend, M: Module<B>>(module: &M) -> ParamCount {
 }
 
 /// Enables every adapter in the forward.
+///
+/// Example: [`disable`].
 pub fn enable<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.set_enabled(true))
 }
 
 /// Disables every adapter in the forward, which then gives the base model's output.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinearConfig, Selection, State, Targets, Variant};
+/// use burn::backend::Flex;
+///
+/// let base = vec![BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default())];
+/// let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// let module = bone::disable(bone::attach(base, &config)?);
+/// assert_eq!(module[0].state(), State::Disabled);
+/// let module = bone::enable(module);
+/// assert_eq!(module[0].state(), State::Enabled);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn disable<B: Backend, M: Module<B>>(module: M) -> M {
     map_linears(module, |_, layer: BoneLinear<B>| layer.set_enabled(false))
 }
 
 /// Sets the dropout probability of every adapter that supports dropout.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant};
+/// use burn::backend::Flex;
+///
+/// let base = vec![BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default())];
+/// let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// let module = bone::with_dropout(bone::attach(base, &config)?, 0.1);
+/// let adapter = module[0].adapter().expect("it was attached");
+/// assert_eq!(adapter.dropout(), 0.1);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
     map_linears(module, |_, mut layer: BoneLinear<B>| {
         if let Some(adapter) = &mut layer.adapter {
@@ -92,6 +142,20 @@ pub fn with_dropout<B: Backend, M: Module<B>>(module: M, dropout: f64) -> M {
 }
 
 /// Returns the parameters that get LoRA+'s separate learning rate: `B` of every LoRA.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinearConfig, LoraConfig, LoraStart, Selection, Targets, Variant};
+/// use burn::backend::Flex;
+///
+/// let base = vec![BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default())];
+/// let lora = LoraConfig { alpha: 4.0, rslora: false, start: LoraStart::Random };
+/// let config = AdapterConfig::new(Variant::Lora(lora), 2, Targets::new(Selection::AllLinear));
+/// let module = bone::attach(base, &config)?;
+/// assert_eq!(bone::lora_b_ids(&module).len(), 1);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn lora_b_ids<B: Backend, M: Module<B>>(module: &M) -> Vec<ParamId> {
     let mut ids = Vec::new();
     visit_linears::<B, M>(module, |_, layer| {
@@ -104,6 +168,21 @@ pub fn lora_b_ids<B: Backend, M: Module<B>>(module: &M) -> Vec<ParamId> {
 
 /// Adds every adapter to its weight.
 ///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinearConfig, Selection, State, Targets, Variant};
+/// use burn::backend::Flex;
+///
+/// let base = vec![BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default())];
+/// let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// let merged = bone::merge(bone::attach(base, &config)?)?;
+/// assert_eq!(merged[0].state(), State::Merged);
+/// let module = bone::unmerge(merged)?;
+/// assert_eq!(module[0].state(), State::Enabled);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`MergeError`] lists every layer that could not be merged. The call consumes the module; keep a
@@ -113,6 +192,8 @@ pub fn merge<B: Backend, M: Module<B>>(module: M) -> Result<M, MergeError> {
 }
 
 /// Removes every merged adapter from its weight. [`BoneLinear::unmerge`] says how exact this is.
+///
+/// Example: [`merge`].
 ///
 /// # Errors
 ///

@@ -28,6 +28,8 @@ pub struct BoneLinearConfig {
 
 impl BoneLinearConfig {
     /// Makes the configuration of a layer of `d_input` inputs and `d_output` outputs with a bias.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn new(d_input: usize, d_output: usize) -> Self {
         Self {
             linear: LinearConfig::new(d_input, d_output),
@@ -35,18 +37,24 @@ impl BoneLinearConfig {
     }
 
     /// Sets whether the layer has a bias.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn with_bias(mut self, bias: bool) -> Self {
         self.linear = self.linear.with_bias(bias);
         self
     }
 
     /// Sets how the weight and the bias are initialised.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn with_initializer(mut self, initializer: Initializer) -> Self {
         self.linear = self.linear.with_initializer(initializer);
         self
     }
 
     /// Initialises a layer without an adapter.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn init<B: Backend>(&self, device: &B::Device) -> BoneLinear<B> {
         self.linear.init(device).into()
     }
@@ -57,6 +65,26 @@ impl BoneLinearConfig {
 /// It has `Linear`'s fields and record. Without an adapter it also has `Linear`'s forward.
 /// [`attach`](crate::attach) puts adapters on a whole module, [`attach`](Self::attach) on one
 /// layer.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{AdapterConfig, BoneLinear, BoneLinearConfig, Selection, State, Targets, Variant};
+/// use burn::backend::Flex;
+/// use burn::tensor::Tensor;
+///
+/// let device = Default::default();
+/// let layer: BoneLinear<Flex> = BoneLinearConfig::new(6, 4).with_bias(false).init(&device);
+/// let x = Tensor::<Flex, 3>::ones([2, 5, 6], &device);
+/// assert_eq!(layer.forward(x).dims(), [2, 5, 4]);
+///
+/// let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// let merged = layer.attach(&config, "layer")?.merge("layer")?;
+/// assert_eq!(merged.state(), State::Merged);
+/// let layer = merged.unmerge("layer")?.detach();
+/// assert!(layer.adapter().is_none());
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct BoneLinear<B: Backend> {
     /// Matrix of shape `[d_input, d_output]`, in any float precision.
@@ -80,16 +108,22 @@ impl<B: Backend> From<Linear<B>> for BoneLinear<B> {
 
 impl<B: Backend> BoneLinear<B> {
     /// Returns `[d_input, d_output]`.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn dims(&self) -> [usize; 2] {
         self.weight.lazy_shape().dims()
     }
 
     /// Returns the adapter, if the layer carries one.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn adapter(&self) -> Option<&Adapter<B>> {
         self.adapter.as_ref()
     }
 
     /// Returns how the layer uses its adapter.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn state(&self) -> State {
         self.state
     }
@@ -97,6 +131,8 @@ impl<B: Backend> BoneLinear<B> {
     /// Applies the layer, with its adapter if it carries an enabled one.
     ///
     /// The result has the input's precision; with an adapter it is computed in the adapter's.
+    ///
+    /// Example: [`BoneLinear`].
     ///
     /// # Shapes
     ///
@@ -139,12 +175,14 @@ impl<B: Backend> BoneLinear<B> {
 
     /// Checks that `config`'s variant can be put on this layer.
     ///
+    /// Example: [`BoneLinear`].
+    ///
     /// # Errors
     ///
     /// The shape does not allow it, or the layer carries an adapter already.
     pub fn check(&self, config: &AdapterConfig, path: &str) -> Result<(), LayerError> {
         if self.adapter.is_some() {
-            return Err(self.error(path, "it carries an adapter already; detach that first"));
+            return Err(self.error(path, "it already has an adapter; detach it first"));
         }
         let [d_input, d_output] = self.dims();
         config
@@ -155,6 +193,8 @@ impl<B: Backend> BoneLinear<B> {
 
     /// Puts a new adapter on this layer; its output does not change yet. `path` names the layer in
     /// errors and seeds its dropout masks. `config.targets` is ignored.
+    ///
+    /// Example: [`BoneLinear`].
     ///
     /// # Errors
     ///
@@ -168,6 +208,8 @@ impl<B: Backend> BoneLinear<B> {
     }
 
     /// Removes the adapter; a merged one stays in the weight.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn detach(mut self) -> Self {
         self.adapter = None;
         self.state = State::Enabled;
@@ -175,6 +217,8 @@ impl<B: Backend> BoneLinear<B> {
     }
 
     /// Enables or disables the adapter in the forward. A merged adapter stays merged.
+    ///
+    /// Example: [`BoneLinear`].
     pub fn set_enabled(mut self, enabled: bool) -> Self {
         if self.state != State::Merged {
             self.state = if enabled {
@@ -189,13 +233,15 @@ impl<B: Backend> BoneLinear<B> {
     /// Adds the adapter to the weight: `W ← W'`, computed in f32 and rounded once to the weight's
     /// precision.
     ///
+    /// Example: [`BoneLinear`].
+    ///
     /// # Errors
     ///
     /// The layer has no adapter, the adapter is merged already, or `W'` is not finite.
     pub fn merge(self, path: &str) -> Result<Self, LayerError> {
         match (&self.adapter, self.state) {
-            (None, _) => Err(self.error(path, "it carries no adapter")),
-            (_, State::Merged) => Err(self.error(path, "its adapter is merged already")),
+            (None, _) => Err(self.error(path, "it has no adapter")),
+            (_, State::Merged) => Err(self.error(path, "its adapter is already merged")),
             (Some(adapter), _) => {
                 let weight = self.weight.val().cast(adapter.dtype());
                 let merged = adapter.on_layer().merge(weight);
@@ -206,6 +252,8 @@ impl<B: Backend> BoneLinear<B> {
 
     /// Removes a merged adapter from the weight. Exact up to rounding for miss; bone solves
     /// `W'[o,k] = W[o,k](I + B) + B` for `W`, which loses digits in half precision.
+    ///
+    /// Example: [`BoneLinear`].
     ///
     /// # Errors
     ///
@@ -219,7 +267,7 @@ impl<B: Backend> BoneLinear<B> {
                     Err(reason) => Err(self.error(path, reason)),
                 }
             }
-            _ => Err(self.error(path, "it carries no merged adapter")),
+            _ => Err(self.error(path, "it has no merged adapter")),
         }
     }
 
@@ -234,7 +282,7 @@ impl<B: Backend> BoneLinear<B> {
         let weight = weight.detach().cast(dtype);
         let finite = weight.clone().abs().max().cast(DType::F32).into_scalar();
         if !burn::tensor::ElementConversion::elem::<f32>(finite).is_finite() {
-            return Err(self.error(path, "the merged weight would not be finite"));
+            return Err(self.error(path, "the merged weight is not finite"));
         }
         let tracked = self.weight.is_require_grad();
         self.weight = self.weight.map(|_| weight.set_require_grad(tracked));

@@ -2,6 +2,18 @@
 //!
 //! burn-flex writes the memory of its results twice: it zeroes it, then copies it for alignment.
 //! Its batched product takes no views. This crate calls the same library and avoids both.
+//!
+//! ```
+//! use bone::matrix::{Matrix, add_product, product};
+//!
+//! let values: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
+//! let a = Matrix::rows(&values, [2, 2], 2);
+//! assert_eq!(product(a, a.transposed()), [5.0, 11.0, 11.0, 25.0]);
+//! // Adds the product to the left columns of rows of three values.
+//! let mut target: [f32; 6] = [1.0; 6];
+//! add_product(&mut target, 3, a, a);
+//! assert_eq!(target, [8.0, 11.0, 1.0, 16.0, 23.0, 1.0]);
+//! ```
 
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -18,12 +30,12 @@ const PARALLEL: usize = 1 << 20;
 
 /// Panics if `m × n` values in rows `stride` apart do not fit.
 fn assert_room<T>(target: &[T], [m, n]: [usize; 2], stride: usize) {
-    assert!(stride >= n, "rows of a product over each other");
+    assert!(stride >= n, "the rows of the product overlap");
     let room = m.saturating_sub(1).checked_mul(stride);
     let room = room.and_then(|room| room.checked_add(n));
     assert!(
         m == 0 || room.is_some_and(|room| room <= target.len()),
-        "a product beyond its slice"
+        "the product is larger than its slice"
     );
 }
 
@@ -57,7 +69,7 @@ unsafe fn run_at<T: Real>(
     parallelism: gemm::Parallelism,
 ) {
     let (m, n, k) = (a.rows, b.columns, a.columns);
-    assert_eq!(k, b.rows, "matrices that do not follow each other");
+    assert_eq!(k, b.rows, "the inner sizes of the matrices differ");
     let signed = |stride: usize| stride as isize;
     // SAFETY: both matrices lie within their slices, as their constructors assert. When
     // overwriting, the target is never read.
@@ -174,6 +186,8 @@ fn share_out<T: Real>(
 }
 
 /// Computes `a·b`, row by row, on all threads.
+///
+/// See the [example](crate::matrix).
 pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
     let _span = tracing::trace_span!("matmul").entered();
     let (m, n, k) = (a.rows, b.columns, a.columns);
@@ -190,6 +204,8 @@ pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Vec<T> {
 
 /// Writes `a·b` to `target`, whose rows are `stride` apart, or with `add` adds it to the values
 /// there, on all threads.
+///
+/// The [example](crate::matrix) uses [`add_product`] in the same way.
 ///
 /// # Panics
 ///
@@ -213,12 +229,16 @@ fn initialised<T>(slice: &mut [T]) -> &mut [MaybeUninit<T>] {
 }
 
 /// Writes `a·b` to `target`, whose rows are `stride` apart, on this thread.
+///
+/// The [example](crate::matrix) uses [`add_product`] in the same way.
 pub fn product_to<T: Real>(target: &mut [T], stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let how = (stride, false);
     run(initialised(target), how, a, b, gemm::Parallelism::None);
 }
 
 /// Adds `a·b` to `target`, whose rows are `stride` apart, on this thread.
+///
+/// See the [example](crate::matrix).
 pub fn add_product<T: Real>(target: &mut [T], stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) {
     let how = (stride, true);
     run(initialised(target), how, a, b, gemm::Parallelism::None);

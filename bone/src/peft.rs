@@ -11,6 +11,27 @@
 //!
 //! If the full parameters make up a whole module, they are PEFT's `modules_to_save`. Others are
 //! listed as `parameters_to_save`.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant, peft};
+//! use burn::backend::Flex;
+//!
+//! let base = vec![BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default())];
+//! let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+//! let module = bone::attach(base.clone(), &config)?;
+//!
+//! let folder = tempfile::tempdir()?;
+//! peft::save(&module, &config, Some("my-base"), folder.path())?;
+//! let (loaded, _contents) = peft::load(base, folder.path())?;
+//! assert_eq!(bone::count_params(&loaded), bone::count_params(&module));
+//! // Without the model.
+//! assert_eq!(peft::read_contents(folder.path())?.adapter, Some(config));
+//! let saved = peft::scan(folder.path())?.finish()?;
+//! assert_eq!(peft::own_type(&saved), None);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(doc)]
 use crate::saved::Scan;
@@ -38,6 +59,8 @@ pub const OLD_TENSOR_FILE: &str = "adapter_model.bin";
 
 /// Reads the contents of an adapter folder without a model.
 ///
+/// See the [example](crate::peft).
+///
 /// # Errors
 ///
 /// Same as [`scan`].
@@ -46,6 +69,8 @@ pub fn read_contents(dir: &Path) -> Result<Contents, FileError> {
 }
 
 /// Puts the adapter in the folder `dir` on `module` and returns its contents.
+///
+/// See the [example](crate::peft).
 ///
 /// # Errors
 ///
@@ -56,6 +81,8 @@ pub fn load<B: Backend, M: Module<B>>(module: M, dir: &Path) -> Result<(M, Conte
 
 /// Writes the part of `module` that `contents` names to `dir`: the adapters and the full
 /// parameters, in f32. It creates `dir` if needed, and records `base_model` as the base model.
+///
+/// See the [example](crate::peft).
 ///
 /// # Errors
 ///

@@ -11,6 +11,24 @@
 //! Everything else in the file is a full parameter (`time_*`, `ln*`), or only `time_state`. The
 //! header of our safetensors files also names the variant. An ambiguous file is refused unless the
 //! caller gives its [`Kind`].
+//!
+//! ```
+//! use bone::rwkv_peft::{Kind, scan, write_safetensors};
+//! use burn::tensor::TensorData;
+//! use std::collections::BTreeMap;
+//!
+//! // RWKV-PEFT's file of a miss of rank 2 on a layer of 4 outputs.
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("adapter.pth");
+//! let block = TensorData::new(vec![0.5f32; 2 * 4], [2, 4]);
+//! bone_files::save_pth(&path, &BTreeMap::from([("blocks.0.att.key.disha".to_string(), block)]))?;
+//!
+//! let saved = scan(&path, None)?.finish()?;
+//! let variant = saved.config.as_ref().map(|config| config.variant);
+//! assert_eq!(variant.and_then(Kind::of), Some(Kind::Miss));
+//! write_safetensors(&saved, &folder.path().join("adapter.safetensors"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::saved::{Layout, Naming, SavedAdapter, Scan, is_state, uneven};
 use crate::{AdapterConfig, BlockAxis, FileError, Selection, Targets, Variant};
@@ -46,6 +64,8 @@ impl Kind {
     ];
 
     /// Returns the variant of this kind.
+    ///
+    /// See the [example](crate::rwkv_peft).
     pub fn variant(self) -> Variant {
         match self {
             Self::Bone(axis) => Variant::Bone(axis),
@@ -54,6 +74,8 @@ impl Kind {
     }
 
     /// Returns the kind of `variant`; `None` if it is neither bone nor miss.
+    ///
+    /// See the [example](crate::rwkv_peft).
     pub fn of(variant: Variant) -> Option<Self> {
         match variant {
             Variant::Bone(axis) => Some(Self::Bone(axis)),
@@ -77,6 +99,8 @@ enum Form {
 /// Scans the file `path`, safetensors or written by `torch.save`. `kind` resolves an ambiguous
 /// file.
 ///
+/// See the [example](crate::rwkv_peft).
+///
 /// # Errors
 ///
 /// [`FileError`] if the file is broken, holds adapters of several forms, or is ambiguous. The scan
@@ -99,7 +123,7 @@ pub fn scan(path: &Path, kind: Option<Kind>) -> Result<Scan, FileError> {
         _ => {
             let patterns = found.iter().map(Naming::pattern).collect::<Vec<_>>();
             return Err(format(format!(
-                "holds adapters of several names: {}",
+                "contains adapters with several naming schemes: {}",
                 patterns.join(", ")
             )));
         }
@@ -139,8 +163,7 @@ fn of_peft(path: &Path) -> FileError {
     FileError::Format {
         path: path.to_path_buf(),
         reason: format!(
-            "its tensors are named as in a folder of PEFT's; name the folder, whose {} says what \
-             they are",
+            "its tensors have the names of a PEFT folder; give the folder, whose {} describes them",
             crate::peft::CONFIG_FILE
         ),
     }
@@ -148,6 +171,8 @@ fn of_peft(path: &Path) -> FileError {
 
 /// Returns whether a file's tensors have names of an adapter, even if the file is otherwise
 /// invalid.
+///
+/// The documentation of [`bone_files`] has an example of a checkpoint.
 pub fn holds_adapter(file: &Checkpoint) -> bool {
     file.tensors()
         .any(|(key, _)| is_state(key) || NAMINGS.iter().any(|of| of.split(key).is_some()))
@@ -158,7 +183,7 @@ fn states(path: &Path, file: &Checkpoint) -> Result<Scan, FileError> {
     if !file.tensors().any(|(key, _)| is_state(key)) {
         return Err(FileError::Format {
             path: path.to_path_buf(),
-            reason: "holds no adapter: no tensor is named LAYER.bone, .disha, .miss_block or \
+            reason: "is not an adapter: no tensor is named LAYER.bone, .disha, .miss_block or \
                      blocks.N.att.time_state"
                 .into(),
         });
@@ -177,7 +202,7 @@ fn form(
     let ranks: BTreeSet<usize> = adapters.iter().map(|(_, shape)| shape.len()).collect();
     let ask = |what: &str, choices: &str| {
         Err(format!(
-            "its tensors do not say {what}; if you know, say --block-axis {choices}"
+            "its tensors do not show {what}; set it with --block-axis {choices}"
         ))
     };
     let said = Kind::ALL
@@ -187,7 +212,7 @@ fn form(
         && said != kind
     {
         return Err(format!(
-            "it says itself that it holds {}; leave --block-axis out",
+            "records that the adapter is {}; remove --block-axis",
             said.variant()
         ));
     }
@@ -196,26 +221,27 @@ fn form(
         kind.or(said),
     ) {
         ([3], Some(Kind::Bone(axis))) => Ok(Form::Blocks(axis)),
-        ([3], Some(Kind::Miss)) => {
-            Err("its tensors have three dimensions, which is bone, not miss".into())
-        }
+        ([3], Some(Kind::Miss)) => Err(
+            "its tensors have three dimensions, so it is bone, not miss; set --block-axis output \
+                 or input"
+                .into(),
+        ),
         ([3], None) => {
             let all = |prefix: &str| adapters.iter().all(|(layer, _)| layer.starts_with(prefix));
             match naming == Naming::RWKV_BONE {
                 true if all("blocks.") => Ok(Form::Blocks(BlockAxis::Input)),
                 // JL-er writes safetensors; no tool writes a `.pth` with these names.
                 true if all("model.layers.") && !is_pickled => Ok(Form::Blocks(BlockAxis::Output)),
-                _ => ask(
-                    "which axis of the weight their blocks lie on",
-                    "output or input",
-                ),
+                _ => ask("the axis of its blocks", "output or input"),
             }
         }
         ([2], Some(Kind::Miss)) => Ok(Form::Miss),
         ([2], Some(Kind::Bone(BlockAxis::Output))) => Ok(Form::Flat),
-        ([2], Some(Kind::Bone(BlockAxis::Input))) => {
-            Err("its tensors have two dimensions, which bone on the input axis has not".into())
-        }
+        ([2], Some(Kind::Bone(BlockAxis::Input))) => Err(
+            "its tensors have two dimensions, so it is not bone on the input axis; set \
+                 --block-axis output or none"
+                .into(),
+        ),
         ([2], None) if naming != Naming::RWKV_BONE => Ok(Form::Miss),
         ([2], None) => {
             // Blocks of the output axis below one another are taller than wide, and complete.
@@ -227,13 +253,13 @@ fn form(
                 Ok(Form::Miss)
             } else {
                 ask(
-                    "whether they are miss or bone with its blocks one below the other",
+                    "whether it is miss, or bone with stacked blocks",
                     "output for bone, or none for miss",
                 )
             }
         }
         _ => Err(format!(
-            "its adapters have neither two nor three dimensions all alike: {}",
+            "its adapters must all have two dimensions, or all three: {}",
             listed(adapters)
         )),
     }
@@ -254,7 +280,7 @@ fn common(adapters: &[(&str, &[usize])], dim: usize) -> Result<usize, String> {
         [0] => Err("its adapters have rank 0".into()),
         [rank] => Ok(rank),
         _ => Err(format!(
-            "its adapters are of several ranks: {}",
+            "its adapters have several ranks: {}",
             listed(adapters)
         )),
     }
@@ -269,7 +295,7 @@ impl SavedAdapter {
         let kind = Kind::of(config.variant);
         kind.map(Some).ok_or_else(|| {
             FileError::NotOneAdapter(format!(
-                "RWKV-PEFT's file has no {}; it holds bone, miss and states",
+                "RWKV-PEFT's file format does not support {}; it supports bone, miss and states",
                 config.variant.name()
             ))
         })

@@ -2,6 +2,26 @@
 //!
 //! A reader of a format returns a [`Scan`], a writer takes a [`SavedAdapter`]. [`Scan::put_on`]
 //! goes from a file to a module, [`SavedAdapter::of`] from a module to a file.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::saved::SavedAdapter;
+//! use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant, peft};
+//! use burn::backend::Flex;
+//!
+//! let layer = BoneLinearConfig::new(6, 4).init::<Flex>(&Default::default());
+//! let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+//! let saved = SavedAdapter::of(&bone::attach(vec![layer], &config)?, &config)?;
+//! assert_eq!(saved.num_params(), 2 * 4);
+//!
+//! // The same change of the weights as a LoRA, which every tool reads.
+//! let lora = saved.to_lora(&[("0".to_string(), 6, 4)])?;
+//! let folder = tempfile::tempdir()?;
+//! peft::write(&lora, None, folder.path())?;
+//! assert_eq!(peft::scan(folder.path())?.finish()?.contents(), lora.contents());
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::weights::is_finite;
 use crate::{AdapterConfig, FileError};
@@ -53,6 +73,10 @@ impl From<&Contents> for Contents {
 }
 
 /// Returns whether a parameter is the initial state of a block.
+///
+/// ```
+/// assert!(bone::saved::is_state("blocks.0.att.time_state"));
+/// ```
 pub fn is_state(name: &str) -> bool {
     name.rsplit('.').next() == Some("time_state")
 }
@@ -78,6 +102,8 @@ pub struct SavedAdapter {
 
 impl SavedAdapter {
     /// Returns the contents, without the values.
+    ///
+    /// See the [example](crate::saved).
     pub fn contents(&self) -> Contents {
         Contents {
             adapter: self.config.clone(),
@@ -86,6 +112,8 @@ impl SavedAdapter {
     }
 
     /// Returns the number of values.
+    ///
+    /// See the [example](crate::saved).
     pub fn num_params(&self) -> usize {
         let layers = self.layers.values().flatten();
         let sizes = layers
@@ -113,6 +141,8 @@ impl SavedAdapter {
 
     /// Returns whether its factors belong to the residual of PiSSA or OLoRA instead of the model's
     /// weights.
+    ///
+    /// See the [example](crate::saved).
     pub fn stands_on_residual(&self) -> bool {
         let config = self.config.as_ref();
         config.is_some_and(|config| config.variant.method().is_on_residual())
@@ -126,8 +156,8 @@ impl SavedAdapter {
     pub(crate) fn check_no_residual(&self) -> Result<(), FileError> {
         match self.stands_on_residual() {
             true => Err(FileError::NotOneAdapter(
-                "its factors belong to a residual of the model's weights; the model is needed to \
-                 make it one of the weights themselves"
+                "its factors belong to a residual of the base weights; converting it needs the \
+                 base model"
                     .into(),
             )),
             false => Ok(()),
@@ -142,10 +172,10 @@ impl SavedAdapter {
     pub(crate) fn check_finite(&self) -> Result<(), FileError> {
         let layers = self.layers.iter().flat_map(|(layer, tensors)| {
             let bad = tensors.iter().any(|data| !is_finite(data));
-            bad.then(|| format!("the adapter of {layer} holds values that are not finite"))
+            bad.then(|| format!("the adapter of {layer} has values that are not finite"))
         });
         let full = self.full.iter().filter(|(_, data)| !is_finite(data));
-        let full = full.map(|(name, _)| format!("{name} holds values that are not finite"));
+        let full = full.map(|(name, _)| format!("{name} has values that are not finite"));
         let problems: Vec<_> = layers.chain(full).collect();
         match problems.is_empty() {
             true => Ok(()),

@@ -20,12 +20,31 @@ pub enum Selection {
 
 impl Selection {
     /// Selects layers by name.
+    ///
+    /// Example: [`Targets`].
     pub fn names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::Names(names.into_iter().map(Into::into).collect())
     }
 }
 
 /// Which layers carry an adapter.
+///
+/// ```
+/// use bone::{Selection, Targets};
+///
+/// let paths = ["layers.0.q_proj", "layers.0.k_proj", "layers.1.q_proj", "lm_head"];
+/// let paths = paths.map(String::from);
+///
+/// let mut targets = Targets::new(Selection::AllLinear);
+/// assert_eq!(targets.resolve(&paths)?.len(), 3);
+/// targets.modules = Selection::names(["q_proj"]);
+/// targets.layers = Some(vec![1]);
+/// assert_eq!(targets.resolve(&paths)?, ["layers.1.q_proj"]);
+/// // A regular expression must match the whole path.
+/// let targets = Targets::new(Selection::Regex(r"layers\.\d\.k_proj".into()));
+/// assert_eq!(targets.resolve(&paths)?, ["layers.0.k_proj"]);
+/// # Ok::<(), bone::AttachError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Targets {
     /// The layers.
@@ -38,6 +57,8 @@ pub struct Targets {
 
 impl Targets {
     /// Targets everything that `modules` selects.
+    ///
+    /// Example: [`Targets`].
     pub fn new(modules: Selection) -> Self {
         Self {
             modules,
@@ -47,6 +68,8 @@ impl Targets {
     }
 
     /// Returns the targeted paths, in the order given.
+    ///
+    /// Example: [`Targets`].
     ///
     /// # Errors
     ///
@@ -76,7 +99,7 @@ impl Targets {
             if !before.contains(layer) {
                 nothing.push(format!("layer {layer}"));
             } else if !left.contains(layer) {
-                nothing.push(format!("layer {layer} (all that is targeted is excluded)"));
+                nothing.push(format!("layer {layer} (all targets are excluded)"));
             }
         }
         let chosen: Vec<_> = paths
@@ -85,7 +108,7 @@ impl Targets {
             .cloned()
             .collect();
         if chosen.is_empty() && nothing.is_empty() {
-            nothing.push("everything targeted is excluded".into());
+            nothing.push("all targets are excluded".into());
         }
         if nothing.is_empty() {
             Ok(chosen)
@@ -117,6 +140,10 @@ pub(crate) fn at_number(path: &str) -> Option<(&str, usize, &str)> {
 }
 
 /// Returns a path with its numbers replaced by `N`.
+///
+/// ```
+/// assert_eq!(bone::without_numbers("layers.3.q_proj"), "layers.N.q_proj");
+/// ```
 pub fn without_numbers(path: &str) -> String {
     let part = |part| match str::parse::<usize>(part) {
         Ok(_) => "N",
@@ -264,7 +291,7 @@ mod tests {
         let error = targets.resolve(&paths()).expect_err("nothing left of 0");
         let text = error.to_string();
         assert!(
-            text.contains("no layer: layer 0 (all that is targeted is excluded);"),
+            text.contains(": layer 0 (all targets are excluded);"),
             "{text}"
         );
         targets.exclude = Some(Selection::names(["0.self_attn.q_proj"]));

@@ -1,4 +1,23 @@
 //! Visits a module by path: its float parameters of any rank, and its linear layers.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::BoneLinearConfig;
+//! use bone::visit::{FloatParam, map_linears, visit_floats, visit_linears};
+//! use burn::backend::Flex;
+//!
+//! let layer = |d_output| BoneLinearConfig::new(8, d_output).init::<Flex>(&Default::default());
+//! let module = vec![layer(8), layer(4)];
+//! let mut names = Vec::new();
+//! visit_floats::<Flex, _>(&module, |param: FloatParam<'_, Flex>| names.push(param.path()));
+//! assert_eq!(names, ["0.weight", "0.bias", "1.weight", "1.bias"]);
+//! let mut widths = Vec::new();
+//! visit_linears::<Flex, _>(&module, |path, layer| widths.push((path.to_string(), layer.dims())));
+//! assert_eq!(widths[1], ("1".to_string(), [8, 4]));
+//! let module = map_linears::<Flex, _>(module, |_path, layer| layer.detach());
+//! assert!(module[0].adapter().is_none());
+//! # }
+//! ```
 
 mod floats;
 mod linears;

@@ -2,6 +2,27 @@
 //!
 //! A parameter's name is its path in the module; a linear layer's weight is `[out, in]`, the
 //! transpose of what burn holds. Adapters are not part of a checkpoint and are excluded everywhere.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone::BoneLinearConfig;
+//! use bone::weights::{cast_to, dtypes, named_weights, overlay};
+//! use burn::backend::Flex;
+//! use burn::tensor::{DType, TensorData};
+//! use std::collections::BTreeMap;
+//!
+//! let module = vec![BoneLinearConfig::new(3, 2).init::<Flex>(&Default::default())];
+//! let weights: BTreeMap<String, TensorData> = named_weights::<Flex, _>(&module).collect();
+//! assert_eq!(weights["0.weight"].shape[..], [2, 3]);
+//!
+//! let bias = TensorData::new(vec![1.0f32, 2.0], [2]);
+//! let module = overlay::<Flex, _>(module, BTreeMap::from([("0.bias".to_string(), bias)]))?;
+//! let precisions = BTreeMap::from([("0.bias".to_string(), DType::BF16)]);
+//! let module = cast_to::<Flex, _>(module, &precisions)?;
+//! assert_eq!(dtypes::<Flex, _>(&module)["0.bias"], DType::BF16);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::visit::{FloatParam, read, visit_floats};
 use crate::{Backend, visit_linears};
@@ -18,6 +39,8 @@ pub use change::{cast_to, overlay, train_also};
 
 /// Returns every float parameter except the adapters', by path, linear weights as `[out, in]`. It
 /// fetches a tensor's data when the iterator reaches it, so that only one is held at a time.
+///
+/// See the [example](crate::weights).
 pub fn named_weights<B: Backend, M: Module<B>>(
     module: &M,
 ) -> impl Iterator<Item = (String, TensorData)> + use<B, M> {
@@ -26,6 +49,8 @@ pub fn named_weights<B: Backend, M: Module<B>>(
 }
 
 /// Returns the [`named_weights`] whose name satisfies `wanted`; it does not fetch the others.
+///
+/// The [example](crate::weights) uses `named_weights` in the same way.
 pub fn weights_where<B: Backend, M: Module<B>>(
     module: &M,
     wanted: impl Fn(&str) -> bool,
@@ -65,6 +90,8 @@ pub struct Info {
 }
 
 /// Returns the shape and precision of every parameter of [`named_weights`].
+///
+/// The [example](crate::weights) uses `dtypes` in the same way.
 pub fn infos<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Info> {
     let mut found = BTreeMap::new();
     visit_floats(module, |param: FloatParam<'_, B>| {
@@ -84,22 +111,28 @@ pub fn infos<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Info> {
 /// Returns why `data` cannot be the values of a parameter.
 pub(crate) fn misfit(info: Option<&Info>, data: &TensorData) -> Option<String> {
     let Some(info) = info else {
-        return Some("the model has no such parameter".into());
+        return Some("unknown parameter".into());
     };
     if data.shape[..] != info.shape {
         let (found, wanted) = (&data.shape[..], &info.shape);
-        return Some(format!("shape {found:?}, the model's has {wanted:?}"));
+        return Some(format!("expected shape {wanted:?}, found {found:?}"));
     }
     if !matches!(
         data.dtype,
         DType::F64 | DType::F32 | DType::F16 | DType::BF16
     ) {
-        return Some(format!("type {:?} is no float", data.dtype));
+        return Some(format!("{:?} is not a float type", data.dtype));
     }
-    (!is_finite(data)).then(|| "it holds values that are not finite".into())
+    (!is_finite(data)).then(|| "it has values that are not finite".into())
 }
 
 /// Returns whether every value is finite.
+///
+/// ```
+/// use burn::tensor::TensorData;
+///
+/// assert!(!bone::weights::is_finite(&TensorData::from([1.0f32, f32::NAN])));
+/// ```
 pub fn is_finite(data: &TensorData) -> bool {
     match data.as_slice::<f32>() {
         Ok(values) => values.iter().all(|value| value.is_finite()),
@@ -108,6 +141,8 @@ pub fn is_finite(data: &TensorData) -> bool {
 }
 
 /// Returns the precision of every parameter of [`named_weights`].
+///
+/// See the [example](crate::weights).
 pub fn dtypes<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, DType> {
     let infos = infos::<B, M>(module).into_iter();
     infos.map(|(name, info)| (name, info.dtype)).collect()

@@ -67,7 +67,7 @@ fn files_of_bare_names_hold_bone_and_miss() {
         ];
         if Kind::of(config.variant).is_none() {
             for refused in written {
-                let error = refused.expect_err("there is no such form").to_string();
+                let error = refused.expect_err("not supported").to_string();
                 let name = config.saved().variant.name();
                 assert!(error.contains(name), "{error}");
             }

@@ -31,7 +31,7 @@ pub const INDEX_FILE: &str = "model.safetensors.index.json";
 // The formats are little endian and their bytes are used in place.
 const _: () = assert!(
     cfg!(target_endian = "little"),
-    "files of weights are used in place, which needs a little-endian machine"
+    "weight files are memory-mapped, which requires a little-endian machine"
 );
 
 /// A tensor of a checkpoint, without its data.

@@ -31,7 +31,7 @@ pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     if bytes.len() as u64 > max_bytes {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("longer than the {max_bytes} bytes allowed for such a file"),
+            format!("longer than {max_bytes} bytes, the maximum for such a file"),
         ));
     }
     Ok(Some(bytes))

@@ -8,6 +8,22 @@
 //! Unchecked files are untrusted. A broken file gives an error that lists all its problems. It
 //! never causes a panic, or an allocation of a size that it states.
 //!
+//! ```
+//! # #[cfg(feature = "burn")] {
+//! use bone_files::{Checkpoint, save};
+//! use burn::tensor::TensorData;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let weight = TensorData::new(vec![1.0f32, 2.0, 3.0, 4.0], [2, 2]);
+//! save(folder.path(), [("layer.weight".to_owned(), weight)], u64::MAX, Default::default())?;
+//!
+//! let checkpoint = Checkpoint::open(folder.path())?;
+//! assert_eq!(checkpoint.get("layer.weight").unwrap().shape, [2, 2]);
+//! assert_eq!(checkpoint.data("layer.weight")?.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Without the feature `burn` the crate has only [`read_small`], for crates that read other files
 //! of a model folder.
 

@@ -225,7 +225,7 @@ fn blocks_have_to_be_numbered_without_a_gap() {
     let error = Rwkv6::<Flex>::from_path(&to, &Default::default(), None).expect_err("a gap");
     let error = error.to_string();
     assert!(
-        error.contains("blocks.2 is missing: the next is blocks.7000000"),
+        error.contains("blocks.2 is missing, but blocks.7000000"),
         "{error}"
     );
     assert!(error.lines().count() < 4, "{error}");

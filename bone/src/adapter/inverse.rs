@@ -16,7 +16,7 @@ pub(super) fn inverse_of_identity_plus<B: Backend>(
             matrix[i * r + i] += 1.0;
         }
         let inverse = gauss_jordan(matrix.to_vec(), r).ok_or_else(|| {
-            format!("I + B[{index}] has no inverse, so the base weight cannot be recovered")
+            format!("I + B[{index}] is not invertible, so the base weight cannot be recovered")
         })?;
         matrix.copy_from_slice(&inverse);
     }

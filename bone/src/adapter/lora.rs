@@ -93,7 +93,8 @@ impl Method for LoraConfig {
         if self.has_residual() && rank > directions {
             let name = self.name();
             let reason = format!(
-                "{name} starts from the weight's {directions} directions, and rank {rank} is more"
+                "the rank of {name} must be at most {directions} (the smaller width of the \
+                 layer), not {rank}"
             );
             return Err(reason.into());
         }
@@ -104,7 +105,7 @@ impl Method for LoraConfig {
         if self.alpha.is_finite() && self.alpha > 0.0 {
             return Ok(());
         }
-        Err(format!("alpha is {}, it must be above 0", self.alpha))
+        Err(format!("alpha must be greater than 0, not {}", self.alpha))
     }
 
     fn is_on_residual(&self) -> bool {

@@ -18,6 +18,8 @@ fn rows<B: Backend>(slices: Tensor<B, 3>) -> Tensor<B, 2> {
 }
 
 /// Computes the reference result of [`Backend::bone_input_product`].
+///
+/// See the [example](crate::backend).
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -38,6 +40,8 @@ pub fn product<B: Backend>(
 }
 
 /// Computes the reference result of [`Backend::bone_input_backward`].
+///
+/// See the [example](crate::backend).
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

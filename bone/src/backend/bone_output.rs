@@ -50,6 +50,8 @@ fn groups<'a, B: Backend>(
 }
 
 /// Computes the reference result of [`Backend::bone_output_product`].
+///
+/// See the [example](crate::backend).
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -71,6 +73,8 @@ pub fn product<B: Backend>(
 }
 
 /// Computes the reference result of [`Backend::bone_output_backward`].
+///
+/// See the [example](crate::backend).
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

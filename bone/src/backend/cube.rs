@@ -42,7 +42,7 @@ where
             });
         } else if needed > most {
             gives_way(kernel, || {
-                format!("it would take {needed} bindings, of which there can be {most}")
+                format!("it needs {needed} bindings, but the maximum is {most}")
             });
         }
         takes && needed <= most

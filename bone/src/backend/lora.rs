@@ -7,6 +7,8 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
 /// Computes the reference result of [`Backend::lora_product`].
+///
+/// See the [example](crate::backend).
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -47,6 +49,8 @@ fn filled<B: Backend>(gradient: Tensor<B, 2>, axis: usize, r: usize) -> Tensor<B
 }
 
 /// Computes the reference result of [`Backend::lora_backward`].
+///
+/// See the [example](crate::backend).
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

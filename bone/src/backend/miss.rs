@@ -38,6 +38,8 @@ pub(super) fn masked<B: Backend>(x: Tensor<B, 2>, mask: Option<Tensor<B, 2>>) ->
 }
 
 /// Computes the reference result of [`Backend::miss_product`].
+///
+/// See the [example](crate::backend).
 pub fn product<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -52,6 +54,8 @@ pub fn product<B: Backend>(
 }
 
 /// Computes the reference result of [`Backend::miss_backward`].
+///
+/// See the [example](crate::backend).
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

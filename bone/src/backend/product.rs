@@ -4,6 +4,8 @@ use super::{Backend, primitive, product_as, tensor};
 use burn::tensor::ops::FloatTensor;
 
 /// Computes the reference result of [`Backend::product`].
+///
+/// See the [example](crate::backend).
 pub fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let (x, w) = (tensor::<B, 2>(input), tensor::<B, 2>(weight));
     let dtype = w.dtype();
@@ -11,6 +13,8 @@ pub fn forward<B: Backend>(input: FloatTensor<B>, weight: FloatTensor<B>) -> Flo
 }
 
 /// Computes the reference result of [`Backend::product_backward`].
+///
+/// See the [example](crate::backend).
 pub fn backward<B: Backend>(
     input: FloatTensor<B>,
     weight: FloatTensor<B>,

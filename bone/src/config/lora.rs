@@ -4,6 +4,21 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The scale of LoRA's product, and the initial values of its factors.
+///
+/// ```
+/// use bone::{AdapterConfig, LoraConfig, LoraStart, Selection, SvdMethod, Targets, Variant};
+///
+/// let pissa = LoraConfig {
+///     alpha: 16.0,
+///     rslora: false,
+///     start: LoraStart::Pissa(SvdMethod::Exact),
+/// };
+/// assert_eq!(pissa.scale(8), 2.0);
+/// assert!(pissa.has_residual());
+/// // Files contain the equivalent LoRA of twice the rank.
+/// let config = AdapterConfig::new(Variant::Lora(pissa), 8, Targets::new(Selection::AllLinear));
+/// assert_eq!(config.saved().rank, 16);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoraConfig {
     /// The product is multiplied by `alpha / r`, or with `rslora` by `alpha / √r`.
@@ -41,6 +56,8 @@ pub enum SvdMethod {
 
 impl LoraConfig {
     /// Returns `s` of an adapter of `rank`.
+    ///
+    /// Example: [`LoraConfig`].
     pub fn scale(&self, rank: usize) -> f64 {
         let rank = rank as f64;
         match self.rslora {
@@ -51,6 +68,8 @@ impl LoraConfig {
 
     /// Returns whether the factors belong to the residual of the weight instead of the weight
     /// itself.
+    ///
+    /// Example: [`LoraConfig`].
     pub fn has_residual(&self) -> bool {
         self.start != LoraStart::Random
     }

@@ -49,6 +49,8 @@ pub struct Matrix<'a, T> {
 impl<'a, T: Real> Matrix<'a, T> {
     /// Makes a matrix from rows of `stride` values each, of which the first `columns` count.
     ///
+    /// See the [example](crate::matrix).
+    ///
     /// # Panics
     ///
     /// If the slice is too short.
@@ -57,6 +59,17 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 
     /// Makes a matrix of `rows × columns` values, `strides` apart in each direction.
+    ///
+    /// ```
+    /// use bone::matrix::{Matrix, product};
+    ///
+    /// // A column of every second value.
+    /// let values: [f32; 3] = [1.0, 9.0, 2.0];
+    /// let column = Matrix::new(&values, [2, 1], [2, 1]);
+    /// assert_eq!(product(column.transposed(), column), [5.0]);
+    /// let row = column.some_columns(&(0..1)).transposed();
+    /// assert_eq!(product(column, row), [1.0, 2.0, 2.0, 4.0]);
+    /// ```
     ///
     /// # Panics
     ///
@@ -69,7 +82,7 @@ impl<'a, T: Real> Matrix<'a, T> {
             .and_then(|(row, column)| row.checked_add(column));
         assert!(
             rows == 0 || columns == 0 || end.is_some_and(|end| end < values.len()),
-            "a matrix beyond its slice"
+            "the matrix is larger than its slice"
         );
         Self {
             values,
@@ -89,6 +102,8 @@ impl<'a, T: Real> Matrix<'a, T> {
 
     /// Returns some of its columns.
     ///
+    /// Example: [`new`](Self::new).
+    ///
     /// # Panics
     ///
     /// If it has rows but not these columns.
@@ -103,6 +118,8 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 
     /// Swaps rows and columns without moving values.
+    ///
+    /// See the [example](crate::matrix).
     pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -116,6 +133,17 @@ impl<'a, T: Real> Matrix<'a, T> {
 
 /// Returns a tensor that can be viewed as a [`Matrix`]: the tensor itself, or a copy of a view with
 /// a negative stride.
+///
+/// ```
+/// use bone::matrix::{forwards, matrix, product};
+/// use burn::backend::Flex;
+/// use burn::tensor::Tensor;
+///
+/// let row = Tensor::<Flex, 2>::from_data([[1.0f32, 2.0]], &Default::default());
+/// let row = forwards(row.into_primitive().tensor());
+/// let row = matrix::<f32>(&row);
+/// assert_eq!(product(row, row.transposed()), [5.0]);
+/// ```
 pub fn forwards(tensor: FlexTensor) -> FlexTensor {
     match tensor.layout().strides().iter().all(|&stride| stride >= 0) {
         true => tensor,
@@ -124,6 +152,8 @@ pub fn forwards(tensor: FlexTensor) -> FlexTensor {
 }
 
 /// Returns the matrix in a tensor from [`forwards`].
+///
+/// Example: [`forwards`].
 pub fn matrix<T: Real>(tensor: &FlexTensor) -> Matrix<'_, T> {
     let layout = tensor.layout();
     let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());

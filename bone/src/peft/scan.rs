@@ -12,6 +12,8 @@ const MAX_CONFIG_BYTES: u64 = 16 << 20;
 /// Scans the folder `dir`. [`Scan::finish`] returns its adapter, [`Scan::put_on`] puts it on a
 /// module.
 ///
+/// See the [example](crate::peft).
+///
 /// # Errors
 ///
 /// [`FileError`] if the configuration is not known, with all its problems, or if the tensor file is
@@ -42,7 +44,8 @@ pub fn scan(dir: &Path) -> Result<Scan, FileError> {
             parameters,
         } => {
             let unknown = format!(
-                "{} adapters are named {}, and {CONFIG_FILE} lists no module or parameter of that name",
+                "{} adapters are named {}, but {CONFIG_FILE} lists no module or parameter of that \
+                 name",
                 config.variant.name(),
                 naming.pattern()
             );
@@ -70,6 +73,8 @@ pub fn scan(dir: &Path) -> Result<Scan, FileError> {
 }
 
 /// Opens the tensor file of a folder.
+///
+/// The documentation of [`bone_files`] has an example of a checkpoint.
 ///
 /// # Errors
 ///

@@ -13,6 +13,8 @@ use std::path::Path;
 ///
 /// Each file is written beside its final name and renamed, so a folder never holds half a file.
 ///
+/// See the [example](crate::saved).
+///
 /// # Errors
 ///
 /// [`FileError::NotOneAdapter`] if a value is not finite, or the adapter still belongs to a
@@ -27,6 +29,8 @@ pub fn write(saved: &SavedAdapter, base_model: Option<&str>, dir: &Path) -> Resu
 }
 
 /// Returns the files of such a folder: names and contents.
+///
+/// The [example](crate::saved) writes the same folder with [`write()`].
 ///
 /// # Errors
 ///

@@ -85,14 +85,14 @@ fn what_is_no_adapter_is_refused() {
         (
             &[("blocks.0.att.key.weight", &[4, 4][..])][..],
             None,
-            "holds no adapter",
+            "LAYER.bone, .disha, .miss_block",
         ),
         (&[bone], Some(Kind::Miss), "three dimensions"),
         (&[("a.bone", &[4, 8])], Some(INPUT), "two dimensions"),
         (
             &[bone, ("blocks.0.att.value.bone", &[4, 8])],
             None,
-            "neither two nor three",
+            "blocks.0.att.value.bone [4, 8]",
         ),
         (
             &[bone, ("blocks.0.att.value.bone", &[4, 2, 2])],
@@ -102,13 +102,13 @@ fn what_is_no_adapter_is_refused() {
         (
             &[bone, ("blocks.0.att.value.disha", &[4, 8])],
             None,
-            "several names",
+            "naming schemes",
         ),
         (&[("a.disha", &[0, 8])], None, "rank 0"),
         (
             &[("blocks.0.att.key.bone", &[2, 3, 4])],
             None,
-            "shape [2, 3, 4]",
+            "found [2, 3, 4]",
         ),
     ] {
         let error = found(tensors, kind).expect_err(part);

@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// Writes an adapter in `torch.save`'s format, with RWKV-PEFT's names, in f32.
 ///
+/// See the [example](crate::rwkv_peft).
+///
 /// # Errors
 ///
 /// [`FileError::NotOneAdapter`] if the format cannot hold it, or a reader would take it for another
@@ -21,6 +23,8 @@ pub fn write_pth(saved: &SavedAdapter, path: &Path) -> Result<(), FileError> {
 }
 
 /// Writes an adapter as safetensors, with RWKV-PEFT's names, in f32. The header names the variant.
+///
+/// See the [example](crate::rwkv_peft).
 ///
 /// # Errors
 ///
@@ -58,8 +62,8 @@ fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorDa
     match unclear.is_empty() {
         true => Ok(tensors),
         false => Err(FileError::NotOneAdapter(format!(
-            "with as many outputs as the rank, [out, r] does not say that it is bone: {}; write \
-             safetensors, or a PEFT folder",
+            "layers whose outputs equal the rank cannot be told from miss: {}; write safetensors \
+             or a PEFT folder",
             unclear.join(", ")
         ))),
     }

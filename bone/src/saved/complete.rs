@@ -37,7 +37,7 @@ impl SavedAdapter {
             for layer in uneven(layers.iter().map(String::as_str)) {
                 for tensor in config.variant.tensor_names() {
                     let key = self.naming.key(&layer, tensor);
-                    problems.push(format!("{key}: missing, and other blocks have it"));
+                    problems.push(format!("{key}: missing, although other blocks have it"));
                 }
             }
         }
@@ -46,7 +46,7 @@ impl SavedAdapter {
                 let stray = layers.iter().filter(|layer| !targeted.contains(layer));
                 problems.extend(stray.map(|layer| {
                     let key = self.naming.key(layer, first);
-                    format!("{key}: {layer} is not among the targets")
+                    format!("{key}: {layer} is not a target")
                 }));
             }
             // Otherwise the list has this problem already.
@@ -57,7 +57,7 @@ impl SavedAdapter {
             .modules
             .iter()
             .filter(|entry| !self.full.keys().any(|name| lies_in(name, entry)));
-        problems.extend(empty.map(|entry| format!("modules_to_save: {entry} has no tensor here")));
+        problems.extend(empty.map(|entry| format!("modules_to_save: {entry} has no tensor")));
         problems
     }
 }

@@ -8,6 +8,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 impl SavedAdapter {
     /// Returns whether the adapter changes the weight of a layer.
+    ///
+    /// Example: [`Scan`](super::Scan).
     pub fn adapts(&self, layer: &str) -> bool {
         self.layers.contains_key(layer)
     }
@@ -15,6 +17,25 @@ impl SavedAdapter {
     /// Returns the `weight` `[out, in]` of `layer` with its adapter merged, in f32. Check the
     /// shapes first with [`Scan::fit`](super::Scan::fit). A layer without an adapter stays
     /// unchanged.
+    ///
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// # use bone::saved::SavedAdapter;
+    /// # use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant};
+    /// # let layer = BoneLinearConfig::new(6, 4).init::<burn::backend::Flex>(&Default::default());
+    /// # let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+    /// # let saved = SavedAdapter::of(&bone::attach(vec![layer], &config)?, &config)?;
+    /// use burn::backend::Flex;
+    /// use burn::tensor::TensorData;
+    ///
+    /// // `saved` adapts the layer `0`, of 6 inputs and 4 outputs.
+    /// let weight = TensorData::new(vec![1.0f32; 4 * 6], [4, 6]);
+    /// let merged = saved.merge::<Flex>("0", weight.clone(), &Default::default())?;
+    /// let base = saved.unmerge::<Flex>("0", merged, &Default::default())?;
+    /// assert_eq!(base, weight);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -29,6 +50,8 @@ impl SavedAdapter {
     }
 
     /// Removes the adapter from a merged weight, the inverse of [`merge`](Self::merge).
+    ///
+    /// Example: [`merge`](Self::merge).
     ///
     /// # Errors
     ///
@@ -64,6 +87,8 @@ impl SavedAdapter {
 
     /// Converts an adapter on a residual to a LoRA of the original weights
     /// ([`AdapterConfig::saved`]). `weight` returns a layer's weight, `[out, in]`.
+    ///
+    /// The example of [`to_nearest_lora`](Self::to_nearest_lora) has such a function.
     ///
     /// # Errors
     ///

@@ -11,6 +11,8 @@ impl SavedAdapter {
     /// Extracts the part of `module` that `contents` names: the adapters and the full parameters,
     /// in f32. PiSSA and OLoRA are converted as [`AdapterConfig::saved`] says.
     ///
+    /// See the [example](crate::saved).
+    ///
     /// # Errors
     ///
     /// [`FileError::NotOneAdapter`] if the module carries no adapter or adapters other than
@@ -39,7 +41,7 @@ impl SavedAdapter {
         }
         for name in adapted_weights::<B, M>(module).intersection(&contents.full) {
             problems.push(format!(
-                "{name} would be held whole, and its layer carries an adapter"
+                "{name} would be saved in full, but its layer has an adapter"
             ));
         }
         let mut absent = contents.full.clone();
@@ -50,7 +52,7 @@ impl SavedAdapter {
         problems.extend(
             absent
                 .iter()
-                .map(|name| format!("there is no parameter {name}")),
+                .map(|name| format!("unknown parameter {name}")),
         );
         match problems.is_empty() {
             true => saved.check_finite().map(|()| saved),
@@ -73,7 +75,7 @@ fn adapters<B: Backend, M: Module<B>>(
         };
         if adapter.variant() != config.variant || adapter.rank() != config.rank {
             problems.push(format!(
-                "{path} carries {} of rank {}, not {} of rank {}",
+                "{path} has {} of rank {}, not {} of rank {}",
                 adapter.variant().name(),
                 adapter.rank(),
                 config.variant.name(),
@@ -84,9 +86,7 @@ fn adapters<B: Backend, M: Module<B>>(
         found.insert(path.to_string(), tensors.collect());
     });
     if found.is_empty() {
-        return Err(FileError::NotOneAdapter(
-            "no layer carries an adapter".into(),
-        ));
+        return Err(FileError::NotOneAdapter("no layer has an adapter".into()));
     }
     // The file must load again, and loading selects layers by the targets.
     let targeted = config
@@ -97,13 +97,13 @@ fn adapters<B: Backend, M: Module<B>>(
     problems.extend(
         adapted
             .filter(|path| !targeted.contains(path))
-            .map(|path| format!("{path} carries an adapter and is not among the targets")),
+            .map(|path| format!("{path} has an adapter but is not a target")),
     );
     problems.extend(
         targeted
             .iter()
             .filter(|path| !found.contains_key(*path))
-            .map(|path| format!("{path} is among the targets and carries no adapter")),
+            .map(|path| format!("{path} is a target but has no adapter")),
     );
     Ok(found)
 }
@@ -122,19 +122,21 @@ fn check_states<B: Backend, M: Module<B>>(
             .full
             .iter()
             .filter(|name| !is_state(name))
-            .map(|name| format!("{name} is no initial state, and there is no adapter beside it")),
+            .map(|name| {
+                format!("{name} cannot be saved without an adapter; only initial states can")
+            }),
     );
     let infos = infos::<B, M>(module);
     let states = infos.keys().filter(|name| is_state(name));
     problems.extend(
         states
             .filter(|name| !contents.full.contains(*name))
-            .map(|name| format!("{name} is left out")),
+            .map(|name| format!("{name} is missing; save the states of all blocks")),
     );
     visit_linears::<B, M>(module, |path, layer| {
         if layer.adapter().is_some() {
             problems.push(format!(
-                "{path} carries an adapter, which tuned states leave no room for"
+                "{path} has an adapter, but a state file cannot hold adapters"
             ));
         }
     });

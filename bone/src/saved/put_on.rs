@@ -23,6 +23,8 @@ impl Scan {
     /// Puts the adapter on `module` and returns its contents. Full parameters keep the file's
     /// precision; [`cast_to`](crate::weights::cast_to) rounds them.
     ///
+    /// [`peft::load`](crate::peft::load) calls it in the [example](crate::peft).
+    ///
     /// # Errors
     ///
     /// [`FileError::Mismatch`] lists every problem of the file, every tensor without a place in the
@@ -51,6 +53,8 @@ impl Scan {
 
     /// Checks that the adapter fits a model of these linear layers (path, inputs, outputs) and
     /// parameters, and returns it.
+    ///
+    /// Example: [`Scan`].
     ///
     /// # Errors
     ///
@@ -131,7 +135,7 @@ impl Scan {
                 continue;
             };
             if !targeted.contains(path) {
-                problems.push(format!("{key}: {path} is not among the targets"));
+                problems.push(format!("{key}: {path} is not a target"));
                 continue;
             }
             if let Some(reason) = &place.refused {
@@ -145,10 +149,10 @@ impl Scan {
             for (data, (name, shape)) in tensors.zip(wanted) {
                 if data.shape[..] != shape {
                     problems.push(format!(
-                        "{}: shape {:?}, this layer's adapter of rank {} has {shape:?}",
+                        "{}: expected shape {shape:?} for rank {}, found {:?}",
                         naming.key(path, name),
-                        &data.shape[..],
-                        config.rank
+                        config.rank,
+                        &data.shape[..]
                     ));
                 }
             }
@@ -169,7 +173,7 @@ impl Scan {
         let twice = twice.filter(|name| self.saved.full.contains_key(name));
         problems.extend(twice.map(|name| {
             let (key, kind) = (naming.full_key(&name), config.variant.name());
-            format!("{key}: held whole, and the layer carries {kind} as well")
+            format!("{key}: saved in full, but the layer also has {kind}")
         }));
         self.problems.extend(problems);
         Ok(())
@@ -206,8 +210,8 @@ impl Scan {
             });
             problems.extend(shared.map(|name| {
                 format!(
-                    "{}: this model's head is its embedding, and PEFT trained the two apart; \
-                     nothing holds that",
+                    "{}: the model's head and embedding are tied, but PEFT trained them \
+                     separately, which is not supported",
                     naming.full_key(name)
                 )
             }));

@@ -12,6 +12,29 @@ use std::path::PathBuf;
 
 /// The contents of a file and all its problems. [`put_on`](Self::put_on) adds the problems with a
 /// module to the same list.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// # use bone::saved::SavedAdapter;
+/// # use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant};
+/// # let layer = BoneLinearConfig::new(6, 4).init::<burn::backend::Flex>(&Default::default());
+/// # let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+/// # let saved = SavedAdapter::of(&bone::attach(vec![layer], &config)?, &config)?;
+/// # let folder = tempfile::tempdir()?;
+/// # bone::peft::write(&saved, None, folder.path())?;
+/// use bone::peft;
+/// use std::collections::BTreeMap;
+///
+/// // The folder has an adapter on the layer `0`, of 6 inputs and 4 outputs.
+/// let scan = peft::scan(folder.path())?;
+/// assert!(scan.any_name(|name| name == "0"));
+/// // This model calls the layer `up`, and has no other parameters.
+/// let scan = scan.renamed(|_| "up".to_string());
+/// let adapter = scan.fit(&[("up".to_string(), 6, 4)], &BTreeMap::new())?;
+/// assert!(adapter.adapts("up"));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Scan {
     pub(super) saved: SavedAdapter,
@@ -48,7 +71,7 @@ impl Layout<'_> {
             modules: Vec::new(),
             is_full: &is_state,
             is_flat: false,
-            unknown: "states are named blocks.N.att.time_state".into(),
+            unknown: "states must be named blocks.N.att.time_state".into(),
         }
     }
 }
@@ -95,8 +118,8 @@ impl Scan {
                 (None, Some(name)) => name,
                 (None, None) if is_of_base(key) => {
                     scan.problems.push(format!(
-                        "{key}: a weight of the base, which PEFT saves along unless told \
-                         save_embedding_layers=False; save it anew, or take it out"
+                        "{key}: a base weight, which PEFT saves unless \
+                         save_embedding_layers=False; save the adapter again, or remove it"
                     ));
                     continue;
                 }
@@ -118,13 +141,13 @@ impl Scan {
                     scan.problem(
                         key,
                         name,
-                        format!("type {found}, it must be F32, F16 or BF16"),
+                        format!("type {found} is not supported; expected F32, F16 or BF16"),
                     );
                     continue;
                 }
             };
             if !is_finite(&data) {
-                scan.problem(key, name, "it holds values that are not finite".into());
+                scan.problem(key, name, "it has values that are not finite".into());
                 continue;
             }
             match adapter {
@@ -165,8 +188,9 @@ impl Scan {
                     Some(data) if !wanted.is(&data.shape) => {
                         let (found, rank) = (&data.shape[..], config.rank);
                         let kind = config.variant.name();
-                        let problem =
-                            format!("shape {found:?}, {kind} of rank {rank} has {wanted}");
+                        let problem = format!(
+                            "expected shape {wanted} for {kind} of rank {rank}, found {found:?}"
+                        );
                         self.problem(&key, &layer, problem);
                     }
                     Some(data) => taken.push(data),
@@ -187,6 +211,8 @@ impl Scan {
     }
 
     /// Returns whether a layer or parameter has a name that satisfies `is`.
+    ///
+    /// Example: [`Scan`].
     pub fn any_name(&self, is: impl Fn(&str) -> bool) -> bool {
         let saved = &self.saved;
         let names = saved.layers.keys().chain(saved.full.keys());
@@ -195,6 +221,8 @@ impl Scan {
 
     /// Renames every layer, parameter and target with `name`, for a model whose modules have other
     /// names in another tool. A target pattern becomes a list of the layers in the file.
+    ///
+    /// Example: [`Scan`].
     pub fn renamed(mut self, name: impl Fn(&str) -> String) -> Self {
         fn keys<V>(
             map: BTreeMap<String, V>,
@@ -231,16 +259,22 @@ impl Scan {
     }
 
     /// Does the same as [`SavedAdapter::stands_on_residual`].
+    ///
+    /// See the [example](crate::saved).
     pub fn stands_on_residual(&self) -> bool {
         self.saved.stands_on_residual()
     }
 
     /// Returns the contents, without the values.
+    ///
+    /// See the [example](crate::saved).
     pub fn contents(&self) -> Contents {
         self.saved.contents()
     }
 
     /// Returns the adapter, independent of a model.
+    ///
+    /// See the [example](crate::saved).
     ///
     /// # Errors
     ///
@@ -252,7 +286,7 @@ impl Scan {
             ..
         } = self;
         if saved.layers.is_empty() && saved.full.is_empty() && problems.is_empty() {
-            problems.push("it holds no tensors".into());
+            problems.push("it has no tensors".into());
         }
         // A tensor with a problem is not missing.
         if problems.is_empty() {

@@ -31,20 +31,24 @@ impl SavedAdapter {
     /// scale 1. A LoRA stays unchanged. `layers` are the model's linear layers: path, inputs,
     /// outputs.
     ///
+    /// See the [example](crate::saved).
+    ///
     /// # Errors
     ///
     /// The adapter has no exact LoRA, or adapts a layer that the model does not have.
     pub fn to_lora(&self, layers: &[(String, usize, usize)]) -> Result<Self, FileError> {
         let refuse = |reason: String| FileError::NotOneAdapter(reason);
         let Some(config) = &self.config else {
-            return Err(refuse("tuned states are no change of a weight".into()));
+            return Err(refuse(
+                "an initial state does not change a weight, so it has no LoRA".into(),
+            ));
         };
         if config.variant.lora().is_some() {
             return Ok(self.clone());
         }
         if !config.variant.is_lora_exactly() {
             let name = config.variant.name();
-            let reason = "is no product of two thin matrices; say how much of it to keep";
+            let reason = "has no exact LoRA; give a rank or a fraction of its energy to keep";
             return Err(refuse(format!("{name} {reason}")));
         }
         let method = config.variant.method();
@@ -68,6 +72,29 @@ impl SavedAdapter {
     /// Converts any adapter to the LoRA that is nearest to its change of every weight, with the
     /// singular value decomposition of the change. `change` returns a layer's change, `[out, in]`.
     ///
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// # use bone::saved::SavedAdapter;
+    /// # use bone::{AdapterConfig, BoneLinearConfig, Selection, Targets, Variant};
+    /// # let layer = BoneLinearConfig::new(6, 4).init::<burn::backend::Flex>(&Default::default());
+    /// # let config = AdapterConfig::new(Variant::Miss, 2, Targets::new(Selection::AllLinear));
+    /// # let saved = SavedAdapter::of(&bone::attach(vec![layer], &config)?, &config)?;
+    /// use bone::FileError;
+    /// use bone::saved::Keep;
+    /// use burn::tensor::TensorData;
+    ///
+    /// // `saved` adapts the layer `0`, of 6 inputs and 4 outputs.
+    /// // Its change of the weight is a matrix of rank 1.
+    /// let change = |_layer: &str| -> Result<TensorData, FileError> {
+    ///     Ok(TensorData::new(vec![1.0f32; 4 * 6], [4, 6]))
+    /// };
+    /// let (lora, lost) = saved.to_nearest_lora(Keep::Rank(1), change)?;
+    /// assert_eq!(lora.layers["0"][0].shape[..], [1, 6]);
+    /// assert!(lost.overall < 1e-3);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Errors of `change`, or a change is not finite.
@@ -78,7 +105,9 @@ impl SavedAdapter {
     ) -> Result<(Self, Lost), E> {
         let refuse = |reason: String| E::from(FileError::NotOneAdapter(reason));
         let Some(config) = &self.config else {
-            return Err(refuse("tuned states are no change of a weight".into()));
+            return Err(refuse(
+                "an initial state does not change a weight, so it has no LoRA".into(),
+            ));
         };
         let mut found = BTreeMap::new();
         let (mut rank, mut lost, mut all) = (1, 0.0, 0.0);

@@ -44,7 +44,7 @@ pub(crate) fn take_back<B: Backend>() -> BoneLinear<B> {
         Meeting::Layer(layer) => layer.downcast().map(|layer| *layer).ok(),
         Meeting::Nothing | Meeting::Asked => None,
     }
-    .unwrap_or_else(|| unreachable!("a mapper gives a layer of its own backend back"))
+    .unwrap_or_else(|| unreachable!("a mapper returns a layer of its own backend"))
 }
 
 struct MapLinears<B, F> {
@@ -80,6 +80,8 @@ impl<B: Backend, F: FnMut(&str, BoneLinear<B>) -> BoneLinear<B>> ModuleMapper<B>
 
 /// Replaces every [`BoneLinear`] of `module` by the result of `map`, which gets its path
 /// (`model.layers.0.self_attn.q_proj`).
+///
+/// See the [example](crate::visit).
 pub fn map_linears<B: Backend, M: Module<B>>(
     module: M,
     map: impl FnMut(&str, BoneLinear<B>) -> BoneLinear<B>,
@@ -92,6 +94,8 @@ pub fn map_linears<B: Backend, M: Module<B>>(
 }
 
 /// Does the same as [`map_linears`] with a fallible `map`. It tries every layer.
+///
+/// The [example](crate::visit) uses `map_linears` in the same way.
 ///
 /// # Errors
 ///
@@ -120,6 +124,8 @@ pub fn try_map_linears<B: Backend, M: Module<B>, E>(
 ///
 /// `visit` gets clones, which share the layers' storage. If burn has not initialised a weight yet,
 /// the clone would draw other values. So read shapes at any time, but values only after first use.
+///
+/// See the [example](crate::visit).
 pub fn visit_linears<B: Backend, M: Module<B>>(
     module: &M,
     mut visit: impl FnMut(&str, &BoneLinear<B>),

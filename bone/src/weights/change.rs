@@ -37,6 +37,8 @@ impl<B: Backend> FloatMapper<B> for Overlay {
 /// keep their own precision: a parameter trained in f32 over a bf16 base loses nothing. Whether a
 /// parameter trains does not change.
 ///
+/// See the [example](crate::weights).
+///
 /// # Errors
 ///
 /// [`ValueError`] lists every name that the module does not have, every wrong shape and every value
@@ -87,7 +89,7 @@ impl<B: Backend> FloatMapper<B> for Cast<'_> {
         let largest = param.val().abs().max().cast(DType::F32).into_scalar();
         if !largest.elem::<f32>().is_finite() {
             self.problems
-                .push(format!("{name}: it would not be finite in {dtype:?}"));
+                .push(format!("{name}: it is not finite in {dtype:?}"));
         }
         param
     }
@@ -96,6 +98,8 @@ impl<B: Backend> FloatMapper<B> for Cast<'_> {
 /// Casts every parameter that `dtypes` names to its precision there. With the
 /// [`dtypes`](super::dtypes) of a base, it rounds replaced values to the base's precision. Other
 /// parameters stay unchanged.
+///
+/// See the [example](crate::weights).
 ///
 /// # Errors
 ///
@@ -145,6 +149,18 @@ impl<B: Backend, F: Fn(&str) -> bool> FloatMapper<B> for TrainAlso<F> {
 /// Makes the parameters whose name satisfies `wanted` train in full, beside the adapters. Call it
 /// after [`freeze_base`](crate::freeze_base). Trainable weights are f32 (or f64), independent of
 /// the base's precision.
+///
+/// ```
+/// # #[cfg(feature = "flex")] {
+/// use bone::{BoneLinearConfig, count_params, freeze_base, train_also};
+/// use burn::backend::{Autodiff, Flex};
+///
+/// let base = vec![BoneLinearConfig::new(3, 2).init::<Autodiff<Flex>>(&Default::default())];
+/// let module = train_also(freeze_base(base), |name| name.ends_with("bias"))?;
+/// assert_eq!(count_params(&module).trainable, 2);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -136,15 +136,19 @@ fn misfits_are_all_listed() {
         ("layers.1.bias".to_string(), data(4)),
     ]);
     let error = overlay::<B, _>(model(false), values).expect_err("five of six");
-    assert_eq!(
-        error.to_string(),
-        "5 parameter(s) cannot take their values:\
-         \n  embed.weight: it holds values that are not finite\
-         \n  layers.0.bias: type I32 is no float\
-         \n  plain.bias: shape [3], the model's has [2]\
-         \n  plain.weights: the model has no such parameter\
-         \n  state: the model has no such parameter"
-    );
+    let expected: [&[&str]; 5] = [
+        &["embed.weight: ", "not finite"],
+        &["layers.0.bias: ", "I32"],
+        &["plain.bias: ", "[2], found [3]"],
+        &["plain.weights: ", "unknown"],
+        &["state: ", "unknown"],
+    ];
+    assert_eq!(error.problems.len(), expected.len(), "{error}");
+    for (problem, parts) in error.problems.iter().zip(expected) {
+        for part in parts {
+            assert!(problem.contains(part), "{part}: {problem}");
+        }
+    }
 }
 
 #[test]

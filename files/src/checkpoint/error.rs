@@ -11,15 +11,14 @@ use super::{Dtype, PthProblem};
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// The path does not exist or is not a folder.
-    #[error("{} is not a folder: give the folder that holds the model's weights", path.display())]
+    #[error("{} is not a folder: give the folder with the model's weights", path.display())]
     NotAFolder {
         /// The path as given.
         path: PathBuf,
     },
     /// The folder has no file of weights.
     #[error(
-        "{} holds neither model.safetensors nor model.safetensors.index.json, nor one file of \
-         RWKV's: {hint}",
+        "{} has no model.safetensors, model.safetensors.index.json or RWKV file: {hint}",
         folder.display()
     )]
     NoWeights {
@@ -30,7 +29,7 @@ pub enum CheckpointError {
     },
     /// The folder has several files of weights; none is marked as the model.
     #[error(
-        "{} holds several models: {}; name one of these files instead of the folder",
+        "{} has several models: {}; give one of these files instead of the folder",
         folder.display(), files.join(", ")
     )]
     Several {
@@ -40,7 +39,7 @@ pub enum CheckpointError {
         files: Vec<String>,
     },
     /// A file could not be read.
-    #[error("{} could not be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -48,7 +47,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// One or more files are broken; every problem is listed.
-    #[error("the checkpoint in {} is broken:{}", folder.display(), FileProblems(problems))]
+    #[error("the checkpoint in {} is damaged:{}", folder.display(), FileProblems(problems))]
     Broken {
         /// The folder.
         folder: PathBuf,
@@ -65,7 +64,8 @@ pub enum CheckpointError {
     },
     /// A tensor's element type has no counterpart in burn.
     #[error(
-        "tensor {name:?} in {} is stored as {dtype}, which can't be read: convert it to F32, F16 or BF16",
+        "tensor {name:?} in {} has type {dtype}, which is not supported: convert it to F32, F16 \
+         or BF16",
         folder.display()
     )]
     UnreadableDtype {
@@ -110,17 +110,15 @@ pub struct FileProblem {
 #[non_exhaustive]
 pub enum Problem {
     /// The file is too short to hold the length of its header.
-    #[error(
-        "only {len} bytes long, neither safetensors nor a file by torch.save: download it again"
-    )]
+    #[error("only {len} bytes long, neither safetensors nor a torch.save file: download it again")]
     TooShort {
         /// Length of the file in bytes.
         len: u64,
     },
     /// The header is longer than any real header.
     #[error(
-        "its header claims {len} bytes, more than the {max} allowed: this is neither \
-         safetensors nor a file by torch.save"
+        "its header claims {len} bytes, but the limit is {max}: this is neither safetensors nor a \
+         torch.save file"
     )]
     HeaderTooLong {
         /// Length stated in the file, in bytes.
@@ -130,8 +128,8 @@ pub enum Problem {
     },
     /// The header runs past the end of the file.
     #[error(
-        "its header needs {needed} bytes but the file has {len}: it is cut off (download it \
-         again), or neither safetensors nor a file by torch.save"
+        "its header needs {needed} bytes, but the file has {len}: it is cut off (download it \
+         again), or neither safetensors nor a torch.save file"
     )]
     HeaderPastEnd {
         /// Bytes up to the end of the header.
@@ -140,13 +138,13 @@ pub enum Problem {
         len: u64,
     },
     /// The header or the index is not valid JSON of the expected form.
-    #[error("its JSON is not valid: {reason}")]
+    #[error("invalid JSON: {reason}")]
     Json {
         /// The parser's reason.
         reason: String,
     },
     /// Two entries have the same name.
-    #[error("names tensor {name:?} more than once")]
+    #[error("lists tensor {name:?} more than once")]
     Duplicate {
         /// The name.
         name: String,
@@ -160,7 +158,7 @@ pub enum Problem {
         dtype: String,
     },
     /// `begin > end`.
-    #[error("tensor {name:?} ends at byte {end}, before it begins at {begin}")]
+    #[error("tensor {name:?} ends at byte {end}, before its start at byte {begin}")]
     Reversed {
         /// The tensor.
         name: String,
@@ -171,7 +169,8 @@ pub enum Problem {
     },
     /// A tensor lies past the end of the data.
     #[error(
-        "tensor {name:?} ends at byte {end} of the data, which has only {len}: the file is cut off, copy or download it again"
+        "tensor {name:?} ends at byte {end}, but the data has only {len} bytes: the file is cut \
+         off; download it again"
     )]
     PastEnd {
         /// The tensor.
@@ -182,7 +181,7 @@ pub enum Problem {
         len: u64,
     },
     /// The shape's size overflows.
-    #[error("tensor {name:?} has an impossible shape {shape:?}")]
+    #[error("tensor {name:?} has an invalid shape {shape:?}")]
     ShapeOverflow {
         /// The tensor.
         name: String,
@@ -222,13 +221,13 @@ pub enum Problem {
         end: u64,
     },
     /// The index names a shard that is not a plain `.safetensors` file name.
-    #[error("names the shard {shard:?}, which is no plain .safetensors file name in this folder")]
+    #[error("lists the shard {shard:?}, which is not a .safetensors file name in this folder")]
     ShardName {
         /// The shard as written.
         shard: String,
     },
     /// The file is a link to somewhere outside the folder.
-    #[error("is a link that leaves the folder: copy the file into the folder")]
+    #[error("is a link out of the folder: copy the file into the folder")]
     LeavesFolder,
     /// The file does not exist.
     #[error("is missing: download it into the folder")]
@@ -237,13 +236,13 @@ pub enum Problem {
     #[error("is not a regular file")]
     NotAFile,
     /// The index places a tensor in a shard that does not hold it.
-    #[error("does not hold tensor {name:?}, which the index places there")]
+    #[error("does not contain tensor {name:?}, although the index lists it there")]
     NotInShard {
         /// The tensor.
         name: String,
     },
     /// A shard holds a tensor that the index does not place there.
-    #[error("holds tensor {name:?}, which the index does not place there")]
+    #[error("contains tensor {name:?}, although the index does not list it there")]
     NotInIndex {
         /// The tensor.
         name: String,
@@ -252,7 +251,7 @@ pub enum Problem {
     #[error(transparent)]
     Pth(#[from] PthProblem),
     /// Two shards hold a tensor of the same name.
-    #[error("holds tensor {name:?}, which {other:?} holds too")]
+    #[error("contains tensor {name:?}, and so does {other:?}")]
     InTwoShards {
         /// The tensor.
         name: String,
@@ -284,9 +283,8 @@ impl fmt::Display for FileProblems<'_> {
                 (1, _) => write!(f, "\n  - {item}")?,
                 (count, Some((end, name, len))) => write!(
                     f,
-                    "\n  - {:?}: {count} tensors end beyond the {len} bytes of data that the file \
-                     has, first {name:?} at byte {end}: the file is cut off, copy or download it \
-                     again",
+                    "\n  - {:?}: {count} tensors end beyond the {len} bytes of data; the first is \
+                     {name:?}, at byte {end}: the file is cut off; download it again",
                     item.file
                 )?,
             }
@@ -327,14 +325,20 @@ mod tests {
                 problem("a", Problem::Missing),
             ],
         };
-        assert_eq!(
-            error.to_string(),
-            "the checkpoint in m is broken:\
-             \n  - \"a\": 2 tensors end beyond the 8 bytes of data that the file has, first \
-             \"early\" at byte 12: the file is cut off, copy or download it again\
-             \n  - \"b\": tensor \"only\" ends at byte 10 of the data, which has only 8: the file \
-             is cut off, copy or download it again\
-             \n  - \"a\": is missing: download it into the folder"
-        );
+        let message = error.to_string();
+        let lines: Vec<_> = message.lines().collect();
+        let parts: [&[&str]; 4] = [
+            &[" m "],
+            &["\"a\"", "2 tensors", "8 bytes", "\"early\"", "byte 12"],
+            &["\"b\"", "\"only\"", "byte 10", "8 bytes"],
+            &["\"a\"", "missing"],
+        ];
+        assert_eq!(lines.len(), parts.len(), "{message}");
+        for (line, parts) in lines.iter().zip(parts) {
+            for part in parts {
+                assert!(line.contains(part), "{part}: {line}");
+            }
+        }
+        assert!(!message.contains("late"), "{message}");
     }
 }

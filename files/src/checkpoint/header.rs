@@ -56,7 +56,7 @@ pub fn json_object(json: &[u8]) -> Result<serde_json::Map<String, serde_json::Va
     let entries: Entries<serde_json::Value> =
         serde_json::from_slice(json).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => format!("not a JSON object: {error}"),
-            _ => format!("not JSON: {error}"),
+            _ => format!("invalid JSON: {error}"),
         })?;
     let twice = entries.duplicates();
     match twice.is_empty() {

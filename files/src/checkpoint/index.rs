@@ -165,29 +165,29 @@ pub(super) fn hint(folder: &Path) -> String {
     }
     let safetensors = of(&[".safetensors"]);
     if names.iter().any(|name| name == ADAPTER_FILE) {
-        return "it is an adapter's folder; give the folder of the base model".to_owned();
+        return "it is an adapter folder; give the folder of the base model".to_owned();
     }
     if safetensors.contains("-of-") {
         return format!(
-            "it holds the shards {safetensors}; download {INDEX_FILE} beside them, and shards that are missing"
+            "it has the shards {safetensors}; download {INDEX_FILE} and any missing shards into it"
         );
     }
     if !safetensors.is_empty() {
         return format!(
-            "it holds {safetensors}; beside a config.json the weights are called {SINGLE_FILE}"
+            "it has {safetensors}; with a config.json, the weights must be named {SINGLE_FILE}"
         );
     }
     let pickles = of(&[".bin", ".pt", ".ckpt"]);
     if !pickles.is_empty() {
         return format!(
-            "it holds {pickles}; name a single file of torch.save instead of the folder, or save the \
-             model as safetensors \
-             (in Python: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT))"
+            "it has {pickles}; give a single torch.save file instead of the folder, or save the \
+             model as safetensors (in Python: \
+             AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT))"
         );
     }
     let gguf = of(&[".gguf"]);
     if !gguf.is_empty() {
-        return format!("it holds {gguf}; download the model's safetensors files instead");
+        return format!("it has {gguf}; download the model's safetensors files instead");
     }
     "download the model's .safetensors files into it".to_owned()
 }

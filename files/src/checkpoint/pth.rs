@@ -172,7 +172,7 @@ fn stored_tensors<'p, 'a>(
             (&Node::Str(name), Node::Tensor(tensor)) => found.push((name, tensor)),
             _ if others.len() == MAX_LISTED => left_out += 1,
             (Node::Str(name), other) => others.push(format!("{name:?} ({})", other.describe())),
-            (key, _) => others.push(format!("one whose key is {}", key.describe())),
+            (key, _) => others.push(format!("an entry whose key is {}", key.describe())),
         }
     }
     if left_out > 0 {

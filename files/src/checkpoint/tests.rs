@@ -133,13 +133,16 @@ fn folders_without_weights_say_what_to_do() {
     assert!(matches!(error, CheckpointError::NotAFolder { .. }));
     assert!(error.to_string().contains("nowhere"), "{error}");
 
-    let hint = || Checkpoint::open(dir.path()).unwrap_err().to_string();
-    assert!(hint().contains("the folder is empty"), "{}", hint());
+    let hint = || match Checkpoint::open(dir.path()).unwrap_err() {
+        CheckpointError::NoWeights { hint, .. } => hint,
+        other => panic!("{other}"),
+    };
+    assert!(hint().contains("empty"), "{}", hint());
     for (name, part) in [
-        ("readme.md", "download the model"),
+        ("readme.md", "download"),
         ("m.gguf", "m.gguf"),
-        ("pytorch_model.bin", "save the model as safetensors"),
-        ("model-1-of-2.safetensors", "index.json beside them"),
+        ("pytorch_model.bin", "save_pretrained"),
+        ("model-1-of-2.safetensors", INDEX_FILE),
         ("adapter_model.safetensors", "base model"),
     ] {
         fs::write(dir.path().join(name), b"").unwrap();

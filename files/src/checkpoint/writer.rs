@@ -21,7 +21,7 @@ use stream::{header, in_file_order};
 pub enum SaveError {
     /// The folder already holds weights.
     #[error(
-        "{} already holds {}: choose another folder, or remove them first",
+        "{} already contains {}: choose another folder, or remove them first",
         folder.display(), files.join(", ")
     )]
     Occupied {
@@ -31,7 +31,7 @@ pub enum SaveError {
         files: Vec<String>,
     },
     /// A file could not be written.
-    #[error("{} could not be written: {source}", path.display())]
+    #[error("{} cannot be written: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum SaveError {
         source: io::Error,
     },
     /// A tensor can't be stored.
-    #[error("tensor {name:?} can't be saved: {reason}")]
+    #[error("tensor {name:?} cannot be saved: {reason}")]
     Tensor {
         /// Its name.
         name: String,
@@ -47,7 +47,7 @@ pub enum SaveError {
         reason: String,
     },
     /// There was no tensor to write.
-    #[error("there is no tensor to save in {}", folder.display())]
+    #[error("no tensor to save in {}", folder.display())]
     Empty {
         /// The folder.
         folder: PathBuf,
@@ -147,7 +147,10 @@ impl Writer {
             reason,
         };
         let Some(dtype) = file_dtype(data.dtype) else {
-            return Err(refuse(format!("safetensors has no {:?}", data.dtype)));
+            return Err(refuse(format!(
+                "safetensors does not support {:?}",
+                data.dtype
+            )));
         };
         let elements = data
             .shape
@@ -156,13 +159,13 @@ impl Writer {
         let needed = elements.and_then(|count| count.checked_mul(data.dtype.size()));
         if needed != Some(data.bytes.len()) {
             return Err(refuse(format!(
-                "shape {:?} of {dtype} does not take its {} bytes",
+                "shape {:?} of {dtype} does not match its {} bytes",
                 data.shape,
                 data.bytes.len()
             )));
         }
         if name == METADATA_KEY || self.placed.contains_key(name) {
-            return Err(refuse("the name is taken".to_owned()));
+            return Err(refuse("the name is reserved or used twice".to_owned()));
         }
         let bytes = data.bytes.len() as u64;
         if !self.shard.is_empty() && self.shard_bytes + bytes > self.max_shard_bytes {

@@ -84,11 +84,9 @@ impl LlamaConfig {
         };
         let bytes = read_small(&path, MAX_JSON_BYTES)
             .map_err(|error| file_error(error.to_string()))?
-            .ok_or_else(|| {
-                file_error("not found; give the folder of a Hugging Face model".into())
-            })?;
+            .ok_or_else(|| file_error("file not found; give a Hugging Face folder".into()))?;
         let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| file_error(format!("not JSON: {error}")))?;
+            .map_err(|error| file_error(format!("invalid JSON: {error}")))?;
         Self::from_json(&path, value)
     }
 
@@ -118,7 +116,7 @@ impl LlamaConfig {
         let kind = reader.take("model_type");
         if kind.as_ref().and_then(Value::as_str) != Some("llama") {
             let kind = kind.unwrap_or(Value::Null);
-            reader.problem(format!("model_type is {kind}, only \"llama\" is supported"));
+            reader.problem(format!("model_type {kind} is not supported; expected \"llama\""));
         }
         reader.only("hidden_act", "silu");
         if reader
@@ -135,7 +133,8 @@ impl LlamaConfig {
         };
         if head_dim.is_none() && !reader.has("head_dim") {
             reader.problem(format!(
-                "hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}, and there is no head_dim"
+                "hidden_size {hidden_size} is not a multiple of num_attention_heads \
+                 {num_attention_heads}, and head_dim is missing"
             ));
         }
         let config = Self {
@@ -165,7 +164,7 @@ impl LlamaConfig {
         }
         if config.head_dim % 2 == 1 {
             reader.problem(format!(
-                "head_dim {} is odd; the rotary embedding turns pairs",
+                "head_dim {} is odd, but the rotary embedding needs pairs",
                 config.head_dim
             ));
         }
@@ -264,7 +263,7 @@ impl Reader {
                 Some(size) if (1..=MAX_DIMENSION).contains(&size) => size as usize,
                 _ => {
                     self.problem(format!(
-                        "{key} is {value}, not a whole number from 1 to {MAX_DIMENSION}"
+                        "{key} must be an integer from 1 to {MAX_DIMENSION}, not {value}"
                     ));
                     1
                 }
@@ -278,7 +277,9 @@ impl Reader {
             Some(value) => match value.as_f64() {
                 Some(number) if number > 0.0 && number.is_finite() => number,
                 _ => {
-                    self.problem(format!("{key} is {value}, not a number above 0"));
+                    self.problem(format!(
+                        "{key} must be a number greater than 0, not {value}"
+                    ));
                     default
                 }
             },
@@ -290,7 +291,7 @@ impl Reader {
             None => false,
             Some(Value::Bool(flag)) => flag,
             Some(value) => {
-                self.problem(format!("{key} is {value}, neither true nor false"));
+                self.problem(format!("{key} must be true or false, not {value}"));
                 false
             }
         }
@@ -301,7 +302,7 @@ impl Reader {
             && value.as_str() != Some(supported)
         {
             self.problem(format!(
-                "{key} is {value}, only \"{supported}\" is supported"
+                "{key} {value} is not supported; expected \"{supported}\""
             ));
         }
     }
@@ -314,7 +315,7 @@ impl Reader {
                 continue;
             };
             let Value::Object(fields) = value else {
-                self.problem(format!("{key} is {value}, not an object"));
+                self.problem(format!("{key} must be an object, not {value}"));
                 continue;
             };
             let mut inner = Reader {
@@ -347,7 +348,8 @@ impl Reader {
             };
             if !nothing && !HARMLESS.contains(&key.as_str()) {
                 self.problem(format!(
-                    "{key} is {value}, which is not supported; if it does not change what the model computes, remove it"
+                    "{key} {value} is not supported; if it does not change what the model \
+                     computes, remove it"
                 ));
             }
         }

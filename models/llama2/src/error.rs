@@ -13,7 +13,7 @@ pub enum LlamaError {
         reason: String,
     },
     /// `config.json` has impossible or unsupported values; all are listed.
-    #[error("{} asks for what is not supported or not possible:{}", path.display(), problems.iter().map(|p| format!("\n  {p}")).collect::<String>())]
+    #[error("{} has unsupported or invalid settings:{}", path.display(), problems.iter().map(|p| format!("\n  {p}")).collect::<String>())]
     Config {
         /// The file.
         path: PathBuf,

@@ -30,7 +30,7 @@ pub fn attention<B: Backend>(
     let (kv_heads, keys) = (key.dims()[1], key.dims()[2]);
     assert!(
         kv_heads > 0 && heads.is_multiple_of(kv_heads),
-        "{heads} heads of queries to {kv_heads} of keys"
+        "{heads} query heads must be a multiple of {kv_heads} key heads"
     );
     let _span = tracing::trace_span!("attention").entered();
     if B::attends_by_window() {

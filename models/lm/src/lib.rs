@@ -1,5 +1,20 @@
 //! The shared parts of all language models of the workspace: the [`CausalLm`] trait for the
 //! training loop and generation, checkpoints, tokenizers and sampling.
+//!
+//! ```
+//! use bone_lm::sampling::{Sampler, SamplingConfig};
+//!
+//! let config = SamplingConfig {
+//!     temperature: 1.0,
+//!     top_k: Some(1),
+//!     ..SamplingConfig::default()
+//! };
+//! let mut sampler = Sampler::new(config)?;
+//! assert_eq!(sampler.sample(&[0.1, 2.0, -1.0], &[])?, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The crates of the models show how to load one and continue a prompt.
 
 mod attention;
 pub mod backend;

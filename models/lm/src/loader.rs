@@ -12,7 +12,7 @@ use bone_files::{Checkpoint, Dtype, Lines, TensorInfo, burn_dtype};
 
 /// A tensor whose shape differs from the one that the model's configuration implies.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{name:?} is {found:?} but the other sizes imply {expected:?}")]
+#[error("{name:?}: expected shape {expected:?}, found {found:?}")]
 pub struct Misshapen {
     /// The tensor.
     pub name: String,
@@ -24,7 +24,7 @@ pub struct Misshapen {
 
 /// A tensor whose element type can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{name:?} is {dtype}, {reason}")]
+#[error("{name:?} ({dtype}): {reason}")]
 pub struct Unsupported {
     /// The tensor.
     pub name: String,
@@ -75,13 +75,13 @@ impl fmt::Display for LoadError {
         };
         write!(
             f,
-            "the weights in {} do not fit the model; check that its files belong together",
+            "the weights in {} do not match the model; check that its files belong together",
             self.path.display()
         )?;
-        section(f, "missing", &quoted(&self.missing))?;
-        section(f, "of the wrong shape", &self.misshapen)?;
-        section(f, "of an unusable type", &self.unsupported)?;
-        section(f, "not part of the model", &quoted(&self.extra))
+        section(f, "tensor(s) missing", &quoted(&self.missing))?;
+        section(f, "wrong shape(s)", &self.misshapen)?;
+        section(f, "unsupported type(s)", &self.unsupported)?;
+        section(f, "unknown tensor(s)", &quoted(&self.extra))
     }
 }
 
@@ -223,14 +223,16 @@ impl<'a, B: Backend> Loader<'a, B> {
     fn usable_dtype(&self, stored: Dtype) -> Result<DType, String> {
         let stored = match burn_dtype(stored) {
             Some(stored) if stored.is_float() => stored,
-            _ => return Err("which is no weight: convert it to F32, F16 or BF16".to_owned()),
+            _ => {
+                return Err("not a float type; convert it to F32, F16 or BF16".to_owned());
+            }
         };
         let dtype = self.dtype.map_or(stored, DType::from);
         if B::dtype_usage(&self.device, dtype).contains(DTypeUsage::Storage) {
             Ok(dtype)
         } else {
             Err(format!(
-                "to be held as {}, which the device cannot: choose f32 for the weights",
+                "cannot be loaded as {}, which the device does not support; choose f32 for the weights",
                 dtype.name()
             ))
         }

@@ -75,7 +75,7 @@ pub fn layer_norm<B: Backend, const D: usize>(
     let size = shape[D - 1];
     assert!(
         groups > 0 && size.is_multiple_of(groups),
-        "{groups} groups do not divide {size}"
+        "the size {size} must be a multiple of {groups} groups"
     );
     let _span = tracing::trace_span!("norm").entered();
     let dtype = hidden.dtype();

@@ -45,23 +45,23 @@ impl SamplingConfig {
         let mut problems = Vec::new();
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             problems.push(format!(
-                "temperature is {}, but must be 0 or more",
+                "temperature must be at least 0, not {}",
                 self.temperature
             ));
         }
         if self.top_k == Some(0) {
-            problems.push("top_k is 0, but must be 1 or more (or left out)".to_owned());
+            problems.push("top_k must be at least 1, not 0; remove it to disable it".to_owned());
         }
         if let Some(top_p) = self.top_p
             && !(top_p > 0.0 && top_p <= 1.0)
         {
             problems.push(format!(
-                "top_p is {top_p}, but must be over 0 and at most 1 (or left out)"
+                "top_p must be greater than 0 and at most 1, not {top_p}"
             ));
         }
         if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
             problems.push(format!(
-                "repetition_penalty is {}, but must be over 0 (1 for none)",
+                "repetition_penalty must be greater than 0, not {}; 1 disables it",
                 self.repetition_penalty
             ));
         }
@@ -77,7 +77,7 @@ impl SamplingConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SamplingError {
     /// Fields of the configuration are out of range.
-    #[error("sampling can't work so: {}", problems.join("; "))]
+    #[error("invalid sampling settings: {}", problems.join("; "))]
     Config {
         /// One message per field.
         problems: Vec<String>,
@@ -87,7 +87,8 @@ pub enum SamplingError {
     NoLogits,
     /// The model's output holds values that are not finite.
     #[error(
-        "{count} of {total} logits are not finite, the first that of token {first}: the weights are damaged, or their type overflows (try float32)"
+        "{count} of {total} logits are not finite, the first is that of token {first}: the \
+         weights are damaged, or their type overflows (try f32)"
     )]
     NotFinite {
         /// Number of such logits.
@@ -98,7 +99,7 @@ pub enum SamplingError {
         first: usize,
     },
     /// The history holds a token without a logit.
-    #[error("token {token} of the history is past the {vocab_size} logits")]
+    #[error("token {token} of the history exceeds the {vocab_size} logits")]
     UnknownToken {
         /// The token.
         token: u32,

@@ -13,7 +13,7 @@ pub enum Rwkv6Error {
         reason: String,
     },
     /// `config.json` has impossible or unsupported values; all are listed.
-    #[error("{} asks for what is not supported or not possible:{}", path.display(), list(problems))]
+    #[error("{} has unsupported or invalid settings:{}", path.display(), list(problems))]
     Config {
         /// The file.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum Rwkv6Error {
         problems: Vec<String>,
     },
     /// The tensors are not an RWKV6's; every problem is listed.
-    #[error("{} holds no RWKV6 (x060):{}", path.display(), list(problems))]
+    #[error("{} is not an RWKV6 (x060) model:{}", path.display(), list(problems))]
     NotRwkv6 {
         /// The checkpoint's file or folder.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum Rwkv6Error {
         problems: Vec<String>,
     },
     /// `config.json` contradicts the tensors beside it; all differences are listed.
-    #[error("{} contradicts the tensors beside it:{}", path.display(), list(problems))]
+    #[error("{} contradicts the tensors:{}", path.display(), list(problems))]
     Contradicted {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,22 @@
 //! RWKV6 (x060) on burn, from RWKV's unmodified files.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use bone_lm::generate::token_tensor;
+//! use bone_lm::CausalLm;
+//! use bone_rwkv6::Rwkv6;
+//! use burn::backend::Flex;
+//! use std::path::Path;
+//!
+//! let path = Path::new("../../tests/fixtures/rwkv6-tiny/model.safetensors");
+//! let device = Default::default();
+//! let model = Rwkv6::<Flex>::from_path(path, &device, None)?;
+//! let tokens = token_tensor(&[1, 2, 3], 1, 3, &device);
+//! let logits = model.forward(tokens);
+//! assert_eq!(logits.dims(), [1, 3, model.vocab_size()]);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod backend;
 mod block;

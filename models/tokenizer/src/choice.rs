@@ -104,7 +104,7 @@ fn beside(
     }
     if vocab_size == ByteTokenizer::VOCAB_SIZE {
         let reason =
-            format!("raw bytes: no tokenizer is beside the model, which has {vocab_size} tokens");
+            format!("raw bytes: the model, which has {vocab_size} tokens, has no tokenizer file");
         return Ok((Box::new(ByteTokenizer), reason));
     }
     let hint = if folder.join("tokenizer.model").exists() {
@@ -112,7 +112,7 @@ fn beside(
          AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))"
     } else {
         "download it into the folder, or for RWKV the vocabulary rwkv_vocab_v20230424.txt, or \
-         name a tokenizer: a .json, a .txt, a folder, or \"bytes\""
+         give a tokenizer: a .json, a .txt, a folder, or \"bytes\""
     };
     Err(TokenizerError::NoTokenizer {
         folder: folder.to_owned(),
@@ -134,7 +134,8 @@ fn file(path: &Path) -> Result<(Box<dyn Tokenizer>, String), TokenizerError> {
         _ => {
             return Err(TokenizerError::Invalid {
                 path: path.to_owned(),
-                reason: "a tokenizer is a .json of Hugging Face or a .txt of RWKV".to_owned(),
+                reason: "a tokenizer is a .json file of Hugging Face or a .txt file of RWKV"
+                    .to_owned(),
             });
         }
     };

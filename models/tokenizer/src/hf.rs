@@ -96,7 +96,7 @@ impl HfTokenizer {
         };
         let this = Self::new(parse(json).map_err(invalid)?, bos, eos);
         if this.eos.is_empty() {
-            return Err(invalid("no end-of-sequence token was given".to_owned()));
+            return Err(invalid("the end-of-sequence token is missing".to_owned()));
         }
         let bad: Vec<_> = bos
             .iter()
@@ -153,7 +153,7 @@ impl HfTokenizer {
         match self.named_token(tokenizer_config, "eos_token") {
             Ok(Some(id)) => Ok(vec![id]),
             Ok(None) => Err(vec![
-                "no end-of-sequence token is named; add eos_token_id to generation_config.json"
+                "the end-of-sequence token is missing; add eos_token_id to generation_config.json"
                     .to_owned(),
             ]),
             Err(problem) => Err(vec![problem]),
@@ -172,7 +172,7 @@ impl HfTokenizer {
             Value::Null => return Ok(added),
             other => {
                 return Err(format!(
-                    "add_bos_token in {TOKENIZER_CONFIG_FILE} is {other}, not true or false"
+                    "add_bos_token in {TOKENIZER_CONFIG_FILE} must be true or false, not {other}"
                 ));
             }
         }
@@ -188,7 +188,8 @@ impl HfTokenizer {
         match self.named_token(tokenizer_config, "bos_token")? {
             Some(id) => Ok(Some(id)),
             None => Err(format!(
-                "add_bos_token in {TOKENIZER_CONFIG_FILE} is true but no bos_token is named; add bos_token_id to generation_config.json"
+                "add_bos_token in {TOKENIZER_CONFIG_FILE} is true but bos_token is missing; add \
+                 bos_token_id to generation_config.json"
             )),
         }
     }
@@ -211,7 +212,7 @@ impl HfTokenizer {
         match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
             Some(id) if (id as usize) < self.vocab_size => Ok(id),
             _ => Err(format!(
-                "{field} in {file} is {value}, not one of the {} token ids",
+                "{field} in {file} must be a token id less than {}, not {value}",
                 self.vocab_size
             )),
         }
@@ -227,7 +228,9 @@ impl HfTokenizer {
         };
         let id = name.as_str().and_then(|name| self.inner.token_to_id(name));
         id.map(Some).ok_or_else(|| {
-            format!("{field} in {TOKENIZER_CONFIG_FILE} is {name}, which {TOKENIZER_FILE} lacks")
+            format!(
+                "{field} in {TOKENIZER_CONFIG_FILE} is {name}, which is missing from {TOKENIZER_FILE}"
+            )
         })
     }
 }
@@ -279,7 +282,7 @@ fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> 
     // A panic leaves no visible partial state: a tokenizer never changes after it has been read.
     match caught(run) {
         Some(result) => result.map_err(|error| error.to_string()),
-        None => Err("the tokenizers library can't work with this tokenizer.json".to_owned()),
+        None => Err("the tokenizers library does not support this tokenizer.json".to_owned()),
     }
 }
 

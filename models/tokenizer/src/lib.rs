@@ -1,4 +1,16 @@
 //! Converts text to token ids and back.
+//!
+//! ```
+//! use bone_tokenizer::{TokenizerChoice, open};
+//! use std::path::Path;
+//!
+//! let model = Path::new("../../tests/fixtures/llama-tiny");
+//! // The tokenizer of the model's folder, and a description of it.
+//! let (tokenizer, _description) = open(model, &TokenizerChoice::Auto, 96)?;
+//! let tokens = tokenizer.encode("Hello")?;
+//! assert_eq!(tokenizer.decode(&tokens)?, "Hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bytes;
 mod choice;
@@ -78,7 +90,7 @@ pub enum TokenizerError {
         hint: String,
     },
     /// A file could not be read.
-    #[error("{} could not be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -86,7 +98,7 @@ pub enum TokenizerError {
         source: io::Error,
     },
     /// A file is malformed.
-    #[error("{} is not valid: {reason}", path.display())]
+    #[error("{} is invalid: {reason}", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -94,7 +106,7 @@ pub enum TokenizerError {
         reason: String,
     },
     /// A folder has several vocabularies.
-    #[error("{} has several vocabularies, {}: name the one to use", folder.display(), names.join(", "))]
+    #[error("{} has several vocabularies, {}: choose one with --tokenizer", folder.display(), names.join(", "))]
     SeveralVocabularies {
         /// The folder.
         folder: PathBuf,
@@ -102,7 +114,7 @@ pub enum TokenizerError {
         names: Vec<String>,
     },
     /// Lines of a vocabulary are invalid; all are counted, and the first are shown.
-    #[error("{} is not a RWKV vocabulary, download it again: {total} bad line(s): {}",
+    #[error("{} is not an RWKV vocabulary: {total} bad line(s): {}; download it again",
         path.display(), list(shown, *total))]
     Vocabulary {
         /// The file.
@@ -113,7 +125,7 @@ pub enum TokenizerError {
         total: usize,
     },
     /// The folder's files name unusable special tokens; all are listed.
-    #[error("the special tokens in {} can't be used: {}", folder.display(), problems.join("; "))]
+    #[error("the special tokens in {} cannot be used: {}", folder.display(), problems.join("; "))]
     SpecialTokens {
         /// The folder.
         folder: PathBuf,
@@ -121,15 +133,15 @@ pub enum TokenizerError {
         problems: Vec<String>,
     },
     /// A text could not be turned into ids.
-    #[error("text could not be tokenised: {reason}")]
+    #[error("text cannot be tokenized: {reason}")]
     Encode {
         /// The tokenizer's reason.
         reason: String,
     },
     /// A sequence has two beginning-of-sequence tokens in a row.
     #[error(
-        "token {id}, which begins a sequence, stands twice in a row at token {at}: the template and \
-         the tokenizer both add it; take it out of the template"
+        "token {id}, which starts a sequence, occurs twice in a row at token {at}: both the \
+         template and the tokenizer add it; remove it from the template"
     )]
     DoubledBos {
         /// The token.
@@ -138,7 +150,7 @@ pub enum TokenizerError {
         at: usize,
     },
     /// Ids could not be turned into text.
-    #[error("token ids could not be decoded: {reason}")]
+    #[error("token ids cannot be decoded: {reason}")]
     Decode {
         /// The tokenizer's reason.
         reason: String,

@@ -59,7 +59,7 @@ impl Corpus {
         self.cases += 1;
         match catch_unwind(AssertUnwindSafe(read)) {
             Err(_) => self.wrong.push(format!("{what}: it panics")),
-            Ok(Ok(_)) => self.wrong.push(format!("{what}: it is taken")),
+            Ok(Ok(_)) => self.wrong.push(format!("{what}: it is accepted")),
             Ok(Err(message)) if message.is_empty() || message.len() > 20_000 => {
                 self.wrong.push(format!("{what}: {} bytes", message.len()));
             }
@@ -109,7 +109,7 @@ fn safetensors_that_are_broken() {
         folder.write(peft::TENSOR_FILE, &bytes);
         let (as_model, as_adapter) = (model(&path), adapter(folder.0.path()));
         let (Err(as_model), Err(as_adapter)) = (as_model, as_adapter) else {
-            panic!("{what} is taken");
+            panic!("{what} is accepted");
         };
         let reason = as_model.split(": ").last().expect("a reason");
         assert!(

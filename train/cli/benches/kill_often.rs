@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let whole = place.join("whole");
     assert!(begin(place, &whole).status().expect("starts").success());
     let took = started.elapsed();
-    println!("nobody killed it: {:.1} s", took.as_secs_f64());
+    println!("without kills: {:.1} s", took.as_secs_f64());
 
     let out = place.join("killed");
     let (mut killed, mut finished, mut furthest, mut runs) = (0, 0, 0, 0);
@@ -165,7 +165,7 @@ fn is_same(whole: &Path, out: &Path) -> bool {
     let file = "adapter/adapter_model.safetensors";
     let [a, b] = [whole, out].map(|out| std::fs::read(out.join(file)).expect("a result"));
     if a != b {
-        println!("ANOTHER RESULT than that of the run that nobody killed");
+        println!("DIFFERENT RESULT from the uninterrupted run");
     }
     a == b
 }

@@ -161,7 +161,7 @@ fn measure(folder: &Path, largest: u64) {
         "peak memory with the check   {:8.0} MB",
         mb(peak_resident_bytes())
     );
-    println!("merged against adapted: {}", merged.agreement);
+    println!("merged vs. adapted: {}", merged.agreement);
     if mb(merged.peak_of_write) > bound {
         std::process::exit(1);
     }

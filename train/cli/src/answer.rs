@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
-    /// 0 takes the most likely token; higher is more varied
+    /// Sampling temperature; 0 always takes the most likely token
     #[arg(
         long,
         value_name = "T",
@@ -23,10 +23,10 @@ pub struct SamplingArgs {
         default_value_t = 0.0
     )]
     pub temperature: f32,
-    /// Choose among the most likely tokens that make up this probability
+    /// Sample from the most likely tokens with this total probability
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
-    /// Seed of the draws
+    /// Random seed of the sampling
     #[arg(
         long,
         value_name = "N",
@@ -34,10 +34,10 @@ pub struct SamplingArgs {
         default_value_t = 0
     )]
     pub seed: u64,
-    /// Choose among the K most likely tokens
+    /// Sample from the K most likely tokens
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<usize>,
-    /// Above 1 makes tokens that occurred less likely
+    /// Penalty for repeated tokens; 1 disables it
     #[arg(
         long,
         value_name = "X",
@@ -64,8 +64,8 @@ impl SamplingArgs {
         if self.temperature == 0.0 && (top_k || top_p) {
             let ignored = if top_k { "top_k" } else { "top_p" };
             return Err(CommandError::usage(format!(
-                "{ignored} means nothing with temperature 0, which takes the most likely token; \
-                 set a temperature or leave it out"
+                "{ignored} has no effect with temperature 0, which always takes the most likely token; set \
+                 a temperature or remove it"
             )));
         }
         Ok(config)

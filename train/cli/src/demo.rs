@@ -16,20 +16,20 @@ const HELD_OUT_ROWS: usize = 200;
 /// What the demo is run with.
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// The bundled model to fine-tune, or both
+    /// Bundled model to fine-tune
     #[arg(long, value_name = "ARCH", value_enum, default_value_t = Arch::Both)]
     pub arch: Arch,
-    /// Folder for everything the demo writes [default: the first free of bone-demo, bone-demo-2, …]
+    /// Output folder [default: the first free of bone-demo, bone-demo-2, …]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     // The warm-up takes a step, and must leave one.
-    /// Optimizer steps for each model
+    /// Optimizer steps per model
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(2..))]
     pub steps: u32,
-    /// Held-out questions to ask, before, after and of the merged model [default: all]
+    /// Number of held-out questions to ask before and after training [default: all]
     #[arg(long, value_name = "N")]
     pub questions: Option<std::num::NonZeroUsize>,
-    /// What to run on; `bone devices` lists it
+    /// Device: auto, or a name that `bone devices` lists
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
 }
@@ -41,7 +41,7 @@ pub enum Arch {
     Llama2,
     /// RWKV6
     Rwkv6,
-    /// One after the other, each in a folder of its own
+    /// Both models, each in a separate folder
     Both,
 }
 
@@ -89,7 +89,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
         line!("");
     }
 
-    line!("What to type next:");
+    line!("Next commands:");
     // The name that this program was called by, which may not be on the path.
     let bone = std::env::args().next().unwrap_or_else(|| "bone".into());
     for (_, _, out) in &outcomes {
@@ -99,7 +99,7 @@ pub fn run(args: &DemoArgs) -> Result<(), CommandError> {
         );
     }
     line!("  {bone} train --model YOUR_MODEL --data YOUR_ROWS.jsonl --out YOUR_RUN");
-    line!("\n{:.0} seconds in all.", started.elapsed().as_secs_f64());
+    line!("\nTotal time: {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -112,7 +112,7 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf, CommandError> {
         if free(path) {
             return Ok(path.to_path_buf());
         }
-        let reason = "already there and not empty; name another folder with --out";
+        let reason = "is not empty; give another folder with --out";
         return Err(CommandError::path(path, reason));
     }
     let numbered = (2..).map(|number| format!("bone-demo-{number}"));

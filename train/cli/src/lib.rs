@@ -1,4 +1,18 @@
 //! The commands of the binary `bone`, as functions that other programs can call.
+//!
+//! ```
+//! use bone_cli::commands::inspect::{InspectArgs, run};
+//!
+//! // The same as `bone inspect ../../tests/fixtures/llama-tiny`.
+//! let args = InspectArgs {
+//!     path: "../../tests/fixtures/llama-tiny".into(),
+//!     model: None,
+//!     tensors: false,
+//!     block_axis: None,
+//! };
+//! run(&args)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod answer;
 pub mod commands;

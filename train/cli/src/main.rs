@@ -27,28 +27,28 @@ struct Cli {
 enum Command {
     /// Fine-tune the bundled tiny models on this machine and show what changed
     Demo(demo::DemoArgs),
-    /// Fine-tune a model: bone train run.toml, or flags alone
+    /// Fine-tune a model with the settings of a TOML file or of flags
     Train(Box<commands::train::TrainArgs>),
-    /// Write base and adapter as one model
+    /// Merge adapters into the base model, or unmerge them
     Merge(commands::merge::MergeArgs),
-    /// Make an adapter, or an RWKV6 model, another tool's
+    /// Convert an adapter or an RWKV6 model to another format
     Convert(commands::convert::ConvertArgs),
-    /// Show what a file or folder is: kind, tensors, what it fits, values that are not finite
+    /// Inspect an adapter or a model: kind, tensors, values that are not finite
     Inspect(commands::inspect::InspectArgs),
-    /// Continue a text
+    /// Continue prompts
     Generate(commands::generate::GenerateArgs),
-    /// Talk with a model, its answers as they come
+    /// Chat with a model
     Chat(commands::chat::ChatArgs),
-    /// Score a model: gsm8k, math, or the perplexity of a text
+    /// Evaluate a model: gsm8k, math, or perplexity
     #[command(subcommand)]
     Eval(commands::eval::EvalCommand),
-    /// Look at training data, or write it as RWKV's binidx
+    /// Check training data, or write it as RWKV's binidx
     #[command(subcommand)]
     Data(commands::data::DataCommand),
-    /// Time a training step or a generation: tokens/s, memory, and where the time goes
+    /// Benchmark a training step or generation
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),
-    /// Show what this build can run on, and whether a training step is right there
+    /// List devices, and check a training step on each
     Devices(commands::devices::DevicesArgs),
 }
 

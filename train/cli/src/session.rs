@@ -14,21 +14,22 @@ use std::path::PathBuf;
 
 /// A model and what runs it.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Model")]
+#[command(next_help_heading = "Model")]
 pub struct SessionArgs {
-    /// The model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    /// Model: a Hugging Face folder, or a .pth or .safetensors file of RWKV
     #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
-    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's
+    /// Adapter: a folder, the --out of a training run, or a file of RWKV-PEFT or JL-er
     #[arg(long, value_name = "DIR|FILE")]
     pub adapter: Option<PathBuf>,
-    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none for
-    /// miss
+    /// Block axis of an adapter file that does not record it: output, input, none (for miss)
     #[arg(long, value_name = "AXIS", requires = "adapter")]
     pub block_axis: Option<AxisWord>,
-    /// auto, bytes, or a file: tokenizer.json, RWKV's vocabulary
+    /// Tokenizer: auto (the model's own), bytes, or a file
     #[arg(long, value_name = "auto|bytes|FILE", default_value_t = TokenizerChoice::Auto)]
     pub tokenizer: TokenizerChoice,
-    /// What to run on; `bone devices` lists it
+    /// Device: auto, or a name that `bone devices` lists
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
     /// Precision of the weights: auto, f32, bf16, f16
@@ -136,8 +137,8 @@ impl Session {
         }
         self.trained.clone().ok_or_else(|| {
             CommandError::usage(format!(
-                "--template: trained is the one of a training run, and neither the model nor the \
-                 adapter says which that was ({PROMPT_FILE}); name one"
+                "--template: trained is the template of a training run, but neither the model nor the \
+                 adapter records one ({PROMPT_FILE}); choose a template"
             ))
         })
     }
@@ -178,7 +179,7 @@ impl Session {
         let tokens = self.encode(pieces)?;
         match self.info.positions {
             Some(positions) if tokens.len() >= positions => Err(CommandError::usage(format!(
-                "the prompt has {} tokens and the model was made for {positions}; shorten it",
+                "the prompt has {} tokens, but the model supports {positions}; shorten it",
                 tokens.len()
             ))),
             _ => Ok(tokens),

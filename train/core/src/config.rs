@@ -84,9 +84,8 @@ impl TrainConfig {
         }
         let key = self.warmup_ratio.map_or("warmup_steps", |_| "warmup_ratio");
         Err(format!(
-            "a warm-up of {warmup} step(s) leaves nothing of a run of {total_steps} step(s), so \
-             that learning_rate would never be reached; lower {key} or leave it out, or train for \
-             more steps"
+            "the warm-up of {warmup} step(s) must be shorter than the run of {total_steps} step(s); lower \
+             {key} or remove it, or train for more steps"
         ))
     }
 

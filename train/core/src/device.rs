@@ -54,7 +54,7 @@ impl Device {
         parts.extend(self.driver.clone());
         parts.extend(self.memory.map(human));
         if self.software {
-            parts.push("emulated by the processor".into());
+            parts.push("emulated on the CPU".into());
         }
         parts.join(", ")
     }
@@ -73,8 +73,8 @@ impl FromStr for DeviceName {
             (Some(kind), None) => Ok(Self { kind, index: 0 }),
             (Some(kind), Some(Ok(index))) if !kind.on_processor() => Ok(Self { kind, index }),
             _ => Err(DeviceError::Usage(format!(
-                "unknown device `{text}`; use auto, cpu, ndarray, or cuda, rocm, metal, vulkan or \
-                 wgpu, with :N for the N-th of them"
+                "unknown device `{text}`; choose from auto, cpu, ndarray, cuda, rocm, metal, vulkan and \
+                 wgpu, with :N for device number N"
             ))),
         }
     }
@@ -88,7 +88,7 @@ impl FromStr for DeviceName {
 /// [`DeviceError`]. A device chosen by name is never replaced by another.
 pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
     if name != "auto" {
-        return Ok((find(name.parse()?)?, "asked for".into()));
+        return Ok((find(name.parse()?)?, "requested".into()));
     }
     let mut passed_over = Vec::new();
     let mut candidates = Vec::new();
@@ -102,17 +102,17 @@ pub fn choose(name: &str) -> Result<(Device, String), DeviceError> {
     for device in candidates {
         match check(device.name) {
             Ok(()) if passed_over.is_empty() => {
-                return Ok((device, "the best of this build".to_owned()));
+                return Ok((device, "the best device of this build".to_owned()));
             }
             Ok(()) => {
                 let others = passed_over.join("; ");
-                return Ok((device, format!("the best that works; {others}")));
+                return Ok((device, format!("the best device that works; {others}")));
             }
             Err(error) => passed_over.push(error.to_string()),
         }
     }
     Err(DeviceError::Unusable(format!(
-        "no device works here: {}; docs/devices.md says what each needs to run",
+        "no device works here: {}; docs/devices.md lists what each device needs",
         passed_over.join("; ")
     )))
 }
@@ -129,7 +129,7 @@ pub fn find(name: DeviceName) -> Result<Device, DeviceError> {
     let count = found.len();
     let device = found.into_iter().nth(name.index).ok_or_else(|| {
         let devices = counted(count, &format!("{} device", name.kind.name()));
-        absent(name, &format!("{devices} was found, counted from 0"))
+        absent(name, &format!("{devices} found, numbered from 0"))
     })?;
     check(name)?;
     Ok(device)
@@ -146,7 +146,7 @@ fn absent(device: DeviceName, reason: &str) -> DeviceError {
         there.join(", ")
     };
     DeviceError::Unusable(format!(
-        "there is no {device} here: {reason}; this build can use: {available}; name one of them"
+        "{device} was not found: {reason}; this build can use: {available}"
     ))
 }
 
@@ -177,13 +177,15 @@ pub fn check(device: DeviceName) -> Result<(), DeviceError> {
     }
     let broken = |reason: &str| {
         DeviceError::Unusable(format!(
-            "{device} does not work: {reason}; check its driver, and what else docs/devices.md says \
-             it needs, or use another --device"
+            "{device} does not work: {reason}; check its driver and the requirements in docs/devices.md, or \
+             use another --device"
         ))
     };
     match on_device(device, true, Probe) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(broken("a small training step gave no finite gradient")),
+        Ok(false) => Err(broken(
+            "the gradients of a small training step are not finite",
+        )),
         Err(DeviceError::Failed { reason, .. }) => Err(broken(&reason)),
         Err(other) => Err(other),
     }
@@ -210,7 +212,7 @@ mod tests {
         let (device, reason) = choose("cpu").expect("works");
         assert_eq!(
             (device.name.kind, reason.as_str()),
-            (Kind::Cpu, "asked for")
+            (Kind::Cpu, "requested")
         );
         assert!(device.memory.is_some_and(|bytes| bytes > 0), "{device:?}");
         assert!(device.title.contains("thread"), "{device:?}");

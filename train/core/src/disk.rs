@@ -71,13 +71,13 @@ pub(crate) fn explained(
     if cause.kind() != ErrorKind::StorageFull {
         // The limit of this process does not depend on the free disk space.
         return format!(
-            "{error}; {what} takes about {needed}: raise the limit, or give another folder"
+            "{error}; {what} needs about {needed}: raise the limit, or use another folder"
         );
     }
     let place = place.ancestors().find(|place| place.exists());
     let free = place.and_then(|place| fs4::available_space(place).ok());
     let free = free.map_or(String::new(), |free| format!(", {} are free", human(free)));
-    format!("{error}; {what} takes about {needed}{free}")
+    format!("{error}; {what} needs about {needed}{free}")
 }
 
 /// Returns the temporary name of a file.
@@ -139,10 +139,10 @@ mod tests {
         };
         let said = failed(ErrorKind::StorageFull);
         assert!(
-            said.starts_with("a/file: ") && said.contains("a checkpoint takes about 1.0 MiB, "),
+            said.starts_with("a/file: ") && said.contains("a checkpoint needs about 1.0 MiB, "),
             "{said}"
         );
-        assert!(failed(ErrorKind::QuotaExceeded).ends_with("or give another folder"));
-        assert!(!failed(ErrorKind::NotFound).contains("takes about"));
+        assert!(failed(ErrorKind::QuotaExceeded).ends_with("another folder"));
+        assert!(!failed(ErrorKind::NotFound).contains("needs about"));
     }
 }

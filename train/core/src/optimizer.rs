@@ -56,8 +56,8 @@ pub struct Outcome {
 /// The loss or a gradient is not finite. The model is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "the loss is {loss} and the gradient norm {grad_norm}; lower the learning rate, look for broken \
-     rows or damaged base weights, or, with dtype f16, whose values end at 65,504, take bf16 or f32"
+    "the loss is {loss} and the gradient norm {grad_norm}. Lower the learning rate, or check for broken \
+     rows and damaged base weights. With dtype f16, whose largest value is 65,504, use bf16 or f32"
 )]
 pub struct NonFinite {
     /// The loss.

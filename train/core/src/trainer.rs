@@ -81,8 +81,8 @@ pub fn tell_evaluation(report: EvalReport, reporter: &mut dyn Reporter) -> Resul
     match report.loss.is_finite() {
         true => Ok(()),
         false => reporter.report(Event::Note(
-            "the held-out loss is not finite: what is trained may be lost; go back to an earlier checkpoint \
-             with a lower learning rate",
+            "the validation loss is not finite, so the trained weights may be unusable; go back to an \
+             earlier checkpoint with a lower learning rate",
         )),
     }
 }

@@ -119,8 +119,8 @@ impl FromStr for Role {
             "assistant" | "gpt" | "bot" | "model" | "chatgpt" => Ok(Self::Assistant),
             "tool" => Ok(Self::Tool),
             other => Err(format!(
-                "unknown role '{other}': there are system (or developer), user (or human), \
-                 assistant (or gpt, bot, model, chatgpt) and tool"
+                "unknown role '{other}'; choose from system (or developer), user (or human), assistant (or \
+                 gpt, bot, model, chatgpt) and tool"
             )),
         }
     }

@@ -20,7 +20,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// A damaged file.
-    #[error("{}: damaged: {what}; fetch or write it again", .path.display())]
+    #[error("{}: damaged: {what}; download or create it again", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum DataError {
         what: String,
     },
     /// Rows with problems: all are counted, the first ones are shown.
-    #[error("{}: {total} problem(s) in its rows:{}", .path.display(), list(.shown, *.total, *.missing))]
+    #[error("{}: {total} problem(s) in the rows:{}", .path.display(), list(.shown, *.total, *.missing))]
     Rows {
         /// The file.
         path: PathBuf,
@@ -110,8 +110,8 @@ fn list(shown: &[(Place, String)], total: usize, missing: bool) -> String {
     if missing {
         text.push_str(between);
         text.push_str(
-            "correct the rows, or name their fields with \
-             --field-map instruction=FIELD,response=FIELD[,input=FIELD]",
+            "correct the rows, or set the field names with --field-map \
+             instruction=FIELD,response=FIELD[,input=FIELD]",
         );
     }
     text

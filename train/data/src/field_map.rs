@@ -51,7 +51,7 @@ impl FromStr for FieldMap {
         let (mut instruction, mut input, mut response) = (None, None, None);
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let Some((key, field)) = part.split_once('=') else {
-                problems.push(format!("'{part}' is not KEY=FIELD"));
+                problems.push(format!("expected KEY=FIELD, found '{part}'"));
                 continue;
             };
             let (key, field) = (key.trim(), field.trim());
@@ -61,7 +61,7 @@ impl FromStr for FieldMap {
                 "response" => &mut response,
                 _ => {
                     problems.push(format!(
-                        "unknown key '{key}' (the keys are instruction, input, response)"
+                        "unknown key '{key}' (choose from instruction, input, response)"
                     ));
                     continue;
                 }
@@ -70,7 +70,7 @@ impl FromStr for FieldMap {
                 problems.push(format!("key '{key}' is given more than once"));
             }
             if field.is_empty() {
-                problems.push(format!("key '{key}' names no field"));
+                problems.push(format!("key '{key}' has no field name"));
             }
             *slot = Some(field.to_owned());
         }
@@ -86,7 +86,7 @@ impl FromStr for FieldMap {
                 response,
             }),
             _ => Err(format!(
-                "field map '{text}': {}; write instruction=FIELD,response=FIELD[,input=FIELD]",
+                "field map '{text}': {}; expected instruction=FIELD,response=FIELD[,input=FIELD]",
                 problems.join("; ")
             )),
         }
@@ -115,20 +115,25 @@ mod tests {
         let error = "question=q,input=,input=x,answer"
             .parse::<FieldMap>()
             .unwrap_err();
-        assert_eq!(
-            error,
-            "field map 'question=q,input=,input=x,answer': unknown key 'question' (the keys are \
-             instruction, input, response); key 'input' names no field; key 'input' is given more \
-             than once; 'answer' is not KEY=FIELD; missing key 'instruction'; missing key \
-             'response'; write instruction=FIELD,response=FIELD[,input=FIELD]"
-        );
+        for part in [
+            "field map 'question=q,input=,input=x,answer': ",
+            "unknown key 'question'",
+            "key 'input' has no field name",
+            "key 'input' is given more than once",
+            "expected KEY=FIELD, found 'answer'",
+            "missing key 'instruction'",
+            "missing key 'response'",
+            "instruction=FIELD,response=FIELD[,input=FIELD]",
+        ] {
+            assert!(error.contains(part), "no {part} in: {error}");
+        }
     }
 
     #[test]
     fn an_empty_map_misses_both_keys() {
         let error = "".parse::<FieldMap>().unwrap_err();
         assert!(
-            error.contains("'': missing key 'instruction'; missing key 'response'; write"),
+            error.contains("'': missing key 'instruction'; missing key 'response'; "),
             "{error}"
         );
     }

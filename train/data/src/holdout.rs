@@ -49,7 +49,7 @@ impl FromStr for Holdout {
         }
         let Ok(share) = text.parse() else {
             return Err(format!(
-                "held-out part '{text}': give a count like 200 or a share like 0.05"
+                "validation '{text}': expected a count like 200 or a fraction like 0.05"
             ));
         };
         Self::Share(share).checked()
@@ -61,7 +61,8 @@ impl Holdout {
         match self {
             // This form rejects NaN too.
             Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(format!(
-                "held-out share {share}: it must lie above 0 and below 1; a count is a whole number"
+                "validation {share}: a fraction must be greater than 0 and less than 1; a count must be an \
+                 integer"
             )),
             holdout => Ok(holdout),
         }
@@ -74,8 +75,7 @@ impl Holdout {
         };
         if count > 0 && count >= samples {
             return Err(format!(
-                "{count} of {samples} samples are to be held out: at least one must be left to \
-                 train; lower validation"
+                "validation {count} leaves none of the {samples} samples to train on; lower it"
             ));
         }
         Ok(count)
@@ -106,7 +106,7 @@ pub fn split_validation(
     let (group_of, sizes) = groups(numbers.clone().map(|number| samples.prompt_of(number)));
     if sizes.len() == 1 {
         return Err(DataError::Other(format!(
-            "nothing can be held out: all {} samples have the same prompt",
+            "cannot hold out samples for validation: all {} samples have the same prompt",
             samples.len()
         )));
     }
@@ -123,8 +123,8 @@ pub fn split_validation(
     if left == count {
         let smallest = sizes.into_iter().min().unwrap_or(0);
         return Err(DataError::Other(format!(
-            "{count} samples cannot be held out: every prompt has more rows than that (the rarest \
-             has {smallest}), and rows of one prompt stay together; hold out at least {smallest}"
+            "cannot hold out {count} samples: rows with the same prompt stay together, and the rarest \
+             prompt has {smallest} rows; hold out at least {smallest}"
         )));
     }
     let side = |number: &u32| held_out[group_of[*number as usize] as usize];
@@ -204,33 +204,26 @@ mod tests {
 
     #[test]
     fn impossible_splits_are_errors() {
-        let error = |samples: Vec<_>, holdout| {
-            let error = split(&samples, holdout, 0).unwrap_err();
-            error.to_string()
+        let says = |samples: &[Sample], holdout, parts: &[&str]| {
+            let message = split(samples, holdout, 0).unwrap_err().to_string();
+            for part in parts {
+                assert!(message.contains(part), "no {part} in: {message}");
+            }
         };
-        assert_eq!(
-            error(distinct(5), Holdout::Count(5)),
-            "5 of 5 samples are to be held out: at least one must be left to train; lower validation"
-        );
+        let count = Holdout::Count(5);
+        says(&distinct(5), count, &["validation 5 ", "5 samples"]);
         for (share, shown) in [(1.5, "1.5"), (f64::NAN, "NaN")] {
-            let error = error(distinct(5), Holdout::Share(share));
-            let expected = format!("held-out share {shown}: it must lie above 0 and below 1; ");
-            assert!(error.starts_with(&expected), "{error}");
+            let expected = format!("validation {shown}: a fraction must be");
+            says(&distinct(5), Holdout::Share(share), &[&expected]);
         }
         let mut same = distinct(6);
         for sample in &mut same {
             sample.tokens[0] = 0;
         }
-        assert_eq!(
-            error(same.clone(), Holdout::Count(2)),
-            "nothing can be held out: all 6 samples have the same prompt"
-        );
+        let count = Holdout::Count(2);
+        says(&same, count, &["all 6 samples", "the same prompt"]);
         same[..3].iter_mut().for_each(|s| s.tokens[0] = 1);
-        assert_eq!(
-            error(same, Holdout::Count(2)),
-            "2 samples cannot be held out: every prompt has more rows than that (the rarest has \
-             3), and rows of one prompt stay together; hold out at least 3"
-        );
+        says(&same, count, &["2 samples", "hold out at least 3"]);
     }
 
     #[test]
@@ -238,8 +231,8 @@ mod tests {
         assert_eq!("200".parse(), Ok(Holdout::Count(200)));
         assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
         for (text, expected) in [
-            ("1.0", "held-out share 1: "),
-            ("5%", "held-out part '5%': "),
+            ("1.0", "validation 1: "),
+            ("5%", "validation '5%': "),
         ] {
             let error = text.parse::<Holdout>().unwrap_err();
             assert!(error.starts_with(expected), "{error}");

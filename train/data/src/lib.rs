@@ -6,6 +6,25 @@
 //! [`Batches`] orders the rest into optimizer [`Step`]s. Plain text uses [`read_text`] and
 //! [`tokenize_text`] instead, or [`read_bytes`] and [`chunked`] if tokens are bytes. [`Binidx`] holds
 //! tokens already.
+//!
+//! ```
+//! use bone_data::{Batch, Limits, RowReader, Template, tokenize};
+//! use bone_tokenizer::ByteTokenizer;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("rows.jsonl");
+//! std::fs::write(&path, r#"{"instruction": "Say hi.", "output": "hi"}"#)?;
+//!
+//! let mut rows = RowReader::open(&path, 0..u64::MAX, None)?;
+//! let row = rows.next_row()?.expect("the file has a row");
+//! let template = Template::load("alpaca", None)?;
+//! let limits = Limits { max_seq_len: 512, vocab_size: 256 };
+//! let samples = tokenize(&row, 0, &template, &ByteTokenizer, limits)?.samples;
+//! // The prompt is context; the answer is trained.
+//! assert_eq!(samples[0].trained_tokens(), "hi".len());
+//! assert_eq!(Batch::new(&samples, 0).rows, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod batch;
 mod binidx;

@@ -17,7 +17,7 @@ pub use report::FileReport;
 /// Returns the error of the temporary file that holds the rows' tokens.
 pub fn temporary(source: io::Error) -> DataError {
     DataError::Other(format!(
-        "the temporary file of the rows' tokens in {} (TMPDIR names another folder): {source}",
+        "the temporary file for tokens in {} (set TMPDIR to use another folder): {source}",
         std::env::temp_dir().display()
     ))
 }
@@ -112,7 +112,7 @@ pub fn load(
         notes.push(format!("template {}", reading.template));
     }
     notes.push(format!(
-        "{} to train on, {} held out",
+        "{} for training, {} held out",
         counted(split.train.len(), "row"),
         validation.len()
     ));

@@ -86,9 +86,9 @@ fn nothing(pools: &[Pool]) -> DataError {
     if !there.is_empty() {
         let weights: Vec<_> = there.iter().map(|pool| pool.weight.to_string()).collect();
         what = format!(
-            "{what}: of {}, the weights ({}) take none an epoch; raise them, or leave them out",
-            there.iter().map(|pool| pool.samples.len()).sum::<usize>(),
-            weights.join(", ")
+            "{what}: the weights ({}) select none of {} samples per epoch; raise or remove them",
+            weights.join(", "),
+            there.iter().map(|pool| pool.samples.len()).sum::<usize>()
         );
     }
     DataError::Other(what)
@@ -214,8 +214,8 @@ impl Batches {
         let steps = self.steps_per_epoch();
         if cursor.step > steps {
             return Err(DataError::Other(format!(
-                "step {} lies beyond an epoch of {steps} steps: the data, batch_size or \
-                 gradient_accumulation differ from the run that is resumed",
+                "step {} is beyond an epoch of {steps} steps: the data, batch_size or gradient_accumulation \
+                 differ from the run being resumed",
                 cursor.step
             )));
         }

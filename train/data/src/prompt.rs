@@ -29,8 +29,8 @@ pub enum PromptError {
     },
     /// The tokenizer differs from that of the training run; the error lists the differences.
     #[error(
-        "--tokenizer: it is another than the one of the training run: {0} differ(s); name that one, or put \
-         its files beside the model"
+        "--tokenizer: not the tokenizer of the training run ({0} differ); give the tokenizer of the run, or copy its \
+         files to the model's folder"
     )]
     Tokenizer(String),
 }
@@ -112,9 +112,11 @@ impl Prompt {
         };
         let bytes = read_small(&path, MAX_JSON_BYTES).map_err(|error| wrong(error.to_string()))?;
         let Some(bytes) = bytes else { return Ok(None) };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| wrong(format!("no prompt of a training run: {error}")))
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            wrong(format!(
+                "the prompt of the training run cannot be read: {error}"
+            ))
+        })
     }
 
     /// Checks that `tokenizer` is the one of the training run.

@@ -131,8 +131,8 @@ impl RowReader {
         if schemas.len() > 1 {
             let fields: Vec<_> = schemas.iter().map(Schema::fields).collect();
             let what = format!(
-                "{place} fits more than one schema ({}): choose with a schema ({}), or with a \
-                 field map, instruction=FIELD,response=FIELD[,input=FIELD]",
+                "{place} matches several schemas ({}): choose one with a schema ({}), or with a field map, \
+                 instruction=FIELD,response=FIELD[,input=FIELD]",
                 fields.join(", "),
                 Schema::names().join(", ")
             );
@@ -184,7 +184,7 @@ impl RowReader {
             return Err(self.unknown_schema());
         }
         for (place, _, row) in std::mem::take(&mut self.pending) {
-            let what = format!("the fields {} fit no known schema", names(&row));
+            let what = format!("the fields {} match no known schema", names(&row));
             self.problems.add((place, what));
         }
         if self.problems.total > 0 {
@@ -197,9 +197,9 @@ impl RowReader {
         }
         let Some(schema) = self.schema.filter(|_| self.rows > 0) else {
             let what = match self.next_index {
-                0 => "the file holds no rows".to_owned(),
+                0 => "the file has no rows".to_owned(),
                 rows => format!(
-                    "no row is in the slice [{}:{}]: the file has {rows}",
+                    "the slice [{}:{}] selects no row: the file has {rows} rows",
                     self.slice.start, self.slice.end
                 ),
             };
@@ -212,8 +212,7 @@ impl RowReader {
             && !self.input_seen
         {
             let what = format!(
-                "no row has the field '{field}', which the field map names as the input: \
-                 correct it or leave it out"
+                "no row has the field '{field}', which the field map uses as the input: correct or remove it"
             );
             return Err(DataError::unusable(&self.path, what));
         }
@@ -231,8 +230,8 @@ impl RowReader {
         let known: Vec<_> = known.map(|schema| schema.fields()).collect();
         let first = self.pending.front();
         let what = format!(
-            "the rows fit no known schema ({}); the first has the fields {}: name them with a \
-             field map, instruction=FIELD,response=FIELD[,input=FIELD]",
+            "the rows match no known schema ({}); the first row has the fields {}: set the field names with \
+             a field map, instruction=FIELD,response=FIELD[,input=FIELD]",
             known.join(", "),
             first.map(|(_, _, row)| names(row)).unwrap_or_default()
         );

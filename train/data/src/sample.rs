@@ -95,8 +95,8 @@ impl Limits {
         let shown = &ids[..ids.len().min(SHOWN_IDS)];
         (!ids.is_empty()).then(|| {
             format!(
-                "{} token id(s) beyond the model's vocabulary of {}, {shown:?}: \
-                 use the tokenizer that belongs to the model",
+                "{} token id(s) are beyond the model's vocabulary of {}: {shown:?}; use the tokenizer of \
+                 the model",
                 ids.len(),
                 self.vocab_size
             )
@@ -148,8 +148,7 @@ impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} dropped ({} with a prompt that fills max_seq_len, {} with nothing to train), \
-             {} truncated",
+            "{} skipped ({} with a prompt that fills max_seq_len, {} without trained tokens), {} truncated",
             self.rows(),
             self.prompt_too_long,
             self.empty,
@@ -169,8 +168,8 @@ fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), Rende
     let ids = tokenizer.encode(suffix).map_err(refused)?;
     if ids.contains(end) {
         return Err(refused(format!(
-            "the template '{template}' writes token {end}, which ends a sequence, after \
-             {{response}}, where it is added anyway: take it out of the template"
+            "the template '{template}' writes token {end}, which ends a sequence, after {{response}}, where \
+             it is added automatically: remove it from the template"
         )));
     }
     Ok(())

@@ -186,6 +186,6 @@ fn optional(row: &Map<String, Value>, name: &str, problems: &mut Vec<RowProblem>
 fn wrong(field: &str, found: &Value, wanted: &str) -> RowProblem {
     RowProblem::Other(match why_unreadable(found) {
         Some(what) => format!("field '{field}' {what}"),
-        None => format!("field '{field}' is {}, not {wanted}", kind(found)),
+        None => format!("field '{field}' is {}, expected {wanted}", kind(found)),
     })
 }

@@ -95,7 +95,7 @@ impl Source {
             weight if weight > MAX_WEIGHT => {
                 format!("be at most {MAX_WEIGHT}; train for more epochs instead")
             }
-            _ => "be above 0; leave the file out instead".to_owned(),
+            _ => "be greater than 0; remove the file instead".to_owned(),
         };
         Err(format!(
             "the weight of {selection} is {weight:?}, but must {wrong}"

@@ -79,8 +79,8 @@ impl Template {
         if name_or_path == "model" {
             let Some(folder) = model_folder else {
                 return Err(TemplateError(
-                    "the template 'model' is the chat template in a model's folder, and the model \
-                     here is a single file: name another template, or the path of a .jinja file"
+                    "the template 'model' is the chat template of a model folder, but this model is a \
+                     single file: use another template, or give a .jinja file"
                         .to_owned(),
                 ));
             };
@@ -88,14 +88,14 @@ impl Template {
         }
         let path = Path::new(name_or_path);
         let text = match model_files::read(path, MAX_FILE) {
-            Ok(text) => text.ok_or_else(|| "there is no such file".to_owned()),
+            Ok(text) => text.ok_or_else(|| "file not found".to_owned()),
             Err(error) => Err(error.to_string()),
         };
         let text = text.map_err(|why| {
             TemplateError(format!(
-                "template '{name_or_path}': {why}; give alpaca, plain, rwkv, llama2-chat, chatml, \
-                 model (the model's own chat template), or a file: a chat template (.jinja), or \
-                 any other with {{instruction}}, {{input}} and {{response}}"
+                "template '{name_or_path}': {why}; choose alpaca, plain, rwkv, llama2-chat, chatml, model \
+                 (the model's own chat template), or a file: a chat template (.jinja), or any other with \
+                 {{instruction}}, {{input}} and {{response}}"
             ))
         })?;
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -179,8 +179,7 @@ impl Template {
         match messages.last().map(|message| message.role) {
             None => Err(empty()),
             Some(role @ (Role::System | Role::Assistant)) => Err(RenderError::Refused(format!(
-                "the last message is by {role}: it must be by user or tool, for the model to \
-                 answer it"
+                "the last message is by {role}, but must be by user or tool for the model to answer it"
             ))),
             Some(Role::User | Role::Tool) => match self {
                 Self::Jinja(chat) => chat.prompt(messages),

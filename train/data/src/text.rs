@@ -41,7 +41,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let bytes = formats::read_bytes(path)?;
     let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     if text.iter().all(|byte| b" \t\r\n".contains(byte)) {
-        return Err(DataError::empty(path, "the file holds no text"));
+        return Err(DataError::empty(path, "the file has no text"));
     }
     Ok(bytes)
 }
@@ -79,7 +79,7 @@ pub fn chunked(
         return Err(DataError::Other(what));
     }
     if tokens.len() < 2 {
-        let what = "nothing is left to train on: the text is a single token";
+        let what = "no samples left to train on: the text is a single token";
         return Err(DataError::Other(what.to_owned()));
     }
     Ok((0..)
@@ -186,7 +186,7 @@ mod tests {
             (
                 bytes,
                 small,
-                "the text cannot be tokenized for this model: ",
+                "for this model: ",
             ),
             (strict, limits(9), "refused"),
         ] {

@@ -41,7 +41,7 @@ pub(super) fn factors(settings: &LoraConfig, layer: &Layer<'_>) -> Result<[Tenso
     }
     let values = weight();
     if !values.iter().all(|value| value.is_finite()) {
-        return Err("its weight holds values that are not finite".into());
+        return Err("its weight has values that are not finite".into());
     }
     // faer's matrices are column-major: burn's rows read this way are `[out, in]`.
     let weight = MatRef::from_column_major_slice(&values, d_output, d_input);
@@ -101,7 +101,7 @@ fn exact(matrix: MatRef<'_, f32>) -> Result<Decomposed, String> {
     let wide = Mat::<f64>::from_fn(rows, columns, |i, j| f64::from(matrix[(i, j)]));
     let svd = wide
         .thin_svd()
-        .map_err(|_| "it has no singular value decomposition".to_string())?;
+        .map_err(|_| "its singular value decomposition failed".to_string())?;
     let narrow = |m: MatRef<'_, f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)] as f32);
     let values = svd.S().column_vector().iter().map(|value| *value as f32);
     Ok(Decomposed {
@@ -145,10 +145,13 @@ impl Decomposed {
 pub(crate) fn decompose(matrix: &TensorData) -> Result<Decomposed, String> {
     let values: Vec<f32> = matrix.iter::<f32>().collect();
     let [rows, columns] = matrix.shape[..] else {
-        return Err(format!("shape {:?} is no matrix's", &matrix.shape[..]));
+        return Err(format!(
+            "shape {:?} is not that of a matrix",
+            &matrix.shape[..]
+        ));
     };
     if !values.iter().all(|value| value.is_finite()) {
-        return Err("it holds values that are not finite".into());
+        return Err("it has values that are not finite".into());
     }
     exact(MatRef::from_row_major_slice(&values, rows, columns))
 }

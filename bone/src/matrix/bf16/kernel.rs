@@ -34,7 +34,7 @@ pub(super) fn choose(word: Option<&str>) -> Result<Chosen, String> {
         Some("off") => Ok(None),
         Some("portable") => Ok(Some((portable, "portable"))),
         Some(other) => Err(format!(
-            "{CHOICE} is {other:?}; it can be auto, off or portable"
+            "{CHOICE} must be auto, off or portable, not {other:?}"
         )),
     }
 }
@@ -53,6 +53,14 @@ fn chosen() -> &'static Result<Chosen, String> {
 /// The environment variable `BONE_BF16` selects: `auto`, or an empty value, uses the processor's
 /// instructions. `off` always widens. `portable` multiplies in bf16 on any processor; it is slow
 /// and shows the effect of bf16 on a run.
+///
+/// ```
+/// match bone::matrix::bf16_instructions() {
+///     Ok(Some(name)) => println!("products with bf16 weights use {name}"),
+///     Ok(None) => println!("bf16 weights are widened to f32"),
+///     Err(reason) => eprintln!("{reason}"),
+/// }
+/// ```
 ///
 /// # Errors
 ///

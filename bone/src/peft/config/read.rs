@@ -55,8 +55,9 @@ impl Reader {
         let value = self.get(key)?.clone();
         let count = value.as_u64().and_then(|n| usize::try_from(n).ok());
         if count.is_none_or(|n| n == 0) {
-            self.problems
-                .push(format!("{key}: {value} is not a whole number above 0"));
+            self.problems.push(format!(
+                "{key}: must be an integer of at least 1, not {value}"
+            ));
             return None;
         }
         count
@@ -71,7 +72,7 @@ impl Reader {
             }
             other => {
                 self.problems.push(format!(
-                    "{key}: {other} is neither a list of names nor an expression"
+                    "{key}: must be a list of names or a regular expression, not {other}"
                 ));
                 None
             }
@@ -92,7 +93,7 @@ impl Reader {
             }
             Some(other) => {
                 self.problems
-                    .push(format!("{key}: {other} is not a list of names"));
+                    .push(format!("{key}: must be a list of names, not {other}"));
                 Vec::new()
             }
         }
@@ -110,7 +111,7 @@ impl Reader {
             .collect();
         if layers.is_none() {
             self.problems.push(format!(
-                "layers_to_transform: {value} is not a list of layer numbers"
+                "layers_to_transform: must be a list of layer numbers, not {value}"
             ));
         }
         layers
@@ -149,7 +150,8 @@ impl Reader {
         let names = self.names("parameters_to_save");
         match (with_parameters, names.is_empty()) {
             (Some(false), false) => self.problems.push(format!(
-                "parameters_to_save: PEFT would ignore it with this peft_type; one that ends in {WITH_PARAMETERS} has it"
+                "parameters_to_save: PEFT ignores it with this peft_type; it needs one that ends \
+                 in {WITH_PARAMETERS}"
             )),
             (Some(true), true) => self
                 .problems
@@ -174,7 +176,8 @@ impl Reader {
             (None, Some(own)) => Some((own, None)),
             (None, None) => {
                 self.problems.push(format!(
-                    "peft_type: {kind} is not supported; {MISS}, {BONE}, {LORA}, each also with {WITH_PARAMETERS}, {} and {STATES} are",
+                    "peft_type: {kind} is not supported; supported: {MISS}, {BONE}, {LORA}, each \
+                     also with {WITH_PARAMETERS}, {} and {STATES}",
                     OWN.join(", ")
                 ));
                 None
@@ -209,7 +212,7 @@ impl Reader {
                     _ => "true",
                 };
                 self.problems
-                    .push(format!("init_weights: {other} is not {known}"));
+                    .push(format!("init_weights: must be {known}, not {other}"));
                 return None;
             }
         };
@@ -224,14 +227,15 @@ impl Reader {
         };
         if alpha.is_none() {
             self.problems
-                .push("lora_alpha: not a number above 0".into());
+                .push("lora_alpha: must be a number greater than 0".into());
         }
         let rslora = match self.get("use_rslora") {
             None => Some(false),
             Some(value) => value.as_bool(),
         };
         if rslora.is_none() {
-            self.problems.push("use_rslora: not true or false".into());
+            self.problems
+                .push("use_rslora: must be true or false".into());
         }
         let start = self.lora_start();
         Some(LoraConfig {
@@ -259,7 +263,9 @@ impl Reader {
             _ => {}
         }
         self.problems.push(format!(
-            "init_lora_weights: {init} leaves a base of its own, which cannot be found again from the model; save the adapter with PEFT's path_initial_model_for_weight_conversion, which makes it one of the untouched base"
+            "init_lora_weights: {init} changes the base weights, which cannot be reproduced from \
+             the model; save the adapter with PEFT's path_initial_model_for_weight_conversion, \
+             which converts it to the original base"
         ));
         None
     }
@@ -276,8 +282,9 @@ impl Reader {
             Some(value) => value.as_f64().unwrap_or(f64::NAN),
         };
         if !(0.0..1.0).contains(&dropout) {
-            self.problems
-                .push(format!("{key}: not a number from 0 to below 1"));
+            self.problems.push(format!(
+                "{key}: must be a number of at least 0 and less than 1"
+            ));
         }
         dropout
     }

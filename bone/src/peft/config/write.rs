@@ -78,6 +78,8 @@ fn is_pefts(kind: &str) -> bool {
 
 /// Returns the `peft_type` that [`write`](crate::peft::write()) gives a folder, if PEFT does not
 /// know the type and refuses it.
+///
+/// See the [example](crate::peft).
 pub fn own_type(saved: &SavedAdapter) -> Option<String> {
     let kind = peft_type(saved);
     (!is_pefts(&kind)).then_some(kind)

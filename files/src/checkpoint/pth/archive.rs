@@ -72,7 +72,7 @@ fn directory(file: &[u8]) -> Read<(Range<usize>, u64)> {
             (at + END_LEN + usize::from(end.u16(20)) == file.len()).then_some((at, end))
         });
     let Some((end_at, end)) = found else {
-        return broken("it has no directory at its end");
+        return broken("its directory is missing");
     };
     let (mut count, mut len) = (u64::from(end.u16(10)), u64::from(end.u32(12)));
     let (mut start, mut limit) = (u64::from(end.u32(16)), end_at);
@@ -94,8 +94,8 @@ fn directory(file: &[u8]) -> Read<(Range<usize>, u64)> {
     });
     match range {
         Some(range) if count <= MAX_ENTRIES => Ok((range, count)),
-        Some(_) => broken("its directory has more entries than any model"),
-        None => broken("its directory lies beyond its end"),
+        Some(_) => broken("its directory has too many entries"),
+        None => broken("its directory is beyond its end"),
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn entries(file: &[u8]) -> Read<BTreeMap<&str, Range<usize>>> {
             continue;
         }
         let Some(range) = data(&file[..directory.start], local, stored) else {
-            return broken("the data of an entry lies beyond its end");
+            return broken("the data of an entry is beyond its end");
         };
         if entries.insert(name, range).is_some() {
             return broken("two entries have the same name");

@@ -39,7 +39,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, PthProblem> {
     if bytes.len() > MAX_BYTES {
         return Err(PthProblem::Pickle {
             at: MAX_BYTES,
-            reason: "longer than that of any model",
+            reason: "too long for a model",
         });
     }
     let mut machine = Machine {
@@ -191,14 +191,14 @@ impl<'a> Machine<'a> {
     fn line(&mut self) -> Step<&'a str> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().take(MAX_NAME).position(|&byte| byte == b'\n');
-        let line = self.take(len.ok_or(Stop("a name without end"))?)?;
+        let line = self.take(len.ok_or(Stop("a name without an end"))?)?;
         self.at += 1;
         std::str::from_utf8(line).map_err(|_| Stop("a name that is not UTF-8"))
     }
 
     fn push(&mut self, node: Node<'a>) -> Step<()> {
         if self.nodes.len() >= MAX_NODES {
-            return Err(Stop("more values than in any model"));
+            return Err(Stop("too many values"));
         }
         self.nodes.push(node);
         self.push_ref((self.nodes.len() - 1) as Ref)
@@ -206,7 +206,7 @@ impl<'a> Machine<'a> {
 
     fn push_ref(&mut self, node: Ref) -> Step<()> {
         if self.stack.len() >= MAX_NODES {
-            return Err(Stop("more values than in any model"));
+            return Err(Stop("too many values"));
         }
         self.stack.push(node);
         Ok(())
@@ -215,15 +215,13 @@ impl<'a> Machine<'a> {
     fn pop(&mut self) -> Step<Ref> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
-            return Err(Stop("a value is used that is not there"));
+            return Err(Stop("a missing value is used"));
         }
-        self.stack
-            .pop()
-            .ok_or(Stop("a value is used that is not there"))
+        self.stack.pop().ok_or(Stop("a missing value is used"))
     }
 
     fn top(&self) -> Step<Ref> {
-        let missing = Stop("a value is used that is not there");
+        let missing = Stop("a missing value is used");
         self.stack.last().copied().ok_or(missing)
     }
 
@@ -237,7 +235,7 @@ impl<'a> Machine<'a> {
 
     fn pop_to_mark(&mut self) -> Step<Vec<Ref>> {
         let mark = self.marks.pop();
-        let mark = mark.ok_or(Stop("a container ends that was not begun"))?;
+        let mark = mark.ok_or(Stop("a container ends without a start"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -292,7 +290,7 @@ impl<'a> Machine<'a> {
 
     fn remember(&mut self, key: u32) -> Step<()> {
         if self.memo.len() >= MAX_NODES {
-            return Err(Stop("more values than in any model"));
+            return Err(Stop("too many values"));
         }
         let top = self.top()?;
         self.memo.insert(key, top);
@@ -302,7 +300,7 @@ impl<'a> Machine<'a> {
     fn recall<const N: usize>(&mut self) -> Step<()> {
         let key = self.number::<N>()? as u32;
         let node = self.memo.get(&key).copied();
-        self.push_ref(node.ok_or(Stop("a value is recalled that was not kept"))?)
+        self.push_ref(node.ok_or(Stop("a missing value is recalled"))?)
     }
 
     fn set_items(&mut self, items: Vec<Ref>) -> Step<()> {
@@ -313,7 +311,7 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             Node::Refused => Ok(()),
-            _ => Err(Stop("items are set on what is no dict")),
+            _ => Err(Stop("items are set on something other than a dict")),
         }
     }
 
@@ -325,7 +323,7 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             Node::Refused => Ok(()),
-            _ => Err(Stop("items are appended to what is no list")),
+            _ => Err(Stop("items are appended to something other than a list")),
         }
     }
 }

@@ -6,23 +6,23 @@ use thiserror::Error;
 pub enum PthProblem {
     /// The file was written by torch before 1.6, or is another kind of pickle or archive.
     #[error(
-        "is {what}, not the zip archive that torch.save has written since torch 1.6: in Python, \
-         torch.load it with weights_only=True and torch.save it again, or convert it to safetensors"
+        "is {what}, but only zip archives (torch 1.6 or later) are supported: in Python, torch.load it \
+         with weights_only=True and torch.save it again, or convert it to safetensors"
     )]
     OldFormat {
         /// The kind of file that was found.
         what: &'static str,
     },
     /// The archive's directory can't be read.
-    #[error("is no whole zip archive: {reason}; it is cut off or damaged, download it again")]
+    #[error("is a damaged zip archive: {reason}; download it again")]
     Zip {
         /// What is wrong with the directory.
         reason: &'static str,
     },
     /// Entries are compressed or encrypted; torch never does this.
     #[error(
-        "{count} of its entries are compressed or encrypted, first {first:?}, which torch.save never \
-         does: unpack it and torch.save the model again"
+        "{count} of its entries are compressed or encrypted, the first is {first:?}; torch.save \
+         does neither: unpack it and torch.save the model again"
     )]
     Compressed {
         /// The first such entry.
@@ -31,22 +31,25 @@ pub enum PthProblem {
         count: usize,
     },
     /// The archive has no `data.pkl`, or several.
-    #[error("holds {found} entries NAME/data.pkl, where a file by torch.save has one")]
+    #[error("has {found} entries NAME/data.pkl; a torch.save file has one")]
     NoPickle {
         /// Their number.
         found: usize,
     },
     /// The file was written on a machine of the other byte order.
     #[error(
-        "its numbers are {found:?} endian, and only little-endian files can be read: torch.save it \
-         on a little-endian machine, or convert it to safetensors"
+        "its numbers are {found:?} endian, but only little-endian files are supported: torch.save \
+         it on a little-endian machine, or convert it to safetensors"
     )]
     ByteOrder {
         /// The byte order that the file states.
         found: String,
     },
     /// The pickle breaks the format or a limit.
-    #[error("its data.pkl can't be read at byte {at}: {reason}")]
+    #[error(
+        "its data.pkl cannot be read at byte {at}: {reason}; download it again, or save the state_dict \
+         with torch.save"
+    )]
     Pickle {
         /// Position in `data.pkl`.
         at: usize,
@@ -55,9 +58,9 @@ pub enum PthProblem {
     },
     /// The pickle names Python objects that are not data.
     #[error(
-        "its data.pkl names {}, which could run code when loaded: nothing but tensors, dicts and \
-         plain values is read; where you trust the file, load it in Python and save its state_dict \
-         alone, or convert it to safetensors",
+        "its data.pkl names {}, which could run code when loaded. Only tensors, dicts and plain \
+         values are supported: if you trust the file, load it in Python and save only its \
+         state_dict, or convert it to safetensors",
         names.join(", ")
     )]
     Globals {
@@ -65,14 +68,14 @@ pub enum PthProblem {
         names: Vec<String>,
     },
     /// The file does not hold a dict.
-    #[error("holds {found} where a dict of tensors is expected: save the model's state_dict")]
+    #[error("contains {found}, expected a dict of tensors: save the model's state_dict")]
     NotADict {
         /// What it holds.
         found: &'static str,
     },
     /// Entries of the dict are not tensors.
     #[error(
-        "holds entries that are no tensors: {}; in Python, save the dict of tensors alone",
+        "contains entries that are not tensors: {}; in Python, save only the dict of tensors",
         entries.join(", ")
     )]
     NotTensors {
@@ -80,7 +83,7 @@ pub enum PthProblem {
         entries: Vec<String>,
     },
     /// The data of a tensor is not in the archive.
-    #[error("tensor {name:?} has its data in entry data/{key}, which is not in the file")]
+    #[error("the data of tensor {name:?} is missing: entry data/{key}; download the file again")]
     NoStorage {
         /// The tensor.
         name: String,
@@ -89,8 +92,8 @@ pub enum PthProblem {
     },
     /// A tensor extends beyond its data.
     #[error(
-        "tensor {name:?} of shape {shape:?}, strides {strides:?} and offset {offset} does not lie \
-         within the {len} bytes of its data"
+        "tensor {name:?} of shape {shape:?}, strides {strides:?} and offset {offset} exceeds the \
+         {len} bytes of its data"
     )]
     OutOfStorage {
         /// The tensor.
@@ -105,7 +108,7 @@ pub enum PthProblem {
         len: u64,
     },
     /// Tensors share or repeat so much data that reading them would exhaust the memory.
-    #[error("its tensors would take {total} bytes, which the {len} bytes of the file can't mean")]
+    #[error("its tensors would need {total} bytes, but the file has only {len}")]
     TooLarge {
         /// Bytes of all tensors.
         total: u64,

@@ -30,7 +30,7 @@ pub fn save_pth(path: &Path, tensors: &BTreeMap<String, TensorData>) -> Result<(
         source,
     };
     let mut refused = tensors.iter().filter_map(|(name, data)| {
-        let reason = format!("torch has no storage of {:?}", data.dtype);
+        let reason = format!("torch has no storage type for {:?}", data.dtype);
         let name = name.clone();
         storage(data.dtype)
             .is_none()

@@ -129,7 +129,7 @@ fn write_shard<E: From<SaveError>>(
             return Err(SaveError::Tensor {
                 name: planned.name.clone(),
                 reason: format!(
-                    "{dtype:?} {shape:?} came where {} {:?} was planned",
+                    "expected {} {:?}, found {dtype:?} {shape:?}",
                     planned.dtype, planned.shape
                 ),
             }

@@ -112,10 +112,10 @@ fn lists_every_offender() {
     assert_eq!(error.unsupported[0].dtype, Dtype::I64);
     let message = error.to_string();
     for part in [
-        "2 missing:\n  - \"c.bias\"\n  - \"d\"",
-        "\"a\" is [2] but the other sizes imply [3]",
-        "\"b\" is I64",
-        "2 not part of the model:\n  - \"left\"\n  - \"over\"",
+        "2 tensor(s) missing:\n  - \"c.bias\"\n  - \"d\"",
+        "\"a\": expected shape [3], found [2]",
+        "\"b\" (I64): ",
+        "2 unknown tensor(s):\n  - \"left\"\n  - \"over\"",
     ] {
         assert!(message.contains(part), "no {part:?} in: {message}");
     }

@@ -55,10 +55,10 @@ impl Rwkv6Config {
             ("time_mix_extra_dim", self.shift_rank),
             ("time_decay_extra_dim", self.decay_rank),
         ];
-        let sizes = sizes.map(|(key, size)| (key, "the tensors have", size as f64));
+        let sizes = sizes.map(|(key, size)| (key, "but the tensors have", size as f64));
         let fixed = [
-            ("head_size_divisor", "RWKV6 has", 8.0),
-            ("layer_norm_epsilon", "RWKV6 has", 1e-5),
+            ("head_size_divisor", "but RWKV6 has", 8.0),
+            ("layer_norm_epsilon", "but RWKV6 has", 1e-5),
         ];
         sizes
             .into_iter()
@@ -103,9 +103,9 @@ mod tests {
         .expect_err("contradicts");
         let error = error.to_string();
         for line in [
-            "vocab_size is 97, the tensors have 96",
-            "hidden_size is \"24\", the tensors have 24",
-            "layer_norm_epsilon is 0.001, RWKV6 has 0.00001",
+            "vocab_size is 97, but",
+            "hidden_size is \"24\", but",
+            "layer_norm_epsilon is 0.001, but RWKV6 has 0.00001",
         ] {
             assert!(error.contains(line), "{error}");
         }

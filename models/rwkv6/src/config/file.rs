@@ -50,7 +50,7 @@ impl Reader {
                 Some(size @ 1..=MAX_DIMENSION) => size as usize,
                 _ => {
                     self.problems.push(format!(
-                        "{key} is {value}, it must be a whole number from 1 to {MAX_DIMENSION}"
+                        "{key} must be an integer from 1 to {MAX_DIMENSION}, not {value}"
                     ));
                     1
                 }
@@ -65,7 +65,7 @@ impl Reader {
             && value.as_f64() != allowed.as_f64().or(Some(f64::NAN))
         {
             self.problems
-                .push(format!("{key} is {value}, only {allowed} is supported"));
+                .push(format!("{key} {value} is not supported; expected {allowed}"));
         }
     }
 }
@@ -85,7 +85,9 @@ impl Rwkv6Config {
             Some(value) => Self::from_json(&path, value),
             None => Err(Rwkv6Error::ConfigFile {
                 path,
-                reason: "not found; random weights need it for the model's dimensions: model_type, vocab_size, hidden_size, num_hidden_layers".into(),
+                reason: "file not found; random weights need its model_type, vocab_size, hidden_size \
+                         and num_hidden_layers"
+                    .into(),
             }),
         }
     }
@@ -119,7 +121,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Value>, Rwkv6Error> {
     let value = bytes
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose();
-    value.map_err(|error| file_error(format!("not JSON: {error}")))
+    value.map_err(|error| file_error(format!("invalid JSON: {error}")))
 }
 
 fn from_fields(fields: Map<String, Value>) -> Result<Rwkv6Config, Vec<String>> {
@@ -132,7 +134,7 @@ fn from_fields(fields: Map<String, Value>) -> Result<Rwkv6Config, Vec<String>> {
         let kind = kind.unwrap_or(Value::Null);
         reader
             .problems
-            .push(format!("model_type is {kind}, only \"rwkv6\" is supported"));
+            .push(format!("model_type {kind} is not supported; expected \"rwkv6\""));
     }
     for key in HARMLESS {
         reader.fields.remove(*key);
@@ -167,7 +169,7 @@ fn from_fields(fields: Map<String, Value>) -> Result<Rwkv6Config, Vec<String>> {
         .fields
         .iter()
         .filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)))
-        .map(|(key, _)| format!("{key} is not known; remove it if it does not matter"))
+        .map(|(key, _)| format!("unknown key {key}; remove it if it has no effect"))
         .collect();
     reader.problems.extend(unknown);
     if reader.problems.is_empty() {

@@ -24,7 +24,7 @@ impl Reader<'_> {
             _ => {
                 let shape = &info.shape;
                 self.problems.push(format!(
-                    "{name} is {shape:?} and should have {D} dimensions"
+                    "{name} has shape {shape:?}, expected {D} dimensions"
                 ));
                 None
             }
@@ -45,7 +45,7 @@ impl Reader<'_> {
         for &number in &numbers {
             if number != expected {
                 self.problems.push(format!(
-                    "{prefix}{expected} is missing: the next is {prefix}{number}"
+                    "{prefix}{expected} is missing, but {prefix}{number} exists"
                 ));
             }
             expected = number.saturating_add(1);
@@ -79,14 +79,14 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Rwkv6Config, Vec<String>> 
     };
     if heads.checked_mul(head_size) != Some(hidden_size) {
         reader.problems.push(format!(
-            "{}: {heads} heads of {head_size} are not the {hidden_size} channels of {}",
+            "{}: {heads} heads of {head_size} do not match the {hidden_size} channels of {}",
             names.of("blocks.0.att.time_faaaa"),
             names.of("emb.weight")
         ));
     }
     if !five_ranks.is_multiple_of(5) {
         reader.problems.push(format!(
-            "{}: {five_ranks} columns are not five of one width",
+            "{}: {five_ranks} columns cannot be split into five parts",
             names.of("blocks.0.att.time_maa_w1")
         ));
     }

@@ -55,7 +55,7 @@ fn what_lies_beside_the_model_decides() {
     let none = Folder::with(&["notes.txt"]);
     let (size, reason) = none.open("auto", 256).unwrap();
     assert_eq!(size, 256);
-    assert!(reason.contains("raw bytes: no tokenizer"), "{reason}");
+    assert!(reason.contains("raw bytes:"), "{reason}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn unusable_ones_say_what_to_do() {
     assert!(message.contains("convert it"), "{message}");
     let message = Folder::with(&["rwkv_vocab_b.txt", "rwkv_vocab_a.txt"]).message("auto");
     assert!(
-        message.contains("rwkv_vocab_a.txt, rwkv_vocab_b.txt: name the one"),
+        message.contains("rwkv_vocab_a.txt, rwkv_vocab_b.txt: choose one with --tokenizer"),
         "{message}"
     );
     let folder = Folder::with(&["model.pth"]);
@@ -109,7 +109,7 @@ fn unusable_ones_say_what_to_do() {
     }
     let message = folder.message(&folder.path("model.pth"));
     assert!(
-        message.contains("model.pth is not valid: a tokenizer is"),
+        message.contains("model.pth is invalid: a tokenizer is"),
         "{message}"
     );
 }

@@ -11,7 +11,7 @@ pub(super) fn parse(literal: &str) -> Result<Vec<u8>, String> {
     let mut chars = quoted.chars();
     let quote = match chars.next() {
         Some(quote @ ('\'' | '"')) => quote,
-        _ => return Err(format!("{literal} is no Python str or bytes literal")),
+        _ => return Err(format!("{literal} is not a Python str or bytes literal")),
     };
     let mut bytes = Vec::new();
     loop {
@@ -40,7 +40,7 @@ pub(super) fn parse(literal: &str) -> Result<Vec<u8>, String> {
 /// Reads the escape after a backslash. In a bytes literal, the character's number is the byte.
 fn escaped(chars: &mut Chars<'_>, is_bytes: bool) -> Result<char, String> {
     let Some(escape) = chars.next() else {
-        return Err("a backslash ends the literal".to_owned());
+        return Err("a backslash at the end of the literal".to_owned());
     };
     Ok(match escape {
         '\\' | '\'' | '"' => escape,
@@ -65,10 +65,10 @@ fn escaped(chars: &mut Chars<'_>, is_bytes: bool) -> Result<char, String> {
             }
             match char::from_u32(value) {
                 Some(c) if !is_bytes || value < 256 => c,
-                _ => return Err(format!("\\{value:o} is no byte")),
+                _ => return Err(format!("\\{value:o} is not a byte")),
             }
         }
-        _ => return Err(format!("\\{escape} is no escape known here")),
+        _ => return Err(format!("\\{escape} is an unknown escape")),
     })
 }
 
@@ -78,7 +78,7 @@ fn number(chars: &mut Chars<'_>, escape: char, digits: usize) -> Result<char, St
     let value = valid.then(|| u32::from_str_radix(&text, 16).ok()).flatten();
     value
         .and_then(char::from_u32)
-        .ok_or_else(|| format!("\\{escape}{text} is no character of {digits} hex digits"))
+        .ok_or_else(|| format!("\\{escape}{text} is not a character of {digits} hex digits"))
 }
 
 #[cfg(test)]

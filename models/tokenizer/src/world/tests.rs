@@ -106,21 +106,21 @@ fn line_ends_and_order_of_lines_do_not_matter() {
 #[test]
 fn every_bad_line_is_counted_and_the_first_are_named() {
     let bad = [
-        ("", "not an id, a literal and a length"),
-        ("300", "not an id, a literal and a length"),
-        ("300 'x'", "not an id, a literal and a length"),
-        ("x 'xy' 2", "x is no id"),
-        ("+300 'xy' 2", "+300 is no id"),
-        ("0 'xy' 2", "id 0 is the end of text"),
-        ("1048576 'xy' 2", "1048576 is no id"),
-        ("99999999999999999999 'xy' 2", "is no id"),
-        ("300 xy 2", "no Python str"),
+        ("", "expected an id, a literal"),
+        ("300", "expected an id, a literal"),
+        ("300 'x'", "expected an id, a literal"),
+        ("x 'xy' 2", "1048575, not x"),
+        ("+300 'xy' 2", "1048575, not +300"),
+        ("0 'xy' 2", "id 0 is reserved"),
+        ("1048576 'xy' 2", "1048575, not 1048576"),
+        ("99999999999999999999 'xy' 2", "the id must be from 1"),
+        ("300 xy 2", "not a Python str"),
         ("300 '' 0", "the token is empty"),
-        ("300 'xy' 3", "2 bytes, the line says 3"),
-        ("300 'xy' -2", "2 bytes, the line says -2"),
-        ("300 'é' 1", "2 bytes, the line says 1"),
-        ("300  'xy' 2", "no Python str"),
-        ("98 'xy' 2", "line 98 has the id 98 too"),
+        ("300 'xy' 3", "has 2 bytes, but the line says 3"),
+        ("300 'xy' -2", "2 bytes, but the line says -2"),
+        ("300 'é' 1", "2 bytes, but the line says 1"),
+        ("300  'xy' 2", "not a Python str"),
+        ("98 'xy' 2", "line 98 has id 98 too"),
         ("300 'ab' 2", "line 257 has the same token"),
     ];
     for (line, what) in bad {
@@ -149,10 +149,10 @@ fn every_bad_line_is_counted_and_the_first_are_named() {
 fn a_vocabulary_without_some_bytes_is_refused() {
     let vocabulary = small_vocabulary().replace("98 'a' 1\n", "");
     let message = read(vocabulary).unwrap_err().to_string();
-    assert!(message.contains("none for 1 of them: 0x61"), "{message}");
+    assert!(message.contains("but 1 are missing: 0x61"), "{message}");
     let message = read("1 'ab' 2\n").unwrap_err().to_string();
     assert!(
-        message.contains("none for 256 of them: 0x00, 0x01"),
+        message.contains("but 256 are missing: 0x00, 0x01"),
         "{message}"
     );
     assert!(read("").is_err());

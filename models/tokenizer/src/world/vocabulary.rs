@@ -21,7 +21,7 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
     for (number, line) in lines(content) {
         let entry = parse_line(line).and_then(|(id, token)| {
             if let Some(before) = lines_of_ids.insert(id, number) {
-                return Err(format!("line {before} has the id {id} too"));
+                return Err(format!("line {before} has id {id} too"));
             }
             if let Some(before) = lines_of_tokens.insert(token.clone(), number) {
                 return Err(format!("line {before} has the same token"));
@@ -55,7 +55,7 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
     Err(TokenizerError::Invalid {
         path: path.to_owned(),
         reason: format!(
-            "a RWKV vocabulary has a token for every byte, this has none for {} of them: {}",
+            "an RWKV vocabulary must have a token for every byte, but {} are missing: {}",
             absent.len(),
             and_more(absent.iter().take(SHOWN).cloned(), absent.len()).join(", "),
         ),
@@ -77,12 +77,12 @@ fn parse_line(line: &[u8]) -> Result<(u32, Vec<u8>), String> {
         .split_once(' ')
         .and_then(|(id, rest)| Some((id, rest.rsplit_once(' ')?)));
     let Some((id, (literal, length))) = fields else {
-        return Err("not an id, a literal and a length".to_owned());
+        return Err("expected an id, a literal and a length".to_owned());
     };
     let id = match digits(id) {
-        Some(0) => return Err("id 0 is the end of text, which has no line".to_owned()),
+        Some(0) => return Err("id 0 is reserved for the end of text".to_owned()),
         Some(id) if id <= MAX_ID => id,
-        _ => return Err(format!("{id} is no id from 1 to {MAX_ID}")),
+        _ => return Err(format!("the id must be from 1 to {MAX_ID}, not {id}")),
     };
     let token = literal::parse(literal)?;
     if token.is_empty() {
@@ -90,7 +90,7 @@ fn parse_line(line: &[u8]) -> Result<(u32, Vec<u8>), String> {
     }
     if digits(length) != u32::try_from(token.len()).ok() {
         return Err(format!(
-            "the token has {} bytes, the line says {length}",
+            "the token has {} bytes, but the line says {length}",
             token.len()
         ));
     }

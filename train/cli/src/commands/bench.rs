@@ -14,9 +14,9 @@ const COUNTS: usize = 1 << 24;
 /// What to time.
 #[derive(Debug, clap::Subcommand)]
 pub enum BenchCommand {
-    /// Time a training step: tokens/s, memory, and the share of each part
+    /// Measure a training step: tokens/s, memory, share of each part
     Train(Box<train::BenchTrainArgs>),
-    /// Time the continuing of prompts: of a batch of prompts, and of each token after them
+    /// Measure generation: tokens/s of the prompt and of each new token, memory
     Generate(Box<generate::BenchGenerateArgs>),
 }
 

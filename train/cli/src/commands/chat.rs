@@ -13,23 +13,24 @@ use std::io::{BufRead, IsTerminal, stdin};
 /// With whom, and how.
 #[derive(Debug, clap::Args)]
 pub struct ChatArgs {
-    /// Who answers.
-    #[command(flatten)]
-    pub session: SessionArgs,
-    /// Template of the conversation: trained for the one of the training run, model for the model's
-    /// own chat_template, rwkv, llama2-chat, chatml, alpaca, plain, or a file [default: trained,
-    /// else model]
+    /// Chat template: trained, model, rwkv, llama2-chat, chatml, alpaca, plain, or a file [default:
+    /// trained, else model]
+    ///
+    /// `trained` is the template of the training run, `model` the model's own chat_template.
     #[arg(long, value_name = "NAME|FILE")]
     pub template: Option<String>,
-    /// What the model is told before the conversation
+    /// System prompt
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
-    /// Tokens of an answer at most
+    /// Maximum number of tokens per answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_new_tokens: usize,
     /// How tokens are chosen
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    /// The model.
+    #[command(flatten)]
+    pub session: SessionArgs,
 }
 
 const HELP: &str = "/new starts a new conversation, /exit quits";
@@ -46,8 +47,8 @@ pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
     let template = session.template_or(name, "model").map_err(|error| match name {
         Some(_) => error,
         None => CommandError::usage(format!(
-            "--template: neither a training run nor the model says how it is talked to ({error}); \
-             give one: trained, rwkv, llama2-chat, chatml, alpaca, plain, or a file"
+            "--template: no chat template found ({error}); choose trained, rwkv, llama2-chat, chatml, \
+             alpaca, plain, or a file"
         )),
     })?;
     let tokens = args.max_new_tokens;
@@ -97,7 +98,7 @@ impl Work for Conversation<'_> {
                 return Ok(());
             }
             let Ok(said) = std::str::from_utf8(&line) else {
-                line!("that was not UTF-8; say it again");
+                line!("the input is not UTF-8; try again");
                 continue;
             };
             match said.trim() {
@@ -108,7 +109,7 @@ impl Work for Conversation<'_> {
                     continue;
                 }
                 word if word.starts_with('/') => {
-                    line!("{word} is no command: {HELP}");
+                    line!("unknown command {word}: {HELP}");
                     continue;
                 }
                 _ => messages.push(Message::new(
@@ -121,7 +122,10 @@ impl Work for Conversation<'_> {
                 messages.drain(self.start.len()..messages.len() - 1);
                 pieces = self.template.prompt(&messages);
                 if is_terminal && pieces.is_ok() {
-                    line!("(begun anew: {} is for one question)", self.template);
+                    line!(
+                        "(new conversation: {} supports one question only)",
+                        self.template
+                    );
                 }
             }
             let pieces = pieces.map_err(CommandError::from);

@@ -20,25 +20,25 @@ use std::path::PathBuf;
 /// What to convert, and to what.
 #[derive(Debug, clap::Args)]
 pub struct ConvertArgs {
-    /// An adapter (a folder of PEFT's or ours, a file of RWKV-PEFT's or JL-er's), or an RWKV6 model
+    /// Adapter (a folder, or a file of RWKV-PEFT or JL-er) or RWKV6 model
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// What to make of it
+    /// Output format
     #[arg(long, value_name = "FORMAT")]
     pub to: Format,
-    /// What to make: a new folder for peft and lora, and for a model's safetensors; else a new file
+    /// Output: a new folder for peft, lora and a model's safetensors, otherwise a new file
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
-    /// The base model, where the conversion needs its sizes or weights
+    /// Base model, if the conversion needs its sizes or weights
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// bone to lora: how many directions of each change to keep
+    /// bone to lora: rank of the LoRA
     #[arg(long, value_name = "R", conflicts_with = "energy", value_parser = clap::value_parser!(u32).range(1..))]
     pub rank: Option<u32>,
-    /// bone to lora: the share of each change's energy to keep, like 0.99
+    /// bone to lora: fraction of the energy of each change to keep, like 0.99
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub energy: Option<f64>,
-    /// Axis of bone's blocks in a file that does not say it: output, input, or none for miss
+    /// Block axis of an adapter file that does not record it: output, input, none (for miss)
     #[arg(long, value_name = "AXIS")]
     pub block_axis: Option<AxisWord>,
 }
@@ -52,13 +52,13 @@ fn share(text: &str) -> Result<f64, String> {
 /// What something can be converted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A folder that PEFT reads; of what PEFT does not have, a folder that it refuses by name
+    /// PEFT folder; PEFT refuses methods that it does not support
     Peft,
-    /// A folder that everything reads that serves LoRA, if nothing was trained whole beside it
+    /// LoRA folder, for servers that support LoRA
     Lora,
-    /// A file by torch.save, with RWKV's names
+    /// .pth file with RWKV's tensor names
     RwkvPth,
-    /// Safetensors with RWKV's names
+    /// Safetensors with RWKV's tensor names
     RwkvSafetensors,
 }
 
@@ -71,7 +71,7 @@ pub fn run(args: &ConvertArgs) -> Result<(), CommandError> {
     if matches!(args.to, Format::Peft | Format::Lora) {
         check_free(&args.out)?;
     } else if args.out.exists() {
-        let reason = "is there already; name a new file";
+        let reason = "already exists; give a new file";
         return Err(CommandError::path(&args.out, reason));
     }
     let adapter = open(&args.path, args.block_axis.map(AxisWord::kind));
@@ -117,19 +117,18 @@ impl OnDevice for ConvertOn<'_> {
             None => scan.finish()?,
         };
         if saved.stands_on_residual() {
-            let why = "its factors belong to a residual of the model's weights";
+            let why = "its factors belong to a residual of the base weights";
             let base = need(base.as_ref(), why)?;
             saved = saved.on_untouched::<B::InnerBackend, CommandError>(&device, |layer| {
                 weight(base, layer)
             })?;
         }
         let config = saved.config.as_ref();
-        let kind = config.map_or("tuned states", |config| config.variant.name());
+        let kind = config.map_or("initial states", |config| config.variant.name());
         let is_bone = config.is_some_and(|config| !config.variant.is_lora_exactly());
         if (args.rank.is_some() || args.energy.is_some()) && !(is_bone && args.to == Format::Lora) {
             return Err(CommandError::usage(
-                "--rank and --energy say how much of bone a LoRA keeps; they go with a bone adapter and \
-             --to lora",
+                "--rank and --energy are only for converting a bone adapter with --to lora; remove them",
             ));
         }
         let mut lost = None;
@@ -155,16 +154,18 @@ impl OnDevice for ConvertOn<'_> {
         }
         let rank = saved.config.map_or(0, |config| config.rank);
         let Some(Lost { overall, worst }) = lost else {
-            return Ok(format!("{kind} as a LoRA of rank {rank}, exactly"));
+            return Ok(format!(
+                "converted {kind} to a LoRA of rank {rank}, without loss"
+            ));
         };
         // Rounding may give a negative zero.
         let percent = |share: f64| 100.0 * share.max(0.0);
         let worst = worst.map_or(String::new(), |(layer, lost)| {
-            format!(", {:.2} % at worst ({layer})", percent(lost))
+            format!(", at worst {:.2} % ({layer})", percent(lost))
         });
         let overall = percent(overall);
         Ok(format!(
-            "{kind} as a LoRA of rank {rank}: {overall:.2} % of the change's norm is lost{worst}"
+            "converted {kind} to a LoRA of rank {rank}: {overall:.2} % of the change's norm is lost{worst}"
         ))
     }
 }
@@ -174,7 +175,7 @@ fn write_folder(saved: &SavedAdapter, args: &ConvertArgs) -> Result<(), CommandE
     let base = args.model.as_ref().map(|path| path.to_string_lossy());
     peft::write(saved, base.as_deref(), &args.out)?;
     if let Some(kind) = peft::own_type(saved) {
-        line!("its peft_type is {kind}: PEFT has no room for this, and refuses the folder");
+        line!("its peft_type is {kind}, which PEFT does not support, so PEFT refuses the folder");
     }
     Ok(())
 }
@@ -192,7 +193,10 @@ fn exact_lora(
     if config.is_none_or(|config| config.variant.lora().is_some()) {
         return Ok(saved.to_lora(&[])?);
     }
-    let base = need(base, "a LoRA needs the inputs of every layer")?;
+    let base = need(
+        base,
+        "converting to LoRA needs the input width of every layer",
+    )?;
     Ok(saved.to_lora(&base.info.linear_layers)?)
 }
 
@@ -205,10 +209,7 @@ fn nearest_lora<B: bone::Backend>(
 ) -> Result<(SavedAdapter, Lost), CommandError> {
     let rank = args.rank.map(|rank| Keep::Rank(rank as usize));
     let keep = rank.or(args.energy.map(Keep::Energy)).ok_or_else(|| {
-        CommandError::usage(
-            "a bone adapter has no exact LoRA: give --rank or --energy, as in `--rank 16` \
-             or `--energy 0.99`",
-        )
+        CommandError::usage("a bone adapter has no exact LoRA: give `--rank 16` or `--energy 0.99`")
     })?;
     let base = need(base, "converting a bone adapter needs the base weights")?;
     saved.to_nearest_lora(keep, |layer| {
@@ -227,7 +228,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
     let architecture = model.architecture;
     if architecture != Architecture::Rwkv6 {
         return Err(CommandError::usage(format!(
-            "--to: a {} model has one form, that of Hugging Face; RWKV6's have names of RWKV's own",
+            "--to: a {} model has only the Hugging Face format; only RWKV6 models can be converted",
             architecture.name()
         )));
     }
@@ -238,7 +239,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
     match args.to {
         Format::Peft | Format::Lora => {
             return Err(CommandError::usage(
-                "--to: this is a model and no adapter; convert it to rwkv-pth or rwkv-safetensors",
+                "--to: this is a model, not an adapter; choose rwkv-pth or rwkv-safetensors",
             ));
         }
         Format::RwkvPth => {
@@ -247,7 +248,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
         }
         Format::RwkvSafetensors if args.out.extension().is_some_and(|e| e == "safetensors") => {
             return Err(CommandError::usage(format!(
-                "--out: {} is to be a folder, of weights and tokenizer; name it without .safetensors",
+                "--out: {} must be a folder, for weights and tokenizer; remove .safetensors from its name",
                 args.out.display()
             )));
         }
@@ -259,7 +260,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
             folder.finish()?;
         }
     }
-    line!("RWKV6 under RWKV's own names");
+    line!("RWKV6 with RWKV's own tensor names");
     line!("saved {}", args.out.display());
     Ok(())
 }

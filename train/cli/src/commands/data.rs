@@ -13,32 +13,31 @@ mod check;
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum DataCommand {
-    /// Show what training would make of data files: rows, what is dropped and why, lengths, samples
+    /// Check training data: rows, skipped rows and why, lengths, samples
     Check(check::CheckArgs),
-    /// Write rows as RWKV's binidx, X.bin and X.idx: their tokens, with no mark of what is trained
+    /// Write tokenized rows as RWKV's binidx, X.bin and X.idx
     Binidx(BinidxArgs),
 }
 
 /// How rows become tokens.
 #[derive(Debug, clap::Args)]
 pub struct ReadingArgs {
-    /// Rows: FILE, `FILE[0:1000]` for some of them, DIR/train for a split; several with commas
+    /// Data files, separated by commas; `FILE[0:1000]` selects rows, DIR/train a split
     #[arg(value_name = "FILES")]
     pub data: Sources,
-    /// The model whose tokenizer it is for
+    /// Model whose tokenizer is used
     #[arg(long, value_name = "DIR|FILE", required_unless_present = "tokenizer")]
     pub model: Option<PathBuf>,
-    /// auto for what lies beside the model, bytes, or a file: tokenizer.json, RWKV's vocabulary
-    /// [default: auto]
+    /// Tokenizer: auto (the model's own), bytes, or a file [default: auto]
     #[arg(long, value_name = "NAME|FILE")]
     pub tokenizer: Option<TokenizerChoice>,
     /// Prompt template, as for bone train
     #[arg(long, value_name = "NAME|FILE", default_value = "alpaca")]
     pub template: String,
-    /// What the rows' fields are, as for bone train [default: found from the rows]
+    /// Format of the rows, as for bone train [default: found from the rows]
     #[arg(long, value_name = "NAME", conflicts_with = "field_map")]
     pub schema: Option<Schema>,
-    /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD]
+    /// Field names of the rows: instruction=FIELD,response=FIELD[,input=FIELD]
     #[arg(long, value_name = "MAP")]
     pub field_map: Option<FieldMap>,
 }
@@ -49,7 +48,7 @@ pub struct BinidxArgs {
     /// How rows become tokens.
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// X of X.bin and X.idx, neither of which may be there
+    /// Name X of the new files X.bin and X.idx
     #[arg(long, value_name = "X")]
     pub out: PathBuf,
 }
@@ -68,7 +67,7 @@ impl Opened {
         let choice = args.tokenizer.clone().unwrap_or(TokenizerChoice::Auto);
         if args.model.is_none() && choice == TokenizerChoice::Auto {
             return Err(CommandError::usage(
-                "--tokenizer: auto is the one beside a model; give --model, or name a tokenizer",
+                "--tokenizer: auto uses the tokenizer of the model; give --model or a tokenizer",
             ));
         }
         let model = args.model.as_deref().map(read_config).transpose()?;

@@ -9,10 +9,10 @@ use burn::tensor::DType;
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub struct DevicesArgs {
-    /// Only this device [default: all of this build]
+    /// Check only this device [default: all]
     #[arg(long, value_name = "NAME")]
     pub device: Option<String>,
-    /// On a GPU, run neighbouring operations as one
+    /// GPU: fuse neighbouring operations into one kernel
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub fusion: bool,
 }
@@ -59,13 +59,13 @@ pub fn run(args: &DevicesArgs) -> Result<(), CommandError> {
     }
     if asked.is_none() {
         let (device, reason) = device::choose("auto")?;
-        line!("\n--device auto is {}: {reason}", device.name);
+        line!("\n--device auto uses {}: {reason}", device.name);
     }
     if bad.is_empty() {
         return Ok(());
     }
     Err(CommandError::wrong(format!(
-        "no training on {}: a step there is not what the processor makes of it",
+        "{} is not usable for training: its training step differs from the CPU's",
         bad.join(", ")
     )))
 }
@@ -119,13 +119,13 @@ fn verdict(trial: &Trial, reference: Option<&Trial>, dtype: DType) -> (bool, Str
         let word = if right { "right" } else { "WRONG" };
         (
             right,
-            format!("{word}: {difference:.0e} from the processor's in f64"),
+            format!("{word}: differs by {difference:.0e} from the CPU in f64"),
         )
     } else {
         let mut values = trial.gradients.values().flatten();
         let right = trial.loss.is_finite() && values.all(|value| value.is_finite());
         let word = if right { "finite" } else { "NOT FINITE" };
-        let why = "compared with nothing (this build has no processor backend)";
+        let why = "not compared (this build has no CPU backend)";
         (right, format!("{word}, {why}"))
     };
     let speed = trial.tokens_per_second;

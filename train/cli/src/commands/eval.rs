@@ -33,53 +33,53 @@ pub use results::{Part, Summary};
 /// What to score it by.
 #[derive(Debug, clap::Subcommand)]
 pub enum EvalCommand {
-    /// Grade-school sums (Cobbe et al. 2021): share of right final numbers
+    /// Accuracy on GSM8K, grade-school mathematics (Cobbe et al. 2021)
     Gsm8k(QuestionArgs),
-    /// Competition mathematics (Hendrycks et al. 2021): share of right final expressions
+    /// Accuracy on MATH, competition mathematics (Hendrycks et al. 2021)
     Math(QuestionArgs),
-    /// How well it foretells a text or the answers of rows
+    /// Perplexity of a text or of the answers in rows
     Ppl(perplexity::PerplexityArgs),
 }
 
 /// Questions, and how they are asked.
 #[derive(Debug, clap::Args)]
 pub struct QuestionArgs {
-    /// Who answers.
-    #[command(flatten)]
-    pub session: SessionArgs,
-    /// The questions: GSM8K's question and answer, MATH's problem and solution; `FILE[0:100]` for
-    /// some of them
+    /// Questions: a file of GSM8K or MATH; `FILE[0:100]` selects the first 100
     #[arg(long, value_name = "FILE")]
     pub data: Selection,
-    /// Fields of other files: instruction=FIELD,response=FIELD
+    /// Field names of other files: instruction=FIELD,response=FIELD
     #[arg(long, value_name = "MAP")]
     pub field_map: Option<FieldMap>,
-    /// File for the results, as JSON; an evaluation that was stopped goes on
+    /// Output file (JSON); a stopped evaluation is resumed from it
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Replace results that are there
+    /// Replace existing results
     #[arg(long)]
     pub overwrite: bool,
-    /// Template of the questions: trained for the one of the training run, or as for bone train
-    /// [default: trained, else alpaca]
+    /// Prompt template: trained, or as for bone train [default: trained, else alpaca]
+    ///
+    /// `trained` is the template of the training run.
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "shots")]
     pub template: Option<String>,
-    /// Worked examples before every question, as Q: and A:, in place of a template
+    /// Number of worked examples (Q: … A: …) before each question, instead of a template
     #[arg(long, value_name = "N", requires = "shots_file")]
     pub shots: Option<usize>,
-    /// Where they are: rows like those of the questions, the first N of them
+    /// File of worked examples, in the format of --data; the first N are used
     #[arg(long, value_name = "FILE", requires = "shots")]
     pub shots_file: Option<Selection>,
-    /// How answers are found and compared, see docs/data.md [default: flexible-extract for gsm8k,
-    /// boxed for math]
+    /// Rule that finds and compares answers; see docs/evaluation.md [default: flexible-extract for
+    /// gsm8k, boxed for math]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Rule::NAMES).try_map(|name| name.parse::<Rule>()))]
     pub rule: Option<Rule>,
-    /// Questions at once
+    /// Questions per batch
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// Tokens of an answer at most
+    /// Maximum number of tokens per answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     pub max_new_tokens: usize,
+    /// The model.
+    #[command(flatten)]
+    pub session: SessionArgs,
 }
 
 impl QuestionArgs {
@@ -119,14 +119,14 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
     let summary = score(benchmark, args)?;
     for (group, part) in &summary.groups {
         line!(
-            "{group}: {} of {} right ({:.2} %)",
+            "{group}: {} of {} correct ({:.2} %)",
             part.correct,
             part.questions,
             100.0 * part.accuracy
         );
     }
     line!(
-        "{}: {} of {} right, {:.2} % ± {:.2} (standard error), by the rule {}",
+        "{}: {} of {} correct, {:.2} % ± {:.2} (standard error), rule {}",
         benchmark.name(),
         summary.all.correct,
         summary.all.questions,
@@ -135,8 +135,7 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
         args.rule.unwrap_or(benchmark.default_rule())
     );
     line!(
-        "{} without an answer, {} cut off, {} too long to ask, {} with a near tie; {} tokens in \
-         {:.1} s",
+        "{} without an answer, {} cut off, {} too long, {} with a near tie; {} tokens in {:.1} s",
         summary.without_answer,
         summary.cut_off,
         summary.not_asked,
@@ -256,7 +255,7 @@ pub fn score(benchmark: Benchmark, args: &QuestionArgs) -> Result<Summary, Comma
                 kept.push(&answer)?;
                 answers.push(answer);
                 let right = 100.0 * Part::of(&answers).accuracy;
-                progress.step(1, "answered", &format!("{right:.1} % right"));
+                progress.step(1, "answered", &format!("{right:.1} % correct"));
                 Ok(())
             },
         })?;
@@ -281,18 +280,18 @@ fn fit(prompts: &[Vec<u32>], positions: Option<usize>) -> Result<(), CommandErro
         return Ok(());
     };
     let what = format!(
-        "{count} of {all} prompts fill the model's {positions} positions, the first the one of \
-         question {} with {} tokens",
+        "{count} of {all} prompts fill the model's {positions} positions; the first is question {} with {} \
+         tokens",
         first + 1,
         prompt.len()
     );
     if count == all {
         return Err(CommandError::usage(format!(
-            "--data: {what}; ask with fewer --shots, or a shorter --template"
+            "--data: {what}; use fewer --shots or a shorter --template"
         )));
     }
     tell(&format!(
-        "warning: {what}; they are not asked, and count as wrong"
+        "warning: {what}; they are skipped and count as wrong"
     ));
     Ok(())
 }

@@ -13,20 +13,18 @@ use std::path::PathBuf;
 /// What to continue, and how.
 #[derive(Debug, clap::Args)]
 pub struct GenerateArgs {
-    /// What continues it.
-    #[command(flatten)]
-    pub session: SessionArgs,
-    /// Text to continue; repeat it for several, which run as one batch
+    /// Prompt; repeat it for several, which run as one batch
     #[arg(long, value_name = "TEXT", required_unless_present = "prompt_file")]
     pub prompt: Vec<String>,
-    /// A file whose whole text is a prompt; may be repeated, and come beside --prompt
+    /// File with one prompt; may be repeated
     #[arg(long, value_name = "FILE")]
     pub prompt_file: Vec<PathBuf>,
-    /// Put each prompt into a template as its instruction: trained for the one of the training run,
-    /// alpaca, plain, rwkv, llama2-chat, chatml, model, or a file [default: the prompt as it is]
+    /// Prompt template: trained, model, alpaca, plain, rwkv, llama2-chat, chatml, or a file [default: none]
+    ///
+    /// `trained` is the template of the training run, `model` the model's own chat_template.
     #[arg(long, value_name = "NAME|FILE")]
     pub template: Option<String>,
-    /// Tokens to add at most; it ends in any case where the model's positions do
+    /// Maximum number of new tokens
     #[arg(
         long,
         value_name = "N",
@@ -37,6 +35,9 @@ pub struct GenerateArgs {
     /// How tokens are chosen
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    /// The model.
+    #[command(flatten)]
+    pub session: SessionArgs,
 }
 
 /// Generates and prints. With a single prompt the text is printed while it is generated.

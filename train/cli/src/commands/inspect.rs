@@ -15,16 +15,16 @@ use std::path::PathBuf;
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// An adapter or a model: a folder, or a file of weights
+    /// Adapter or model: a folder or a file of weights
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-    /// Says whether the adapter fits this model
+    /// Check that the adapter fits this model
     #[arg(long, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// Lists every tensor by itself
+    /// List every tensor
     #[arg(long)]
     pub tensors: bool,
-    /// Axis of bone's blocks in a file that does not say it: output, input, or none for miss
+    /// Block axis of an adapter file that does not record it: output, input, none (for miss)
     #[arg(long, value_name = "AXIS")]
     pub block_axis: Option<AxisWord>,
 }
@@ -64,10 +64,10 @@ fn print_adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
                 line!("layers: {layers:?}");
             }
             if trained > 0 {
-                line!("beside it: {trained} parameters held whole");
+                line!("also holds {trained} parameters in full");
             }
         }
-        None => line!("tuned states of an RWKV6: {trained}"),
+        None => line!("initial states of an RWKV6 model: {trained}"),
     }
     let finite = print_tensors(&file, args.tensors);
     let saved = match &args.model {
@@ -90,7 +90,7 @@ fn print_shape(saved: &SavedAdapter) {
         .filter_map(|name| name.split('.').find_map(|part| part.parse().ok()))
         .collect();
     line!(
-        "made for: {} layers adapted in {} blocks, {} values",
+        "shape: {} adapted layers in {} blocks, {} values",
         saved.layers.len(),
         blocks.len(),
         grouped(saved.num_params())
@@ -130,7 +130,7 @@ fn selected(selection: &Selection) -> String {
 fn print_model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
     if args.model.is_some() {
         return Err(CommandError::usage(
-            "--model: this is a model itself; it goes with an adapter",
+            "--model: PATH is a model; --model checks an adapter",
         ));
     }
     let (info, checkpoint) = (&model.info, &model.checkpoint);
@@ -153,7 +153,7 @@ fn print_model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError
         .filter(|name| !parameters.contains_key(name))
         .collect();
     if !missing.is_empty() {
-        let reason = format!("is not whole: {} missing", missing.join(", "));
+        let reason = format!("is incomplete: {} missing", missing.join(", "));
         return Err(CommandError::path(&args.path, reason));
     }
     finite
@@ -190,10 +190,10 @@ fn print_tensors(file: &Checkpoint, each: bool) -> Result<(), CommandError> {
         line!("  {line}{times}");
     }
     if broken.is_empty() {
-        line!("every value is finite");
+        line!("all values are finite");
         return Ok(());
     }
-    let reason = format!("holds values that are not finite: {}", broken.join(", "));
+    let reason = format!("has values that are not finite: {}", broken.join(", "));
     let path = file.files().first().cloned().unwrap_or_default();
     Err(CommandError::path(path, reason))
 }

@@ -1,4 +1,4 @@
-//! `bone merge`: merges adapters into their base, or takes them out again.
+//! `bone merge`: merges adapters into their base, or removes them again.
 
 use crate::error::CommandError;
 use crate::output::line;
@@ -23,30 +23,30 @@ use write::Write;
 /// What to merge.
 #[derive(Debug, Default, clap::Args)]
 pub struct MergeArgs {
-    /// The base model: a Hugging Face folder, or RWKV's .pth or .safetensors
+    /// Base model: a Hugging Face folder, or a .pth or .safetensors file of RWKV
     #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
-    /// An adapter: a folder, the --out of a training run, or a file of RWKV-PEFT's or JL-er's;
-    /// several are merged in the order given
+    /// Adapter: a folder, a training run or a file; repeat it to merge several in this order
+    ///
+    /// A folder of PEFT or bone, the --out of a training run, or a file of RWKV-PEFT or JL-er.
     #[arg(long, value_name = "DIR|FILE", required = true)]
     pub adapter: Vec<PathBuf>,
-    /// Folder for the merged model; it must be new or empty
+    /// Output folder; it must be new or empty
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Precision of the merged weights: auto for the base's, f32, bf16, f16
+    /// Precision of the merged weights: auto (as the base model), f32, bf16, f16
     #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
-    /// Take the adapters out of a model they were merged into, the last one first
+    /// Remove adapters from a merged model, the last one first
     #[arg(long)]
     pub unmerge: bool,
-    /// Axis of bone's blocks in an adapter's file that does not say it: output, input, or none
-    /// for miss
+    /// Block axis of an adapter file that does not record it: output, input, none (for miss)
     #[arg(long, value_name = "AXIS")]
     pub block_axis: Option<AxisWord>,
-    /// Most bytes of a file of the result, like 500MB [default: 5GB]
+    /// Maximum size of one output file, like 500MB [default: 5GB]
     #[arg(long, value_name = "SIZE", value_parser = shard_size)]
     pub max_shard_size: Option<u64>,
-    /// What to run on; `bone devices` lists it
+    /// Device: auto, or a name that `bone devices` lists
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
 }
@@ -80,10 +80,10 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
         human(merged.peak_of_write)
     );
     if let Some(reversal) = merged.reversal {
-        line!("taken out: {reversal}");
+        line!("unmerged: {reversal}");
     }
     line!(
-        "merged against adapted: {} (the check took up to {})",
+        "merged vs. adapted: {} (the check took up to {})",
         merged.agreement,
         human(peak_resident_bytes())
     );
@@ -112,8 +112,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         let mut scanned = args.adapter.iter().zip(&adapters);
         if let Some((path, _)) = scanned.find(|(_, scan)| scan.stands_on_residual()) {
             return Err(CommandError::usage(format!(
-                "--unmerge: the factors of {} belong to a residual of the base, which the merged \
-                 model does not tell; make a LoRA of them first: bone convert --to lora --model BASE",
+                "--unmerge: the factors of {} belong to a residual of the base, which the merged model does \
+                 not contain; convert them first: bone convert --to lora --model BASE",
                 path.display()
             )));
         }
@@ -168,11 +168,10 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         let fix = if stored == DType::F32 {
             ""
         } else {
-            ". Half precision keeps too few digits of what the adapter changes: merge with --dtype \
-             f32, or train further"
+            ". Half precision loses the adapter's small changes: merge with --dtype f32, or train longer"
         };
         return Err(CommandError::wrong(format!(
-            "the merged model does not say what the adapted one says: {agreement}; nothing was \
+            "the merged model answers differently from the adapted one: {agreement}; nothing was \
              written{fix}"
         )));
     }
@@ -207,7 +206,7 @@ fn shard_size(text: &str) -> Result<u64, String> {
     });
     let bytes = sizes.next().filter(|bytes| (1.0..1e18).contains(bytes));
     let bytes = bytes.map(|bytes| bytes as u64);
-    bytes.ok_or_else(|| format!("'{text}' is no size; write it like 5GB or 500MB"))
+    bytes.ok_or_else(|| "must be a size like 5GB or 500MB".to_owned())
 }
 
 #[cfg(test)]

@@ -51,13 +51,13 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     write(&out.join("held-out.jsonl"), task::to_jsonl(&held_out))?;
 
     line!(
-        "A tiny {} ({} parameters) learned two things before: sums in digits, and numbers\n\
-         in words. It was never asked for a sum in words. Bone teaches it that, here and now.\n",
+        "A tiny {} model ({} parameters) already knows sums in digits and numbers\nin words. It has never \
+         seen a sum in words. Bone teaches it that now.\n",
         model.architecture.name(),
         grouped(read_config(&base)?.shape.parameters)
     );
     let known = ["17+25=".to_string(), "42 in words: ".to_string()];
-    show("What it can do:", &ask(&base, None, &known, args)?);
+    show("What it knows:", &ask(&base, None, &known, args)?);
 
     if let Some(questions) = args.questions {
         held_out.truncate(questions.get());
@@ -70,7 +70,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     line!("exact match before: {scored_before}\n");
 
     line!(
-        "Fine-tuning on {} rows that share no question with those, not even turned round:",
+        "Fine-tuning on {} rows, none of which contains these questions, not even swapped:",
         rows.len()
     );
     let run = out.join("run");
@@ -93,7 +93,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
         ..MergeArgs::default()
     })?
     .agreement;
-    line!("Merged into a model of its own; merged against adapted: {agreement}");
+    line!("Merged into one model; merged vs. adapted: {agreement}");
     let alone = ask(&merged, None, &prompts, args)?;
     let same = alone.iter().zip(&after).filter(|(a, b)| a == b).count();
     line!(
@@ -147,15 +147,18 @@ fn show(title: &str, texts: &[String]) {
 }
 
 fn whats_where(out: &Path) {
-    line!("Everything lies in {}:", out.display());
+    line!("All files are in {}:", out.display());
     for (path, what) in [
         ("base/", "the model before"),
-        ("sums-in-words.jsonl", "the rows it was fine-tuned on"),
-        ("held-out.jsonl", "the questions it was asked"),
+        ("sums-in-words.jsonl", "the training rows"),
+        ("held-out.jsonl", "the test questions"),
         ("run/adapter/", "the adapter, for PEFT or RWKV-PEFT"),
-        ("run/config.toml", "every setting of the run"),
-        ("run/metrics.jsonl", "its curves"),
-        ("merged/", "the merged model, in the base's own format"),
+        ("run/config.toml", "all settings of the run"),
+        ("run/metrics.jsonl", "its metrics"),
+        (
+            "merged/",
+            "the merged model, in the format of the base model",
+        ),
     ] {
         line!("  {path:<22} {what}");
     }

@@ -44,7 +44,7 @@ fn every_device_is_listed_and_passes() {
         };
     }
     assert_eq!(told.matches("training step right").count(), steps, "{told}");
-    assert!(told.contains("--device auto is "), "{told}");
+    assert!(told.contains("--device auto "), "{told}");
     // Later runs reuse the tuning results from there.
     if cfg!(target_os = "linux") && !gpus().is_empty() {
         let tuned = std::fs::read_dir(cache.path().join("bone/autotune"));
@@ -71,8 +71,11 @@ fn the_demo_tells_its_story_on_every_device() {
             "--out",
         ];
         let told = bone([&args[..], &[text(&out)]].concat()).succeeded().stdout;
-        let done = "The merged model gives the same answer to 2 of 2 questions.";
-        assert_eq!(told.matches(done).count(), 1, "{name}: {told}");
+        assert_eq!(
+            told.matches("same answer to 2 of 2 ").count(),
+            1,
+            "{name}: {told}"
+        );
     }
 }
 
@@ -112,7 +115,7 @@ fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
 
 /// A step with overflowing gradients is skipped, so the later steps differ.
 fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
-    let skipped = told.matches("is skipped").count();
+    let skipped = told.matches(" skipped: its ").count();
     assert_eq!(half.skipped.len(), skipped, "{what}");
     assert_eq!(half.steps.len() + skipped, single.steps.len(), "{what}");
     let first = |run: &runs::Run| (number(&run.steps[0], "step"), number(&run.steps[0], "loss"));

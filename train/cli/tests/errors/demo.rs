@@ -28,7 +28,7 @@ fn the_demo_writes_over_nothing() {
     let scene = Scene::new();
     for arch in ["llama2", "rwkv6", "both"] {
         let args = ["demo", "--arch", arch, "--out", text(&scene.model)];
-        let wanted = ["model: already there and not empty", "--out"];
+        let wanted = ["model: is not empty", "--out"];
         scene.fails(&args, FAILURE, &wanted);
     }
 }

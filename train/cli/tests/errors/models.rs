@@ -20,13 +20,13 @@ fn a_folder_that_is_no_model() {
     let scene = Scene::new();
     let nowhere = scene.path("nowhere");
     let nowhere = text(&nowhere);
-    let wanted = ["--model: ", "nowhere", "give the folder of a Hugging Face"];
+    let wanted = ["--model: ", "nowhere", "give a Hugging Face folder"];
     scene.train_fails(&["--model", nowhere], FAILURE, &wanted);
     let generate = ["generate", "--model", nowhere, "--prompt", "a"];
     scene.fails(
         &generate,
         FAILURE,
-        &["nowhere: no such folder", "Hugging Face"],
+        &["nowhere: file or folder not found", "Hugging Face"],
     );
     // The rows are a file, but not a weight file.
     let rows = text(&scene.rows);
@@ -47,10 +47,7 @@ fn files_that_are_missing() {
         &["rwkv_vocab_a.txt is not a RWKV", "line 1: the token has 1"],
     );
     std::fs::write(scene.model.join("rwkv_vocab_b.txt"), "").unwrap();
-    model_fails(
-        &scene,
-        &["rwkv_vocab_a.txt, rwkv_vocab_b.txt: name the one"],
-    );
+    model_fails(&scene, &["rwkv_vocab_a.txt, rwkv_vocab_b.txt: choose one"]);
     let generate = ["generate", "--model", text(&scene.model), "--prompt", "a"];
     let absent = scene.path("absent.txt");
     let named = [&generate[..], &["--tokenizer", text(&absent)]].concat();
@@ -58,8 +55,8 @@ fn files_that_are_missing() {
     let scene = Scene::new();
     std::fs::remove_file(scene.model.join("model.safetensors")).unwrap();
     let wanted = [
-        "neither model.safetensors nor model.safetensors.index.json",
-        "it holds golden.safetensors; beside a config.json",
+        "model.safetensors.index.json",
+        "golden.safetensors; with a config.json",
     ];
     model_fails(&scene, &wanted);
     let scene = Scene::new();
@@ -76,11 +73,7 @@ fn weights_that_are_cut_off() {
     let path = scene.model.join("model.safetensors");
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..40_000]).unwrap();
-    let wanted = [
-        "model.safetensors",
-        "tensors end beyond the",
-        "the file is cut off, copy or download it again",
-    ];
+    let wanted = ["model.safetensors", "tensors end beyond the", "cut off"];
     let message = scene.train_fails(&[], FAILURE, &wanted);
     assert_eq!(message.lines().count(), 2, "{message}");
     model_fails(&scene, &wanted);
@@ -98,7 +91,7 @@ fn json_that_is_broken() {
     std::fs::write(scene.model.join("tokenizer.json"), "{}").unwrap();
     model_fails(&scene, &["tokenizer.json is not valid"]);
     std::fs::write(scene.model.join("config.json"), "{").unwrap();
-    model_fails(&scene, &["config.json: not JSON"]);
+    model_fails(&scene, &["config.json: invalid JSON"]);
     std::fs::write(scene.model.join("config.json"), "[]").unwrap();
     model_fails(&scene, &["config.json: model_type is missing"]);
 }
@@ -124,7 +117,7 @@ fn all_that_a_configuration_asks_for_and_is_not_there() {
     scene.configure(&json!({"model_type": "gpt2"}));
     model_fails(
         &scene,
-        &["config.json: model_type \"gpt2\" is not supported; llama and rwkv6 are"],
+        &["config.json: ", "model_type \"gpt2\"", "llama, rwkv6"],
     );
 }
 
@@ -161,16 +154,13 @@ fn weights_and_tokenizer_of_another_model() {
     scene.configure(&json!({"intermediate_size": 48}));
     let wanted = [
         "do not fit the model",
-        "\"model.layers.0.mlp.up_proj.weight\" is [44, 32] but the other sizes imply [48, 32]",
-        "\"model.layers.1.mlp.down_proj.weight\" is [32, 44] but the other sizes imply [32, 48]",
+        "\"model.layers.0.mlp.up_proj.weight\" has shape [44, 32], but the other sizes require [48, 32]",
+        "\"model.layers.1.mlp.down_proj.weight\" has shape [32, 44], but the other sizes require [32, 48]",
     ];
     model_fails(&scene, &wanted);
     let scene = Scene::new();
     scene.configure(&json!({"vocab_size": 10}));
-    let wanted = [
-        "vocabulary of 10",
-        "use the tokenizer that belongs to the model",
-    ];
+    let wanted = ["vocabulary of 10", "use the tokenizer of the model"];
     scene.train_fails(&["--init", "random"], FAILURE, &wanted);
 }
 
@@ -182,10 +172,10 @@ fn a_model_too_large_for_the_memory() {
         "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 1 << 15,
     }));
     let wanted = [
-        "would take about",
+        "the run needs about",
         "PiB",
         "and this machine",
-        "to give",
+        "available",
         "largest part is base weights",
     ];
     for method in ["bone", "miss"] {
@@ -195,23 +185,23 @@ fn a_model_too_large_for_the_memory() {
         assert!(started.elapsed() < Duration::from_secs(10));
     }
     let args = ["--init", "random", "--method", "full", "--rank="];
-    let message = scene.train_fails(&args, FAILURE, &["would take about", "PiB"]);
+    let message = scene.train_fails(&args, FAILURE, &["the run needs about", "PiB"]);
     assert!(
         !message.contains("dtype bf16"),
         "full has no such choice: {message}"
     );
     let scene = Scene::new();
     let long = ["--max-seq-len", "9223372036854775807"];
-    scene.train_fails(&long, FAILURE, &["would take about", "max_seq_len"]);
+    scene.train_fails(&long, FAILURE, &["the run needs about", "max_seq_len"]);
     let large = ["--method", "miss", "--rank", "99999999999"];
-    scene.train_fails(&large, FAILURE, &["would take about", "lower rank"]);
+    scene.train_fails(&large, FAILURE, &["the run needs about", "lower rank"]);
 }
 
 #[test]
 fn adapters_that_fit_no_layer() {
     let scene = Scene::new();
     let wanted = [
-        "14 layer(s): rank 3 does not divide their widths of",
+        "14 layer(s): rank 3 ",
         "ranks that fit: 2, 4",
         "model.layers.N.self_attn.q_proj (x2)",
         "model.layers.N.mlp.down_proj (x2)",
@@ -236,7 +226,7 @@ fn adapters_that_fit_no_layer() {
     let wanted = ["match no layer", "layer 2", "layer 9"];
     scene.train_fails(&["--layers", "0,2,9"], FAILURE, &wanted);
     let none_left = ["--layers", "0,1", "--exclude", ".*layers\\.0\\..*"];
-    scene.train_fails(&none_left, FAILURE, &["layer 0 (all that is targeted is"]);
+    scene.train_fails(&none_left, FAILURE, &["layer 0 (", "excluded"]);
 }
 
 #[test]

@@ -21,21 +21,21 @@ fn all_that_is_wrong_with_a_settings_file_is_said_at_once() {
     let scene = Scene::new();
     let file = scene.write("run.toml", "rnak = 4\nbatch_size = \"x\"\nepochs = 0\n");
     let wanted = [
-        "run.toml: rnak: there is no such setting; did you mean 'rank'?",
-        "run.toml: batch_size: must be a whole number",
-        "run.toml: epochs: must be above 0",
+        "run.toml: rnak: unknown setting; did you mean 'rank'?",
+        "run.toml: batch_size: must be an integer",
+        "run.toml: epochs: must be greater than 0",
     ];
     scene.train_fails(&[text(&file)], USAGE, &wanted);
     let file = scene.write("sections.toml", "[train]\nrank = 4\n");
     scene.train_fails(
         &[text(&file)],
         USAGE,
-        &["sections.toml: train", "no such setting"],
+        &["sections.toml: train", "unknown setting"],
     );
     let file = scene.write("broken.toml", "seed = 1\nrank = \n");
-    scene.train_fails(&[text(&file)], USAGE, &["broken.toml:2: not valid TOML"]);
+    scene.train_fails(&[text(&file)], USAGE, &["broken.toml:2: invalid TOML"]);
     let absent = scene.path("absent.toml");
-    scene.train_fails(&[text(&absent)], FAILURE, &["absent.toml: No such file"]);
+    scene.train_fails(&[text(&absent)], FAILURE, &["absent.toml: file not found"]);
     scene.train_fails(
         &["--set", "rnk=3"],
         USAGE,
@@ -49,20 +49,20 @@ fn values_out_of_range() {
     let scene = Scene::new();
     let cases: [(&[&str], &str); 21] = [
         (&["--rank", "0"], "--rank: must be at least 1, not 0"),
-        (&["--rank", "many"], "--rank: must be a whole number"),
-        (&["--epochs", "0"], "--epochs: must be above 0"),
-        (&["--epochs", "-1"], "--epochs: must be above 0"),
+        (&["--rank", "many"], "--rank: must be an integer"),
+        (&["--epochs", "0"], "--epochs: must be greater than 0"),
+        (&["--epochs", "-1"], "--epochs: must be greater than 0"),
         (
             &["--learning-rate", "-0.5"],
-            "--learning-rate: must be above 0",
+            "--learning-rate: must be greater than 0, not -0.5",
         ),
         (
             &["--learning-rate", "nan"],
-            "--learning-rate: must be above 0",
+            "--learning-rate: must be greater than 0, not NaN",
         ),
         (&["--max-steps", "0"], "--max-steps: must be at least 1"),
         (&["--max-seq-len", "1"], "--max-seq-len: must be at least 2"),
-        (&["--validation", "1.5"], "--validation: held-out share 1.5"),
+        (&["--validation", "1.5"], "--validation: validation 1.5"),
         (
             &["--field-map", "nonsense"],
             "--field-map: field map 'nonsense'",
@@ -73,10 +73,7 @@ fn values_out_of_range() {
         ),
         (&["--layers", "3-1"], "--layers: '3-1'"),
         (&["--method", "bon"], "did you mean 'bone'?"),
-        (
-            &["--method", "state", "--rank="],
-            "--method: state tunes the initial state of a recurrent model",
-        ),
+        (&["--method", "state", "--rank="], "--method: state"),
         (
             &["--block-axis", "inputs"],
             "--block-axis: unknown 'inputs'; choose from output, input",
@@ -87,17 +84,17 @@ fn values_out_of_range() {
         ),
         (
             &["--chunk-ctx", "512"],
-            "--chunk-ctx: 512 means nothing with max_seq_len 512",
+            "--chunk-ctx: must be less than max_seq_len 512",
         ),
         (&["--method", "miss-mini"], "mini_width: missing"),
         (
             &["--dropout", "0.1"],
-            "--dropout: means nothing with method bone, only with miss",
+            "--dropout: has no effect with method bone, only with miss",
         ),
         (&["--template", "nofile"], "--template: template 'nofile'"),
         (
             &["--method", "full"],
-            "--rank: means nothing with method full",
+            "--rank: has no effect with method full",
         ),
     ];
     for (args, wanted) in cases {
@@ -110,18 +107,30 @@ fn ways_of_sampling_that_are_impossible() {
     let scene = Scene::new();
     let base = ["generate", "--model", text(&scene.model), "--prompt", "a"];
     let cases: [(&[&str], &str); 11] = [
-        (&["--top-k", "3"], "top_k means nothing with temperature 0"),
+        (&["--top-k", "3"], "top_k has no effect with temperature 0"),
         (
             &["--top-p", "0.5"],
-            "top_p means nothing with temperature 0",
+            "top_p has no effect with temperature 0",
         ),
         (&["--temperature", "-1"], "temperature"),
-        (&["--temperature=-1"], "temperature is -1"),
-        (&["--temperature", "nan"], "temperature is NaN"),
+        (
+            &["--temperature=-1"],
+            "temperature must be at least 0, not -1",
+        ),
+        (
+            &["--temperature", "nan"],
+            "temperature must be at least 0, not NaN",
+        ),
         (&["--temperature", "warm"], "--temperature"),
-        (&["--temperature", "1", "--top-p", "1.5"], "top_p is 1.5"),
-        (&["--temperature", "1", "--top-k", "0"], "top_k is 0"),
-        (&["--repetition-penalty", "0"], "repetition_penalty is 0"),
+        (
+            &["--temperature", "1", "--top-p", "1.5"],
+            "at most 1, not 1.5",
+        ),
+        (
+            &["--temperature", "1", "--top-k", "0"],
+            "top_k must be at least 1, not 0",
+        ),
+        (&["--repetition-penalty", "0"], "greater than 0, not 0"),
         (&["--max-new-tokens", "-5"], "--max-new-tokens"),
         (&["--template", "nofile"], "template 'nofile'"),
     ];
@@ -156,10 +165,14 @@ fn output_folders_that_are_in_use() {
     let wanted = ["--out: ", "used exists and is not empty", "--overwrite"];
     scene.train_fails(&["--out", text(&used)], FAILURE, &wanted);
     let rows = text(&scene.rows);
-    scene.train_fails(&["--out", rows], FAILURE, &["--out: ", "give a folder"]);
+    scene.train_fails(
+        &["--out", rows],
+        FAILURE,
+        &["--out: ", "give an output folder"],
+    );
     let model = text(&scene.model);
     let own = ["--out", model, "--overwrite"];
-    scene.train_fails(&own, FAILURE, &["the model's own folder; give another"]);
+    scene.train_fails(&own, FAILURE, &["is the folder of the model"]);
 }
 
 #[test]

@@ -25,9 +25,9 @@ fn data_is_checked_before_it_is_trained_on() {
     let ran = check(&place.rows, &["--max-seq-len", "18"]).succeeded();
     for part in [
         "40 rows of JSON Lines",
-        "40 good rows",
-        "tokens a row",
-        "tokens a sample",
+        "40 valid rows",
+        "tokens per row",
+        "tokens per sample",
         "of them trained",
         "with --packing: ",
         "sample 1 of ",
@@ -51,9 +51,9 @@ fn data_is_checked_before_it_is_trained_on() {
     std::fs::write(&bad, lines).unwrap();
     let ran = check(&bad, &[]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.contains("40 good rows"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("40 valid rows"), "{}", ran.stdout);
     assert!(
-        ran.stderr.contains("line 41: not JSON") && ran.stderr.contains("line 42"),
+        ran.stderr.contains("line 41: invalid JSON") && ran.stderr.contains("line 42"),
         "{}",
         ran.stderr
     );

@@ -125,7 +125,7 @@ fn what_is_in_memory_alone_waits_for_room() {
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(!ran.stderr.contains(wanted), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("the result takes about"),
+        ran.stderr.contains("the result needs about"),
         "{}",
         ran.stderr
     );

@@ -54,7 +54,7 @@ fn no_place_of_a_save_loses_what_was_saved() {
             let at: usize = at.parse().unwrap_or_else(|_| panic!("{}", next.stderr));
             assert!(
                 at >= from,
-                "place {n} goes on from {at}, those before from {from}"
+                "place {n} resumes at {at}, those before from {from}"
             );
             from = at;
         } else {

@@ -21,7 +21,7 @@ fn what_a_run_starts_from_is_not_where_it_writes() {
         let args = [key, text(&path), "--overwrite"];
         let ran = place.try_on(&model, &place.rows, "out", &args);
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        assert!(ran.stderr.contains("would replace"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("would overwrite"), "{}", ran.stderr);
         assert!(everything(&out) == before);
     }
 }
@@ -97,7 +97,7 @@ fn lines_without_room_are_in_the_checkpoint() {
     all.extend(args.split_whitespace());
     let ran = crate::trouble::with_small_files(12, &all);
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    let wanted = "its lines are written when there is room";
+    let wanted = "once there is space";
     assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
     let ran = resume(&out, &[]).succeeded();
     assert!(ran.stderr.contains("at step 80 of 80"), "{}", ran.stderr);
@@ -107,7 +107,7 @@ fn lines_without_room_are_in_the_checkpoint() {
     std::fs::remove_file(out.join("finished.json")).unwrap();
     let ran = resume(&out, &[]).succeeded();
     assert!(
-        ran.stderr.contains("of the run have no line"),
+        ran.stderr.contains("metrics.jsonl: lines missing"),
         "{}",
         ran.stderr
     );

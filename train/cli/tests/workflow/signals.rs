@@ -194,7 +194,7 @@ fn a_folder_is_one_runs() {
     assert_eq!(exit, Some(1), "{said}");
     let owner = format!("process {}", run.child.id());
     assert!(
-        said.contains("another run writes into this folder") && said.contains(&owner),
+        said.contains("another run writes to this folder") && said.contains(&owner),
         "{said}"
     );
     let resumed = bone(["train", "--resume", text(&run.out)]);

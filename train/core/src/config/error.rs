@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, io};
 
 use thiserror::Error;
 
@@ -45,6 +45,14 @@ impl fmt::Display for Problem {
         // Keys and values may come from an untrusted file.
         let text = format!("{}: {}", self.place, self.message);
         f.write_str(&printable(&text))
+    }
+}
+
+/// Returns why the given kind of path ("file") cannot be read.
+pub(super) fn unreadable(kind: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{kind} not found"),
+        _ => format!("cannot be read: {error}"),
     }
 }
 

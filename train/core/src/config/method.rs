@@ -51,7 +51,7 @@ impl RawConfig {
             Some(config) => raw.take_adapter(config),
             None => MethodName::State,
         });
-        let place = |row: &Row| (row.name, ("the adapter's", row.name.to_owned()));
+        let place = |row: &Row| (row.name, ("adapter", row.name.to_owned()));
         raw.record.places = raw.given().map(place).collect();
         raw
     }

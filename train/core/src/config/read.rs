@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Problem, unreadable};
 use super::settings::table::{Origins, Row};
 use super::value::typed;
 use super::{RawConfig, SETTINGS, TrainConfig};
@@ -45,7 +45,8 @@ impl RawConfig {
         let mut raw = Self::default();
         if let Some(path) = &given.file {
             let text = fs::read_to_string(path).map_err(|error| {
-                let mut problem = Problem::new(path.display().to_string(), error.to_string());
+                let message = unreadable("file", &error);
+                let mut problem = Problem::new(path.display().to_string(), message);
                 problem.on_disk = true;
                 ConfigError(vec![problem])
             })?;
@@ -57,7 +58,7 @@ impl RawConfig {
                 let key = key.trim();
                 raw.set(key, &typed(text.trim()), "--set", place(key));
             } else {
-                let problem = Problem::new(place(pair), "write --set KEY=VALUE");
+                let problem = Problem::new(place(pair), "expected --set KEY=VALUE");
                 raw.record.problems.push(problem);
             }
         }
@@ -77,7 +78,7 @@ impl RawConfig {
             let message = error.message().replace('\n', "; ");
             ConfigError(vec![Problem::new(
                 format!("{}:{line}", path.display()),
-                format!("not valid TOML: {message}"),
+                format!("invalid TOML: {message}"),
             )])
         })?;
         let mut raw = Self::default();
@@ -146,7 +147,7 @@ pub(super) fn unknown_key(key: &str) -> String {
         None => nearest(&name, SETTINGS.iter().map(|row| row.name)),
     };
     match near {
-        Some(near) => format!("there is no such setting; did you mean '{near}'?"),
-        None => "there is no such setting; `bone train --help` lists them".to_owned(),
+        Some(near) => format!("unknown setting; did you mean '{near}'?"),
+        None => "unknown setting; `bone train --help` lists all settings".to_owned(),
     }
 }

@@ -1,14 +1,14 @@
-//! The table of settings, the one place that says what there is to set.
+//! The table of settings, from which flags, help, TOML keys and checks are generated.
 //!
 //! A row is `name: Type as "VALUE", KIND, range(…), only(…)`. Its comment is the help of the flag.
-//! - `default(VALUE)`, `by(FUNCTION, "in words")`: what holds where nothing is given;
-//! - `required(PLACEHOLDER, "what to give")`: there is no default where the setting means something;
-//! - `unset("in words")`: an `Option`; without words it is shown only where it is given;
-//! - `range`: which values there may be (`ranges.rs`);
-//! - `only`: when the setting means something (`scope.rs`);
-//! - `also`: what other trainers call it.
+//! - `default(VALUE)`, `by(FUNCTION, "in words")`: the default;
+//! - `required(PLACEHOLDER, "what to give")`: must be given if the setting applies;
+//! - `unset("in words")`: an `Option`; without words it is shown only if it is given;
+//! - `range`: the allowed values (`ranges.rs`);
+//! - `only`: when the setting applies (`scope.rs`);
+//! - `also`: its names in other trainers.
 //!
-//! A value in brackets may be left out: the flag alone means true.
+//! A value in brackets is optional: the flag alone means true.
 
 mod defaults;
 mod ranges;
@@ -32,143 +32,147 @@ use table::settings;
 
 settings! {
     "Model and data" {
-        /// Model: a Hugging Face folder, or RWKV's .pth or .safetensors
+        /// Base model: a Hugging Face folder, or a .pth or .safetensors file of RWKV
         model: PathBuf as "DIR|FILE", required(PathBuf::new(), GIVE_A_MODEL), also("base_model", "model_name_or_path", "load_model");
-        /// Training rows: FILE, `FILE[0:1000]` for some of them, DIR/train for a split; several with commas, FILE@0.5 to take half of one an epoch
+        /// Training data: one file or several, separated by commas
         ///
-        /// JSON Lines, a JSON array or Parquet, plain or .gz or .zst; a .txt is plain text and a .idx with its .bin RWKV's binidx, every token trained.
-        data: Sources as "FILES", required(Sources(Vec::new()), "give the file of training rows"), also("data_path", "data_file");
-        /// Folder for the result; it must be new or empty
-        out: PathBuf as "DIR", required(PathBuf::new(), "give a folder for the result"), also("output", "output_dir", "proj_dir");
-        /// Write into an output folder that is not empty
+        /// The formats are JSON Lines, a JSON array and Parquet, also as .gz or .zst. `FILE[0:1000]` selects rows, DIR/train selects a split, and FILE@0.5 uses half of the file in each epoch. All tokens of a .txt file (plain text) or an .idx file (RWKV's binidx) are trained.
+        data: Sources as "FILES", required(Sources(Vec::new()), "give a file of training rows"), also("data_path", "data_file");
+        /// Output folder; it must be new or empty
+        out: PathBuf as "DIR", required(PathBuf::new(), "give an output folder"), also("output", "output_dir", "proj_dir");
+        /// Write into an output folder that is not empty: true, false
         overwrite: bool as "[BOOL]", default(false);
-        /// Start from the model's weights or from random ones: pretrained, random
+        /// Initial weights of the base model: pretrained, random
         init: Init as "WORD", default(Init::Pretrained);
-        /// Tokenizer: auto for what lies beside the model, bytes for a token a byte, or a file
+        /// Tokenizer: auto (the model's own), bytes (one token per byte), or a file
         tokenizer: TokenizerChoice as "NAME|FILE", default(TokenizerChoice::Auto);
-        /// Prompt template: alpaca, plain, rwkv, llama2-chat, chatml, model for the model's own chat_template, or a file
+        /// Prompt template: alpaca, plain, rwkv, llama2-chat, chatml, model, or a file
         ///
-        /// A .jinja is a chat_template; any other file has {instruction}, {input} and {response}.
+        /// model uses the model's chat_template. A .jinja file is a chat_template. Any other file contains {instruction}, {input} and {response}.
         template: String as "NAME|FILE", default("alpaca".to_owned()), only(scope::rows);
-        /// What the rows' fields are: query, alpaca, prompt, qa, math, messages, sharegpt, text
-        schema: Schema as "NAME", unset("found from the rows"), only(scope::schema);
-        /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD]
-        field_map: FieldMap as "MAP", unset("", "found from the rows"), only(scope::rows);
-        /// Rows of a binidx's sequences: pad for max_seq_len, only for the longest of a batch
+        /// Format of the rows: query, alpaca, prompt, qa, math, messages, sharegpt, text
+        schema: Schema as "NAME", unset("detected from the rows"), only(scope::schema);
+        /// Field names of the rows: instruction=FIELD,response=FIELD[,input=FIELD]
+        field_map: FieldMap as "MAP", unset("", "detected from the rows"), only(scope::rows);
+        /// Row length for binidx data: pad (max_seq_len), only (longest sequence of the batch)
         binidx_cut: Cut as "WAY", default(Cut::Only), only(scope::binidx);
-        /// Longest sequence in tokens
+        /// Maximum sequence length in tokens
         max_seq_len: usize as "TOKENS", default(512), range(at_least(2)), also("model_max_length", "ctx_len");
-        /// Train a sequence in pieces of so many tokens, one after the other
+        /// Train each sequence in chunks of this many tokens, to save memory
         ///
-        /// The state at the end of a piece is carried to the next and the gradient is not (RWKV's
-        /// infctx): the memory is that of one piece.
+        /// For RWKV (infctx). Each chunk starts from the state of the previous chunk. No gradient flows between
+        /// chunks.
         chunk_ctx: usize as "TOKENS", unset("whole sequences"), range(at_least(2)), only(scope::chunk_ctx);
-        /// Put several samples into one row of max_seq_len, kept apart: true, false
+        /// Pack several samples into each row of max_seq_len tokens: true, false
         ///
-        /// batch_size then counts such rows. Loss and gradients are those of the samples alone.
+        /// Samples do not see each other, so the loss and the gradients do not change. batch_size counts packed rows.
         packing: bool as "[BOOL]", default(false), only(scope::packing);
-        /// Held out for validation: a share like 0.02 or a count like 200, 0 for none
+        /// Samples held out for validation: a fraction (0.02), a count (200), or 0
         ///
-        /// Ten evaluations on 2 % of the rows add 5 to 7 % to the time of one epoch.
+        /// Ten evaluations on 2 % of the samples take 5 to 7 % of the time of one epoch.
         validation: Holdout as "PART", default(Holdout::Share(0.02));
     }
     "Method" {
-        /// bone, miss, miss-mini, lora, pissa, olora, state for RWKV's initial state, or full for every weight
+        /// Training method: bone, miss, miss-mini, lora, pissa, olora, state, full
+        ///
+        /// state trains the initial state of an RWKV model. full trains every weight. The others train an adapter.
         method: MethodName as "NAME", default(MethodName::Bone);
-        /// One block of bone for each block-row of a weight (output) or block-column (input); bone only
+        /// bone: one block per group of r outputs or of r inputs: output, input
         block_axis: AxisWord as "AXIS", by(defaults::block_axis, "output for LLaMA2, input for RWKV6"), only(scope::bone);
-        /// Go on from an adapter: a folder, or a file of RWKV-PEFT's or JL-er's
+        /// Continue training this adapter: a folder, or a file of RWKV-PEFT or JL-er
         ///
-        /// What it holds trains further. Settings it brings along need not be given, and must agree with it where they are.
-        adapter: PathBuf as "DIR|FILE", unset("none; what trains starts anew", ""), only(scope::adapter);
-        /// Block size r of the adapters, inner width of lora, pissa and olora
+        /// The adapter determines settings such as the rank. If you give them too, they must agree with it.
+        adapter: PathBuf as "DIR|FILE", unset("new", ""), only(scope::adapter);
+        /// Rank r of the adapters; for bone and miss, the block size
         ///
-        /// bone needs a rank that divides the inputs and the outputs of every layer it is put on.
+        /// For bone it must divide the inputs and the outputs of every target layer.
         rank: usize as "R", default(defaults::RANK), range(at_least(1)), only(scope::adapters), also("r");
-        /// Width of miss-mini's repeated block; miss-mini needs it, nothing else has it
-        mini_width: usize as "M", required(1, "miss-mini needs it; it must divide the outputs of every target"), range(at_least(1)), only(scope::miss_mini), also("mini_r");
-        /// lora, pissa and olora add their product times alpha / rank
+        /// miss-mini: width m of the repeated block (required)
+        mini_width: usize as "M", required(1, "give a width that divides the outputs of every target layer"), range(at_least(1)), only(scope::miss_mini), also("mini_r");
+        /// lora, pissa, olora: scale the adapter by alpha / rank
         alpha: f64 as "ALPHA", by(defaults::alpha, "the rank"), range(above_0), only(scope::loras);
-        /// Times alpha / √rank instead; lora, pissa and olora only: true, false
+        /// lora, pissa, olora: scale the adapter by alpha / √rank instead: true, false
         rslora: bool as "BOOL", default(false), only(scope::loras);
-        /// Learning rate of LoRA's B in units of A's (LoRA+); lora, pissa and olora only
+        /// lora, pissa, olora: learning rate of B divided by that of A (LoRA+)
         lora_plus_ratio: f64 as "RATIO", default(1.0), range(above_0), only(scope::loras);
-        /// Iterations of a fast decomposition; pissa only
-        pissa_iterations: usize as "N", unset("an exact decomposition"), only(scope::pissa);
-        /// Dropout on the adapter's input; not for bone
+        /// pissa: iterations of the fast SVD
+        pissa_iterations: usize as "N", unset("exact SVD"), only(scope::pissa);
+        /// Dropout probability on the adapter's input; not with bone
         dropout: f64 as "P", default(0.0), range(share), only(scope::dropout);
-        /// Layers that get an adapter: all-linear, names with commas, or one regular expression
+        /// Layers with adapters: all-linear, names separated by commas, or a regex
         ///
-        /// all-linear is every linear layer but the output head: LLaMA's seven projections, RWKV6's
-        /// eight. A regular expression must match a layer's whole path.
+        /// all-linear selects every linear layer except the output head: seven per block of LLaMA, eight per
+        /// block of RWKV6. A regular expression must match the whole path of a layer.
         targets: Selection as "LAYERS", default(Selection::AllLinear), only(scope::adapters), also("target_modules");
-        /// Layers that are left out again: names with commas or one regular expression
+        /// Layers without adapters: names separated by commas, or a regex
         exclude: Selection as "LAYERS", unset("none"), range(some_layers), only(scope::adapters);
-        /// Numbers of the blocks that get adapters, like 0,1,4 or 0-7
+        /// Blocks with adapters, counted from 0: 0,1,4 or 0-7
         layers: Vec<usize> as "NUMBERS", unset("all"), only(scope::adapters);
-        /// Trained whole beside the adapters: time, ln, emb, head, with commas
+        /// Weights trained in full beside the adapters: time, ln, emb, head
         ///
-        /// time is RWKV's time_* tensors but for time_state (method state), ln the norms, emb the embedding, head the output layer.
+        /// time selects RWKV's time_* tensors except time_state, ln the norms, emb the embedding, head the output layer. Separate several with commas.
         train_parts: Vec<Part> as "PARTS", unset("none"), only(scope::adapters);
     }
     "Optimization" {
-        /// Passes over the training rows, may be a fraction
+        /// Number of passes over the training data; may be a fraction
         ///
-        /// Where max_steps is given too, the run ends at whichever comes first.
-        epochs: f64 as "N", unset("as many as max_steps takes", "1, without max_steps"), range(above_0), also("num_train_epochs");
-        /// Optimizer steps of the run
-        max_steps: usize as "N", unset("as many as epochs takes"), range(at_least(1));
-        /// Rows of a micro batch
+        /// If max_steps is given too, the run ends at whichever comes first.
+        epochs: f64 as "N", unset("from max_steps", "1 without max_steps"), range(above_0), also("num_train_epochs");
+        /// Maximum number of optimizer steps
+        max_steps: usize as "N", unset("from epochs"), range(at_least(1));
+        /// Rows per micro-batch
         batch_size: usize as "ROWS", default(4), range(at_least(1)), also("per_device_train_batch_size", "micro_bsz");
-        /// Micro batches of an optimizer step
+        /// Micro-batches per optimizer step
         gradient_accumulation: usize as "N", default(1), range(at_least(1)), also("gradient_accumulation_steps");
-        /// Highest learning rate
-        learning_rate: f64 as "RATE", by(defaults::learning_rate, "2e-5, with full 1e-5, with state 1e-2"), range(above_0), also("lr", "lr_init");
-        /// Learning rate after the warm-up: constant, linear, cosine
+        /// Peak learning rate
+        learning_rate: f64 as "RATE", by(defaults::learning_rate, "2e-5; full: 1e-5; state: 1e-2"), range(above_0), also("lr", "lr_init");
+        /// Learning rate schedule after the warm-up: constant, linear, cosine
         schedule: ScheduleKind as "NAME", default(ScheduleKind::Cosine), also("lr_scheduler_type");
-        /// Steps over which the learning rate rises from 0
+        /// Number of warm-up steps
         warmup_steps: usize as "N", default(0), only(scope::warmup_steps);
-        /// The same as a share of the run's steps; one of the two
+        /// Warm-up as a fraction of all steps; excludes warmup_steps
         warmup_ratio: f64 as "SHARE", unset(""), range(share);
-        /// AdamW's decay of the first moment
+        /// AdamW: β₁, decay of the first moment
         beta1: f64 as "BETA", default(0.9), range(share);
-        /// AdamW's decay of the second moment
+        /// AdamW: β₂, decay of the second moment
         beta2: f64 as "BETA", default(0.999), range(share);
-        /// AdamW's epsilon
+        /// AdamW: ε, added to the denominator
         eps: f64 as "EPS", default(1e-8), range(above_0);
-        /// AdamW's weight decay
+        /// AdamW: weight decay
         weight_decay: f64 as "RATE", default(0.0), range(from_0);
-        /// Gradients are scaled down to this norm over all that trains, 0 for no limit
+        /// Clip the gradients to this total norm; 0 disables clipping
         max_grad_norm: f64 as "NORM", default(1.0), range(from_0);
-        /// Seed of the order of rows, the held-out rows, dropout and random weights
+        /// Random seed for row order, validation split, dropout and new weights
         seed: u64 as "N", default(42);
     }
     "Intervals" {
-        /// Steps between evaluations
+        /// Steps between validations
         eval_every: usize as "STEPS", unset("a tenth of the run"), range(at_least(1)), only(scope::evaluations);
-        /// Steps between checkpoints, from which a run that was stopped goes on
+        /// Steps between checkpoints
         save_every: usize as "STEPS", unset("none"), range(at_least(1));
-        /// Minutes between checkpoints, 0 for none
+        /// Minutes between checkpoints by time; 0 disables them
         save_minutes: f64 as "MINUTES", default(15.0), range(from_0);
-        /// How many of the newest checkpoints are kept
+        /// Number of checkpoints to keep; older ones are deleted
         keep_last: usize as "N", default(2), range(at_least(1));
-        /// Save a checkpoint at every evaluation that is the best so far, and keep the last of these: true, false
+        /// Also keep the checkpoint with the best validation loss: true, false
         keep_best: bool as "[BOOL]", default(false);
-        /// Before the first step, try the longest rows and a checkpoint, so that what would fail later fails now: true, false
-        shake_down: bool as "BOOL", unset("true, on an emulated device false");
+        /// Try the longest rows and a checkpoint before the first step: true, false
+        ///
+        /// A run that lacks memory or disk space then fails at its start.
+        shake_down: bool as "BOOL", unset("true, or false on an emulated device");
     }
     "Memory and device" {
-        /// What to run on; `bone devices` lists it
+        /// Device: auto, or a name that `bone devices` lists
         device: String as "NAME", default("auto".to_owned());
-        /// On a GPU, run neighbouring operations as one: true, false
+        /// GPU: fuse neighbouring operations into one kernel: true, false
         fusion: bool as "BOOL", default(true);
         /// Precision of the base weights: auto, f32, bf16, f16
         dtype: DtypeChoice as "NAME", default(DtypeChoice::Auto);
-        /// Keep each block's input only and run the block again in the backward: true, false
+        /// Recompute blocks in the backward pass to save memory: true, false
         recompute: bool as "BOOL", default(true), also("gradient_checkpointing", "grad_cp");
-        /// Compute logits and loss by chunks of tokens: true, false
+        /// Compute logits and loss in chunks of tokens to save memory: true, false
         chunked_head: bool as "BOOL", default(true);
-        /// Tokens of such a chunk
-        head_chunk: usize as "TOKENS", unset("what 64 MiB of logits hold, at least 512"), range(at_least(1)), only(scope::chunked_head);
+        /// Tokens per chunk of logits
+        head_chunk: usize as "TOKENS", unset("64 MiB of logits, at least 512 tokens"), range(at_least(1)), only(scope::chunked_head);
     }
 }

@@ -20,7 +20,7 @@ pub(super) trait Setting: Sized {
     fn from_nested(value: &Value) -> Result<Self, String> {
         let kind = value.type_str();
         Err(format!(
-            "cannot be of the type {kind}; `bone train --help` shows what it can be"
+            "expected a single value, found {kind}; `bone train --help` shows the possible values"
         ))
     }
 
@@ -82,10 +82,13 @@ pub(super) fn list<T>(values: &[T], literal: impl Fn(&T) -> String) -> String {
 pub(super) fn items<T: Setting>(value: &Value) -> Result<Vec<T>, String> {
     let values = value.as_array().ok_or("must be a list, not a table")?;
     if values.is_empty() {
-        return Err("the list is empty".to_owned());
+        return Err("must not be an empty list".to_owned());
     }
-    let wrong = |error| format!("in the list: {error}");
-    all(values.iter().map(|value| read(value).map_err(wrong)))
+    let entry = |(index, value): (usize, &Value)| {
+        let wrong = |error| format!("entry {}: {error}", index + 1);
+        read(value).map_err(wrong)
+    };
+    all(values.iter().enumerate().map(entry))
 }
 
 /// Returns all values, or all errors.
@@ -106,7 +109,7 @@ macro_rules! parsed {
         impl Setting for $type {
             fn from_text(text: &str) -> Result<Self, String> {
                 if text.is_empty() {
-                    return Err("is empty".to_owned());
+                    return Err("must not be empty".to_owned());
                 }
                 text.parse().map_err(|error| wrong(text, $wanted, error))
             }
@@ -135,6 +138,6 @@ parsed! {
     bool, "true or false", bool::to_string;
     // `Debug` keeps every digit and writes small numbers as 2e-5.
     f64, "a number", |number: &f64| format!("{number:?}");
-    u64, "a whole number, 0 or more", u64::to_string;
-    usize, "a whole number, 0 or more", usize::to_string;
+    u64, "an integer of at least 0", u64::to_string;
+    usize, "an integer of at least 0", usize::to_string;
 }

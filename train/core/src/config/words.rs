@@ -88,7 +88,10 @@ impl<T: Word> Setting for Vec<T> {
         let words = text.split(',').map(str::trim);
         let values = all(words.filter(|word| !word.is_empty()).map(T::from_word))?;
         if values.is_empty() {
-            return Err(format!("is empty; give some of {}", all_words::<T>()));
+            return Err(format!(
+                "must not be empty; choose from {}",
+                all_words::<T>()
+            ));
         }
         Ok(values)
     }

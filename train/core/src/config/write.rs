@@ -34,8 +34,8 @@ impl TrainConfig {
         self.shown().map(line).collect()
     }
 
-    /// Returns the origin of a key's value: `file`, `--set`, `flag`, `program`, `the adapter's` or
-    /// `default`. A default that depends on other settings includes its reason.
+    /// Returns the origin of a key's value: `file`, `--set`, `flag`, `program`, `adapter` or `default`. A
+    /// default that depends on other settings includes its reason.
     pub fn origin(&self, key: &str) -> &str {
         self.origins.get(key).map_or("default", String::as_str)
     }

@@ -65,8 +65,10 @@ pub fn on_device<W: OnDevice>(
 fn run<W: OnDevice>(device: DeviceName, fusion: bool, work: W) -> Result<W::Output, DeviceError> {
     let _ = fusion;
     #[cfg(feature = "adapters")]
-    let adapter =
-        || super::adapters::open(device).ok_or_else(|| super::absent(device, "no such adapter"));
+    let adapter = || {
+        super::adapters::open(device)
+            .ok_or_else(|| super::absent(device, "no adapter has this number"))
+    };
     match device.kind {
         #[cfg(feature = "flex")]
         Kind::Cpu => Ok(work.run::<Autodiff<burn::backend::Flex>>(Default::default())),

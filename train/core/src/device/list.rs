@@ -51,7 +51,7 @@ fn processor(kind: Kind) -> Device {
         name: DeviceName { kind, index: 0 },
         title: format!(
             "{}, {}",
-            brand.unwrap_or_else(|| "the processor".into()),
+            brand.unwrap_or_else(|| "the CPU".into()),
             bone_data::counted(threads, "thread")
         ),
         driver: None,

@@ -71,12 +71,13 @@ pub fn choose(
         (Some(asked), _) if !stores(&asked) => {
             let bases: Vec<_> = BASES.into_iter().filter(stores).collect();
             return Err(DeviceError::Usage(format!(
-                "--dtype {}: {device} holds a base in {} only; name that, or leave dtype out",
+                "--dtype {}: {device} supports only {} for the base weights; use one of them, or remove \
+                 dtype",
                 asked.name(),
                 Capabilities::names(&bases)
             )));
         }
-        (Some(asked), _) => (asked, "asked for".to_string()),
+        (Some(asked), _) => (asked, "requested".to_string()),
         (None, None) => (DType::F32, "random weights".to_string()),
         // On the CPU a half-precision file is mapped, which takes half the memory of f32. Products are just
         // as accurate: they are exact where the CPU multiplies in f32.
@@ -86,9 +87,9 @@ pub fn choose(
         (None, Some(half)) => {
             let name = half.name();
             let why = if stores(&half) {
-                format!("the file has {name}; --dtype {name} holds it in half the memory")
+                format!("the file has {name}; --dtype {name} needs half the memory")
             } else {
-                format!("the file has {name}, which {device} cannot hold")
+                format!("the file has {name}, which {device} does not support")
             };
             (DType::F32, why)
         }
@@ -98,12 +99,12 @@ pub fn choose(
     let is_as_stored = file == Some(held);
     let mapped = is_as_stored && device.kind == Kind::Cpu;
     let how = if mapped {
-        ", mapped and not copied"
+        ", mapped without a copy"
     } else {
         ""
     };
     let computed = if half_products {
-        format!("products in {name}, the rest computed in f32")
+        format!("matrix products in {name}, everything else in f32")
     } else {
         "computed in f32".to_string()
     };

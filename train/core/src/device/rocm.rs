@@ -16,7 +16,7 @@ pub(super) fn devices() -> Result<Vec<Device>, String> {
     let status = unsafe { hipGetDeviceCount(&mut count) };
     if status != HIP_SUCCESS {
         return Err(format!(
-            "HIP gives error {status} when asked for its devices"
+            "HIP returned error {status} for the list of devices"
         ));
     }
     // SAFETY: as above.

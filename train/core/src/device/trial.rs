@@ -181,7 +181,7 @@ mod tests {
             for (path, gradient) in &double.gradients {
                 assert!(
                     gradient.iter().any(|g| g.abs() > 1e-6),
-                    "{path} learns nothing"
+                    "{path} gets no gradient"
                 );
             }
             assert!(single.difference(&double) < 1e-4, "{architecture:?}");

@@ -58,7 +58,7 @@ impl Estimate {
                 kept(model, run),
                 block(model, run),
                 logits(model, run),
-                Term::new("the program", PROGRAM_BYTES, "take a larger machine"),
+                Term::new("the program", PROGRAM_BYTES, "use a larger machine"),
             ],
         }
     }
@@ -87,7 +87,7 @@ impl Estimate {
             remedy,
         } = self.largest();
         format!(
-            "the run should take about {}, the largest part is {name} with {}: {remedy}",
+            "the run needs about {}; the largest part is {name} with {}: {remedy}",
             human(self.total()),
             human(*bytes),
         )
@@ -106,7 +106,7 @@ impl Estimate {
         }
         let Term { name, remedy, .. } = self.largest();
         Err(MemoryError(format!(
-            "the run would take about {} and {limit}: {self}. The largest part is {name}: {remedy}",
+            "the run needs about {} and {limit}: {self}. The largest part is {name}: {remedy}",
             human(self.total()),
         )))
     }
@@ -125,7 +125,7 @@ impl fmt::Display for Estimate {
 /// Memory of the base: `parameters × bytes`.
 fn base(model: &ModelShape, run: &RunShape) -> Term {
     let can_halve = run.base_bytes_per_parameter > 2 && !run.trains_base;
-    let smaller = "take a smaller model or a larger machine";
+    let smaller = "use a smaller model or a larger machine";
     let remedy = match run.half_precision.filter(|_| can_halve) {
         Some(half) => format!("set dtype {half}, or {smaller}"),
         None => smaller.to_owned(),
@@ -142,10 +142,10 @@ fn trainable(model: &ModelShape, run: &RunShape) -> Term {
     let update = trainable.min(model.head());
     let size = |copies| F32 * (copies * trainable + update);
     if run.trains_base {
-        let remedy = "train adapters: set method bone or miss in place of full";
+        let remedy = "train adapters: set method bone or miss instead of full";
         Term::new("gradients and AdamW's moments", size(3.0), remedy)
     } else {
-        let remedy = "lower rank, or name fewer targets or layers";
+        let remedy = "lower rank, or select fewer targets or layers";
         Term::new("adapters, gradients and AdamW's moments", size(4.0), remedy)
     }
 }
@@ -190,7 +190,7 @@ fn block(model: &ModelShape, run: &RunShape) -> Term {
     if run.recompute {
         size += kept_of_block(model, run);
     }
-    Term::new("work of one block", size, run.fewer_tokens())
+    Term::new("temporary tensors of one block", size, run.fewer_tokens())
 }
 
 /// Memory of the logits: several copies of `rows × vocab`, where a row is a token of the chunk or of the

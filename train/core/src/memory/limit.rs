@@ -10,7 +10,7 @@ use super::human;
 use super::process::kib_field;
 
 const MACHINE: &str = "this machine";
-const CGROUP: &str = "this container (its cgroup's limit)";
+const CGROUP: &str = "this container (cgroup limit)";
 
 /// The memory that is still available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct MemoryLimit {
 
 impl fmt::Display for MemoryLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has {} to give", self.source, human(self.bytes))
+        write!(f, "{} has {} available", self.source, human(self.bytes))
     }
 }
 
@@ -43,7 +43,7 @@ pub fn check_weights(bytes: u64) -> Result<(), MemoryError> {
         return Ok(());
     }
     Err(MemoryError(format!(
-        "the weights take {} and {limit}; take a smaller model or a larger machine",
+        "the weights need {} and {limit}; use a smaller model or a larger machine",
         human(bytes)
     )))
 }

@@ -140,7 +140,7 @@ impl RunShape {
             None => "max_seq_len, or set chunk_ctx",
         };
         if self.batch_size > 1 {
-            format!("lower batch_size (gradient_accumulation makes up for it) or {length}")
+            format!("lower batch_size (and raise gradient_accumulation) or {length}")
         } else {
             format!("lower {length}")
         }

@@ -26,11 +26,11 @@ fn locate(path: &Path) -> Result<PathBuf, ModelError> {
     }
     let reason = if path.exists() {
         format!(
-            "holds no adapter: there is no {CONFIG_FILE}; give an adapter's folder, the --out of a \
-             training run, or a file of RWKV-PEFT's or JL-er's"
+            "is not an adapter: {CONFIG_FILE} is missing; give an adapter folder, the --out of a training \
+             run, or a file of RWKV-PEFT or JL-er"
         )
     } else {
-        "there is no such file or folder".to_owned()
+        "file or folder not found".to_owned()
     };
     Err(ModelError::path(path, reason))
 }
@@ -82,7 +82,7 @@ fn agrees(scan: &Scan, folder: &Path, kind: Option<Kind>) -> Result<(), ModelErr
     match (own, kind) {
         (Some(own), Some(kind)) if Kind::of(own) != Some(kind) => {
             let own = own.name();
-            let reason = format!("says itself that the adapter is {own}; leave --block-axis out");
+            let reason = format!("records that the adapter is {own}; remove --block-axis");
             Err(ModelError::path(&folder.join(CONFIG_FILE), reason))
         }
         _ => Ok(()),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Advice for a path that is not a model.
 pub(crate) const GIVE_A_MODEL: &str =
-    "give the folder of a Hugging Face model, or RWKV's .pth or .safetensors";
+    "give a Hugging Face folder, or a .pth or .safetensors file of RWKV";
 
 /// Reason why a model or an adapter could not be opened, loaded or saved.
 #[derive(Debug, thiserror::Error)]

@@ -61,8 +61,7 @@ impl ModelInfo {
     pub fn beyond_positions(&self, max_seq_len: usize) -> Option<String> {
         let positions = self.positions.filter(|most| max_seq_len > *most)?;
         Some(format!(
-            "note: max_seq_len {max_seq_len} is beyond the {positions} positions the model was made \
-             for"
+            "note: max_seq_len {max_seq_len} exceeds the {positions} positions the model was trained on"
         ))
     }
 }

@@ -138,8 +138,8 @@ impl Sizes {
             Self::Rwkv6(config) => (path.to_path_buf(), config.num_hidden_layers),
         };
         if layers > MAX_LAYERS {
-            let most = format!("no model is deeper than {MAX_LAYERS}");
-            let reason = format!("num_hidden_layers is {layers}, and {most}");
+            let most = format!("at most {MAX_LAYERS} are supported");
+            let reason = format!("num_hidden_layers is {layers}, but {most}");
             return Err(ModelError::path(&file, reason));
         }
         Ok(match self {

@@ -40,7 +40,7 @@ impl Recognised {
 /// [`ModelError`] if the path has no model, or its family is not supported.
 pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
     if !path.is_file() && !path.is_dir() {
-        let reason = format!("no such folder or file; {GIVE_A_MODEL}");
+        let reason = format!("file or folder not found; {GIVE_A_MODEL}");
         return Err(ModelError::path(path, reason));
     }
     let config = path.join("config.json");
@@ -51,7 +51,7 @@ pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
             .map_err(|error| ModelError::path(&config, error.to_string()))?
     {
         let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| ModelError::path(&config, format!("not JSON: {error}")))?;
+            .map_err(|error| ModelError::path(&config, format!("invalid JSON: {error}")))?;
         let found = by_settings(&value).map_err(|reason| ModelError::path(&config, reason))?;
         settings = Some(value);
         Some(found)
@@ -73,8 +73,8 @@ pub fn recognise(path: &Path) -> Result<Recognised, ModelError> {
 /// Returns why a path without usable settings or tensors is not a model.
 fn unknown(path: &Path) -> ModelError {
     if path.is_file() {
-        let fix = "for a LLaMA2, give the folder of a Hugging Face model";
-        return ModelError::path(path, format!("not RWKV6's weights; {fix}"));
+        let fix = "for LLaMA2, give the Hugging Face folder";
+        return ModelError::path(path, format!("not the weights of RWKV6; {fix}"));
     }
     // The path may be a run's folder, or one of its checkpoints.
     let inner = path.join("model");
@@ -91,9 +91,9 @@ fn by_settings(settings: &Value) -> Result<Architecture, String> {
         Some("llama") => Ok(Architecture::Llama2),
         Some("rwkv6") => Ok(Architecture::Rwkv6),
         Some(other) => Err(format!(
-            "model_type \"{other}\" is not supported; llama and rwkv6 are"
+            "model_type \"{other}\" is not supported; supported: llama, rwkv6"
         )),
-        None => Err("model_type is missing; llama and rwkv6 are supported".to_owned()),
+        None => Err("model_type is missing; supported: llama, rwkv6".to_owned()),
     }
 }
 
@@ -114,8 +114,7 @@ fn by_tensors(path: &Path, checkpoint: &Checkpoint) -> Result<Option<Architectur
         Some((_, "6")) => Ok(Some(Architecture::Rwkv6)),
         Some((tensor, generation)) => {
             let reason = format!(
-                "the weights of an RWKV{generation} (they have {tensor}); of RWKV only RWKV6 \
-                 (x060) is supported"
+                "RWKV{generation} is not supported (found its tensor {tensor}); give a model of RWKV6 (x060)"
             );
             Err(ModelError::path(path, reason))
         }

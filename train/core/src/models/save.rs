@@ -34,9 +34,9 @@ const COMPANIONS: [&str; 10] = [
 /// [`ModelError::Path`].
 pub fn check_free(folder: &Path) -> Result<(), ModelError> {
     let reason = if folder.exists() && !folder.is_dir() {
-        "is a file; name a new folder"
+        "is a file; give a new folder"
     } else if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        "already has files in it; name a new folder"
+        "is not empty; give a new folder"
     } else {
         return Ok(());
     };

@@ -69,7 +69,8 @@ impl<B: TrainBackend> Optimizer<B> {
         };
         let model = map_floats(model, &mut write);
         let left_over = write.trained.into_keys();
-        let left_over = left_over.map(|path| format!("{path}: the model does not train it"));
+        let left_over =
+            left_over.map(|path| format!("{path}: unknown, the model does not train it"));
         write.problems.extend(left_over);
         if write.problems.is_empty() {
             Ok(model)
@@ -105,7 +106,7 @@ impl<B: TrainBackend> FloatMapper<B> for Write<'_, B> {
         let of_moments = moments.iter().flat_map(|of| [&of.first, &of.second]);
         let mut shapes = of_moments.chain([&values]).map(|data| &data.shape[..]);
         if let Some(shape) = shapes.find(|shape| **shape != wanted) {
-            let problem = format!("{path}: shape {shape:?}, the model's has {wanted:?}");
+            let problem = format!("{path}: expected shape {wanted:?}, found {shape:?}");
             self.problems.push(problem);
             return param;
         }
@@ -194,9 +195,9 @@ mod tests {
             .unwrap_err();
         let text = problems.join("\n");
         for wanted in [
-            "bias: shape [5, 3]",
+            "bias: expected shape [3], found [5, 3]",
             "weight: missing",
-            "other: the model does not",
+            "other: unknown",
         ] {
             assert!(text.contains(wanted), "{text}");
         }

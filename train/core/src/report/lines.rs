@@ -114,12 +114,12 @@ fn skipped(skip: &SkipReport) -> String {
     let SkipReport { step, skipped, .. } = skip;
     match skip.loss_scale {
         Some(scale) => format!(
-            "note: step {step} is skipped, its gradients overflowed f16; the loss is now scaled by \
-             {scale}, {skipped} skipped so far"
+            "note: step {step} skipped: its gradients overflowed f16. New loss scale: {scale}; {skipped} \
+             skipped so far"
         ),
         None => format!(
-            "note: step {step} is skipped, its loss or gradients are not finite; {skipped} skipped so \
-             far; its rows are in metrics.jsonl"
+            "note: step {step} skipped: its loss or gradients are not finite. Its rows are in \
+             metrics.jsonl; {skipped} skipped so far"
         ),
     }
 }
@@ -129,14 +129,14 @@ pub fn spike(step: &StepReport) -> Option<String> {
     let median = step.spike?;
     let (number, loss) = (step.step, step.loss);
     Some(format!(
-        "note: step {number} has a loss of {loss:.4}, {:.1} times the median of those before, {median:.4}",
+        "note: loss spike at step {number}: {loss:.4}, {:.1} times the recent median {median:.4}",
         loss / median
     ))
 }
 
 fn evaluation(report: &EvalReport) -> String {
     format!(
-        "evaluation after step {}: validation loss {:.4}, perplexity {:.2}, over {} tokens",
+        "validation after step {}: loss {:.4}, perplexity {:.2}, over {} tokens",
         report.step,
         report.loss,
         report.loss.exp(),
@@ -147,7 +147,7 @@ fn evaluation(report: &EvalReport) -> String {
 fn finish(summary: &Summary) -> Vec<String> {
     let took = Duration::try_from_secs_f64(summary.seconds).unwrap_or_default();
     let mut lines = vec![format!(
-        "done: {} steps in {}, {} tokens trained of {} processed, at most {} of memory",
+        "done: {} steps in {}, {} of {} tokens trained, peak memory {}",
         summary.steps,
         clock(took),
         summary.tokens,
@@ -167,6 +167,6 @@ fn finish(summary: &Summary) -> Vec<String> {
         (_, Some(last)) => lines.push(format!("validation loss {last:.4}")),
         _ => {}
     }
-    lines.push(format!("the result is in {}", summary.out.display()));
+    lines.push(format!("result: {}", summary.out.display()));
     lines
 }

@@ -32,7 +32,7 @@ pub struct Log {
 fn filter(words: Option<&str>) -> Result<EnvFilter, ReportError> {
     let words = words.filter(|words| !words.trim().is_empty());
     words.unwrap_or("info").parse().map_err(|error| {
-        let advice = "take info, debug, or TARGET=LEVEL with commas";
+        let advice = "expected info, debug, or TARGET=LEVEL, separated by commas";
         at(Path::new(FILTER))(io::Error::other(format!("{error}; {advice}")))
     })
 }
@@ -131,7 +131,7 @@ mod tests {
         log.report(Event::Note("a \u{1b}[31mnote")).unwrap();
         log.report(Event::Step(step(3, 10))).unwrap();
         drop(log);
-        tracing::warn!("nobody's");
+        tracing::warn!("without a log");
         // Another run appends to the same day's file.
         let mut log = Log::open(out.path()).unwrap();
         log.report(Event::Phase("loading")).unwrap();

@@ -108,7 +108,7 @@ impl Metrics {
         let mut metrics = Self::new(out, &kept)?;
         metrics.trouble = (missing > 0).then(|| {
             format!(
-                "{}: {} of the run have no line in it any more; was it changed?",
+                "{}: lines missing for {} of the run; the file was changed or cut off",
                 path.display(),
                 counted(missing, "step")
             )
@@ -154,7 +154,7 @@ impl Metrics {
                 if all_written {
                     let path = self.file.path.display();
                     self.trouble = Some(format!(
-                        "{path}: {error}; the run goes on, and its lines are written when there is room"
+                        "{path}: {error}; training continues, and the lines are written once there is space"
                     ));
                 }
                 Ok(())

@@ -26,7 +26,7 @@ pub(super) fn at_the_end(progress: &Progress, out: &Path) -> Option<String> {
 fn lower_rate(suspect: usize, out: &Path) -> Option<String> {
     let Some(folder) = newest_whole(out, |steps, _| steps < suspect) else {
         return Some(
-            "no checkpoint is from before the loss; start again with --overwrite and a lower \
+            "no checkpoint is older than the loss spike; start again with --overwrite and a lower \
              --learning-rate"
                 .to_owned(),
         );
@@ -34,8 +34,8 @@ fn lower_rate(suspect: usize, out: &Path) -> Option<String> {
     let config: toml::Table = read_state(&folder).ok()?.config.parse().ok()?;
     let rate = a_tenth(&config.get("learning_rate")?.to_string())?;
     Some(format!(
-        "start a new run from the last good checkpoint with a lower learning rate, as in\n  \
-         bone train --resume {} --out {} --learning-rate {rate}",
+        "start a new run from the last good checkpoint with a lower learning rate:\n  bone train --resume \
+         {} --out {} --learning-rate {rate}",
         shell::path(&folder),
         shell::path(&beside(out))
     ))

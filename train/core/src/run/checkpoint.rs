@@ -112,8 +112,8 @@ pub fn read_state(folder: &Path) -> Result<State, String> {
     let Version { format, bone } = serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
     if format != FORMAT {
         return Err(wrong(&format_args!(
-            "format {format}, written by bone {bone}, and this is bone {}, which reads {FORMAT}; go on \
-             with the version that wrote it, or start from its adapter with --adapter",
+            "format {format}, written by bone {bone}, is not supported: bone {} reads format {FORMAT}. \
+             Resume with the version that wrote it, or start from its adapter with --adapter",
             env!("CARGO_PKG_VERSION")
         )));
     }
@@ -140,7 +140,8 @@ pub fn tensors_to_bytes(trained: &BTreeMap<String, Trained>) -> Result<Vec<u8>, 
                 return Err(format!("{name} has values that are not finite"));
             }
             let dtype = file_dtype(data.dtype);
-            let dtype = dtype.ok_or_else(|| format!("{name} is {:?}", data.dtype))?;
+            let dtype =
+                dtype.ok_or_else(|| format!("{name}: type {:?} is not supported", data.dtype))?;
             let view = TensorView::new(dtype, data.shape.to_vec(), &data.bytes);
             views.push((name, view.map_err(|error| error.to_string())?));
         }
@@ -183,7 +184,7 @@ pub fn read_tensors(folder: &Path, state: &State) -> Result<BTreeMap<String, Tra
             }),
             (None, None, None) => None,
             _ => {
-                let why = format_args!("{path}: its moments and steps do not go together");
+                let why = format_args!("{path}: the moments and the step do not match");
                 return Err(wrong(&why));
             }
         };

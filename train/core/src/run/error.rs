@@ -112,10 +112,10 @@ impl RunError {
         let newest = || checkpoint::all(out).ok()?.pop();
         let place = match (unsaved, steps) {
             (_, 0) => "stopped before the first step; nothing was trained or changed".to_owned(),
-            (None, _) => format!("stopped after step {steps} of {total}; resume with\n  {line}"),
+            (None, _) => format!("stopped after step {steps} of {total}; to resume:\n  {line}"),
             (Some(why), _) => {
                 let how = newest().map_or(String::new(), |(step, _)| {
-                    format!("; resume at step {step} with\n  {line}")
+                    format!("; to resume at step {step}:\n  {line}")
                 });
                 format!("stopped after step {steps} of {total}, not saved: {why}{how}")
             }
@@ -133,7 +133,7 @@ impl RunError {
             source: Box::new(self),
             how: hint.unwrap_or_else(|| {
                 let line = resume_command(out);
-                format!("resume from the newest checkpoint with\n  {line}")
+                format!("to resume from the newest checkpoint:\n  {line}")
             }),
         }
     }

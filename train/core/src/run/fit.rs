@@ -64,8 +64,7 @@ impl Fit {
 fn dtype(config: &TrainConfig) -> Result<DtypeChoice, RunError> {
     match (config.method, config.dtype) {
         (MethodName::Full, DtypeChoice::Bf16 | DtypeChoice::F16) => Err(RunError::Usage(
-            "--dtype: method full trains the weights themselves, which needs f32; leave dtype out"
-                .into(),
+            "--dtype: method full trains the base weights, which requires f32; remove dtype".into(),
         )),
         (MethodName::Full, _) => Ok(DtypeChoice::F32),
         (_, choice) => Ok(choice),
@@ -130,7 +129,7 @@ fn estimate(
 
 pub(super) fn no_state() -> RunError {
     RunError::Usage(
-        "--method: state tunes the initial state of a recurrent model (RWKV6), and this model has none; \
+        "--method: state trains the initial state of a recurrent model (RWKV6), but this model has none; \
          choose another method"
             .into(),
     )
@@ -144,7 +143,7 @@ fn part_parameters(parts: &[Part], info: &ModelInfo) -> Result<usize, RunError> 
         return Ok(parts.iter().filter_map(|part| info.parts.get(part)).sum());
     }
     let tied = if missing.contains(&Part::Head) && info.parts.contains_key(&Part::Embedding) {
-        "; this model's embedding is its head as well (tied): name emb instead of head"
+        "; this model uses its embedding as its head (tied): use emb instead of head"
     } else {
         ""
     };

@@ -27,19 +27,21 @@ pub(super) fn check(config: &TrainConfig, start: &Start) -> Result<(), RunError>
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => {
-            return Err(wrong(&format!("cannot be read ({error}); give a folder")));
+            return Err(wrong(&format!(
+                "cannot be read: {error}; give an output folder"
+            )));
         }
     }
     let real = |path: PathBuf| fs::canonicalize(path).ok();
     if real(config.model.clone()) == real(out.clone()) {
-        return Err(wrong("is the model's own folder; give another"));
+        return Err(wrong("is the folder of the model; give another folder"));
     }
     let fork = start.found().map(|found| found.at.folder.clone());
     for input in inputs(config).into_iter().chain(fork).filter_map(real) {
         let inside = |name: &&str| real(out.join(name)).is_some_and(|old| input.starts_with(old));
         if RESULTS.iter().chain(&[CONFIG, METRICS]).any(inside) {
             return Err(wrong(&format!(
-                "is where the result would replace {}, which the run reads; give another",
+                "contains {}, which the run reads and its result would overwrite; give another folder",
                 input.display()
             )));
         }
@@ -51,7 +53,7 @@ pub(super) fn check(config: &TrainConfig, start: &Start) -> Result<(), RunError>
         return Err(taken);
     }
     Err(wrong(
-        "exists and is not empty; give another, or --overwrite to write into this one",
+        "exists and is not empty; give another folder, or add --overwrite",
     ))
 }
 
@@ -247,8 +249,8 @@ mod tests {
         assert!(check(&config(&out, true), &Start::New).is_ok());
         for (out, overwrite, wanted) in [
             (&out, false, "exists and is not empty"),
-            (&model, true, "the model's own folder"),
-            (&rows, true, "give a folder"),
+            (&model, true, "is the folder of the model"),
+            (&rows, true, "give an output folder"),
         ] {
             let error = check(&config(out, overwrite), &Start::New).unwrap_err();
             assert_eq!(error.exit_code(), 1);

@@ -191,7 +191,7 @@ impl Job<'_> {
         } = &mut self.inputs;
         let share = 100.0 * count.trainable as f64 / count.total as f64;
         lines.push(format!(
-            "{}: {} of {} parameters train ({share:.2} %); set up in {:.2} s",
+            "{}: training {} of {} parameters ({share:.2} %); set up in {:.2} s",
             config.method,
             grouped(count.trainable),
             grouped(count.total),
@@ -297,8 +297,8 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
     let model = optimizer.put_back(model, trained, device);
     model.map_err(|problems| {
         RunError::Usage(format!(
-            "--resume {}: these settings train other parameters than the checkpoint holds:\n  {}\nleave out \
-             what was changed of method, rank, targets or parts, or start from its adapter with --adapter",
+            "--resume {}: these settings train other parameters than the checkpoint:\n  {}\nremove the \
+             changes of method, rank, targets or parts, or start from its adapter with --adapter",
             folder.display(),
             problems.join("\n  ")
         ))

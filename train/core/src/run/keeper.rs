@@ -95,7 +95,7 @@ impl<'a, M> Keeper<'a, M> {
     ) -> Result<(), ReportError> {
         let next = match is_last {
             true => "",
-            false => ", the run goes on and will try again",
+            false => "; training continues and tries again",
         };
         for outcome in outcomes {
             let note = match outcome {
@@ -108,10 +108,10 @@ impl<'a, M> Keeper<'a, M> {
                     self.owed = Some(Instant::now() + self.pause);
                     self.pause = longer(self.pause);
                     format!(
-                        "a checkpoint was not written: {why}; those before it are as they were{next}"
+                        "checkpoint not written: {why}; the earlier checkpoints are intact{next}"
                     )
                 }
-                Outcome::NotRemoved(why) => format!("older checkpoints were not removed: {why}"),
+                Outcome::NotRemoved(why) => format!("older checkpoints not removed: {why}"),
             };
             reporter.report(Event::Note(&note))?;
         }

@@ -60,7 +60,7 @@ fn taken(out: &Path, file: &File) -> RunError {
     RunError::path(
         out,
         format!(
-            "another run writes into this folder{owner}; wait for it, stop it, or give another folder"
+            "another run writes to this folder{owner}; wait for it, stop it, or give another folder"
         ),
     )
 }

@@ -64,8 +64,8 @@ pub fn prepare<B: TrainBackend, M: TrainModel<B>>(
             .any(|name| is_state(name))
     {
         return Err(RunError::Usage(
-            "--packing: this model has tuned states, which every sequence starts from, and of those \
-             packed into a row only the first would; leave it out"
+            "--packing: not supported with a tuned initial state, because only the first sample of a packed \
+             row would use it; remove packing"
                 .into(),
         ));
     }
@@ -156,7 +156,8 @@ fn check_finite(weights: &[(String, TensorData)]) -> Result<(), RunError> {
         return Ok(());
     };
     Err(RunError::Data(format!(
-        "the model was not saved: {} of its parameters are not finite, {first} first; lower the learning rate",
+        "the model was not saved: {} of its parameters are not finite, the first is {first}; lower the \
+         learning rate",
         broken.len()
     )))
 }

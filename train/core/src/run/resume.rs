@@ -27,8 +27,8 @@ pub fn resume(path: &Path, host: Host<'_>) -> Result<Option<Outcome>, RunError> 
     let result = results.find(|result| result.exists());
     if let Some(result) = result.filter(|_| at.out.join(FINISHED).exists()) {
         let text = format!(
-            "the run is finished; its result is {}. To train it further, start a new run from it:\n  \
-             bone train --resume {} --out NEW --max-steps N",
+            "the run is finished; its result is {}. To train further, start a new run from it:\n  bone \
+             train --resume {} --out NEW --max-steps N",
             result.display(),
             shell::path(&at.out)
         );

@@ -63,7 +63,7 @@ impl Start {
             return Ok(());
         }
         let fix = match base_differs {
-            true => "use the model that the run was started with",
+            true => "use the model that the run started with",
             false => "to start a new run from it with this change, add `--out NEW`",
         };
         Err(RunError::Usage(format!(
@@ -113,8 +113,8 @@ impl Start {
             return Ok(total);
         }
         Err(RunError::Usage(format!(
-            "--resume {}: it has {done} steps and this run would have {total}; give more with \
-             --max-steps or --epochs",
+            "--resume {}: it already has {done} steps, and the new run would end at step {total}; \
+             raise --max-steps or --epochs",
             found.at.folder.display()
         )))
     }
@@ -134,7 +134,7 @@ impl Start {
         let (steps, folder) = (state.progress.steps, at.folder.display());
         Some(match self {
             Self::Fork(_) => format!(
-                "new run from step {steps} of {folder}; its data continue at epoch {}, step {}",
+                "new run from step {steps} of {folder}; its data continues at epoch {}, step {}",
                 cursor.epoch, cursor.step
             ),
             _ => format!("resumed at step {steps} of {total_steps}: {folder}"),

@@ -11,7 +11,7 @@ pub(crate) const MOST_SKIPPED: usize = 3;
 pub enum TrainError {
     /// Too many consecutive steps gave non-finite numbers.
     #[error(
-        "step {step} and the {} before it: {source} (rows {})",
+        "step {step} and the {} steps before it are not finite (rows {}): {source}",
         MOST_SKIPPED - 1, listed(rows)
     )]
     NonFinite {
@@ -24,8 +24,8 @@ pub enum TrainError {
     },
     /// Every step was skipped.
     #[error(
-        "the gradients of all {skipped} steps overflowed f16 and nothing was trained; take dtype \
-         bf16 or f32, or more steps: the loss is scaled down at each"
+        "the gradients of all {skipped} steps overflowed f16, so nothing was trained. Use dtype bf16 or \
+         f32, or more steps: each overflow lowers the loss scale"
     )]
     NothingTrained {
         /// Number of steps in the run.
@@ -38,7 +38,7 @@ pub enum TrainError {
     #[error("{0}")]
     Save(String),
     /// Stored rows cannot be read again.
-    #[error("step {step}: the temporary file of the rows' tokens: {source}")]
+    #[error("step {step}: cannot read the temporary file of tokens: {source}")]
     Data {
         /// The step, counted from 1.
         step: usize,

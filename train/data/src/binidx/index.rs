@@ -36,7 +36,7 @@ impl Index {
         if u128::from(bytes) != needed && u128::from(bytes) != with_kinds {
             let what = format!(
                 "damaged: an index of {sequences} sequences and {documents} document entries has \
-                 {needed} bytes and not {bytes}; make it again"
+                 {needed} bytes, found {bytes}; create it again"
             );
             return Err(DataError::unusable(path, what));
         }
@@ -51,7 +51,7 @@ impl Index {
             let problem = if size < 0 {
                 format!("has {size} tokens")
             } else if start < 0 {
-                format!("begins at byte {start}")
+                format!("starts at byte {start}")
             } else if end > i128::from(bin_bytes) {
                 format!("ends at byte {end} of {bin_bytes}")
             } else {
@@ -63,8 +63,7 @@ impl Index {
         if total > 0 {
             let shown = and_more(problems.shown, total).join(", ");
             let what = format!(
-                "{total} of its sequences cannot be: {shown}; make it again, together with the \
-                 tokens"
+                "{total} of its sequences are invalid: {shown}; create it again, together with the .bin file"
             );
             return Err(DataError::unusable(path, what));
         }
@@ -79,22 +78,24 @@ impl Index {
 /// Returns the token type, the number of sequences and the number of document entries.
 fn header(path: &Path, input: &mut impl Read, bytes: u64) -> Result<(Dtype, u64, u64), DataError> {
     let io_error = DataError::io(path);
-    let error = |what: String| DataError::unusable(path, format!("not an index of tokens: {what}"));
+    let error = |what: String| DataError::unusable(path, format!("not a token index: {what}"));
     if bytes < HEADER {
-        return Err(error(format!("it has {bytes} bytes")));
+        return Err(error(format!("it has only {bytes} bytes")));
     }
     let magic: [u8; MAGIC.len()] = take(input).map_err(io_error)?;
     if magic.starts_with(OLDER_MAGIC) {
         return Err(error(
-            "it is of an older kind, \"lazy\" or \"cached\": make it again as \"mmap\"".to_owned(),
+            "its format is \"lazy\" or \"cached\", which is not supported: create it again as \"mmap\"".to_owned(),
         ));
     }
     if magic != *MAGIC {
-        return Err(error("it does not begin with MMIDIDX".to_owned()));
+        return Err(error("it does not start with MMIDIDX".to_owned()));
     }
     let version = number(input).map_err(io_error)?;
     if version != VERSION {
-        return Err(error(format!("it has version {version}, and 1 is read")));
+        return Err(error(format!(
+            "version {version} is not supported; version 1 is"
+        )));
     }
     let [code] = take(input).map_err(io_error)?;
     let Some(dtype) = Dtype::of_code(code) else {
@@ -102,9 +103,9 @@ fn header(path: &Path, input: &mut impl Read, bytes: u64) -> Result<(Dtype, u64,
         let kind = if is_float {
             "a floating-point type"
         } else {
-            "no type"
+            "unknown"
         };
-        let what = format!("its tokens' type has the code {code}, which is {kind}");
+        let what = format!("its token type has code {code}, which is {kind}");
         return Err(error(what));
     };
     let sequences = number(input).map_err(io_error)?;

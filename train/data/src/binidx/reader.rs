@@ -35,7 +35,7 @@ impl Binidx {
         missing.retain(|path| !path.exists());
         if !missing.is_empty() {
             return Err(DataError::Other(format!(
-                "there is no {}: indexed tokens are two files, NAME.bin and NAME.idx",
+                "{} is missing: a binidx consists of two files, NAME.bin and NAME.idx",
                 list(&missing)
             )));
         }
@@ -75,7 +75,10 @@ impl Binidx {
     /// [`DataError`]: the sequence does not exist, the file cannot be read, or a number is not a token id.
     pub fn read(&self, sequence: usize, max_tokens: usize) -> Result<Vec<u32>, DataError> {
         let Some(&start) = self.index.starts.get(sequence) else {
-            let what = format!("there is no sequence {sequence}, there are {}", self.len());
+            let what = format!(
+                "sequence {sequence} does not exist; there are {} sequences",
+                self.len()
+            );
             return Err(DataError::unusable(&self.idx, what));
         };
         let dtype = self.index.dtype;
@@ -93,8 +96,8 @@ impl Binidx {
         if let Some(place) = numbers.iter().position(|&value| !is_token(value)) {
             let total = numbers.iter().filter(|&&value| !is_token(value)).count();
             let what = format!(
-                "{total} of the tokens of sequence {sequence} are negative or above 2^32, the \
-                 first of them {} at {place}",
+                "{total} tokens of sequence {sequence} are negative or above 2^32; the first is {} at \
+                 {place}",
                 numbers[place]
             );
             return Err(DataError::unusable(&self.bin, what));

@@ -104,10 +104,9 @@ fn files_are_found_by_either_name_or_the_one_they_share() {
         assert_eq!(data.read(0, 2).unwrap(), [1, 2]);
         assert_eq!(data.read(1, 2).unwrap(), [4]);
         let message = data.read(2, 1).unwrap_err().to_string();
-        assert!(
-            message.ends_with("there is no sequence 2, there are 2"),
-            "{message}"
-        );
+        for part in ["sequence 2", "there are 2"] {
+            assert!(message.contains(part), "no {part} in: {message}");
+        }
     }
     let gone = Binidx::open(&folder.path().join("other.bin"))
         .unwrap_err()
@@ -119,7 +118,7 @@ fn files_are_found_by_either_name_or_the_one_they_share() {
     fs::remove_file(with_ending(&stem, ".bin")).unwrap();
     let gone = Binidx::open(&stem).unwrap_err().to_string();
     assert!(
-        gone.contains("some.data.bin: indexed tokens are two files"),
+        gone.contains("some.data.bin is missing"),
         "{gone}"
     );
 }
@@ -159,9 +158,9 @@ fn numbers_that_are_no_tokens_are_errors() {
         let data = open(&index(code, &[3], &[0]), &bin).unwrap();
         assert_eq!(data.read(0, 1).unwrap(), [1]);
         let message = data.read(0, 3).unwrap_err().to_string();
-        let expected = "2 of the tokens of sequence 0 are negative or above 2^32, the first of \
-                        them -128 at 1";
-        assert!(message.ends_with(expected), "{message}");
+        for part in ["2 tokens of sequence 0", "2^32", "the first is -128 at 1"] {
+            assert!(message.contains(part), "no {part} in: {message}");
+        }
     }
 }
 
@@ -201,24 +200,23 @@ fn what_is_no_index_says_what_is_wrong() {
     for (text, expected) in [
         (
             message(open(&good[..33], &[0, 0])),
-            "not an index of tokens: it has 33 bytes",
+            "only 33 bytes",
         ),
-        (changed(0, b'X'), "it does not begin with MMIDIDX"),
-        (changed(9, 2), "it has version 2, and 1 is read"),
-        (changed(17, 7), "the code 7, which is a floating-point type"),
-        (changed(17, 9), "the code 9, which is no type"),
+        (changed(0, b'X'), "MMIDIDX"),
+        (changed(9, 2), "version 2 is not supported"),
+        (changed(17, 7), "code 7, which is a floating-point type"),
+        (changed(17, 9), "code 9, which is unknown"),
         (
             message(open(&[b"TNTIDX\0\0", &[0; 40][..]].concat(), &[])),
-            "it is of an older kind",
+            "\"mmap\"",
         ),
         (
             message(open(&good[..good.len() - 1], &[0, 0])),
-            "damaged: an index of 1 sequences and 2 document entries has 62 bytes and not 61",
+            "62 bytes, found 61",
         ),
         (
             changed(25, 0xFF),
-            "an index of 18374686479671623681 sequences and 2 document entries has \
-             220496237756059484222 bytes",
+            "18374686479671623681 sequences and 2 document entries has 220496237756059484222 bytes",
         ),
         (
             changed(33, 0x7F),
@@ -234,10 +232,15 @@ fn sequences_that_cannot_be_are_listed() {
     let sizes = [2, -1, 1, i32::MAX, 1];
     let starts = [0, 4, -6, 6, i64::MAX];
     let text = message(open(&index(8, &sizes, &starts), &[0; 8]));
-    let expected = "4 of its sequences cannot be: sequence 1 has -1 tokens, \
-                    sequence 2 begins at byte -6, sequence 3 ends at byte 4294967300 of 8, \
-                    sequence 4 ends at byte 9223372036854775809 of 8; make it again";
-    assert!(text.contains(expected), "{text}");
+    for part in [
+        "4 of its sequences",
+        "sequence 1 has -1 tokens",
+        "sequence 2 starts at byte -6",
+        "sequence 3 ends at byte 4294967300 of 8",
+        "sequence 4 ends at byte 9223372036854775809 of 8",
+    ] {
+        assert!(text.contains(part), "no {part} in: {text}");
+    }
     // All problems are counted, the first ones are shown.
     let text = message(open(&index(1, &[1; 25], &[5; 25]), &[0; 5]));
     assert!(text.contains("25 of its sequences"), "{text}");
@@ -252,23 +255,26 @@ fn what_cannot_be_written_is_an_error_and_nothing_of_it_is_written() {
     let (_folder, stem) = folder();
     let mut writer = Writer::create(&stem, 100).unwrap();
     writer.push(&[99]).unwrap();
-    let refused = |result: Result<(), DataError>| result.unwrap_err().to_string();
-    assert_eq!(
-        refused(writer.push(&[])),
-        "sequence 1 has no tokens: leave it out"
-    );
-    assert_eq!(
-        refused(writer.push(&[1, 100, 2, u32::MAX])),
-        "2 of the tokens of sequence 1 are not in the vocabulary of 100, the first of them 100 at 1"
+    let refused = |result: Result<(), DataError>, parts: &[&str]| {
+        let message = result.unwrap_err().to_string();
+        for part in parts {
+            assert!(message.contains(part), "no {part} in: {message}");
+        }
+    };
+    refused(writer.push(&[]), &["sequence 1 has no tokens"]);
+    refused(
+        writer.push(&[1, 100, 2, u32::MAX]),
+        &[
+            "2 tokens of sequence 1",
+            "vocabulary of 100",
+            "the first is 100 at 1",
+        ],
     );
     writer.push(&[3, 4]).unwrap();
     writer.finish().unwrap();
     assert_eq!(all(&Binidx::open(&stem).unwrap()), [vec![99], vec![3, 4]]);
-    let message = Writer::create(&stem, (1 << 31) + 1).unwrap_err();
-    assert_eq!(
-        message.to_string(),
-        "a vocabulary of 2147483649 tokens is too large for these files, which have at most 2^31"
-    );
+    let too_large = Writer::create(&stem, (1 << 31) + 1).map(drop);
+    refused(too_large, &["2147483649 tokens", "2^31"]);
 }
 
 #[test]
@@ -291,7 +297,7 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
     assert_eq!(files(), 2);
     let exists = Writer::create(&stem, 10).unwrap_err().to_string();
     assert!(
-        exists.contains(".bin and ") && exists.contains(".idx would be"),
+        exists.contains(".bin and ") && exists.contains(".idx already exists"),
         "{exists}"
     );
     fs::remove_file(with_ending(&stem, ".bin")).unwrap();
@@ -308,11 +314,11 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
     fs::rename(with_ending(&stem, ".other.idx"), with_ending(&stem, ".idx")).unwrap();
     let exists = writer.finish().unwrap_err().to_string();
     assert!(
-        exists.contains(".idx would be written over") && !exists.contains(" and "),
+        exists.contains(".idx already exists") && !exists.contains(".bin and "),
         "{exists}"
     );
     let message = Writer::create(&folder.path().join("file/x"), 10);
-    assert!(message.is_ok(), "a folder is made where there is none");
+    assert!(message.is_ok(), "a missing folder is created");
     fs::write(folder.path().join("text"), "").unwrap();
     let message = Writer::create(&folder.path().join("text/x"), 10);
     let message = message.unwrap_err().to_string();

@@ -60,8 +60,7 @@ impl Writer {
             Dtype::I32
         } else {
             return Err(DataError::Other(format!(
-                "a vocabulary of {vocab_size} tokens is too large for these files, which have at \
-                 most 2^31"
+                "a vocabulary of {vocab_size} tokens is too large for a binidx; the limit is 2^31"
             )));
         };
         let (bin, idx) = paths(stem);
@@ -91,20 +90,20 @@ impl Writer {
         let sequence = self.sizes.len();
         let other = |what: String| DataError::Other(format!("sequence {sequence} has {what}"));
         if tokens.is_empty() {
-            return Err(other("no tokens: leave it out".to_owned()));
+            return Err(other("no tokens: remove it".to_owned()));
         }
         let len = tokens.len();
         let size = i32::try_from(len).map_err(|_| {
             other(format!(
-                "{len} tokens, and an index counts to 2^31 - 1: cut it"
+                "{len} tokens, but the limit is 2^31 - 1: split it"
             ))
         })?;
         let vocab_size = self.vocab_size;
         let is_beyond = |token: &u32| *token as usize >= vocab_size;
         if let Some(place) = tokens.iter().position(is_beyond) {
             return Err(DataError::Other(format!(
-                "{} of the tokens of sequence {sequence} are not in the vocabulary of \
-                 {vocab_size}, the first of them {} at {place}",
+                "{} tokens of sequence {sequence} are not in the vocabulary of {vocab_size}; the first is \
+                 {} at {place}",
                 tokens.iter().copied().filter(is_beyond).count(),
                 tokens[place]
             )));
@@ -132,7 +131,7 @@ impl Writer {
         let file = self.out.get_ref();
         file.sync_all().map_err(io_error)?;
         if file.metadata().map_err(io_error)?.len() != self.start_of(self.tokens) {
-            let what = "writing has failed before: begin again";
+            let what = "an earlier write failed: start again";
             return Err(DataError::unusable(&self.bin, what));
         }
         let (partial_idx, mut idx) = beside(&self.idx)?;
@@ -191,7 +190,7 @@ fn check_free(paths: &[&PathBuf]) -> Result<(), DataError> {
         return Ok(());
     }
     Err(DataError::Other(format!(
-        "{} would be written over: choose another name or remove it",
+        "{} already exists: choose another name or remove it",
         list(&there)
     )))
 }

@@ -9,10 +9,9 @@ use super::problem::Item;
 use super::scan::{Scan, Stop};
 use super::{Place, RowProblem};
 
-const NOTHING: &str = "nothing there: there is a comma too many before it or after it";
-const UNCLOSED: &str = "the file ends within its array: it was cut off, or a bracket is missing";
-const BEHIND: &str =
-    "there is more behind the array's end: make it one array, or one object a line";
+const NOTHING: &str = "an element is missing: there is an extra comma before or after it";
+const UNCLOSED: &str = "the file ends inside its array: it is cut off, or a bracket is missing";
+const BEHIND: &str = "there is text after the array: use a single array, or one object per line";
 
 /// Reads elements of at most `limit` bytes. Skips longer ones.
 ///

@@ -86,8 +86,7 @@ pub(super) fn reading(
     if text.contains("too much memory") {
         return DataError::unusable(
             path,
-            "compressed with a zstd window of more than 128 MiB: compress it again without \
-             --long=28 or higher",
+            "the zstd window is larger than 128 MiB: compress it again without --long=28 or higher",
         );
     }
     DataError::damaged(path, format!("its {compression} stream is corrupt: {text}"))

@@ -43,8 +43,8 @@ impl Compression {
 
 const ARROW: &str = "write the table as Parquet or JSON Lines";
 const RECOMPRESS: &str = "use gzip or zstd instead";
-const UNPACK: &str = "unpack it and name a file of it";
-const UTF_8: &str = "convert it to UTF-8, as iconv -f UTF-16 -t UTF-8 does";
+const UNPACK: &str = "unpack it and give one of its files";
+const UTF_8: &str = "convert it to UTF-8: iconv -f UTF-16 -t UTF-8";
 
 /// First bytes of unsupported files, their kind, and what to do about them.
 const REFUSED: [(&[u8], &str, &str); 12] = [
@@ -69,14 +69,14 @@ const REFUSED: [(&[u8], &str, &str); 12] = [
     ),
     (
         b"version https://git-lfs",
-        "a pointer of Git LFS and not the file itself",
+        "a Git LFS pointer instead of the file",
         "fetch it with git lfs pull",
     ),
 ];
 
 /// Message for a file that looks like CSV.
-pub(super) const DELIMITED: &str = "its first line is no JSON and looks like CSV: rows are JSON \
-    Lines, a JSON array or Parquet, so convert it to one of them";
+pub(super) const DELIMITED: &str = "its first line is not JSON and looks like CSV: convert the file to JSON \
+                                    Lines, a JSON array or Parquet";
 
 /// Returns whether content looks like CSV: names separated by commas, semicolons or tabs.
 pub(super) fn is_delimited(head: &[u8]) -> bool {
@@ -90,13 +90,13 @@ pub(super) fn refusal(head: &[u8], compression: Option<Compression>) -> Option<S
     if let Some(outer) = compression {
         if head.starts_with(PARQUET) {
             return Some(format!(
-                "a Parquet file that is compressed with {outer} as a whole: decompress it \
-                 (Parquet compresses its own columns)"
+                "a Parquet file compressed with {outer} as a whole: decompress it (Parquet compresses its \
+                 columns itself)"
             ));
         }
         if let Some(inner) = Compression::of(head) {
             return Some(format!(
-                "compressed twice, with {inner} and with {outer}: decompress it once"
+                "compressed twice, with {inner} and {outer}: decompress it once"
             ));
         }
     }

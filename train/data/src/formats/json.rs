@@ -27,7 +27,7 @@ pub(super) fn object(bytes: &[u8], start: Option<Start>) -> Result<Map<String, V
     match parsed {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(RowProblem::Other(format!(
-            "not an object but {}",
+            "expected an object, found {}",
             kind(&other)
         ))),
         Err(error) => Err(not_json(&error, start)),

@@ -89,7 +89,10 @@ impl Table {
         if i64::try_from(self.number) == Ok(self.total) {
             return Ok(None);
         }
-        let what = format!("it has {} rows and says {}", self.number, self.total);
+        let what = format!(
+            "expected {} rows, found {}",
+            self.total, self.number
+        );
         Err(DataError::damaged(&self.path, what))
     }
 }
@@ -97,7 +100,7 @@ impl Table {
 /// Calls the crate `parquet` to read `path`. Any error ends the reading.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, DataError> {
     let result =
-        caught(call).unwrap_or_else(|| Err(ParquetError::General("it makes no sense".to_owned())));
+        caught(call).unwrap_or_else(|| Err(ParquetError::General("it is inconsistent".to_owned())));
     result.map_err(|error| DataError::damaged(path, error.to_string()))
 }
 

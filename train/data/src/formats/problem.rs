@@ -30,7 +30,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowProblem {
     /// Text that does not parse.
-    #[error("not JSON: {what}")]
+    #[error("invalid JSON: {what}")]
     NotJson {
         /// The parser's message and position.
         what: String,
@@ -49,7 +49,7 @@ impl RowProblem {
     /// Returns the problem that a row has more than `limit` bytes and was skipped.
     pub(super) fn too_long(limit: usize) -> Self {
         Self::Other(format!(
-            "longer than {} MiB, the most a row may have: split it, or take out what is not needed",
+            "longer than {} MiB, the limit for a row: split it or shorten it",
             limit >> 20
         ))
     }

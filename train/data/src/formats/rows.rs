@@ -89,7 +89,7 @@ impl Rows {
                 Err(DataError::unusable(path, DELIMITED))
             }
             Some(_) => Ok(rows),
-            None => Err(DataError::empty(path, "the file holds no rows")),
+            None => Err(DataError::empty(path, "the file has no rows")),
         }
     }
 

@@ -33,8 +33,7 @@ impl FromStr for Selection {
     fn from_str(text: &str) -> Result<Self, String> {
         let error = |problem: String| {
             format!(
-                "data '{text}': {problem}; write PATH or PATH[FROM:TO], where FROM and TO are \
-                 whole numbers of rows, counted from 0, and either may be left out: \
+                "data '{text}': {problem}; expected PATH or PATH[FROM:TO] with row numbers from 0, like \
                  train.jsonl[:1000]"
             )
         };
@@ -45,7 +44,7 @@ impl FromStr for Selection {
             None => (text, (0, None)),
         };
         if path.is_empty() {
-            return Err(error("it names no file".to_owned()));
+            return Err(error("the file name is missing".to_owned()));
         }
         Ok(Self {
             path: path.into(),
@@ -95,12 +94,14 @@ fn split_range(text: &str) -> Option<(&str, &str)> {
 
 fn parse_range(range: &str) -> Result<(u64, Option<u64>), String> {
     let Some((from, to)) = range.split_once(':') else {
-        return Err(format!("[{range}] is no range, which has a colon"));
+        return Err(format!("[{range}] is not a range: the colon is missing"));
     };
     let (from, to) = (parse_bound(from)?, parse_bound(to)?);
     let from = from.unwrap_or(0);
     match to {
-        Some(to) if from >= to => Err(format!("[{range}] has no row: {from} is not below {to}")),
+        Some(to) if from >= to => Err(format!(
+            "[{range}] selects no row: the start {from} must be less than the end {to}"
+        )),
         to => Ok((from, to)),
     }
 }
@@ -115,10 +116,10 @@ fn parse_bound(text: &str) -> Result<Option<u64>, String> {
         ));
     }
     if text.ends_with('%') {
-        return Err(format!("{text} is a share, which is not supported"));
+        return Err(format!("{text} is a fraction, which is not supported"));
     }
     match text.parse() {
         Ok(number) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Some(number)),
-        _ => Err(format!("'{text}' is not a whole number of rows")),
+        _ => Err(format!("'{text}' is not a row number")),
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn without_nan(text: &str) -> Option<String> {
                 let names = ["NaN", "Infinity", "-Infinity"];
                 if let Some(name) = names.iter().find(|name| text[at..].starts_with(**name)) {
                     changed.push_str(&text[copied..at]);
-                    changed.push_str(&unreadable(format!("holds {name}")).to_string());
+                    changed.push_str(&unreadable(format!("has the value {name}")).to_string());
                     copied = at + name.len();
                 }
             }
@@ -52,9 +52,9 @@ mod tests {
         let text = r#"{"a":NaN,"b":[-Infinity,1,-1],"NaN":"\"NaN","c":Infinity}"#;
         let value: Value = serde_json::from_str(&without_nan(text).unwrap()).unwrap();
         let why = |value: &Value| why_unreadable(value).map(str::to_owned);
-        assert_eq!(why(&value["a"]).as_deref(), Some("holds NaN"));
-        assert_eq!(why(&value["b"][0]).as_deref(), Some("holds -Infinity"));
-        assert_eq!(why(&value["c"]).as_deref(), Some("holds Infinity"));
+        assert_eq!(why(&value["a"]).as_deref(), Some("has the value NaN"));
+        assert_eq!(why(&value["b"][0]).as_deref(), Some("has the value -Infinity"));
+        assert_eq!(why(&value["c"]).as_deref(), Some("has the value Infinity"));
         assert_eq!(
             (&value["b"][2], &value["NaN"]),
             (&(-1).into(), &"\"NaN".into())

@@ -86,8 +86,8 @@ impl<'a> Reader<'a> {
         let sliced = from > 0 || to.is_some();
         if sliced && files.iter().any(|file| Kind::of(file) == Kind::Text) {
             return Err(DataError::Other(format!(
-                "{selection}: a slice counts rows, and this is plain text, which has none: name \
-                 all of it, or write it as rows of {{\"text\": …}}"
+                "{selection}: a slice selects rows, but plain text has none: use the whole file, or write \
+                 it as rows of {{\"text\": …}}"
             )));
         }
         let end = to.unwrap_or(u64::MAX);
@@ -101,14 +101,17 @@ impl<'a> Reader<'a> {
             before += self.file(&path, slice)?;
         }
         if before <= from && samples == self.samples.len() {
-            let what = format!("no row is in {selection}: there are {before}");
+            let what = format!(
+                "{selection} selects no row: there are only {}",
+                counted(before as usize, "row")
+            );
             return Err(DataError::empty(&selection.path, what));
         }
         if let Some(to) = to.filter(|to| *to > before)
             && let Some(last) = self.reports.last_mut()
         {
             let rows = counted(before as usize, "row");
-            let what = format!("; the slice goes to {to}, and there are only {rows}");
+            let what = format!("; the slice ends at {to}, but there are only {rows}");
             last.what.push_str(&what);
         }
         Ok(())
@@ -142,7 +145,7 @@ impl<'a> Reader<'a> {
             Some(tokenizer) => {
                 let bytes = read_bytes(&report.path)?;
                 if std::str::from_utf8(&bytes).is_err() {
-                    not_utf8 = "; read as bytes: not UTF-8";
+                    not_utf8 = "; not UTF-8, read as bytes";
                 }
                 chunked(tokenizer.encode_bytes(&bytes), tokenizer, limits)?
             }
@@ -150,7 +153,7 @@ impl<'a> Reader<'a> {
         };
         report.rows = samples.len() as u64;
         report.what = format!(
-            "plain text: {} of up to {} tokens, every token trained{not_utf8}",
+            "plain text: {} of up to {} tokens, all tokens trained{not_utf8}",
             counted(samples.len(), "chunk"),
             limits.max_seq_len
         );
@@ -182,7 +185,7 @@ impl<'a> Reader<'a> {
             report.dropped.truncated += usize::from(len > limits.max_seq_len);
         }
         report.what = format!(
-            "binidx: {} of tokens, every token trained; {}",
+            "binidx: {} of tokens, all tokens trained; {}",
             counted(report.rows as usize, "sequence"),
             report.dropped
         );
@@ -235,9 +238,8 @@ impl<'a> Reader<'a> {
             Ok(_) if unused_inputs.total > 0 => Some(DataError::unusable(
                 &report.path,
                 format!(
-                    "{} row(s), the first of them row {}, have an input, and the template '{}' \
-                     has no {{input}}: add it, or leave the input out with a field map, \
-                     instruction=FIELD,response=FIELD",
+                    "{} row(s) have an input, the first is row {}, but the template '{}' has no {{input}}: \
+                     add it, or omit the input with a field map, instruction=FIELD,response=FIELD",
                     unused_inputs.total, unused_inputs.shown[0], self.reading.template
                 ),
             )),
@@ -292,8 +294,8 @@ impl<'a> Reader<'a> {
             tokens => tokens,
         };
         DataError::Other(format!(
-            "nothing is left to train on: {dropped}; the shortest prompt has {shortest_prompt} \
-             tokens and max_seq_len is {}",
+            "no samples left to train on: {dropped}; the shortest prompt has {shortest_prompt} tokens and \
+             max_seq_len is {}",
             self.reading.limits.max_seq_len
         ))
     }

@@ -73,7 +73,7 @@ fn weights_that_leave_an_epoch_empty_are_named() {
     };
     let error = Batches::new(Arc::new(samples), vec![pool], config(1, 1)).unwrap_err();
     let message = error.to_string();
-    for part in ["no samples to train on", "of 3", "0.001"] {
+    for part in ["no samples to train on", "of 3 samples", "0.001"] {
         assert!(message.contains(part), "{message}");
     }
 }
@@ -95,10 +95,9 @@ fn a_cursor_beyond_the_epoch_is_refused_and_its_end_is_the_next_epoch() {
     assert_eq!(batches.steps_per_epoch(), 3);
     let at = |epoch, step| Cursor { epoch, step };
     let message = batches.seek(at(0, 4)).unwrap_err().to_string();
-    assert!(
-        message.starts_with("step 4 lies beyond an epoch of 3 steps: "),
-        "{message}"
-    );
+    for part in ["step 4", "3 steps", "batch_size", "gradient_accumulation"] {
+        assert!(message.contains(part), "no {part} in: {message}");
+    }
     batches.seek(at(0, 3)).unwrap();
     assert_eq!(batches.cursor(), at(1, 0));
     batches.seek(at(5, 2)).unwrap();

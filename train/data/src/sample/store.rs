@@ -117,7 +117,7 @@ impl Samples {
     /// The temporary file cannot be created or written.
     pub fn push(&mut self, sample: &Sample) -> io::Result<()> {
         if self.entries.len() >= u32::MAX as usize {
-            return Err(io::Error::other("more samples than 32 bits can number"));
+            return Err(io::Error::other("more than 2^32 samples are not supported"));
         }
         let mut hasher = DefaultHasher::new();
         sample.prompt().hash(&mut hasher);

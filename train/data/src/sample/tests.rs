@@ -230,7 +230,7 @@ fn a_template_that_writes_the_end_token_itself_is_refused() {
     };
     let error = tokenized("{instruction}{response};", "b").unwrap_err();
     let error = error.to_string();
-    for part in ["'mine'", "token 59", "{response}", "take it out"] {
+    for part in ["'mine'", "token 59", "{response}", "remove it"] {
         assert!(error.contains(part), "{error}");
     }
     // Tokens from the rows' own text are allowed.
@@ -249,7 +249,7 @@ fn a_template_without_an_end_is_told_from_one_that_was_not_tried() {
     let tokenized = || tokenize(&row("a", "b"), 0, &template, &Bytes::default(), limits(9));
     let first = tokenized().unwrap_err();
     assert!(matches!(&first, RenderError::Limit(_)), "{first}");
-    assert!(first.to_string().contains("not tried again"), "{first}");
+    assert!(first.to_string().contains("skipped"), "{first}");
     assert!(matches!(tokenized(), Err(RenderError::NotTried(_))));
 }
 

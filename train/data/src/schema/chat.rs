@@ -74,8 +74,8 @@ impl Chat {
         let content = match (CALLS.iter().find(calls), turn.get(name)) {
             // No template here writes tool calls, with or without a text.
             (Some(calls), _) => {
-                let what = "has calls of tools, which would be lost: write them into the turn's \
-                    text as the model should, or leave the row out";
+                let what = "has tool calls, which are not supported: write them into the text of the turn, \
+                            or remove the row";
                 problems.push(said_of(&at(calls), what));
                 None
             }
@@ -90,7 +90,7 @@ impl Chat {
             Some(weight) if weight.as_f64() == Some(1.0) => true,
             Some(weight) if weight.as_f64() == Some(0.0) => false,
             Some(_) => {
-                let what = "must be 1, for a turn that is trained, or 0, for one that is only read";
+                let what = "must be 1 (trained) or 0 (context only)";
                 problems.push(said_of(&at("weight"), what));
                 true
             }

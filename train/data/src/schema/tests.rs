@@ -121,7 +121,7 @@ fn a_prompt_and_a_completion_may_be_lists_of_messages() {
     let problems = "prompt".parse::<Schema>().unwrap().content(&mixed);
     assert_eq!(
         problems.unwrap_err()[0].to_string(),
-        "field 'prompt' is an array, not a string"
+        "field 'prompt' is an array, expected a string"
     );
 }
 
@@ -136,7 +136,7 @@ fn calls_of_tools_are_not_lost_in_silence() {
         let problems = Schema::Messages.content(&row).unwrap_err();
         assert_eq!(problems.len(), 1);
         let problem = problems[0].to_string();
-        let expected = "field 'messages[1].tool_calls' has calls of tools, which would be lost";
+        let expected = "field 'messages[1].tool_calls' has tool calls";
         assert!(problem.starts_with(expected), "{problem}");
     }
 }
@@ -189,7 +189,7 @@ fn all_that_is_wrong_with_a_conversation_is_said() {
     assert_eq!(problems[0], "field 'messages[0].content' is missing");
     assert_eq!(
         problems[1],
-        "field 'messages[1]' is a string, not an object"
+        "field 'messages[1]' is a string, expected an object"
     );
     assert!(
         problems[2].starts_with("field 'messages[2].role': "),
@@ -197,13 +197,16 @@ fn all_that_is_wrong_with_a_conversation_is_said() {
     );
     assert_eq!(
         problems[3],
-        "field 'messages[3].role' is a number, not a string"
+        "field 'messages[3].role' is a number, expected a string"
     );
     assert_eq!(
         problems[4],
-        "field 'messages[3].content' is an array, not text"
+        "field 'messages[3].content' is an array, expected text"
     );
-    assert_eq!(problems[5], "field 'messages[4].content' is null, not text");
+    assert_eq!(
+        problems[5],
+        "field 'messages[4].content' is null, expected text"
+    );
     assert_eq!(problems.len(), 6);
     let empty = object(json!({"conversations": []}));
     let problems = Schema::Conversations.content(&empty).unwrap_err();

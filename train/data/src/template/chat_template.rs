@@ -145,9 +145,9 @@ impl ChatTemplate {
             }
             let not_in_turns = |what| {
                 RenderError::NotInTurns(format!(
-                    "the chat template '{}' can't be trained with: {what} (up to message {}), so \
-                     it doesn't show which text the assistant writes; use chatml, or a copy of \
-                     the template that writes every message alike wherever it stands",
+                    "the chat template '{}' cannot be used for training: {what} (up to message {}), so it \
+                     does not show which text the assistant writes; use chatml, or change the template so \
+                     that a message does not depend on the messages after it",
                     self.origin,
                     index + 1
                 ))
@@ -160,14 +160,11 @@ impl ChatTemplate {
             };
             if !answered.starts_with(&asked) {
                 return Err(not_in_turns(
-                    "what it writes to ask for an answer is not how it writes the answer's \
-                     message later",
+                    "the text that requests an answer differs from the start of the answer's message",
                 ));
             }
             if !whole.starts_with(&answered) || asked.len() < at {
-                return Err(not_in_turns(
-                    "it writes a message in another way once others follow",
-                ));
+                return Err(not_in_turns("a message changes once others follow"));
             }
             pieces.push(Piece::read(&whole[at..asked.len()]));
             pieces.push(Piece::Text {

@@ -11,7 +11,7 @@ pub struct TemplateError(pub(super) String);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RenderError {
     /// The conversation has no assistant message to train on.
-    #[error("no message of the conversation is the assistant's, so there is nothing to learn")]
+    #[error("the conversation has no assistant message, so there is nothing to train on")]
     NoAnswer,
     /// A conversation, but the template supports only one question and one answer.
     #[error("{0}")]
@@ -20,7 +20,7 @@ pub enum RenderError {
     #[error("{0}")]
     NotInTurns(String),
     /// A chat template that runs too long or writes too much.
-    #[error("{0}; it is not tried again on other rows")]
+    #[error("{0}; it is skipped for all other rows")]
     Limit(String),
     /// A chat template that met a limit on an earlier row.
     #[error("{0}")]
@@ -35,7 +35,7 @@ impl RenderError {
     pub(super) fn role(template: &str, at: usize, found: impl ToString, wanted: &str) -> Self {
         let found = found.to_string();
         Self::Refused(format!(
-            "message {at} is by {found}, where the template '{template}' has {wanted}"
+            "message {at} is by {found}, but the template '{template}' expects {wanted}"
         ))
     }
 }

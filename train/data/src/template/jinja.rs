@@ -66,7 +66,7 @@ impl Fault {
         let detail = error.detail().map(str::to_owned);
         let (kind, message) = match error.kind() {
             ErrorKind::OutOfFuel => (FaultKind::Limit, TOO_LONG.to_owned()),
-            ErrorKind::WriteFailure => (FaultKind::Limit, "it writes too much".to_owned()),
+            ErrorKind::WriteFailure => (FaultKind::Limit, "it writes too much text".to_owned()),
             kind => match detail.as_deref().and_then(|text| text.strip_prefix(RAISED)) {
                 Some(message) => (FaultKind::Refused, message.to_owned()),
                 None => {
@@ -125,7 +125,7 @@ impl Program {
     /// Parses a template.
     pub(super) fn parse(source: &str) -> Result<Self, Fault> {
         if source.len() > MAX_SOURCE {
-            let message = format!("it has {} bytes, more than {MAX_SOURCE}", source.len());
+            let message = format!("it has {} bytes; the limit is {MAX_SOURCE}", source.len());
             return Err(Fault::new(FaultKind::Limit, message));
         }
         let mut environment = Environment::new();
@@ -196,10 +196,8 @@ impl Program {
     }
 }
 
-const TOO_LONG: &str =
-    "it goes on for too long, or makes too much: does a loop in it end, is a text repeated?";
-const NOT_AGAIN: &str =
-    "it went on for too long, or wrote too much, before, and is not tried again";
+const TOO_LONG: &str = "it runs too long or writes too much: check its loops and repetitions";
+const NOT_AGAIN: &str = "it ran too long or wrote too much before, so it is not run again";
 
 fn render(
     environment: &Environment<'_>,

@@ -45,10 +45,9 @@ pub(super) fn chat_template(folder: &Path) -> Result<ChatTemplate, TemplateError
         }
     }
     Err(TemplateError(format!(
-        "{} has no chat template, neither chat_template.jinja nor chat_template in \
-         tokenizer_config.json or chat_template.json; name another template (for a model that was \
-         not tuned for chats any of rwkv, llama2-chat and chatml will do), or the path of a .jinja \
-         file",
+        "{} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json or \
+         chat_template.json); use another template (for a model that was not tuned for chats: rwkv, \
+         llama2-chat or chatml), or give a .jinja file",
         folder.display()
     )))
 }
@@ -70,8 +69,8 @@ fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, Tem
             Err(broken(
                 path,
                 format!(
-                    "chat_template is a list of {} without a template named default ({}); write \
-                     the one to use into a .jinja file and name that",
+                    "chat_template is a list of {} without a template named default ({}); save the one to \
+                     use as a .jinja file and give that",
                     named.len(),
                     names.join(", ")
                 ),
@@ -79,7 +78,7 @@ fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, Tem
         }
         _ => Err(broken(
             path,
-            "chat_template is neither a text nor a list of named ones",
+            "chat_template must be a string or a list of named strings",
         )),
     }
 }
@@ -100,7 +99,7 @@ pub(super) fn special_tokens(folder: &Path) -> Result<SpecialTokens, TemplateErr
             let text = text.ok_or_else(|| {
                 broken(
                     &path,
-                    format!("{name} is neither a text nor {{\"content\": text}}"),
+                    format!("{name} must be a string or {{\"content\": text}}"),
                 )
             })?;
             tokens
@@ -119,7 +118,7 @@ fn read_json(path: &Path) -> Result<Value, TemplateError> {
     match read(path, MAX_JSON).map_err(|error| broken(path, error))? {
         None => Ok(Value::Null),
         Some(text) => serde_json::from_str(&text)
-            .map_err(|error| broken(path, format!("not valid JSON: {error}"))),
+            .map_err(|error| broken(path, format!("invalid JSON: {error}"))),
     }
 }
 

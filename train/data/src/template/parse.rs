@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Part>, String), Vec<String>> {
         let Some(name) = placeholder(rest) else {
             let brace = &rest[..1];
             problems.push(format!(
-                "line {line}: a single '{brace}' (write {brace}{brace} for a brace)"
+                "line {line}: a single '{brace}' (write {brace}{brace} for a literal brace)"
             ));
             rest = &rest[1..];
             continue;
@@ -38,9 +38,7 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Part>, String), Vec<String>> {
             "input" => Part::Input,
             "response" => {
                 if response_seen {
-                    problems.push(format!(
-                        "line {line}: '{{response}}' may stand there only once"
-                    ));
+                    problems.push(format!("line {line}: '{{response}}' must occur only once"));
                 }
                 response_seen = true;
                 prompt.push(Part::Text(std::mem::take(&mut literal)));
@@ -48,8 +46,8 @@ pub(super) fn parse(text: &str) -> Result<(Vec<Part>, String), Vec<String>> {
             }
             _ => {
                 problems.push(format!(
-                    "line {line}: unknown placeholder '{{{name}}}' (there are {{instruction}}, \
-                     {{input}} and {{response}}; write {{{{ and }}}} for braces)"
+                    "line {line}: unknown placeholder '{{{name}}}'; use {{instruction}}, {{input}} and \
+                     {{response}} (write {{{{ and }}}} for literal braces)"
                 ));
                 continue;
             }

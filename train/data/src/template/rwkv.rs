@@ -31,7 +31,7 @@ pub(super) fn prompt(messages: &[Message], learnt: Learnt<'_>) -> Result<Vec<Pie
                 pieces.push(Piece::Text { text, trained });
             }
             Role::Tool => {
-                let wanted = "system, user and assistant alone";
+                let wanted = "only system, user and assistant";
                 return Err(RenderError::role(NAME, index + 1, message.role, wanted));
             }
         }

@@ -56,18 +56,17 @@ impl<'de> Deserialize<'de> for Template {
         let wrong = match value.get("version") {
             Some(version) if version.as_u64() == Some(VERSION) => None,
             Some(version) => Some(format!(
-                "a template of version {version}, and this bone reads version {VERSION}: use the \
-                 bone that wrote it, or a newer one"
+                "template version {version} is not supported: this version of bone reads version {VERSION}; \
+                 use the version that wrote it, or a newer one"
             )),
-            None => Some(format!(
-                "a template without a version: it should be {VERSION}"
-            )),
+            None => Some(format!("the template has no version; expected {VERSION}")),
         };
         if let Some(wrong) = wrong {
             return Err(D::Error::custom(wrong));
         }
-        let saved = serde_json::from_value(value)
-            .map_err(|error| D::Error::custom(format!("a template with a wrong field: {error}")))?;
+        let saved = serde_json::from_value(value).map_err(|error| {
+            D::Error::custom(format!("the template has an invalid field: {error}"))
+        })?;
         restore(saved).map_err(D::Error::custom)
     }
 }
@@ -98,12 +97,12 @@ fn restore(saved: Saved) -> Result<Template, String> {
             .ok_or_else(|| {
                 let names = BUILT_IN.map(|known| known.to_string()).join(", ");
                 format!(
-                    "unknown template '{name}': there are {names}, {CUSTOM} and {CHAT_TEMPLATE}"
+                    "unknown template '{name}'; choose from {names}, {CUSTOM} and {CHAT_TEMPLATE}"
                 )
             }),
         (name, ..) => Err(format!(
-            "a template '{name}' with other fields than it has: {CUSTOM} has origin and source, \
-             {CHAT_TEMPLATE} has origin, source and special_tokens, others have none"
+            "template '{name}' has unexpected fields: {CUSTOM} has origin and source, {CHAT_TEMPLATE} has \
+             origin, source and special_tokens, the others have none"
         )),
     }
 }

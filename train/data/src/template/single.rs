@@ -45,9 +45,8 @@ impl Template {
             messages => {
                 let roles = messages.iter().map(|message| message.role.to_string());
                 Err(RenderError::SingleTurn(format!(
-                    "the template '{self}' is for one question and its answer, not for the \
-                     messages {}; rwkv, llama2-chat, chatml, and model or a .jinja file do \
-                     conversations",
+                    "the template '{self}' supports one question and its answer, not the messages {}; for \
+                     conversations use rwkv, llama2-chat, chatml, model or a .jinja file",
                     and_more(roles.take(SHOWN), messages.len()).join(", ")
                 )))
             }

@@ -33,7 +33,7 @@ impl<'a> Machine<'a> {
             {
                 self.global(module, name)
             }
-            _ => Err(Stop("a name that is no short string")),
+            _ => Err(Stop("a name that is not a short string")),
         }
     }
 
@@ -42,7 +42,7 @@ impl<'a> Machine<'a> {
         let class = self.pop()?;
         match self.node(class) {
             Node::Refused => self.push(Node::Refused),
-            _ => Err(Stop("an object is made that is no data")),
+            _ => Err(Stop("an unsupported object is created")),
         }
     }
 
@@ -67,9 +67,9 @@ impl<'a> Machine<'a> {
                 [data, _, _] | [data, _, _, _] if matches!(self.node(data), Node::Tensor(_)) => {
                     self.push_ref(data)
                 }
-                _ => Err(Stop("a parameter that is no tensor")),
+                _ => Err(Stop("a parameter that is not a tensor")),
             },
-            _ => Err(Stop("a call with arguments that it does not take")),
+            _ => Err(Stop("a call with wrong arguments")),
         }
     }
 
@@ -100,7 +100,7 @@ impl<'a> Machine<'a> {
         };
         match tensor.shape.len() == tensor.strides.len() {
             true => Ok(tensor),
-            false => Err(Stop("a tensor whose strides do not fit its shape")),
+            false => Err(Stop("a tensor whose strides do not match its shape")),
         }
     }
 
@@ -114,14 +114,14 @@ impl<'a> Machine<'a> {
     fn count(&self, node: Ref) -> Step<u64> {
         match *self.node(node) {
             Node::Int(value) => u64::try_from(value).map_err(|_| Stop("a negative size")),
-            _ => Err(Stop("a size that is no integer")),
+            _ => Err(Stop("a size that is not an integer")),
         }
     }
 
     fn counts(&self, node: Ref) -> Step<Vec<u64>> {
         match self.short_tuple(node) {
             Some(items) => items.iter().map(|&item| self.count(item)).collect(),
-            None => Err(Stop("a shape that is no short tuple")),
+            None => Err(Stop("a shape that is not a short tuple")),
         }
     }
 
@@ -132,14 +132,14 @@ impl<'a> Machine<'a> {
         let target = self.top()?;
         match self.node(target) {
             Node::Dict(_) | Node::Refused => Ok(()),
-            _ => Err(Stop("attributes are set on what is no dict")),
+            _ => Err(Stop("attributes are set on something other than a dict")),
         }
     }
 
     /// Reads `('storage', class, key, location, elements)`.
     pub(super) fn storage(&mut self) -> Step<()> {
         let id = self.pop()?;
-        let not_one = Stop("a reference that is no storage");
+        let not_one = Stop("a reference that is not a storage");
         let Some(&[tag, class, key, _, elements]) = self.short_tuple(id) else {
             return Err(not_one);
         };

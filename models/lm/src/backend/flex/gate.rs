@@ -104,7 +104,7 @@ pub(super) fn forward<T: Real>(
 ) -> FlexTensor {
     let (gate, value) = (gate.to_contiguous(), value.to_contiguous());
     let (x, v) = (gate.storage::<T>(), value.storage::<T>());
-    assert_eq!(x.len(), v.len(), "a gate and its value");
+    assert_eq!(x.len(), v.len(), "gate and value differ in length");
     let mut output = Vec::with_capacity(x.len());
     output.spare_capacity_mut()[..x.len()]
         .par_chunks_mut(CHUNK)
@@ -128,7 +128,7 @@ pub(super) fn backward<T: Real>(
     let [x, v, g] = [&gate, &value, &grad].map(|tensor| tensor.storage::<T>());
     assert!(
         x.len() == v.len() && x.len() == g.len(),
-        "a gate, its value and their gradient"
+        "gate, value and gradient differ in length"
     );
     let [mut d_gate, mut d_value] = [(); 2].map(|()| Vec::with_capacity(x.len()));
     let [of_gate, of_value] =

@@ -28,8 +28,8 @@ const BINDINGS: u32 = 12 + 2;
 pub(super) fn obstacle<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -> Option<String> {
     let hardware = &client.properties().hardware;
     let needs = [
-        ("entries a head", size, LARGEST),
-        ("units a cube", size, hardware.max_units_per_cube as usize),
+        ("entries per head", size, LARGEST),
+        ("units per cube", size, hardware.max_units_per_cube as usize),
         (
             "bytes of shared memory",
             SHARED,
@@ -43,9 +43,9 @@ pub(super) fn obstacle<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -
     ];
     let missing = needs.iter().filter(|(_, needed, most)| needed > most);
     let said: Vec<_> = missing
-        .map(|(what, needed, most)| format!("{needed} {what}, of which there can be {most}"))
+        .map(|(what, needed, most)| format!("{needed} {what}, but the maximum is {most}"))
         .collect();
-    (!said.is_empty()).then(|| format!("it would take {}", said.join(", ")))
+    (!said.is_empty()).then(|| format!("it would need {}", said.join(", ")))
 }
 
 /// Sizes, and the client and device for new tensors.

@@ -20,28 +20,28 @@ use std::time::Instant;
 /// The model and the prompts.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchGenerateArgs {
-    /// Precision the weights are held in: auto, f32, bf16, f16
+    /// Precision of the weights: auto, f32, bf16, f16
     #[arg(long, value_name = "NAME", default_value_t = DtypeChoice::Auto)]
     pub dtype: DtypeChoice,
-    /// Prompts that go through the model together
+    /// Prompts per batch
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub batch_size: usize,
-    /// Tokens of each prompt
+    /// Tokens per prompt
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub prompt_len: usize,
-    /// Tokens that each gets, the most likely ones
+    /// New tokens per prompt
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub max_new_tokens: usize,
-    /// Times that all is done; the median counts
+    /// Repetitions; the median is reported
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: usize,
-    /// What to run on; `bone devices` lists it
+    /// Device: auto, or a name that `bone devices` lists
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub device: String,
-    /// On a GPU, run neighbouring operations as one
+    /// GPU: fuse neighbouring operations into one kernel
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub fusion: bool,
-    /// Print one line of JSON instead of the tables
+    /// Print one line of JSON instead of tables
     #[arg(long)]
     pub json: bool,
     /// The model
@@ -64,8 +64,8 @@ impl BenchGenerateArgs {
             return Ok(());
         }
         Err(CommandError::usage(format!(
-            "--batch-size, --prompt-len and --max-new-tokens: what is kept of the tokens would take {}, \
-             and {} has {} to give",
+            "--batch-size, --prompt-len and --max-new-tokens: the cache would need {}, but {} has {} \
+             available",
             human(bytes),
             limit.source,
             human(limit.bytes)
@@ -88,7 +88,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     refuse_extremes(&counts, COUNTS)?;
     if args.max_new_tokens < 2 {
         return Err(CommandError::usage(
-            "--max-new-tokens must be 2 or more: the first comes with the prompt",
+            "--max-new-tokens must be at least 2: the first token comes with the prompt",
         ));
     }
     let (device, _) = device::choose(&args.device)?;
@@ -138,7 +138,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     }
     line!("{}", ran.line);
     line!(
-        "{} prompts of {} tokens, {} new ones each, on {}",
+        "{} prompts of {} tokens, {} new tokens each, on {}",
         args.batch_size,
         args.prompt_len,
         args.max_new_tokens,
@@ -147,7 +147,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     line!("\nprompts    {prompt_tokens_per_second:.1} tokens/s");
     line!("decoding   {decode_tokens_per_second:.1} tokens/s");
     line!("new tokens {tokens_per_second:.1} tokens/s in all");
-    line!("memory     {} at most", human(peak));
+    line!("memory     {} peak", human(peak));
     line!("\n{}", apart.table(kind));
     Ok(())
 }

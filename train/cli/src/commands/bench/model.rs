@@ -15,8 +15,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// A model of one's own: a Hugging Face folder, or RWKV's .pth or .safetensors [default: random
-    /// weights of the sizes below]
+    /// Model: a Hugging Face folder, or a .pth or .safetensors file of RWKV [default: random weights]
     #[arg(long, value_name = "DIR|FILE", conflicts_with = "RandomModel")]
     pub model: Option<PathBuf>,
     /// Sizes of a random one
@@ -31,10 +30,7 @@ impl ModelArgs {
             return Ok(models::open(path)?);
         }
         let scratch = tempfile::tempdir().map_err(CommandError::io(&std::env::temp_dir()))?;
-        tell(&format!(
-            "random weights go to {} until they are mapped",
-            scratch.path().display()
-        ));
+        tell(&format!("random weights: {}", scratch.path().display()));
         let folder = scratch.path().join("model");
         let dtype = dtype.dtype().unwrap_or(DType::F32);
         self.random.write(&folder, len, dtype)?;
@@ -82,7 +78,7 @@ impl Ran {
 pub(super) fn refuse_long(info: &ModelInfo, len: usize, flags: &str) -> Result<(), CommandError> {
     match info.positions {
         Some(most) if len > most => Err(CommandError::usage(format!(
-            "{flags}: {len} tokens are more than the model's {most} positions"
+            "{flags}: {len} tokens exceed the model's {most} positions"
         ))),
         _ => Ok(()),
     }

@@ -42,7 +42,7 @@ impl Apart {
         }
         lines.push(format!("{:<16} {:>9.1}", "all", 1e3 * self.whole));
         if !kind.on_processor() {
-            let why = "each part waits for the device and nothing is fused across parts, so they take \
+            let why = "each part waits for the device and is not fused with others, so the parts take \
                        longer than a step";
             lines.push(why.to_string());
         }

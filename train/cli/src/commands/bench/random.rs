@@ -19,20 +19,19 @@ pub struct RandomModel {
     /// Width of the residual stream
     #[arg(long, value_name = "N", default_value_t = 768)]
     pub hidden_size: usize,
-    /// Width inside the feed-forward part [default: as LLaMA2 has it, 8/3 of the
-    /// hidden size and up to the next 256; RWKV6: 7/2]
+    /// Width of the feed-forward part [default: from the hidden size]
     #[arg(long, value_name = "N")]
     pub intermediate_size: Option<usize>,
-    /// Blocks
+    /// Number of blocks
     #[arg(long, value_name = "N", default_value_t = 12)]
     pub layers: usize,
-    /// Heads [default: one for each 64 of the hidden size]
+    /// Number of attention heads [default: hidden size / 64]
     #[arg(long, value_name = "N")]
     pub heads: Option<usize>,
-    /// Heads of keys and values, of LLaMA2 [default: as many as heads]
+    /// LLaMA2: number of key-value heads [default: as --heads]
     #[arg(long, value_name = "N")]
     pub kv_heads: Option<usize>,
-    /// Entries of the vocabulary
+    /// Vocabulary size
     #[arg(long, value_name = "N", default_value_t = 32_000)]
     pub vocab_size: usize,
 }
@@ -73,26 +72,26 @@ impl RandomModel {
         let is_llama = self.architecture == Architecture::Llama2;
         let mut problems = Vec::new();
         if !is_llama && self.kv_heads.is_some() {
-            problems.push("--kv-heads: RWKV6 has no heads of keys and values".to_owned());
+            problems.push("--kv-heads: RWKV6 has no key-value heads; remove it".to_owned());
         }
         if !hidden_size.is_multiple_of(heads) {
             problems.push(format!(
-                "--heads {heads} does not divide --hidden-size {hidden_size}"
+                "--heads {heads} must divide --hidden-size {hidden_size}"
             ));
         }
         if is_llama && !heads.is_multiple_of(kv_heads) {
-            problems.push(format!(
-                "--kv-heads {kv_heads} does not divide --heads {heads}"
-            ));
+            problems.push(format!("--kv-heads {kv_heads} must divide --heads {heads}"));
         }
         if is_llama && !(hidden_size / heads).is_multiple_of(2) {
-            problems
-                .push("--hidden-size / --heads must be even: rotary positions turn pairs".into());
+            problems.push(
+                "--hidden-size / --heads must be even, because rotary positions rotate pairs"
+                    .into(),
+            );
         }
         if !problems.is_empty() {
             let problems = problems.join("\n  ");
             return Err(CommandError::usage(format!(
-                "no model has these sizes:\n  {problems}"
+                "these sizes make no valid model:\n  {problems}"
             )));
         }
         let own_width = if is_llama {

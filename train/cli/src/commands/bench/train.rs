@@ -20,13 +20,13 @@ use std::time::Instant;
 /// The model, the step and how often.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchTrainArgs {
-    /// Steps before any is timed [default: 1; on a GPU 2, for the second is the first with moments, whose kernels are compiled then]
+    /// Warm-up steps, not measured [default: 1, on a GPU 2]
     #[arg(long, value_name = "N")]
     pub warmup: Option<usize>,
-    /// Steps that are timed; one more is taken apart
+    /// Measured steps; one more measures the parts
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub steps: usize,
-    /// Print one line of JSON instead of the tables
+    /// Print one line of JSON instead of tables
     #[arg(long)]
     pub json: bool,
     /// The model
@@ -165,7 +165,7 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     );
     line!("tokens/s   {tokens_per_second:.1}");
     let size = |megabytes: f64| human((megabytes * 1e6) as u64);
-    line!("memory     {} at most", size(found.peak_resident_mb));
+    line!("memory     {} peak", size(found.peak_resident_mb));
     if let (Some(reserved), Some(in_use)) = (found.device_reserved_mb, found.device_in_use_mb) {
         line!(
             "on device  {} reserved; at most {} in use between parts, {} between steps",

@@ -17,13 +17,13 @@ pub struct CheckArgs {
     /// How rows become tokens.
     #[command(flatten)]
     pub reading: ReadingArgs,
-    /// Longest sequence in tokens
+    /// Maximum sequence length in tokens
     #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
     pub max_seq_len: u32,
-    /// Samples to show
+    /// Number of samples to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub samples: u32,
-    /// Show trained text in colour: auto where the output is a terminal; else it is between « and »
+    /// Colour trained tokens: auto (in a terminal), always, never (mark them with « and »)
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
 }
@@ -77,17 +77,17 @@ fn describe(report: &FileReport, samples: &Samples) {
     let dropped = report.dropped;
     line!(
         "  {}: {}, {} truncated",
-        counted(report.rows as usize, "good row"),
+        counted(report.rows as usize, "valid row"),
         counted(report.samples.len(), "sample"),
         grouped(dropped.truncated)
     );
     if report.weight != 1.0 {
         let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
         let taken = taken.round() as usize;
-        line!("  weight {times}: {} an epoch", counted(taken, "sample"));
+        line!("  weight {times}: {} per epoch", counted(taken, "sample"));
     }
     line!(
-        "  dropped {}: {} with a prompt that fills max_seq_len, {} with nothing to train",
+        "  skipped {}: {} with a prompt that fills max_seq_len, {} without trained tokens",
         grouped(dropped.rows()),
         grouped(dropped.prompt_too_long),
         grouped(dropped.empty)
@@ -103,8 +103,8 @@ fn describe(report: &FileReport, samples: &Samples) {
         grouped(report.trained),
         100.0 * report.trained as f64 / tokens.max(1) as f64
     );
-    lengths("tokens a row", &report.lengths);
-    lengths("tokens a sample", &kept);
+    lengths("tokens per row", &report.lengths);
+    lengths("tokens per sample", &kept);
 }
 
 fn lengths(what: &str, lengths: &[u32]) {
@@ -116,7 +116,7 @@ fn lengths(what: &str, lengths: &[u32]) {
     // The nearest-rank percentile.
     let at = |share: f64| sorted[(share * last as f64).round() as usize];
     line!(
-        "  {what:15}: least {}, median {}, 90 % up to {}, 99 % up to {}, most {}",
+        "  {what:17}: min {}, median {}, 90 % up to {}, 99 % up to {}, max {}",
         sorted[0],
         at(0.5),
         at(0.9),

@@ -19,34 +19,37 @@ use std::path::PathBuf;
 /// A text, and how it is read.
 #[derive(Debug, clap::Args)]
 pub struct PerplexityArgs {
-    /// Who reads it.
-    #[command(flatten)]
-    pub session: SessionArgs,
-    /// A .txt, rows or a binidx, as for bone train; of rows the answers count
+    /// Data files, as for bone train; in rows only the answers count
     #[arg(long, value_name = "FILES")]
     pub data: Sources,
-    /// Template of rows: trained for the one of the training run, or as for bone train
-    /// [default: trained, else alpaca]
+    /// Prompt template of rows: trained, or as for bone train [default: trained, else alpaca]
+    ///
+    /// `trained` is the template of the training run.
     #[arg(long, value_name = "NAME|FILE")]
     pub template: Option<String>,
-    /// What the rows' fields are, as for bone train [default: found from the rows]
+    /// Format of the rows, as for bone train [default: found from the rows]
     #[arg(long, value_name = "NAME", conflicts_with = "field_map")]
     pub schema: Option<Schema>,
-    /// Fields of a row: instruction=FIELD,response=FIELD[,input=FIELD]
+    /// Field names of the rows: instruction=FIELD,response=FIELD[,input=FIELD]
     #[arg(long, value_name = "MAP")]
     pub field_map: Option<FieldMap>,
-    /// Longest sequence in tokens; a text is read in pieces of so many, each without the others
+    /// Maximum sequence length in tokens
+    ///
+    /// Longer texts are split; pieces do not see each other.
     #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..))]
     pub max_seq_len: u32,
-    /// Sequences at once
+    /// Sequences per batch
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// File for the result, as JSON; with it an evaluation that was stopped goes on
+    /// Output file (JSON); a stopped evaluation is resumed from it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Replace a result that is there
+    /// Replace an existing result
     #[arg(long, requires = "out")]
     pub overwrite: bool,
+    /// The model.
+    #[command(flatten)]
+    pub session: SessionArgs,
 }
 
 /// Sums over the sequences read so far.
@@ -149,11 +152,11 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     let bits = |bytes: u64| sums.loss() / std::f64::consts::LN_2 / bytes.max(1) as f64;
     let bits = bytes.map(bits);
     line!(
-        "perplexity {:.4}, {nats:.4} nats a token over {} tokens of {} sequences{}",
+        "perplexity {:.4}, {nats:.4} nats per token over {} tokens of {} sequences{}",
         nats.exp(),
         grouped(sums.tokens),
         grouped(samples.len()),
-        bits.map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"))
+        bits.map_or(String::new(), |bits| format!(", {bits:.4} bits per byte"))
     );
     let Some(kept) = kept else {
         return Ok(());

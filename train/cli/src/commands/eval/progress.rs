@@ -14,12 +14,12 @@ impl Progress {
     /// Starts after `before` of `all`.
     pub(super) fn new(what: &str, all: usize, before: usize) -> Self {
         let bar = ProgressBar::new(all as u64).with_position(before as u64);
-        let template = "{pos} of {len} {wide_bar} {msg}, {elapsed} passed";
+        let template = "{pos} of {len} {wide_bar} {msg}, {elapsed} elapsed";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         if before > 0 {
-            tell(&format!("going on after {before} of {all} {what}"));
+            tell(&format!("resumed after {before} of {all} {what}"));
         }
         Self {
             bar,

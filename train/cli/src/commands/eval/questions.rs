@@ -30,7 +30,7 @@ pub(super) fn read(
         let (question, solution) = pair(row, fields)?;
         let gold = gold(benchmark, &solution).ok_or_else(|| {
             format!(
-                "field '{}' gives no answer: {} marks it as {}",
+                "field '{}' has no answer: {} marks it as {}",
                 fields.response,
                 benchmark.name(),
                 benchmark.mark()
@@ -44,7 +44,7 @@ pub(super) fn read(
         })
     })?;
     if questions.is_empty() {
-        let reason = "there are no questions in it";
+        let reason = "has no questions";
         return Err(CommandError::path(selection.to_string(), reason));
     }
     Ok(questions)
@@ -85,7 +85,7 @@ fn rows<T>(
         if total > 0 {
             let list = and_more(shown, total).join("\n  ");
             let name = benchmark.name();
-            let reason = format!("{total} row(s) are no questions of {name}:\n  {list}");
+            let reason = format!("{total} row(s) are not questions of {name}:\n  {list}");
             return Err(CommandError::path(path, reason));
         }
     }
@@ -98,7 +98,7 @@ fn pair(row: &Map<String, Value>, fields: &FieldMap) -> Result<(String, String),
         Some(Value::String(text)) => Ok(text.clone()),
         Some(_) => Err(format!("field '{name}' is not a string")),
         None => Err(format!(
-            "field '{name}' is missing; name the fields with --field-map \
+            "field '{name}' is missing; set the field names with --field-map \
              instruction=FIELD,response=FIELD"
         )),
     };
@@ -128,7 +128,7 @@ pub(super) fn examples(
     let pairs = rows(benchmark, selection, fields, count, pair)?;
     let found = pairs.len();
     if found < count {
-        let reason = format!("has {found} row(s), and {count} examples were asked for");
+        let reason = format!("has {found} row(s), but {count} examples are needed");
         return Err(CommandError::path(selection.to_string(), reason));
     }
     let examples = pairs.iter().map(|(q, a)| format!("Q: {q}\nA: {a}\n\n"));

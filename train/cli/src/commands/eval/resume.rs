@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Rejects an existing result, unless it is to be replaced.
 pub(super) fn check_new(out: &Path, overwrite: bool) -> Result<(), CommandError> {
     if out.exists() && !overwrite {
-        let reason = "is there already; name another --out, or --overwrite to replace it";
+        let reason = "already exists; give another --out, or add --overwrite";
         return Err(CommandError::path(out, reason));
     }
     Ok(())
@@ -44,8 +44,9 @@ impl Unfinished {
         let whole = &bytes[..end.map_or(0, |end| end + 1)];
         let mut lines = whole.split_inclusive(|byte| *byte == b'\n');
         let not_ours = |error: serde_json::Error| {
-            let reason = "is not what an evaluation leaves";
-            let reason = format!("{reason}: {error}; remove it, or name another --out");
+            let reason = format!(
+                "is not an unfinished evaluation: {error}; remove it, or give another --out"
+            );
             CommandError::path(&path, reason)
         };
         let before = lines.next().map(serde_json::from_slice::<Value>);

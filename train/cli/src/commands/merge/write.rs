@@ -57,7 +57,7 @@ impl fmt::Display for Reversal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "merging again differs by {:.1e} of the merged weights' norm, by {:.1e} at most",
+            "merging again differs by {:.1e} of the norm of the merged weights, by at most {:.1e}",
             (self.squared_error / self.squared).sqrt(),
             self.largest
         )
@@ -79,7 +79,7 @@ impl<'a> Write<'a> {
         if let Some(saved) = holds_whole.filter(|_| args.unmerge) {
             return Err(CommandError::path(
                 &saved.path,
-                "holds parameters whole, in whose place the base's were lost: it cannot be taken out",
+                "replaced weights of the base, which are lost: it cannot be unmerged",
             ));
         }
         let whole: BTreeMap<_, _> = adapters.iter().flat_map(|saved| &saved.full).collect();
@@ -100,7 +100,7 @@ impl<'a> Write<'a> {
             }
             let stored = burn_dtype(tensor.dtype).filter(DType::is_float);
             let stored = stored.ok_or_else(|| {
-                let reason = format!("{name} is {}, which is no weight", tensor.dtype);
+                let reason = format!("{name} is {}, which is not a weight", tensor.dtype);
                 CommandError::path(&args.model, reason)
             })?;
             planned.push(plan(name, stored, &tensor.shape));
@@ -146,7 +146,7 @@ impl<'a> Write<'a> {
             let mut newest = self.adapters.iter().rev();
             let state = newest.find_map(|saved| saved.full.get(&own)).cloned();
             let state = state.ok_or_else(|| {
-                CommandError::path(&self.args.model, format!("{name} is not there any more"))
+                CommandError::path(&self.args.model, format!("{name} no longer exists"))
             })?;
             return Ok(state.convert_dtype(chosen.unwrap_or(DType::F32)));
         };

@@ -1,4 +1,6 @@
 //! A flag for every setting, generated from the table.
+//!
+//! `-h` lists the most used flags, `--help` every flag. docs/settings.md has the details of each setting.
 
 use bone_train::config::{Row, SETTINGS};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
@@ -6,6 +8,22 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 /// The given flags, as key and value. They cover every setting, or with `STEP` only those of a step.
 #[derive(Debug, Clone, Default)]
 pub struct Flags<const STEP: bool = false>(pub Vec<(String, String)>);
+
+/// The settings that `-h` lists.
+const MOST_USED: [&str; 12] = [
+    "model",
+    "data",
+    "out",
+    "template",
+    "max_seq_len",
+    "method",
+    "rank",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "device",
+    "dtype",
+];
 
 impl<const STEP: bool> Flags<STEP> {
     fn rows() -> impl Iterator<Item = &'static Row> {
@@ -38,7 +56,8 @@ impl<const STEP: bool> FromArgMatches for Flags<STEP> {
 
 impl<const STEP: bool> Args for Flags<STEP> {
     fn augment_args(command: Command) -> Command {
-        command.args(Self::rows().map(flag))
+        let short = |row: &Row| STEP || MOST_USED.contains(&row.name);
+        command.args(Self::rows().map(|row| flag(row).hide_short_help(!short(row))))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -47,16 +66,12 @@ impl<const STEP: bool> Args for Flags<STEP> {
 }
 
 fn flag(row: &Row) -> Arg {
-    let (line, more) = row.help();
     let mut flag = Arg::new(row.name)
         .long(row.flag())
         .value_name(row.value_name.trim_matches(['[', ']']))
         .help_heading(row.group)
-        .help(line.clone())
+        .help(row.help().0)
         .allow_negative_numbers(true);
-    if let Some(more) = more {
-        flag = flag.long_help(format!("{line}\n\n{more}"));
-    }
     if row.is_switch() {
         flag = flag.num_args(0..=1).require_equals(true);
         flag = flag.default_missing_value("true");
@@ -65,10 +80,13 @@ fn flag(row: &Row) -> Arg {
 }
 
 #[cfg(test)]
+mod settings_page;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::TrainArgs;
+    use super::super::{TrainArgs, full_help};
     use super::*;
     use clap::{CommandFactory, Parser};
 
@@ -81,19 +99,28 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Train::command().debug_assert();
-        let help = Train::command().render_long_help().to_string();
+        let help = full_help().render_help().to_string();
         for row in SETTINGS {
-            let flag = format!("--{} <", row.flag());
-            assert!(help.contains(&flag) || row.is_switch(), "{flag}");
+            let flag = format!("--{}", row.flag());
+            assert!(help.contains(&flag), "{flag}");
             assert!(help.contains(&format!("{}:", row.group)));
         }
+        let short = Train::command().render_help().to_string();
+        for name in MOST_USED {
+            assert!(
+                short.contains(&format!("--{} <", name.replace('_', "-"))),
+                "{name}"
+            );
+        }
+        // A screen and two screens of 40 lines.
+        let lines = |help: &str| help.lines().count();
+        assert!(lines(&short) <= 40, "{short}");
+        assert!(lines(&help) <= 90, "{help}");
         for line in [
             "--overwrite[=<BOOL>]",
-            "Longest sequence in tokens [default: 512]",
-            "Seed of the order of rows, the held-out rows, dropout and random weights [default: 42]",
-            "AdamW's epsilon [default: 1e-8]",
-            "one regular expression [default: all-linear]",
-            "Highest learning rate [default: 2e-5, with full 1e-5, with state 1e-2]",
+            "[default: 512]",
+            "[default: 1e-8]",
+            "[default: all-linear]",
         ] {
             assert!(help.contains(line), "no {line:?} in\n{help}");
         }

@@ -10,13 +10,12 @@ pub(super) const RANK: usize = 64;
 
 pub(super) fn learning_rate(raw: &RawConfig) -> (f64, &'static str) {
     match raw.method.unwrap_or_default() {
-        MethodName::State => (
-            1e-2,
-            "where RWKV's state tuning ends, which starts at 1; a state is small, begins at zero \
-             and moves alone",
+        MethodName::State => (1e-2, "as in RWKV's state tuning; a state starts at zero"),
+        MethodName::Full => (
+            1e-5,
+            "half the rate of adapters, because every weight is trained",
         ),
-        MethodName::Full => (1e-5, "half of the adapters' rate, as every weight moves"),
-        _ => (2e-5, "the seed paper's protocol"),
+        _ => (2e-5, "from the Bone paper"),
     }
 }
 
@@ -27,8 +26,8 @@ pub(super) fn block_axis(raw: &RawConfig) -> (AxisWord, &'static str) {
     let model = raw.model.as_deref().filter(|_| is_bone);
     let known = model.and_then(|path| recognise(path).ok());
     match known.map(|known| Architecture::block_axis(known.architecture)) {
-        Some(BlockAxis::Input) => (AxisWord::Input, "as the seed's RWKV6 code has it"),
-        _ => (AxisWord::Output, "as the seed's LLaMA2 code has it"),
+        Some(BlockAxis::Input) => (AxisWord::Input, "as in the RWKV6 code of the Bone paper"),
+        _ => (AxisWord::Output, "as in the LLaMA2 code of the Bone paper"),
     }
 }
 

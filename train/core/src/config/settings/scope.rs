@@ -27,7 +27,7 @@ fn only(config: &TrainConfig, of: &[MethodName]) -> Scope {
     let names = names.join(", ");
     wrong_if(
         !of.contains(&method),
-        format!("means nothing with method {method}, only with {names}; leave it out"),
+        format!("has no effect with method {method}, only with {names}; remove it"),
     )
 }
 
@@ -40,8 +40,7 @@ pub(in crate::config) fn bone(config: &TrainConfig) -> Scope {
         // `none` says that the adapter file, which does not record its method, is miss.
         (AxisWord::None, Some(_)) => Idle,
         (AxisWord::None, None) if config.method == Bone => Wrong(
-            "is \"none\", which tells of an adapter to go on from that it is miss, and bone has \
-             blocks; say output or input"
+            "must be output or input for a new bone adapter; \"none\" is only for an existing miss adapter"
                 .to_owned(),
         ),
         _ => only(config, &[Bone]),
@@ -74,8 +73,8 @@ pub(in crate::config) fn adapter(config: &TrainConfig) -> Scope {
 pub(in crate::config) fn packing(config: &TrainConfig) -> Scope {
     wrong_if(
         config.packing && config.method == State,
-        "means nothing with method state: what trains is the state that a row starts from, and of \
-         the samples packed into it only the first does; leave it out",
+        "is not supported with method state: only the first sample of a packed row would use the trained \
+         state; remove it",
     )
 }
 
@@ -84,8 +83,8 @@ pub(in crate::config) fn chunk_ctx(config: &TrainConfig) -> Scope {
     wrong_if(
         (2..=chunk).contains(&longest),
         format!(
-            "{chunk} means nothing with max_seq_len {longest}, which is no longer; leave it out, \
-             or raise max_seq_len"
+            "must be less than max_seq_len {longest}, not {chunk}; reduce it, raise max_seq_len, or remove \
+             it"
         ),
     )
 }
@@ -96,7 +95,7 @@ fn data(config: &TrainConfig, kind: Kind) -> Scope {
             let path = &source.selection.path;
             let (path, is) = (path.display(), Kind::of(path));
             Wrong(format!(
-                "means nothing with {path}, which is {is}; leave it out"
+                "has no effect with {path}, which is {is}; remove it"
             ))
         }
         _ => Applies,
@@ -115,7 +114,7 @@ pub(in crate::config) fn schema(config: &TrainConfig) -> Scope {
     match rows(config) {
         Applies => wrong_if(
             config.field_map.is_some(),
-            "field_map is given too; leave out one of the two",
+            "excludes field_map; remove one of them",
         ),
         scope => scope,
     }
@@ -123,7 +122,7 @@ pub(in crate::config) fn schema(config: &TrainConfig) -> Scope {
 
 pub(in crate::config) fn warmup_steps(config: &TrainConfig) -> Scope {
     if config.warmup_ratio.is_some() {
-        return Wrong("warmup_ratio is given too; leave out one of the two".to_owned());
+        return Wrong("excludes warmup_ratio; remove one of them".to_owned());
     }
     // A max_steps of 0 is reported separately.
     let most = config.max_steps.filter(|most| *most > 0);
@@ -134,13 +133,13 @@ pub(in crate::config) fn warmup_steps(config: &TrainConfig) -> Scope {
 pub(in crate::config) fn evaluations(config: &TrainConfig) -> Scope {
     wrong_if(
         config.validation == Holdout::Count(0),
-        "means nothing with validation 0; leave it out, or hold something out",
+        "has no effect with validation 0; remove it, or hold out some samples",
     )
 }
 
 pub(in crate::config) fn chunked_head(config: &TrainConfig) -> Scope {
     wrong_if(
         !config.chunked_head,
-        "means nothing with chunked_head false; leave one of them out",
+        "has no effect with chunked_head false; remove one of them",
     )
 }

@@ -16,8 +16,8 @@ pub struct Row {
     pub group: &'static str,
     /// Placeholder for its value in the help.
     pub value_name: &'static str,
-    /// Names in other trainers.
-    pub(in crate::config) aliases: &'static [&'static str],
+    /// Names in other trainers, which a file may use too.
+    pub aliases: &'static [&'static str],
     pub(in crate::config) doc: &'static str,
     pub(in crate::config) fallback: Fallback,
     pub(in crate::config) scopes: &'static [fn(&TrainConfig) -> Scope],

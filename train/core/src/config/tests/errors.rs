@@ -13,22 +13,19 @@ fn every_unknown_key_and_wrong_type_is_listed_at_once() {
         (format!("{file}: rnak"), "did you mean 'rank'?"),
         (
             format!("{file}: batch_size"),
-            "a whole number, 0 or more, not 'four'",
+            "an integer of at least 0, not 'four'",
         ),
         (format!("{file}: method"), "did you mean 'bone'?"),
         (
             format!("{file}: learning_rate"),
             "must be a number, not 'true'",
         ),
-        (format!("{file}: layers"), "'-1' is not a layer number"),
-        (format!("{file}: training"), "there is no such setting"),
-        (
-            format!("{file}: field_map"),
-            "unknown field `query`, expected one of `instruction`, `input`, `response`",
-        ),
+        (format!("{file}: layers"), "'-1' is not a block number"),
+        (format!("{file}: training"), "unknown setting"),
+        (format!("{file}: field_map"), "unknown field `query`"),
         ("--set lr".to_owned(), "did you mean 'learning_rate'?"),
         ("--set eps".to_owned(), "KEY=VALUE"),
-        ("--seed".to_owned(), "0 or more, not '-1'"),
+        ("--seed".to_owned(), "at least 0, not '-1'"),
     ];
     for (place, message) in &want {
         let hit = found
@@ -44,7 +41,7 @@ fn a_key_cannot_steer_the_terminal() {
     let place = Place::new();
     let file = place.file("\"a\\u001b[2J\" = 1\n");
     let error = place.resolve(&[&file]).unwrap_err().to_string();
-    assert!(error.contains("a\\u{1b}[2J: there is no"), "{error}");
+    assert!(error.contains("a\\u{1b}[2J: unknown"), "{error}");
 }
 
 #[test]
@@ -76,17 +73,17 @@ fn values_out_of_range() {
         (vec!["--block-axis=inputs"], "did you mean 'input'?"),
         (
             vec!["--train-parts=lm,ln,heads"],
-            "unknown 'lm'; choose from time, ln, emb, head; did you mean 'ln'?; unknown 'heads'; choose from",
+            "did you mean 'ln'?; unknown 'heads'",
         ),
         (
             vec!["--set=train_parts=[1]"],
-            "unknown '1'; choose from time, ln, emb, head",
+            "unknown '1'; choose from time",
         ),
-        (vec!["--train-parts="], "is empty; give some of time"),
-        (vec!["--tokenizer="], "is empty"),
+        (vec!["--train-parts="], "empty; choose from time"),
+        (vec!["--tokenizer="], "must not be empty"),
         (
             vec!["--tokenizer=no/such.json"],
-            "no/such.json: No such file or directory (os error 2); give a tokenizer.json",
+            "no/such.json: file not found; give a tokenizer.json",
         ),
         (vec!["--batch-size=0"], "at least 1"),
         (vec!["--gradient-accumulation=0"], "at least 1"),
@@ -94,52 +91,52 @@ fn values_out_of_range() {
         (vec!["--eval-every=0"], "at least 1"),
         (vec!["--save-every=0"], "at least 1"),
         (vec!["--head-chunk=0"], "at least 1"),
-        (vec!["--epochs=0"], "above 0"),
-        (vec!["--epochs=nan"], "above 0"),
-        (vec!["--learning-rate=inf"], "above 0"),
-        (vec!["--learning-rate=0"], "above 0"),
-        (vec!["--eps=0"], "above 0"),
-        (vec!["--beta1=1"], "below 1"),
-        (vec!["--beta2=-0.1"], "below 1"),
-        (vec!["--weight-decay=-1"], "0 or more"),
-        (vec!["--max-grad-norm=-1"], "0 or more"),
-        (vec!["--validation=1.5"], "below 1"),
+        (vec!["--epochs=0"], "greater than 0"),
+        (vec!["--epochs=nan"], "greater than 0"),
+        (vec!["--learning-rate=inf"], "greater than 0"),
+        (vec!["--learning-rate=0"], "greater than 0"),
+        (vec!["--eps=0"], "greater than 0"),
+        (vec!["--beta1=1"], "less than 1"),
+        (vec!["--beta2=-0.1"], "less than 1"),
+        (vec!["--weight-decay=-1"], "at least 0"),
+        (vec!["--max-grad-norm=-1"], "at least 0"),
+        (vec!["--validation=1.5"], "less than 1"),
         (vec!["--seed=18446744073709551615"], "at most"),
-        (vec!["--warmup-ratio=1"], "below 1"),
+        (vec!["--warmup-ratio=1"], "less than 1"),
         (
             vec!["--warmup-steps=8", "--max-steps=8"],
-            "a run of 8 step(s)",
+            "the run of 8 step(s)",
         ),
         (
             vec!["--warmup-steps=1", "--max-steps=1"],
-            "lower warmup_steps or leave it out",
+            "lower warmup_steps",
         ),
         (
             vec!["--targets=all-linear,lm_head"],
-            "all-linear must stand alone",
+            "all-linear cannot be combined",
         ),
         (
             vec!["--set=targets=[\"all-linear\"]"],
-            "all-linear must stand alone",
+            "all-linear cannot be combined",
         ),
         (
             vec!["--warmup-steps=9", "--max-steps=8"],
-            "a run of 8 step(s)",
+            "the run of 8 step(s)",
         ),
         (
             vec!["--warmup-steps=9", "--warmup-ratio=0"],
-            "one of the two",
+            "excludes warmup_ratio",
         ),
-        (vec!["--method=miss", "--dropout=1"], "below 1"),
+        (vec!["--method=miss", "--dropout=1"], "less than 1"),
         (vec!["--method=miss-mini"], "mini_width: missing"),
         (vec!["--method=miss-mini", "--mini-width=0"], "at least 1"),
         (vec!["--targets=(q_proj"], "not a regular expression"),
-        (vec!["--exclude=all-linear"], "leaves no layer"),
-        (vec!["--targets="], "is empty"),
-        (vec!["--layers=3-1"], "not a layer number"),
-        (vec!["--layers=0-99999999999"], "not a layer number"),
+        (vec!["--exclude=all-linear"], "all-linear, which excludes"),
+        (vec!["--targets="], "must not be empty"),
+        (vec!["--layers=3-1"], "not a block number"),
+        (vec!["--layers=0-99999999999"], "not a block number"),
         (vec!["--template=no/such/file"], "template 'no/such/file'"),
-        (vec!["--device="], "is empty"),
+        (vec!["--device="], "must not be empty"),
     ] {
         let found = problems(place.resolve(&args));
         assert!(
@@ -168,15 +165,15 @@ fn a_setting_that_means_nothing_is_refused() {
         ),
         (
             vec!["--method=miss", "--block-axis=output"],
-            "--block-axis: means nothing with method miss, only with bone",
+            "--block-axis: has no effect with method miss, only with bone",
         ),
         (
             vec!["--method=full", "--train-parts=ln"],
-            "--train-parts: means nothing with method full, only with bone, miss",
+            "--train-parts: has no effect with method full, only with bone, miss",
         ),
         (
             vec!["--method=state", "--train-parts=time"],
-            "--train-parts: means nothing with method state, only with bone",
+            "--train-parts: has no effect with method state, only with bone",
         ),
         (vec!["--method=state", "--rank=8"], "--rank: "),
         (vec!["--method=state", "--mini-width=8"], "--mini-width: "),
@@ -186,11 +183,11 @@ fn a_setting_that_means_nothing_is_refused() {
         (vec!["--method=state", "--layers=0"], "--layers: "),
         (
             vec!["--method=state", "--block-axis=input"],
-            "--block-axis: means nothing with method state, only with bone",
+            "--block-axis: has no effect with method state, only with bone",
         ),
         (
             vec!["--max-seq-len=64", "--chunk-ctx=64"],
-            "--chunk-ctx: 64 means nothing with max_seq_len 64",
+            "--chunk-ctx: must be less than max_seq_len 64",
         ),
         (vec!["--chunk-ctx=512"], "--chunk-ctx: "),
         (vec!["--validation=0", "--eval-every=5"], "--eval-every: "),
@@ -229,19 +226,12 @@ fn paths_that_are_not_there() {
         .is_ok()
     );
     #[cfg(unix)]
-    assert!(
-        with("/dev/null", &rows, &out)[0].contains(
-            "/dev/null: is neither a folder nor a file; give the folder of a Hugging Face"
-        )
-    );
-    assert!(with(&model, &model, &out)[0].contains("the folder holds no data file"));
+    assert!(with("/dev/null", &rows, &out)[0].contains("/dev/null: must be a folder or a file"));
+    assert!(with(&model, &model, &out)[0].contains("the folder has no data file"));
     let found = with("/no/such", "/no/such", &out);
     assert_eq!(found.len(), 2);
-    assert!(
-        found[0]
-            .ends_with("; give the folder of a Hugging Face model, or RWKV's .pth or .safetensors")
-    );
-    assert!(found[1].ends_with("/no/such: there is no such file"));
+    assert!(found[0].contains("/no/such: ") && found[0].contains("Hugging Face"));
+    assert!(found[1].ends_with("/no/such: file not found"));
 }
 
 #[test]
@@ -295,10 +285,10 @@ fn a_text_has_neither_template_nor_fields() {
     let file = place.file(&toml);
     assert_eq!(resolve_args([file.as_str()]).unwrap(), config);
     for (args, key) in [
-        ("--template=alpaca", "--template: means nothing"),
+        ("--template=alpaca", "--template: has no effect"),
         (
             "--field-map=instruction=q,response=a",
-            "--field-map: means nothing",
+            "--field-map: has no effect",
         ),
     ] {
         let found = problems(resolve_args([file.as_str(), args]));
@@ -316,7 +306,7 @@ fn a_file_that_cannot_be_read_or_is_not_toml() {
     let file = place.file("rank = 8\nseed = = 2\n");
     let error = place.resolve(&[&file]).unwrap_err().to_string();
     assert!(
-        error.starts_with(&format!("{file}:2: not valid TOML")),
+        error.starts_with(&format!("{file}:2: invalid TOML")),
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");

@@ -30,14 +30,14 @@ impl Check<'_> {
         for row in SETTINGS.iter().filter(|row| row.name != "dropout") {
             let its = match ((row.given)(self.raw), (row.given)(&own)) {
                 (Some(given), Some(its)) if given != its => {
-                    format!("is {given}, and that of the adapter to go on from is {its}")
+                    format!("is {given}, but the adapter to continue from has {its}")
                 }
                 (Some(given), None) if ["exclude", "layers"].contains(&row.name) => {
-                    format!("is {given}, and the adapter to go on from has none")
+                    format!("is {given}, but the adapter to continue from has none")
                 }
                 _ => continue,
             };
-            self.problem(row.name, format!("{its}; leave it out"));
+            self.problem(row.name, format!("{its}; remove it"));
         }
         Some(own)
     }

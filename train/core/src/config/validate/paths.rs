@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::Check;
+use crate::config::error::unreadable;
 use crate::models::GIVE_A_MODEL;
 use bone_data::Template;
 use bone_tokenizer::TokenizerChoice;
@@ -13,8 +14,8 @@ impl Check<'_> {
         if let Some(path) = &raw.model {
             let wrong = match fs::metadata(path) {
                 Ok(found) if found.is_dir() || found.is_file() => None,
-                Ok(_) => Some("is neither a folder nor a file".to_owned()),
-                Err(error) => Some(error.to_string()),
+                Ok(_) => Some("must be a folder or a file".to_owned()),
+                Err(error) => Some(unreadable("file or folder", &error)),
             };
             if let Some(wrong) = wrong {
                 let path = path.display();
@@ -24,9 +25,9 @@ impl Check<'_> {
         if let Some(TokenizerChoice::File(path)) = &raw.tokenizer
             && let Err(error) = fs::metadata(path)
         {
-            let path = path.display();
+            let (path, wrong) = (path.display(), unreadable("file", &error));
             let message = format!(
-                "{path}: {error}; give a tokenizer.json, RWKV's vocabulary, or auto or bytes"
+                "{path}: {wrong}; give a tokenizer.json, a vocabulary file of RWKV, auto or bytes"
             );
             self.on_disk("tokenizer", message);
         }

@@ -65,7 +65,7 @@ impl Setting for FieldMap {
             Some(&map.response),
         ];
         if names.into_iter().flatten().any(String::is_empty) {
-            return Err("the name of a field is empty".to_owned());
+            return Err("the field name must not be empty".to_owned());
         }
         Ok(map)
     }

@@ -20,13 +20,13 @@ impl Setting for Selection {
         let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
         if names.is_empty() {
             let give = "give all-linear, layer names, or a regular expression";
-            return Err(format!("is empty; {give}"));
+            return Err(format!("must not be empty; {give}"));
         }
         if names.iter().all(|name| name.chars().all(in_name)) {
             return named(names.into_iter().map(str::to_owned).collect());
         }
         let expression = Self::Regex(text.to_owned());
-        // Without layers nothing can match, so the only possible error is a bad expression.
+        // Without layers there is nothing to match: the only possible error is a bad expression.
         match Targets::new(expression.clone()).resolve(&[]) {
             Err(error @ AttachError::Pattern { .. }) => Err(error.to_string().replace('\n', " ")),
             _ => Ok(expression),
@@ -54,8 +54,7 @@ impl Setting for Selection {
 fn named(names: Vec<String>) -> Result<Selection, String> {
     if names.iter().any(|name| name == ALL_LINEAR) {
         return Err(format!(
-            "{ALL_LINEAR} must stand alone, without commas or brackets; leave the other names \
-             out, or name every layer"
+            "{ALL_LINEAR} cannot be combined with other names; remove the others, or list all layers"
         ));
     }
     Ok(Selection::Names(names))
@@ -76,7 +75,7 @@ impl Setting for Vec<usize> {
                 }
                 _ => {
                     return Err(format!(
-                        "'{part}' is not a layer number; write 0,1,4 or 0-7"
+                        "'{part}' is not a block number; write 0,1,4 or 0-7"
                     ));
                 }
             }

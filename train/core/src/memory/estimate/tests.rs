@@ -190,10 +190,10 @@ fn an_error_has_the_numbers_and_the_setting() {
     let error = estimate.check(limit(1 << 30)).expect_err("too large");
     let text = error.to_string();
     for part in [
-        "this machine has 1.0 GiB to give",
+        "this machine has 1.0 GiB",
         "base weights 511.6 MiB",
         "adapters, gradients and AdamW's moments 116.2 MiB",
-        "The largest part is activations of all blocks: set recompute true",
+        "activations of all blocks: set recompute true",
     ] {
         assert!(text.contains(part), "no '{part}' in {text}");
     }

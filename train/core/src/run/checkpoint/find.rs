@@ -55,10 +55,10 @@ pub fn find(path: &Path) -> Result<Found, RunError> {
     let is_other = |_, folder: &Path| folder.file_name() != at.folder.file_name();
     let offer = match newest_whole(&at.out, is_other) {
         Some(whole) => format!(
-            ". To start a new run from the newest whole checkpoint:\n  bone train --resume {} --out NEW",
+            ". To start a new run from the newest complete checkpoint:\n  bone train --resume {} --out NEW",
             shell::path(&whole)
         ),
-        None => "; no other checkpoint of the run is whole".to_owned(),
+        None => "; the run has no other complete checkpoint".to_owned(),
     };
     Err(RunError::path(&at.folder, wrong + &offer))
 }
@@ -86,8 +86,8 @@ pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
     if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
         return Err(RunError::path(
             path,
-            "is a checkpoint outside the folder of its run: put it back there as OUT/checkpoints/step-N, or \
-             start a new run from what it has learned with --adapter or --model",
+            "is a checkpoint outside the folder of its run: move it back to OUT/checkpoints/step-N, or \
+             start a new run from its weights with --adapter or --model",
         ));
     }
     let out = if path.ends_with(CHECKPOINTS) && path.is_dir() {
@@ -99,11 +99,11 @@ pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
         Some((_, folder)) => Ok(Located { folder, out }),
         None if path.exists() => Err(RunError::path(
             path,
-            "has no checkpoint; name the output folder of a run, or start again with --overwrite",
+            "has no checkpoint; give the output folder of a run, or start again with --overwrite",
         )),
         None => Err(RunError::path(
             path,
-            "there is no such folder; name the output folder of a run",
+            "folder not found; give the output folder of a run",
         )),
     }
 }
@@ -217,7 +217,7 @@ mod tests {
         fs::create_dir_all(&copy).unwrap();
         fs::write(copy.join(STATE), "{}").unwrap();
         let error = find(&copy).unwrap_err().to_string();
-        assert!(error.contains("put it back there"), "{error}");
+        assert!(error.contains("OUT/checkpoints/step-N"), "{error}");
     }
 
     #[test]

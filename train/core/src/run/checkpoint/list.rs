@@ -34,7 +34,7 @@ impl Listed {
         // devices.
         let is_normal = |part| matches!(part, Component::Normal(_));
         if !Path::new(name).components().all(is_normal) {
-            return Some(format!("{name:?}: is not within the checkpoint"));
+            return Some(format!("{name:?}: is outside the checkpoint"));
         }
         let wrong = self.differs(&folder.join(name));
         let wrong = wrong.unwrap_or_else(|error| Some(error.to_string()))?;
@@ -44,13 +44,13 @@ impl Listed {
     fn differs(&self, path: &Path) -> io::Result<Option<String>> {
         let found = fs::metadata(path)?;
         Ok(if !found.is_file() {
-            Some("is no file".to_owned())
+            Some("is not a file".to_owned())
         } else if found.len() != self.bytes {
             let (found, wanted) = (found.len(), self.bytes);
-            Some(format!("{found} bytes, where {wanted} were written"))
+            Some(format!("expected {wanted} bytes, found {found}"))
         } else {
             let changed = Self::of(&mut File::open(path)?)? != *self;
-            changed.then(|| "its bytes are not those that were written".to_owned())
+            changed.then(|| "its content has changed since it was written".to_owned())
         })
     }
 }
@@ -76,7 +76,9 @@ impl Default for List {
 pub(super) fn problems(folder: &Path) -> Vec<String> {
     let list = match fs::read(folder.join(LIST)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return vec![format!("it has no {LIST}: it was never finished")];
+            return vec![format!(
+                "{LIST} is missing: the checkpoint was never finished"
+            )];
         }
         read => read.and_then(|bytes| Ok(serde_json::from_slice::<List>(&bytes)?)),
     };
@@ -87,13 +89,13 @@ pub(super) fn problems(folder: &Path) -> Vec<String> {
     if list.format != FORMAT {
         let found = list.format;
         return vec![format!(
-            "{LIST}: format {found}, and this version of bone reads {FORMAT}; take the version it was \
-             written with"
+            "{LIST}: format {found} is not supported: this version of bone reads format {FORMAT}; use the \
+             version that wrote it"
         )];
     }
     let unlisted = [STATE, TENSORS].into_iter();
     let unlisted = unlisted.filter(|name| !list.files.contains_key(*name));
-    let unlisted = unlisted.map(|name| format!("{LIST} does not name {name}"));
+    let unlisted = unlisted.map(|name| format!("{LIST} does not list {name}"));
     let wrong = list.files.iter();
     let wrong = wrong.filter_map(|(name, listed)| listed.problem(folder, name));
     unlisted.chain(wrong).collect()
@@ -139,8 +141,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "adapter/weights: its bytes are not those that were written",
-                "state.json: 1 bytes, where 2 were written"
+                "adapter/weights: its content has changed since it was written",
+                "state.json: expected 2 bytes, found 1"
             ]
         );
         let found = changed(|folder| fs::remove_file(folder.join(STATE)).unwrap());
@@ -154,19 +156,21 @@ mod tests {
     #[test]
     fn a_list_names_what_has_to_be_there_and_nothing_outside() {
         let found = changed(|folder| list(folder, STATE, "/dev/zero"));
-        assert_eq!(
-            found,
-            [
-                "complete.json does not name state.json",
-                "\"/dev/zero\": is not within the checkpoint"
-            ]
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(
+            found[0].starts_with(LIST) && found[0].ends_with(STATE),
+            "{found:?}"
         );
+        assert!(found[1].starts_with("\"/dev/zero\": "), "{found:?}");
+        assert!(found[1].contains("outside"), "{found:?}");
         let found = changed(|folder| list(folder, "adapter/weights", "../step-1/state.json"));
-        assert_eq!(
-            found,
-            ["\"../step-1/state.json\": is not within the checkpoint"]
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("\"../step-1/state.json\": "),
+            "{found:?}"
         );
+        assert!(found[0].contains("outside"), "{found:?}");
         let found = changed(|folder| list(folder, "adapter/weights", "adapter"));
-        assert_eq!(found, ["adapter: is no file"]);
+        assert_eq!(found, ["adapter: is not a file"]);
     }
 }

@@ -199,8 +199,8 @@ pub(crate) fn try_out(
     let free = fs4::available_space(out).unwrap_or(u64::MAX);
     Ok((free < needed).then(|| {
         format!(
-            "{}: {} are free, and the checkpoints that are kept, one more while it is written, and the \
-             result take about {}: later ones will not be written; free some, or lower --keep-last",
+            "{}: {} are free, but the kept checkpoints, a new one and the result need about {}. Later \
+             checkpoints will fail; free some space, or lower --keep-last",
             out.display(),
             human(free),
             human(needed)

@@ -49,7 +49,7 @@ impl EncoderFactory for Texts {
             // `parquet` loses the months of an interval.
             DataType::Interval(_) => without_form("intervals"),
             DataType::Map(entries, _) if !has_text_keys(entries) => {
-                without_form("maps whose keys are not text")
+                without_form("maps with keys other than text")
             }
             kind if kind.is_temporal() || kind.is_decimal() => {
                 let kind = with_known_zone(kind);
@@ -59,7 +59,7 @@ impl EncoderFactory for Texts {
                     ArrayFormatter::try_new(&array, &FormatOptions::new())
                         .and_then(|shown| shown.value(at).try_to_string())
                         .map(|text| with_fraction(text, &kind))
-                        .map_err(|error| format!("holds what is no {kind}: {error}"))
+                        .map_err(|error| format!("has a value that is not a {kind}: {error}"))
                 }))
             }
             _ => return Ok(None),
@@ -81,7 +81,7 @@ impl<F: Fn(usize) -> Result<String, String>> Encoder for Text<F> {
 
 fn without_form(what: &'static str) -> Box<dyn Encoder> {
     Box::new(Text(move |_| {
-        Err(format!("holds {what}, for which JSON has no form"))
+        Err(format!("has {what}, which JSON cannot represent"))
     }))
 }
 
@@ -94,7 +94,7 @@ fn utf8(bytes: &[u8]) -> Result<String, String> {
         .map(str::to_owned)
         .map_err(|error| {
             let from = error.valid_up_to() + 1;
-            format!("holds bytes that are not UTF-8, from byte {from} on")
+            format!("has bytes that are not UTF-8, from byte {from}")
         })
 }
 

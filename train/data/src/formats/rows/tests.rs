@@ -144,13 +144,13 @@ fn kinds_that_are_not_read_say_what_to_do() {
     for (bytes, expected) in [
         (
             utf16.clone(),
-            "text in UTF-16: convert it to UTF-8, as iconv",
+            "text in UTF-16: convert it to UTF-8: iconv",
         ),
         (utf16_be, "text in UTF-16"),
         (gzip(&utf16), "text in UTF-16"),
         (
             gzip(b"PAR1...PAR1"),
-            "a Parquet file that is compressed with gzip as a whole",
+            "a Parquet file compressed with gzip",
         ),
         (
             zstd(b"PAR1...PAR1"),
@@ -158,11 +158,11 @@ fn kinds_that_are_not_read_say_what_to_do() {
         ),
         (
             gzip(&gzip(b"{}")),
-            "compressed twice, with gzip and with gzip",
+            "compressed twice, with gzip and gzip",
         ),
         (
             zstd(&gzip(b"{}")),
-            "compressed twice, with gzip and with zstd",
+            "compressed twice, with gzip and zstd",
         ),
         (b"PK\x03\x04...".to_vec(), "a ZIP archive: unpack it"),
         (b"BZh9...".to_vec(), "compressed with bzip2"),
@@ -171,7 +171,7 @@ fn kinds_that_are_not_read_say_what_to_do() {
             "an Arrow file: write the table as Parquet",
         ),
         (b"PARE....PARE".to_vec(), "an encrypted footer"),
-        (lfs, "a pointer of Git LFS and not the file itself"),
+        (lfs, "git lfs pull"),
     ] {
         let error = open(bytes).unwrap_err();
         assert!(matches!(error, DataError::Unusable { .. }), "{error:?}");

@@ -52,8 +52,7 @@ fn of_folder(path: &Path) -> Result<Vec<PathBuf>, DataError> {
         None => {
             let there = there(folders_with_data(path));
             let what = format!(
-                "the folder holds no data file (a name that ends in .json, .jsonl or .parquet, \
-                 perhaps with .gz or .zst behind that){there}"
+                "the folder has no data file (.json, .jsonl or .parquet, also with .gz or .zst){there}"
             );
             Err(DataError::unusable(path, what))
         }
@@ -72,7 +71,7 @@ fn of_split(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     let mut near = beside(path);
     near.extend(splits.keys().map(|split| path.with_file_name(split)));
-    let what = format!("there is no such file{}", there(near));
+    let what = format!("file not found{}", there(near));
     Err(DataError::unusable(path, what))
 }
 
@@ -99,8 +98,8 @@ fn there(paths: impl IntoIterator<Item = PathBuf>) -> String {
     let paths: Vec<_> = paths.into_iter().map(|p| p.display().to_string()).collect();
     match paths.as_slice() {
         [] => String::new(),
-        [one] => format!("; there is {one}"),
-        _ => format!("; write one of {}", first(&paths)),
+        [one] => format!("; found {one}"),
+        _ => format!("; choose one of {}", first(&paths)),
     }
 }
 
@@ -197,7 +196,7 @@ fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, DataEr
     }
     let sets: Vec<_> = sets.iter().flat_map(|set| describe(set)).collect();
     let what = format!(
-        "the split is there more than once, as {}: name one of the files",
+        "the split has several copies, {}: choose one of the files",
         sets.join(" and as ")
     );
     Err(DataError::unusable(split, what))

@@ -16,5 +16,5 @@ pub(super) fn format(format: &str) -> Result<String, String> {
         .and_then(|day| day.and_hms_opt(0, 0, 0))
         .and_then(|moment| write!(text, "{}", moment.format(format)).ok())
         .map(|()| text)
-        .ok_or_else(|| format!("strftime_now cannot write a date as '{format}'"))
+        .ok_or_else(|| format!("strftime_now does not support the format '{format}'"))
 }

@@ -96,7 +96,7 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
     let message = error(&forgets, &CHAT[1..]).to_string();
     for part in [
         "mine.jinja",
-        "another way once others follow",
+        "once others follow",
         "message 2",
         "chatml",
     ] {
@@ -112,10 +112,7 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
          {% if add_generation_prompt %}answer now: {% endif %}",
     );
     let error = error(&asks, &CHAT[1..3]);
-    assert!(
-        error.to_string().contains("to ask for an answer"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("requests an answer"), "{error}");
     // One extra space is enough.
     let trims = jinja(
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
@@ -219,15 +216,15 @@ fn a_folder_without_a_usable_template_says_what_to_do() {
         message(&[("tokenizer_config.json", "{}".to_owned())]).contains("has no chat template")
     );
     for (config, part) in [
-        ("{", "not valid JSON"),
-        (r#"{"chat_template": 3}"#, "neither a text nor a list"),
+        ("{", "invalid JSON"),
+        (r#"{"chat_template": 3}"#, "chat_template must be a string"),
         (
             r#"{"chat_template": [{"name": "rag", "template": "x"}]}"#,
             "(rag)",
         ),
         (
             r#"{"chat_template": "x", "bos_token": 3}"#,
-            "bos_token is neither",
+            "bos_token must be a string",
         ),
         (r#"{"chat_template": "{{ x"}"#, "line 1"),
     ] {

@@ -47,10 +47,14 @@ fn rwkv_has_no_blank_lines_within_messages() {
         "<bos>User: \n\nAssistant:«»«<eos>»"
     );
     let error = error(&Template::Rwkv, &[('u', "q"), ('t', "21"), ('a', "x")]);
-    assert_eq!(
-        error.to_string(),
-        "message 2 is by tool, where the template 'rwkv' has system, user and assistant alone"
-    );
+    let message = error.to_string();
+    for part in [
+        "message 2 is by tool",
+        "'rwkv'",
+        "only system, user and assistant",
+    ] {
+        assert!(message.contains(part), "no {part} in: {message}");
+    }
 }
 
 #[test]

@@ -59,8 +59,8 @@ fn what_is_not_known_is_refused() {
             json!({"version": "1", "template": "alpaca"}),
             "version \"1\"",
         ),
-        (json!({"template": "alpaca"}), "without a version"),
-        (json!([1]), "without a version"),
+        (json!({"template": "alpaca"}), "has no version"),
+        (json!([1]), "has no version"),
         (
             json!({"version": 1, "template": "alpaca", "colour": 1}),
             "colour",
@@ -71,11 +71,11 @@ fn what_is_not_known_is_refused() {
         ),
         (
             json!({"version": 1, "template": "alpaca", "special_tokens": {}}),
-            "other fields",
+            "unexpected fields",
         ),
         (
             json!({"version": 1, "template": "custom", "source": source}),
-            "other fields",
+            "unexpected fields",
         ),
         (
             json!({"version": 1, "template": "custom", "origin": "f", "source": "{x}"}),
@@ -83,7 +83,7 @@ fn what_is_not_known_is_refused() {
         ),
         (
             json!({"version": 1, "template": "chat-template", "origin": "f", "source": ""}),
-            "other fields",
+            "unexpected fields",
         ),
         (
             json!({"version": 1, "template": "chat-template", "origin": "f", "source": "{{",

@@ -135,7 +135,7 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
     assert_eq!((&read[0], &read[2]), (&json!("b"), &json!("c")));
     assert_eq!(
         why_unreadable(&read[1]),
-        Some("holds bytes that are not UTF-8, from byte 2 on")
+        Some("has bytes that are not UTF-8, from byte 2")
     );
     for (declared, value, what) in [
         (
@@ -143,7 +143,7 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
             (0..12).collect(),
             "intervals",
         ),
-        ("required int32 a (TIME_MILLIS);", json!(-1), "no Time32"),
+        ("required int32 a (TIME_MILLIS);", json!(-1), "not a Time32"),
     ] {
         let read = well(declared, &[value]);
         assert!(why_unreadable(&read[0]).unwrap().contains(what));
@@ -162,7 +162,7 @@ fn maps_whose_keys_are_not_text_are_there_as_what_is_wrong_with_them() {
     let found = rows(&bytes);
     assert_eq!(found[0]["n"], 1);
     let what = why_unreadable(&found[0]["a"]).unwrap();
-    assert!(what.contains("keys are not text"), "{what}");
+    assert!(what.contains("keys other than text"), "{what}");
 }
 
 #[test]
