@@ -15,7 +15,6 @@ use std::path::PathBuf;
 /// A model and what runs it.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Model")]
-#[command(next_help_heading = "Model")]
 pub struct SessionArgs {
     /// Model: a Hugging Face folder, or a .pth or .safetensors file of RWKV
     #[arg(long, value_name = "DIR|FILE")]

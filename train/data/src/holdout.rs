@@ -75,7 +75,7 @@ impl Holdout {
         };
         if count > 0 && count >= samples {
             return Err(format!(
-                "validation {count} leaves none of the {samples} samples to train on; lower it"
+                "validation {count} leaves none of the {samples} samples to train on; lower validation"
             ));
         }
         Ok(count)
@@ -214,7 +214,7 @@ mod tests {
         says(&distinct(5), count, &["validation 5 ", "5 samples"]);
         for (share, shown) in [(1.5, "1.5"), (f64::NAN, "NaN")] {
             let expected = format!("validation {shown}: a fraction must be");
-            says(&distinct(5), Holdout::Share(share), &[&expected]);
+            says(&distinct(5), Holdout::Share(share), &[expected.as_str()]);
         }
         let mut same = distinct(6);
         for sample in &mut same {
@@ -230,10 +230,7 @@ mod tests {
     fn a_number_says_whether_it_is_a_count_or_a_share() {
         assert_eq!("200".parse(), Ok(Holdout::Count(200)));
         assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
-        for (text, expected) in [
-            ("1.0", "validation 1: "),
-            ("5%", "validation '5%': "),
-        ] {
+        for (text, expected) in [("1.0", "validation 1: "), ("5%", "validation '5%': ")] {
             let error = text.parse::<Holdout>().unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }

@@ -186,7 +186,7 @@ mod tests {
     fn parse(text: &str) -> Result<Rwkv6Config, Vec<String>> {
         match serde_json::from_str(text) {
             Ok(Value::Object(fields)) => from_fields(fields),
-            other => panic!("{other:?} is no object"),
+            other => panic!("{other:?} is not an object"),
         }
     }
 

@@ -154,7 +154,7 @@ fn heads_too_wide_are_said_once() {
     }
     let wanted = usize::from(gpus.count() > 0 && Kernel::Wkv6.is_on());
     assert_eq!(said.len(), wanted, "{said:?}");
-    let names_it = |text: &String| text.contains("wkv6") && text.contains("128 entries a head");
+    let names_it = |text: &String| text.contains("wkv6") && text.contains("128 entries per head");
     assert!(said.iter().all(names_it), "{said:?}");
 }
 

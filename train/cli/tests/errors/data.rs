@@ -61,8 +61,8 @@ fn every_bad_row_is_named_by_its_line() {
         "bad.jsonl: ",
         "line 5: invalid JSON",
         "line 8: field 'output' is missing",
-        "line 10: field 'instruction' is a number, not a string",
-        "line 10: field 'output' is null, not a string",
+        "line 10: field 'instruction' is a number, expected a string",
+        "line 10: field 'output' is null, expected a string",
         "line 12: expected an object, found an array",
         "--field-map instruction=FIELD,response=FIELD",
     ];
@@ -160,7 +160,7 @@ fn turns_of_a_chat() {
     let data = scene.write("chat.jsonl", rows.join("\n"));
     let wanted = [
         "line 1: field 'messages[0].content' is missing",
-        "line 2: field 'messages[0].tool_calls' has calls of tools",
+        "line 2: field 'messages[0].tool_calls' has tool calls",
         "line 3: field 'messages[0].weight' must be 1",
     ];
     let message = data_fails(&scene, &data, &wanted);
@@ -185,7 +185,8 @@ fn rows_that_leave_nothing_to_train_or_to_hold_out() {
             "max_seq_len is 512",
         ],
     );
-    scene.train_fails(&["--validation", "40"], FAILURE, &["40 of 40 samples"]);
+    let wanted = ["validation 40 ", "40 samples"];
+    scene.train_fails(&["--validation", "40"], FAILURE, &wanted);
 }
 
 /// Each row that is cut off, too long or not text is reported by its line. The rows after it are read.
@@ -202,7 +203,7 @@ fn rows_of_a_broken_file() {
         "broken.jsonl: 4 problem(s)",
         "line 41: longer than 4 MiB",
         "line 42: invalid UTF-8",
-        "line 43: field 'output' is an array, not a string",
+        "line 43: field 'output' is an array, expected a string",
         "line 44: invalid JSON",
     ];
     data_fails(&scene, &data, &wanted);
@@ -234,7 +235,7 @@ fn chat_templates_that_do_not_end() {
             &[
                 name,
                 "runs too long",
-                "not run again",
+                "skipped",
                 ": 1 row(s) cannot be tokenized",
             ],
         );

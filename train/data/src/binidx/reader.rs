@@ -35,7 +35,7 @@ impl Binidx {
         missing.retain(|path| !path.exists());
         if !missing.is_empty() {
             return Err(DataError::Other(format!(
-                "{} is missing: a binidx consists of two files, NAME.bin and NAME.idx",
+                "file not found: {}; a binidx has two files, NAME.bin and NAME.idx",
                 list(&missing)
             )));
         }

@@ -112,15 +112,12 @@ fn files_are_found_by_either_name_or_the_one_they_share() {
         .unwrap_err()
         .to_string();
     assert!(
-        gone.contains("other.bin and ") && gone.contains("other.idx: "),
+        gone.contains("other.bin and ") && gone.contains("other.idx; "),
         "{gone}"
     );
     fs::remove_file(with_ending(&stem, ".bin")).unwrap();
     let gone = Binidx::open(&stem).unwrap_err().to_string();
-    assert!(
-        gone.contains("some.data.bin is missing"),
-        "{gone}"
-    );
+    assert!(gone.contains("some.data.bin; "), "{gone}");
 }
 
 #[test]
@@ -198,10 +195,7 @@ fn what_is_no_index_says_what_is_wrong() {
         message(open(&idx, &[0, 0]))
     };
     for (text, expected) in [
-        (
-            message(open(&good[..33], &[0, 0])),
-            "only 33 bytes",
-        ),
+        (message(open(&good[..33], &[0, 0])), "only 33 bytes"),
         (changed(0, b'X'), "MMIDIDX"),
         (changed(9, 2), "version 2 is not supported"),
         (changed(17, 7), "code 7, which is a floating-point type"),
@@ -297,7 +291,7 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
     assert_eq!(files(), 2);
     let exists = Writer::create(&stem, 10).unwrap_err().to_string();
     assert!(
-        exists.contains(".bin and ") && exists.contains(".idx already exists"),
+        exists.contains(".bin and ") && exists.contains("cannot overwrite"),
         "{exists}"
     );
     fs::remove_file(with_ending(&stem, ".bin")).unwrap();
@@ -314,7 +308,7 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
     fs::rename(with_ending(&stem, ".other.idx"), with_ending(&stem, ".idx")).unwrap();
     let exists = writer.finish().unwrap_err().to_string();
     assert!(
-        exists.contains(".idx already exists") && !exists.contains(".bin and "),
+        exists.contains(".idx; ") && !exists.contains(" and "),
         "{exists}"
     );
     let message = Writer::create(&folder.path().join("file/x"), 10);

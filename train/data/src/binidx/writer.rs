@@ -93,11 +93,8 @@ impl Writer {
             return Err(other("no tokens: remove it".to_owned()));
         }
         let len = tokens.len();
-        let size = i32::try_from(len).map_err(|_| {
-            other(format!(
-                "{len} tokens, but the limit is 2^31 - 1: split it"
-            ))
-        })?;
+        let size = i32::try_from(len)
+            .map_err(|_| other(format!("{len} tokens, but the limit is 2^31 - 1: split it")))?;
         let vocab_size = self.vocab_size;
         let is_beyond = |token: &u32| *token as usize >= vocab_size;
         if let Some(place) = tokens.iter().position(is_beyond) {
@@ -190,7 +187,7 @@ fn check_free(paths: &[&PathBuf]) -> Result<(), DataError> {
         return Ok(());
     }
     Err(DataError::Other(format!(
-        "{} already exists: choose another name or remove it",
+        "cannot overwrite {}; remove it, or choose another name",
         list(&there)
     )))
 }

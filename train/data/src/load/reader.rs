@@ -320,6 +320,6 @@ fn at_once(rows: &mut RowReader) -> Result<Vec<Row>, DataError> {
 fn not_tokenized(path: &Path, shown: Vec<(u64, String)>, total: usize) -> DataError {
     let rows = shown.iter().map(|(row, what)| format!("row {row}: {what}"));
     let lines = and_more(rows, total).join("\n  ");
-    let what = format!("{total} row(s) cannot be tokenized for this model: \n  {lines}");
+    let what = format!("{total} row(s) cannot be tokenized for this model:\n  {lines}");
     DataError::unusable(path, what)
 }

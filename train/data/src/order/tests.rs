@@ -51,17 +51,25 @@ fn settings_of_zero_are_all_named() {
         ..config(0, 0)
     };
     let message = batches(&samples([2]), none).unwrap_err().to_string();
-    assert_eq!(
-        message,
-        "batch_size, gradient_accumulation, window must be at least 1"
-    );
+    for part in [
+        "batch_size",
+        "gradient_accumulation",
+        "window",
+        "at least 1",
+    ] {
+        assert!(message.contains(part), "no {part} in: {message}");
+    }
     let message = batches(&[], config(1, 1)).unwrap_err().to_string();
-    assert_eq!(message, "there are no samples to train on");
+    assert!(message.ends_with("no samples to train on"), "{message}");
     let error = batches(&samples([2]), config(usize::MAX, 2)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "batch_size 18446744073709551615 × gradient_accumulation 2 is too large"
-    );
+    let message = error.to_string();
+    for part in [
+        "batch_size 18446744073709551615",
+        "gradient_accumulation 2",
+        "too large",
+    ] {
+        assert!(message.contains(part), "no {part} in: {message}");
+    }
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn paths_that_are_not_there() {
         .is_ok()
     );
     #[cfg(unix)]
-    assert!(with("/dev/null", &rows, &out)[0].contains("/dev/null: must be a folder or a file"));
+    assert!(with("/dev/null", &rows, &out)[0].contains("/dev/null: must be a folder"));
     assert!(with(&model, &model, &out)[0].contains("the folder has no data file"));
     let found = with("/no/such", "/no/such", &out);
     assert_eq!(found.len(), 2);

@@ -12,7 +12,7 @@ const LONGEST: usize = 1 << 20;
 
 fn render(source: &str, values: Value) -> Result<String, Fault> {
     let Value::Object(names) = values else {
-        panic!("{values} is no object");
+        panic!("{values} is not an object");
     };
     Program::parse(source)?.render(&names, LONGEST)
 }

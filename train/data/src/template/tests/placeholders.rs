@@ -182,7 +182,7 @@ fn an_error_lists_every_problem() {
             "line 2: a single '{' (write {{ ",
         ],
     );
-    let unknown = &problems("{system}")[0];
+    let unknown = problems("{system}").remove(0);
     for known in ["{instruction}", "{input}", "{response}", "{{", "}}"] {
         assert!(unknown.contains(known), "no {known} in: {unknown}");
     }

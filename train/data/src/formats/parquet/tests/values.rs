@@ -133,10 +133,8 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
         &[json!("b"), json!([0x62, 0xFF]), json!("c")],
     );
     assert_eq!((&read[0], &read[2]), (&json!("b"), &json!("c")));
-    assert_eq!(
-        why_unreadable(&read[1]),
-        Some("has bytes that are not UTF-8, from byte 2")
-    );
+    let what = why_unreadable(&read[1]).unwrap();
+    assert!(what.contains("UTF-8, from byte 2"), "{what}");
     for (declared, value, what) in [
         (
             "required fixed_len_byte_array(12) a (INTERVAL);",

@@ -54,6 +54,7 @@ fn a_table_with_commas_is_said_to_be_one() {
 #[test]
 fn every_bad_element_is_named_and_the_others_are_read() {
     let comma = "an element is missing: there is an extra comma";
+    let (fourth, ninth) = (format!("row 4: {comma}"), format!("row 9: {comma}"));
     let mut bytes = Vec::from(&b"\n[{\"a\":1},\n 7,\n {\"a\":},,\n"[..]);
     bytes.extend(
         b"  {\"a\":\n   \"\xFF\"}, {\"a\":\"],\n\"b\":2}, {\"a\":\n  nul},{\"a\":3}\n , ]\n",
@@ -62,13 +63,13 @@ fn every_bad_element_is_named_and_the_others_are_read() {
         "row 1: {\"a\":1}",
         "row 2: expected an object, found a number",
         "row 3: invalid JSON: expected value (line 4, column 7)",
-        &format!("row 4: {comma}"),
+        fourth.as_str(),
         "row 5: invalid UTF-8 at byte 11 of the row",
         "row 6: invalid JSON: control character (\\u0000-\\u001F) found while parsing a string \
          (line 7, column 1)",
         "row 7: invalid JSON: expected ident (line 8, column 6)",
         "row 8: {\"a\":3}",
-        &format!("row 9: {comma}"),
+        ninth.as_str(),
     ];
     let found = listed(&bytes);
     assert_eq!(found.len(), expected.len(), "{found:?}");
