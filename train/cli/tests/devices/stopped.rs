@@ -25,8 +25,7 @@ fn it_goes_on_where_it_was_and_memory_stays_what_it_is() {
         let mut run = begin(&name, &device);
         run.until("tuning kernels");
         let (out, said) = run.stopped_by("-TERM", 143);
-        // Usually step 1; the signal can arrive later on a busy machine.
-        assert!(said.contains("stopped after step"), "{said}");
+        assert!(said.contains("stopped after step 1"), "{said}");
         bone(["train", "--resume", text(&out)]).succeeded();
         let run = Run::read(out);
         assert_eq!(run.steps.len(), STEPS);
@@ -38,21 +37,15 @@ fn it_goes_on_where_it_was_and_memory_stays_what_it_is() {
             assert!((found - wanted).abs() < 1e-3, "{device}: {found}, {wanted}");
         }
 
-        // Every length of a row occurs within an epoch of 40 steps. Its kernels are tuned then.
-        let resident = run.steps.iter().skip(80);
-        let resident: Vec<_> = resident
-            .map(|step| number(step, "resident_bytes"))
-            .collect();
-        let most = resident.iter().fold(0f64, |a, &b| a.max(b));
+        let resident = run.steps.iter().skip(1);
+        let resident = resident.map(|step| number(step, "resident_bytes"));
+        let resident: Vec<_> = resident.collect();
+        let most = resident[30..].iter().fold(0f64, |a, &b| a.max(b));
         println!(
-            "{device}: {:.1} MB after 80 steps, at most {:.1} later",
-            resident[0] / 1e6,
+            "{device}: {:.1} MB after 30 steps, at most {:.1} in the 119 after",
+            resident[29] / 1e6,
             most / 1e6,
         );
-        assert!(
-            most < 1.01 * resident[0],
-            "{device}: {most} of {}",
-            resident[0]
-        );
+        assert!(most < 1.01 * resident[29], "{device}");
     }
 }

@@ -34,7 +34,7 @@ proptest! {
             for ((what, rounded), (_, exact)) in rounded.into_iter().zip(exact) {
                 same &= rounded.is_none() || values(&rounded) == values(&exact);
                 // Eight bits, in sums of up to 40 numbers and in the adapter's sums of as many.
-                assert_same(what, rounded, exact, 0.5);
+                assert_same(what, rounded, exact, [0.5, 0.0]);
             }
             // Products of few rows do not round.
             prop_assert!(n <= 32 || d_input < 4 || !same, "nothing was rounded");

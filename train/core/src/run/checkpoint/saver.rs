@@ -138,27 +138,28 @@ impl Saver {
     /// Returns the outcomes since the last call; if `waits`, waits for all checkpoints first.
     pub(crate) fn news(&mut self, waits: bool) -> Vec<Outcome> {
         let mut news = Vec::new();
-        if let Some(writing) = self
-            .writing
-            .take_if(|writing| waits || writing.is_finished())
-        {
-            let failed = "the thread that writes checkpoints failed";
-            let written = writing.join().unwrap_or_else(|_| Err(failed.to_owned()));
+        if let Some(written) = joined(&mut self.writing, waits, "writes") {
             self.crowded |= written.is_ok();
             self.last = self.last.filter(|_| written.is_ok());
             news.push(written.map_or_else(Outcome::NotSaved, Outcome::Saved));
         }
         self.make_room();
-        if let Some(removing) = self
-            .removing
-            .take_if(|removing| waits || removing.is_finished())
-        {
-            let failed = "the thread that removes checkpoints failed";
-            let removed = removing.join().unwrap_or_else(|_| Err(failed.to_owned()));
-            news.extend(removed.err().map(Outcome::NotRemoved));
+        if let Some(Err(why)) = joined(&mut self.removing, waits, "removes") {
+            news.push(Outcome::NotRemoved(why));
         }
         news
     }
+}
+
+/// Returns the outcome of a `thread` that has ended, or of any thread if `waits`.
+fn joined<T>(
+    thread: &mut Option<JoinHandle<Result<T, String>>>,
+    waits: bool,
+    verb: &str,
+) -> Option<Result<T, String>> {
+    let thread = thread.take_if(|thread| waits || thread.is_finished())?;
+    let failed = |_| Err(format!("the thread that {verb} checkpoints failed"));
+    Some(thread.join().unwrap_or_else(failed))
 }
 
 impl Drop for Saver {
