@@ -116,7 +116,9 @@ impl LlamaConfig {
         let kind = reader.take("model_type");
         if kind.as_ref().and_then(Value::as_str) != Some("llama") {
             let kind = kind.unwrap_or(Value::Null);
-            reader.problem(format!("model_type {kind} is not supported; expected \"llama\""));
+            reader.problem(format!(
+                "model_type {kind} is not supported; expected \"llama\""
+            ));
         }
         reader.only("hidden_act", "silu");
         if reader

@@ -32,7 +32,9 @@ pub enum GenerateError {
     #[error("prompt {0} is empty and the tokenizer has no beginning-of-sequence token")]
     EmptyPrompt(usize),
     /// A prompt holds a token that the model does not know.
-    #[error("prompt {prompt} has token {token}, but the model's vocabulary has {vocab_size} tokens")]
+    #[error(
+        "prompt {prompt} has token {token}, but the model's vocabulary has {vocab_size} tokens"
+    )]
     UnknownToken {
         /// Index of the prompt.
         prompt: usize,

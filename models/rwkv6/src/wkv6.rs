@@ -142,16 +142,28 @@ impl<B: Backend> Wkv6<B> {
         let [batch, len, width] = rows;
         let [heads, size] = self.bonus.dims();
         assert!(len > 0, "wkv6 needs at least one token");
-        assert_eq!(width, heads * size, "wkv6: the widths of receptance and bonus differ");
+        assert_eq!(
+            width,
+            heads * size,
+            "wkv6: the widths of receptance and bonus differ"
+        );
         for (name, tensor) in [
             ("key", &self.key),
             ("value", &self.value),
             ("decay", &self.decay),
         ] {
-            assert_eq!(tensor.dims(), rows, "wkv6: the shapes of {name} and receptance differ");
+            assert_eq!(
+                tensor.dims(),
+                rows,
+                "wkv6: the shapes of {name} and receptance differ"
+            );
         }
         if let Some(state) = &self.state {
-            assert_eq!(state.dims(), [batch, heads, size, size], "wkv6: shape of the state");
+            assert_eq!(
+                state.dims(),
+                [batch, heads, size, size],
+                "wkv6: shape of the state"
+            );
         }
     }
 

@@ -183,11 +183,7 @@ mod tests {
         };
         for (tokenizer, limits, expected) in [
             (bare, limits(9), "the text is a single token"),
-            (
-                bytes,
-                small,
-                "for this model: ",
-            ),
+            (bytes, small, "for this model: "),
             (strict, limits(9), "refused"),
         ] {
             let error = tokenize_text("a", &tokenizer, limits).unwrap_err();

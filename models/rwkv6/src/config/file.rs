@@ -64,8 +64,9 @@ impl Reader {
             && value != *allowed
             && value.as_f64() != allowed.as_f64().or(Some(f64::NAN))
         {
-            self.problems
-                .push(format!("{key} {value} is not supported; expected {allowed}"));
+            self.problems.push(format!(
+                "{key} {value} is not supported; expected {allowed}"
+            ));
         }
     }
 }
@@ -85,9 +86,10 @@ impl Rwkv6Config {
             Some(value) => Self::from_json(&path, value),
             None => Err(Rwkv6Error::ConfigFile {
                 path,
-                reason: "file not found; random weights need its model_type, vocab_size, hidden_size \
+                reason:
+                    "file not found; random weights need its model_type, vocab_size, hidden_size \
                          and num_hidden_layers"
-                    .into(),
+                        .into(),
             }),
         }
     }
@@ -132,9 +134,9 @@ fn from_fields(fields: Map<String, Value>) -> Result<Rwkv6Config, Vec<String>> {
     let kind = reader.fields.get("model_type").cloned();
     if kind.as_ref().and_then(Value::as_str) != Some("rwkv6") {
         let kind = kind.unwrap_or(Value::Null);
-        reader
-            .problems
-            .push(format!("model_type {kind} is not supported; expected \"rwkv6\""));
+        reader.problems.push(format!(
+            "model_type {kind} is not supported; expected \"rwkv6\""
+        ));
     }
     for key in HARMLESS {
         reader.fields.remove(*key);

@@ -89,10 +89,7 @@ impl Table {
         if i64::try_from(self.number) == Ok(self.total) {
             return Ok(None);
         }
-        let what = format!(
-            "expected {} rows, found {}",
-            self.total, self.number
-        );
+        let what = format!("expected {} rows, found {}", self.total, self.number);
         Err(DataError::damaged(&self.path, what))
     }
 }

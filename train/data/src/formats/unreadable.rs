@@ -53,7 +53,10 @@ mod tests {
         let value: Value = serde_json::from_str(&without_nan(text).unwrap()).unwrap();
         let why = |value: &Value| why_unreadable(value).map(str::to_owned);
         assert_eq!(why(&value["a"]).as_deref(), Some("has the value NaN"));
-        assert_eq!(why(&value["b"][0]).as_deref(), Some("has the value -Infinity"));
+        assert_eq!(
+            why(&value["b"][0]).as_deref(),
+            Some("has the value -Infinity")
+        );
         assert_eq!(why(&value["c"]).as_deref(), Some("has the value Infinity"));
         assert_eq!(
             (&value["b"][2], &value["NaN"]),

@@ -94,12 +94,7 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
     );
     assert_eq!(chat(&forgets, &CHAT[1..3]), "[user]Hi[assistant]«Hello!»");
     let message = error(&forgets, &CHAT[1..]).to_string();
-    for part in [
-        "mine.jinja",
-        "once others follow",
-        "message 2",
-        "chatml",
-    ] {
+    for part in ["mine.jinja", "once others follow", "message 2", "chatml"] {
         assert!(message.contains(part), "{message}");
     }
     // But generation can use it.
