@@ -1,11 +1,10 @@
+use bone_files::wording::joined;
 use grouped::Grouped;
 use std::path::PathBuf;
 
 mod grouped;
 
-fn lines<T: std::fmt::Display>(items: &[T]) -> String {
-    items.iter().map(|item| format!("\n  {item}")).collect()
-}
+const LINE: &str = "\n  ";
 
 pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> FileError + '_ {
     move |source| FileError::Io {
@@ -63,7 +62,7 @@ pub struct LayerError {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AttachError {
     /// A target, exclusion or layer number selects nothing.
-    #[error("these targets match no layer: {}; the layers are: {}", .patterns.join(", "), .available.join(", "))]
+    #[error("these targets match no layer: {}; the layers are: {}", joined(.patterns, ", "), joined(.available, ", "))]
     NoMatch {
         /// The patterns that matched nothing.
         patterns: Vec<String>,
@@ -88,14 +87,14 @@ pub enum AttachError {
     #[error(
         "these layers would be trained in full and through an adapter: {}; exclude them from the \
          targets, or do not train them in full",
-        .0.join(", ")
+        joined(.0, ", ")
     )]
     Whole(Vec<String>),
 }
 
 /// Values that a module's parameters cannot take; one line per problem. The module is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} parameter(s) cannot be replaced:{}", .problems.len(), lines(.problems))]
+#[error("{} parameter(s) cannot be replaced:{LINE}{}", .problems.len(), joined(.problems, LINE))]
 pub struct ValueError {
     /// One line per problem, by parameter name.
     pub problems: Vec<String>,
@@ -132,7 +131,7 @@ pub enum FileError {
         reason: String,
     },
     /// The file's tensors and the model do not match; every problem is listed.
-    #[error("{path} does not fit this model:{}", lines(.problems))]
+    #[error("{path} does not fit this model:{LINE}{}", joined(.problems, LINE))]
     Mismatch {
         /// The file.
         path: PathBuf,

@@ -15,6 +15,7 @@
 //! assert_eq!(Kernel::TokenShift.name(), "token-shift");
 //! ```
 
+use bone_files::wording::joined;
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -157,7 +158,7 @@ fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
         return Err(format!(
             "{CHOICE}: unknown kernel {}; choose from all, none, {} (separate several with commas; \
              no-NAME disables one)",
-            unknown.join(", "),
+            joined(unknown, ", "),
             names.join(", ")
         ));
     }

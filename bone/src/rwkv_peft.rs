@@ -32,7 +32,7 @@
 
 use crate::saved::{Layout, Naming, SavedAdapter, Scan, is_state, uneven};
 use crate::{AdapterConfig, BlockAxis, FileError, Selection, Targets, Variant};
-use bone_files::Checkpoint;
+use bone_files::{Checkpoint, wording::joined};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -270,7 +270,7 @@ fn listed(adapters: &[(&str, &[usize])]) -> String {
     let shapes = adapters
         .iter()
         .map(|(layer, shape)| format!("{layer} {shape:?}"));
-    shapes.collect::<Vec<_>>().join(", ")
+    joined(shapes, ", ")
 }
 
 /// Returns the size that all shapes have in dimension `dim`.

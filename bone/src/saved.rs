@@ -25,6 +25,7 @@
 
 use crate::weights::is_finite;
 use crate::{AdapterConfig, FileError};
+use bone_files::wording::joined;
 use burn::tensor::{DType, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -179,7 +180,7 @@ impl SavedAdapter {
         let problems: Vec<_> = layers.chain(full).collect();
         match problems.is_empty() {
             true => Ok(()),
-            false => Err(FileError::NotOneAdapter(problems.join("; "))),
+            false => Err(FileError::NotOneAdapter(joined(problems, "; "))),
         }
     }
 }

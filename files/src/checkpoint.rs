@@ -17,7 +17,7 @@ use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use memmap2::Mmap;
 pub use safetensors::Dtype;
 
-pub use error::{CheckpointError, FileProblem, Lines, Problem};
+pub use error::{CheckpointError, FileProblem, Problem};
 pub use header::json_object;
 pub use index::resolve;
 pub use pth::{PthProblem, save_pth};

@@ -31,6 +31,12 @@ pub fn and_more(shown: impl IntoIterator<Item = String>, total: usize) -> Vec<St
 /// Number of items of a list that are shown.
 pub const SHOWN: usize = 10;
 
+/// Joins the first [`SHOWN`] items, and says how many more exist.
+pub fn joined<T: ToString>(items: impl IntoIterator<Item = T>, separator: &str) -> String {
+    let items: Vec<_> = items.into_iter().collect();
+    and_more(items.iter().take(SHOWN).map(T::to_string), items.len()).join(separator)
+}
+
 /// Problems: all are counted, and the first are kept to show.
 #[derive(Debug)]
 pub struct Problems<T> {

@@ -2,6 +2,7 @@
 
 use super::{LayerError, Misfit};
 use crate::target::without_numbers;
+use bone_files::wording::joined;
 use std::fmt;
 
 /// Limit of the trial division for divisors: enough for widths up to 2³².
@@ -23,21 +24,18 @@ impl fmt::Display for Grouped<'_> {
             (a.d_input, a.d_output, &a.reason) == (b.d_input, b.d_output, &b.reason)
                 && without_numbers(&a.module) == without_numbers(&b.module)
         };
-        for (layer, count) in groups(self.0, alike) {
-            match count {
-                1 => write!(f, "\n  {layer}")?,
+        let lines = groups(self.0, alike)
+            .into_iter()
+            .map(|(layer, count)| match count {
+                1 => layer.to_string(),
                 _ => {
                     let (inputs, outputs) = (layer.d_input, layer.d_output);
                     let path = without_numbers(&layer.module);
                     let reason = &layer.reason;
-                    write!(
-                        f,
-                        "\n  {path} (x{count}, {inputs} inputs, {outputs} outputs): {reason}"
-                    )?;
+                    format!("{path} (x{count}, {inputs} inputs, {outputs} outputs): {reason}")
                 }
-            }
-        }
-        Ok(())
+            });
+        write!(f, "\n  {}", joined(lines, "\n  "))
     }
 }
 
@@ -68,7 +66,7 @@ impl Grouped<'_> {
                 .to_owned(),
             ranks => format!(
                 "ranks that fit: {}; miss supports any rank",
-                comma_separated(ranks.iter())
+                joined(ranks, ", ")
             ),
         };
         if self.0.len() == 1 {
@@ -89,8 +87,8 @@ impl Grouped<'_> {
         write!(
             f,
             " rank {rank} does not divide their widths of {}; {advice}; layers: {}",
-            comma_separated(odd.iter()),
-            comma_separated(paths)
+            joined(&odd, ", "),
+            joined(paths, ", ")
         )
     }
 }
@@ -108,11 +106,6 @@ fn groups(
         }
     }
     groups
-}
-
-fn comma_separated<T: ToString>(items: impl Iterator<Item = T>) -> String {
-    let items: Vec<_> = items.map(|item| item.to_string()).collect();
-    items.join(", ")
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -92,7 +92,7 @@ fn what_is_no_adapter_is_refused() {
         (
             &[bone, ("blocks.0.att.value.bone", &[4, 8])],
             None,
-            "blocks.0.att.value.bone [4, 8]",
+            "blocks.0.att.value [4, 8]",
         ),
         (
             &[bone, ("blocks.0.att.value.bone", &[4, 2, 2])],

@@ -1,7 +1,7 @@
 use super::{Kind, VARIANT_KEY};
 use crate::saved::{Naming, SavedAdapter};
 use crate::{BlockAxis, FileError};
-use bone_files::save_pth;
+use bone_files::{save_pth, wording::joined};
 use burn::tensor::TensorData;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorDa
         false => Err(FileError::NotOneAdapter(format!(
             "layers whose outputs equal the rank cannot be told from miss: {}; write safetensors \
              or a PEFT folder",
-            unclear.join(", ")
+            joined(unclear, ", ")
         ))),
     }
 }

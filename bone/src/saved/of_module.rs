@@ -3,6 +3,7 @@
 use super::{Contents, SavedAdapter, as_f32, is_state, split};
 use crate::weights::{adapted_weights, infos, weights_where};
 use crate::{AdapterConfig, Backend, FileError, peft, visit_linears};
+use bone_files::wording::joined;
 use burn::module::Module;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ impl SavedAdapter {
         );
         match problems.is_empty() {
             true => saved.check_finite().map(|()| saved),
-            false => Err(FileError::NotOneAdapter(problems.join("; "))),
+            false => Err(FileError::NotOneAdapter(joined(problems, "; "))),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{Naming, SavedAdapter};
 use crate::adapter::decompose;
 use crate::{AdapterConfig, FileError, LoraConfig, LoraStart, Variant};
+use bone_files::wording::joined;
 use burn::tensor::{DType, TensorData};
 use std::collections::BTreeMap;
 
@@ -65,7 +66,7 @@ impl SavedAdapter {
         }
         match unknown.is_empty() {
             true => Ok(self.with_factors(config, config.rank, factors)),
-            false => Err(refuse(unknown.join("; "))),
+            false => Err(refuse(joined(unknown, "; "))),
         }
     }
 

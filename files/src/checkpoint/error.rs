@@ -1,5 +1,5 @@
+use crate::wording::joined;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub enum CheckpointError {
     /// The folder has several files of weights; none is marked as the model.
     #[error(
         "{} has several models: {}; give one of these files instead of the folder",
-        folder.display(), files.join(", ")
+        folder.display(), joined(files, ", ")
     )]
     Several {
         /// The folder.
@@ -47,7 +47,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// One or more files are broken; every problem is listed.
-    #[error("the checkpoint in {} is damaged:{}", folder.display(), FileProblems(problems))]
+    #[error("the checkpoint in {} is damaged:\n  - {}", folder.display(), lines(problems))]
     Broken {
         /// The folder.
         folder: PathBuf,
@@ -86,7 +86,7 @@ impl CheckpointError {
             Self::Io { source, .. } => source.to_string(),
             Self::Broken { problems, .. } => {
                 let problems = problems.iter().map(|item| item.problem.to_string());
-                problems.collect::<Vec<_>>().join("; ")
+                joined(problems, "; ")
             }
             other => other.to_string(),
         }
@@ -260,46 +260,31 @@ pub enum Problem {
     },
 }
 
-/// Prints one problem per line, indented. Tensors cut off by the end of one file share a line.
-struct FileProblems<'a>(&'a [FileProblem]);
-
-impl fmt::Display for FileProblems<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut cut_off = BTreeMap::<&str, Vec<_>>::new();
-        for FileProblem { file, problem } in self.0 {
-            if let Problem::PastEnd { name, end, len } = problem {
-                cut_off.entry(file).or_default().push((end, name, len));
-            }
+/// Returns one problem per line, indented. Tensors cut off by the end of one file share a line.
+fn lines(problems: &[FileProblem]) -> String {
+    let mut cut_off = BTreeMap::<&str, Vec<_>>::new();
+    for FileProblem { file, problem } in problems {
+        if let Problem::PastEnd { name, end, len } = problem {
+            cut_off.entry(file).or_default().push((end, name, len));
         }
-        for item in self.0 {
-            if !matches!(item.problem, Problem::PastEnd { .. }) {
-                write!(f, "\n  - {item}")?;
-                continue;
-            }
-            // The line of a truncated file takes the place of its first cut-off tensor.
-            let past = cut_off.remove(item.file.as_str()).unwrap_or_default();
-            match (past.len(), past.iter().min()) {
-                (_, None) => {}
-                (1, _) => write!(f, "\n  - {item}")?,
-                (count, Some((end, name, len))) => write!(
-                    f,
-                    "\n  - {:?}: {count} tensors end beyond the {len} bytes of data; the first is \
-                     {name:?}, at byte {end}: the file is cut off; download it again",
-                    item.file
-                )?,
-            }
+    }
+    let lines = problems.iter().filter_map(|item| {
+        if !matches!(item.problem, Problem::PastEnd { .. }) {
+            return Some(item.to_string());
         }
-        Ok(())
-    }
-}
-
-/// Prints one problem per line, indented.
-pub struct Lines<'a, T>(pub &'a [T]);
-
-impl<T: fmt::Display> fmt::Display for Lines<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|item| write!(f, "\n  - {item}"))
-    }
+        // The line of a truncated file takes the place of its first cut-off tensor.
+        let past = cut_off.remove(item.file.as_str())?;
+        let (end, name, len) = past.iter().min()?;
+        Some(match past.len() {
+            1 => item.to_string(),
+            count => format!(
+                "{:?}: {count} tensors end beyond the {len} bytes of data; the first is {name:?}, at \
+                 byte {end}: the file is cut off; download it again",
+                item.file
+            ),
+        })
+    });
+    joined(lines, "\n  - ")
 }
 
 #[cfg(test)]

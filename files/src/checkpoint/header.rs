@@ -3,6 +3,7 @@
 //! The `safetensors` crate is not used to read it, because it keeps the last of two tensors of one
 //! name, and stops at the first problem.
 
+use crate::wording::joined;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
@@ -61,10 +62,7 @@ pub fn json_object(json: &[u8]) -> Result<serde_json::Map<String, serde_json::Va
     let twice = entries.duplicates();
     match twice.is_empty() {
         true => Ok(entries.0.into_iter().collect()),
-        false => {
-            let twice: Vec<_> = twice.iter().map(ToString::to_string).collect();
-            Err(twice.join("; "))
-        }
+        false => Err(joined(twice, "; ")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finds the files of a checkpoint: one file, or the shards that its index names.
 
+use crate::wording::joined;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
@@ -158,7 +159,7 @@ pub(super) fn hint(folder: &Path) -> String {
             .filter(|name| suffixes.iter().any(|suffix| name.ends_with(suffix)))
             .map(String::as_str)
             .collect();
-        found.join(", ")
+        joined(found, ", ")
     };
     if names.is_empty() {
         return "the folder is empty; download the model into it".to_owned();

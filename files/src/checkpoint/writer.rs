@@ -1,3 +1,4 @@
+use crate::wording::joined;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -22,7 +23,7 @@ pub enum SaveError {
     /// The folder already holds weights.
     #[error(
         "{} already contains {}: choose another folder, or remove them first",
-        folder.display(), files.join(", ")
+        folder.display(), joined(files, ", ")
     )]
     Occupied {
         /// The folder.

@@ -8,7 +8,7 @@ use burn::tensor::backend::{Backend, DTypeUsage};
 use burn::tensor::{DType, FloatDType, Shape, Tensor};
 use thiserror::Error;
 
-use bone_files::{Checkpoint, Dtype, Lines, TensorInfo, burn_dtype};
+use bone_files::{Checkpoint, Dtype, TensorInfo, burn_dtype, wording::joined};
 
 /// A tensor whose shape differs from the one that the model's configuration implies.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -68,7 +68,12 @@ impl fmt::Display for LoadError {
             if items.is_empty() {
                 return Ok(());
             }
-            write!(f, "\n{} {what}:{}", items.len(), Lines(items))
+            write!(
+                f,
+                "\n{} {what}:\n  - {}",
+                items.len(),
+                joined(items, "\n  - ")
+            )
         }
         let quoted = |names: &[String]| -> Vec<String> {
             names.iter().map(|name| format!("{name:?}")).collect()

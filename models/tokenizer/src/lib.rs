@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use bone_files::wording::and_more;
+use bone_files::wording::{and_more, joined};
 
 pub use bytes::ByteTokenizer;
 pub use choice::{TokenizerChoice, companions, open};
@@ -106,7 +106,7 @@ pub enum TokenizerError {
         reason: String,
     },
     /// A folder has several vocabularies.
-    #[error("{} has several vocabularies, {}: choose one with --tokenizer", folder.display(), names.join(", "))]
+    #[error("{} has several vocabularies, {}: choose one with --tokenizer", folder.display(), joined(names, ", "))]
     SeveralVocabularies {
         /// The folder.
         folder: PathBuf,
@@ -125,7 +125,7 @@ pub enum TokenizerError {
         total: usize,
     },
     /// The folder's files name unusable special tokens; all are listed.
-    #[error("the special tokens in {} cannot be used: {}", folder.display(), problems.join("; "))]
+    #[error("the special tokens in {} cannot be used: {}", folder.display(), joined(problems, "; "))]
     SpecialTokens {
         /// The folder.
         folder: PathBuf,

@@ -11,7 +11,7 @@
 //!     block_axis: None,
 //! };
 //! run(&args)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), bone_cli::error::CommandError>(())
 //! ```
 
 mod answer;

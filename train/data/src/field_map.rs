@@ -1,5 +1,6 @@
 //! Mapping from a row's fields to their meaning.
 
+use bone_files::wording::joined;
 use std::fmt;
 use std::str::FromStr;
 
@@ -87,7 +88,7 @@ impl FromStr for FieldMap {
             }),
             _ => Err(format!(
                 "field map '{text}': {}; expected instruction=FIELD,response=FIELD[,input=FIELD]",
-                problems.join("; ")
+                joined(problems, "; ")
             )),
         }
     }

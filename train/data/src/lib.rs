@@ -51,7 +51,7 @@ mod test_tokenizer;
 
 pub use batch::{Batch, evaluation_batches};
 pub use binidx::{Binidx, Cut, Summary as BinidxSummary, Writer as BinidxWriter};
-pub use bone_files::wording::{counted, grouped, human};
+pub use bone_files::wording::{counted, grouped, human, joined};
 pub use conversation::{Content, Message, Role};
 pub use error::DataError;
 pub use field_map::FieldMap;

@@ -1,6 +1,6 @@
 //! The order of training: the rows of each optimizer step.
 
-use bone_files::wording::counted;
+use bone_files::wording::{counted, joined};
 use std::io;
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ fn nothing(pools: &[Pool]) -> DataError {
         let weights: Vec<_> = there.iter().map(|pool| pool.weight.to_string()).collect();
         what = format!(
             "{what}: the weights ({}) select none of {} samples per epoch; raise or remove them",
-            weights.join(", "),
+            joined(weights, ", "),
             there.iter().map(|pool| pool.samples.len()).sum::<usize>()
         );
     }

@@ -9,7 +9,7 @@ use super::conversation::Content;
 use super::formats::{self, Place, RowProblem};
 use super::schema::Schema;
 use crate::DataError;
-use bone_files::wording::Problems;
+use bone_files::wording::{Problems, joined};
 
 #[cfg(test)]
 mod tests;
@@ -243,5 +243,5 @@ fn names(row: &Map<String, Value>) -> String {
     if row.is_empty() {
         return "(none)".to_owned();
     }
-    row.keys().cloned().collect::<Vec<_>>().join(", ")
+    joined(row.keys(), ", ")
 }

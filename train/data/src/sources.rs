@@ -1,5 +1,6 @@
 //! The files that a run trains on, as the user names them.
 
+use bone_files::wording::joined;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -140,7 +141,7 @@ impl FromStr for Sources {
         if problems.is_empty() {
             Ok(Self(sources.into_iter().flatten().collect()))
         } else {
-            Err(problems.join("; "))
+            Err(joined(problems, "; "))
         }
     }
 }

@@ -1,6 +1,7 @@
 use super::{BONE, BONE_INPUT, LORA, Layout, MISS, OWN, STATES, WITH_PARAMETERS};
 use crate::saved::Naming;
 use crate::{AdapterConfig, BlockAxis, LoraConfig, LoraStart, Selection, Targets, Variant};
+use bone_files::wording::joined;
 use serde_json::{Map, Value, json};
 
 /// Keys that do not affect the adapter's computation.
@@ -348,6 +349,6 @@ pub(in crate::peft) fn from_json(text: &str) -> Result<Layout, String> {
             modules,
             parameters,
         }),
-        _ => Err(reader.problems.join("; ")),
+        _ => Err(joined(reader.problems, "; ")),
     }
 }

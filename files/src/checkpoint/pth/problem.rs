@@ -1,3 +1,4 @@
+use crate::wording::joined;
 use thiserror::Error;
 
 /// Problems that only a file written by `torch.save` can have.
@@ -61,7 +62,7 @@ pub enum PthProblem {
         "its data.pkl names {}, which could run code when loaded. Only tensors, dicts and plain \
          values are supported: if you trust the file, load it in Python and save only its \
          state_dict, or convert it to safetensors",
-        names.join(", ")
+        joined(names, ", ")
     )]
     Globals {
         /// The objects, as `module.name`.
@@ -76,7 +77,7 @@ pub enum PthProblem {
     /// Entries of the dict are not tensors.
     #[error(
         "contains entries that are not tensors: {}; in Python, save only the dict of tensors",
-        entries.join(", ")
+        joined(entries, ", ")
     )]
     NotTensors {
         /// Their keys and types.

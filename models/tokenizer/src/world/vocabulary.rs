@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::literal;
 use crate::TokenizerError;
-use bone_files::wording::{Problems, SHOWN, and_more};
+use bone_files::wording::{Problems, joined};
 
 /// Largest id: an invalid line must not cause a table of arbitrary size. No known vocabulary has a
 /// larger id.
@@ -57,7 +57,7 @@ pub(super) fn parse(content: &[u8], path: &Path) -> Result<Vec<Vec<u8>>, Tokeniz
         reason: format!(
             "an RWKV vocabulary must have a token for every byte, but {} are missing: {}",
             absent.len(),
-            and_more(absent.iter().take(SHOWN).cloned(), absent.len()).join(", "),
+            joined(&absent, ", "),
         ),
     })
 }

@@ -44,13 +44,12 @@ pub fn run(args: &ChatArgs) -> Result<(), CommandError> {
     let sampling = args.sampling.config()?;
     let (session, model) = args.session.open()?;
     let name = args.template.as_deref();
-    let template = session.template_or(name, "model").map_err(|error| match name {
-        Some(_) => error,
-        None => CommandError::usage(format!(
-            "--template: no chat template found ({error}); choose trained, rwkv, llama2-chat, chatml, \
-             alpaca, plain, or a file"
-        )),
-    })?;
+    let template = session
+        .template_or(name, "model")
+        .map_err(|error| match name {
+            Some(_) => error,
+            None => CommandError::usage(format!("--template: {error}")),
+        })?;
     let tokens = args.max_new_tokens;
     let answering = Answering::new(&session, template.stops(), 1, tokens, sampling)?;
     let system = args.system.iter();

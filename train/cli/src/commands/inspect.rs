@@ -5,6 +5,7 @@ use crate::output::line;
 use bone::saved::{SavedAdapter, Scan};
 use bone::{Selection, without_numbers};
 use bone_data::grouped;
+use bone_files::wording::joined;
 use bone_lm::checkpoint::{Checkpoint, burn_dtype};
 use bone_train::config::AxisWord;
 use bone_train::models::adapter::{fit, open, tensors};
@@ -153,7 +154,7 @@ fn print_model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError
         .filter(|name| !parameters.contains_key(name))
         .collect();
     if !missing.is_empty() {
-        let reason = format!("is incomplete: {} missing", missing.join(", "));
+        let reason = format!("is incomplete: {} missing", joined(missing, ", "));
         return Err(CommandError::path(&args.path, reason));
     }
     finite
@@ -193,7 +194,7 @@ fn print_tensors(file: &Checkpoint, each: bool) -> Result<(), CommandError> {
         line!("all values are finite");
         return Ok(());
     }
-    let reason = format!("has values that are not finite: {}", broken.join(", "));
+    let reason = format!("has values that are not finite: {}", joined(broken, ", "));
     let path = file.files().first().cloned().unwrap_or_default();
     Err(CommandError::path(path, reason))
 }

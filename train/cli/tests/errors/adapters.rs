@@ -199,6 +199,6 @@ fn values_that_do_not_fit_the_model() {
     file.extend(header);
     file.extend([0; 4]);
     std::fs::write(folder.join("adapter_model.safetensors"), file).unwrap();
-    let wanted = ["adapter", "no initial states"];
+    let wanted = ["run", "tuned states"];
     adapter_fails(&scene, "run", &wanted);
 }

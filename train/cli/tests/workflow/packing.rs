@@ -61,7 +61,7 @@ fn what_cannot_be_packed_is_refused() {
     assert_eq!(ran.code, Some(2));
     assert!(
         ran.stderr
-            .contains("--packing: has no effect with method state"),
+            .contains("--packing: is not supported with method state"),
         "{}",
         ran.stderr
     );

@@ -1,3 +1,4 @@
+use bone_data::joined;
 use std::{fmt, io};
 
 use thiserror::Error;
@@ -57,10 +58,9 @@ pub(super) fn unreadable(kind: &str, error: &io::Error) -> String {
 }
 
 fn list(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    if lines.len() == 1 {
-        return lines.concat();
+    let lines = joined(problems, "\n  ");
+    match problems.len() {
+        1 => lines,
+        count => format!("{count} problems with the settings:\n  {lines}"),
     }
-    let (count, lines) = (lines.len(), lines.join("\n  "));
-    format!("{count} problems with the settings:\n  {lines}")
 }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use bone_data::{Holdout, Schema};
+use bone_data::{Holdout, Schema, joined};
 use bone_tokenizer::TokenizerChoice;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -98,7 +98,7 @@ pub(super) fn all<T>(read: impl Iterator<Item = Result<T, String>>) -> Result<Ve
     if bad.is_empty() {
         Ok(good.into_iter().flatten().collect())
     } else {
-        Err(bad.join("; "))
+        Err(joined(bad, "; "))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::report::{EvalReport, Event, Reporter, StartReport, Summary};
 use crate::step::{TrainBackend, TrainModel};
 use crate::trainer::{Progress, Run, evaluate, tell_evaluation, train, try_batch};
 use bone::ParamCount;
-use bone_data::{Batch, grouped};
+use bone_data::{Batch, grouped, joined};
 use std::time::{Duration, Instant};
 
 /// A job and its model.
@@ -300,7 +300,7 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
             "--resume {}: these settings train other parameters than the checkpoint:\n  {}\nremove the \
              changes of method, rank, targets or parts, or start from its adapter with --adapter",
             folder.display(),
-            problems.join("\n  ")
+            joined(problems, "\n  ")
         ))
     })
 }

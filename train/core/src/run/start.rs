@@ -5,7 +5,7 @@ use super::checkpoint::{Found, State};
 use super::identity::Identity;
 use crate::config::TrainConfig;
 use crate::trainer::Progress;
-use bone_data::Cursor;
+use bone_data::{Cursor, joined};
 use std::collections::BTreeMap;
 
 /// Starting point of a run.
@@ -69,7 +69,7 @@ impl Start {
         Err(RunError::Usage(format!(
             "--resume {}: what the run trains on has changed:\n  {}\n{fix}",
             at.folder.display(),
-            differs.join("\n  ")
+            joined(differs, "\n  ")
         )))
     }
 
@@ -169,7 +169,5 @@ fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) ->
     });
     let new = now.keys().filter(|name| !before.contains_key(*name));
     let all = known.chain(new.map(|name| format!("new {name}")));
-    all.filter(|change| !change.is_empty())
-        .collect::<Vec<_>>()
-        .join(", ")
+    joined(all.filter(|change| !change.is_empty()), ", ")
 }

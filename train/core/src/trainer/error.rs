@@ -2,6 +2,7 @@
 
 use crate::optimizer::NonFinite;
 use crate::report::ReportError;
+use bone_data::joined;
 
 /// Consecutive steps with non-finite numbers that a run may skip.
 pub(crate) const MOST_SKIPPED: usize = 3;
@@ -12,7 +13,7 @@ pub enum TrainError {
     /// Too many consecutive steps gave non-finite numbers.
     #[error(
         "step {step} and the {} steps before it are not finite (rows {}): {source}",
-        MOST_SKIPPED - 1, listed(rows)
+        MOST_SKIPPED - 1, joined(rows, ", ")
     )]
     NonFinite {
         /// The last of these steps, counted from 1.
@@ -45,13 +46,4 @@ pub enum TrainError {
         /// The system's error.
         source: std::io::Error,
     },
-}
-
-/// Returns the first few row numbers as text.
-fn listed(rows: &[u64]) -> String {
-    let shown: Vec<_> = rows.iter().take(16).map(u64::to_string).collect();
-    match rows.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::error::TemplateError;
 use super::parse::{self, Part};
+use bone_files::wording::joined;
 
 /// A template read from a file: see [`Template::parse`](super::Template::parse).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ impl CustomTemplate {
         let text = source.replace("\r\n", "\n");
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let (prompt, suffix) = parse::parse(text).map_err(|problems| {
-            TemplateError(format!("template '{origin}': {}", problems.join("; ")))
+            TemplateError(format!("template '{origin}': {}", joined(problems, "; ")))
         })?;
         Ok(Self {
             origin: origin.to_owned(),

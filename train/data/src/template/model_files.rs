@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use bone_files::read_small;
+use bone_files::{read_small, wording::joined};
 use serde_json::Value;
 
 use super::chat_template::{ChatTemplate, SpecialTokens};
@@ -65,14 +65,14 @@ fn template_of<'a>(field: &'a Value, path: &Path) -> Result<Option<&'a str>, Tem
             if let Some(source) = default.and_then(|entry| entry["template"].as_str()) {
                 return Ok(Some(source));
             }
-            let names: Vec<_> = named.iter().filter_map(name).take(10).collect();
+            let names: Vec<_> = named.iter().filter_map(name).collect();
             Err(broken(
                 path,
                 format!(
                     "chat_template is a list of {} without a template named default ({}); save the one to \
                      use as a .jinja file and give that",
                     named.len(),
-                    names.join(", ")
+                    joined(names, ", ")
                 ),
             ))
         }

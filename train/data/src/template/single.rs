@@ -5,7 +5,7 @@ use bone_tokenizer::Piece;
 use super::Template;
 use super::error::RenderError;
 use crate::conversation::{Message, Role};
-use bone_files::wording::{SHOWN, and_more};
+use bone_files::wording::joined;
 
 impl Template {
     /// Returns the text before the answer, for a template of one question.
@@ -47,7 +47,7 @@ impl Template {
                 Err(RenderError::SingleTurn(format!(
                     "the template '{self}' supports one question and its answer, not the messages {}; for \
                      conversations use rwkv, llama2-chat, chatml, model or a .jinja file",
-                    and_more(roles.take(SHOWN), messages.len()).join(", ")
+                    joined(roles, ", ")
                 )))
             }
         }

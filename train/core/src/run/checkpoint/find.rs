@@ -6,6 +6,7 @@ use super::{STATE, State, read_state};
 use crate::disk::{PathError, at};
 use crate::layout::CHECKPOINTS;
 use crate::run::{RunError, shell};
+use bone_data::joined;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ fn whole(folder: &Path) -> Result<State, String> {
     if wrong.is_empty() {
         read_state(folder)
     } else {
-        Err(wrong.join("; "))
+        Err(joined(wrong, "; "))
     }
 }
 

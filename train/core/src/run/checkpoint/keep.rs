@@ -5,6 +5,7 @@ use super::read_state;
 use super::unit::remove;
 use crate::disk::PathError;
 use crate::trainer::Best;
+use bone_data::joined;
 use std::path::Path;
 
 /// Which checkpoints to keep.
@@ -46,7 +47,7 @@ pub(super) fn prune(out: &Path, keep: Keep, best: Option<usize>) -> Result<(), S
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(failed.join("; "))
+        Err(joined(failed, "; "))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::DataError;
-use bone_files::wording::{SHOWN, and_more};
+use bone_files::wording::joined;
 
 /// The subfolder where hubs keep the files.
 const DATA: &str = "data";
@@ -99,12 +99,8 @@ fn there(paths: impl IntoIterator<Item = PathBuf>) -> String {
     match paths.as_slice() {
         [] => String::new(),
         [one] => format!("; found {one}"),
-        _ => format!("; choose one of {}", first(&paths)),
+        _ => format!("; choose one of {}", joined(&paths, ", ")),
     }
-}
-
-fn first(names: &[String]) -> String {
-    and_more(names.iter().take(SHOWN).cloned(), names.len()).join(", ")
 }
 
 fn folder_of(path: &Path) -> Option<&Path> {
@@ -197,7 +193,7 @@ fn whole_set(split: &Path, mut found: Vec<Found>) -> Result<Vec<PathBuf>, DataEr
     let sets: Vec<_> = sets.iter().flat_map(|set| describe(set)).collect();
     let what = format!(
         "the split has several copies, {}: choose one of the files",
-        sets.join(" and as ")
+        joined(sets, " and as ")
     );
     Err(DataError::unusable(split, what))
 }
@@ -234,7 +230,7 @@ fn check_complete(split: &Path, set: &[Found]) -> Result<(), DataError> {
     let what = format!(
         "{} of {total} files of the split are missing: {}",
         missing.len(),
-        first(&missing)
+        joined(&missing, ", ")
     );
     Err(DataError::unusable(split, what))
 }
