@@ -83,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_special_token_ends_an_answer_by_its_id() {
+    fn special_token_stops_are_matched_by_id() {
         let added = |id: u32, content: &str, special: bool| {
             json!({"id": id, "content": content, "special": special, "single_word": false,
                    "lstrip": false, "rstrip": false, "normalized": false})
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn text_ends_before_the_first_that_stops_it() {
+    fn text_ends_before_first_stop_text() {
         let mut stops = StopTexts::new(vec!["\n\nUser:".into(), "<end>".into()]);
         assert_eq!(stops.push("so\n"), "so");
         assert_eq!(stops.push("\nUs"), "");
@@ -118,7 +118,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_any_pieces_it_is_the_text_up_to_the_stop(
+        fn stop_text_is_found_across_chunks(
             text in "[ab]{0,30}",
             cuts in prop::collection::vec(1..5_usize, 0..30),
         ) {

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_is_one() {
+    fn progress_bar_template_is_valid() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_stays_on_one_line_of_a_narrow_terminal() {
+    fn progress_bar_fits_narrow_terminal() {
         let mut terminal = Terminal::on(ProgressDrawTarget::term_like(Box::new(Narrow)));
         terminal.report(Event::Step(step(3, 10))).unwrap();
         let bar = terminal.bar.clone();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_kernels_are_tuned_under_a_bar() {
+    fn progress_bar_shows_kernel_tuning() {
         let mut terminal = Terminal::on(ProgressDrawTarget::hidden());
         let start = StartReport {
             settings: Vec::new(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_follows_the_steps_and_goes_at_the_end() {
+    fn progress_bar_follows_steps_and_finishes() {
         let mut terminal = Terminal::on(ProgressDrawTarget::hidden());
         assert!(terminal.target.is_some());
         terminal.report(Event::Step(step(3, 10))).unwrap();

@@ -70,7 +70,7 @@ fn train_merge_generate(config: &str, model: &Path, rows: &Path, prompt: &str) {
 }
 
 #[test]
-fn gsm8k_rows() {
+fn stories260k_learns_gsm8k_and_merges() {
     let Some(assets) = assets() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let all = std::fs::read_to_string(assets.join("datasets/gsm8k/train.jsonl")).expect("rows");
@@ -86,7 +86,7 @@ fn gsm8k_rows() {
 }
 
 #[test]
-fn shakespeare_rows() {
+fn stories260k_learns_shakespeare_and_merges() {
     let Some(assets) = assets() else { return };
     let script =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/scripts/shakespeare_rows.sh");
@@ -206,7 +206,7 @@ fn rwkv6_learns_utf16_and_merges_into_rwkvs_names() {
 }
 
 #[test]
-fn a_document_of_4096_bytes_in_pieces_of_512() {
+fn long_document_trains_in_chunks() {
     let Some(assets) = assets() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let data = play_in_utf16(&assets, folder.path(), 4096);
@@ -238,7 +238,7 @@ fn a_document_of_4096_bytes_in_pieces_of_512() {
 /// Greedy answers do not depend on how many questions run together. The exception is after a near tie,
 /// where rounding chooses the token.
 #[test]
-fn gsm8k_questions_in_batches() {
+fn gsm8k_answers_do_not_depend_on_batch_size() {
     let Some(assets) = assets() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let data = format!(

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_built_in_is_said() {
+    fn missing_device_feature_is_named() {
         for kind in Kind::ALL {
             if !kind.built_in() {
                 let error = choose(kind.name()).expect_err("not built").to_string();
@@ -208,7 +208,7 @@ mod tests {
 
     #[cfg(feature = "flex")]
     #[test]
-    fn the_processor_is_there_and_works() {
+    fn cpu_device_is_found_and_works() {
         let (device, reason) = choose("cpu").expect("works");
         assert_eq!(
             (device.name.kind, reason.as_str()),

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_room_is_told_with_what_it_takes() {
+    fn full_disk_message_names_required_size() {
         let failed = |kind: ErrorKind| {
             let error = PathError {
                 path: "a/file".into(),

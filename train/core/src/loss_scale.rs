@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_factor_falls_at_once_and_rises_slowly() {
+    fn loss_scale_halves_on_overflow_and_grows_slowly() {
         let mut scale = LossScale::default();
         assert!(scale.overflowed() && scale.overflowed());
         assert_eq!((scale.factor(), scale.skipped()), (16_384.0, 2));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_where_the_loss_itself_is_at_fault() {
+    fn loss_scale_stops_at_minimum_factor() {
         let mut scale = LossScale::starting_at(4.0);
         assert!(scale.overflowed() && scale.overflowed());
         assert!(!scale.overflowed());

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_those_of_burns_adamw() {
+    fn optimizer_steps_equal_burn_adamw() {
         let (ours, _) = layer();
         let mut burns = ours.clone();
         let mut ours = ours;
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_is_not_finite_changes_nothing() {
+    fn non_finite_step_changes_nothing() {
         let (layer, grads) = layer();
         let before = weights(&layer);
         let mut optimizer = Optimizer::<B>::new(AdamWSettings::default());
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_within_the_limit_stay_as_they_are() {
+    fn small_gradients_are_not_clipped() {
         assert_eq!(clip_factor(0.9, Some(1.0)), 1.0);
         assert_eq!(clip_factor(100.0, None), 1.0);
         assert!((clip_factor(4.0, Some(1.0)) - 0.25).abs() < 1e-6);

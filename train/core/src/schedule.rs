@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_all_warmup_divides_by_nothing() {
+    fn schedule_of_only_warmup_stays_finite() {
         for kind in [
             ScheduleKind::Constant,
             ScheduleKind::Linear,

@@ -80,7 +80,7 @@ fn rows_of_text_are_recognised() {
 }
 
 #[test]
-fn gsm8k_goes_from_file_to_steps() {
+fn gsm8k_file_becomes_training_steps() {
     let Some(folder) = datasets() else { return };
     let reading = Reading {
         schema: None,

@@ -202,7 +202,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn the_mask_is_the_samples_and_padding_is_never_trained(samples in any_samples(6)) {
+        fn padding_tokens_are_never_trained(samples in any_samples(6)) {
             let batch = Batch::new(&samples, 0);
             prop_assert_eq!(batch.tokens.len(), batch.rows * batch.len);
             for (row, sample) in samples.iter().enumerate() {

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_have_one_name_and_are_read_by_several() {
+    fn role_aliases_parse_to_roles() {
         let names = [
             ("system", Role::System),
             ("developer", Role::System),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_role_is_named_with_those_there_are() {
+    fn unknown_role_error_lists_known_roles() {
         let message = "narrator".parse::<Role>().unwrap_err();
         for part in ["'narrator'", "system", "human", "gpt", "tool"] {
             assert!(message.contains(part), "{message}");

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_prints() {
+    fn printed_field_map_parses_back() {
         for text in [
             "instruction=question,response=answer",
             "instruction=q,input=context,response=a",
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_lists_every_problem() {
+    fn field_map_error_lists_every_problem() {
         let error = "question=q,input=,input=x,answer"
             .parse::<FieldMap>()
             .unwrap_err();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_map_misses_both_keys() {
+    fn empty_field_map_lacks_both_keys() {
         let error = "".parse::<FieldMap>().unwrap_err();
         assert!(
             error.contains("'': missing key 'instruction'; missing key 'response'; "),

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_and_a_share_are_exact_where_prompts_differ() {
+    fn holdout_size_is_exact_for_distinct_prompts() {
         for holdout in [Holdout::Count(5), Holdout::Share(0.05)] {
             let split = split(&distinct(100), holdout, 1).unwrap();
             assert_eq!((split.train.len(), split.validation.len()), (95, 5));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn seed_determines_held_out_samples() {
         let held_out = |seed| {
             let split = split(&distinct(100), Holdout::Count(10), seed).unwrap();
             split.validation
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_without_a_prompt_are_told_apart_by_their_tokens() {
+    fn promptless_samples_are_split_by_tokens() {
         let mut samples = distinct(10);
         for sample in &mut samples {
             sample.tokens.rotate_left(1);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_says_whether_it_is_a_count_or_a_share() {
+    fn integer_is_count_and_fraction_is_share() {
         assert_eq!("200".parse(), Ok(Holdout::Count(200)));
         assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
         for (text, expected) in [("1.0", "validation 1: "), ("5%", "validation '5%': ")] {
@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sides_are_disjoint_whole_and_share_no_prompt(
+        fn train_and_validation_share_no_prompt(
             samples in any_samples(60),
             count in 1..30_usize,
             seed: u64,

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_parts_and_weights_are_read_as_they_are_printed() {
+    fn printed_sources_parse_back() {
         for text in [
             "a.jsonl",
             "a.jsonl[:100]",
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_said() {
+    fn error_lists_every_bad_source() {
         let error = "a.jsonl@0,b.jsonl[3:2],c.jsonl@-1,d.jsonl@1e9".parse::<Sources>();
         let error = error.unwrap_err();
         for part in ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"] {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_a_comma_in_its_name_is_one() {
+    fn comma_in_file_name_is_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a,b.jsonl");
         std::fs::write(&path, "").unwrap();

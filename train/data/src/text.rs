@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_read_as_it_is() {
+    fn text_file_is_read_unchanged() {
         assert_eq!(read(b" a\r\nb\n").unwrap(), " a\r\nb\n");
         assert_eq!(read("\u{FEFF}a".as_bytes()).unwrap(), "a");
     }
 
     #[test]
-    fn unusable_texts_are_errors_that_name_the_file() {
+    fn unusable_text_error_names_file() {
         let message = read(b"a\nb\xFFc").unwrap_err().to_string();
         assert!(message.contains("text.txt"), "{message}");
         assert!(message.contains("line 2 (byte 4"), "{message}");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_read_and_tokenized_as_they_are() {
+    fn byte_file_is_tokenized_unchanged() {
         let file = b"\xFF\xFEa\0\xE9\0\xEF\xBB\xBF";
         let bytes = with_file(file, read_bytes).unwrap();
         assert_eq!(bytes, file);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_overlap_by_the_token_that_is_only_read() {
+    fn chunks_share_their_boundary_token() {
         let samples = tokenize_text("abcd", &Bytes::default(), limits(3)).unwrap();
         let tokens: Vec<_> = samples.iter().map(|s| s.tokens.as_slice()).collect();
         assert_eq!(tokens, [&[BOS, 97, 98][..], &[98, 99, 100], &[100, EOS]]);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_trained_is_an_error() {
+    fn untrainable_text_is_rejected() {
         let bytes = Bytes::default();
         let bare = Bytes {
             bos: None,
@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_token_but_the_first_is_a_target_once(
+        fn every_token_after_first_is_target_once(
             text in ".{1,60}",
             max_seq_len in 2..20_usize,
         ) {

@@ -35,7 +35,7 @@ fn listed() -> BTreeMap<(String, String), bool> {
 }
 
 #[test]
-fn verdicts_are_those_of_the_harness_but_for_the_listed_ones() {
+fn verdicts_match_harness_except_listed() {
     let theirs: Value = serde_json::from_str(VERDICTS).unwrap();
     let mut listed = listed();
     assert!(listed.len() <= 5);
@@ -75,7 +75,7 @@ fn verdicts_are_those_of_the_harness_but_for_the_listed_ones() {
 
 /// Without a number or box, the harness's grader finds nothing, and neither does the rule.
 #[test]
-fn no_answer_is_found_where_the_harness_finds_none() {
+fn answers_missing_in_harness_stay_missing() {
     let theirs: Value = serde_json::from_str(VERDICTS).unwrap();
     for line in OUTPUTS.lines() {
         let row: Value = serde_json::from_str(line).unwrap();

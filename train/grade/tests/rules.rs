@@ -36,7 +36,7 @@ fn boxed_takes_the_last_box() {
 }
 
 #[test]
-fn boxed_takes_what_follows_answer_is_where_there_is_no_box() {
+fn boxed_falls_back_to_answer_phrase() {
     check(
         Math,
         Rule::Boxed,
@@ -65,7 +65,7 @@ fn boxed_takes_what_follows_answer_is_where_there_is_no_box() {
 }
 
 #[test]
-fn hendrycks_math_takes_what_stands_between_dollar_signs() {
+fn hendrycks_math_takes_text_between_dollar_signs() {
     check(
         Math,
         Rule::HendrycksMath,
@@ -82,7 +82,7 @@ fn hendrycks_math_takes_what_stands_between_dollar_signs() {
 }
 
 #[test]
-fn strict_match_takes_the_number_after_the_first_hashes() {
+fn strict_match_takes_number_after_first_hashes() {
     check(
         Gsm8k,
         Rule::StrictMatch,
@@ -122,7 +122,7 @@ fn flexible_extract_takes_the_last_number() {
 }
 
 #[test]
-fn metamath_takes_what_follows_its_phrase() {
+fn metamath_takes_text_after_its_phrase() {
     check(
         Math,
         Rule::Metamath,
@@ -164,7 +164,7 @@ fn metamath_takes_what_follows_its_phrase() {
 }
 
 #[test]
-fn thoughts_are_no_answers() {
+fn think_blocks_contain_no_answer() {
     for (output, expected) in [
         ("<think>It is 5 or 6.</think>It is 7.", Some("7.")),
         ("<think>5</think>7<think>8</think> eggs", Some("7")),
@@ -244,7 +244,7 @@ fn math_answers_are_compared_in_a_normal_form() {
 }
 
 #[test]
-fn every_rule_has_one_name() {
+fn rule_names_parse_back() {
     for rule in Rule::ALL {
         assert_eq!(rule.name().parse(), Ok(rule));
         let json = serde_json::to_string(&rule).unwrap();

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_is_off_or_not_finite_is_wrong() {
+    fn wrong_or_non_finite_step_fails_verdict() {
         let trial = |loss| Trial {
             loss,
             gradients: Default::default(),

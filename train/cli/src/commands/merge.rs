@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_with_their_units() {
+    fn shard_sizes_parse_with_units() {
         for (text, bytes) in [
             ("5GB", 5_000_000_000),
             ("1.5 mb", 1_500_000),

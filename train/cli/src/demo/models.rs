@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn bundled_models_are_what_their_configurations_say() {
+    fn bundled_models_match_their_config() {
         for model in [LLAMA2, RWKV6] {
             assert!(model.weights.len() <= MAX_BYTES, "{}", model.name);
             let dir = unpacked(&model);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn bundled_models_do_what_they_were_trained_for() {
+    fn bundled_models_solve_their_pretraining_task() {
         let prompts = ["17+25=".to_string(), "42 in words: ".to_string()];
         for model in [LLAMA2, RWKV6] {
             let dir = unpacked(&model);

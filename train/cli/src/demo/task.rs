@@ -95,7 +95,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn numbers_are_spelled() {
+    fn numbers_become_english_words() {
         for (number, words) in [
             (0, "zero"),
             (13, "thirteen"),

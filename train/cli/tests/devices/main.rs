@@ -53,7 +53,7 @@ fn every_device_is_listed_and_passes() {
 }
 
 #[test]
-fn the_demo_tells_its_story_on_every_device() {
+fn demo_runs_on_all_devices() {
     let folder = tempfile::tempdir().unwrap();
     for device in all_devices() {
         let name = device.name.to_string();
@@ -82,7 +82,7 @@ fn the_demo_tells_its_story_on_every_device() {
 /// Training with a half-precision base must match an f32 base on the CPU, if the device multiplies in half
 /// precision. Otherwise it must report that. `bone devices` covers RWKV6's step in half precision.
 #[test]
-fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
+fn half_precision_base_trains_like_f32_or_fails() {
     let place = Place::new();
     let train = |device: &str, dtype: &str| {
         let settings = ["--rank", "4", "--max-steps", "10", "--eval-every", "10"];
@@ -108,13 +108,13 @@ fn a_base_in_half_precision_trains_as_one_in_f32_or_is_refused() {
             }
             let told = ran.succeeded().stderr;
             let half = runs::Run::read(out);
-            trains_as(&single, &half, &told, &format!("{name} on {device}"));
+            assert_trains_like(&single, &half, &told, &format!("{name} on {device}"));
         }
     }
 }
 
 /// A step with overflowing gradients is skipped, so the later steps differ.
-fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
+fn assert_trains_like(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
     let skipped = told.matches(" skipped: its ").count();
     assert_eq!(half.skipped.len(), skipped, "{what}");
     assert_eq!(half.steps.len() + skipped, single.steps.len(), "{what}");
@@ -141,7 +141,7 @@ fn trains_as(single: &runs::Run, half: &runs::Run, told: &str, what: &str) {
 /// A tensor beyond the largest buffer of an emulated device. The error names what does not fit and the
 /// setting that reduces it.
 #[test]
-fn memory_that_does_not_suffice_is_an_error_with_the_way_out() {
+fn out_of_device_memory_error_suggests_setting() {
     let folder = tempfile::tempdir().unwrap();
     let (model, out) = (folder.path().join("model"), folder.path().join("out"));
     std::fs::create_dir(&model).unwrap();
@@ -218,7 +218,7 @@ fn a_driver_that_is_absent_is_named() {
 }
 
 #[test]
-fn what_a_device_cannot_hold_is_refused() {
+fn unsupported_device_dtype_is_rejected() {
     if !Kind::NdArray.built_in() {
         println!("skipped: this build has no device that holds f32 alone");
         return;
@@ -237,7 +237,7 @@ fn what_a_device_cannot_hold_is_refused() {
 }
 
 #[test]
-fn a_card_too_many_is_refused_with_what_is_there() {
+fn missing_device_index_error_lists_devices() {
     for device in all_devices() {
         let kind = device.name.kind;
         if kind.on_processor() {

@@ -12,7 +12,7 @@ const ARGS: &str = "--method bone --rank 4 --max-steps 150 --batch-size 1 --vali
 
 /// Long enough to show a memory leak, which is reported for this version of burn and wgpu.
 #[test]
-fn it_goes_on_where_it_was_and_memory_stays_what_it_is() {
+fn gpu_run_resumes_and_memory_stays_constant() {
     let place = Place::new();
     // WGSL uses the same driver, and test time is limited.
     for device in gpus().into_iter().filter(|name| name.kind != Kind::Wgpu) {

@@ -35,7 +35,7 @@ fn adapter_fails(scene: &Scene, adapter: &str, wanted: &[&str]) -> String {
 }
 
 #[test]
-fn a_folder_that_is_no_adapter() {
+fn folder_without_adapter_is_rejected() {
     let scene = trained();
     let wanted = [
         "is not an adapter",
@@ -47,7 +47,7 @@ fn a_folder_that_is_no_adapter() {
 }
 
 #[test]
-fn an_adapter_of_another_model() {
+fn adapter_of_other_model_is_rejected() {
     let scene = trained();
     std::fs::remove_dir_all(&scene.model).unwrap();
     copy_fixture("llama-tiny-tied", &scene.model);
@@ -64,7 +64,7 @@ fn an_adapter_of_another_model() {
 }
 
 #[test]
-fn adapter_files_that_are_broken() {
+fn damaged_adapter_files_are_rejected() {
     let scene = trained();
     let folder = scene.path("run/adapter");
     let config = std::fs::read(folder.join("adapter_config.json")).unwrap();
@@ -124,7 +124,7 @@ fn a_merged_model_never_replaces_files() {
 }
 
 #[test]
-fn weights_that_are_not_numbers_are_not_merged() {
+fn non_finite_weights_are_not_merged() {
     let scene = trained();
     let path = scene.model.join("model.safetensors");
     let mut bytes = std::fs::read(&path).unwrap();
@@ -145,7 +145,7 @@ fn weights_that_are_not_numbers_are_not_merged() {
 }
 
 #[test]
-fn parts_that_a_model_does_not_have() {
+fn unknown_train_parts_are_rejected() {
     let scene = Scene::new();
     let wanted = ["--train-parts: LLaMA2 has no time; it has ln, emb, head"];
     scene.train_fails(&["--train-parts", "time,ln"], USAGE, &wanted);
@@ -164,7 +164,7 @@ fn parts_that_a_model_does_not_have() {
 }
 
 #[test]
-fn values_that_do_not_fit_the_model() {
+fn adapter_parameters_must_fit_model() {
     let scene = trained();
     let folder = scene.path("run/adapter");
     let path = folder.join("adapter_config.json");

@@ -11,7 +11,7 @@ fn data_fails(scene: &Scene, data: &Path, wanted: &[&str]) -> String {
 }
 
 #[test]
-fn files_that_are_none() {
+fn missing_or_empty_data_is_rejected() {
     let scene = Scene::new();
     let absent = scene.path("absent.jsonl");
     let args = ["--data", text(&absent)];
@@ -74,7 +74,7 @@ fn every_bad_row_is_named_by_its_line() {
 }
 
 #[test]
-fn rows_with_other_fields() {
+fn unknown_row_fields_are_rejected() {
     let scene = Scene::new();
     let wanted = [
         "line 1: field 'q' is missing",
@@ -110,7 +110,7 @@ fn rows_with_other_fields() {
 
 /// A slice counts rows, and a text has no rows. It must not be used whole instead.
 #[test]
-fn slices_of_a_plain_text() {
+fn slice_of_plain_text_is_rejected() {
     let scene = Scene::new();
     let plain = scene.write("plain.txt", "some text\n".repeat(100));
     let sliced = format!("{}[:2]", text(&plain));
@@ -140,7 +140,7 @@ fn slices_of_a_plain_text() {
 }
 
 #[test]
-fn weights_that_leave_nothing() {
+fn weights_that_leave_no_samples_are_rejected() {
     let scene = Scene::new();
     let data = scene.write("rows.jsonl", row_lines().join("\n"));
     let seldom = format!("{}@0.001", text(&data));
@@ -150,7 +150,7 @@ fn weights_that_leave_nothing() {
 
 /// A field map cannot name a field of a turn.
 #[test]
-fn turns_of_a_chat() {
+fn invalid_chat_turns_are_listed() {
     let scene = Scene::new();
     let rows = [
         r#"{"messages": [{"role": "user"}]}"#,
@@ -168,7 +168,7 @@ fn turns_of_a_chat() {
 }
 
 #[test]
-fn rows_that_leave_nothing_to_train_or_to_hold_out() {
+fn rows_must_allow_training_and_validation() {
     let scene = Scene::new();
     let row = |prompt: &str| format!("{{\"instruction\": \"{prompt}\", \"output\": \"b\"}}\n");
     let one = scene.write("one.jsonl", row("a"));
@@ -191,7 +191,7 @@ fn rows_that_leave_nothing_to_train_or_to_hold_out() {
 
 /// Each row that is cut off, too long or not text is reported by its line. The rows after it are read.
 #[test]
-fn rows_of_a_broken_file() {
+fn broken_rows_are_listed_with_line() {
     let scene = Scene::new();
     let mut file = row_lines().join("\n").into_bytes();
     file.extend(b"\n{\"instruction\": \"");
@@ -213,7 +213,7 @@ fn rows_of_a_broken_file() {
 
 /// A template whose cost grows with every row gives one error, not one per row.
 #[test]
-fn chat_templates_that_do_not_end() {
+fn endless_chat_template_gives_a_single_error() {
     let scene = Scene::new();
     for (name, source) in [
         (

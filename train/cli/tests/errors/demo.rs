@@ -4,7 +4,7 @@ use crate::command::text;
 use crate::refusal::{FAILURE, Scene, USAGE};
 
 #[test]
-fn what_the_demo_cannot_be_asked() {
+fn invalid_demo_flags_are_rejected() {
     let scene = Scene::new();
     let out = scene.path("out");
     let cases: [(&[&str], &[&str]); 4] = [
@@ -24,7 +24,7 @@ fn what_the_demo_cannot_be_asked() {
 }
 
 #[test]
-fn the_demo_writes_over_nothing() {
+fn demo_never_overwrites_files() {
     let scene = Scene::new();
     for arch in ["llama2", "rwkv6", "both"] {
         let args = ["demo", "--arch", arch, "--out", text(&scene.model)];

@@ -16,7 +16,7 @@ fn model_fails(scene: &Scene, wanted: &[&str]) {
 }
 
 #[test]
-fn a_folder_that_is_no_model() {
+fn folder_without_model_is_rejected() {
     let scene = Scene::new();
     let nowhere = scene.path("nowhere");
     let nowhere = text(&nowhere);
@@ -36,7 +36,7 @@ fn a_folder_that_is_no_model() {
 }
 
 #[test]
-fn files_that_are_missing() {
+fn missing_model_files_are_named() {
     let scene = Scene::new();
     std::fs::remove_file(scene.model.join("tokenizer.json")).unwrap();
     model_fails(&scene, &["has no tokenizer.json", "download"]);
@@ -68,7 +68,7 @@ fn files_that_are_missing() {
 }
 
 #[test]
-fn weights_that_are_cut_off() {
+fn truncated_weights_are_rejected() {
     let scene = Scene::new();
     let path = scene.model.join("model.safetensors");
     let whole = std::fs::read(&path).unwrap();
@@ -86,7 +86,7 @@ fn weights_that_are_cut_off() {
 }
 
 #[test]
-fn json_that_is_broken() {
+fn broken_model_json_is_rejected() {
     let scene = Scene::new();
     std::fs::write(scene.model.join("tokenizer.json"), "{}").unwrap();
     model_fails(&scene, &["tokenizer.json is invalid"]);
@@ -97,7 +97,7 @@ fn json_that_is_broken() {
 }
 
 #[test]
-fn all_that_a_configuration_asks_for_and_is_not_there() {
+fn unsupported_config_fields_are_listed() {
     let scene = Scene::new();
     scene.configure(&json!({
         "rope_scaling": {"type": "linear", "factor": 2.0},
@@ -122,7 +122,7 @@ fn all_that_a_configuration_asks_for_and_is_not_there() {
 }
 
 #[test]
-fn what_could_steer_a_terminal_is_shown_and_not_sent() {
+fn terminal_escapes_in_config_are_escaped() {
     let scene = Scene::new();
     scene.configure(&json!({"model_type": "\u{1b}[31mllama"}));
     let message = scene.train_fails(&[], FAILURE, &["config.json: model_type"]);
@@ -130,7 +130,7 @@ fn what_could_steer_a_terminal_is_shown_and_not_sent() {
 }
 
 #[test]
-fn impossible_sizes() {
+fn impossible_config_sizes_are_rejected() {
     for (key, value) in [
         ("hidden_size", json!(0)),
         ("hidden_size", json!(-4)),
@@ -149,7 +149,7 @@ fn impossible_sizes() {
 }
 
 #[test]
-fn weights_and_tokenizer_of_another_model() {
+fn weights_and_tokenizer_must_fit_config() {
     let scene = Scene::new();
     scene.configure(&json!({"intermediate_size": 48}));
     let wanted = [
@@ -165,7 +165,7 @@ fn weights_and_tokenizer_of_another_model() {
 }
 
 #[test]
-fn a_model_too_large_for_the_memory() {
+fn model_larger_than_memory_is_rejected() {
     let scene = Scene::new();
     scene.configure(&json!({
         "hidden_size": 1 << 20, "intermediate_size": 1 << 20, "num_hidden_layers": 1000,
@@ -198,7 +198,7 @@ fn a_model_too_large_for_the_memory() {
 }
 
 #[test]
-fn adapters_that_fit_no_layer() {
+fn adapter_settings_must_fit_layers() {
     let scene = Scene::new();
     let wanted = [
         "14 layer(s): rank 3 ",
@@ -230,7 +230,7 @@ fn adapters_that_fit_no_layer() {
 }
 
 #[test]
-fn weights_that_are_not_numbers() {
+fn non_finite_weights_fail_generation() {
     let scene = Scene::new();
     let path = scene.model.join("model.safetensors");
     let mut bytes = std::fs::read(&path).unwrap();

@@ -4,7 +4,7 @@ use crate::command::{copy_fixture, row_lines, text};
 use crate::refusal::{FAILURE, Scene, USAGE};
 
 #[test]
-fn flags_that_do_not_exist_or_are_missing() {
+fn unknown_and_missing_flags_are_named() {
     let scene = Scene::new();
     scene.train_fails(&["--modle", "x"], USAGE, &["--modle", "--model"]);
     scene.fails(&["trian"], USAGE, &["trian", "train"]);
@@ -17,7 +17,7 @@ fn flags_that_do_not_exist_or_are_missing() {
 }
 
 #[test]
-fn all_that_is_wrong_with_a_settings_file_is_said_at_once() {
+fn settings_file_problems_are_listed() {
     let scene = Scene::new();
     let file = scene.write("run.toml", "rnak = 4\nbatch_size = \"x\"\nepochs = 0\n");
     let wanted = [
@@ -45,7 +45,7 @@ fn all_that_is_wrong_with_a_settings_file_is_said_at_once() {
 }
 
 #[test]
-fn values_out_of_range() {
+fn out_of_range_flags_are_rejected() {
     let scene = Scene::new();
     let cases: [(&[&str], &str); 21] = [
         (&["--rank", "0"], "--rank: must be at least 1, not 0"),
@@ -103,7 +103,7 @@ fn values_out_of_range() {
 }
 
 #[test]
-fn ways_of_sampling_that_are_impossible() {
+fn invalid_sampling_flags_are_rejected() {
     let scene = Scene::new();
     let base = ["generate", "--model", text(&scene.model), "--prompt", "a"];
     let cases: [(&[&str], &str); 11] = [
@@ -140,7 +140,7 @@ fn ways_of_sampling_that_are_impossible() {
 }
 
 #[test]
-fn devices_that_are_not_there() {
+fn missing_devices_are_rejected() {
     let scene = Scene::new();
     let model = text(&scene.model);
     let generate = ["generate", "--model", model, "--prompt", "a", "--device"];
@@ -157,7 +157,7 @@ fn devices_that_are_not_there() {
 }
 
 #[test]
-fn output_folders_that_are_in_use() {
+fn used_output_folder_is_rejected() {
     let scene = Scene::new();
     let used = scene.path("used");
     std::fs::create_dir(&used).unwrap();
@@ -176,7 +176,7 @@ fn output_folders_that_are_in_use() {
 }
 
 #[test]
-fn a_result_never_replaces_what_it_is_made_from() {
+fn output_never_overwrites_its_inputs() {
     let scene = Scene::new();
     let out = scene.path("work");
     for name in ["model", "adapter", "checkpoints/step-5/model"] {

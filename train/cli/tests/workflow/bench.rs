@@ -32,7 +32,7 @@ fn number(found: &Value, key: &str) -> f64 {
 }
 
 #[test]
-fn every_method_is_timed_and_its_parts_are_the_whole() {
+fn bench_train_parts_add_up_to_step() {
     for (arch, method) in [
         ("llama2", "bone"),
         ("llama2", "miss"),
@@ -79,7 +79,7 @@ fn every_method_is_timed_and_its_parts_are_the_whole() {
 }
 
 #[test]
-fn a_model_of_ones_own_is_read_and_the_table_has_every_line() {
+fn bench_train_reads_given_model() {
     let llama = fixture("llama-tiny");
     let args = [
         "bench",
@@ -99,7 +99,7 @@ fn a_model_of_ones_own_is_read_and_the_table_has_every_line() {
 }
 
 #[test]
-fn generation_is_timed() {
+fn bench_generate_reports_tokens_per_second() {
     let batch = [
         "--prompt-len",
         "5",
@@ -125,7 +125,7 @@ fn generation_is_timed() {
 }
 
 #[test]
-fn impossible_sizes_are_named_all_at_once() {
+fn impossible_bench_sizes_are_listed() {
     let ran = bone([
         "bench",
         "train",
@@ -163,7 +163,7 @@ fn impossible_sizes_are_named_all_at_once() {
 }
 
 #[test]
-fn what_would_be_ignored_is_refused() {
+fn bench_flags_without_effect_are_rejected() {
     let tiny = fixture("llama-tiny-tied");
     let tiny = text(&tiny);
     for (args, named) in [
@@ -205,7 +205,7 @@ fn what_would_be_ignored_is_refused() {
 
 /// Sizes beyond any machine allocate and write nothing.
 #[test]
-fn sizes_beyond_all_measure_are_refused() {
+fn huge_bench_sizes_are_rejected() {
     let most = usize::MAX.to_string();
     let beyond = "1000000000000";
     for (kind, args, named) in [
@@ -258,7 +258,7 @@ fn sizes_beyond_all_measure_are_refused() {
 /// The folder of the random model is removed after mapping, so it is gone however the run ends.
 #[cfg(unix)]
 #[test]
-fn a_random_model_leaves_nothing_behind() {
+fn random_model_leaves_no_files() {
     let place = Place::new();
     let folder = place.path("temporary");
     std::fs::create_dir(&folder).unwrap();

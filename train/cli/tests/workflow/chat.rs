@@ -40,7 +40,7 @@ fn chat(args: &[&str], input: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_conversation_goes_on_and_begins_anew() {
+fn chat_continues_and_restarts_conversation() {
     for template in ["chatml", "rwkv", "llama2-chat"] {
         let args = ["--template", template, "--system", "be brief"];
         let (code, said, error) = chat(

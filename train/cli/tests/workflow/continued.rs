@@ -5,7 +5,13 @@ use crate::runs::{Place, Run, tensors};
 
 /// Checks that a second run starts from the result of the first and improves it.
 #[track_caller]
-fn continued(place: &Place, first: &Run, adapter: &std::path::Path, out: &str, args: &[&str]) {
+fn assert_second_run_improves(
+    place: &Place,
+    first: &Run,
+    adapter: &std::path::Path,
+    out: &str,
+    args: &[&str],
+) {
     let all = [&["--adapter", text(adapter)], args].concat();
     let second = place.train(out, &all);
     let (_, ended) = first.first_and_last_validation();
@@ -31,7 +37,7 @@ fn continued(place: &Place, first: &Run, adapter: &std::path::Path, out: &str, a
 }
 
 #[test]
-fn every_method_goes_on_where_it_ended() {
+fn every_method_continues_from_its_adapter() {
     let methods: [&[&str]; 7] = [
         &["--method", "bone", "--rank", "4"],
         &["--method", "bone", "--block-axis", "input", "--rank", "4"],
@@ -45,7 +51,7 @@ fn every_method_goes_on_where_it_ended() {
     for (index, args) in methods.iter().enumerate() {
         let first = place.train(&format!("first-{index}"), args);
         let next = format!("next-{index}");
-        continued(
+        assert_second_run_improves(
             &place,
             &first,
             &first.out,
@@ -56,13 +62,13 @@ fn every_method_goes_on_where_it_ended() {
 }
 
 #[test]
-fn settings_that_are_given_must_agree() {
+fn given_settings_must_match_adapter() {
     let place = Place::new();
     let first = place.train("first", &["--method", "miss", "--rank", "8"]);
     let adapter = first.out.join("adapter");
     let agreeing = ["--method", "miss", "--rank", "8", "--dropout", "0.1"];
     let agreeing = [&agreeing[..], &["--learning-rate", "0.001"]].concat();
-    continued(&place, &first, &adapter, "agrees", &agreeing);
+    assert_second_run_improves(&place, &first, &adapter, "agrees", &agreeing);
 
     let model = fixture("llama-tiny");
     let disagreeing = [

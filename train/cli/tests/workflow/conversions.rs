@@ -44,7 +44,13 @@ fn largest_difference(a: &Path, b: &Path) -> f32 {
 }
 
 /// Converts an adapter to every format that supports it and back. Checks the error of every other format.
-fn through_every_form(place: &Place, base: &Path, method: &[&str], holds: &[&str], says: &str) {
+fn convert_to_every_format(
+    place: &Place,
+    base: &Path,
+    method: &[&str],
+    holds: &[&str],
+    says: &str,
+) {
     let out = method.concat();
     let run = place.train_on(base, &place.rows, &out, method).out;
     let expected = adapted(base, &run);
@@ -92,33 +98,33 @@ fn through_every_form(place: &Place, base: &Path, method: &[&str], holds: &[&str
 }
 
 #[test]
-fn adapters_of_a_llama_go_through_every_form_that_holds_them() {
+fn llama_adapters_convert_to_every_format() {
     let place = Place::new();
     let base = fixture("llama-tiny");
     let files = ["peft", "rwkv-pth", "rwkv-safetensors"];
-    through_every_form(&place, &base, &["--rank", "4"], &files, "bone");
+    convert_to_every_format(&place, &base, &["--rank", "4"], &files, "bone");
     let all = ["peft", "lora", "rwkv-pth", "rwkv-safetensors"];
     let miss = ["--method", "miss", "--rank", "8"];
-    through_every_form(&place, &base, &miss, &all, "miss");
+    convert_to_every_format(&place, &base, &miss, &all, "miss");
     let mini = ["--method", "miss-mini", "--rank", "8", "--mini-width", "4"];
-    through_every_form(&place, &base, &mini, &["peft", "lora"], "miss-mini");
+    convert_to_every_format(&place, &base, &mini, &["peft", "lora"], "miss-mini");
     let lora = ["--method", "pissa", "--rank", "2"];
-    through_every_form(&place, &base, &lora, &["peft", "lora"], "lora");
+    convert_to_every_format(&place, &base, &lora, &["peft", "lora"], "lora");
 }
 
 #[test]
-fn adapters_of_an_rwkv6_go_through_every_form_that_holds_them() {
+fn rwkv6_adapters_convert_to_every_format() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny");
     let files = ["peft", "rwkv-pth", "rwkv-safetensors"];
-    through_every_form(&place, &base, &["--rank", "8"], &files, "bone");
+    convert_to_every_format(&place, &base, &["--rank", "8"], &files, "bone");
     let all = ["peft", "lora", "rwkv-pth", "rwkv-safetensors"];
     let miss = ["--method", "miss", "--rank", "5"];
-    through_every_form(&place, &base, &miss, &all, "miss");
+    convert_to_every_format(&place, &base, &miss, &all, "miss");
 }
 
 #[test]
-fn bone_becomes_the_lora_that_is_asked_for() {
+fn bone_converts_to_lora_of_given_rank() {
     let place = Place::new();
     let base = fixture("llama-tiny");
     let run = place.train("run", &["--rank", "4"]).out;
@@ -140,7 +146,7 @@ fn bone_becomes_the_lora_that_is_asked_for() {
 
 /// Merges in order, and takes the adapters out again.
 #[test]
-fn several_adapters_go_in_in_order_and_come_out_again() {
+fn several_adapters_merge_and_unmerge() {
     let place = Place::new();
     let base = fixture("llama-tiny");
     let bone_run = place.train("bone", &["--rank", "4"]).out;
@@ -173,7 +179,7 @@ fn several_adapters_go_in_in_order_and_come_out_again() {
 }
 
 #[test]
-fn a_residuals_factors_cannot_be_taken_out_of_what_they_were_merged_into() {
+fn pissa_factors_cannot_be_unmerged() {
     let place = Place::new();
     let base = fixture("llama-tiny");
     let adapter = fixture("foreign/peft-pissa/adapter");
@@ -200,7 +206,7 @@ fn a_residuals_factors_cannot_be_taken_out_of_what_they_were_merged_into() {
 }
 
 #[test]
-fn a_merged_model_goes_to_files_of_the_size_asked_for() {
+fn merged_model_is_split_into_shards() {
     let place = Place::new();
     let base = fixture("llama-tiny");
     let run = place.train("run", &["--rank", "4"]).out;
@@ -222,7 +228,7 @@ fn a_merged_model_goes_to_files_of_the_size_asked_for() {
 
 /// The logits are so large that f32 rounding exceeds the tolerance of a merge.
 #[test]
-fn a_merge_that_is_not_the_adapted_model_leaves_nothing_behind() {
+fn failed_merge_check_leaves_no_files() {
     let place = Place::new();
     let miss = ["--method", "miss", "--rank", "8", "--targets", "lm_head"];
     let run = place.train("run", &miss).out;
@@ -246,7 +252,7 @@ fn a_merge_that_is_not_the_adapted_model_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_lies_outside_the_model_is_not_copied_into_another() {
+fn symlinks_out_of_model_are_not_copied() {
     let place = Place::new();
     let run = place.train("run", &["--rank", "4"]).out;
     let base = copy_fixture("llama-tiny", &place.path("base"));
@@ -266,7 +272,7 @@ fn what_lies_outside_the_model_is_not_copied_into_another() {
 }
 
 #[test]
-fn what_is_no_adapter_is_said_to_be_what_it_is() {
+fn inspect_reports_kind_of_path() {
     let place = Place::new();
     let gone = place.path("gone");
     refused(&bone(["inspect", text(&gone)]), "not found");

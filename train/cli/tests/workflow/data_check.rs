@@ -6,7 +6,7 @@ use crate::command::{bone, fixture, text};
 use crate::runs::Place;
 
 #[test]
-fn data_is_checked_before_it_is_trained_on() {
+fn data_check_reports_rows_and_tokens() {
     let place = Place::new();
     let model = fixture("llama-tiny");
     let check = |data: &Path, args: &[&str]| {

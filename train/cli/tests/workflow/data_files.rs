@@ -27,7 +27,7 @@ fn a_plain_text_trains() {
 }
 
 #[test]
-fn a_file_that_is_no_utf8_trains_a_model_of_bytes() {
+fn non_utf8_file_trains_byte_model() {
     let place = Place::new();
     let model = copy_fixture("llama-tiny", &place.path("model"));
     std::fs::remove_file(model.join("tokenizer.json")).unwrap();
@@ -100,7 +100,7 @@ fn a_vocabulary_of_rwkv_serves_any_model() {
 }
 
 #[test]
-fn the_same_rows_in_another_layout_give_the_same_run() {
+fn row_layout_does_not_change_run() {
     let place = Place::new();
     let expected = place.train("out", &ADAPTER).numbers();
     let rows: Vec<Value> = row_lines()
@@ -214,7 +214,7 @@ fn compressed_and_split_files_give_the_same_run() {
 }
 
 #[test]
-fn weights_say_how_often_the_rows_of_a_file_come() {
+fn source_weight_scales_number_of_steps() {
     let place = Place::new();
     let steps = |weight: &str| {
         let data = format!("{}{weight}", text(&place.rows));
@@ -228,7 +228,7 @@ fn weights_say_how_often_the_rows_of_a_file_come() {
 }
 
 #[test]
-fn data_check_says_weights_slices_and_that_nothing_is_left() {
+fn data_check_reports_weights_and_slices() {
     let place = Place::new();
     let model = fixture("llama-tiny");
     let rows = text(&place.rows);
@@ -307,7 +307,7 @@ fn conversations_and_texts_train() {
 }
 
 #[test]
-fn a_binidx_trains_as_the_rows_it_was_made_of() {
+fn binidx_trains_like_its_source_rows() {
     let place = Place::new();
     let stem = place.path("corpus");
     let model = fixture("llama-tiny");

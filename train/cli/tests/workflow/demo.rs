@@ -15,7 +15,7 @@ const FILES: [&str; 9] = [
 ];
 
 #[test]
-fn both_models_have_folders_of_their_own() {
+fn demo_writes_a_folder_per_model() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let args = ["demo", "--steps", "2", "--out", text(&out)];
@@ -41,7 +41,7 @@ fn both_models_have_folders_of_their_own() {
 }
 
 #[test]
-fn one_model_has_the_folder_to_itself() {
+fn demo_of_single_model_writes_into_out() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let args = ["demo", "--steps", "2", "--out", text(&out)];

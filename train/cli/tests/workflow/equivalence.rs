@@ -39,7 +39,7 @@ fn assert_same_losses(methods: &[&[&str]], settings: &[&[&str]]) {
 }
 
 #[test]
-fn accumulating_four_rows_is_a_batch_of_four() {
+fn gradient_accumulation_equals_larger_batch() {
     let settings: [&[&str]; 3] = [
         &["--batch-size", "4"],
         &["--batch-size", "2", "--gradient-accumulation", "2"],
@@ -78,7 +78,7 @@ fn wide(place: &Place, fixture_name: &str, width: usize) -> PathBuf {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn thread_count_does_not_change_results() {
     let place = Place::new();
     let methods: [(&[&str], &str); 2] = [
         (

@@ -82,7 +82,7 @@ fn batches_of_any_size_give_the_same_answers() {
 }
 
 #[test]
-fn an_evaluation_that_was_stopped_goes_on() {
+fn stopped_eval_resumes() {
     let place = Place::new();
     let data = questions(&place, 8);
     let whole = place.path("whole.json");
@@ -158,7 +158,7 @@ fn an_evaluation_that_was_stopped_goes_on() {
 
 /// The same file with another kind given.
 #[test]
-fn answers_of_another_block_axis_are_not_continued() {
+fn eval_with_other_block_axis_is_not_resumed() {
     let place = Place::new();
     let data = questions(&place, 2);
     let base = crate::rwkv6::model(&place, "rwkv6-tiny");
@@ -183,7 +183,7 @@ fn answers_of_another_block_axis_are_not_continued() {
 }
 
 #[test]
-fn questions_that_cannot_be_asked_are_said() {
+fn too_long_questions_are_reported() {
     let place = Place::new();
     let data = questions(&place, 3);
     let out = place.path("long.json");
@@ -218,7 +218,7 @@ fn questions_that_cannot_be_asked_are_said() {
 }
 
 #[test]
-fn the_prompt_of_the_training_run_is_the_one_of_the_evaluation() {
+fn eval_uses_template_of_training_run() {
     let place = Place::new();
     let data = questions(&place, 4);
     let run = place.train(
@@ -278,7 +278,7 @@ fn examples_come_before_the_question() {
 }
 
 #[test]
-fn rows_that_are_no_questions_are_all_named() {
+fn invalid_question_rows_are_listed() {
     let place = Place::new();
     let data = place.path("bad.jsonl");
     let lines = [
@@ -307,7 +307,7 @@ fn ppl(data: &str, args: &[&str]) -> crate::command::Ran {
 }
 
 #[test]
-fn perplexity_is_the_loss_of_validation() {
+fn perplexity_is_computed_from_loss() {
     let place = Place::new();
     let data = place.path("text.txt");
     std::fs::write(&data, "the cat sat on the mat\n".repeat(40)).unwrap();
@@ -325,7 +325,7 @@ fn perplexity_is_the_loss_of_validation() {
 }
 
 #[test]
-fn a_perplexity_that_was_stopped_goes_on() {
+fn stopped_perplexity_resumes() {
     let place = Place::new();
     let ppl = |data: &str, out: &Path, max_seq_len: &str| {
         let args = ["--template", "plain", "--max-seq-len", max_seq_len];

@@ -24,7 +24,7 @@ fn forked<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_fork_without_changes_repeats_the_rest_of_the_run() {
+fn fork_without_changes_repeats_the_run() {
     let place = Place::new();
     let run = place.train("old", &SAVES);
     let before = everything(&run.out);
@@ -47,7 +47,7 @@ fn a_fork_without_changes_repeats_the_rest_of_the_run() {
 }
 
 #[test]
-fn a_new_rate_and_more_steps_are_the_new_runs_alone() {
+fn fork_with_new_settings_keeps_source_run() {
     let place = Place::new();
     let old = place.train("old", &SAVES).out;
     let before = everything(&old);
@@ -83,7 +83,7 @@ fn a_new_rate_and_more_steps_are_the_new_runs_alone() {
 }
 
 #[test]
-fn a_longer_run_is_the_run_that_was_longer_from_the_start() {
+fn forked_longer_run_equals_a_longer_run() {
     let place = Place::new();
     let args = [&SAVES[..], &["--schedule", "constant"]].concat();
     let longer = place.train("longer", &[&args[..], &["--max-steps", "16"]].concat());
@@ -99,7 +99,7 @@ fn a_longer_run_is_the_run_that_was_longer_from_the_start() {
 }
 
 #[test]
-fn other_rows_begin_with_the_first_of_them() {
+fn fork_with_new_rows_starts_at_first_row() {
     let place = Place::new();
     let old = place.train("old", &SAVES).out;
     let rows = std::fs::read_to_string(&place.rows).unwrap();
@@ -115,7 +115,7 @@ fn other_rows_begin_with_the_first_of_them() {
 }
 
 #[test]
-fn files_may_move_and_batches_change() {
+fn fork_accepts_moved_files_and_new_batch_size() {
     let place = Place::new();
     let model = copy_fixture("llama-tiny", &place.path("model"));
     let run = place.train_on(&model, &place.rows, "before", &SAVES);
@@ -144,7 +144,7 @@ fn files_may_move_and_batches_change() {
 }
 
 #[test]
-fn epochs_count_in_the_new_batches() {
+fn fork_counts_epochs_in_new_batch_size() {
     let place = Place::new();
     let (model, out) = (fixture("llama-tiny"), place.path("out"));
     // 32 rows: 8 steps per epoch.
@@ -162,7 +162,7 @@ fn epochs_count_in_the_new_batches() {
 }
 
 #[test]
-fn a_setting_that_is_given_replaces_what_excludes_it() {
+fn given_setting_replaces_excluded_setting() {
     let place = Place::new();
     let args = ["--warmup-steps", "2", "--eval-every", "4"];
     let old = place.train("old", &[&SAVES[..], &args].concat()).out;
@@ -179,7 +179,7 @@ fn a_setting_that_is_given_replaces_what_excludes_it() {
 }
 
 #[test]
-fn what_trains_and_its_base_cannot_change() {
+fn fork_rejects_changed_adapter_or_base() {
     let place = Place::new();
     let model = copy_fixture("llama-tiny", &place.path("model"));
     let old = place.train_on(&model, &place.rows, "old", &SAVES).out;
@@ -199,7 +199,7 @@ fn what_trains_and_its_base_cannot_change() {
 }
 
 #[test]
-fn a_new_run_never_writes_over_the_old_one() {
+fn fork_never_overwrites_a_run() {
     let place = Place::new();
     let old = place.train("old", &SAVES).out;
     let other = place.train("other", &[&SAVES[..], &["--seed", "7"]].concat());

@@ -6,7 +6,7 @@ use crate::command::{bone, copy_fixture, fixture, text};
 use crate::runs::{Place, generate};
 
 #[test]
-fn several_prompts_at_once_are_as_one_at_a_time() {
+fn batched_prompts_equal_single_prompts() {
     for name in ["llama-tiny", "llama-tiny-tied"] {
         let model = fixture(name);
         let prompts = ["say ab 4", "x", "a longer prompt than those", ""];
@@ -39,13 +39,13 @@ fn a_seed_gives_the_same_draws_again() {
 }
 
 #[test]
-fn no_new_tokens_is_the_prompt_alone() {
+fn zero_new_tokens_prints_only_the_prompt() {
     let args = ["--prompt", "say ab", "--max-new-tokens", "0"];
     assert_eq!(generate(&fixture("llama-tiny"), &args), "say ab\n");
 }
 
 #[test]
-fn a_prompt_goes_into_a_template() {
+fn prompt_is_rendered_with_template() {
     let args = [
         "--prompt",
         "say",
@@ -68,7 +68,7 @@ fn a_prompt_goes_into_a_template() {
 }
 
 #[test]
-fn generation_ends_where_the_positions_do() {
+fn generation_stops_at_maximum_position() {
     let model = fixture("llama-tiny");
     let long = "ab ".repeat(45);
     let ran = bone(["generate", "--model", text(&model), "--prompt", &long]);
@@ -82,14 +82,14 @@ fn generation_ends_where_the_positions_do() {
 }
 
 #[test]
-fn what_could_steer_a_terminal_is_shown_and_not_sent() {
+fn terminal_escapes_in_output_are_escaped() {
     let text = generate(&fixture("llama-tiny"), &["--prompt", "a\u{1b}[31mé漢"]);
     assert!(!text.contains('\u{1b}'), "{text:?}");
     assert!(text.contains("é漢"), "{text:?}");
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_panic() {
+fn closed_stdout_does_not_panic() {
     let model = fixture("llama-tiny");
     let generate = [
         "generate",
@@ -132,7 +132,7 @@ fn a_prompt_may_come_from_a_file() {
 
 /// The file holds square blocks, which fit either axis.
 #[test]
-fn what_an_adapters_file_does_not_say_is_said_by_a_flag() {
+fn ambiguous_adapter_requires_block_axis_flag() {
     let place = Place::new();
     let base = crate::rwkv6::model(&place, "rwkv6-tiny");
     let adapter = fixture("foreign/rwkv-peft-unclear/adapter.pth");

@@ -20,7 +20,7 @@ fn value<'a>(words: &'a [String], name: &str) -> &'a str {
 }
 
 #[test]
-fn lost_weights_replace_no_good_checkpoint() {
+fn diverged_run_keeps_good_checkpoints() {
     let place = Place::new();
     let few = "--method miss --rank 4 --save-every 2 --keep-last 1";
     let few: Vec<_> = few.split(' ').collect();
@@ -42,7 +42,7 @@ fn lost_weights_replace_no_good_checkpoint() {
 }
 
 #[test]
-fn the_advice_starts_a_run_that_learns() {
+fn advised_command_resumes_training() {
     let place = Place::new();
     let args = "--method miss --rank 4 --save-every 1 --keep-last 9 --validation 0";
     let args: Vec<_> = args.split(' ').collect();
@@ -65,7 +65,7 @@ fn the_advice_starts_a_run_that_learns() {
 }
 
 #[test]
-fn a_last_step_that_ruins_all_leaves_the_run_before_it() {
+fn diverged_last_step_writes_no_result() {
     let place = Place::new();
     let args = "--method full --learning-rate 0.001 --save-every 4";
     let old = place.train("old", &args.split(' ').collect::<Vec<_>>()).out;
@@ -105,7 +105,7 @@ fn the_best_checkpoint_stays_when_a_run_is_resumed() {
 }
 
 #[test]
-fn what_is_in_memory_alone_waits_for_room() {
+fn unsaved_result_is_retried_on_full_disk() {
     let place = Place::new();
     let model = fixture("llama-tiny");
     let full = |points, out, args: &[&str]| {
@@ -134,7 +134,7 @@ fn what_is_in_memory_alone_waits_for_room() {
 
 #[cfg(unix)]
 #[test]
-fn what_waits_for_room_is_stopped_by_a_signal() {
+fn signal_stops_retry_on_full_disk() {
     let place = Place::new();
     let args =
         "--template plain --validation 0 --device cpu --max-steps 2 --save-minutes 0 --method miss";
@@ -146,7 +146,7 @@ fn what_waits_for_room_is_stopped_by_a_signal() {
 }
 
 #[test]
-fn where_nothing_good_is_left_it_says_so() {
+fn diverged_run_without_checkpoint_advises_restart() {
     let place = Place::new();
     let args = "--method miss --rank 4 --learning-rate 1e30 --schedule constant --save-every 1 --validation 0";
     let args: Vec<_> = args.split(' ').collect();
@@ -158,7 +158,7 @@ fn where_nothing_good_is_left_it_says_so() {
 
 #[cfg(unix)]
 #[test]
-fn runs_that_are_stopped_again_and_again_keep_as_many() {
+fn repeated_stops_keep_few_checkpoints() {
     let place = Place::new();
     let args =
         "--template plain --validation 0 --device cpu --max-steps 90 --keep-last 1 --method miss";
@@ -176,7 +176,7 @@ fn runs_that_are_stopped_again_and_again_keep_as_many() {
 }
 
 #[test]
-fn steps_that_are_given_replace_the_epochs_of_the_old_run() {
+fn given_max_steps_replace_epochs_of_fork() {
     let place = Place::new();
     // 32 rows: 8 steps per epoch.
     let args = "--epochs 2 --max-steps 10 --batch-size 4";
@@ -193,7 +193,7 @@ fn steps_that_are_given_replace_the_epochs_of_the_old_run() {
 }
 
 #[test]
-fn what_a_killed_run_leaves_is_in_nobodys_way() {
+fn leftovers_of_killed_run_do_not_block() {
     let place = Place::new();
     // Killed before its first step.
     let begun = place.path("begun");

@@ -31,7 +31,7 @@ fn killed_at(place: &Place, n: usize, out: &str) -> Ran {
 }
 
 #[test]
-fn no_place_of_a_save_loses_what_was_saved() {
+fn kill_during_save_loses_no_checkpoint() {
     let place = Place::new();
     let whole = place.train("whole", &ARGS);
     let (mut n, mut resumed, mut from) = (0, 0, 0);

@@ -78,27 +78,27 @@ fn adapter_workflow(args: &[&str]) {
 }
 
 #[test]
-fn bone_on_the_output_axis() {
+fn bone_output_axis_trains_and_merges() {
     adapter_workflow(&["--method", "bone", "--rank", "4"]);
 }
 
 #[test]
-fn bone_on_the_input_axis() {
+fn bone_input_axis_trains_and_merges() {
     adapter_workflow(&["--method", "bone", "--block-axis", "input", "--rank", "4"]);
 }
 
 #[test]
-fn miss_with_dropout_and_a_ragged_rank() {
+fn miss_with_dropout_trains_and_merges() {
     adapter_workflow(&["--method", "miss", "--rank", "7", "--dropout", "0.1"]);
 }
 
 #[test]
-fn miss_mini() {
+fn miss_mini_trains_and_merges() {
     adapter_workflow(&["--method", "miss-mini", "--rank", "8", "--mini-width", "4"]);
 }
 
 #[test]
-fn lora_and_its_kin() {
+fn lora_variants_train_and_merge() {
     adapter_workflow(&["--method", "lora", "--rank", "8", "--lora-plus-ratio", "4"]);
     let scaled = ["--rank", "6", "--alpha", "4", "--rslora", "true"];
     adapter_workflow(&[&["--method", "lora", "--dropout", "0.1"], &scaled[..]].concat());
@@ -114,7 +114,7 @@ fn lora_and_its_kin() {
 }
 
 #[test]
-fn full_fine_tuning() {
+fn full_fine_tuning_trains_and_continues() {
     let place = Place::new();
     let run = trained(&place, &["--method", "full"]);
     assert!(!run.out.join("adapter").exists());

@@ -12,7 +12,7 @@ fn dtypes(folder: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_sharded_bf16_model_with_tied_embeddings_trains_and_merges_as_bf16() {
+fn tied_sharded_bf16_model_trains_and_merges() {
     let place = Place::new();
     let base = fixture("llama-tiny-tied");
     let args = ["--method", "bone", "--rank", "4"];
@@ -54,7 +54,7 @@ fn a_sharded_bf16_model_with_tied_embeddings_trains_and_merges_as_bf16() {
 }
 
 #[test]
-fn a_base_held_in_bf16_trains_as_one_held_in_f32() {
+fn bf16_base_trains_like_f32_base() {
     let place = Place::new();
     let base = fixture("llama-tiny-tied");
     let losses = |out, dtype| {
@@ -69,7 +69,7 @@ fn a_base_held_in_bf16_trains_as_one_held_in_f32() {
 }
 
 #[test]
-fn full_fine_tuning_of_a_tied_model_keeps_it_tied() {
+fn full_fine_tuning_keeps_tied_embeddings() {
     let place = Place::new();
     let base = fixture("llama-tiny-tied");
     let run = place.train_on(&base, &place.rows, "out", &["--method", "full"]);
@@ -85,7 +85,7 @@ fn full_fine_tuning_of_a_tied_model_keeps_it_tied() {
 }
 
 #[test]
-fn random_weights_need_no_checkpoint_and_come_from_the_seed() {
+fn random_weights_depend_only_on_seed() {
     let place = Place::new();
     let base = copy_fixture("llama-tiny", &place.path("shapes"));
     std::fs::remove_file(base.join("model.safetensors")).unwrap();

@@ -11,7 +11,7 @@ use crate::rwkv6::model;
 const PROMPT: [&str; 2] = ["--prompt", "say ab 4"];
 
 /// Copies the adapter folder `from` with the names that PEFT uses for such a model.
-fn under_their_names(from: &Path, to: &Path, targets: Value) {
+fn copy_with_peft_names(from: &Path, to: &Path, targets: Value) {
     std::fs::create_dir(to).unwrap();
     let file = std::fs::read(from.join("adapter_model.safetensors")).unwrap();
     let (size, rest) = file.split_first_chunk::<8>().unwrap();
@@ -35,7 +35,7 @@ fn under_their_names(from: &Path, to: &Path, targets: Value) {
 }
 
 #[test]
-fn an_adapter_on_the_hugging_face_model_serves_every_file_of_its_weights() {
+fn hugging_face_adapter_fits_rwkv_files() {
     let place = Place::new();
     let bases = [
         model(&place, "rwkv6-tiny-head12"),
@@ -56,7 +56,7 @@ fn an_adapter_on_the_hugging_face_model_serves_every_file_of_its_weights() {
         ];
         for (index, targets) in targets.into_iter().enumerate() {
             let theirs = place.path(&format!("{name}-{index}"));
-            under_their_names(&run.out.join("adapter"), &theirs, targets);
+            copy_with_peft_names(&run.out.join("adapter"), &theirs, targets);
             let args = [&PROMPT[..], &["--adapter", text(&theirs)]].concat();
             assert_eq!(generate(&base, &args), ours);
             let merged = merge(
@@ -78,7 +78,7 @@ fn named(path: &Path, name: &str) {
 }
 
 #[test]
-fn a_tensors_name_does_not_command_the_terminal() {
+fn terminal_escapes_in_tensor_names_are_escaped() {
     let place = Place::new();
     let model = copy_fixture("llama-tiny", &place.path("model"));
     named(

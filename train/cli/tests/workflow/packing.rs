@@ -29,7 +29,7 @@ fn packed_rows_train_both_models() {
 }
 
 #[test]
-fn packing_with_pieces_and_savings_gives_the_same_losses() {
+fn packing_losses_do_not_depend_on_memory_settings() {
     let place = Place::new();
     let common = [
         "--method",
@@ -54,7 +54,7 @@ fn packing_with_pieces_and_savings_gives_the_same_losses() {
 }
 
 #[test]
-fn what_cannot_be_packed_is_refused() {
+fn packing_with_state_tuning_is_rejected() {
     let place = Place::new();
     let args = ["--method", "state", "--packing"];
     let ran = place.try_on(&fixture("rwkv6-tiny"), &place.rows, "state", &args);

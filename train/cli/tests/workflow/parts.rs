@@ -83,7 +83,7 @@ fn norms_and_head_train_whole_and_are_merged() {
 }
 
 #[test]
-fn parts_train_in_f32_over_a_tied_base_in_bf16_and_are_rounded_at_the_merge() {
+fn parts_of_bf16_base_round_at_merge() {
     let place = Place::new();
     let base = fixture("llama-tiny-tied");
     let args = ["--rank", "4", "--dtype", "bf16", "--train-parts", "emb,ln"];
@@ -129,7 +129,7 @@ fn parts_train_in_f32_over_a_tied_base_in_bf16_and_are_rounded_at_the_merge() {
 }
 
 #[test]
-fn the_same_is_learnt_with_and_without_saving_memory() {
+fn memory_settings_do_not_change_part_losses() {
     let place = Place::new();
     let losses = |out, savings: &[&str]| {
         let args = ["--rank", "4", "--train-parts", "ln,emb,head"];
@@ -151,7 +151,7 @@ fn the_same_is_learnt_with_and_without_saving_memory() {
 }
 
 #[test]
-fn parts_in_f32_work_with_the_rest_in_bf16() {
+fn parts_train_over_bf16_base_like_f32() {
     let place = Place::new();
     for parts in ["ln", "emb", "head"] {
         let losses = |dtype: &str| {

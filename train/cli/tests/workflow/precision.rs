@@ -8,7 +8,7 @@ use crate::rwkv6::model as copied;
 const STEPS: [&str; 4] = ["--max-steps", "50", "--learning-rate", "0.001"];
 
 #[test]
-fn bases_in_bf16_and_f16_train_as_one_in_f32() {
+fn half_precision_bases_train_like_f32() {
     let place = Place::new();
     // The weights of our f32 RWKV6 fixture are exact bf16 numbers; trained weights are not.
     let rwkv6 = copied(&place, "rwkv6-tiny");
@@ -50,7 +50,7 @@ fn bases_in_bf16_and_f16_train_as_one_in_f32() {
 
 /// Emulates the products of a CPU with AVX512-BF16 on any CPU.
 #[test]
-fn products_in_bf16_train_as_those_in_f32() {
+fn bf16_products_train_like_f32_products() {
     let place = Place::new();
     let model = fixture("llama-tiny");
     for (name, method) in [
@@ -86,7 +86,7 @@ fn products_in_bf16_train_as_those_in_f32() {
 }
 
 #[test]
-fn a_kernel_that_there_is_not_is_no_choice() {
+fn unknown_kernel_names_are_listed() {
     let ran = bone_with(["devices"], &[("BONE_KERNELS", "wkv7,no-rest")]);
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     for named in ["BONE_KERNELS", "\"wkv7\", \"no-rest\"", "wkv6"] {

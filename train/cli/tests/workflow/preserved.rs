@@ -5,7 +5,7 @@ use crate::runs::{Place, Run, SAVES, adapter, resume, rewind, steps};
 use crate::trouble::everything;
 
 #[test]
-fn what_a_run_starts_from_is_not_where_it_writes() {
+fn run_never_overwrites_its_inputs() {
     let place = Place::new();
     let model = copy_fixture("llama-tiny", &place.path("model"));
     let out = place.train_on(&model, &place.rows, "out", &SAVES).out;
@@ -27,7 +27,7 @@ fn what_a_run_starts_from_is_not_where_it_writes() {
 }
 
 #[test]
-fn an_older_run_is_there_until_the_first_evaluation_is_done() {
+fn older_run_survives_until_first_evaluation() {
     let place = Place::new();
     let out = place.train("out", &SAVES).out;
     let before = everything(&out);
@@ -40,7 +40,7 @@ fn an_older_run_is_there_until_the_first_evaluation_is_done() {
 }
 
 #[test]
-fn what_cannot_begin_changes_nothing() {
+fn failed_start_changes_no_files() {
     let place = Place::new();
     let out = place.train("out", &SAVES).out;
     // A file blocks the folder of the log.
@@ -61,7 +61,7 @@ fn what_cannot_begin_changes_nothing() {
 }
 
 #[test]
-fn a_series_without_numbers_costs_no_checkpoint() {
+fn non_finite_steps_keep_last_good_checkpoint() {
     let place = Place::new();
     let args = "--method miss --rank 4 --save-every 1";
     let args: Vec<_> = args.split(' ').collect();
@@ -87,7 +87,7 @@ fn a_series_without_numbers_costs_no_checkpoint() {
 
 #[cfg(unix)]
 #[test]
-fn lines_without_room_are_in_the_checkpoint() {
+fn unwritten_metrics_are_stored_in_checkpoint() {
     let place = Place::new();
     let (model, out) = (fixture("llama-tiny"), place.path("out"));
     let args = "--template plain --validation 0 --device cpu --method miss --rank 1 --targets q_proj \
@@ -114,7 +114,7 @@ fn lines_without_room_are_in_the_checkpoint() {
 }
 
 #[test]
-fn a_file_of_another_name_is_the_same_and_a_lost_result_is_made_again() {
+fn resume_accepts_renamed_model_and_restores_result() {
     let place = Place::new();
     let model = crate::rwkv6::named(&place, "rwkv6-tiny-pth");
     let out = place.train_on(&model, &place.rows, "out", &SAVES).out;

@@ -83,14 +83,14 @@ fn resumes_exactly(model: &str, args: &str) {
 const BOTH: [&str; 2] = ["llama-tiny", "rwkv6-tiny"];
 
 #[test]
-fn bone_on_either_axis() {
+fn bone_run_resumes_with_equal_results() {
     for model in BOTH {
         resumes_exactly(model, "--method bone --rank 4 --packing");
     }
 }
 
 #[test]
-fn miss_and_miss_mini() {
+fn miss_run_resumes_with_equal_results() {
     for model in BOTH {
         resumes_exactly(model, "--method miss --rank 4 --dropout 0.1 --packing");
         resumes_exactly(
@@ -101,7 +101,7 @@ fn miss_and_miss_mini() {
 }
 
 #[test]
-fn lora_and_what_starts_otherwise() {
+fn lora_run_resumes_with_equal_results() {
     for model in BOTH {
         for method in ["lora --lora-plus-ratio 4", "pissa", "olora"] {
             let args = format!("--method {method} --rank 4 --dropout 0.1 --packing");
@@ -111,14 +111,14 @@ fn lora_and_what_starts_otherwise() {
 }
 
 #[test]
-fn every_weight() {
+fn full_run_resumes_with_equal_results() {
     for model in BOTH {
         resumes_exactly(model, "--method full --packing");
     }
 }
 
 #[test]
-fn parts_beside_an_adapter_and_states() {
+fn parts_and_state_runs_resume_with_equal_results() {
     resumes_exactly(
         "rwkv6-tiny",
         "--method miss --rank 4 --train-parts time,ln,emb,head",

@@ -29,7 +29,7 @@ pub(crate) fn named(place: &Place, name: &str) -> PathBuf {
     if pth.exists() { pth } else { folder }
 }
 
-fn lowered(run: &Run, by: f64) {
+fn assert_loss_lowered(run: &Run, by: f64) {
     let (first, last) = run.first_and_last_validation();
     assert!(last < by * first, "held-out loss {first} → {last}");
 }
@@ -46,7 +46,7 @@ fn continuation(text: &str) -> &str {
 fn adapter_workflow(place: &Place, base: &Path, args: &[&str]) -> (Run, PathBuf) {
     let out = args.concat();
     let run = place.train_on(base, &place.rows, &out, args);
-    lowered(&run, 0.9);
+    assert_loss_lowered(&run, 0.9);
 
     let merged = merge(base, &run.out, place.path(&format!("merged{out}")));
     let adapted = generate(
@@ -78,7 +78,7 @@ fn names(file: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn safetensors_of_rwkv_with_the_default_method() {
+fn rwkv_safetensors_train_and_merge_with_defaults() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny");
     let (run, merged) = adapter_workflow(&place, &base, &["--rank", "8"]);
@@ -131,7 +131,7 @@ fn a_pth_becomes_safetensors_of_the_same_names() {
 }
 
 #[test]
-fn a_hugging_face_folder_keeps_its_names() {
+fn hugging_face_folder_keeps_tensor_names() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny-head12");
     let (_, merged) = adapter_workflow(&place, &base, &["--rank", "2"]);
@@ -144,7 +144,7 @@ fn a_hugging_face_folder_keeps_its_names() {
 }
 
 #[test]
-fn the_other_methods() {
+fn other_methods_train_and_merge_rwkv6() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny");
     let methods: [&[&str]; 7] = [
@@ -193,7 +193,7 @@ fn an_initial_state_is_tuned_saved_and_merged() {
     let base = model(&place, "rwkv6-tiny");
     let args = ["--method", "state", "--learning-rate", "0.3"];
     let run = place.train_on(&base, &place.rows, "out", &args);
-    lowered(&run, 0.99);
+    assert_loss_lowered(&run, 0.99);
     let saved = tensors(&run.out.join("adapter/adapter_model.safetensors"));
     let states: Vec<_> = (0..3)
         .map(|layer| format!("blocks.{layer}.att.time_state"))
@@ -223,7 +223,7 @@ fn an_initial_state_is_tuned_saved_and_merged() {
 }
 
 #[test]
-fn a_long_text_in_pieces_has_the_loss_of_the_whole() {
+fn long_text_loss_in_chunks_equals_whole_loss() {
     let place = Place::new();
     let data = place.path("text.txt");
     std::fs::write(
@@ -268,12 +268,12 @@ fn random_weights_come_from_a_configuration() {
         (first - uniform).abs() < 0.2,
         "{first}, a uniform guess has {uniform}"
     );
-    lowered(&run, 0.9);
+    assert_loss_lowered(&run, 0.9);
     continuation(&generate(&run.out.join("model"), &PROMPT));
 }
 
 #[test]
-fn merging_keeps_the_bases_precision_or_takes_another() {
+fn merge_writes_the_given_dtype() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny-pth").join("model.pth");
     let run = place.train_on(&base, &place.rows, "out", &["--rank", "8"]);
@@ -332,7 +332,7 @@ fn the_scripts_train_and_merge() {
 }
 
 #[test]
-fn random_weights_take_the_sizes_of_weights_without_a_configuration() {
+fn random_weights_use_sizes_of_weight_file() {
     let place = Place::new();
     let base = model(&place, "rwkv6-tiny");
     let args = ["--init", "random", "--method", "full", "--max-steps", "2"];

@@ -6,7 +6,7 @@ use crate::runs::{Place, Run, generate, merge, number};
 const ADAPTER: [&str; 4] = ["--method", "bone", "--rank", "4"];
 
 #[test]
-fn a_flag_wins_over_set_which_wins_over_the_file() {
+fn flag_overrides_set_and_set_overrides_file() {
     let place = Place::new();
     let file = place.path("run.toml");
     let paths = format!(
@@ -108,7 +108,7 @@ fn a_run_replaces_another_only_with_overwrite() {
 }
 
 #[test]
-fn a_merged_folder_may_be_named_with_a_slash_at_its_end() {
+fn merge_accepts_out_with_trailing_slash() {
     let place = Place::new();
     let run = place.train("out", &[&ADAPTER[..], &["--max-steps", "1"]].concat());
     let base = fixture("llama-tiny");
@@ -118,7 +118,7 @@ fn a_merged_folder_may_be_named_with_a_slash_at_its_end() {
 }
 
 #[test]
-fn the_binary_says_what_it_can_do() {
+fn help_lists_commands_and_devices() {
     let help = bone(["--help"]).succeeded().stdout;
     for command in ["demo", "train", "merge", "generate", "devices"] {
         assert!(help.contains(command), "{help}");

@@ -24,7 +24,7 @@ fn whole(place: &Place) -> Run {
 }
 
 #[track_caller]
-fn goes_on_as(out: &std::path::Path, whole: &Run) {
+fn assert_resumes_like(out: &std::path::Path, whole: &Run) {
     bone(["train", "--resume", text(out)]).succeeded();
     assert_eq!(Run::read(out.to_path_buf()).numbers(), whole.numbers());
     let adapter = |out: &std::path::Path| {
@@ -42,7 +42,7 @@ fn hangups_are_ignored() -> bool {
 }
 
 #[test]
-fn the_first_ends_the_step_and_saves() {
+fn first_signal_finishes_step_and_saves() {
     let place = Place::new();
     let whole = whole(&place);
     for (signal, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
@@ -58,12 +58,12 @@ fn the_first_ends_the_step_and_saves() {
             "{said}"
         );
         assert!(!out.join("finished.json").exists());
-        goes_on_as(&out, &whole);
+        assert_resumes_like(&out, &whole);
     }
 }
 
 #[test]
-fn the_second_ends_it_at_once() {
+fn second_signal_stops_immediately() {
     let place = Place::new();
     let mut run = begin(&place, "out", "step=sleep(3000)", &[]);
     run.until("step 1/30");
@@ -76,7 +76,7 @@ fn the_second_ends_it_at_once() {
 }
 
 #[test]
-fn loading_is_ended_at_once() {
+fn signal_during_loading_stops_immediately() {
     let place = Place::new();
     let mut run = begin(&place, "out", "load=sleep(20000)", &[]);
     run.until("loading the model");
@@ -87,7 +87,7 @@ fn loading_is_ended_at_once() {
 }
 
 #[test]
-fn an_evaluation_is_given_up_and_made_up_for() {
+fn interrupted_evaluation_is_repeated_on_resume() {
     let place = Place::new();
     let whole = whole(&place);
     // Two batches per evaluation; the first evaluation comes before the first step.
@@ -96,11 +96,11 @@ fn an_evaluation_is_given_up_and_made_up_for() {
     let (out, said) = run.stopped_by("-TERM", 143);
     let stopped = Run::read(out.clone());
     assert_eq!(stopped.evaluations.len(), 1, "{said}");
-    goes_on_as(&out, &whole);
+    assert_resumes_like(&out, &whole);
 }
 
 #[test]
-fn the_last_evaluation_is_made_up_for() {
+fn interrupted_last_evaluation_is_repeated() {
     let place = Place::new();
     let whole = whole(&place);
     // Two batches before the first step, and two for each of the nine evaluations before the last.
@@ -125,7 +125,7 @@ fn the_last_evaluation_is_made_up_for() {
 }
 
 #[test]
-fn the_trial_before_the_first_step_leaves_nothing() {
+fn signal_during_trial_leaves_no_files() {
     let place = Place::new();
     let mut run = begin(&place, "out", "save=sleep(50)", &[]);
     run.until("trying the longest rows");
@@ -141,7 +141,7 @@ fn the_trial_before_the_first_step_leaves_nothing() {
 }
 
 #[test]
-fn nobody_need_read_what_a_run_says() {
+fn closed_stderr_does_not_stop_run() {
     let place = Place::new();
     let whole = whole(&place);
     let run = begin(&place, "out", "step=sleep(20)", &[]);
@@ -151,7 +151,7 @@ fn nobody_need_read_what_a_run_says() {
 }
 
 #[test]
-fn a_save_is_brought_to_its_end() {
+fn signal_during_save_finishes_the_save() {
     let place = Place::new();
     let whole = whole(&place);
     let slow = "save=sleep(30)";
@@ -164,11 +164,11 @@ fn a_save_is_brought_to_its_end() {
     run.until("step 6/30");
     let (out, said) = run.stopped_by("-TERM", 143);
     assert!(said.contains("stopped after step"), "{said}");
-    goes_on_as(&out, &whole);
+    assert_resumes_like(&out, &whole);
 }
 
 #[test]
-fn usr1_saves_and_goes_on() {
+fn usr1_saves_a_checkpoint_and_continues() {
     let place = Place::new();
     let whole = whole(&place);
     let mut run = begin(&place, "out", "step=sleep(100)", &[]);
@@ -185,7 +185,7 @@ fn usr1_saves_and_goes_on() {
 }
 
 #[test]
-fn a_folder_is_one_runs() {
+fn output_folder_rejects_second_run() {
     let place = Place::new();
     let mut run = begin(&place, "out", "step=sleep(300)", &[]);
     run.until("step 1/30");

@@ -29,7 +29,7 @@ pub(crate) fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_step_that_is_no_number_is_left_out() {
+fn non_finite_step_is_skipped() {
     let place = Place::new();
     let points = "not_finite=4*off->1*return->off";
     let ran = with_points(&place, points, "out", &SAVES).succeeded();
@@ -57,7 +57,7 @@ fn a_step_that_is_no_number_is_left_out() {
 }
 
 #[test]
-fn a_few_of_them_stop_the_run_and_what_was_saved_stays() {
+fn three_non_finite_steps_stop_the_run() {
     let place = Place::new();
     let whole = place.train("whole", &SAVES);
     let ran = with_points(&place, "not_finite=6*off->return", "out", &SAVES);
@@ -76,7 +76,7 @@ fn a_few_of_them_stop_the_run_and_what_was_saved_stays() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_and_a_whole_one_offered() {
+fn damaged_checkpoint_is_rejected_with_older_offered() {
     let place = Place::new();
     let run = place.train("out", &SAVES);
     std::fs::remove_file(run.out.join("finished.json")).unwrap();
@@ -169,7 +169,7 @@ fn a_changed_base_is_not_resumed() {
 }
 
 #[test]
-fn a_finished_run_says_so() {
+fn resume_reports_a_finished_run() {
     let place = Place::new();
     let run = place.train("out", &SAVES);
     let before = everything(&run.out);
@@ -209,7 +209,7 @@ pub(crate) fn with_small_files(kib: usize, args: &[&str]) -> Ran {
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_costs_nothing_that_was_saved() {
+fn full_disk_loses_no_checkpoint() {
     let place = Place::new();
     let (model, out) = (fixture("llama-tiny"), place.path("out"));
     let args = |out| {
@@ -293,7 +293,7 @@ fn a_disk_that_is_full_costs_nothing_that_was_saved() {
 }
 
 #[test]
-fn weights_that_are_not_finite_are_no_result() {
+fn non_finite_model_is_not_saved() {
     let place = Place::new();
     let args = "--method full --learning-rate 3e38 --schedule constant --max-steps 1";
     let args: Vec<_> = args.split_whitespace().collect();
@@ -309,7 +309,7 @@ fn weights_that_are_not_finite_are_no_result() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_that_cannot_be_written_is_told() {
+fn unwritable_output_folder_is_named() {
     let place = Place::new();
     let (model, out) = (fixture("llama-tiny"), "/proc/bone-out");
     let own = [
@@ -330,7 +330,7 @@ fn a_folder_that_cannot_be_written_is_told() {
 }
 
 #[test]
-fn memory_stays_flat() {
+fn memory_stays_constant_during_training() {
     // The allocator reserves this for a saving thread at once, earlier or later depending on the load: a
     // twentieth of such a small process. If every save leaked, it would be fifteen times that.
     const CHUNK: f64 = (4 << 20) as f64;

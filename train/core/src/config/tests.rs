@@ -112,7 +112,7 @@ fn problems(result: Result<TrainConfig, ConfigError>) -> Vec<String> {
 }
 
 #[test]
-fn defaults() {
+fn default_settings_have_documented_values() {
     let place = Place::new();
     let config = place.resolve(&[]).unwrap();
     let adapter = config.adapter_config().unwrap();
@@ -143,7 +143,7 @@ fn defaults() {
 }
 
 #[test]
-fn flags_win_over_set_which_wins_over_the_file() {
+fn flag_overrides_set_and_set_overrides_file() {
     let place = Place::new();
     let file = place.file("rank = 8\nseed = 1\nbatch_size = 2\nlearning_rate = 1\n");
     let config = place
@@ -175,7 +175,7 @@ fn flags_win_over_set_which_wins_over_the_file() {
 }
 
 #[test]
-fn the_default_learning_rate_says_why() {
+fn default_learning_rate_shows_its_reason() {
     let lines = Place::new().resolve(&[]).unwrap().lines().join("\n");
     assert!(
         lines.contains("2e-5  (default: from the Bone paper)"),
@@ -184,7 +184,7 @@ fn the_default_learning_rate_says_why() {
 }
 
 #[test]
-fn the_default_block_axis_is_the_architectures() {
+fn default_block_axis_depends_on_architecture() {
     let axis = |place: &Place, args: &[&str]| {
         let config = place.resolve(args).unwrap();
         assert_eq!(config.method, MethodName::Bone);
@@ -223,7 +223,7 @@ fn the_default_block_axis_is_the_architectures() {
 }
 
 #[test]
-fn values_from_the_command_line() {
+fn flag_values_are_parsed() {
     let place = Place::new();
     let config = place
         .resolve(&[
@@ -278,7 +278,7 @@ fn values_from_the_command_line() {
 }
 
 #[test]
-fn a_program_needs_no_command_line() {
+fn raw_config_validates_without_flags() {
     let place = Place::new();
     let config = place.raw().validate().unwrap();
     assert_eq!(config, place.resolve(&[]).unwrap());
@@ -286,7 +286,7 @@ fn a_program_needs_no_command_line() {
 }
 
 #[test]
-fn every_default_may_be_given() {
+fn every_default_value_is_accepted() {
     for row in SETTINGS {
         if let settings::table::Fallback::Value(literal) = row.fallback {
             let text = format!("{} = {}", row.name, literal());
@@ -298,7 +298,7 @@ fn every_default_may_be_given() {
 }
 
 #[test]
-fn derived_numbers() {
+fn steps_and_intervals_are_derived() {
     let place = Place::new();
     let config = |args: &[&str]| place.resolve(args).unwrap();
     assert_eq!(config(&["--epochs=0.1"]).total_steps(30, 0), 3);
@@ -338,7 +338,7 @@ fn a_warm_up_must_leave_a_step() {
 }
 
 #[test]
-fn paths_are_taken_as_they_are() {
+fn model_path_is_kept_unchanged() {
     let place = Place::new();
     let config = place.resolve(&[]).unwrap();
     assert_eq!(config.model, Path::new(&place.path("model")));

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn full_memory_is_told_from_other_faults() {
+    fn out_of_memory_messages_are_recognised() {
         for message in [
             "CUDA_ERROR_OUT_OF_MEMORY",
             "can't allocate buffer of size: 196608000",

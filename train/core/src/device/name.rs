@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_and_written() {
+    fn device_names_parse_and_print() {
         for (text, written) in [
             ("cuda:3", "cuda:3"),
             ("vulkan", "vulkan:0"),

@@ -169,7 +169,7 @@ mod tests {
     use crate::device::Kind;
 
     #[test]
-    fn a_step_in_single_is_that_in_double_and_a_wrong_one_is_seen() {
+    fn trial_step_detects_wrong_gradients() {
         let cpu = DeviceName {
             kind: Kind::Cpu,
             index: 0,

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn without_groups_the_machine_is_the_limit() {
+    fn machine_memory_is_limit_without_cgroup() {
         assert_limit(&[MEMINFO], 1_024_000, MACHINE);
         let unlimited = [
             MEMINFO,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_version_2_and_the_groups_around_it() {
+    fn cgroup_v2_and_its_parents_limit_memory() {
         let mut files = vec![
             MEMINFO,
             ("proc/self/cgroup", "0::/slice/job\n"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_version_1_seen_from_inside_a_container() {
+    fn cgroup_v1_in_container_limits_memory() {
         let files = [
             MEMINFO,
             (
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_memory() {
+    fn available_memory_is_positive() {
         let limit = available_memory();
         assert!(limit.bytes > 1 << 20, "{limit:?}");
     }

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_of_proc() {
+    fn proc_status_fields_are_parsed() {
         let text = "VmPeak:\t  99 kB\nVmHWM:\t    20 kB\nVmRSS:\t x kB\n";
         assert_eq!(kib_field(text, "VmHWM"), Some(20 * 1024));
         assert_eq!(kib_field(text, "VmRSS"), None);
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_is_written_becomes_resident() {
+    fn written_memory_becomes_resident() {
         const SIZE: usize = 64 << 20;
         let block = vec![1_u8; SIZE];
         let peak = peak_resident_bytes();

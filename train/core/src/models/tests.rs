@@ -33,7 +33,7 @@ fn of(dir: &tempfile::TempDir) -> Result<Architecture, String> {
 }
 
 #[test]
-fn rwkv_is_known_by_its_tensors() {
+fn rwkv_generation_is_detected_from_tensor_names() {
     for name in [
         "blocks.0.att.time_maa_x",
         "rwkv.blocks.0.attention.time_maa_x",
@@ -57,7 +57,7 @@ fn rwkv_is_known_by_its_tensors() {
 }
 
 #[test]
-fn a_configuration_says_what_a_folder_is() {
+fn config_json_determines_architecture() {
     let dir = weights(&["blocks.0.att.time_maa_x"]);
     let config = dir.path().join("model/config.json");
     for (model_type, wanted) in [
@@ -74,7 +74,7 @@ fn a_configuration_says_what_a_folder_is() {
 }
 
 #[test]
-fn what_is_no_model_is_told_what_would_be() {
+fn missing_model_error_suggests_a_model() {
     let dir = weights(&["model.embed_tokens.weight"]);
     let folder = dir.path().join("model");
     let error = |path: &Path| recognised(path).unwrap_err().to_string();

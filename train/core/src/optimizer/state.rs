@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_goes_on_as_it_would_have() {
+    fn restored_optimizer_state_gives_same_steps() {
         let settings = AdamWSettings::default();
         let mut optimizer = Optimizer::<B>::new(settings);
         let mut first = layer();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_at_once() {
+    fn optimizer_state_mismatches_are_listed() {
         let mut optimizer = Optimizer::<B>::new(AdamWSettings::default());
         let mut trained = optimizer.trained(&layer());
         let weight = trained.remove("weight").unwrap();

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_every_twentieth_and_the_last() {
+    fn steps_are_reported_at_intervals() {
         assert_eq!(due(3, 0.1), [1, 2, 3]);
         let mut want = vec![1];
         want.extend((50..=1000).step_by(50));
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_steps_are_told_every_half_minute() {
+    fn slow_steps_are_reported_every_30_seconds() {
         assert_eq!(due(1000, 10.0)[..4], [1, 4, 7, 10]);
         assert_eq!(due(40, 60.0).len(), 40);
     }

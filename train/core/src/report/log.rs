@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_filter_is_told() {
+    fn invalid_log_filter_is_rejected() {
         for words in [None, Some(""), Some("debug"), Some("bone_train=debug,warn")] {
             assert!(filter(words).is_ok(), "{words:?}");
         }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_is_a_line_each() {
+    fn log_file_has_a_line_per_event() {
         let out = tempfile::tempdir().unwrap();
         let mut log = Log::open(out.path()).unwrap();
         log.report(Event::Note("a \u{1b}[31mnote")).unwrap();

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_costs_no_line() {
+    fn full_disk_loses_no_metrics_line() {
         let out = tempfile::tempdir().unwrap();
         let mut metrics = created(out.path());
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full");

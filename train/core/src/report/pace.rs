@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_begin_without_a_bias() {
+    fn running_means_start_unbiased() {
         let mut pace = Pace::default();
         assert_eq!(pace.tokens_per_second(), 0.0);
         let mut first = step(1, 10);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_goes_on_shows_the_mean_that_it_would_have() {
+    fn resumed_run_shows_same_mean_loss() {
         let losses = [3.0, 1.0, 2.0];
         let step = |loss| StepReport {
             loss,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_is_not_finite_is_seen_and_forgotten() {
+    fn non_finite_loss_does_not_affect_later_mean() {
         let mut pace = Pace::default();
         let mut bad = step(1, 10);
         bad.loss = f64::NAN;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_tuned_kernels_says_nothing_of_the_speed() {
+    fn tuning_step_is_excluded_from_speed() {
         let mut pace = Pace::default();
         let mut first = step(1, 10);
         (first.seconds, first.tuning) = (90.0, true);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks() {
+    fn durations_print_with_units() {
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),

@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_shown() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable("\u{1b}[2Jx\r"), "\\u{1b}[2Jx\\u{d}");
         assert_eq!(printable("a\u{9b}31m\u{7f}"), "a\\u{9b}31m\\u{7f}");
         assert_eq!(printable("exe\u{202e}gpj"), "exe\\u{202e}gpj");
@@ -48,7 +48,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_unsafe_is_left(text in any::<String>()) {
+        fn printable_text_has_no_unsafe_characters(text in any::<String>()) {
             let safe = printable(&text);
             prop_assert!(!safe.contains(is_unsafe));
             prop_assert_eq!(printable(&safe), safe.as_ref());

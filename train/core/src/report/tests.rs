@@ -43,7 +43,7 @@ fn printed(events: &[Event<'_>]) -> Vec<String> {
 }
 
 #[test]
-fn plain_lines_of_a_run() {
+fn run_prints_expected_lines() {
     let start = StartReport {
         settings: vec!["rank  64  (default)".into()],
         model: vec!["LLaMA, 12 blocks".into()],
@@ -102,7 +102,7 @@ fn plain_lines_of_a_run() {
 }
 
 #[test]
-fn a_step_that_is_skipped_has_a_line_in_both() {
+fn skipped_step_is_printed_and_logged() {
     let report = SkipReport {
         step: 1,
         loss_scale: Some(32_768.0),
@@ -144,13 +144,13 @@ fn a_step_that_is_skipped_has_a_line_in_both() {
 }
 
 #[test]
-fn a_summary_without_validation() {
+fn summary_without_validation_has_two_lines() {
     let lines = printed(&[Event::Finish(&Summary::default())]);
     assert_eq!(lines.len(), 2, "{lines:#?}");
 }
 
 #[test]
-fn what_is_printed_cannot_steer_the_terminal() {
+fn terminal_escapes_in_reports_are_escaped() {
     let lines = printed(&[
         Event::Note("\u{1b}]0;title\u{7}"),
         Event::Saved(Path::new("a\u{1b}[2J")),
@@ -159,7 +159,7 @@ fn what_is_printed_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn a_console_that_went_away_does_not_end_the_run() {
+fn closed_console_does_not_end_run() {
     struct Gone;
     impl io::Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -173,7 +173,7 @@ fn a_console_that_went_away_does_not_end_the_run() {
 }
 
 #[test]
-fn metrics_are_one_object_a_line_at_once() {
+fn metrics_are_written_as_json_lines() {
     let dir = tempfile::tempdir().unwrap();
     let mut metrics = created(dir.path());
     let read = || -> Vec<serde_json::Value> {
@@ -211,7 +211,7 @@ fn metrics_are_one_object_a_line_at_once() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn missing_metrics_folder_is_named() {
     let error = Metrics::new(Path::new("/no/such"), &[])
         .unwrap_err()
         .to_string();
@@ -227,7 +227,7 @@ mod resumed {
     }
 
     #[test]
-    fn a_forked_run_lacks_no_step_of_the_other() {
+    fn forked_run_ignores_steps_of_source_run() {
         let out = tempfile::tempdir().unwrap();
         std::fs::write(out.path().join(METRICS), line("step", 8)).unwrap();
         let mut now = Metrics::resume(out.path(), 8..=8, None, "").unwrap();
@@ -235,7 +235,7 @@ mod resumed {
     }
 
     #[test]
-    fn no_step_is_missing_and_none_is_twice() {
+    fn resumed_metrics_contain_every_step_once() {
         let out = tempfile::tempdir().unwrap();
         let path = out.path().join(METRICS);
         let steps: Vec<_> = (1..=5).map(|step| line("step", step)).collect();

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenth_is_written_as_a_person_writes_it() {
+    fn tenth_of_learning_rate_prints_short() {
         for (number, tenth) in [
             ("3e-5", "3e-6"),
             ("0.00003", "3e-6"),

@@ -214,7 +214,7 @@ mod tests {
     use crate::config::RawConfig;
 
     #[test]
-    fn a_new_run_takes_a_folder_that_is_not_there_or_empty() {
+    fn new_run_requires_missing_or_empty_folder() {
         let dir = tempfile::tempdir().unwrap();
         let [model, rows, out] = ["model", "rows.jsonl", "out"].map(|name| dir.path().join(name));
         fs::create_dir(&model).unwrap();

@@ -219,14 +219,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fails_again_is_tried_later() {
+    fn retry_pause_doubles_up_to_limit() {
         let wanted = [10, 20, 40, 80, 160, 320, 600, 600].map(Duration::from_secs);
         let pauses = std::iter::successors(Some(FIRST_PAUSE), |pause| Some(longer(*pause)));
         assert_eq!(pauses.take(wanted.len()).collect::<Vec<_>>(), wanted);
     }
 
     #[test]
-    fn a_run_is_sound_as_far_as_its_numbers_show() {
+    fn soundness_depends_on_loss_and_skips() {
         let of = |skipped_in_a_row, evaluated, loss| {
             Soundness::of(&Progress {
                 steps: 5,

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_one_runs() {
+    fn locked_folder_rejects_second_run() {
         let out = tempfile::tempdir().unwrap();
         assert!(Lock::owner(out.path()).is_none());
         let held = Lock::take(out.path()).unwrap();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn who_died_has_nothing() {
+    fn lock_of_dead_process_is_ignored() {
         let out = tempfile::tempdir().unwrap();
         std::fs::write(out.path().join(LOCK), "process 1 on nowhere\n").unwrap();
         Lock::take(out.path()).unwrap();

@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed_is_read_as_it_is_meant() {
+    fn shell_paths_are_quoted_if_needed() {
         for (given, wanted) in [("run", "run"), ("my run", "'my run'"), ("-x", "./-x")] {
             assert_eq!(path(Path::new(given)), wanted);
         }

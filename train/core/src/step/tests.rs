@@ -232,7 +232,7 @@ const PLAIN: Savings = Savings {
     head_chunk: None,
 };
 
-fn all_agree(dtype: DType, tolerance: f64) {
+fn assert_savings_agree(dtype: DType, tolerance: f64) {
     for case in cases() {
         let model = model(case, dtype);
         let (loss, grads) = run(&model, 8, PLAIN);
@@ -256,13 +256,13 @@ fn all_agree(dtype: DType, tolerance: f64) {
 
 #[test]
 fn savings_and_splits_change_nothing_in_f64() {
-    all_agree(DType::F64, 1e-10);
+    assert_savings_agree(DType::F64, 1e-10);
 }
 
 #[test]
 fn savings_and_splits_change_nothing_in_f32() {
     // Sums in another order round differently. OLoRA's two terms lose one digit when they cancel.
-    all_agree(DType::F32, 3e-5);
+    assert_savings_agree(DType::F32, 3e-5);
 }
 
 /// Adds `delta` to one entry of one parameter.
@@ -287,7 +287,7 @@ impl ModuleMapper<B> for Nudge {
 }
 
 #[test]
-fn gradients_of_the_whole_model_are_finite_differences() {
+fn llama_gradients_match_finite_differences() {
     let savings = Savings {
         recompute: true,
         head_chunk: Some(5),
@@ -319,7 +319,7 @@ fn gradients_of_the_whole_model_are_finite_differences() {
 }
 
 #[test]
-fn evaluation_is_the_loss_of_training_without_dropout() {
+fn evaluation_loss_equals_training_loss() {
     let case = cases()[4];
     assert_eq!((case.name, case.dropout), ("miss", 0.0));
     let model = model(case, DType::F64);

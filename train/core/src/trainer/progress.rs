@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spike_is_far_above_what_was_before() {
+    fn loss_spike_is_detected_against_median() {
         let mut progress = Progress::default();
         for n in 0..100 {
             let loss = 3.0 - 0.01 * f64::from(n) + 0.3 * f64::from(n % 3);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_is_the_lowest_after_a_step() {
+    fn best_validation_is_lowest_after_first_step() {
         let mut progress = Progress::default();
         assert!(!progress.evaluated(1.0));
         assert_eq!(progress.first_validation, Some(1.0));

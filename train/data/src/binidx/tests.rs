@@ -53,7 +53,7 @@ fn all(data: &Binidx) -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn files_are_as_their_description_has_them() {
+fn written_binidx_matches_specification() {
     let (_folder, stem) = folder();
     let summary = write(&stem, 65_536, &[vec![1, 65_535], vec![258]]);
     assert_eq!(
@@ -94,7 +94,7 @@ fn files_are_as_their_description_has_them() {
 }
 
 #[test]
-fn files_are_found_by_either_name_or_the_one_they_share() {
+fn binidx_opens_by_stem_bin_or_idx() {
     let (folder, stem) = folder();
     write(&stem, 10, &[vec![1, 2, 3], vec![4]]);
     for name in ["some.data", "some.data.bin", "some.data.idx"] {
@@ -145,7 +145,7 @@ fn every_type_of_token_is_read() {
 }
 
 #[test]
-fn numbers_that_are_no_tokens_are_errors() {
+fn negative_or_huge_tokens_are_rejected() {
     for (code, bin) in [
         (2, vec![1, 0x80, 0xFF]),
         (3, [1i16, -128, -1].map(i16::to_le_bytes).concat()),
@@ -180,14 +180,14 @@ fn sequences_may_lie_anywhere_in_the_file() {
 }
 
 #[test]
-fn files_for_several_kinds_of_input_are_read() {
+fn multimodal_index_is_read() {
     let mut idx = index(1, &[1, 2], &[0, 1]);
     idx.extend([0, 1]);
     assert_eq!(all(&open(&idx, &[7, 8, 9]).unwrap()), [vec![7], vec![8, 9]]);
 }
 
 #[test]
-fn what_is_no_index_says_what_is_wrong() {
+fn invalid_index_error_names_problem() {
     let good = index(8, &[1], &[0]);
     let changed = |at: usize, byte: u8| {
         let mut idx = good.clone();
@@ -222,7 +222,7 @@ fn what_is_no_index_says_what_is_wrong() {
 }
 
 #[test]
-fn sequences_that_cannot_be_are_listed() {
+fn invalid_sequences_are_listed() {
     let sizes = [2, -1, 1, i32::MAX, 1];
     let starts = [0, 4, -6, 6, i64::MAX];
     let text = message(open(&index(8, &sizes, &starts), &[0; 8]));
@@ -245,7 +245,7 @@ fn sequences_that_cannot_be_are_listed() {
 }
 
 #[test]
-fn what_cannot_be_written_is_an_error_and_nothing_of_it_is_written() {
+fn invalid_sequence_is_rejected_and_not_written() {
     let (_folder, stem) = folder();
     let mut writer = Writer::create(&stem, 100).unwrap();
     writer.push(&[99]).unwrap();
@@ -272,7 +272,7 @@ fn what_cannot_be_written_is_an_error_and_nothing_of_it_is_written() {
 }
 
 #[test]
-fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
+fn unfinished_writer_leaves_no_files() {
     let (folder, stem) = folder();
     let files = || fs::read_dir(folder.path()).unwrap().count();
     let mut writer = Writer::create(&stem, 10).unwrap();
@@ -320,7 +320,7 @@ fn what_is_not_finished_leaves_nothing_and_what_exists_is_kept() {
 }
 
 #[test]
-fn an_index_with_any_byte_changed_is_an_error_or_well_formed() {
+fn corrupt_index_is_rejected_or_consistent() {
     let bin = [1u8, 0, 2, 0, 3, 0, 4, 0, 5, 0];
     let whole = index(8, &[2, 1, 2], &[0, 4, 6]);
     let (_folder, stem) = folder();
@@ -352,7 +352,7 @@ fn an_index_with_any_byte_changed_is_an_error_or_well_formed() {
 
 proptest! {
     #[test]
-    fn what_was_written_is_read(
+    fn written_sequences_are_read_back(
         vocab_size in prop::sample::select(vec![300usize, 65_536, 65_537, 1 << 31]),
         sequences in prop::collection::vec(prop::collection::vec(any::<u32>(), 1..20), 1..200),
         most in 0..25usize,
@@ -376,7 +376,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_judged(mut bytes in prop::collection::vec(any::<u8>(), 0..200), headed: bool) {
+    fn random_index_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), headed: bool) {
         if headed {
             bytes.splice(0..0, index(8, &[], &[])[..18].iter().copied());
         }

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_magic_fits_in_the_head() {
+    fn every_magic_number_fits_file_head() {
         assert!(REFUSED.iter().all(|(magic, ..)| magic.len() as u64 <= HEAD));
     }
 }

@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn broken_elements_end_too() {
+    fn malformed_elements_have_an_end() {
         assert_eq!(end(r#"{"a":1]},"#), Some((8, Stop::Comma)));
         assert_eq!(end("}},"), Some((2, Stop::Comma)));
         assert_eq!(end("{\"a\":\"b}\n}, 1"), Some((10, Stop::Comma)));
     }
 
     #[test]
-    fn depth_is_no_matter() {
+    fn deep_nesting_is_scanned() {
         let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000) + "]";
         assert_eq!(end(&deep), Some((2_000_000, Stop::Close)));
     }
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_ends_where_it_ends(value in json(), pretty: bool) {
+        fn scan_finds_end_of_any_json_value(value in json(), pretty: bool) {
             let text = if pretty {
                 serde_json::to_string_pretty(&value).unwrap()
             } else {

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_json_lacks_are_found_outside_of_strings() {
+    fn nan_and_infinity_are_found_outside_strings() {
         let text = r#"{"a":NaN,"b":[-Infinity,1,-1],"NaN":"\"NaN","c":Infinity}"#;
         let value: Value = serde_json::from_str(&without_nan(text).unwrap()).unwrap();
         let why = |value: &Value| why_unreadable(value).map(str::to_owned);

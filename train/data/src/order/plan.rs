@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_says_how_often_a_sample_comes() {
+    fn weight_sets_sample_repetitions() {
         let pool = |weight| Pool {
             samples: (0..10).collect(),
             weight,

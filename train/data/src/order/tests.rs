@@ -45,7 +45,7 @@ fn epoch(samples: &[Sample], config: BatchConfig, epoch: u64) -> Vec<Step> {
 }
 
 #[test]
-fn settings_of_zero_are_all_named() {
+fn zero_batch_settings_are_listed() {
     let none = BatchConfig {
         window: 0,
         ..config(0, 0)
@@ -87,7 +87,7 @@ fn weights_that_leave_an_epoch_empty_are_named() {
 }
 
 #[test]
-fn huge_settings_make_one_step() {
+fn huge_batch_size_gives_single_step() {
     let huge = BatchConfig {
         window: usize::MAX,
         ..config(usize::MAX, 1)
@@ -98,7 +98,7 @@ fn huge_settings_make_one_step() {
 }
 
 #[test]
-fn a_cursor_beyond_the_epoch_is_refused_and_its_end_is_the_next_epoch() {
+fn cursor_beyond_epoch_is_rejected() {
     let mut batches = batches(&samples([2; 10]), config(2, 2)).unwrap();
     assert_eq!(batches.steps_per_epoch(), 3);
     let at = |epoch, step| Cursor { epoch, step };
@@ -114,7 +114,7 @@ fn a_cursor_beyond_the_epoch_is_refused_and_its_end_is_the_next_epoch() {
 }
 
 #[test]
-fn a_cursor_is_plain_data() {
+fn cursor_serializes_as_json() {
     let cursor = Cursor { epoch: 3, step: 7 };
     let text = serde_json::to_string(&cursor).unwrap();
     assert_eq!(text, r#"{"epoch":3,"step":7}"#);
@@ -123,14 +123,14 @@ fn a_cursor_is_plain_data() {
 
 /// A resumed run needs the order to stay the same across releases.
 #[test]
-fn the_order_is_what_it_always_was() {
+fn sample_order_is_stable_across_releases() {
     let steps = epoch(&samples([2; 8]), config(2, 1), 1);
     let order: Vec<_> = steps.iter().flat_map(rows).collect();
     assert_eq!(order, [4, 7, 1, 6, 2, 5, 3, 0]);
 }
 
 #[test]
-fn epochs_and_seeds_differ() {
+fn sample_order_depends_on_epoch_and_seed() {
     let samples = samples([2; 100]);
     let first: Vec<_> = epoch(&samples, config(4, 1), 0).iter().map(rows).collect();
     let second: Vec<_> = epoch(&samples, config(4, 1), 1).iter().map(rows).collect();
@@ -144,7 +144,7 @@ fn epochs_and_seeds_differ() {
 }
 
 #[test]
-fn sorting_within_windows_saves_padding_and_leaves_the_order_mixed() {
+fn window_sorting_reduces_padding() {
     let samples = samples((0..640).map(|i| 2 + (i * 37) % 101));
     let padded = |window| {
         let config = BatchConfig {
@@ -219,7 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn a_step_has_the_same_rows_however_it_is_split(samples in any_samples(60), seed: u64) {
+    fn step_rows_do_not_depend_on_accumulation(samples in any_samples(60), seed: u64) {
         let split = |batch_size, gradient_accumulation| -> Vec<Vec<u64>> {
             let config = BatchConfig { seed, ..config(batch_size, gradient_accumulation) };
             let batches = batches(&samples, config).unwrap();
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn a_run_can_be_resumed_anywhere(
+    fn batches_resume_at_any_cursor(
         samples in any_samples(40),
         seed: u64,
         at in 0..30_usize,

@@ -99,7 +99,7 @@ fn schemas_of_fields_are_recognised() {
 }
 
 #[test]
-fn the_layout_is_decided_by_the_first_byte_that_is_not_a_space() {
+fn layout_is_detected_from_first_character() {
     let array = b"\xEF\xBB\xBF\n\t [\n{\"prompt\":\"a\",\n\"completion\":\"b\"}\n]\n";
     assert_eq!(read(array).unwrap().format, "JSON array");
     let lines = "\r\n\n{\"prompt\":\"a\",\"completion\":\"b\"}\r\n\r\n\
@@ -119,7 +119,7 @@ fn a_field_map_overrides_the_schemas() {
 }
 
 #[test]
-fn an_input_that_no_row_has_is_an_error() {
+fn input_field_missing_from_all_rows_is_rejected() {
     let text = r#"{"q":"x","a":"y"}"#;
     let error = read_mapped(text, "instruction=q,input=contxt,response=a").unwrap_err();
     assert!(error.to_string().contains("'contxt'"), "{error}");
@@ -146,7 +146,7 @@ fn every_bad_line_is_named() {
 }
 
 #[test]
-fn many_bad_rows_are_counted_and_the_first_shown() {
+fn bad_rows_are_counted_and_first_ten_listed() {
     let text =
         "{\"query\":\"a\",\"response\":\"b\"}\n".to_owned() + &"{\"query\":\"a\"}\n".repeat(25);
     let result = read(text);
@@ -166,7 +166,7 @@ fn many_bad_rows_are_counted_and_the_first_shown() {
 }
 
 #[test]
-fn a_bad_row_before_the_schema_is_known_is_checked_against_it() {
+fn first_bad_row_is_checked_against_later_schema() {
     let text = "{\"query\":\"a\"}\n{\"query\":\"a\",\"response\":\"b\"}\n";
     assert_eq!(
         problems(read(text)).0,
@@ -175,7 +175,7 @@ fn a_bad_row_before_the_schema_is_known_is_checked_against_it() {
 }
 
 #[test]
-fn array_problems_name_the_row_and_broken_json_the_line() {
+fn array_problems_name_row_and_line() {
     let text = "\n[{\"query\":\"a\",\"response\":\"b\"},\n 7,\n {\"query\":\"a\",\"response\":}]";
     assert_eq!(
         problems(read(text)).0,
@@ -232,7 +232,7 @@ fn files_without_rows_are_errors() {
 }
 
 #[test]
-fn a_slice_of_a_file_is_read_and_the_rest_is_not_looked_at() {
+fn slice_reads_only_its_rows() {
     let lines = |range: std::ops::Range<u64>| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         for row in 0..6 {
@@ -263,7 +263,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_written_is_read(texts in prop::collection::vec((".*", ".*", ".*"), 1..20)) {
+    fn written_rows_are_read_back(texts in prop::collection::vec((".*", ".*", ".*"), 1..20)) {
         let values: Vec<_> = texts
             .iter()
             .map(|(a, b, c)| serde_json::json!({"instruction": a, "input": b, "output": c}))

@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_put_in_comes_out_from_memory_and_from_the_file(
+        fn stored_samples_are_read_back(
             samples in any_samples(40),
             in_memory in 0..200_usize,
         ) {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_one_prompt_are_told() {
+    fn equal_prompts_have_equal_hashes() {
         let sample = |tokens: &[u32], prompt| Sample::after_prompt(tokens.to_vec(), prompt, 0);
         let stored: Samples = [
             sample(&[1, 2, 3], 2),

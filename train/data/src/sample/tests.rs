@@ -106,7 +106,7 @@ fn every_answer_of_a_conversation_is_trained() {
 }
 
 #[test]
-fn long_rows_are_cut_and_rows_without_a_target_dropped() {
+fn long_rows_are_truncated_or_dropped() {
     let rows = [
         ("abc", "defg"),
         ("abcdef", "g"),
@@ -140,7 +140,7 @@ fn long_rows_are_cut_and_rows_without_a_target_dropped() {
 }
 
 #[test]
-fn without_eos_an_empty_response_is_dropped_and_position_0_never_trained() {
+fn empty_response_without_eos_is_dropped() {
     let bare = Bytes {
         bos: None,
         eos: vec![],
@@ -161,7 +161,7 @@ fn without_eos_an_empty_response_is_dropped_and_position_0_never_trained() {
 }
 
 #[test]
-fn a_text_is_learnt_whole_in_chunks() {
+fn text_row_is_trained_in_chunks() {
     let text = Row {
         content: Content::Text("abcdefg".into()),
         index: 0,
@@ -180,7 +180,7 @@ fn a_text_is_learnt_whole_in_chunks() {
 }
 
 #[test]
-fn samples_without_a_prompt_are_told_apart_by_all_their_tokens() {
+fn promptless_sample_uses_all_tokens_as_prompt() {
     let sample = whole(plain(&row("", "ab"), 9));
     assert_eq!(sample.tokens, [BOS, 97, 98, EOS]);
     assert_eq!(sample.prompt(), sample.tokens);
@@ -207,7 +207,7 @@ fn ids_beyond_the_vocabulary_are_named() {
 }
 
 #[test]
-fn what_the_tokenizer_refuses_is_an_error() {
+fn tokenizer_error_rejects_row() {
     let strict = Bytes {
         refused: Some('!'),
         ..Bytes::default()
@@ -218,7 +218,7 @@ fn what_the_tokenizer_refuses_is_an_error() {
 }
 
 #[test]
-fn a_template_that_writes_the_end_token_itself_is_refused() {
+fn template_that_writes_end_token_is_rejected() {
     // `;` ends a sequence.
     let ends = Bytes {
         eos: vec![59],
@@ -240,7 +240,7 @@ fn a_template_that_writes_the_end_token_itself_is_refused() {
 
 /// Rows are rendered in parallel, so several may start before one meets the limit.
 #[test]
-fn a_template_without_an_end_is_told_from_one_that_was_not_tried() {
+fn endless_template_runs_only_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("loops.jinja");
     let source = "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}";
@@ -254,7 +254,7 @@ fn a_template_without_an_end_is_told_from_one_that_was_not_tried() {
 }
 
 #[test]
-fn an_answer_of_weight_0_is_read_and_not_trained() {
+fn answer_with_weight_0_is_not_trained() {
     let chat = |only_read: &[usize]| Row {
         content: Content::Chat {
             messages: vec![

@@ -26,7 +26,7 @@ fn message(role: Role, content: &str) -> Message {
 }
 
 #[test]
-fn conversations_are_recognised_in_either_way_of_writing() {
+fn openai_and_sharegpt_conversations_are_detected() {
     let expected = Content::chat(vec![
         message(Role::System, "Be brief."),
         message(Role::User, "2+2?"),
@@ -52,7 +52,7 @@ fn conversations_are_recognised_in_either_way_of_writing() {
 }
 
 #[test]
-fn turns_go_by_their_own_names_whatever_the_list_is_called() {
+fn turn_keys_do_not_depend_on_list_name() {
     let expected = Content::chat(vec![
         message(Role::System, "Be brief."),
         message(Role::User, "2+2?"),
@@ -76,7 +76,7 @@ fn turns_go_by_their_own_names_whatever_the_list_is_called() {
 }
 
 #[test]
-fn a_turn_with_weight_0_is_only_read() {
+fn turn_with_weight_0_is_not_trained() {
     let turns = |weight: Value| {
         json!({"conversations": [
             {"from": "human", "value": "a", "weight": 0},
@@ -101,7 +101,7 @@ fn a_turn_with_weight_0_is_only_read() {
 
 /// TRL's conversational prompt and completion.
 #[test]
-fn a_prompt_and_a_completion_may_be_lists_of_messages() {
+fn prompt_and_completion_may_be_message_lists() {
     let said = |role: &str, text: &str| json!({"role": role, "content": text});
     let row = json!({
         "prompt": [said("user", "a"), said("assistant", "b"), said("user", "c")],
@@ -126,7 +126,7 @@ fn a_prompt_and_a_completion_may_be_lists_of_messages() {
 }
 
 #[test]
-fn calls_of_tools_are_not_lost_in_silence() {
+fn tool_calls_are_rejected() {
     let calls = json!([{"type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     for said in [Value::Null, json!("Let me see.")] {
         let row = object(json!({"messages": [
@@ -142,7 +142,7 @@ fn calls_of_tools_are_not_lost_in_silence() {
 }
 
 #[test]
-fn a_field_that_could_not_be_read_is_wrong_only_where_it_is_needed() {
+fn unreadable_field_fails_only_if_needed() {
     let row: Map<String, Value> = object(
         json!({"question": "q", "answer": "a", "image": {"\u{0}unreadable": "holds bytes"}}),
     );
@@ -156,7 +156,7 @@ fn a_field_that_could_not_be_read_is_wrong_only_where_it_is_needed() {
 }
 
 #[test]
-fn a_text_is_one_where_nothing_else_fits() {
+fn text_schema_applies_only_without_other_match() {
     assert_eq!(
         content(json!({"text": "a", "id": 1})),
         Content::Text("a".into())
@@ -166,7 +166,7 @@ fn a_text_is_one_where_nothing_else_fits() {
 }
 
 #[test]
-fn every_schema_has_a_name_that_is_read_back() {
+fn schema_names_parse_back() {
     for name in Schema::names() {
         let schema: Schema = name.parse().unwrap();
         assert_eq!(schema.name(), Some(*name));
@@ -176,7 +176,7 @@ fn every_schema_has_a_name_that_is_read_back() {
 }
 
 #[test]
-fn all_that_is_wrong_with_a_conversation_is_said() {
+fn conversation_error_lists_every_problem() {
     let row = object(json!({"messages": [
         {"role": "user"},
         "hello",
@@ -215,7 +215,7 @@ fn all_that_is_wrong_with_a_conversation_is_said() {
 }
 
 #[test]
-fn questions_and_answers_go_by_many_names() {
+fn question_and_answer_field_names_are_known() {
     let wanted = Content::Single {
         instruction: "q".into(),
         input: String::new(),

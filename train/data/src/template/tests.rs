@@ -98,7 +98,7 @@ fn jinja(source: &str) -> Template {
 }
 
 #[test]
-fn a_text_is_trained_whole_whatever_the_template() {
+fn every_template_trains_text_whole() {
     for template in BUILT_IN.into_iter().chain([jinja(MARKERS)]) {
         let content = Content::Text("all of it".into());
         let pieces = template.pieces(&content).unwrap();
@@ -108,7 +108,7 @@ fn a_text_is_trained_whole_whatever_the_template() {
 }
 
 #[test]
-fn an_empty_conversation_and_one_without_an_answer_are_errors() {
+fn conversation_without_answer_is_rejected() {
     for template in BUILT_IN.into_iter().chain([jinja(MARKERS)]) {
         assert_eq!(error(&template, &[]), empty());
         assert_eq!(error(&template, &[('u', "q")]), RenderError::NoAnswer);
@@ -125,7 +125,7 @@ fn an_empty_conversation_and_one_without_an_answer_are_errors() {
 }
 
 #[test]
-fn names_are_shown_as_they_are_loaded() {
+fn template_names_load_and_print() {
     for name in ["alpaca", "plain", "rwkv", "llama2-chat", "chatml"] {
         let template = Template::load(name, None).unwrap();
         assert_eq!(template.to_string(), name);
@@ -147,7 +147,7 @@ fn names_are_shown_as_they_are_loaded() {
 }
 
 #[test]
-fn a_file_that_is_too_large_or_no_text_is_an_error() {
+fn oversized_or_binary_template_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["mine.txt", "mine.jinja"] {
         let path = folder.path().join(name);
@@ -189,7 +189,7 @@ prop_compose! {
 proptest! {
     /// Generation reads exactly the text and the pieces that training read before the answer.
     #[test]
-    fn a_prompt_is_the_beginning_of_what_is_trained(messages in any_chat()) {
+    fn chat_prompt_is_prefix_of_trained_pieces(messages in any_chat()) {
         let pairs = "{% for m in messages if m.role != 'system' %}\
             {% if m.role == 'user' %}{{ bos_token ~ '(Q) ' ~ m.content.strip() ~ ' (A)' }}\
             {% else %}{{ ' ' ~ m.content.strip() ~ eos_token }}{% endif %}{% endfor %}";
@@ -205,7 +205,7 @@ proptest! {
 
     /// The same test with one question, for every template.
     #[test]
-    fn so_is_the_prompt_of_a_single_row(
+    fn single_prompt_is_prefix_of_trained_pieces(
         instruction in any_text(), input in any_text(), response in any_text(),
     ) {
         let content = single(&instruction, &input, &response);

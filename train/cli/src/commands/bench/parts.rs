@@ -150,7 +150,7 @@ mod tests {
     const TICK: Duration = Duration::from_millis(20);
 
     #[test]
-    fn time_belongs_to_the_innermost_span_and_to_its_stretch() {
+    fn time_is_counted_in_innermost_span() {
         let (_, apart) = Parts::waiting(|| None).of(|| {
             let outer = tracing::trace_span!("attention").entered();
             sleep(TICK);

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_checkpoint_of_its_architecture() {
+    fn random_model_opens_as_its_architecture() {
         for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
             let folder = tempfile::tempdir().unwrap();
             model(architecture)
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_impossible_size_is_named() {
+    fn impossible_model_sizes_are_listed() {
         let folder = tempfile::tempdir().unwrap();
         let refused = |model: RandomModel, named: &[&str]| {
             let error = model.write(folder.path(), 64, DType::F32).unwrap_err();

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_in_f32_is_judged_by_its_largest_difference() {
+    fn f32_merge_is_checked_by_largest_difference() {
         let noise = || unreachable!("not looked at in f32");
         assert!(agreement(9e-4, 1e-5, 0.5).is_good(DType::F32, noise));
         assert!(!agreement(2e-3, 1e-5, 1.0).is_good(DType::F32, noise));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_noise_is_as_large_as_rounding() {
+    fn rounding_noise_matches_half_precision_error() {
         for stored in [DType::BF16, DType::F16] {
             let mut rng = ChaCha8Rng::seed_from_u64(1);
             let values: Vec<f32> = (0..20_000).map(|_| rng.random_range(-3.0..3.0)).collect();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_in_half_precision_is_judged_by_what_rounding_does() {
+    fn half_precision_merge_is_checked_against_noise() {
         assert!(agreement(0.5, 2.9e-2, 0.98).is_good(DType::BF16, || 1e-2));
         assert!(!agreement(0.5, 3.1e-2, 0.98).is_good(DType::BF16, || 1e-2));
         assert!(!agreement(0.5, 1e-2, 0.96).is_good(DType::BF16, || 1e-2));

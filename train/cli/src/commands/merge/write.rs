@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_as_large_as_allowed() {
+    fn shards_stay_below_maximum_size() {
         let planned = |name: &str, len| Planned {
             name: name.to_owned(),
             dtype: Dtype::F32,

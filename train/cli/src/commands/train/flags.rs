@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn train_help_lists_every_setting() {
         Train::command().debug_assert();
         let help = full_help().render_help().to_string();
         for row in SETTINGS {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_does_not_take_the_file_for_its_value() {
+    fn switch_does_not_consume_next_argument() {
         let parse = |args: &[&str]| Train::parse_from([&["train"], args].concat()).args;
         let args = parse(&["--overwrite", "run.toml", "--keep-best=false"]);
         assert_eq!(args.run.unwrap().to_str(), Some("run.toml"));

@@ -2,7 +2,7 @@ use super::*;
 use bone_data::Kind;
 
 #[test]
-fn every_unknown_key_and_wrong_type_is_listed_at_once() {
+fn unknown_keys_and_wrong_types_are_listed() {
     let place = Place::new();
     let file = place.file(
         "rnak = 8\nbatch_size = \"four\"\nmethod = \"bon\"\nlearning_rate = true\n\
@@ -37,7 +37,7 @@ fn every_unknown_key_and_wrong_type_is_listed_at_once() {
 }
 
 #[test]
-fn a_key_cannot_steer_the_terminal() {
+fn escape_sequences_in_keys_are_escaped() {
     let place = Place::new();
     let file = place.file("\"a\\u001b[2J\" = 1\n");
     let error = place.resolve(&[&file]).unwrap_err().to_string();
@@ -45,7 +45,7 @@ fn a_key_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn an_unread_value_is_one_problem() {
+fn unparsed_value_gives_a_single_problem() {
     let place = Place::new();
     let args = ["--method=miss-mini", "--set=mini_width=x"];
     let found = problems(place.resolve(&args));
@@ -56,14 +56,14 @@ fn an_unread_value_is_one_problem() {
 }
 
 #[test]
-fn what_a_run_needs_is_missing_all_at_once() {
+fn missing_required_settings_are_listed() {
     let found = problems(resolve_args([]));
     let keys: Vec<_> = found.iter().map(|p| p.split(':').next().unwrap()).collect();
     assert_eq!(keys, ["model", "data", "out"]);
 }
 
 #[test]
-fn values_out_of_range() {
+fn out_of_range_values_are_rejected() {
     let place = Place::new();
     for (args, part) in [
         (vec!["--rank=0"], "--rank: must be at least 1, not 0"),
@@ -147,7 +147,7 @@ fn values_out_of_range() {
 }
 
 #[test]
-fn a_setting_that_means_nothing_is_refused() {
+fn setting_without_effect_is_rejected() {
     let place = Place::new();
     for (args, place_of_it) in [
         (vec!["--method=full", "--rank=8"], "--rank: "),
@@ -207,7 +207,7 @@ fn a_setting_that_means_nothing_is_refused() {
 }
 
 #[test]
-fn paths_that_are_not_there() {
+fn missing_paths_are_rejected() {
     let place = Place::new();
     let (model, rows) = (place.path("model"), place.path("rows.jsonl"));
     let out = place.path("out");
@@ -235,7 +235,7 @@ fn paths_that_are_not_there() {
 }
 
 #[test]
-fn what_lies_on_the_disk_is_told_from_what_is_wrong_with_the_settings() {
+fn disk_errors_differ_from_setting_errors() {
     let place = Place::new();
     let file = place.file("rank = = 2\n");
     for (args, on_disk) in [
@@ -267,7 +267,7 @@ fn what_lies_on_the_disk_is_told_from_what_is_wrong_with_the_settings() {
 }
 
 #[test]
-fn a_text_has_neither_template_nor_fields() {
+fn text_data_excludes_template_and_field_map() {
     let place = Place::new();
     let text = place.path("play.txt");
     fs::write(&text, "a").unwrap();
@@ -298,7 +298,7 @@ fn a_text_has_neither_template_nor_fields() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_or_is_not_toml() {
+fn unreadable_or_invalid_toml_is_rejected() {
     let place = Place::new();
     let error = place.resolve(&["/no/such.toml"]).unwrap_err();
     assert!(error.is_on_disk());
@@ -313,7 +313,7 @@ fn a_file_that_cannot_be_read_or_is_not_toml() {
 }
 
 #[test]
-fn a_program_is_held_to_what_a_file_can_say() {
+fn raw_config_values_must_be_writable_as_toml() {
     let place = Place::new();
     let found = problems(
         RawConfig {
@@ -341,7 +341,7 @@ fn a_program_is_held_to_what_a_file_can_say() {
 }
 
 #[test]
-fn a_suggestion_is_near_or_none() {
+fn unknown_key_suggests_nearest_setting() {
     let message = |key| read::unknown_key(key);
     assert!(message("batchsize").contains("'batch_size'"));
     assert!(message("Learning-Rate").contains("'learning_rate'"));

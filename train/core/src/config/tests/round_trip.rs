@@ -183,7 +183,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_as_the_same(
+    fn written_config_reads_back_equal(
         raw in raw(),
         rwkv6 in any::<bool>(),
         slices in prop::collection::vec((0..9_u64, prop::option::of(9..99_u64), 0.1..3.0), 1..4),
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn an_expression_that_looks_like_a_name_stays_an_expression() {
+fn regex_like_a_name_stays_a_regex() {
     let place = Place::new();
     let config = RawConfig {
         targets: Some(Selection::Regex("q_proj".into())),
@@ -241,7 +241,7 @@ fn an_expression_that_looks_like_a_name_stays_an_expression() {
 }
 
 #[test]
-fn a_tokenizer_named_by_its_path_keeps_it() {
+fn tokenizer_path_survives_round_trip() {
     let place = Place::new();
     fs::write(place.path("auto"), "").unwrap();
     for (path, wanted) in [
@@ -265,7 +265,7 @@ fn a_tokenizer_named_by_its_path_keeps_it() {
 }
 
 #[test]
-fn every_setting_has_a_line_of_its_own_or_means_nothing() {
+fn every_effective_setting_has_a_toml_line() {
     let place = Place::new();
     let text = place
         .resolve(&["--method=miss-mini", "--mini-width=4"])
@@ -285,7 +285,7 @@ fn every_setting_has_a_line_of_its_own_or_means_nothing() {
 }
 
 #[test]
-fn what_a_run_has_chosen_is_written_as_values() {
+fn chosen_defaults_are_written_as_values() {
     let place = Place::new();
     for (args, wanted, unwanted) in [
         (vec![], vec!["eval_every = 7", "head_chunk = 64"], vec![]),

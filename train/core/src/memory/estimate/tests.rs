@@ -37,7 +37,7 @@ fn term(run: &RunShape, index: usize) -> Term {
 }
 
 #[test]
-fn terms_by_hand() {
+fn memory_terms_equal_hand_computation() {
     let bytes: Vec<_> = Estimate::new(&MODEL, &RUN)
         .terms()
         .iter()
@@ -61,7 +61,7 @@ fn terms_by_hand() {
 }
 
 #[test]
-fn tiles_hold_no_scores_and_no_cast_weights() {
+fn tiled_attention_stores_no_scores() {
     let tiled = RunShape {
         tiles: true,
         casts: false,
@@ -91,7 +91,7 @@ fn tiles_hold_no_scores_and_no_cast_weights() {
 }
 
 #[test]
-fn the_comparison_model_lies_where_others_were_measured() {
+fn estimate_is_close_to_measured_trainers() {
     // Other trainers take 3.1 GB with all activations kept and 2.2 GB with checkpointing. A chunked head
     // saves the 0.5 GB of logits.
     let both_on = mib(&RUN);
@@ -105,7 +105,7 @@ fn the_comparison_model_lies_where_others_were_measured() {
 }
 
 #[test]
-fn every_switch_saves() {
+fn every_memory_setting_reduces_estimate() {
     let base = mib(&RUN);
     for larger in [
         RunShape {
@@ -176,7 +176,7 @@ fn a_chunk_is_no_longer_than_the_batch() {
 }
 
 #[test]
-fn an_error_has_the_numbers_and_the_setting() {
+fn memory_error_names_numbers_and_setting() {
     let limit = |bytes| MemoryLimit {
         bytes,
         source: "this machine",
@@ -201,7 +201,7 @@ fn an_error_has_the_numbers_and_the_setting() {
 }
 
 #[test]
-fn the_remedy_fits_the_run() {
+fn memory_advice_depends_on_run() {
     let remedy = |run: &RunShape, index| term(run, index).remedy;
     assert!(remedy(&RUN, 0).contains("bf16"));
     let half = RunShape {
@@ -234,7 +234,7 @@ fn the_remedy_fits_the_run() {
 }
 
 #[test]
-fn pieces_take_the_memory_of_their_length() {
+fn chunk_ctx_limits_activation_memory() {
     let long = RunShape {
         max_seq_len: 4096,
         batch_size: 2,
@@ -274,7 +274,7 @@ fn pieces_take_the_memory_of_their_length() {
 }
 
 #[test]
-fn absurd_sizes_saturate() {
+fn huge_model_sizes_saturate() {
     let model = ModelShape {
         parameters: usize::MAX,
         hidden_size: usize::MAX,

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_is_one_where_its_run_has_it() {
+    fn checkpoint_must_lie_in_its_run_folder() {
         let place = tempfile::tempdir().unwrap();
         let out = place.path().join("run");
         let one = out.join(CHECKPOINTS).join("step-3");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn another_versions_is_told_with_the_version() {
+    fn unknown_checkpoint_format_names_version() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join(CHECKPOINTS).join("step-3");
         let unit = super::super::unit::Unit::begin(&folder).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_left_alone() {
+    fn tidy_keeps_foreign_files() {
         let place = tempfile::tempdir().unwrap();
         let checkpoints = place.path().join(CHECKPOINTS);
         let theirs = ["mine.partial", "step-008", "notes"];

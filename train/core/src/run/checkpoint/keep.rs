@@ -63,7 +63,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn one_that_cannot_be_removed_keeps_no_other() {
+    fn prune_continues_after_failed_removal() {
         let out = tempfile::tempdir().unwrap();
         let folder = |steps| out.path().join(CHECKPOINTS).join(name(steps));
         for steps in 1..=4 {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_is_one_that_is_there() {
+    fn best_checkpoint_must_exist() {
         let out = tempfile::tempdir().unwrap();
         let write = |steps: usize, evaluated, loss, best| {
             let progress = Progress {

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_that_changed_is_told() {
+    fn changed_checkpoint_files_are_listed() {
         assert_eq!(changed(|_| ()), Vec::<String>::new());
         let found = changed(|folder| {
             fs::write(folder.join("adapter/weights"), b"one and twO").unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_names_what_has_to_be_there_and_nothing_outside() {
+    fn file_list_rejects_paths_outside_checkpoint() {
         let found = changed(|folder| list(folder, STATE, "/dev/zero"));
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_one_makes_room_for_what_is_trusted() {
+    fn older_checkpoint_is_removed_after_newer_is_trusted() {
         let out = tempfile::tempdir().unwrap();
         let keep = Keep {
             last: 1,

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_there_whole_or_not_at_all() {
+    fn checkpoint_folder_is_written_atomically() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("checkpoints/step-1");
         drop(unit(&folder));

@@ -50,7 +50,7 @@ fn assert_packing_changes_nothing<M: TrainModel<B>>(model: &M, tolerance: f64, n
 }
 
 #[test]
-fn packed_rows_train_llama_as_rows_of_their_own_do() {
+fn packed_llama_rows_equal_separate_rows() {
     // Dropout is drawn by row, so packed rows get other masks.
     for case in cases().into_iter().filter(|case| case.dropout == 0.0) {
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-5)] {
@@ -61,7 +61,7 @@ fn packed_rows_train_llama_as_rows_of_their_own_do() {
 }
 
 #[test]
-fn packed_rows_train_rwkv6_as_rows_of_their_own_do() {
+fn packed_rwkv6_rows_equal_separate_rows() {
     for form in [None, Some(Form::Recurrence), Some(Form::Chunked)] {
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-5)] {
             for (name, model) in rwkv6::models(dtype) {
@@ -75,7 +75,7 @@ fn packed_rows_train_rwkv6_as_rows_of_their_own_do() {
 
 /// A sequence that could see another one in its row would change with it.
 #[test]
-fn what_a_packed_neighbour_says_does_not_matter() {
+fn packed_samples_do_not_affect_each_other() {
     let model = model(cases()[4], DType::F64);
     let loss = |first: u32| {
         let long = |start: u32, row| {

@@ -61,7 +61,7 @@ pub(super) fn loss_is_the_whole<M: TrainModel<B>>(model: &M, tolerance: f64, con
 }
 
 #[test]
-fn the_loss_is_that_of_whole_sequences() {
+fn loss_in_pieces_equals_whole_loss() {
     for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 1e-5)] {
         for case in cases_without_dropout() {
             let context = format!("{case:?} {dtype:?}");
@@ -74,7 +74,7 @@ fn the_loss_is_that_of_whole_sequences() {
 
 /// Checks that savings and micro-batch splits change nothing. The same masks are drawn again, and padding
 /// beside longer rows has no effect.
-fn savings_agree<M: TrainModel<B>>(model: &M, context: &str) {
+fn assert_savings_agree_in_pieces<M: TrainModel<B>>(model: &M, context: &str) {
     for chunk_ctx in [2, 4] {
         let (loss, grads) = run_in_pieces(model, 8, PLAIN, Some(chunk_ctx));
         assert!(!grads.is_empty());
@@ -92,17 +92,17 @@ fn savings_agree<M: TrainModel<B>>(model: &M, context: &str) {
 #[test]
 fn savings_and_splits_change_nothing_in_pieces() {
     for case in cases() {
-        savings_agree(&model(case, DType::F64), &format!("{case:?}"));
+        assert_savings_agree_in_pieces(&model(case, DType::F64), &format!("{case:?}"));
     }
     for only_initial in [false, true] {
         let model = recurrent(only_initial, DType::F64);
-        savings_agree(&model, &format!("recurrent {only_initial}"));
+        assert_savings_agree_in_pieces(&model, &format!("recurrent {only_initial}"));
     }
 }
 
 /// The first piece has the same dropout masks as whole sequences, so this holds with dropout.
 #[test]
-fn one_piece_is_the_whole_to_the_bit() {
+fn single_piece_equals_whole_batch_exactly() {
     for case in cases() {
         let model = model(case, DType::F32);
         for savings in SAVINGS {
@@ -117,7 +117,11 @@ fn one_piece_is_the_whole_to_the_bit() {
 
 /// Computes loss and gradients from the logits of every position, with one graph per piece and detached
 /// states between pieces.
-fn by_hand<M: TrainModel<B>>(model: &M, batch: &Batch, chunk_ctx: usize) -> (f64, Grads) {
+fn reference_by_piece<M: TrainModel<B>>(
+    model: &M,
+    batch: &Batch,
+    chunk_ctx: usize,
+) -> (f64, Grads) {
     let device = Default::default();
     let count = batch.trained_tokens() as f64;
     let mut states = vec![State::<B, M>::default(); model.blocks().len()];
@@ -170,10 +174,10 @@ fn by_hand<M: TrainModel<B>>(model: &M, batch: &Batch, chunk_ctx: usize) -> (f64
     (loss, sum)
 }
 
-fn is_by_hand<M: TrainModel<B>>(model: &M, context: &str) {
+fn assert_matches_reference<M: TrainModel<B>>(model: &M, context: &str) {
     let batch = whole_batch();
     for chunk_ctx in SIZES {
-        let (expected_loss, expected) = by_hand(model, &batch, chunk_ctx);
+        let (expected_loss, expected) = reference_by_piece(model, &batch, chunk_ctx);
         for savings in SAVINGS {
             let context = format!("{context} {chunk_ctx} {savings:?}");
             let (loss, grads) = run_in_pieces(model, 8, savings, Some(chunk_ctx));
@@ -184,13 +188,13 @@ fn is_by_hand<M: TrainModel<B>>(model: &M, context: &str) {
 }
 
 #[test]
-fn gradients_are_those_of_one_graph_a_piece() {
+fn gradients_match_separate_graph_per_piece() {
     for case in cases_without_dropout() {
-        is_by_hand(&model(case, DType::F64), &format!("{case:?}"));
+        assert_matches_reference(&model(case, DType::F64), &format!("{case:?}"));
     }
     for only_initial in [false, true] {
         let model = recurrent(only_initial, DType::F64);
-        is_by_hand(&model, &format!("recurrent {only_initial}"));
+        assert_matches_reference(&model, &format!("recurrent {only_initial}"));
     }
 }
 
@@ -204,7 +208,7 @@ fn masked(batch: &Batch, keep: impl Fn(usize) -> bool) -> Batch {
 }
 
 #[test]
-fn the_gradient_is_cut_at_a_pieces_edge() {
+fn gradient_stops_at_piece_boundary() {
     let case = cases()[4];
     assert_eq!((case.name, case.dropout), ("miss", 0.0));
     let model = model(case, DType::F64);
@@ -214,7 +218,7 @@ fn the_gradient_is_cut_at_a_pieces_edge() {
 }
 
 #[test]
-fn an_initial_state_learns_from_the_first_piece_alone() {
+fn initial_state_learns_only_from_first_piece() {
     let model = recurrent(true, DType::F64);
     let batch = whole_batch();
     let first = masked(&batch, |t| t <= 4);
@@ -231,11 +235,11 @@ fn an_initial_state_learns_from_the_first_piece_alone() {
 }
 
 #[test]
-fn pieces_before_the_first_target_are_run_and_after_the_last_are_not() {
+fn pieces_after_last_target_are_not_run() {
     let model = model(cases()[4], DType::F64);
     // The last input is the eighth. With pieces of 3 it is in the third piece, up to column 8.
     let batch = masked(&whole_batch(), |t| (7..=8).contains(&t));
-    let (expected_loss, expected) = by_hand(&model, &batch, 3);
+    let (expected_loss, expected) = reference_by_piece(&model, &batch, 3);
     let mut longer = Batch {
         len: 40,
         tokens: Vec::new(),
@@ -263,7 +267,7 @@ fn pieces_before_the_first_target_are_run_and_after_the_last_are_not() {
 }
 
 #[test]
-fn a_batch_that_trains_nothing_has_no_loss() {
+fn batch_without_targets_has_zero_loss() {
     let model = model(cases()[4], DType::F64);
     let batch = masked(&whole_batch(), |_| false);
     let mut grads = Gradients::default();
@@ -277,7 +281,7 @@ fn a_batch_that_trains_nothing_has_no_loss() {
 
 proptest! {
     #[test]
-    fn every_target_is_in_the_piece_of_the_input_before_it(
+    fn target_belongs_to_piece_of_its_input(
         rows in prop::collection::vec((1..30_usize, 0..30_usize), 1..5),
         size in 0..35_usize,
     ) {

@@ -103,7 +103,7 @@ const WAYS: [Savings; 4] = [
     },
 ];
 
-fn all_agree(dtype: DType, tolerance: f64) {
+fn assert_rwkv6_savings_agree(dtype: DType, tolerance: f64) {
     for trains in TRAINS {
         let model = rwkv6(trains, dtype);
         for chunk_ctx in [None, Some(4)] {
@@ -124,16 +124,16 @@ fn all_agree(dtype: DType, tolerance: f64) {
 
 #[test]
 fn savings_and_splits_change_nothing_in_f64() {
-    all_agree(DType::F64, 1e-10);
+    assert_rwkv6_savings_agree(DType::F64, 1e-10);
 }
 
 #[test]
 fn savings_and_splits_change_nothing_in_f32() {
-    all_agree(DType::F32, 1e-5);
+    assert_rwkv6_savings_agree(DType::F32, 1e-5);
 }
 
 #[test]
-fn the_loss_in_pieces_is_that_of_whole_sequences() {
+fn loss_in_pieces_equals_whole_loss() {
     for trains in TRAINS {
         if matches!(trains, Trains::Adapters(_, dropout) if dropout > 0.0) {
             continue;
@@ -146,7 +146,7 @@ fn the_loss_in_pieces_is_that_of_whole_sequences() {
 }
 
 #[test]
-fn gradients_of_the_whole_model_are_finite_differences() {
+fn rwkv6_gradients_match_finite_differences() {
     let count: usize = samples().iter().map(Sample::trained_tokens).sum();
     for trains in [TRAINS[0], TRAINS[1], TRAINS[2], TRAINS[6], TRAINS[7]] {
         let model = rwkv6(trains, DType::F64);

@@ -23,7 +23,7 @@ fn read(bytes: &[u8]) -> Result<Vec<u8>, DataError> {
 }
 
 #[test]
-fn bytes_are_read_as_they_are_or_decompressed() {
+fn plain_and_compressed_bytes_are_read() {
     let text = "\u{FEFF}text ".repeat(10_000).into_bytes();
     for bytes in [&b""[..], b"a", b"\xFF\xFE\0", b"PAR1", &text] {
         assert_eq!(read(bytes).unwrap(), bytes);
@@ -73,7 +73,7 @@ fn streams_that_are_cut_off_or_changed_are_damaged() {
 }
 
 #[test]
-fn a_window_above_the_limit_says_what_to_do() {
+fn zstd_window_above_limit_is_rejected() {
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
     encoder.window_log(28).unwrap();
     encoder.include_contentsize(false).unwrap();

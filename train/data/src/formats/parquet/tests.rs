@@ -90,7 +90,7 @@ fn chat(count: usize) -> Vec<Value> {
 }
 
 #[test]
-fn nested_messages_are_as_in_json() {
+fn parquet_nested_messages_equal_json() {
     let written = chat(700);
     let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
     let (first, second) = written.split_at(300);
@@ -168,7 +168,7 @@ fn tables_without_rows_are_empty() {
 }
 
 #[test]
-fn a_row_above_the_limit_is_a_problem_and_the_next_is_read() {
+fn oversized_parquet_row_is_reported_and_skipped() {
     let row = |text: usize| json!({"id": "x".repeat(text), "messages": null, "tags": null});
     let written = vec![row(10), row(1000), row(20)];
     let file = file(&table(CHAT, plain().build(), &[written]));

@@ -44,7 +44,7 @@ fn format(bytes: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn the_layout_is_decided_by_what_a_file_holds() {
+fn layout_is_detected_from_content() {
     let lines = "\r\n\n{\"a\":1}\r\n\r\n {\"a\":2}";
     let array = "\n\t [\n{\"a\":\n1},\r\n {\"a\":2} ]\n";
     for (text, layout) in [(lines, "JSON Lines"), (array, "JSON array")] {
@@ -72,7 +72,7 @@ fn fields_stay_in_their_order() {
 }
 
 #[test]
-fn compressed_files_of_several_parts_are_read_through() {
+fn multi_part_compressed_files_are_read() {
     for compress in [gzip, zstd] {
         // A row that spans two parts, and a byte-order mark in the first part.
         let parts = ["\u{FEFF}{\"a\":1}\n{\"a\"", ":2}\n", "{\"a\":3}"];
@@ -85,7 +85,7 @@ fn compressed_files_of_several_parts_are_read_through() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_ends_in_an_error_and_loses_nothing_before_it() {
+fn truncated_stream_keeps_earlier_rows() {
     let text: String = (0..100_000).map(|n| format!("{{\"a\":{n}}}\n")).collect();
     for compress in [gzip, zstd] {
         let whole = compress(text.as_bytes());
@@ -131,7 +131,7 @@ fn files_without_rows_are_errors() {
 }
 
 #[test]
-fn kinds_that_are_not_read_say_what_to_do() {
+fn unsupported_file_kinds_suggest_a_fix() {
     let utf16: Vec<u8> = "\u{FEFF}{}"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_written_is_read(
+    fn written_rows_are_read_back(
         texts in prop::collection::vec((".*", any::<i64>()), 1..20),
         pretty: bool,
     ) {

@@ -46,7 +46,7 @@ fn files(folder: &tempfile::TempDir, source: &str) -> Result<Vec<String>, String
 }
 
 #[test]
-fn a_range_is_what_ends_in_brackets() {
+fn trailing_brackets_are_a_row_range() {
     assert_eq!(parse("a.jsonl"), selection("a.jsonl", 0, None));
     assert_eq!(parse("d/train[:100]"), selection("d/train", 0, Some(100)));
     assert_eq!(parse("a[5:]"), selection("a", 5, None));
@@ -60,7 +60,7 @@ fn a_range_is_what_ends_in_brackets() {
 }
 
 #[test]
-fn what_is_no_range_says_what_is() {
+fn invalid_row_range_error_names_problem() {
     for (text, expected) in [
         ("a[-5:]", "-5 counts from the end"),
         ("a[:-1]", "-1 counts from the end"),
@@ -89,7 +89,7 @@ fn what_is_no_range_says_what_is() {
 }
 
 #[test]
-fn a_file_whose_name_ends_like_a_range_is_that_file() {
+fn existing_file_named_like_range_is_opened() {
     let folder = folder(&["a[1:2]", "a", "b[:9]", "c[x:y]", "d[3]"]);
     let read = |name: &str| parse(&folder.path().join(name).to_string_lossy());
     for name in ["a[1:2]", "b[:9]", "c[x:y]", "d[3]"] {
@@ -105,7 +105,7 @@ fn a_file_whose_name_ends_like_a_range_is_that_file() {
 }
 
 #[test]
-fn a_split_is_the_files_that_are_named_after_it() {
+fn split_selects_files_with_its_name() {
     let folder = folder(&[
         "train.jsonl",
         "test.json.gz",
@@ -138,7 +138,7 @@ fn a_split_is_the_files_that_are_named_after_it() {
 }
 
 #[test]
-fn what_is_not_there_says_what_is() {
+fn missing_split_error_lists_available_splits() {
     let folder = folder(&[
         "a.jsonl",
         "b.parquet",
@@ -175,7 +175,7 @@ fn what_is_not_there_says_what_is() {
 
 /// openai/gsm8k has its rows in `main` and `socratic`. RWKV's trainers name a binidx without its extension.
 #[test]
-fn what_is_near_a_path_that_is_not_there_is_named() {
+fn missing_path_error_suggests_nearby_paths() {
     let folder = folder(&[
         "hub/main/train-00000-of-00001.parquet",
         "hub/main/test-00000-of-00001.parquet",
@@ -216,7 +216,7 @@ fn missing_files_of_a_set_are_listed() {
 }
 
 #[test]
-fn a_split_that_is_there_twice_is_not_chosen_between() {
+fn ambiguous_split_is_rejected() {
     for (names, expected) in [
         (&["a.jsonl", "a.parquet"][..], "a.jsonl and as a.parquet"),
         (&["a.json", "data/a.json"], "a.json and as data/a.json"),
@@ -241,7 +241,7 @@ fn a_split_that_is_there_twice_is_not_chosen_between() {
 }
 
 #[test]
-fn names_that_are_almost_numbered_are_splits_of_their_own() {
+fn malformed_shard_names_are_separate_splits() {
     let folder = folder(&[
         "a-00002-of-00002.json",
         "b-1-of-2.json",
@@ -254,7 +254,7 @@ fn names_that_are_almost_numbered_are_splits_of_their_own() {
 
 proptest! {
     #[test]
-    fn what_is_printed_is_read(
+    fn printed_selection_parses_back(
         path in "[a-z/]{1,6}(\\[[0-9]?:[0-9]?\\]|\\[[a-z%5]{0,3}\\])?",
         from in prop_oneof![Just(0), any::<u64>()],
         length in prop::option::of(1..u64::MAX),
@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_judged(text in ".*") {
+    fn random_selection_text_never_panics(text in ".*") {
         if let Ok(selection) = text.parse::<Selection>() {
             prop_assert_eq!(parse(&selection.to_string()), selection);
         }

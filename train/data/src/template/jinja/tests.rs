@@ -46,7 +46,7 @@ fn given(messages: &Value, special_tokens: &Value, values: &Value) -> Value {
 
 /// Texts from transformers (`tests/reference/chat_template_fixtures.py`); null where it raises an error.
 #[test]
-fn chat_templates_make_the_texts_of_transformers() {
+fn chat_templates_match_transformers() {
     let mut templates = 0;
     for entry in fs::read_dir(fixtures()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -87,7 +87,7 @@ fn chat_templates_make_the_texts_of_transformers() {
 /// `differs.txt` lists exactly the short templates whose result differs. Features of Jinja that minijinja
 /// lacks are errors, except for Python's format of some numbers.
 #[test]
-fn short_templates_make_the_texts_of_transformers_but_for_a_list() {
+fn short_templates_match_transformers_except_listed() {
     let fixture = fixture("snippets.json");
     let given = given(
         &fixture["messages"],
@@ -117,7 +117,7 @@ fn short_templates_make_the_texts_of_transformers_but_for_a_list() {
 
 /// Expensive templates: each fails soon.
 #[test]
-fn a_template_that_does_not_end_or_makes_too_much_is_an_error() {
+fn endless_or_huge_template_is_rejected() {
     let started = std::time::Instant::now();
     for source in [
         "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
@@ -144,7 +144,7 @@ fn a_template_that_does_not_end_or_makes_too_much_is_an_error() {
 
 /// Otherwise a dataset would take seconds per row.
 #[test]
-fn after_a_limit_nothing_is_tried_again() {
+fn template_stops_after_exceeding_limit() {
     let source = "{% if long %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}\
                   {% endfor %}{% else %}short{% endif %}";
     let program = Program::parse(source).unwrap();
@@ -159,7 +159,7 @@ fn after_a_limit_nothing_is_tried_again() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_line() {
+fn template_error_names_its_line() {
     let fault = render("a\n{% if %}", json!({})).unwrap_err();
     assert_eq!((fault.kind, fault.line), (FaultKind::Broken, Some(2)));
     let fault = render("\n\n{{ raise_exception('no system message') }}", json!({})).unwrap_err();
@@ -190,7 +190,7 @@ fn what_is_wrong_is_said_with_its_line() {
 
 /// Templates check like this for tools, which transformers passes as none.
 #[test]
-fn none_cannot_be_gone_through() {
+fn none_is_not_iterable() {
     let source =
         "{{ tools is iterable }} {{ [1] is iterable }} {{ 'a' is iterable }} {{ 1 is iterable }}";
     let text = render(source, json!({"tools": null}));

@@ -71,7 +71,7 @@ fn special_tokens_are_written_by_the_template() {
 }
 
 #[test]
-fn what_a_template_writes_after_an_answer_ends_one() {
+fn text_after_answer_becomes_stop() {
     assert_eq!(jinja(MARKERS).stops(), ["<|end|>"]);
     let both =
         jinja("{% for m in messages %}{{ m.content }}<|end|>\n{{ eos_token }}\n{% endfor %}");
@@ -86,7 +86,7 @@ fn what_a_template_writes_after_an_answer_ends_one() {
 }
 
 #[test]
-fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
+fn template_rewriting_earlier_messages_cannot_train() {
     // Some templates drop earlier thoughts like this: only the last answer is complete.
     let forgets = jinja(
         "{% for m in messages %}[{{ m.role }}]{{ m.content if loop.last or m.role == 'user' else '..' }}\
@@ -119,7 +119,7 @@ fn a_template_that_changes_earlier_messages_cannot_be_trained_with() {
 }
 
 #[test]
-fn a_template_that_refuses_or_fails_says_so() {
+fn template_failure_reports_reason() {
     let refuses = jinja(
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}x",
     );
@@ -153,7 +153,7 @@ fn a_long_chat_is_rendered_in_full() {
 }
 
 #[test]
-fn a_models_template_is_the_first_that_its_folder_has() {
+fn model_template_files_have_precedence() {
     let tokens = r#""bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": false}"#;
     let config = format!(r#"{{"chat_template": "config", {tokens}}}"#);
     let all = [
@@ -204,7 +204,7 @@ fn special_tokens_are_those_of_the_folder() {
 }
 
 #[test]
-fn a_folder_without_a_usable_template_says_what_to_do() {
+fn missing_chat_template_error_suggests_fix() {
     let message = |files: &[(&str, String)]| of_model(files).unwrap_err().to_string();
     assert!(message(&[]).contains("has no chat template"));
     assert!(

@@ -11,7 +11,7 @@ const CHAT: [(char, &str); 5] = [
 ];
 
 #[test]
-fn rwkv() {
+fn rwkv_template_renders_chats() {
     let template = Template::Rwkv;
     assert_eq!(
         chat(&template, &CHAT),
@@ -58,7 +58,7 @@ fn rwkv_has_no_blank_lines_within_messages() {
 }
 
 #[test]
-fn llama2_chat() {
+fn llama2_chat_template_renders_chats() {
     let template = Template::Llama2Chat;
     assert_eq!(
         chat(&template, &CHAT),
@@ -83,7 +83,7 @@ fn llama2_chat() {
 }
 
 #[test]
-fn llama2_chat_takes_turns_alone() {
+fn llama2_chat_requires_alternating_turns() {
     let cases: [(&[(char, &str)], usize); 7] = [
         (&[('u', "1"), ('u', "2"), ('a', "3")], 2),
         (&[('a', "1")], 1),
@@ -103,7 +103,7 @@ fn llama2_chat_takes_turns_alone() {
 }
 
 #[test]
-fn chatml() {
+fn chatml_template_renders_chats() {
     let template = Template::ChatMl;
     assert_eq!(
         chat(&template, &CHAT),
@@ -130,7 +130,7 @@ fn chatml() {
 }
 
 #[test]
-fn what_follows_the_last_answer_is_left_out() {
+fn messages_after_last_answer_are_dropped() {
     for template in CHATS.into_iter().chain([jinja(MARKERS)]) {
         let mut longer = CHAT.to_vec();
         longer.extend([('u', "Thanks"), ('u', "Bye")]);

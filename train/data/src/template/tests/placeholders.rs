@@ -44,7 +44,7 @@ const ALPACA: &str = "Below is an instruction that describes a task. Write a res
     appropriately completes the request.\n\n### Instruction:\nAdd 1 and 2.\n\n### Response:";
 
 #[test]
-fn alpaca_without_and_with_input() {
+fn alpaca_renders_with_and_without_input() {
     let template = Template::default();
     let (prompt, completion) = texts(&template, &single("Add 1 and 2.", "", "3"));
     assert_eq!((prompt.as_str(), completion.as_str()), (ALPACA, "3"));
@@ -60,7 +60,7 @@ fn alpaca_without_and_with_input() {
 }
 
 #[test]
-fn a_template_that_is_not_there_is_said_to_be_not_there() {
+fn missing_template_file_is_named() {
     let error = Template::load("nope.jinja", None).unwrap_err().to_string();
     assert!(
         error.starts_with("template 'nope.jinja': file not found; choose alpaca"),
@@ -69,7 +69,7 @@ fn a_template_that_is_not_there_is_said_to_be_not_there() {
 }
 
 #[test]
-fn plain_adds_nothing() {
+fn plain_template_adds_no_text() {
     let (prompt, completion) = texts(&Template::Plain, &single("Add: ", "1, 2", "3"));
     assert_eq!((prompt.as_str(), completion.as_str()), ("Add: 1, 2", "3"));
 }
@@ -85,7 +85,7 @@ fn a_custom_template_has_a_prompt_and_a_trained_suffix() {
 }
 
 #[test]
-fn line_breaks_of_an_editor_are_not_trained() {
+fn final_line_break_is_not_trained() {
     let row = single("q", "", "");
     assert_eq!(
         texts(&custom("{instruction}\r\n{response}\r\n"), &row).1,
@@ -98,7 +98,7 @@ fn line_breaks_of_an_editor_are_not_trained() {
 }
 
 #[test]
-fn one_question_and_its_answer_may_come_as_a_chat() {
+fn single_question_templates_accept_short_chats() {
     let turns = [('u', "Add 1 and 2."), ('a', "3")];
     assert_eq!(
         chat(&Template::Alpaca, &turns),
@@ -122,7 +122,7 @@ fn one_question_and_its_answer_may_come_as_a_chat() {
 }
 
 #[test]
-fn a_longer_chat_is_an_error_that_names_what_takes_it() {
+fn longer_chat_error_names_chat_templates() {
     let long = [('u', "1"), ('a', "2"), ('u', "3"), ('a', "4")];
     for template in [
         Template::Alpaca,
@@ -156,7 +156,7 @@ fn a_longer_chat_is_an_error_that_names_what_takes_it() {
 }
 
 #[test]
-fn an_error_lists_every_problem() {
+fn placeholder_error_lists_every_problem() {
     let listed = |text: &str, expected: &[&str]| {
         let found = problems(text);
         assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -196,7 +196,7 @@ fn an_error_lists_every_problem() {
 }
 
 #[test]
-fn an_instruction_only_after_the_response_is_an_error() {
+fn instruction_after_response_is_rejected() {
     assert_eq!(
         problems("{response}{instruction}"),
         ["line 1: '{instruction}' must come before '{response}'"]

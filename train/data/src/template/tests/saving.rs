@@ -10,7 +10,7 @@ fn all() -> Vec<Template> {
 }
 
 #[test]
-fn a_template_is_read_back_as_it_was() {
+fn saved_template_reads_back_equal() {
     for template in all() {
         let text = serde_json::to_string(&template).unwrap();
         let back: Template = serde_json::from_str(&text).unwrap();
@@ -24,7 +24,7 @@ fn a_template_is_read_back_as_it_was() {
 
 /// Saved adapters must stay readable.
 #[test]
-fn the_saved_form_stays() {
+fn saved_template_format_is_stable() {
     let chat = json!({
         "version": 1, "template": "chat-template", "origin": "mine.jinja", "source": MARKERS,
         "special_tokens": {"bos_token": "<s>", "eos_token": "</s>"},
@@ -48,7 +48,7 @@ fn the_saved_form_stays() {
 }
 
 #[test]
-fn what_is_not_known_is_refused() {
+fn unknown_saved_templates_are_rejected() {
     let source = "{instruction}{response}";
     let cases: [(Value, &str); 11] = [
         (

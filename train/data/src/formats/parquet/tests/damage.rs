@@ -76,7 +76,7 @@ fn with_each_byte(whole: &[u8], change: impl Fn(u8) -> u8) -> usize {
 }
 
 #[test]
-fn a_changed_byte_is_an_error_or_another_value() {
+fn changed_parquet_byte_never_panics() {
     for (name, whole) in variants() {
         for change in [|b: u8| b ^ 1, |_| 0xFF] {
             let errors = with_each_byte(&whole, change);
@@ -86,7 +86,7 @@ fn a_changed_byte_is_an_error_or_another_value() {
 }
 
 #[test]
-fn a_page_that_claims_more_than_it_has_is_damaged() {
+fn page_with_false_value_count_is_damaged() {
     let whole = table(
         "message m { required binary a (STRING); }",
         plain()
@@ -108,7 +108,7 @@ fn a_page_that_claims_more_than_it_has_is_damaged() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_bytes_between_the_marks_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..400), length: bool) {
+    fn random_bytes_between_magics_are_rejected(bytes in prop::collection::vec(any::<u8>(), 0..400), length: bool) {
         let mut file = [b"PAR1", &bytes[..]].concat();
         let footer = if length { bytes.len() as u32 } else { u32::MAX };
         file.extend(footer.to_le_bytes());

@@ -10,7 +10,7 @@ fn round_trip(schema: &str, rows: &[Value]) {
 }
 
 #[test]
-fn lists_of_older_writers_are_lists() {
+fn legacy_parquet_lists_become_lists() {
     let rows = [
         json!({"a": [1, 2], "b": null}),
         json!({"a": [], "b": []}),
@@ -50,7 +50,7 @@ fn lists_of_older_writers_are_lists() {
 }
 
 #[test]
-fn maps_are_objects() {
+fn parquet_maps_become_objects() {
     let map = "(MAP) { repeated group key_value { required binary key (STRING); optional int64 value; } }";
     let rows = [
         json!({"m": {"a": 1, "b": null}}),
@@ -69,7 +69,7 @@ fn maps_are_objects() {
 }
 
 #[test]
-fn groups_are_objects_even_where_all_in_them_is_null() {
+fn parquet_groups_of_nulls_become_objects() {
     let schema = "message s { optional group a { optional group b { optional int64 c; } required boolean d; } }";
     let rows = [
         json!({"a": null}),
@@ -138,7 +138,7 @@ fn any_table() -> impl Strategy<Value = (String, Vec<Value>)> {
 
 proptest! {
     #[test]
-    fn any_nesting_is_as_in_json((schema, written) in any_table(), small: bool, two: bool) {
+    fn random_parquet_nesting_equals_json((schema, written) in any_table(), small: bool, two: bool) {
         let version = if two { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
         let builder = plain().set_writer_version(version);
         let properties = if small { small_pages(builder) } else { builder };

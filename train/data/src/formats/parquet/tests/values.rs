@@ -14,14 +14,15 @@ fn column(declared: &str, values: &[Value]) -> Vec<Result<Value, String>> {
         .collect()
 }
 
-fn well(declared: &str, values: &[Value]) -> Vec<Value> {
+fn read_valid_values(declared: &str, values: &[Value]) -> Vec<Value> {
     let read = column(declared, values);
     read.into_iter().map(Result::unwrap).collect()
 }
 
 #[test]
-fn numbers_are_numbers() {
-    let same = |declared: &str, values: &[Value]| assert_eq!(well(declared, values), values);
+fn parquet_numbers_become_json_numbers() {
+    let same =
+        |declared: &str, values: &[Value]| assert_eq!(read_valid_values(declared, values), values);
     same("required boolean a;", &[json!(true), json!(false)]);
     same(
         "optional int32 a;",
@@ -35,22 +36,22 @@ fn numbers_are_numbers() {
     same("required float a;", &[json!(0.5), json!(-1e10), json!(0.1)]);
     same("required double a;", &[json!(0.1), json!(1e300)]);
     assert_eq!(
-        well("required int32 a (INTEGER(32, false));", &[json!(-1)]),
+        read_valid_values("required int32 a (INTEGER(32, false));", &[json!(-1)]),
         [json!(u32::MAX)]
     );
     assert_eq!(
-        well("required int64 a (UINT_64);", &[json!(-1)]),
+        read_valid_values("required int64 a (UINT_64);", &[json!(-1)]),
         [json!(u64::MAX)]
     );
     // The writer of the tests stores NaN for a null here.
     for declared in ["required float a;", "required double a;"] {
         assert_eq!(
-            well(declared, &[Value::Null, json!(1.0)]),
+            read_valid_values(declared, &[Value::Null, json!(1.0)]),
             [Value::Null, json!(1.0)]
         );
     }
     assert_eq!(
-        well(
+        read_valid_values(
             "required fixed_len_byte_array(2) a (FLOAT16);",
             &[json!([0x00, 0xC0])]
         ),
@@ -68,21 +69,21 @@ fn text_and_binary_are_strings() {
         "optional binary a;",
     ] {
         let values = [json!("é {}"), Value::Null, json!("")];
-        assert_eq!(well(declared, &values), values);
+        assert_eq!(read_valid_values(declared, &values), values);
     }
     assert_eq!(
-        well("required fixed_len_byte_array(3) a;", &[json!("abc")]),
+        read_valid_values("required fixed_len_byte_array(3) a;", &[json!("abc")]),
         [json!("abc")]
     );
     let sixteen: Value = (0..16).collect();
     assert_eq!(
-        well("required fixed_len_byte_array(16) a (UUID);", &[sixteen]),
+        read_valid_values("required fixed_len_byte_array(16) a (UUID);", &[sixteen]),
         [json!("00010203-0405-0607-0809-0a0b0c0d0e0f")]
     );
 }
 
 #[test]
-fn dates_and_decimals_are_strings() {
+fn parquet_dates_and_decimals_become_strings() {
     let second = 1_709_208_001_i64;
     for (declared, value, expected) in [
         ("int32 a (DATE);", json!(19_782), "2024-02-29"),
@@ -122,13 +123,17 @@ fn dates_and_decimals_are_strings() {
         ),
     ] {
         let declared = format!("required {declared}");
-        assert_eq!(well(&declared, &[value]), [json!(expected)], "{declared}");
+        assert_eq!(
+            read_valid_values(&declared, &[value]),
+            [json!(expected)],
+            "{declared}"
+        );
     }
 }
 
 #[test]
-fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
-    let read = well(
+fn unconvertible_values_carry_a_reason() {
+    let read = read_valid_values(
         "optional binary a;",
         &[json!("b"), json!([0x62, 0xFF]), json!("c")],
     );
@@ -143,14 +148,14 @@ fn values_without_a_form_are_there_as_what_is_wrong_with_them() {
         ),
         ("required int32 a (TIME_MILLIS);", json!(-1), "not a Time32"),
     ] {
-        let read = well(declared, &[value]);
+        let read = read_valid_values(declared, &[value]);
         assert!(why_unreadable(&read[0]).unwrap().contains(what));
     }
 }
 
 /// The keys of a map become field names.
 #[test]
-fn maps_whose_keys_are_not_text_are_there_as_what_is_wrong_with_them() {
+fn maps_with_non_text_keys_carry_a_reason() {
     let map = "required group a (MAP) { repeated group key_value { required int64 key; optional int64 value; } }";
     let bytes = table(
         &format!("message m {{ required int64 n; {map} }}"),
@@ -164,7 +169,7 @@ fn maps_whose_keys_are_not_text_are_there_as_what_is_wrong_with_them() {
 }
 
 #[test]
-fn a_text_that_is_not_utf8_is_damage() {
+fn invalid_utf8_text_is_damaged() {
     let error = |declared: &str| {
         let schema = format!("message m {{ required binary a {declared}; }}");
         let written = [json!({"a": "b"}), json!({"a": [0xFF]})];
@@ -179,7 +184,7 @@ fn a_text_that_is_not_utf8_is_damage() {
 
 /// Hubs store pictures beside questions like this.
 #[test]
-fn bytes_of_any_length_beside_the_text_leave_the_row_as_it_is() {
+fn image_bytes_do_not_affect_other_fields() {
     let schema = "message m { required binary q (UTF8); optional group image {
         optional binary bytes; optional binary path (UTF8); } }";
     let picture = vec![0xFF; MAX_ROW_BYTES + 1];
@@ -191,7 +196,7 @@ fn bytes_of_any_length_beside_the_text_leave_the_row_as_it_is() {
 }
 
 #[test]
-fn of_a_list_only_the_value_itself_is_lost() {
+fn unreadable_list_value_keeps_other_elements() {
     let schema = "message m { required int64 n;
         optional group a (LIST) { repeated group list { optional group element { optional binary b; } } } }";
     let written = vec![

@@ -5,7 +5,7 @@ use super::super::super::why_unreadable;
 use super::*;
 
 #[test]
-fn every_bad_line_is_named_and_the_others_are_read() {
+fn bad_lines_are_reported_and_skipped() {
     let mut bytes = Vec::from(&b"\n{\"a\":1}\n[1]\n\n{\"a\":\n"[..]);
     bytes.extend(
         b"{\"a\":\"\xFF\"}\nnull\n{\"a\":Nan}\n{'a':1}\n\"\\ud800\"\n{\"a\":2} x\n{\"a\":3}",
@@ -29,7 +29,7 @@ fn every_bad_line_is_named_and_the_others_are_read() {
 
 /// Python writes such values, here in a field that may not be needed.
 #[test]
-fn numbers_that_json_lacks_do_not_make_a_row_unreadable() {
+fn nan_in_a_field_keeps_row_readable() {
     let rows = values("{\"a\":\"b\",\"score\":NaN}\n{\"a\":\"NaN\",\"score\":-Infinity}");
     assert_eq!((&rows[0]["a"], &rows[1]["a"]), (&json!("b"), &json!("NaN")));
     assert_eq!(why_unreadable(&rows[0]["score"]), Some("has the value NaN"));
@@ -40,7 +40,7 @@ fn numbers_that_json_lacks_do_not_make_a_row_unreadable() {
 }
 
 #[test]
-fn a_table_with_commas_is_said_to_be_one() {
+fn csv_file_is_recognised_in_error() {
     for text in ["question,answer\n1+1,2\n", "\u{feff}a\tb\n1\t2", "a;b\n"] {
         let message = open(text).unwrap_err().to_string();
         assert!(message.contains("looks like CSV"), "{message}");
@@ -52,7 +52,7 @@ fn a_table_with_commas_is_said_to_be_one() {
 }
 
 #[test]
-fn every_bad_element_is_named_and_the_others_are_read() {
+fn bad_array_elements_are_reported_and_skipped() {
     let comma = "an element is missing: there is an extra comma";
     let (fourth, ninth) = (format!("row 4: {comma}"), format!("row 9: {comma}"));
     let mut bytes = Vec::from(&b"\n[{\"a\":1},\n 7,\n {\"a\":},,\n"[..]);
@@ -79,7 +79,7 @@ fn every_bad_element_is_named_and_the_others_are_read() {
 }
 
 #[test]
-fn a_brace_that_is_missing_takes_the_rest_along_and_says_where() {
+fn missing_brace_ends_array_with_its_line() {
     let text = "[{\"a\":1},\n{\"a\":2,\n{\"a\":3},\n{\"a\":4}]";
     let found = listed(text);
     assert_eq!(
@@ -97,7 +97,7 @@ fn a_brace_that_is_missing_takes_the_rest_along_and_says_where() {
 }
 
 #[test]
-fn an_array_must_end_and_nothing_may_follow() {
+fn array_must_close_and_end_the_file() {
     for (text, rows) in [
         (r#"[{"a":1}"#, 1),
         (r#"[{"a":1},"#, 1),
@@ -128,7 +128,7 @@ fn an_array_must_end_and_nothing_may_follow() {
 }
 
 #[test]
-fn depth_is_a_problem_of_its_row() {
+fn too_deep_json_fails_only_its_row() {
     let deep = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
     for text in [
         format!("{{\"a\":1}}\n{deep}\n{{\"a\":2}}"),
@@ -146,7 +146,7 @@ fn depth_is_a_problem_of_its_row() {
 }
 
 #[test]
-fn a_row_may_have_the_limit_and_not_a_byte_more() {
+fn row_longer_than_limit_is_rejected() {
     let row = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
     let limit = 1000;
     for wrap in [
@@ -219,7 +219,7 @@ fn endless(
 }
 
 #[test]
-fn no_more_is_read_than_the_row_and_a_buffer() {
+fn reader_reads_at_most_a_buffer_ahead() {
     let (input, given) = endless(b"{\"a\":1}\n", 50 << 20);
     let mut lines = Lines::new(input, 0, MAX_ROW_BYTES);
     let (input, given_to_array) = endless(b"{\"a\":1},", 50 << 20);
@@ -233,7 +233,7 @@ fn no_more_is_read_than_the_row_and_a_buffer() {
 }
 
 #[test]
-fn what_is_skipped_is_not_held() {
+fn skipped_rows_use_bounded_memory() {
     let limit = 1 << 20;
     // Both fail 100 MiB into a row, which shows how much is held in memory.
     let (input, given) = endless(b"x", 100 << 20);

@@ -4,7 +4,7 @@ use super::*;
 
 /// `NAME.EXT` and `NAME-HOW.EXT` must be read like `NAME.jsonl`, which is parsed without this module.
 #[test]
-fn files_of_other_tools_are_read_as_the_same_rows() {
+fn fixtures_of_other_tools_give_equal_rows() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/data");
     let mut formats = std::collections::BTreeMap::<_, usize>::new();
     for entry in std::fs::read_dir(folder).unwrap() {
