@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 #![allow(dead_code, reason = "shared with other tests, which use all of it")]
 
+#[cfg(unix)]
+#[path = "../workflow/background.rs"]
+mod background;
 #[path = "../command/mod.rs"]
 mod command;
-#[cfg(unix)]
-#[path = "../workflow/going.rs"]
-mod going;
 #[path = "../workflow/runs.rs"]
 mod runs;
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! A long run on a GPU that is stopped while it tunes its kernels, then resumed.
 
+use super::background::BackgroundRun;
 use super::command::{bone, text};
-use super::going::Going;
 use super::gpus;
 use super::runs::{Place, Run, number};
 use bone_train::device::Kind;
@@ -19,7 +19,7 @@ fn gpu_run_resumes_and_memory_stays_constant() {
         let device = device.to_string();
         let begin = |out: &str, device: &str| {
             let args = ARGS.split_whitespace().chain(["--device", device]);
-            Going::begin(&place, out, "", &args.collect::<Vec<_>>())
+            BackgroundRun::begin(&place, out, "", &args.collect::<Vec<_>>())
         };
         let name = device.replace(':', "-");
         let mut run = begin(&name, &device);

@@ -1,8 +1,8 @@
 //! A new run that starts from a checkpoint of another run.
 
 use crate::command::{Ran, bone, bone_with, copy_fixture, fixture, text};
+use crate::failures::everything;
 use crate::runs::{Place, Run, SAVES, adapter, checkpoints, number, resume, steps};
-use crate::trouble::everything;
 use std::path::Path;
 
 /// Checks an error: nothing in `out` may change.

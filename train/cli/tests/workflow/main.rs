@@ -2,33 +2,33 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+#[cfg(unix)]
+mod background;
 mod bench;
 mod chat;
 #[path = "../command/mod.rs"]
 mod command;
-mod continued;
 mod conversions;
 mod data_check;
 mod data_files;
 mod demo;
 mod equivalence;
 mod eval;
+mod failures;
 mod fork;
+mod from_adapter;
 mod generation;
-#[cfg(unix)]
-mod going;
-mod kept;
-mod killed;
+mod killed_saves;
 mod methods;
 mod models;
-mod names;
 mod packing;
-mod parts;
 mod precision;
-mod preserved;
+mod protected_files;
 mod resume;
 mod runs;
 mod rwkv6;
+mod saved_results;
 mod settings;
 mod signals;
-mod trouble;
+mod tensor_names;
+mod train_parts;

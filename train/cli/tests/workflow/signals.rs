@@ -2,19 +2,19 @@
 
 #![cfg(unix)]
 
+use crate::background::BackgroundRun;
 use crate::command::{bone, text};
-use crate::going::Going;
 use crate::runs::{Place, Run};
 
 const ARGS: &str = "--method miss --rank 4 --max-steps 30 --validation 8 --template plain --device cpu \
                     --learning-rate 0.01";
 
-fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Going {
+fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> BackgroundRun {
     let args: Vec<_> = ARGS
         .split_whitespace()
         .chain(more.iter().copied())
         .collect();
-    Going::begin(place, out, slow, &args)
+    BackgroundRun::begin(place, out, slow, &args)
 }
 
 /// Returns an undisturbed run.

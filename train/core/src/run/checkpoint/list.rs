@@ -138,13 +138,9 @@ mod tests {
             fs::write(folder.join("adapter/weights"), b"one and twO").unwrap();
             fs::write(folder.join(STATE), b"{").unwrap();
         });
-        assert_eq!(
-            found,
-            [
-                "adapter/weights: its content has changed since it was written",
-                "state.json: expected 2 bytes, found 1"
-            ]
-        );
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("adapter/weights: "), "{found:?}");
+        assert_eq!(found[1], "state.json: expected 2 bytes, found 1");
         let found = changed(|folder| fs::remove_file(folder.join(STATE)).unwrap());
         assert!(found[0].starts_with("state.json: "), "{found:?}");
         let found = changed(|folder| fs::remove_file(folder.join(LIST)).unwrap());

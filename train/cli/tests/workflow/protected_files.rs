@@ -1,8 +1,8 @@
 //! Files that a run must not change if it cannot start or meets trouble.
 
 use crate::command::{copy_fixture, fixture, text};
+use crate::failures::everything;
 use crate::runs::{Place, Run, SAVES, adapter, resume, rewind, steps};
-use crate::trouble::everything;
 
 #[test]
 fn run_never_overwrites_its_inputs() {
@@ -95,7 +95,7 @@ fn unwritten_metrics_are_stored_in_checkpoint() {
     let mut all = vec!["train", "--model", text(&model), "--data"];
     all.extend([text(&place.rows), "--out", text(&out)]);
     all.extend(args.split_whitespace());
-    let ran = crate::trouble::with_small_files(12, &all);
+    let ran = crate::failures::with_small_files(12, &all);
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let wanted = "once there is space";
     assert!(ran.stderr.contains(wanted), "{}", ran.stderr);

@@ -1,9 +1,9 @@
 //! Results that a run keeps in case of trouble.
 
+use crate::background::BackgroundRun;
 use crate::command::{Ran, bone, fixture, text};
-use crate::going::Going;
+use crate::failures::everything;
 use crate::runs::{Place, Run, SAVES, checkpoints, number, resume, rewind, steps};
-use crate::trouble::everything;
 
 /// Returns the command in the last line of a run's output, without `bone`.
 fn advice(ran: &Ran) -> Vec<String> {
@@ -139,7 +139,7 @@ fn signal_stops_retry_on_full_disk() {
     let args =
         "--template plain --validation 0 --device cpu --max-steps 2 --save-minutes 0 --method miss";
     let args: Vec<_> = args.split(' ').collect();
-    let mut run = Going::begin(&place, "out", "result=return", &args);
+    let mut run = BackgroundRun::begin(&place, "out", "result=return", &args);
     run.until("retrying for up to one hour");
     let (_, said) = run.stopped_by("-TERM", 143);
     assert!(said.contains("after step 2 of 2, not saved: "), "{said}");
@@ -163,11 +163,11 @@ fn repeated_stops_keep_few_checkpoints() {
     let args =
         "--template plain --validation 0 --device cpu --max-steps 90 --keep-last 1 --method miss";
     let args: Vec<_> = args.split(' ').collect();
-    let mut run = Going::begin(&place, "out", "micro=sleep(100)", &args);
+    let mut run = BackgroundRun::begin(&place, "out", "micro=sleep(100)", &args);
     run.until("step 1/90");
     let (out, _) = run.stopped_by("-TERM", 143);
     for _ in 0..3 {
-        let mut run = Going::on(&out, "micro=sleep(100)");
+        let mut run = BackgroundRun::on(&out, "micro=sleep(100)");
         run.until("  epoch ");
         run.until("  epoch ");
         run.stopped_by("-TERM", 143);

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// A run in a background process, which the test observes.
-pub(crate) struct Going {
+pub(crate) struct BackgroundRun {
     pub(crate) child: Child,
     lines: std::io::Lines<BufReader<ChildStderr>>,
     said: Vec<String>,
     pub(crate) out: PathBuf,
 }
 
-impl Going {
+impl BackgroundRun {
     /// Starts a run of llama-tiny that is slowed down at some point.
     pub(crate) fn begin(place: &Place, out: &str, slow: &str, more: &[&str]) -> Self {
         let path = place.path(out);
