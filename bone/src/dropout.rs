@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_keeps_its_mask_in_any_batch_and_length() {
+    fn dropout_mask_of_row_ignores_batch_and_length() {
         let both = draw_mask(&draw(&[4, 9]), 0.3, 11, 40);
         let alone = draw_mask(&draw(&[9]), 0.3, 11, 24);
         assert_eq!(both[40..64], alone[..]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_dropped_is_p_and_the_mean_is_kept() {
+    fn dropout_mask_drops_share_p_and_keeps_mean() {
         let mask = draw_mask(&draw(&[1]), 0.25, 0, 100_000);
         let zeros = mask.iter().filter(|m| **m == 0.0).count() as f64 / 1e5;
         let mean = mask.iter().map(|m| f64::from(*m)).sum::<f64>() / 1e5;

@@ -172,7 +172,7 @@ mod tests {
     use super::{Kernel, choose, gave_way, gives_way};
 
     #[test]
-    fn a_kernel_that_gives_way_is_said_once() {
+    fn kernel_fallback_is_reported_once() {
         gives_way(Kernel::Wkv6, || "heads of 128".to_owned());
         gives_way(Kernel::Wkv6, || unreachable!("it was said"));
         let said = gave_way();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn all_unless_some_are_named() {
+    fn kernel_choice_defaults_to_all() {
         let but = |left_out: &[Kernel]| {
             let kernels = Kernel::ALL.iter().copied();
             Ok(kernels
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_unknown_name_is_said() {
+    fn unknown_kernel_names_are_listed() {
         let error = choose(Some("wkv7,no-nothing")).expect_err("unknown");
         assert!(
             error.contains("\"wkv7\", \"no-nothing\"") && error.contains("wkv6"),

@@ -251,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_entry_is_in_one_part(rows in 1..2000usize, columns in 1..2000usize, threads in 1..70usize) {
+        fn grid_parts_cover_each_entry_once(rows in 1..2000usize, columns in 1..2000usize, threads in 1..70usize) {
             let grid = Grid::new([rows, columns], threads);
             prop_assert!(grid.count() <= threads);
             let [mut of_rows, mut of_columns] = [vec![0; rows], vec![0; columns]];
@@ -283,7 +283,7 @@ mod tests {
     /// Large enough for all threads, in rows and in columns. The target is part of a wider one; the
     /// product is added or overwrites; the matrices have either orientation.
     #[test]
-    fn parts_of_a_large_product_lie_where_they_belong() {
+    fn parallel_product_matches_plain_loops() {
         for sizes @ [m, k, n] in [[600, 70, 300], [64, 64, 700], [1100, 40, 40]] {
             assert!(m * k * n >= super::PARALLEL);
             let numbers = |count: usize, seed: usize| -> Vec<f32> {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_wrap_are_refused() {
+    fn overflowing_matrix_sizes_are_refused() {
         let values = [0f32; 3];
         let third = usize::MAX / 3 + 1;
         for (size, strides) in [([4, 1], [third, 1]), ([1 << 33, 1 << 33], [0, 0])] {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn few_columns_leave_the_rows_to_share() {
+    fn grid_splits_rows_when_columns_are_few() {
         assert_eq!(Grid::new([1024, 768], 2).parts, [1, 2]);
         assert_eq!(Grid::new([4 * PART, 100], 2).parts, [2, 1]);
         assert_eq!(Grid::new([4 * PART, 2 * PART], 8).parts, [4, 2]);

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn all_linear_leaves_the_head() {
+    fn all_linear_excludes_lm_head() {
         let chosen = Targets::new(Selection::AllLinear)
             .resolve(&paths())
             .expect("matches");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_and_exclusions() {
+    fn layers_and_exclusions_limit_targets() {
         let mut targets = Targets::new(Selection::AllLinear);
         targets.layers = Some(vec![1, 2]);
         targets.exclude = Some(Selection::names(["2.self_attn.k_proj"]));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_number_with_nothing_left_is_refused() {
+    fn fully_excluded_layer_number_is_refused() {
         let mut targets = Targets::new(Selection::AllLinear);
         targets.layers = Some(vec![0, 1]);
         targets.exclude = Some(Selection::Regex(r".*layers\.0\..*".into()));

@@ -54,7 +54,7 @@ fn through_file(path: &Path, config: &AdapterConfig) -> Network<B> {
 }
 
 #[test]
-fn files_of_bare_names_hold_bone_and_miss() {
+fn rwkv_peft_files_hold_bone_and_miss() {
     for config in configs() {
         let network = tuned(base(), &config);
         let adapter = saved(&network, &config);
@@ -91,7 +91,7 @@ fn files_of_bare_names_hold_bone_and_miss() {
 }
 
 #[test]
-fn miss_is_a_lora_exactly() {
+fn miss_converts_to_lora_exactly() {
     for config in configs() {
         let network = tuned(base(), &config);
         let adapter = saved(&network, &config);
@@ -118,7 +118,7 @@ fn miss_is_a_lora_exactly() {
 }
 
 #[test]
-fn bone_is_a_lora_as_nearly_as_asked() {
+fn bone_converts_to_lora_within_chosen_error() {
     let weights = weights(&base());
     for config in &configs()[..2] {
         assert!(matches!(
@@ -176,7 +176,7 @@ fn bone_is_a_lora_as_nearly_as_asked() {
 }
 
 #[test]
-fn single_weights_are_merged_and_taken_apart_again() {
+fn single_weights_merge_and_unmerge() {
     let weights = weights(&base());
     let device = Default::default();
     for config in configs() {

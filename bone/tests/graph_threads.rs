@@ -23,7 +23,7 @@ fn backwards(stop: &AtomicBool) {
 /// Only the tensors being concatenated refer to the graph. With burn's `cat` this fails within a
 /// few hundred rounds.
 #[test]
-fn a_backward_elsewhere_does_not_take_operations_for_unused() {
+fn cat_keeps_gradients_during_concurrent_backward() {
     let stop = AtomicBool::new(false);
     let missing = std::thread::scope(|scope| {
         scope.spawn(|| backwards(&stop));

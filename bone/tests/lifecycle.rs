@@ -54,7 +54,7 @@ fn gradient(
 }
 
 #[test]
-fn it_starts_as_the_base_model() {
+fn attached_model_starts_equal_to_base() {
     let base = network();
     for config in configs() {
         let network = attach(base.clone(), &config).expect("fits");
@@ -125,7 +125,7 @@ fn parameters_are_counted() {
 }
 
 #[test]
-fn disabled_is_the_base_and_enabled_the_adapter() {
+fn disabled_adapter_restores_base_output() {
     let base = network();
     for config in configs() {
         let network = tuned(base.clone(), &config);
@@ -139,7 +139,7 @@ fn disabled_is_the_base_and_enabled_the_adapter() {
 }
 
 #[test]
-fn a_saved_adapter_is_the_adapter() {
+fn saved_adapter_loads_unchanged() {
     let base = network();
     for config in configs() {
         let network = tuned(base.clone(), &config);
@@ -157,7 +157,7 @@ fn a_saved_adapter_is_the_adapter() {
 }
 
 #[test]
-fn merged_is_adapted_and_comes_out_again() {
+fn merged_model_equals_adapted_model_and_unmerges() {
     let base = network();
     for config in configs() {
         let network = tuned(base.clone(), &config);
@@ -189,7 +189,7 @@ fn merged_is_adapted_and_comes_out_again() {
 }
 
 #[test]
-fn a_detached_adapter_leaves_the_base() {
+fn detach_restores_base_model() {
     let base = network();
     for config in configs() {
         let bare: Network<B> = detach(tuned(base.clone(), &config));
@@ -200,7 +200,7 @@ fn a_detached_adapter_leaves_the_base() {
 }
 
 #[test]
-fn what_is_attached_is_what_is_targeted() {
+fn adapters_attach_to_targeted_layers() {
     let names = |names: &[&str]| Selection::names(names.iter().copied());
     let of = |modules, exclude, layers| Targets {
         modules,
@@ -238,7 +238,7 @@ fn what_is_attached_is_what_is_targeted() {
 }
 
 #[test]
-fn errors_list_every_offender() {
+fn attach_errors_list_every_layer_and_target() {
     let text = |config: &AdapterConfig| {
         let error = attach(network(), config).expect_err("impossible");
         error.to_string()
@@ -297,7 +297,7 @@ fn errors_list_every_offender() {
 }
 
 #[test]
-fn a_valid_module_computes_the_same_and_keeps_its_state() {
+fn valid_module_keeps_outputs_and_adapter_state() {
     let same = |network: &Network<B>| {
         let error = difference(&network.valid().output(), &network.output());
         assert!(error < 1e-6, "{error}");
@@ -316,7 +316,7 @@ fn a_valid_module_computes_the_same_and_keeps_its_state() {
 }
 
 #[test]
-fn adapters_put_on_without_autodiff_train_after_train() {
+fn adapters_attached_without_autodiff_can_train() {
     for config in configs() {
         let plain = attach(Network::<Flex>::new(7), &config).expect("fits");
         let network = plain.train::<B>();
@@ -337,7 +337,7 @@ fn adapters_put_on_without_autodiff_train_after_train() {
 }
 
 #[test]
-fn what_was_frozen_stays_frozen_through_valid_and_train() {
+fn frozen_weights_stay_frozen_through_valid_and_train() {
     for config in configs() {
         let network = tuned(network(), &config);
         let count = count_params(&network);

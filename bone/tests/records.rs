@@ -76,7 +76,7 @@ fn bone_linear() -> BoneLinear<B> {
 }
 
 #[test]
-fn a_record_of_linear_is_one_of_bone_linear_and_back() {
+fn linear_and_bone_linear_records_are_interchangeable() {
     macro_rules! check {
         ($through:ident, $recorder:expr) => {{
             let saved = linear();
@@ -91,7 +91,7 @@ fn a_record_of_linear_is_one_of_bone_linear_and_back() {
 }
 
 #[test]
-fn a_record_brings_its_adapter_with_it() {
+fn model_record_restores_its_adapter() {
     for config in configs() {
         let network = tuned(Network::new(7), &config);
         let output = network.output();
@@ -151,7 +151,7 @@ fn burn_store_finds_the_names_of_linear() {
 }
 
 #[test]
-fn burn_store_takes_linear_for_bone_linear_and_brings_adapters_back() {
+fn burn_store_loads_linear_and_adapters() {
     let saved = linear();
     let mut store = SafetensorsStore::from_bytes(None);
     saved.save_into(&mut store).expect("saved");

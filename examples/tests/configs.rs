@@ -67,7 +67,7 @@ fn pieces(file: &str) -> (String, String) {
 }
 
 #[test]
-fn llama2_metamath_is_the_papers_protocol() {
+fn llama2_metamath_config_matches_paper() {
     let config = read("metamath/llama2-7b-bone.toml");
     let adapter = config.adapter_config().expect("an adapter method");
     assert_eq!((adapter.variant.name(), adapter.rank), ("bone", 64));
@@ -82,14 +82,14 @@ fn llama2_metamath_is_the_papers_protocol() {
 }
 
 #[test]
-fn the_metamath_template_ends_as_the_papers_targets_do() {
+fn llama2_metamath_template_ends_with_eot_token() {
     let (read, learnt) = pieces("metamath/llama2.template");
     assert!(read.starts_with("Below is an instruction") && read.ends_with("### Response:"));
     assert_eq!(learnt, "Two.\n<|EOT|>");
 }
 
 #[test]
-fn rwkv6_metamath_is_the_seeds() {
+fn rwkv6_metamath_config_matches_reference_run() {
     let config = read("metamath/rwkv6-7b-bone.toml");
     let adapter = config.adapter_config().expect("an adapter method");
     assert_eq!(adapter.rank, 64);

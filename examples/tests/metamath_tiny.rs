@@ -109,7 +109,7 @@ fn the_table_has_every_method_on_both_models() {
 }
 
 #[test]
-fn what_cannot_run_is_said() {
+fn missing_model_arguments_are_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let ran = run(folder.path(), &[]);
     let said = String::from_utf8_lossy(&ran.stderr);

@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn run_bone_passes_everything_on() {
+fn run_bone_forwards_arguments_and_environment() {
     let flags = ["m", "d", "o", "--rank", "4"];
     for model in ["llama2", "rwkv6"] {
         let name = format!("{model}/run_bone.sh");
@@ -44,7 +44,7 @@ fn run_bone_passes_everything_on() {
 }
 
 #[test]
-fn merge_bone_passes_everything_on() {
+fn merge_bone_forwards_all_arguments() {
     for model in ["llama2", "rwkv6"] {
         let name = format!("{model}/merge_bone.sh");
         let output = run(&name, &["m", "a b", "o", "--device", "cpu"], &[]);
@@ -56,7 +56,7 @@ fn merge_bone_passes_everything_on() {
 }
 
 #[test]
-fn what_is_missing_gives_the_usage() {
+fn missing_arguments_print_usage() {
     for name in [
         "llama2/run_bone.sh",
         "llama2/merge_bone.sh",

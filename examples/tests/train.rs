@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn an_adapter_comes_out_and_the_loss_falls() {
+fn training_writes_adapter_and_lowers_loss() {
     let place = tempfile::tempdir().expect("a folder");
     let (rows, out) = (place.path().join("rows.jsonl"), place.path().join("out"));
     let row = |n: usize| {

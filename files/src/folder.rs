@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absent_short_and_long_files() {
+    fn read_small_refuses_long_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.json");
         assert_eq!(read_small(&path, 4).unwrap(), None);

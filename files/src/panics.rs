@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_gives_nothing() {
+    fn caught_panic_returns_none() {
         assert_eq!(caught(|| 7), Some(7));
         let inner = || caught(|| panic!("inner"));
         assert_eq!(caught(inner), Some(None::<()>));

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_readable() {
+    fn byte_counts_have_readable_units() {
         for (bytes, text) in [
             (0, "0 B"),
             (1023, "1023 B"),

@@ -96,7 +96,11 @@ fn run<M: CausalLm<Flex>>(
 }
 
 /// Returns the greedy tokens of every prompt, generated alone.
-fn one_by_one<M: CausalLm<Flex>>(model: &M, prompts: &[Vec<u32>], count: usize) -> Vec<Vec<u32>> {
+fn generate_each_prompt_alone<M: CausalLm<Flex>>(
+    model: &M,
+    prompts: &[Vec<u32>],
+    count: usize,
+) -> Vec<Vec<u32>> {
     let config = GenerateConfig {
         sampling: SamplingConfig::default(),
         max_new_tokens: count,
@@ -130,7 +134,7 @@ fn differing(rows: &[EndedRow], expected: &[Vec<u32>]) -> usize {
 /// Every batch size gives the same tokens as one prompt at a time, cut where the run ends a row.
 fn batches_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
     let prompts = prompts(model.vocab_size(), 20);
-    let whole = one_by_one(model, &prompts, 40);
+    let whole = generate_each_prompt_alone(model, &prompts, 40);
     // A token that ends some rows at different places and never ends others.
     let counts = |token: u32| whole.iter().filter(|row| row.contains(&token)).count();
     let stop = (0..model.vocab_size() as u32)
@@ -185,7 +189,7 @@ fn batches_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
 }
 
 #[test]
-fn every_batch_size_gives_what_one_prompt_gives() {
+fn every_batch_size_gives_same_text() {
     batches_agree(&llama(), "llama");
     batches_agree(&rwkv6(), "rwkv6");
 }
@@ -193,7 +197,7 @@ fn every_batch_size_gives_what_one_prompt_gives() {
 /// Long enough that LLaMA's cache grows several times while prompts start and end.
 fn long_rows_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
     let prompts = prompts(model.vocab_size(), 6);
-    let whole = one_by_one(model, &prompts, 200);
+    let whole = generate_each_prompt_alone(model, &prompts, 200);
     let config = BatchConfig {
         max_new_tokens: 200,
         max_positions: None,
@@ -210,7 +214,7 @@ fn long_rows_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
 }
 
 #[test]
-fn long_rows_agree_too() {
+fn long_rows_give_same_text_in_batches() {
     long_rows_agree(&llama(), "llama");
     long_rows_agree(&rwkv6(), "rwkv6");
 }
@@ -246,7 +250,7 @@ fn seeds_agree<M: CausalLm<Flex>>(model: &M, name: &str) {
 }
 
 #[test]
-fn one_seed_draws_alike_in_every_batch_size() {
+fn seed_draws_same_text_in_every_batch_size() {
     seeds_agree(&llama(), "llama");
     seeds_agree(&rwkv6(), "rwkv6");
 }

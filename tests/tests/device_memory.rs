@@ -286,7 +286,7 @@ impl OnDevice for Layer<'_> {
 }
 
 #[test]
-fn a_step_holds_nothing_that_is_large() {
+fn training_step_allocates_no_large_tensor() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = Log {
         path: folder.path().join("device.log"),

@@ -114,7 +114,7 @@ impl Case {
 }
 
 #[test]
-fn each_is_read_as_what_it_is() {
+fn foreign_adapter_has_recorded_method_and_rank() {
     for case in Case::all() {
         let contents = case.scan().contents();
         let found = contents
@@ -134,14 +134,14 @@ fn each_is_read_as_what_it_is() {
 }
 
 #[test]
-fn each_computes_what_it_does_there() {
+fn foreign_adapter_gives_recorded_logits() {
     for case in Case::all() {
         case.check(&case.model(), true, "adapted");
     }
 }
 
 #[test]
-fn each_merges_into_what_it_does_there() {
+fn merged_foreign_adapter_gives_recorded_logits() {
     for case in Case::all() {
         let place = tempfile::tempdir().expect("a folder");
         let out = place.path().join("merged");
@@ -171,7 +171,7 @@ const TOLERANCE: Tolerance = Tolerance {
 
 /// Replays PEFT's run of a LoRA, from PEFT's start.
 #[test]
-fn pefts_runs_are_reproduced() {
+fn peft_lora_runs_are_reproduced() {
     let device = Default::default();
     for (name, start) in [
         ("lora", LoraStart::Random),
@@ -205,7 +205,7 @@ fn pefts_runs_are_reproduced() {
 
 /// PEFT trains an embedding separately from the head that it is tied to. Our models cannot hold both.
 #[test]
-fn an_embedding_that_peft_untied_is_refused() {
+fn untied_peft_embedding_is_refused() {
     let tied = fixtures().join("llama-tiny-tied");
     let model = Llama::<Flex>::from_folder(&tied, &Default::default(), None).expect("loads");
     let targets = Targets::new(Selection::names(["q_proj"]));

@@ -242,7 +242,7 @@ fn lifecycle<M: CausalLm<B>>(base: &Base<M>, variant: Variant) {
 }
 
 #[test]
-fn every_method_on_llama2() {
+fn every_method_completes_lifecycle_on_llama2() {
     let folder = fixtures().join("llama-tiny");
     let model = Llama::<B>::from_folder(&folder, &Default::default(), None).expect("loads");
     let base = Base::new(model);
@@ -252,7 +252,7 @@ fn every_method_on_llama2() {
 }
 
 #[test]
-fn every_method_on_rwkv6() {
+fn every_method_completes_lifecycle_on_rwkv6() {
     let folder = fixtures().join("rwkv6-tiny");
     let model = Rwkv6::<B>::from_path(&folder, &Default::default(), None).expect("loads");
     let base = Base::new(model);

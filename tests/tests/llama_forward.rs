@@ -64,7 +64,7 @@ fn fixtures_give_their_logits_and_greedy_text() {
 }
 
 #[test]
-fn a_half_precision_file_widened_at_loading_gives_the_same() {
+fn widened_half_precision_file_gives_recorded_logits() {
     let folder = fixtures().join("llama-tiny-tied");
     let model = Llama::<Flex>::from_folder(&folder, &Default::default(), Some(FloatDType::F32))
         .expect("loads");
@@ -102,7 +102,7 @@ fn published_models_give_their_logits_and_greedy_text() {
 }
 
 #[test]
-fn a_wrong_folder_lists_what_is_wrong() {
+fn mismatched_weights_are_listed() {
     let error = Llama::<Flex>::from_folder(Path::new("/nowhere"), &Default::default(), None)
         .expect_err("no folder");
     assert!(
@@ -136,7 +136,7 @@ fn a_wrong_folder_lists_what_is_wrong() {
 }
 
 #[test]
-fn the_parts_of_a_configuration_are_those_of_the_model() {
+fn config_part_sizes_match_model() {
     for name in ["llama-tiny", "llama-tiny-tied"] {
         let model = load(&fixtures().join(name));
         let mut found = std::collections::BTreeMap::new();

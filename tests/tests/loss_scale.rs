@@ -35,7 +35,7 @@ fn batches() -> Vec<Batch> {
 }
 
 #[test]
-fn a_power_of_two_changes_no_digit() {
+fn loss_scale_keeps_losses_and_gradient_norms() {
     let (plain, _) = run(batches(), None);
     let (scaled, skipped) = run(batches(), Some(LossScale::default()));
     assert_eq!((plain.steps.len(), skipped), (batches().len(), 0));

@@ -90,7 +90,7 @@ fn models() -> [(Rwkv6<Flex>, Record); 3] {
 }
 
 #[test]
-fn fixtures_give_logits_and_states_at_once_and_in_pieces() {
+fn whole_and_split_text_give_recorded_logits() {
     for (model, record) in models() {
         let (tokens, logits) = (record.tokens("tokens"), record.floats("logits"));
         let (next, next_logits) = (record.tokens("next_tokens"), record.floats("next_logits"));
@@ -131,7 +131,7 @@ fn fixtures_give_logits_and_states_at_once_and_in_pieces() {
 }
 
 #[test]
-fn padding_on_the_left_changes_neither_logits_nor_state() {
+fn left_padding_keeps_logits_and_states() {
     // Products of 20 rows and of 40 or more sum in different orders.
     const ROUNDING: f32 = 5e-5;
     for (model, record) in models() {
@@ -189,7 +189,7 @@ fn fixtures_give_their_greedy_text_alone_and_in_a_batch() {
 }
 
 #[test]
-fn published_logits_are_given_at_once_in_pieces_and_byte_by_byte() {
+fn whole_and_split_text_give_published_logits() {
     let Some(assets) = assets() else { return };
     let folder = assets.join("models/rwkv6-1m");
     let expected = std::fs::read(folder.join("expected-logits.bin")).expect("readable");

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_singular_matrix_has_none() {
+    fn singular_matrix_has_no_inverse() {
         assert!(gauss_jordan(vec![1.0, 2.0, 2.0, 4.0], 2).is_none());
     }
 }

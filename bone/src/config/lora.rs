@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_is_its_words() {
+    fn lora_start_names_parse_back() {
         for start in [
             LoraStart::Random,
             LoraStart::Olora,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_rank_has_the_same_scale() {
+    fn doubled_rank_keeps_lora_scale() {
         for rslora in [false, true] {
             let config = LoraConfig {
                 alpha: 12.0,

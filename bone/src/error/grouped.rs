@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_divides_nothing_takes_one_line() {
+    fn misfitting_rank_error_takes_a_single_line() {
         let kinds = [("q_proj", 288, 288), ("up_proj", 288, 768)];
         let error = AttachError::Layers(misfits(7, 5, &kinds)).to_string();
         assert_eq!(error.lines().count(), 1, "{error}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_widths_that_do_not_divide_are_named() {
+    fn rank_error_names_only_misfitting_widths() {
         let error = AttachError::Layers(misfits(8, 2, &[("a", 32, 44), ("b", 32, 32)])).to_string();
         for part in [" 44;", ": 2, 4;"] {
             assert!(error.contains(part), "{part}: {error}");
@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn widths_without_a_common_rank() {
+    fn coprime_widths_error_says_no_rank_fits() {
         let error = AttachError::Layers(misfits(4, 2, &[("a", 9, 4)])).to_string();
         assert!(error.contains("no rank greater than 1"), "{error}");
     }
 
     #[test]
-    fn one_layer_is_named_in_full() {
+    fn rank_error_names_single_layer_in_full() {
         let error = AttachError::Layers(misfits(8, 1, &[("a", 32, 44)])).to_string();
         for part in [
             "model.layers.0.a (32 inputs, 44 outputs): rank 8 ",
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn other_reasons_take_a_line_for_each_kind_of_layer() {
+    fn merge_error_groups_layers_by_kind_and_reason() {
         let layer = |module: &str, reason: &str| LayerError {
             module: module.into(),
             d_input: 4,
@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_rank_that_is_named_fits(rank in 1..500_usize, inputs in 1..5000_usize, outputs in 1..5000_usize) {
+        fn suggested_ranks_fit_the_layer(rank in 1..500_usize, inputs in 1..5000_usize, outputs in 1..5000_usize) {
             let ranks = ranks_near(rank, gcd(inputs, outputs));
             for rank in &ranks {
                 prop_assert!(*rank > 1);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_that_are_no_widths_name_no_rank() {
+    fn zero_width_suggests_no_rank() {
         assert!(ranks_near(7, 0).is_empty());
         assert!(!ranks_near(usize::MAX, usize::MAX).is_empty());
     }

@@ -69,7 +69,7 @@ fn expected_output(layer: &BoneLinear<B>, x: &[f64], n: usize) -> Vec<f64> {
 }
 
 #[test]
-fn forward_is_the_definition() {
+fn forward_matches_definition() {
     for (variant, r, dims) in cases() {
         let layer = layer(&config(variant, r), dims, 1);
         let x = numbers(9, 2 * 3 * dims[0]);
@@ -92,7 +92,7 @@ fn scalar(tensor: Tensor<B, 1>) -> f64 {
 }
 
 #[test]
-fn gradients_are_finite_differences() {
+fn gradients_match_finite_differences() {
     for (variant, r, dims) in cases() {
         let layer = layer(&config(variant, r), dims, 3);
         let n = 3;
@@ -170,7 +170,7 @@ fn gradients_are_finite_differences() {
 }
 
 #[test]
-fn the_backward_of_many_block_rows_is_that_of_one() {
+fn backward_over_many_block_rows_equals_merged_layer() {
     // More rows than one group of the backward, and a frozen weight as in training.
     let dims = [8, 600];
     let layer = layer(&config(BONE, 4), dims, 3);
@@ -192,7 +192,7 @@ fn the_backward_of_many_block_rows_is_that_of_one() {
 }
 
 #[test]
-fn a_fresh_adapter_changes_nothing() {
+fn fresh_adapter_keeps_layer_output() {
     for (variant, r, dims) in cases() {
         let base = layer(&config(variant, r), dims, 1).detach();
         let x = tensor(numbers(9, 2 * dims[0]), [2, dims[0]]);
@@ -209,7 +209,7 @@ fn a_fresh_adapter_changes_nothing() {
 }
 
 #[test]
-fn merged_is_adapted_and_unmerges() {
+fn merged_layer_equals_adapted_layer_and_unmerges() {
     for (variant, r, dims) in cases() {
         let layer = layer(&config(variant, r), dims, 1);
         let x = tensor(numbers(9, 2 * dims[0]), [2, dims[0]]);
@@ -229,7 +229,7 @@ fn merged_is_adapted_and_unmerges() {
 }
 
 #[test]
-fn what_cannot_be_merged_is_refused() {
+fn non_finite_merge_and_singular_unmerge_fail() {
     let mut endless = layer(&config(Variant::Miss, 2), [4, 4], 1);
     endless.weight = endless.weight.map(|w| w.mul_scalar(f64::INFINITY));
     let error = endless.merge("model.q").expect_err("not finite");
@@ -253,7 +253,7 @@ fn what_cannot_be_merged_is_refused() {
 }
 
 #[test]
-fn impossible_shapes_are_refused_by_name() {
+fn misfitting_shape_error_names_layer() {
     let plain = layer(&config(Variant::Miss, 2), [6, 8], 1).detach();
     for (variant, rank, words) in [
         (BONE, 4, "rank 4 does not divide its 6 inputs"),
@@ -274,7 +274,7 @@ fn impossible_shapes_are_refused_by_name() {
 }
 
 #[test]
-fn dropout_is_drawn_from_the_scope_alone() {
+fn dropout_mask_depends_only_on_scope() {
     let config = config(Variant::Miss, 3).with_dropout(0.5);
     let layer = layer(&config, [6, 6], 1);
     let x = tensor(numbers(9, 2 * 4 * 6), [2, 4, 6]);
@@ -298,7 +298,7 @@ fn dropout_is_drawn_from_the_scope_alone() {
 }
 
 #[test]
-fn half_precision_weights_work_under_an_f32_input() {
+fn half_precision_weights_accept_wider_input() {
     for (variant, r, dims) in cases() {
         let layer = layer(&config(variant, r), dims, 1);
         let mut half = layer.clone();
@@ -317,7 +317,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_shape_is_the_definition(
+    fn forward_matches_definition_for_any_shape(
         r in 1usize..6, ins in 1usize..5, outs in 1usize..5, n in 1usize..5,
         extra in 0usize..4, kind in 0usize..4, seed in 0u64..1000,
     ) {

@@ -286,7 +286,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_variable_is_one_of_three_words() {
+    fn bf16_variable_accepts_only_known_words() {
         assert!(choose(Some("off")).is_ok_and(|chosen| chosen.is_none()));
         let portable = choose(Some("portable")).map(|chosen| chosen.map(|(_, name)| name));
         assert_eq!(portable, Ok(Some("portable")));
@@ -347,7 +347,7 @@ pub(crate) mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn products_are_those_of_rounded_numbers(
+        fn products_equal_products_of_rounded_inputs(
             sizes in [1usize..40, 1usize..80, 1usize..40],
             views in any::<[bool; 2]>(),
             add: bool,
@@ -365,7 +365,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn several_panels_and_depths_make_the_whole() {
+    fn products_are_correct_across_panels_and_depths() {
         compare([50, COLUMNS + 33, 6], [false, true], false, 0);
         compare([3, 5, INNER + 3], [false, false], false, 1);
     }

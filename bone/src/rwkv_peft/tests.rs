@@ -36,7 +36,7 @@ fn found(tensors: &[(&str, &[usize])], kind: Option<Kind>) -> Result<(Variant, u
 const KEY: &str = "blocks.0.att.key";
 
 #[test]
-fn forms_are_told_by_names_and_shapes() {
+fn tensor_names_and_shapes_determine_variant() {
     let bone = format!("{KEY}.bone");
     let disha = format!("{KEY}.disha");
     let ffn = "blocks.0.ffn.key.bone";
@@ -60,7 +60,7 @@ fn forms_are_told_by_names_and_shapes() {
 }
 
 #[test]
-fn what_is_unclear_is_refused_until_it_is_told() {
+fn ambiguous_variant_requires_block_axis() {
     let square: &[(&str, &[usize])] = &[("blocks.0.att.key.bone", &[4, 4])];
     let error = found(square, None).expect_err("either");
     assert!(error.contains("--block-axis"), "{error}");
@@ -79,7 +79,7 @@ fn what_is_unclear_is_refused_until_it_is_told() {
 }
 
 #[test]
-fn what_is_no_adapter_is_refused() {
+fn invalid_adapter_tensors_are_refused() {
     let bone: (&str, &[usize]) = ("blocks.0.att.key.bone", &[2, 4, 4]);
     for (tensors, kind, part) in [
         (
@@ -117,7 +117,7 @@ fn what_is_no_adapter_is_refused() {
 }
 
 #[test]
-fn blocks_one_below_the_other_are_the_same_values() {
+fn stacked_blocks_survive_write_and_read() {
     let (folder, path) = file(&[("blocks.0.att.key.bone", &[6, 2]), ("ln_out.bias", &[3])]);
     let saved = scan(&path, None).and_then(Scan::finish).expect("read");
     assert_eq!(saved.layers[KEY][0].shape[..], [3, 2, 2]);
@@ -137,7 +137,7 @@ fn blocks_one_below_the_other_are_the_same_values() {
 }
 
 #[test]
-fn what_a_file_would_not_say_is_not_written() {
+fn pth_file_with_ambiguous_variant_is_not_written() {
     let (folder, path) = file(&[("blocks.0.att.key.bone", &[2, 2])]);
     let saved = scan(&path, Some(OUTPUT))
         .and_then(Scan::finish)
@@ -161,7 +161,7 @@ fn what_a_file_would_not_say_is_not_written() {
 }
 
 #[test]
-fn states_come_alone() {
+fn state_files_hold_only_states() {
     let state: (&str, &[usize]) = ("blocks.0.att.time_state", &[2, 3, 3]);
     let (_folder, path) = file(&[state]);
     let contents = scan(&path, None).expect("read").contents();

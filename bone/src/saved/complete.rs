@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_block_has_another_must_have() {
+    fn uneven_blocks_list_missing_layers() {
         let layers = |text: &str| uneven(text.split(' '));
         assert!(layers("head blocks.0.att.key blocks.2.att.key").is_empty());
         assert_eq!(

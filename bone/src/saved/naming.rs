@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_split_as_they_are_made() {
+    fn tensor_keys_split_back_into_layer_and_tensor() {
         for naming in [
             Naming::MISS,
             Naming::BONE,

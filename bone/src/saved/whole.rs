@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_reaches_every_path_that_ends_in_it() {
+    fn module_entry_matches_ends_of_parent_paths() {
         let name = "model.layers.0.input_norm.weight";
         for entry in ["norm", "input_norm", "0.input_norm", "model", "layers"] {
             assert!(lies_in(name, entry), "{entry}");

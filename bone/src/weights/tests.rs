@@ -40,7 +40,7 @@ fn values(model: &Model<B>) -> BTreeMap<String, TensorData> {
 }
 
 #[test]
-fn names_and_shapes_are_those_of_checkpoints() {
+fn weight_names_and_shapes_match_checkpoints() {
     let adapter = crate::testing::config(Variant::Bone(BlockAxis::Output), 2);
     let adapted = attach(model(true), &adapter).expect("fits");
     let infos = infos::<B, _>(&adapted);
@@ -67,7 +67,7 @@ fn names_and_shapes_are_those_of_checkpoints() {
 }
 
 #[test]
-fn what_is_not_wanted_is_not_given() {
+fn only_wanted_weights_are_listed() {
     let model = model(true);
     let some: BTreeMap<_, _> =
         weights_where::<B, _>(&model, |name| name.ends_with("weight")).collect();
@@ -78,7 +78,7 @@ fn what_is_not_wanted_is_not_given() {
 
 proptest! {
     #[test]
-    fn values_that_are_put_in_are_there(seed in 0..1000u64, chosen in 0..256u32) {
+    fn overlay_replaces_only_chosen_values(seed in 0..1000u64, chosen in 0..256u32) {
         let model = model(true);
         let before = values(&model);
         let new: BTreeMap<_, _> = before
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn a_linear_layer_computes_with_the_new_weight() {
+fn overlay_transposes_weights_of_linear_layers() {
     let rows = |d_output: usize, d_input: usize| {
         let values = (0..d_output * d_input).map(|i| i as f32);
         TensorData::new(values.collect(), [d_output, d_input])
@@ -119,7 +119,7 @@ fn a_linear_layer_computes_with_the_new_weight() {
 }
 
 #[test]
-fn misfits_are_all_listed() {
+fn overlay_error_lists_every_misfit() {
     let data = |count: usize| TensorData::new(vec![0f32; count], [count]);
     let values = BTreeMap::from([
         ("state".to_string(), data(18)),
@@ -152,7 +152,7 @@ fn misfits_are_all_listed() {
 }
 
 #[test]
-fn only_what_is_chosen_trains_and_stays_chosen() {
+fn chosen_parameters_stay_trainable_after_casts() {
     let wanted = |name: &str| name == "embed.weight" || name == "state";
     let model: Model<B> = train_also(freeze_base(model(true)), wanted).expect("no adapters");
     assert_eq!(count_params(&model).trainable, 20 + 18);

@@ -34,7 +34,7 @@ fn config_of(variant: bone::Variant) -> AdapterConfig {
 }
 
 #[test]
-fn files_that_are_not_there() {
+fn missing_adapter_file_is_an_io_error() {
     for config in configs() {
         for file in [CONFIG_FILE, TENSOR_FILE] {
             let folder = Folder::new(&config);
@@ -46,7 +46,7 @@ fn files_that_are_not_there() {
 }
 
 #[test]
-fn files_that_are_cut_or_something_else() {
+fn truncated_and_foreign_files_are_format_errors() {
     for config in configs() {
         for file in [CONFIG_FILE, TENSOR_FILE] {
             let folder = Folder::new(&config);
@@ -64,7 +64,7 @@ fn files_that_are_cut_or_something_else() {
 }
 
 #[test]
-fn tensors_too_many_too_few_and_misshapen_are_listed_together() {
+fn error_lists_extra_missing_and_misshapen_tensors() {
     for config in configs() {
         let folder = Folder::new(&config);
         let input = tensor(&config, "input");
@@ -131,7 +131,7 @@ fn half_precision_tensors_are_read() {
 }
 
 #[test]
-fn a_configuration_of_something_else() {
+fn config_error_lists_every_invalid_field() {
     for config in configs() {
         let folder = Folder::new(&config);
         folder.edit_config(|map| {
@@ -152,7 +152,7 @@ fn a_configuration_of_something_else() {
 }
 
 #[test]
-fn targets_that_match_nothing() {
+fn unmatched_targets_are_listed() {
     for config in configs() {
         let folder = Folder::new(&config);
         folder.edit_config(|map| {
@@ -167,7 +167,7 @@ fn targets_that_match_nothing() {
 }
 
 #[test]
-fn the_two_axes_of_bone_are_not_mistaken_for_each_other() {
+fn bone_input_and_output_axis_are_distinguished() {
     let names = |tensors: &mut Tensors, from: &str, to: &str| {
         let renamed = std::mem::take(tensors).into_iter();
         *tensors = renamed
@@ -205,7 +205,7 @@ fn the_two_axes_of_bone_are_not_mistaken_for_each_other() {
 }
 
 #[test]
-fn another_variant_or_rank_in_the_configuration_is_noticed() {
+fn config_variant_and_rank_must_match_tensors() {
     let folder = Folder::new(&config_of(BONE));
     folder.edit_config(|map| {
         map.insert("init_weights".into(), true.into());
@@ -246,7 +246,7 @@ fn a_model_that_carries_an_adapter_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_saved_as_one_folder() {
+fn save_refuses_wrong_adapter_or_path() {
     let directory = tempfile::tempdir().expect("a folder");
     let [bone, input, ..] = &configs()[..] else {
         panic!("four variants");

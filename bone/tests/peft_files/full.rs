@@ -47,7 +47,7 @@ fn values<M: Module<B>>(module: &M) -> BTreeMap<String, TensorData> {
 }
 
 #[test]
-fn what_trained_whole_comes_back_beside_the_adapters() {
+fn full_parameters_load_beside_adapters() {
     let base = Network::<B>::new(7);
     for config in configs() {
         let network = tuned(base.clone(), &config, &FULL);
@@ -70,7 +70,7 @@ fn what_trained_whole_comes_back_beside_the_adapters() {
 }
 
 #[test]
-fn modules_are_pefts_and_the_rest_is_marked_so_that_peft_raises() {
+fn peft_type_marks_parameters_outside_full_modules() {
     for config in configs() {
         let folder = |full: &[&str]| {
             let network = tuned(Network::new(7), &config, full);
@@ -113,7 +113,7 @@ fn modules_are_pefts_and_the_rest_is_marked_so_that_peft_raises() {
 }
 
 #[test]
-fn every_value_that_does_not_fit_is_listed() {
+fn error_lists_every_misfitting_full_value() {
     for config in configs() {
         let network = tuned(Network::new(7), &config, &FULL);
         let folder = Folder::of::<B, _>(&network, contents(&config, &FULL));
@@ -173,7 +173,7 @@ fn every_value_that_does_not_fit_is_listed() {
 }
 
 #[test]
-fn full_values_that_are_not_listed_are_not_passed_over() {
+fn unlisted_full_values_are_refused() {
     for config in configs() {
         let network = tuned(Network::new(7), &config, &FULL[..2]);
         let folder = Folder::of::<B, _>(&network, contents(&config, &FULL[..2]));
@@ -204,7 +204,7 @@ fn full_values_that_are_not_listed_are_not_passed_over() {
 }
 
 #[test]
-fn what_cannot_be_saved_beside_adapters() {
+fn save_refuses_adapted_or_unknown_full_parameters() {
     let directory = tempfile::tempdir().expect("a folder");
     for config in configs() {
         let network = tuned(Network::new(7), &config, &FULL);
@@ -235,7 +235,7 @@ fn what_cannot_be_saved_beside_adapters() {
 }
 
 #[test]
-fn a_layer_trains_whole_or_through_an_adapter() {
+fn adapted_layer_cannot_train_in_full() {
     for mut config in configs() {
         let head = bone::Selection::names(["lm_head", "up"]);
         config.targets = Targets::new(head);
@@ -248,7 +248,7 @@ fn a_layer_trains_whole_or_through_an_adapter() {
 }
 
 #[test]
-fn values_keep_their_digits_over_a_base_in_bf16_until_they_are_merged() {
+fn full_values_keep_f32_over_bf16_base() {
     let base = Network::<B>::new(7);
     let half: BTreeMap<_, _> = dtypes::<B, _>(&base)
         .into_keys()
@@ -291,7 +291,7 @@ fn values_keep_their_digits_over_a_base_in_bf16_until_they_are_merged() {
 }
 
 #[test]
-fn a_value_too_large_for_its_precision_is_not_rounded_to_infinity() {
+fn cast_of_too_large_value_is_refused() {
     let network = Network::<B>::new(7);
     let large = TensorData::new(vec![1e30_f32; 8], [8]);
     let values = BTreeMap::from([("norm.gamma".to_string(), large)]);
@@ -302,7 +302,7 @@ fn a_value_too_large_for_its_precision_is_not_rounded_to_infinity() {
 }
 
 #[test]
-fn merged_is_adapted() {
+fn merged_model_equals_adapted_model() {
     let base = Network::<B>::new(7);
     for config in configs() {
         let network = tuned(base.clone(), &config, &FULL);

@@ -77,7 +77,7 @@ fn states(model: &Recurrent<B>) -> BTreeMap<String, TensorData> {
 }
 
 #[test]
-fn states_are_saved_as_rwkv_peft_names_them_and_come_back() {
+fn saved_states_use_rwkv_peft_names_and_load() {
     let tuned = with_states(bare(), 1.5);
     let folder = Folder::of::<B, _>(&tuned, contents());
     assert_eq!(folder.config()["peft_type"], json!("RWKV_STATE"));
@@ -100,7 +100,7 @@ fn states_are_saved_as_rwkv_peft_names_them_and_come_back() {
 }
 
 #[test]
-fn states_train_alone() {
+fn states_train_without_adapter() {
     let model: Recurrent<B> = freeze_base(with_states(bare(), 0.0));
     let model: Recurrent<B> = train_also(model, is_state).expect("no adapters");
     let count = count_params(&model);
@@ -151,7 +151,7 @@ fn states_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn only_states_go_without_an_adapter() {
+fn save_without_adapter_accepts_only_states() {
     let directory = tempfile::tempdir().expect("a folder");
     let refused = |model: &Recurrent<B>, full: &[&str], parts: &[&str]| {
         let full: BTreeSet<_> = full.iter().map(|name| name.to_string()).collect();

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_that_trains_has_a_curve_within_the_drawing() {
+    fn each_trained_method_gets_a_curve() {
         let rows = [
             row("before", &[]),
             row("a<b", &[3.0, 2.0, 1.0]),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_step_of_one_loss_is_drawn() {
+    fn single_step_curve_is_drawn() {
         assert!(!curves("t", &[row("a", &[2.0])]).contains("NaN"));
     }
 }

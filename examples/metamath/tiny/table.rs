@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spread_is_that_of_a_sample() {
+    fn spread_equals_sample_standard_deviation() {
         assert_eq!(spread(&[2.0, 4.0, 6.0]), 2.0);
         assert_eq!(spread(&[3.0]), 0.0);
     }

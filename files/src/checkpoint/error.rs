@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_cut_off_takes_one_line() {
+    fn truncated_file_error_takes_a_single_line() {
         let problem = |file: &str, problem| FileProblem {
             file: file.to_owned(),
             problem,

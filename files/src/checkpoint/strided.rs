@@ -124,7 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn places_are_within_their_storage() {
+    fn strided_tensor_must_lie_within_storage() {
         let place =
             |shape: &[u64], strides: &[u64], offset| place(shape, strides, offset, 4, 8..56);
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn gathers_what_the_definition_says(
+        fn gather_matches_definition_of_strides(
             shape in prop::collection::vec(1u64..4, 1..4),
             strides in prop::collection::vec(0u64..6, 3),
             offset in 0u64..4,

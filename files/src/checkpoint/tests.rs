@@ -111,7 +111,7 @@ fn data_is_not_copied_where_it_is_aligned() {
 }
 
 #[test]
-fn misaligned_data_is_copied_and_right() {
+fn misaligned_data_is_copied_correctly() {
     let dir = tempfile::tempdir().unwrap();
     let mut header = format!("{{{}}}", entry("w", "[2]", 0, 8));
     while header.len() % 8 != 1 {
@@ -126,7 +126,7 @@ fn misaligned_data_is_copied_and_right() {
 }
 
 #[test]
-fn folders_without_weights_say_what_to_do() {
+fn missing_weights_error_gives_hint() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("nowhere");
     let error = Checkpoint::open(&missing).unwrap_err();
@@ -151,7 +151,7 @@ fn folders_without_weights_say_what_to_do() {
 }
 
 #[test]
-fn a_writer_keeps_what_is_there() {
+fn writer_removes_partial_files_and_never_overwrites() {
     let dir = tempfile::tempdir().unwrap();
     let count = || fs::read_dir(dir.path()).unwrap().count();
     let new = || Writer::create(dir.path(), 8, BTreeMap::new());

@@ -122,7 +122,7 @@ mod tests {
 
     /// With as many keys as queries, and with earlier keys.
     #[test]
-    fn values_and_gradients_are_burns() {
+    fn attention_matches_burn_attention() {
         for keys in [5, 9] {
             let query = wave([2, 3, 5, 4], 0.7);
             let key = wave([2, 3, keys, 4], 1.1);

@@ -135,7 +135,7 @@ mod tests {
     use burn::backend::Flex;
 
     #[test]
-    fn the_shorter_side_of_an_orthogonal_matrix_is_orthogonal() {
+    fn orthogonal_matrix_has_orthogonal_shorter_side() {
         for [rows, columns] in [[5, 5], [7, 3], [3, 7], [1, 4]] {
             let mut init = Initialiser::<Flex>::new(3, &Default::default());
             let q = init.orthogonal(0.5, [rows, columns]).val();

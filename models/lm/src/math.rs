@@ -54,7 +54,7 @@ mod tests {
     use super::{exp, tanh};
 
     #[test]
-    fn tanh_is_the_librarys() {
+    fn tanh_matches_standard_library() {
         let mut worst = 0f64;
         for i in -100_000..=100_000 {
             // Every size from 1e-5 on, with 1e5 steps in the range where both forms are least
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn tanh_at_the_ends() {
+    fn tanh_handles_extreme_inputs() {
         assert_eq!(tanh(0.0), 0.0);
         assert_eq!(tanh(f32::INFINITY), 1.0);
         assert_eq!(tanh(f32::NEG_INFINITY), -1.0);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn exp_is_the_librarys() {
+    fn exp_matches_standard_library() {
         let mut worst = 0f64;
         for i in -870_000..=880_000 {
             let x = i as f32 * 1e-4;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn exp_at_the_ends() {
+    fn exp_handles_extreme_inputs() {
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(exp(-1e4), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);

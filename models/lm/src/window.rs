@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_of_places_stands_for_all() {
+    fn single_window_row_applies_to_all_rows() {
         let window = Window::from_first(2, vec![0, 1, 3]);
         assert_eq!(window.of(0, 1, 3), 1..4);
         assert_eq!(window.of(5, 2, 3), 3..5);

@@ -160,7 +160,7 @@ mod tests {
 
     /// The middle block has q = 1/2 and p = 2/3; the expected values were computed by hand.
     #[test]
-    fn vectors_are_the_published_ones() {
+    fn initial_vectors_match_published_formulas() {
         let model = model();
         let att = &model.blocks[1].att;
         let ends = |values: Vec<f32>| [values[0], values[1], values[7]];
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn matrices_are_orthogonal_or_zero_and_the_start_says_nothing() {
+    fn initial_matrices_are_orthogonal_or_zero() {
         let model = model();
         let zero = |tensor: Tensor<Flex, 2>| values(tensor).iter().all(|x| *x == 0.0);
         for block in &model.blocks {

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hugging_face_names_are_those_of_its_remote_code() {
+    fn hugging_face_names_map_to_rwkv_names() {
         for (own, theirs) in [
             ("emb.weight", "rwkv.embeddings.weight"),
             ("head.weight", "head.weight"),

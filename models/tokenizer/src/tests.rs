@@ -121,7 +121,7 @@ fn special_tokens_come_from_the_first_file_that_names_them() {
 }
 
 #[test]
-fn bos_is_there_when_the_tokenizer_adds_it() {
+fn bos_follows_tokenizer_settings() {
     let bos = |adds: bool, config: Value, tokenizer_config: Value| {
         folder(&[
             ("tokenizer.json", llama_json(adds)),
@@ -151,7 +151,7 @@ fn bos_is_there_when_the_tokenizer_adds_it() {
 }
 
 #[test]
-fn unusable_folders_say_what_to_do() {
+fn unusable_folder_error_gives_fix() {
     let message = |files: &[(&str, Value)]| folder(files).unwrap_err().to_string();
     let tokenizer_json = || ("tokenizer.json", llama_json(true));
     assert!(message(&[("tokenizer.json", json!({}))]).contains("tokenizer.json is invalid"));
@@ -176,7 +176,7 @@ fn unusable_folders_say_what_to_do() {
 }
 
 #[test]
-fn files_that_break_the_library_are_errors() {
+fn invalid_tokenizer_files_are_errors_not_panics() {
     let with = |path: &str, value: Value| {
         let mut json = llama_json(true);
         *json.pointer_mut(path).unwrap() = value;
@@ -225,7 +225,7 @@ fn by_pieces(tokenizer: &HfTokenizer, prompt: &str, response: &str) -> (Vec<u32>
 }
 
 #[test]
-fn prompt_ids_are_those_of_the_prompt_alone() {
+fn prompt_ids_equal_prompt_encoded_alone() {
     let tokenizer = llama();
     let (ids, prompt_len) = by_pieces(&tokenizer, "a:", "b c");
     assert_eq!(tokenizer.decode(&ids).unwrap(), "a:b c");
@@ -273,7 +273,7 @@ fn stream_holds_back_incomplete_characters() {
 }
 
 #[test]
-fn llama2_vectors() {
+fn llama2_tokenizer_matches_vectors() {
     let Some(assets) = assets() else { return };
     let json = fs::read(assets.join("tokenizers/llama2_tokenizer.json")).unwrap();
     let tokenizer = HfTokenizer::from_json(&json, Some(1), vec![2]).unwrap();
@@ -293,7 +293,7 @@ fn llama2_vectors() {
 }
 
 #[test]
-fn model_folders() {
+fn published_tokenizers_round_trip_text() {
     let Some(assets) = assets() else { return };
     for (model, vocab_size) in [("stories260k", 512), ("babyllama-tok105", 105)] {
         let tokenizer =
@@ -310,7 +310,7 @@ fn model_folders() {
 
 proptest! {
     #[test]
-    fn streamed_text_is_the_decoded_text(text in "[abcd :é€😀]{0,20}") {
+    fn streamed_text_equals_decoded_text(text in "[abcd :é€😀]{0,20}") {
         let tokenizer = llama();
         let ids = tokenizer.encode(&text).unwrap();
         let decoded = tokenizer.decode(&ids).unwrap();

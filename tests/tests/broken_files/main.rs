@@ -93,7 +93,7 @@ fn model(path: &Path) -> Result<Checkpoint, String> {
 }
 
 #[test]
-fn safetensors_that_are_broken() {
+fn broken_safetensors_are_errors() {
     let mut corpus = Corpus::default();
     let place = tempfile::tempdir().expect("a folder");
     let path = place.path().join("model.safetensors");
@@ -134,7 +134,7 @@ fn safetensors_that_are_broken() {
 }
 
 #[test]
-fn configurations_that_are_broken() {
+fn broken_adapter_configs_are_errors() {
     let mut corpus = Corpus::default();
     let folder = Folder::adapter();
     let config: Value = serde_json::from_slice(&folder.read(peft::CONFIG_FILE)).expect("JSON");
@@ -205,7 +205,7 @@ fn configurations_that_are_broken() {
 
 /// Adapters with a valid header.
 #[test]
-fn adapters_that_contradict_themselves() {
+fn contradictory_adapters_are_errors() {
     let mut corpus = Corpus::default();
     let config = |folder: &Folder, key: &str, value: Value| {
         let bytes = folder.read(peft::CONFIG_FILE);
@@ -243,7 +243,7 @@ fn adapters_that_contradict_themselves() {
 }
 
 #[test]
-fn files_by_torch_that_are_broken() {
+fn broken_torch_files_are_errors() {
     let mut corpus = Corpus::default();
     let place = tempfile::tempdir().expect("a folder");
     let path = place.path().join("adapter.pth");
@@ -282,7 +282,7 @@ fn files_by_torch_that_are_broken() {
 }
 
 #[test]
-fn indices_and_folders_that_lead_elsewhere() {
+fn broken_indices_and_linked_files_are_errors() {
     let mut corpus = Corpus::default();
     let index = "model.safetensors.index.json";
     let shard = "model-00001-of-00002.safetensors";

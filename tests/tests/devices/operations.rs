@@ -211,7 +211,7 @@ fn recurrence<B: ModelBackend>(device: &B::Device, found: &mut Named) {
 }
 
 #[test]
-fn operations_are_the_processors() {
+fn device_operations_match_cpu() {
     let expected = on_device(CPU, false, Operations).expect("works");
     for name in on_trial() {
         let found = on_device(name, true, Operations).expect("works");

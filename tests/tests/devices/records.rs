@@ -55,7 +55,7 @@ impl OnDevice for Golden {
 }
 
 #[test]
-fn a_record_of_each_model_is_reproduced() {
+fn devices_reproduce_record_of_each_model() {
     for name in on_trial() {
         for architecture in [Architecture::Llama2, Architecture::Rwkv6] {
             println!("{architecture:?} on {name}");

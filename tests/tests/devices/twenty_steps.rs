@@ -89,7 +89,7 @@ impl<B: ModelBackend> WithModel<B> for OnModel<'_, B> {
 
 /// Prints the table of docs/devices.md: `cargo test … twenty_steps -- --nocapture`.
 #[test]
-fn twenty_steps_lead_where_they_lead_on_the_processor() {
+fn training_on_device_matches_cpu() {
     println!("| model | device | loss, first → last | losses within | adapters within |");
     println!("|---|---|---|---|---|");
     let mut missed = Vec::new();

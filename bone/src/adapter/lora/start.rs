@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn pissa_takes_the_largest_part_and_all_of_it_at_full_rank() {
+    fn pissa_is_best_approximation_of_weight() {
         let exact = |rank| missing(&start(LoraStart::Pissa(SvdMethod::Exact), rank), rank);
         let all: f32 = weight().iter().map(|value| value * value).sum();
         assert!(exact(OUTPUTS) < 1e-9 * all);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn lora_starts_at_nothing_within_kaimings_bound() {
+    fn random_lora_has_bounded_a_and_zero_b() {
         let [a, b] = start(LoraStart::Random, 4);
         let bound = 1.0 / (INPUTS as f32).sqrt();
         assert!(a.iter().all(|a| a.abs() < bound) && a.iter().any(|a| a.abs() > 0.8 * bound));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_that_are_not_finite_have_no_factors() {
+    fn non_finite_weights_are_rejected() {
         let settings = LoraConfig {
             alpha: 1.0,
             rslora: false,

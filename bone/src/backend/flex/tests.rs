@@ -134,7 +134,7 @@ proptest! {
 
     // Every size may be 1.
     #[test]
-    fn bone_is_the_references(
+    fn bone_matches_reference(
         [n, blocks, tiles, r] in [1usize..40, 1..5, 1..5, 1..9],
         case in cases(),
         wants in any::<[bool; 3]>(),
@@ -164,7 +164,7 @@ proptest! {
 
     /// `r` need not divide the inputs, and may exceed them.
     #[test]
-    fn miss_is_the_references(
+    fn miss_matches_reference(
         [n, d_input, r, width, tiles] in [1usize..40, 1..40, 1..9, 1..9, 1..5],
         masks in any::<bool>(),
         case in cases(),
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn lora_is_the_references(
+    fn lora_matches_reference(
         [n, d_input, d_output, r] in [1usize..40, 1..40, 1..40, 1..9],
         (masks, halves) in (any::<bool>(), 1usize..3),
         case in cases(),
@@ -223,7 +223,7 @@ proptest! {
 
     /// The weight has several panels of rows, and the last is shorter.
     #[test]
-    fn panels_make_the_whole(tiles in 9usize..14, case in cases()) {
+    fn products_over_row_panels_match_reference(tiles in 9usize..14, case in cases()) {
         let (n, d_input, d_output) = (3, 64, tiles * 64);
         let inputs = [
             case.matrix(n, d_input),
@@ -248,7 +248,7 @@ proptest! {
 }
 
 #[test]
-fn a_view_into_the_middle_of_a_tensor_is_read_where_it_lies() {
+fn tensor_view_gives_product_of_its_copy() {
     let whole = random([9, 12], FloatDType::F32);
     let part = whole.slice([2..7, 4..10]);
     let copy = tensor::<Flex, 2>(primitive(part.clone()).to_contiguous());
@@ -268,7 +268,7 @@ fn a_view_into_the_middle_of_a_tensor_is_read_where_it_lies() {
 
 proptest! {
     #[test]
-    fn products_are_the_references(
+    fn plain_products_match_reference(
         n in 1..40usize, d_input in 1..150usize, d_output in 1..150usize,
         views: bool, half: bool, f64: bool, wants: [bool; 2],
     ) {

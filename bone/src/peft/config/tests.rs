@@ -52,7 +52,7 @@ fn json(config: Option<AdapterConfig>, modules: &[&str], parameters: &[&str]) ->
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_config_is_read_back() {
     for variant in VARIANTS {
         for modules in [&[][..], &["model.norm", "lm_head"]] {
             for parameters in [&[][..], &["blocks.0.att.time_decay"]] {
@@ -72,7 +72,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn only_what_peft_can_hold_says_that_it_is_pefts() {
+fn peft_type_marks_contents_that_peft_cannot_load() {
     let kind = |json: String| {
         let value: Value = serde_json::from_str(&json).expect("JSON");
         value["peft_type"].as_str().expect("text").to_string()
@@ -103,7 +103,7 @@ fn read(fields: Value) -> Result<(Variant, Naming, f64), String> {
 }
 
 #[test]
-fn what_other_tools_write_is_understood() {
+fn configs_of_other_tools_are_read_or_refused() {
     use serde_json::json;
     let bat = Variant::Bone(BlockAxis::Output);
     let pissa = LoraStart::Pissa(crate::SvdMethod::Exact);
@@ -196,7 +196,7 @@ fn what_other_tools_write_is_understood() {
 }
 
 #[test]
-fn every_problem_is_listed() {
+fn config_error_lists_every_problem() {
     let error = from_json(
         r#"{"peft_type": "VERA", "r": 0, "bias": "all", "modules_to_save": ["lm_head", 3],
             "parameters_to_save": "time_decay", "target_modules": 3, "miss_dropout": 1.5}"#,
@@ -216,7 +216,7 @@ fn every_problem_is_listed() {
 }
 
 #[test]
-fn parameters_under_the_wrong_type_are_refused() {
+fn parameters_to_save_must_match_peft_type() {
     for (kind, parameters) in [("MISS", r#"["x"]"#), ("MISS_WITH_PARAMETERS", "[]")] {
         let text = format!(
             r#"{{"peft_type": "{kind}", "r": 2, "target_modules": ["a"], "parameters_to_save": {parameters}}}"#

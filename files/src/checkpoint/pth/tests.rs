@@ -36,7 +36,7 @@ fn check_same(pth: &Checkpoint, safetensors: &Checkpoint) {
 }
 
 #[test]
-fn reads_what_torch_wrote() {
+fn torch_files_equal_their_safetensors() {
     for name in ["plain", "views", "module", "wrapped", "protocol4", "zip64"] {
         let pth = Checkpoint::open_file(&fixture(&format!("{name}.pth"))).unwrap();
         let path = fixture(&format!("{name}.safetensors"));
@@ -45,7 +45,7 @@ fn reads_what_torch_wrote() {
 }
 
 #[test]
-fn only_what_does_not_lie_row_by_row_is_copied() {
+fn only_strided_tensors_are_copied() {
     let views = Checkpoint::open_file(&fixture("views.pth")).unwrap();
     for (name, info) in views.tensors() {
         let data = views.data(name).unwrap();
@@ -56,7 +56,7 @@ fn only_what_does_not_lie_row_by_row_is_copied() {
 }
 
 #[test]
-fn refuses_what_is_no_data() {
+fn unsafe_and_unsupported_files_are_refused() {
     for (name, parts) in [
         (
             "calls_system",
@@ -195,7 +195,7 @@ fn tensors_must_lie_in_their_storages() {
 }
 
 #[test]
-fn repeating_makes_no_huge_tensor() {
+fn expanded_tensors_have_bounded_size() {
     // `expanded_scalar` is [2, 2] with strides [0, 0]: here it is [2^31 - 1] with stride [0].
     let found = refused_when_changed(
         b"K\x00K\x02K\x02\x86qRK\x00K\x00\x86qS",
@@ -216,7 +216,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
-fn the_one_file_of_a_folder_is_opened() {
+fn folder_with_single_weights_file_opens() {
     let expected = Checkpoint::open_file(&fixture("plain.safetensors")).unwrap();
     for files in [
         &[("plain.pth", "rwkv.pth")][..],
@@ -271,7 +271,7 @@ fn the_one_file_of_a_folder_is_opened() {
 
 /// Compares RWKV's own format and safetensors of one released model, if the machine has both.
 #[test]
-fn a_released_model_is_the_same_in_both_formats() {
+fn released_pth_and_safetensors_are_equal() {
     let assets = std::env::var_os("BONE_ASSETS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/assets"),
         PathBuf::from,

@@ -256,7 +256,7 @@ mod tests {
     use crate::Checkpoint;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_pth_file_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("adapter.pth");
         let of = |dtype, shape: &[usize]| {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_of_every_length() {
+    fn integers_of_every_length_are_pickled() {
         for (value, bytes) in [
             (255, &b"K\xff"[..]),
             (256, b"J\0\x01\0\0"),

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_streamed_is_a_checkpoint() {
+    fn streamed_tensors_form_a_checkpoint() {
         let half = planned("half", Dtype::BF16, &[3]);
         let single = planned("single", Dtype::F32, &[2, 2]);
         let double = planned("double", Dtype::F64, &[1]);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_is_not_as_planned_is_refused() {
+    fn streamed_data_must_match_plan() {
         for wrong in [
             planned("single", Dtype::F16, &[2, 2]),
             planned("single", Dtype::F32, &[4]),

@@ -146,7 +146,7 @@ impl Running {
 const LENGTHS: [usize; 4] = [2, 17, 62, 66];
 
 #[test]
-fn single_tokens_over_the_edges_of_the_room() {
+fn cache_grows_beyond_its_room_token_by_token() {
     let model = model::<Flex>();
     for len in LENGTHS {
         Running::start(&model, &[sequence(1, len)], 0).check(&model, 70);
@@ -215,7 +215,7 @@ fn rows_are_appended() {
 }
 
 #[test]
-fn a_start_has_no_rows() {
+fn empty_cache_accepts_every_operation() {
     let model = model::<Flex>();
     let started = Running::start(&model, &[sequence(1, 9), sequence(2, 4)], 0);
     let mut states: Vec<KeyValueCache<Flex>> = vec![Default::default(); 2];
@@ -232,7 +232,7 @@ fn a_start_has_no_rows() {
 
 /// A token is written in place, but never into a shared tensor.
 #[test]
-fn a_clone_keeps_what_it_has() {
+fn cloned_cache_keeps_its_values() {
     let model = model::<Flex>();
     for len in LENGTHS {
         let mut one = Running::start(&model, &[sequence(1, len)], 0);
@@ -248,7 +248,7 @@ fn a_clone_keeps_what_it_has() {
 
 /// Token by token on a graph gives the values and gradients of whole sequences.
 #[test]
-fn pieces_on_a_graph_keep_it() {
+fn pieces_on_graph_have_gradients_of_whole_sequence() {
     type B = Autodiff<Flex>;
     let model = bone::unfreeze_all(model::<B>());
     let device = Default::default();
@@ -302,7 +302,7 @@ fn pieces_on_a_graph_keep_it() {
 
 /// A state with room continues on a graph, and the reverse.
 #[test]
-fn room_is_left_behind_on_a_graph() {
+fn cache_converts_between_plain_and_autodiff() {
     use burn::module::AutodiffModule;
     type B = Autodiff<Flex>;
     let tracked = model::<B>();

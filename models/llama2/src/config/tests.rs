@@ -30,7 +30,7 @@ fn both_styles_of_rope_are_read() {
 }
 
 #[test]
-fn what_is_not_supported_is_refused_by_name() {
+fn unsupported_config_fields_are_named() {
     let problems = LlamaConfig::from_fields(fields(json!({
         "model_type": "mistral", "hidden_act": "gelu", "sliding_window": 4096,
         "rope_scaling": {"rope_type": "llama3", "factor": 8.0},

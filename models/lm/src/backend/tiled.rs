@@ -221,7 +221,7 @@ mod tests {
     /// One tile and several, the last one shorter; earlier keys, padding, packing, unused room at
     /// the end; grouped heads.
     #[test]
-    fn tiles_make_the_whole() {
+    fn tiled_attention_equals_whole_attention() {
         for (len, past, room, heads, kv_heads) in [
             (1, 0, 0, 2, 2),
             (1, 9, 3, 4, 2),

@@ -133,7 +133,7 @@ fn no_common_padding(spans: &[Span]) -> bool {
 
 proptest! {
     #[test]
-    fn a_prompt_gets_what_it_gets_alone(
+    fn batched_prompt_generates_as_alone(
         prompts in prop::collection::vec(
             prop::collection::vec(0..VOCAB as u32, 1..9), 0..24,
         ),
@@ -160,7 +160,7 @@ proptest! {
 }
 
 #[test]
-fn places_are_filled_while_others_run_on() {
+fn ended_rows_are_refilled_during_generation() {
     let prompts = prompts(40);
     for batch_size in [1, 3, 8, 16] {
         let config = config(batch_size);
@@ -182,7 +182,7 @@ fn places_are_filled_while_others_run_on() {
 
 /// An eighth of 16 places: only the last prompt starts alone.
 #[test]
-fn prompts_are_taken_in_several_at_a_time() {
+fn new_prompts_enter_batch_in_groups() {
     let config = config(16);
     let (_, _, spans) = run(&prompts(41), &config, None);
     let first = spans.iter().filter(|span| span.past == 0);
@@ -195,7 +195,7 @@ fn prompts_are_taken_in_several_at_a_time() {
 }
 
 #[test]
-fn a_break_at_an_end_leaves_the_rest() {
+fn break_stops_generation_of_remaining_prompts() {
     let model = Hashing::<Flex>::new();
     let prompts = prompts(20);
     let mut ended = 0;
@@ -232,7 +232,7 @@ fn a_break_at_an_end_leaves_the_rest() {
 }
 
 #[test]
-fn a_batch_is_generated_by_the_same_rules() {
+fn generate_equals_each_prompt_alone() {
     let model = Hashing::<Flex>::new();
     let prompts = prompts(7);
     let plain = GenerateConfig {
@@ -265,7 +265,7 @@ fn a_batch_is_generated_by_the_same_rules() {
 }
 
 #[test]
-fn unusable_prompts_and_settings_are_errors_before_anything_runs() {
+fn invalid_prompts_and_settings_fail_before_generation() {
     let model = Hashing::<Flex>::new();
     let try_with = |prompts: &[Vec<u32>], config: &BatchConfig| {
         let error = generate_all(&model, prompts, config, &Default::default(), |_| {

@@ -48,7 +48,7 @@ fn linear_is_a_transposed_view_of_the_file() {
 }
 
 #[test]
-fn keeps_or_converts_the_type() {
+fn tensor_type_is_kept_or_converted() {
     let values = [1.5f32, -2.0, 3.25];
     let half = TensorData::from(values.map(bf16::from_f32));
     let (_dir, checkpoint) = folder(vec![("n", half.clone())]);
@@ -64,7 +64,7 @@ fn keeps_or_converts_the_type() {
 }
 
 #[test]
-fn lists_every_offender() {
+fn loader_error_lists_every_misfit() {
     let (_dir, checkpoint) = folder(vec![
         ("a", TensorData::from([1f32, 2.])),
         ("b", TensorData::from([1i64, 2])),

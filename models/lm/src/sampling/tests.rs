@@ -38,7 +38,7 @@ fn logits(probabilities: &[f32]) -> Vec<f32> {
 }
 
 #[test]
-fn greedy_takes_the_first_of_the_largest() {
+fn greedy_takes_first_largest_logit() {
     let mut sampler = sampler(SamplingConfig::default());
     assert_eq!(sampler.sample(&[1.0, 3.0, 2.0, 3.0], &[]).unwrap(), 1);
     assert_eq!(sampler.sample(&[-3.0, -1.0], &[0, 1]).unwrap(), 1);
@@ -46,7 +46,7 @@ fn greedy_takes_the_first_of_the_largest() {
 }
 
 #[test]
-fn draws_by_the_softmax_at_the_temperature() {
+fn draws_follow_softmax_at_temperature() {
     let logits = [0.0f32, 1.0, -1.0, 0.5];
     for temperature in [0.5f32, 1.0, 2.0] {
         let weights = logits.map(|logit| f64::from(logit / temperature).exp());
@@ -100,7 +100,7 @@ fn top_p_keeps_the_fewest_that_reach_it() {
 }
 
 #[test]
-fn what_is_kept_keeps_its_proportions() {
+fn kept_tokens_keep_their_proportions() {
     let config = SamplingConfig {
         top_k: Some(2),
         ..warm()
@@ -123,7 +123,7 @@ fn penalty_divides_positive_and_multiplies_negative_logits_once() {
 }
 
 #[test]
-fn one_seed_gives_one_text() {
+fn seed_determines_sampled_tokens() {
     let text = |seed| -> Vec<u32> {
         let mut sampler = sampler(SamplingConfig {
             seed,
@@ -162,7 +162,7 @@ fn out_of_range_fields_are_all_listed() {
 }
 
 #[test]
-fn broken_input_is_an_error() {
+fn invalid_logits_and_tokens_are_errors() {
     let mut sampler = sampler(warm());
     assert_eq!(sampler.sample(&[], &[]), Err(SamplingError::NoLogits));
     assert_eq!(
@@ -205,7 +205,7 @@ proptest! {
 }
 
 #[test]
-fn the_lead_is_that_of_the_best_score_over_the_second() {
+fn lead_is_gap_between_two_best_scores() {
     let mut greedy = sampler(SamplingConfig::default());
     for (logits, lead) in [
         (&[1.0, 4.0, 3.5][..], 0.5),

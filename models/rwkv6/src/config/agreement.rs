@@ -75,7 +75,7 @@ mod tests {
     use crate::Names;
 
     #[test]
-    fn every_field_that_says_otherwise_is_listed() {
+    fn contradicting_config_fields_are_listed() {
         let config = Rwkv6Config {
             vocab_size: 96,
             hidden_size: 24,

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn released_widths_are_the_defaults() {
+    fn default_widths_match_released_models() {
         let config = parse(
             r#"{"model_type": "rwkv6", "vocab_size": 65536, "hidden_size": 2048,
                 "num_hidden_layers": 24, "head_size": 64, "head_size_divisor": 8,
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_listed() {
+    fn config_error_lists_every_problem() {
         let problems = parse(
             r#"{"model_type": "rwkv5", "vocab_size": 0, "hidden_size": 100, "head_size": 64,
                 "head_size_divisor": 4, "attention_bias": true}"#,

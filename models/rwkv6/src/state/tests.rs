@@ -137,7 +137,7 @@ fn rows_are_selected_and_appended() {
 
 /// Padding does not change a recurrent state: the states before and after are equal.
 #[test]
-fn padding_changes_nothing_and_a_start_has_no_rows() {
+fn padding_and_empty_state_change_nothing() {
     let model = model(false);
     let rows = [sequence(1, 9), sequence(2, 20)];
     let mut states = start(&model);

@@ -176,7 +176,7 @@ fn compare_backwards<const K: usize>(case: Case) {
 
 proptest! {
     #[test]
-    fn any_shape(batch in 1..4usize, len in 1..40usize, size in 1..20usize, before: bool, by_data: bool) {
+    fn token_mix_matches_reference_for_any_shape(batch in 1..4usize, len in 1..40usize, size in 1..20usize, before: bool, by_data: bool) {
         let case = Case { shape: [batch, len, size], before, by_data, dtype: DType::F64 };
         compare::<1>(case, 1e-12);
         compare::<2>(case, 1e-12);

@@ -40,7 +40,7 @@ impl Folder {
 }
 
 #[test]
-fn what_lies_beside_the_model_decides() {
+fn auto_choice_takes_tokenizer_beside_model() {
     let all = Folder::with(&["tokenizer.json", "config.json", WORLD]);
     let (size, reason) = all.open("auto", 256).unwrap();
     assert_eq!(size, 267);
@@ -59,7 +59,7 @@ fn what_lies_beside_the_model_decides() {
 }
 
 #[test]
-fn a_weights_file_has_them_beside_it() {
+fn weights_file_uses_tokenizer_of_its_folder() {
     let folder = Folder::with(&[WORLD]);
     for file in ["model.pth", "absent.safetensors"] {
         let path = folder.0.path().join(file);
@@ -71,7 +71,7 @@ fn a_weights_file_has_them_beside_it() {
 }
 
 #[test]
-fn a_named_one_is_taken() {
+fn named_tokenizer_is_opened() {
     let model = Folder::with(&["tokenizer.json", "config.json"]);
     assert_eq!(
         model.open("bytes", 9).unwrap(),
@@ -84,7 +84,7 @@ fn a_named_one_is_taken() {
 }
 
 #[test]
-fn unusable_ones_say_what_to_do() {
+fn unusable_tokenizer_error_gives_fix() {
     let message = Folder::with(&[]).message("auto");
     for part in [
         "no tokenizer.json",
@@ -115,7 +115,7 @@ fn unusable_ones_say_what_to_do() {
 }
 
 #[test]
-fn companions_are_the_vocabularies() {
+fn companions_list_vocabulary_files() {
     let folder = Folder::with(&[
         "rwkv_vocab_b.txt",
         "rwkv_vocab_a.txt",
@@ -132,7 +132,7 @@ fn companions_are_the_vocabularies() {
 
 proptest! {
     #[test]
-    fn a_choice_reads_back_as_it_is_written(text in "auto|bytes|[a-z./ ]{0,9}") {
+    fn printed_tokenizer_choice_parses_back(text in "auto|bytes|[a-z./ ]{0,9}") {
         let choice: TokenizerChoice = text.parse().unwrap();
         let written = choice.to_string();
         prop_assert_eq!(&written, &text);
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_is_never_taken_for_a_word(name in "auto|bytes|[a-z]{1,9}") {
+    fn file_choice_never_parses_as_keyword(name in "auto|bytes|[a-z]{1,9}") {
         let written = TokenizerChoice::File(name.clone().into()).to_string();
         let TokenizerChoice::File(path) = written.parse().unwrap() else {
             return Err(TestCaseError::fail("it reads as a word"));

@@ -107,7 +107,7 @@ fn ids(tokenizer: &dyn Tokenizer, pieces: &[Piece]) -> Vec<u32> {
 }
 
 #[test]
-fn pieces_of_a_conversation() {
+fn conversation_pieces_give_ids_and_trained_ranges() {
     let stub = Stub::new(Habit::Greedy);
     let encoded = encode_pieces(
         &stub,
@@ -158,7 +158,7 @@ fn a_tokenizer_without_special_tokens_adds_none() {
 }
 
 #[test]
-fn a_token_over_a_seam_is_not_taken() {
+fn token_never_crosses_a_seam() {
     let greedy = Stub::new(Habit::Greedy);
     let apart = [Piece::read("xa"), Piece::trained("bx")];
     assert_eq!(
@@ -180,7 +180,7 @@ fn a_token_over_a_seam_is_not_taken() {
 }
 
 #[test]
-fn two_beginnings_in_a_row_are_an_error() {
+fn doubled_bos_is_an_error() {
     let stub = Stub::new(Habit::Greedy);
     let doubled = |pieces: &[Piece]| match encode_pieces(&stub, pieces) {
         Err(TokenizerError::DoubledBos { id: BOS, at }) => at,
@@ -218,7 +218,7 @@ fn two_beginnings_in_a_row_are_an_error() {
 }
 
 #[test]
-fn one_token_may_begin_and_end_texts() {
+fn bos_and_eos_may_be_equal() {
     let mut stub = Stub::new(Habit::Greedy);
     stub.eos = vec![BOS];
     let pieces = [
@@ -254,7 +254,7 @@ fn a_text_that_cannot_be_tokenised_is_an_error() {
 }
 
 #[test]
-fn a_long_chat_takes_time_by_its_length() {
+fn long_chat_is_encoded_in_linear_time() {
     for (habit, turn) in [
         (Habit::Greedy, "some words|"),
         (Habit::Prefixed, " some words|"),
@@ -305,7 +305,7 @@ fn any_piece() -> impl Strategy<Value = Piece> {
 
 proptest! {
     #[test]
-    fn two_texts_are_a_prompt_and_its_response(prompt in any_text(), response in any_text()) {
+    fn two_pieces_equal_prompt_and_response(prompt in any_text(), response in any_text()) {
         for tokenizer in tokenizers() {
             let expected = encode_prompt_and_response(&*tokenizer, &prompt, &response).unwrap();
             let pieces = [Piece::Bos, Piece::read(prompt.as_str()), Piece::trained(response.as_str())];
@@ -316,7 +316,7 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_changes_nothing_before(
+    fn later_pieces_keep_earlier_ids(
         pieces in proptest::collection::vec(any_piece(), 0..12), cut in 0usize..12,
     ) {
         let cut = cut.min(pieces.len());
@@ -332,7 +332,7 @@ proptest! {
     }
 
     #[test]
-    fn trained_ranges_are_apart_and_hold_what_is_trained(
+    fn trained_ranges_are_disjoint_and_complete(
         pieces in proptest::collection::vec(any_piece(), 0..12),
     ) {
         for tokenizer in tokenizers() {
@@ -358,7 +358,7 @@ proptest! {
 
     /// Dropping the text before a seam changes no id.
     #[test]
-    fn texts_that_go_together_are_tokenised_together(
+    fn joinable_texts_are_tokenised_together(
         texts in proptest::collection::vec(any_text(), 0..8),
     ) {
         for tokenizer in tokenizers() {

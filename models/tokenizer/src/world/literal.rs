@@ -88,7 +88,7 @@ mod tests {
 
     /// The results of Python 3.11.
     #[test]
-    fn literals_are_what_python_makes_of_them() {
+    fn literals_parse_as_in_python() {
         for (literal, bytes) in [
             ("''", &b""[..]),
             ("'a b'", b"a b"),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_literals_are_refused() {
         for literal in [
             "",
             "'",

@@ -78,7 +78,7 @@ fn the_longest_token_is_taken() {
 }
 
 #[test]
-fn ids_that_stand_for_no_bytes_are_left_out() {
+fn ids_without_bytes_decode_to_nothing() {
     let tokenizer = small();
     let ids = [98, 0, 99, 268, 65_535, u32::MAX];
     assert_eq!(tokenizer.decode_bytes(&ids), b"ab");
@@ -104,7 +104,7 @@ fn line_ends_and_order_of_lines_do_not_matter() {
 }
 
 #[test]
-fn every_bad_line_is_counted_and_the_first_are_named() {
+fn error_counts_bad_lines_and_names_the_first() {
     let bad = [
         ("", "expected an id, a literal"),
         ("300", "expected an id, a literal"),
@@ -171,7 +171,7 @@ fn files_that_cannot_be_read_are_named() {
 }
 
 #[test]
-fn world_vectors() {
+fn world_tokenizer_matches_vectors() {
     let Some(assets) = assets() else { return };
     let folder = assets.join("tokenizers");
     let tokenizer = WorldTokenizer::from_file(&folder.join("rwkv_vocab_v20230424.txt")).unwrap();
@@ -236,7 +236,7 @@ fn some_bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_bytes_come_back(bytes in some_bytes()) {
+    fn any_bytes_round_trip(bytes in some_bytes()) {
         let tokenizer = small();
         let ids = tokenizer.encode_bytes(&bytes);
         prop_assert_eq!(&ids, &longest_match(&tokenizer.tokens, &bytes));
@@ -246,7 +246,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_come_back_with_the_published_vocabulary(
+    fn published_vocabulary_round_trips_any_bytes(
         texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 64)
     ) {
         let Some(assets) = assets() else { return Ok(()) };
@@ -262,7 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn tries_of_any_tokens_find_the_longest(
+    fn trie_finds_longest_token(
         longer in prop::collection::btree_set(prop::collection::vec(97u8..100, 2..6), 0..30),
         text in prop::collection::vec(97u8..101, 0..40),
     ) {
@@ -276,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn streamed_text_is_the_decoded_text(bytes in some_bytes(), ids in prop::collection::vec(0u32..300, 0..40)) {
+    fn streamed_text_equals_decoded_text(bytes in some_bytes(), ids in prop::collection::vec(0u32..300, 0..40)) {
         let (world, raw) = (small(), ByteTokenizer);
         let tokenizers: [&dyn ByteLevel; 2] = [&world, &raw];
         for tokenizer in tokenizers {
@@ -290,12 +290,12 @@ proptest! {
     }
 
     #[test]
-    fn any_file_is_a_vocabulary_or_an_error(content in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn random_bytes_are_no_vocabulary(content in prop::collection::vec(any::<u8>(), 0..80)) {
         prop_assert!(read(content).is_err());
     }
 
     #[test]
-    fn a_line_changed_anyhow_is_an_error_or_a_token(
+    fn changed_line_is_an_error_or_a_token(
         at in 0usize..10, byte in any::<u8>(),
     ) {
         let mut vocabulary = small_vocabulary().into_bytes();

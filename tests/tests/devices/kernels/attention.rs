@@ -107,7 +107,7 @@ impl Case for Attention {
 /// in groups with two sequences in a row; heads of 64 in groups with earlier keys and a second tile.
 /// `window` tests the operations between the products over many shapes.
 #[test]
-fn attention_is_its_formula() {
+fn attention_matches_formula() {
     let one = Attention {
         batch: 2,
         heads: 2,

@@ -127,7 +127,7 @@ impl Case for Turned {
     }
 }
 
-fn turns() -> impl Strategy<Value = Turned> {
+fn rotary_position_cases() -> impl Strategy<Value = Turned> {
     (
         1..4usize,
         1..5usize,
@@ -245,7 +245,7 @@ impl<const K: usize> Case for Shifted<K> {
     }
 }
 
-fn shifts<const K: usize>() -> impl Strategy<Value = Shifted<K>> {
+fn token_shift_cases<const K: usize>() -> impl Strategy<Value = Shifted<K>> {
     (
         1..4usize,
         prop_oneof![Just(1usize), 2..20usize],
@@ -271,18 +271,18 @@ proptest! {
     #![proptest_config(super::cases())]
 
     #[test]
-    fn gates_are_their_formulas(case in gates()) {
+    fn gates_match_formulas(case in gates()) {
         hold(case);
     }
 
     #[test]
-    fn rotary_positions_are_their_formula(case in turns()) {
+    fn rotary_positions_match_formula(case in rotary_position_cases()) {
         hold(case);
     }
 
     #[test]
-    fn the_token_shift_is_its_formula(
-        (one, two, five) in (shifts::<1>(), shifts::<2>(), shifts::<5>())
+    fn token_shift_matches_formula(
+        (one, two, five) in (token_shift_cases::<1>(), token_shift_cases::<2>(), token_shift_cases::<5>())
     ) {
         hold(one);
         hold(two);

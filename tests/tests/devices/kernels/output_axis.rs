@@ -73,7 +73,7 @@ impl Case for Layer {
 
 /// Few shapes, as for attention: one token with the smallest rank; more rows of W' than one group holds.
 #[test]
-fn the_output_axis_is_its_formula() {
+fn bone_output_axis_matches_formula() {
     hold_once(Layer {
         tokens: 1,
         d_input: 6,

@@ -178,12 +178,12 @@ proptest! {
     #![proptest_config(super::cases())]
 
     #[test]
-    fn norms_are_their_formulas(case in norms()) {
+    fn norms_match_formulas(case in norms()) {
         hold(case);
     }
 
     #[test]
-    fn cross_entropy_is_its_formula(case in losses()) {
+    fn cross_entropy_matches_formula(case in losses()) {
         hold(case);
     }
 }

@@ -150,7 +150,7 @@ proptest! {
     #![proptest_config(super::cases())]
 
     #[test]
-    fn a_tile_of_attention_is_its_formula(case in tiles()) {
+    fn attention_tile_matches_formula(case in tiles()) {
         hold(case);
     }
 }

@@ -143,7 +143,7 @@ impl OnDevice for Wide {
 }
 
 #[test]
-fn heads_too_wide_are_said_once() {
+fn too_wide_heads_are_reported_once() {
     let gpus = on_trial()
         .into_iter()
         .filter(|name| !name.kind.on_processor());
@@ -162,7 +162,7 @@ proptest! {
     #![proptest_config(super::cases())]
 
     #[test]
-    fn wkv6_is_the_recurrence(case in recurrences()) {
+    fn wkv6_matches_recurrence(case in recurrences()) {
         hold(case);
     }
 }

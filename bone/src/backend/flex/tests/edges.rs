@@ -10,7 +10,7 @@ proptest! {
 
     /// Weights in bf16 on a processor that multiplies bf16, with the portable kernel.
     #[test]
-    fn products_in_bf16_are_the_references_but_for_rounding(
+    fn bf16_products_match_reference_up_to_rounding(
         [n, blocks, tiles, r] in [1usize..60, 1..5, 1..5, 1..9],
         views in any::<bool>(),
     ) {
@@ -44,7 +44,7 @@ proptest! {
 
 /// burn's sums over zero rows fail, so no reference exists. Such a gradient must be zero.
 #[test]
-fn no_rows_have_no_results_and_gradients_of_zero() {
+fn zero_rows_give_zero_adapter_gradients() {
     for half in [None, Some(FloatDType::BF16)] {
         let case = Case {
             views: false,

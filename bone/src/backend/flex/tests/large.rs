@@ -29,7 +29,7 @@ impl Case {
 }
 
 #[test]
-fn bone_is_the_references() {
+fn bone_matches_reference() {
     let [n, d_input, d_output, r] = SIZES;
     every_case(|case| {
         for (blocks, [ours, reference], [our_backward, its_backward]) in [
@@ -70,7 +70,7 @@ fn bone_is_the_references() {
 }
 
 #[test]
-fn miss_is_the_references() {
+fn miss_matches_reference() {
     let [n, d_input, d_output, r] = SIZES;
     every_case(|case| {
         for (width, masks) in [(d_output, false), (64, true)] {
@@ -99,7 +99,7 @@ fn miss_is_the_references() {
 }
 
 #[test]
-fn lora_is_the_references() {
+fn lora_matches_reference() {
     let [n, d_input, d_output, r] = SIZES;
     every_case(|case| {
         for (trained, masks) in [(r, false), (r, true), (r / 2, false), (r / 2, true)] {
@@ -131,7 +131,7 @@ fn lora_is_the_references() {
 }
 
 #[test]
-fn the_base_is_the_references() {
+fn base_product_matches_reference() {
     let [n, d_input, d_output, _] = SIZES;
     every_case(|case| {
         let [x, w] = [case.matrix(n, d_input), case.weight(d_input, d_output)];

@@ -56,7 +56,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn cross_entropy_is_the_references(
+    fn cross_entropy_matches_reference(
         (n, vocab) in (1usize..40, 1usize..70),
         range in prop_oneof![Just(1.0), Just(200.0)],
         f64 in any::<bool>(),
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn adamw_is_the_references(
+    fn adamw_matches_reference(
         // More than one thread's share.
         (rows, columns) in (1usize..200, 1usize..200),
         time in prop_oneof![Just(1u32), 2u32..1000],
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn layer_norm_is_the_references(
+    fn layer_norm_matches_reference(
         (n, group, groups) in (1usize..40, 2usize..40, 1usize..5),
         f64 in any::<bool>(),
         view in any::<bool>(),
@@ -216,7 +216,7 @@ fn check<const R: usize>(
 }
 
 #[test]
-fn the_gradient_of_cross_entropy_is_finite_differences() {
+fn cross_entropy_gradient_matches_finite_differences() {
     let targets = targets(5, 7);
     let tracked = targets.clone();
     check::<1>(
@@ -227,7 +227,7 @@ fn the_gradient_of_cross_entropy_is_finite_differences() {
 }
 
 #[test]
-fn the_gradient_of_a_layer_norm_is_finite_differences() {
+fn layer_norm_gradients_match_finite_differences() {
     use burn::module::{Param, ParamId};
     let (weight, bias) = (random([12], 1.0, true), random([12], 1.0, true));
     fn param<B: crate::Backend>(tensor: Tensor<B, 1>) -> Param<Tensor<B, 1>> {
@@ -264,7 +264,7 @@ const GATES: [Gate; 3] = [Gate::Silu, Gate::Sigmoid, Gate::Relu];
 
 proptest! {
     #[test]
-    fn gates_are_the_references(rows in 1..9usize, columns in 1..70usize, f64: bool, view: bool) {
+    fn gates_match_reference(rows in 1..9usize, columns in 1..70usize, f64: bool, view: bool) {
         let tensor = |range| matrix([rows, columns], range, f64, view);
         let (gate, value, grad) = (tensor(20.0), tensor(3.0), tensor(2.0));
         for function in GATES {
@@ -286,7 +286,7 @@ proptest! {
 /// Compares the node's backward with autodiff's backward of the reference, also for the squared
 /// ReLU. There are several chunks, and the last is shorter.
 #[test]
-fn chunks_make_the_whole() {
+fn gates_and_tanh_match_reference_over_chunks() {
     for (f64, view) in [(false, false), (true, true)] {
         let tensor = |range| matrix([3, 12_345], range, f64, view);
         let (gate, value, grad) = (tensor(20.0), tensor(3.0), tensor(2.0));
@@ -354,7 +354,7 @@ fn gates_have_the_gradients_of_autodiff() {
 
 proptest! {
     #[test]
-    fn tanh_is_the_references(rows in 1..9usize, columns in 1..70usize, f64: bool, view: bool) {
+    fn tanh_matches_reference(rows in 1..9usize, columns in 1..70usize, f64: bool, view: bool) {
         let tensor = |range| matrix([rows, columns], range, f64, view);
         let (x, grad) = (tensor(5.0), tensor(2.0));
         let expected = primitive(Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(x.clone())).tanh());
@@ -366,7 +366,7 @@ proptest! {
 }
 
 #[test]
-fn the_gradient_of_tanh_is_finite_differences() {
+fn tanh_gradient_matches_finite_differences() {
     check::<2>(random([5, 7], 2.0, true), crate::tanh, crate::tanh);
 }
 

@@ -108,7 +108,7 @@ fn in_pieces(case: Case, form: Form, lengths: &[usize]) -> [Vec<f64>; 2] {
 }
 
 #[test]
-fn pieces_equal_the_whole() {
+fn pieces_equal_whole_sequence() {
     for state in [true, false] {
         let case = Case {
             state,
@@ -129,7 +129,7 @@ fn pieces_equal_the_whole() {
 }
 
 #[test]
-fn half_precision_is_computed_in_single() {
+fn half_precision_inputs_compute_in_f32() {
     for dtype in [DType::F16, DType::BF16] {
         let case = Case::new(20, 8);
         let inputs = case.inputs::<Flex>(&case.values(), dtype);
@@ -148,7 +148,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn any_shape(
+    fn all_forms_match_recurrence_for_any_shape(
         batch in 1..3usize,
         len in 1..40usize,
         heads in 1..4usize,

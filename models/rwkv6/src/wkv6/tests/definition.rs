@@ -31,7 +31,7 @@ fn loops(case: Case, [r, k, v, w, u, state]: &Inputs) -> [Vec<f64>; 2] {
 }
 
 #[test]
-fn recurrence_is_the_definition() {
+fn recurrence_matches_definition() {
     for state in [true, false] {
         let case = Case {
             state,
@@ -77,7 +77,7 @@ fn slope(case: Case, inputs: &Inputs, which: usize, direction: &[f64]) -> f64 {
 }
 
 #[test]
-fn every_gradient_is_the_finite_difference() {
+fn gradient_entries_match_finite_differences() {
     let case = Case::new(4, 3);
     let inputs = case.values();
     let results = case.run::<B>(Form::Recurrence, DType::F64);
@@ -95,7 +95,7 @@ fn every_gradient_is_the_finite_difference() {
 }
 
 #[test]
-fn gradients_are_finite_differences_at_all_lengths() {
+fn gradients_match_finite_differences_at_all_lengths() {
     for (len, size, state) in [1, 2, 15, 16, 17, 64, 257].into_iter().flat_map(|len| {
         [
             (len, 8, true),

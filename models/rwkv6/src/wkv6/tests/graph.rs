@@ -43,7 +43,7 @@ fn either_output_may_go_unused() {
 }
 
 #[test]
-fn only_what_is_tracked_gets_a_gradient() {
+fn only_tracked_inputs_get_gradients() {
     let case = CASE();
     let gradient = |form| {
         let mut inputs = case.inputs::<B>(&case.values(), DType::F64);
@@ -101,7 +101,7 @@ fn balanced_checkpointing_changes_nothing() {
 }
 
 #[test]
-fn the_kernel_is_taken_where_there_is_one() {
+fn wkv6_chooses_kernel_if_available() {
     for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
         for len in [1, 100] {
             let case = Case { len, ..CASE() };
@@ -125,7 +125,7 @@ fn the_kernel_is_taken_where_there_is_one() {
 
 #[test]
 #[should_panic(expected = "ask Form::available first")]
-fn a_kernel_that_is_not_there_is_no_other_form() {
+fn unavailable_kernel_panics_without_fallback() {
     let case = CASE();
     let inputs = case.inputs::<Second>(&case.values(), DType::F32);
     wkv6(inputs, Some(Form::Kernel));

@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn attention_is_the_references(
+    fn attention_matches_reference(
         (batch, kv_heads, group, width) in (1usize..3, 1usize..3, 1usize..4, 1usize..10),
         (len, past) in (prop_oneof![1usize..20, 60usize..140], 0usize..20),
         seeds in prop::collection::vec(0usize..1000, 1..4),
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn rotation_is_the_references_and_turns_back(
+    fn rotation_matches_reference_and_inverts(
         (batch, heads_, len, half) in (1usize..4, 1usize..4, 1usize..40, 1usize..9),
         per_row in any::<bool>(),
         f64 in any::<bool>(),
@@ -98,7 +98,7 @@ proptest! {
     }
 
     #[test]
-    fn the_root_mean_square_norm_is_the_references(
+    fn rms_norm_matches_reference(
         (n, size) in (1usize..40, 1usize..70),
         f64 in any::<bool>(),
         view in any::<bool>(),
@@ -125,7 +125,7 @@ proptest! {
 
 /// Checks each input's gradient, with two query heads per key head and several sequences in a row.
 #[test]
-fn gradients_of_attention_are_finite_differences() {
+fn attention_gradients_match_finite_differences() {
     let (of_queries, of_keys) = ([1, 4, 5, 3], [1, 2, 7, 3]);
     let window = Window::from_first(2, vec![0, 0, 3, 3, 3]);
     let [q, k, v] = [of_queries, of_keys, of_keys].map(|shape| random(shape, 1.0, true));
@@ -155,7 +155,7 @@ fn gradients_of_attention_are_finite_differences() {
 }
 
 #[test]
-fn the_gradient_of_a_rotation_is_finite_differences() {
+fn rotation_gradient_matches_finite_differences() {
     let angles: Tensor<Flex, 4> = random([1, 1, 3, 2], 3.0, true);
     let (cos, sin) = (angles.clone().cos(), angles.sin());
     let tracked = [&cos, &sin].map(|x| Tensor::<Tracked, 4>::from_inner(x.clone()));
@@ -167,7 +167,7 @@ fn the_gradient_of_a_rotation_is_finite_differences() {
 }
 
 #[test]
-fn gradients_of_a_root_mean_square_norm_are_finite_differences() {
+fn rms_norm_gradients_match_finite_differences() {
     fn normed<B: crate::Backend>(x: Tensor<B, 2>, weight: Tensor<B, 1>) -> Tensor<B, 2> {
         let weight = Param::initialized(ParamId::new(), weight);
         let epsilon = 1e-3;
@@ -190,7 +190,7 @@ fn gradients_of_a_root_mean_square_norm_are_finite_differences() {
 /// The rounding error is at most that of the reference: both in f32, compared with the reference in
 /// f64.
 #[test]
-fn the_norms_rounding_is_the_references() {
+fn rms_norm_rounding_error_is_bounded() {
     let error = |found: FlexTensor, exact: &FlexTensor| {
         let (found, exact) = (super::values(found), super::values(exact.clone()));
         let off = found.iter().zip(&exact).map(|(a, b)| (a - b).powi(2));
