@@ -18,8 +18,8 @@ pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> FileE
 pub enum Misfit {
     /// The block size does not divide the layer's widths.
     #[error(
-        "rank {rank} does not divide {odd}; use a rank that divides both, or miss, which supports \
-         any rank"
+        "rank {rank} does not divide {odd}; use a rank that divides the inputs and the outputs, or miss, \
+         which supports any rank"
     )]
     Rank {
         /// The block size.
@@ -70,7 +70,7 @@ pub enum AttachError {
         available: Vec<String>,
     },
     /// A regular expression does not compile.
-    #[error("`{pattern}` is not a regular expression: {reason}")]
+    #[error("'{pattern}' is not a regular expression: {reason}")]
     Pattern {
         /// The expression.
         pattern: String,
@@ -94,7 +94,7 @@ pub enum AttachError {
 
 /// Values that a module's parameters cannot take; one line per problem. The module is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} parameter(s) cannot be replaced:{LINE}{}", .problems.len(), joined(.problems, LINE))]
+#[error("{} value(s) do not fit their parameters:{LINE}{}", .problems.len(), joined(.problems, LINE))]
 pub struct ValueError {
     /// One line per problem, by parameter name.
     pub problems: Vec<String>,

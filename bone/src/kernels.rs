@@ -113,7 +113,7 @@ pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
     let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     said.entry(kernel).or_insert_with(|| {
         let text = format!(
-            "{} is computed by burn's operations instead of its kernel: {}",
+            "{} runs without its kernel, so it is slower: {}",
             kernel.name(),
             reason()
         );

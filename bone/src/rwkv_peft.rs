@@ -163,7 +163,7 @@ fn of_peft(path: &Path) -> FileError {
     FileError::Format {
         path: path.to_path_buf(),
         reason: format!(
-            "its tensors have the names of a PEFT folder; give the folder, whose {} describes them",
+            "its tensors are named as in PEFT; give its folder, which must also contain {}",
             crate::peft::CONFIG_FILE
         ),
     }
@@ -253,13 +253,13 @@ fn form(
                 Ok(Form::Miss)
             } else {
                 ask(
-                    "whether it is miss, or bone with stacked blocks",
+                    "whether it is miss, or bone on the output axis",
                     "output for bone, or none for miss",
                 )
             }
         }
         _ => Err(format!(
-            "its adapters must all have two dimensions, or all three: {}",
+            "some of its adapters have two dimensions and others three: {}",
             listed(adapters)
         )),
     }

@@ -157,7 +157,7 @@ impl SavedAdapter {
     pub(crate) fn check_no_residual(&self) -> Result<(), FileError> {
         match self.stands_on_residual() {
             true => Err(FileError::NotOneAdapter(
-                "its factors belong to a residual of the base weights; converting it needs the \
+                "its method (pissa or olora) also changes the base weights, so converting it needs the \
                  base model"
                     .into(),
             )),

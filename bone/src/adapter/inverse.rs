@@ -16,7 +16,8 @@ pub(super) fn inverse_of_identity_plus<B: Backend>(
             matrix[i * r + i] += 1.0;
         }
         let inverse = gauss_jordan(matrix.to_vec(), r).ok_or_else(|| {
-            format!("I + B[{index}] is not invertible, so the base weight cannot be recovered")
+            format!("block {index} of the adapter: I + B is not invertible, so the base weight cannot be \
+              recovered; use the original base model")
         })?;
         matrix.copy_from_slice(&inverse);
     }

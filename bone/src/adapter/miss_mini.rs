@@ -41,7 +41,8 @@ impl method::Method for Method {
     fn check(&self, _rank: usize, [_, d_output]: [usize; 2]) -> Result<(), Misfit> {
         let width = self.width;
         if width == 0 || !d_output.is_multiple_of(width) {
-            let reason = format!("miss-mini's width {width} must divide its {d_output} outputs");
+            let reason =
+                format!("miss-mini: the width {width} must divide the layer's {d_output} outputs");
             return Err(reason.into());
         }
         Ok(())

@@ -44,8 +44,8 @@ pub fn scan(dir: &Path) -> Result<Scan, FileError> {
             parameters,
         } => {
             let unknown = format!(
-                "{} adapters are named {}, but {CONFIG_FILE} lists no module or parameter of that \
-                 name",
+                "{} tensors are named {}, but {CONFIG_FILE} lists no such module or parameter; correct \
+                 it, or save the adapter again",
                 config.variant.name(),
                 naming.pattern()
             );

@@ -62,8 +62,8 @@ fn tensors(saved: &SavedAdapter, flat: bool) -> Result<BTreeMap<String, TensorDa
     match unclear.is_empty() {
         true => Ok(tensors),
         false => Err(FileError::NotOneAdapter(format!(
-            "layers whose outputs equal the rank cannot be told from miss: {}; write safetensors \
-             or a PEFT folder",
+            "this format cannot distinguish bone from miss in layers with as many outputs as the rank: \
+             {}; write safetensors or a PEFT folder",
             joined(unclear, ", ")
         ))),
     }

@@ -118,8 +118,8 @@ impl Scan {
                 (None, Some(name)) => name,
                 (None, None) if is_of_base(key) => {
                     scan.problems.push(format!(
-                        "{key}: a base weight, which PEFT saves unless \
-                         save_embedding_layers=False; save the adapter again, or remove it"
+                        "{key}: a base weight, not an adapter; save the adapter again with \
+                         save_embedding_layers=False, or remove this tensor"
                     ));
                     continue;
                 }

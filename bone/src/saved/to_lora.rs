@@ -41,7 +41,8 @@ impl SavedAdapter {
         let refuse = |reason: String| FileError::NotOneAdapter(reason);
         let Some(config) = &self.config else {
             return Err(refuse(
-                "an initial state does not change a weight, so it has no LoRA".into(),
+                "an initial state does not change a weight, so it cannot be converted to LoRA"
+                    .into(),
             ));
         };
         if config.variant.lora().is_some() {
@@ -107,7 +108,8 @@ impl SavedAdapter {
         let refuse = |reason: String| E::from(FileError::NotOneAdapter(reason));
         let Some(config) = &self.config else {
             return Err(refuse(
-                "an initial state does not change a weight, so it has no LoRA".into(),
+                "an initial state does not change a weight, so it cannot be converted to LoRA"
+                    .into(),
             ));
         };
         let mut found = BTreeMap::new();

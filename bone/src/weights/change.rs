@@ -89,7 +89,7 @@ impl<B: Backend> FloatMapper<B> for Cast<'_> {
         let largest = param.val().abs().max().cast(DType::F32).into_scalar();
         if !largest.elem::<f32>().is_finite() {
             self.problems
-                .push(format!("{name}: it is not finite in {dtype:?}"));
+                .push(format!("{name}: its values overflow {dtype:?}; use f32"));
         }
         param
     }

@@ -175,7 +175,7 @@ pub(super) fn hint(folder: &Path) -> String {
     }
     if !safetensors.is_empty() {
         return format!(
-            "it has {safetensors}; with a config.json, the weights must be named {SINGLE_FILE}"
+            "it has {safetensors} and a config.json; rename the weights to {SINGLE_FILE}"
         );
     }
     let pickles = of(&[".bin", ".pt", ".ckpt"]);

@@ -166,7 +166,7 @@ impl LlamaConfig {
         }
         if config.head_dim % 2 == 1 {
             reader.problem(format!(
-                "head_dim {} is odd, but the rotary embedding needs pairs",
+                "head_dim {} is odd, but rotary embeddings need an even head_dim",
                 config.head_dim
             ));
         }

@@ -29,7 +29,10 @@ pub struct GenerateConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// A prompt is empty and the tokenizer has no beginning-of-sequence token.
-    #[error("prompt {0} is empty and the tokenizer has no beginning-of-sequence token")]
+    #[error(
+        "prompt {0} is empty and the tokenizer has no beginning-of-sequence token; give at least one \
+      character"
+    )]
     EmptyPrompt(usize),
     /// A prompt holds a token that the model does not know.
     #[error(

@@ -99,7 +99,7 @@ pub enum SamplingError {
         first: usize,
     },
     /// The history holds a token without a logit.
-    #[error("token {token} of the history exceeds the {vocab_size} logits")]
+    #[error("token {token} of the history is outside the vocabulary of {vocab_size} tokens")]
     UnknownToken {
         /// The token.
         token: u32,

@@ -111,8 +111,8 @@ fn beside(
         "it has tokenizer.model; convert it (in Python: \
          AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER))"
     } else {
-        "download it into the folder, or for RWKV the vocabulary rwkv_vocab_v20230424.txt, or \
-         give a tokenizer: a .json, a .txt, a folder, or \"bytes\""
+        "download it into the folder (for RWKV: rwkv_vocab_v20230424.txt), or give a tokenizer: a .json, \
+         a .txt, a folder, or \"bytes\""
     };
     Err(TokenizerError::NoTokenizer {
         folder: folder.to_owned(),
@@ -134,8 +134,9 @@ fn file(path: &Path) -> Result<(Box<dyn Tokenizer>, String), TokenizerError> {
         _ => {
             return Err(TokenizerError::Invalid {
                 path: path.to_owned(),
-                reason: "a tokenizer is a .json file of Hugging Face or a .txt file of RWKV"
-                    .to_owned(),
+                reason:
+                    "not a tokenizer file; give a .json file of Hugging Face or a .txt file of RWKV"
+                        .to_owned(),
             });
         }
     };

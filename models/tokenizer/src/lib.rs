@@ -140,8 +140,8 @@ pub enum TokenizerError {
     },
     /// A sequence has two beginning-of-sequence tokens in a row.
     #[error(
-        "token {id}, which starts a sequence, occurs twice in a row at token {at}: both the \
-         template and the tokenizer add it; remove it from the template"
+        "the beginning-of-sequence token {id} occurs twice in a row at position {at}: the template and \
+         the tokenizer both add it; remove it from the template"
     )]
     DoubledBos {
         /// The token.

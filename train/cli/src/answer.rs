@@ -64,8 +64,8 @@ impl SamplingArgs {
         if self.temperature == 0.0 && (top_k || top_p) {
             let ignored = if top_k { "top_k" } else { "top_p" };
             return Err(CommandError::usage(format!(
-                "{ignored} has no effect with temperature 0, which always takes the most likely token; set \
-                 a temperature or remove it"
+                "{ignored} has no effect with temperature 0 (always the most likely token); remove this \
+                 option, or set a temperature greater than 0"
             )));
         }
         Ok(config)

@@ -19,7 +19,7 @@ pub struct SessionArgs {
     /// Model: a Hugging Face folder, or a .pth or .safetensors file of RWKV
     #[arg(long, value_name = "DIR|FILE")]
     pub model: PathBuf,
-    /// Adapter: a folder, the --out of a training run, or a file of RWKV-PEFT or JL-er
+    /// Adapter: a folder, the --out of a training run, or a file of RWKV-PEFT or JL-er/Bone
     #[arg(long, value_name = "DIR|FILE")]
     pub adapter: Option<PathBuf>,
     /// Block axis of an adapter file that does not record it: output, input, none (for miss)

@@ -73,7 +73,7 @@ impl FromStr for DeviceName {
             (Some(kind), None) => Ok(Self { kind, index: 0 }),
             (Some(kind), Some(Ok(index))) if !kind.on_processor() => Ok(Self { kind, index }),
             _ => Err(DeviceError::Usage(format!(
-                "unknown device `{text}`; choose from auto, cpu, ndarray, cuda, rocm, metal, vulkan and \
+                "unknown device '{text}'; choose from auto, cpu, ndarray, cuda, rocm, metal, vulkan and \
                  wgpu, with :N for device number N"
             ))),
         }

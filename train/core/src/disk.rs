@@ -71,7 +71,8 @@ pub(crate) fn explained(
     if cause.kind() != ErrorKind::StorageFull {
         // The limit of this process does not depend on the free disk space.
         return format!(
-            "{error}; {what} needs about {needed}: raise the limit, or use another folder"
+            "{error}; {what} needs about {needed}: raise the quota or the file size limit, or use another \
+             folder"
         );
     }
     let place = place.ancestors().find(|place| place.exists());

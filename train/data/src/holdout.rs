@@ -49,7 +49,7 @@ impl FromStr for Holdout {
         }
         let Ok(share) = text.parse() else {
             return Err(format!(
-                "validation '{text}': expected a count like 200 or a fraction like 0.05"
+                "expected a count like 200 or a fraction like 0.05, not '{text}'"
             ));
         };
         Self::Share(share).checked()
@@ -61,15 +61,17 @@ impl Holdout {
         match self {
             // This form rejects NaN too.
             Self::Share(share) if !(share > 0.0 && share < 1.0) => Err(format!(
-                "validation {share}: a fraction must be greater than 0 and less than 1; a count must be an \
-                 integer"
+                "must be an integer, or a fraction greater than 0 and less than 1, not {share}"
             )),
             holdout => Ok(holdout),
         }
     }
 
     fn count(self, samples: usize) -> Result<usize, String> {
-        let count = match self.checked()? {
+        let count = match self
+            .checked()
+            .map_err(|error| format!("validation {error}"))?
+        {
             Self::Count(count) => count,
             Self::Share(share) => ((samples as f64 * share).round() as usize).max(1),
         };
@@ -213,8 +215,11 @@ mod tests {
         let count = Holdout::Count(5);
         says(&distinct(5), count, &["validation 5 ", "5 samples"]);
         for (share, shown) in [(1.5, "1.5"), (f64::NAN, "NaN")] {
-            let expected = format!("validation {shown}: a fraction must be");
-            says(&distinct(5), Holdout::Share(share), &[expected.as_str()]);
+            says(
+                &distinct(5),
+                Holdout::Share(share),
+                &["validation must", shown],
+            );
         }
         let mut same = distinct(6);
         for sample in &mut same {
@@ -230,9 +235,9 @@ mod tests {
     fn integer_is_count_and_fraction_is_share() {
         assert_eq!("200".parse(), Ok(Holdout::Count(200)));
         assert_eq!("0.05".parse(), Ok(Holdout::Share(0.05)));
-        for (text, expected) in [("1.0", "validation 1: "), ("5%", "validation '5%': ")] {
+        for (text, expected) in [("1.0", "not 1"), ("5%", "not '5%'")] {
             let error = text.parse::<Holdout>().unwrap_err();
-            assert!(error.starts_with(expected), "{error}");
+            assert!(error.ends_with(expected), "{error}");
         }
         let read = |text| serde_json::from_str::<Holdout>(text).unwrap();
         assert_eq!(read("200"), Holdout::Count(200));

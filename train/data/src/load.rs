@@ -17,7 +17,7 @@ pub use report::FileReport;
 /// Returns the error of the temporary file that holds the rows' tokens.
 pub fn temporary(source: io::Error) -> DataError {
     DataError::Other(format!(
-        "the temporary file for tokens in {} (set TMPDIR to use another folder): {source}",
+        "cannot use the temporary file for tokens in {}: {source}; set TMPDIR to use another folder",
         std::env::temp_dir().display()
     ))
 }

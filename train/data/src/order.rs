@@ -86,7 +86,8 @@ fn nothing(pools: &[Pool]) -> DataError {
     if !there.is_empty() {
         let weights: Vec<_> = there.iter().map(|pool| pool.weight.to_string()).collect();
         what = format!(
-            "{what}: the weights ({}) select none of {} samples per epoch; raise or remove them",
+            "{what}: the weights of the files ({}) select none of {} samples per epoch; raise or remove \
+             them",
             joined(weights, ", "),
             there.iter().map(|pool| pool.samples.len()).sum::<usize>()
         );

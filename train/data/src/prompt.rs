@@ -29,8 +29,8 @@ pub enum PromptError {
     },
     /// The tokenizer differs from that of the training run; the error lists the differences.
     #[error(
-        "--tokenizer: not the tokenizer of the training run ({0} differ); give the tokenizer of the run, or \
-         copy its files to the model's folder"
+        "--tokenizer: not the tokenizer of the training run (different: {0}); give the tokenizer of the \
+         run, or copy its files to the model's folder"
     )]
     Tokenizer(String),
 }

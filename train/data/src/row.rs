@@ -131,7 +131,7 @@ impl RowReader {
         if schemas.len() > 1 {
             let fields: Vec<_> = schemas.iter().map(Schema::fields).collect();
             let what = format!(
-                "{place} matches several schemas ({}): choose one with a schema ({}), or with a field map, \
+                "{place} matches several schemas ({}); choose one with --schema ({}), or set --field-map \
                  instruction=FIELD,response=FIELD[,input=FIELD]",
                 fields.join(", "),
                 Schema::names().join(", ")
@@ -212,7 +212,8 @@ impl RowReader {
             && !self.input_seen
         {
             let what = format!(
-                "no row has the field '{field}', which the field map uses as the input: correct or remove it"
+                "no row has the field '{field}', which --field-map gives as the input; correct \
+                 input=FIELD, or remove it"
             );
             return Err(DataError::unusable(&self.path, what));
         }
@@ -230,8 +231,8 @@ impl RowReader {
         let known: Vec<_> = known.map(|schema| schema.fields()).collect();
         let first = self.pending.front();
         let what = format!(
-            "the rows match no known schema ({}); the first row has the fields {}: set the field names with \
-             a field map, instruction=FIELD,response=FIELD[,input=FIELD]",
+            "the rows match no known schema ({}); the first row has the fields {}. Set the field names \
+             with --field-map instruction=FIELD,response=FIELD[,input=FIELD]",
             known.join(", "),
             first.map(|(_, _, row)| names(row)).unwrap_or_default()
         );

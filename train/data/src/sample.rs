@@ -8,6 +8,7 @@ use bone_tokenizer::{Encoded, Tokenizer, encode_pieces};
 use super::conversation::Content;
 use super::row::Row;
 use super::template::{RenderError, Template};
+use crate::{counted, grouped, joined};
 
 mod store;
 #[cfg(test)]
@@ -144,16 +145,25 @@ impl AddAssign for Dropped {
     }
 }
 
+/// What was dropped and why; empty if nothing was.
 impl fmt::Display for Dropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} skipped ({} with a prompt that fills max_seq_len, {} without trained tokens), {} truncated",
-            self.rows(),
-            self.prompt_too_long,
-            self.empty,
-            self.truncated
-        )
+        let part =
+            |count: usize, what: &str| (count > 0).then(|| format!("{} {what}", grouped(count)));
+        let reasons = [
+            part(self.prompt_too_long, "with a prompt that fills max_seq_len"),
+            part(self.empty, "without trained tokens"),
+        ];
+        let reasons = joined(reasons.into_iter().flatten(), ", ");
+        let skipped = (self.rows() > 0)
+            .then(|| format!("{} skipped ({reasons})", counted(self.rows(), "row")));
+        let truncated = (self.truncated > 0).then(|| {
+            format!(
+                "{} truncated to max_seq_len",
+                counted(self.truncated, "row")
+            )
+        });
+        f.write_str(&joined(skipped.into_iter().chain(truncated), ", "))
     }
 }
 
@@ -168,8 +178,8 @@ fn check_end(template: &Template, tokenizer: &dyn Tokenizer) -> Result<(), Rende
     let ids = tokenizer.encode(suffix).map_err(refused)?;
     if ids.contains(end) {
         return Err(refused(format!(
-            "the template '{template}' writes token {end}, which ends a sequence, after {{response}}, where \
-             it is added automatically: remove it from the template"
+            "the template '{template}' writes the end-of-sequence token {end} after {{response}}; remove \
+             it from the template, because bone adds it"
         )));
     }
     Ok(())

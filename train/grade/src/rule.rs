@@ -99,7 +99,7 @@ impl FromStr for Rule {
         let found = Self::ALL.into_iter().find(|rule| rule.name() == name);
         found.ok_or_else(|| {
             let names = Self::NAMES.join(", ");
-            format!("unknown rule `{name}`; choose one of {names}")
+            format!("unknown rule '{name}'; choose from {names}")
         })
     }
 }

@@ -151,8 +151,8 @@ impl Reader {
         let names = self.names("parameters_to_save");
         match (with_parameters, names.is_empty()) {
             (Some(false), false) => self.problems.push(format!(
-                "parameters_to_save: PEFT ignores it with this peft_type; it needs one that ends \
-                 in {WITH_PARAMETERS}"
+                "parameters_to_save: PEFT ignores it with this peft_type; use a peft_type that ends in \
+                 {WITH_PARAMETERS}"
             )),
             (Some(true), true) => self
                 .problems
@@ -177,8 +177,8 @@ impl Reader {
             (None, Some(own)) => Some((own, None)),
             (None, None) => {
                 self.problems.push(format!(
-                    "peft_type: {kind} is not supported; supported: {MISS}, {BONE}, {LORA}, each \
-                     also with {WITH_PARAMETERS}, {} and {STATES}",
+                    "peft_type: {kind} is not supported; supported: {MISS}, {BONE} and {LORA} (each also \
+                     with the suffix {WITH_PARAMETERS}), {} and {STATES}",
                     OWN.join(", ")
                 ));
                 None

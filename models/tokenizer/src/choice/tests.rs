@@ -109,7 +109,7 @@ fn unusable_tokenizer_error_gives_fix() {
     }
     let message = folder.message(&folder.path("model.pth"));
     assert!(
-        message.contains("model.pth is invalid: a tokenizer is"),
+        message.contains("model.pth is invalid: not a tokenizer"),
         "{message}"
     );
 }

@@ -214,7 +214,10 @@ fn doubled_bos_is_an_error() {
     let message = encode_pieces(&stub, &[Piece::Bos, Piece::Bos])
         .unwrap_err()
         .to_string();
-    assert!(message.contains("twice in a row at token 1"), "{message}");
+    assert!(
+        message.contains("twice in a row at position 1"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 /// What to convert, and to what.
 #[derive(Debug, clap::Args)]
 pub struct ConvertArgs {
-    /// Adapter (a folder, or a file of RWKV-PEFT or JL-er) or RWKV6 model
+    /// Adapter (a folder, or a file of RWKV-PEFT or JL-er/Bone) or RWKV6 model
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// Output format
@@ -117,7 +117,7 @@ impl OnDevice for ConvertOn<'_> {
             None => scan.finish()?,
         };
         if saved.stands_on_residual() {
-            let why = "its factors belong to a residual of the base weights";
+            let why = "its method (pissa or olora) also changes the base weights";
             let base = need(base.as_ref(), why)?;
             saved = saved.on_untouched::<B::InnerBackend, CommandError>(&device, |layer| {
                 weight(base, layer)
@@ -165,7 +165,8 @@ impl OnDevice for ConvertOn<'_> {
         });
         let overall = percent(overall);
         Ok(format!(
-            "converted {kind} to a LoRA of rank {rank}: {overall:.2} % of the change's norm is lost{worst}"
+            "converted {kind} to a LoRA of rank {rank}: {overall:.2} % of the norm of the weight update \
+             is lost{worst}"
         ))
     }
 }
@@ -175,7 +176,7 @@ fn write_folder(saved: &SavedAdapter, args: &ConvertArgs) -> Result<(), CommandE
     let base = args.model.as_ref().map(|path| path.to_string_lossy());
     peft::write(saved, base.as_deref(), &args.out)?;
     if let Some(kind) = peft::own_type(saved) {
-        line!("its peft_type is {kind}, which PEFT does not support, so PEFT refuses the folder");
+        line!("note: PEFT cannot load this folder, because it does not support peft_type {kind}");
     }
     Ok(())
 }
@@ -228,7 +229,7 @@ fn convert_model(args: &ConvertArgs, mut model: Recognised) -> Result<(), Comman
     let architecture = model.architecture;
     if architecture != Architecture::Rwkv6 {
         return Err(CommandError::usage(format!(
-            "--to: a {} model has only the Hugging Face format; only RWKV6 models can be converted",
+            "--to: {} models exist only in the Hugging Face format; only RWKV6 models can be converted",
             architecture.name()
         )));
     }

@@ -135,11 +135,11 @@ fn questions(benchmark: Benchmark, args: &QuestionArgs) -> Result<(), CommandErr
         args.rule.unwrap_or(benchmark.default_rule())
     );
     line!(
-        "{} without an answer, {} cut off, {} too long, {} with a near tie; {} tokens in {:.1} s",
+        "answers: {} missing, {} cut off, {} with a near tie; prompts too long: {}; {} tokens in {:.1} s",
         summary.without_answer,
         summary.cut_off,
-        summary.not_asked,
         summary.near_ties,
+        summary.not_asked,
         summary.tokens,
         summary.seconds
     );

@@ -65,7 +65,7 @@ fn print_adapter(args: &InspectArgs, scan: Scan) -> Result<(), CommandError> {
                 line!("layers: {layers:?}");
             }
             if trained > 0 {
-                line!("also holds {trained} parameters in full");
+                line!("also contains {trained} parameters trained in full");
             }
         }
         None => line!("initial states of an RWKV6 model: {trained}"),
@@ -91,7 +91,7 @@ fn print_shape(saved: &SavedAdapter) {
         .filter_map(|name| name.split('.').find_map(|part| part.parse().ok()))
         .collect();
     line!(
-        "shape: {} adapted layers in {} blocks, {} values",
+        "size: {} adapted layers in {} blocks, {} parameters",
         saved.layers.len(),
         blocks.len(),
         grouped(saved.num_params())
@@ -122,7 +122,9 @@ fn widths(saved: &SavedAdapter) -> BTreeSet<String> {
 fn selected(selection: &Selection) -> String {
     match selection {
         Selection::AllLinear => "all-linear".into(),
-        Selection::Names(names) if names.len() > 16 => format!("{} layers by name", names.len()),
+        Selection::Names(names) if names.len() > 16 => {
+            format!("{} layers, listed by name", names.len())
+        }
         Selection::Names(names) => names.join(", "),
         Selection::Regex(pattern) => format!("/{pattern}/"),
     }
@@ -131,13 +133,14 @@ fn selected(selection: &Selection) -> String {
 fn print_model(args: &InspectArgs, model: &OpenModel) -> Result<(), CommandError> {
     if args.model.is_some() {
         return Err(CommandError::usage(
-            "--model: PATH is a model; --model checks an adapter",
+            "--model: only checks an adapter, but PATH is a model; remove --model",
         ));
     }
     let (info, checkpoint) = (&model.info, &model.checkpoint);
     let shape = &info.shape;
     line!(
-        "model: {} of {} parameters: {} blocks, hidden size {}, intermediate size {}, {} tokens",
+        "model: {} with {} parameters: {} blocks, hidden size {}, intermediate size {}, vocabulary of {} \
+         tokens",
         info.architecture.name(),
         grouped(shape.parameters),
         shape.num_layers,

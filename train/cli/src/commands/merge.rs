@@ -28,7 +28,7 @@ pub struct MergeArgs {
     pub model: PathBuf,
     /// Adapter: a folder, a training run or a file; repeat it to merge several in this order
     ///
-    /// A folder of PEFT or bone, the --out of a training run, or a file of RWKV-PEFT or JL-er.
+    /// A folder of PEFT or bone, the --out of a training run, or a file of RWKV-PEFT or JL-er/Bone.
     #[arg(long, value_name = "DIR|FILE", required = true)]
     pub adapter: Vec<PathBuf>,
     /// Output folder; it must be new or empty
@@ -83,7 +83,7 @@ pub fn run(args: &MergeArgs) -> Result<(), CommandError> {
         line!("unmerged: {reversal}");
     }
     line!(
-        "merged vs. adapted: {} (the check took up to {})",
+        "merged vs. adapted: {}; peak memory of the check {}",
         merged.agreement,
         human(peak_resident_bytes())
     );
@@ -112,8 +112,8 @@ pub fn merge(args: &MergeArgs) -> Result<Merged, CommandError> {
         let mut scanned = args.adapter.iter().zip(&adapters);
         if let Some((path, _)) = scanned.find(|(_, scan)| scan.stands_on_residual()) {
             return Err(CommandError::usage(format!(
-                "--unmerge: the factors of {} belong to a residual of the base, which the merged model does \
-                 not contain; convert them first: bone convert --to lora --model BASE",
+                "--unmerge: {} also changes the base weights, so it cannot be unmerged from the merged \
+                 model. Convert the adapter before the merge: bone convert --to lora --model BASE",
                 path.display()
             )));
         }

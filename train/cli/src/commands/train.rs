@@ -98,8 +98,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CommandError> {
         resume(path, host)?;
     } else {
         return Err(CommandError::usage(format!(
-            "--resume continues a run with its own settings and accepts no others: {}. To start a new run \
-             from it with them, add `--out NEW`",
+            "--resume continues a run with its own settings; remove {}. To start a new run from it with \
+             these settings, add `--out NEW`",
             given.join(", ")
         )));
     }

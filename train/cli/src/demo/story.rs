@@ -70,7 +70,7 @@ pub(super) fn tell(model: &Bundled, out: &Path, args: &DemoArgs) -> Result<Outco
     line!("exact match before: {scored_before}\n");
 
     line!(
-        "Fine-tuning on {} rows, none of which contains these questions, not even swapped:",
+        "Fine-tuning on {} rows. None contains these questions, not even with the two numbers swapped:",
         rows.len()
     );
     let run = out.join("run");

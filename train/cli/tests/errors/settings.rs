@@ -62,14 +62,17 @@ fn out_of_range_flags_are_rejected() {
         ),
         (&["--max-steps", "0"], "--max-steps: must be at least 1"),
         (&["--max-seq-len", "1"], "--max-seq-len: must be at least 2"),
-        (&["--validation", "1.5"], "--validation: validation 1.5"),
+        (
+            &["--validation", "1.5"],
+            "--validation: must be an integer, or a fraction",
+        ),
         (
             &["--field-map", "nonsense"],
             "--field-map: field map 'nonsense'",
         ),
         (
             &["--targets", "("],
-            "--targets: `(` is not a regular expression",
+            "--targets: '(' is not a regular expression",
         ),
         (&["--layers", "3-1"], "--layers: '3-1'"),
         (&["--method", "bon"], "did you mean 'bone'?"),

@@ -278,9 +278,9 @@ fn inspect_reports_kind_of_path() {
     refused(&bone(["inspect", text(&gone)]), "not found");
     let run = place.train("run", &["--rank", "4"]).out;
     let file = run.join("adapter/adapter_model.safetensors");
-    refused(&bone(["inspect", text(&file)]), "give the folder");
+    refused(&bone(["inspect", text(&file)]), "adapter_config.json");
     let said = bone(["inspect", text(&fixture("llama-tiny"))])
         .succeeded()
         .stdout;
-    assert!(said.starts_with("model: LLaMA2 of "), "{said}");
+    assert!(said.starts_with("model: LLaMA2 with "), "{said}");
 }

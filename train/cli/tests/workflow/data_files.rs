@@ -249,7 +249,7 @@ fn data_check_reports_weights_and_slices() {
     }
     let ran = check(rows, &["--max-seq-len", "2"]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stdout.contains("skipped 40: "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("40 rows skipped ("), "{}", ran.stdout);
     assert!(
         ran.stderr.contains("no samples left to train on"),
         "{}",

@@ -207,7 +207,7 @@ fn too_long_questions_are_reported() {
     )
     .succeeded();
     assert!(
-        ran.stderr.contains("1 of 4 prompts") && ran.stdout.contains("1 too long"),
+        ran.stderr.contains("1 of 4 prompts") && ran.stdout.contains("prompts too long: 1"),
         "{} {}",
         ran.stderr,
         ran.stdout

@@ -243,7 +243,7 @@ fn full_disk_loses_no_checkpoint() {
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     let said = &ran.stderr;
     assert!(
-        said.contains("a checkpoint needs about") && said.contains("raise the limit"),
+        said.contains("a checkpoint needs about") && said.contains("raise the quota"),
         "{said}"
     );
     // Nothing blocks the next attempt.

@@ -128,7 +128,7 @@ fn interrupted_last_evaluation_is_repeated() {
 fn signal_during_trial_leaves_no_files() {
     let place = Place::new();
     let mut run = begin(&place, "out", "save=sleep(50)", &[]);
-    run.until("trying the longest rows");
+    run.until("testing memory and disk space");
     let (out, said) = run.stopped_by("-TERM", 143);
     assert!(said.contains("stopped before the first step"), "{said}");
     assert_eq!(

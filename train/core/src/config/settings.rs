@@ -54,7 +54,7 @@ settings! {
         schema: Schema as "NAME", unset("detected from the rows"), only(scope::schema);
         /// Field names of the rows: instruction=FIELD,response=FIELD[,input=FIELD]
         field_map: FieldMap as "MAP", unset("", "detected from the rows"), only(scope::rows);
-        /// Row length for binidx data: pad (max_seq_len), only (longest sequence of the batch)
+        /// Row length for binidx data: pad (to max_seq_len), only (to the longest sequence of the batch)
         binidx_cut: Cut as "WAY", default(Cut::Only), only(scope::binidx);
         /// Maximum sequence length in tokens
         max_seq_len: usize as "TOKENS", default(512), range(at_least(2)), also("model_max_length", "ctx_len");
@@ -77,9 +77,9 @@ settings! {
         ///
         /// state trains the initial state of an RWKV model. full trains every weight. The others train an adapter.
         method: MethodName as "NAME", default(MethodName::Bone);
-        /// bone: one block per group of r outputs or of r inputs: output, input
+        /// bone: group the outputs or the inputs of a layer into blocks of r: output, input
         block_axis: AxisWord as "AXIS", by(defaults::block_axis, "output for LLaMA2, input for RWKV6"), only(scope::bone);
-        /// Continue training this adapter: a folder, or a file of RWKV-PEFT or JL-er
+        /// Continue training this adapter: a folder, or a file of RWKV-PEFT or JL-er/Bone
         ///
         /// The adapter determines settings such as the rank. If you give them too, they must agree with it.
         adapter: PathBuf as "DIR|FILE", unset("new", ""), only(scope::adapter);
@@ -150,13 +150,13 @@ settings! {
         eval_every: usize as "STEPS", unset("a tenth of the run"), range(at_least(1)), only(scope::evaluations);
         /// Steps between checkpoints
         save_every: usize as "STEPS", unset("none"), range(at_least(1));
-        /// Minutes between checkpoints by time; 0 disables them
+        /// Save a checkpoint after this many minutes; 0 disables it
         save_minutes: f64 as "MINUTES", default(15.0), range(from_0);
         /// Number of checkpoints to keep; older ones are deleted
         keep_last: usize as "N", default(2), range(at_least(1));
         /// Also keep the checkpoint with the best validation loss: true, false
         keep_best: bool as "[BOOL]", default(false);
-        /// Try the longest rows and a checkpoint before the first step: true, false
+        /// Test memory and disk space before the first step, with the longest rows and a checkpoint: true, false
         ///
         /// A run that lacks memory or disk space then fails at its start.
         shake_down: bool as "BOOL", unset("true, or false on an emulated device");

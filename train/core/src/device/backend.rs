@@ -66,8 +66,12 @@ fn run<W: OnDevice>(device: DeviceName, fusion: bool, work: W) -> Result<W::Outp
     let _ = fusion;
     #[cfg(feature = "adapters")]
     let adapter = || {
-        super::adapters::open(device)
-            .ok_or_else(|| super::absent(device, "no adapter has this number"))
+        super::adapters::open(device).ok_or_else(|| {
+            super::absent(
+                device,
+                "no device has this number; `bone devices` lists them",
+            )
+        })
     };
     match device.kind {
         #[cfg(feature = "flex")]

@@ -106,7 +106,7 @@ impl Estimate {
         }
         let Term { name, remedy, .. } = self.largest();
         Err(MemoryError(format!(
-            "the run needs about {} and {limit}: {self}. The largest part is {name}: {remedy}",
+            "the run needs about {}, but {limit}: {self}. The largest part is {name}: {remedy}",
             human(self.total()),
         )))
     }

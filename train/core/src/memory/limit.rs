@@ -43,7 +43,7 @@ pub fn check_weights(bytes: u64) -> Result<(), MemoryError> {
         return Ok(());
     }
     Err(MemoryError(format!(
-        "the weights need {} and {limit}; use a smaller model or a larger machine",
+        "the weights need {}, but {limit}; use a smaller model or a larger machine",
         human(bytes)
     )))
 }

@@ -27,7 +27,7 @@ fn locate(path: &Path) -> Result<PathBuf, ModelError> {
     let reason = if path.exists() {
         format!(
             "is not an adapter: {CONFIG_FILE} is missing; give an adapter folder, the --out of a training \
-             run, or a file of RWKV-PEFT or JL-er"
+             run, or a file of RWKV-PEFT or JL-er/Bone"
         )
     } else {
         "file or folder not found".to_owned()

@@ -79,7 +79,7 @@ fn unknown(path: &Path) -> ModelError {
     // The path may be a run's folder, or one of its checkpoints.
     let inner = path.join("model");
     let fix = if inner.is_dir() {
-        format!("the model is in {}", inner.display())
+        format!("give the folder {}, which has the model", inner.display())
     } else {
         GIVE_A_MODEL.to_owned()
     };

@@ -83,7 +83,7 @@ fn missing_model_error_suggests_a_model() {
     assert!(file.contains("RWKV6") && file.contains("LLaMA2"), "{file}");
     // A run's folder contains its model.
     let within = format!(
-        "config.json: not found; the model is in {}",
+        "config.json: not found; give the folder {}",
         folder.display()
     );
     assert!(error(dir.path()).contains(&within));

@@ -161,7 +161,13 @@ pub fn read_tensors(folder: &Path, state: &State) -> Result<BTreeMap<String, Tra
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {
         let dtype = burn_dtype(view.dtype()).filter(DType::is_float);
-        let dtype = dtype.ok_or_else(|| wrong(&format_args!("{name} is {:?}", view.dtype())))?;
+        let dtype = dtype.ok_or_else(|| {
+            wrong(&format_args!(
+                "{name} has type {:?}, which is not a float \
+          type",
+                view.dtype()
+            ))
+        })?;
         let shape = view.shape().to_vec();
         let data = TensorData::from_bytes_vec(view.data().to_vec(), shape, dtype);
         tensors.insert(name.to_owned(), data);
@@ -184,7 +190,7 @@ pub fn read_tensors(folder: &Path, state: &State) -> Result<BTreeMap<String, Tra
             }),
             (None, None, None) => None,
             _ => {
-                let why = format_args!("{path}: the moments and the step do not match");
+                let why = format_args!("{path}: the moments or the step of AdamW are missing");
                 return Err(wrong(&why));
             }
         };

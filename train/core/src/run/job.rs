@@ -213,9 +213,9 @@ impl Job<'_> {
         results: Results<'_, M>,
         device: &B::Device,
     ) -> Result<(), RunError> {
-        self.host
-            .reporter
-            .report(Event::Phase("trying the longest rows and a checkpoint"))?;
+        self.host.reporter.report(Event::Phase(
+            "testing memory and disk space with the longest rows and a checkpoint",
+        ))?;
         try_batch::<B, M>(&run.model, batch, &self.inputs.plan, device);
         let mut trained = run.optimizer.trained(&run.model);
         // Later checkpoints also hold moments.

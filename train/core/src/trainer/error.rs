@@ -12,7 +12,8 @@ pub(crate) const MOST_SKIPPED: usize = 3;
 pub enum TrainError {
     /// Too many consecutive steps gave non-finite numbers.
     #[error(
-        "step {step} and the {} steps before it are not finite (rows {}): {source}",
+        "the loss or gradients of step {step} and the {} steps before it are not finite (rows {}): \
+         {source}",
         MOST_SKIPPED - 1, joined(rows, ", ")
     )]
     NonFinite {

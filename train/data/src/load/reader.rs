@@ -238,8 +238,9 @@ impl<'a> Reader<'a> {
             Ok(_) if unused_inputs.total > 0 => Some(DataError::unusable(
                 &report.path,
                 format!(
-                    "{} row(s) have an input, the first is row {}, but the template '{}' has no {{input}}: \
-                     add it, or omit the input with a field map, instruction=FIELD,response=FIELD",
+                    "{} row(s) have an input (first: row {}), but the template '{}' has no {{input}}. Add \
+                     it to the template, or ignore the input with --field-map \
+                     instruction=FIELD,response=FIELD",
                     unused_inputs.total, unused_inputs.shown[0], self.reading.template
                 ),
             )),
@@ -294,8 +295,8 @@ impl<'a> Reader<'a> {
             tokens => tokens,
         };
         DataError::Other(format!(
-            "no samples left to train on: {dropped}; the shortest prompt has {shortest_prompt} tokens and \
-             max_seq_len is {}",
+            "no samples left to train on: {dropped}. The shortest prompt has {shortest_prompt} tokens, \
+             but max_seq_len is {}; raise max_seq_len",
             self.reading.limits.max_seq_len
         ))
     }

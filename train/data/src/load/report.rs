@@ -36,7 +36,7 @@ impl FileReport {
             String::new()
         };
         let mut lines = vec![format!("{name}{}", self.what)];
-        if self.templated {
+        if self.templated && self.dropped != Dropped::default() {
             lines.push(format!("{name}{}", self.dropped));
         }
         lines

@@ -136,7 +136,7 @@ fn long_rows_are_truncated_or_dropped() {
     };
     assert_eq!(dropped, expected);
     assert_eq!(dropped.rows(), 2);
-    assert!(dropped.to_string().contains("2 truncated"));
+    assert!(dropped.to_string().contains("2 rows truncated"));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn endless_template_runs_only_once() {
     let tokenized = || tokenize(&row("a", "b"), 0, &template, &Bytes::default(), limits(9));
     let first = tokenized().unwrap_err();
     assert!(matches!(&first, RenderError::Limit(_)), "{first}");
-    assert!(first.to_string().contains("skipped"), "{first}");
+    assert!(first.to_string().contains("remaining rows"), "{first}");
     assert!(matches!(tokenized(), Err(RenderError::NotTried(_))));
 }
 

@@ -145,9 +145,9 @@ impl ChatTemplate {
             }
             let not_in_turns = |what| {
                 RenderError::NotInTurns(format!(
-                    "the chat template '{}' cannot be used for training: {what} (up to message {}), so it \
-                     does not show which text the assistant writes; use chatml, or change the template so \
-                     that a message does not depend on the messages after it",
+                    "the chat template '{}' cannot be used for training: {what} (up to message {}). The \
+                     assistant's text is then unknown. Use chatml, or change the template so that no \
+                     message depends on later ones",
                     self.origin,
                     index + 1
                 ))
@@ -160,11 +160,13 @@ impl ChatTemplate {
             };
             if !answered.starts_with(&asked) {
                 return Err(not_in_turns(
-                    "the text that requests an answer differs from the start of the answer's message",
+                    "the generation prompt differs from the start of the assistant's message",
                 ));
             }
             if !whole.starts_with(&answered) || asked.len() < at {
-                return Err(not_in_turns("a message changes once others follow"));
+                return Err(not_in_turns(
+                    "the text of a message changes when more messages follow",
+                ));
             }
             pieces.push(Piece::read(&whole[at..asked.len()]));
             pieces.push(Piece::Text {

@@ -20,7 +20,7 @@ pub enum RenderError {
     #[error("{0}")]
     NotInTurns(String),
     /// A chat template that runs too long or writes too much.
-    #[error("{0}; it is skipped for all other rows")]
+    #[error("{0}; bone does not run the template on the remaining rows")]
     Limit(String),
     /// A chat template that met a limit on an earlier row.
     #[error("{0}")]

@@ -29,7 +29,11 @@ pub(super) fn obstacle<R: CubeRuntime>(client: &ComputeClient<R>, size: usize) -
     let hardware = &client.properties().hardware;
     let needs = [
         ("entries per head", size, LARGEST),
-        ("units per cube", size, hardware.max_units_per_cube as usize),
+        (
+            "threads per block",
+            size,
+            hardware.max_units_per_cube as usize,
+        ),
         (
             "bytes of shared memory",
             SHARED,

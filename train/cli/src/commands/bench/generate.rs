@@ -88,7 +88,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     refuse_extremes(&counts, COUNTS)?;
     if args.max_new_tokens < 2 {
         return Err(CommandError::usage(
-            "--max-new-tokens must be at least 2: the first token comes with the prompt",
+            "--max-new-tokens must be at least 2: the time of the first new token counts as prompt time",
         ));
     }
     let (device, _) = device::choose(&args.device)?;
@@ -146,7 +146,7 @@ pub fn run(args: &BenchGenerateArgs) -> Result<(), CommandError> {
     );
     line!("\nprompts    {prompt_tokens_per_second:.1} tokens/s");
     line!("decoding   {decode_tokens_per_second:.1} tokens/s");
-    line!("new tokens {tokens_per_second:.1} tokens/s in all");
+    line!("new tokens {tokens_per_second:.1} tokens/s, including the time for the prompts");
     line!("memory     {} peak", human(peak));
     line!("\n{}", apart.table(kind));
     Ok(())

@@ -168,7 +168,7 @@ pub fn run(args: &BenchTrainArgs) -> Result<(), CommandError> {
     line!("memory     {} peak", size(found.peak_resident_mb));
     if let (Some(reserved), Some(in_use)) = (found.device_reserved_mb, found.device_in_use_mb) {
         line!(
-            "on device  {} reserved; at most {} in use between parts, {} between steps",
+            "on device  {} reserved; at most {} in use within a step, {} between steps",
             size(reserved),
             human(found.apart.device_bytes.unwrap_or_default()),
             size(in_use)

@@ -4,7 +4,7 @@ use super::{Opened, ReadingArgs};
 use crate::error::CommandError;
 use crate::output::{line, say};
 use bone_data::load::{self, Checked, FileReport};
-use bone_data::{BatchConfig, Batches, Sample, Samples};
+use bone_data::{BatchConfig, Batches, Dropped, Sample, Samples};
 use bone_data::{counted, grouped};
 use bone_tokenizer::{TextStream, Tokenizer};
 use bone_train::report::printable;
@@ -76,22 +76,18 @@ fn describe(report: &FileReport, samples: &Samples) {
     }
     let dropped = report.dropped;
     line!(
-        "  {}: {}, {} truncated",
+        "  {}: {}",
         counted(report.rows as usize, "valid row"),
-        counted(report.samples.len(), "sample"),
-        grouped(dropped.truncated)
+        counted(report.samples.len(), "sample")
     );
+    if dropped != Dropped::default() {
+        line!("  {dropped}");
+    }
     if report.weight != 1.0 {
         let (times, taken) = (report.weight, report.weight * report.samples.len() as f64);
         let taken = taken.round() as usize;
         line!("  weight {times}: {} per epoch", counted(taken, "sample"));
     }
-    line!(
-        "  skipped {}: {} with a prompt that fills max_seq_len, {} without trained tokens",
-        grouped(dropped.rows()),
-        grouped(dropped.prompt_too_long),
-        grouped(dropped.empty)
-    );
     let numbers = report.samples.clone();
     let kept: Vec<_> = numbers
         .map(|number| samples.tokens_of(number) as u32)

@@ -30,7 +30,7 @@ pub(super) fn read(
         let (question, solution) = pair(row, fields)?;
         let gold = gold(benchmark, &solution).ok_or_else(|| {
             format!(
-                "field '{}' has no answer: {} marks it as {}",
+                "field '{}' has no final answer; {} writes it as {}",
                 fields.response,
                 benchmark.name(),
                 benchmark.mark()

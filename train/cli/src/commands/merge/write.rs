@@ -57,7 +57,8 @@ impl fmt::Display for Reversal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "merging again differs by {:.1e} of the norm of the merged weights, by at most {:.1e}",
+            "after merging again, the weights differ by {:.1e} of their norm; the largest difference is \
+             {:.1e}",
             (self.squared_error / self.squared).sqrt(),
             self.largest
         )
@@ -79,7 +80,8 @@ impl<'a> Write<'a> {
         if let Some(saved) = holds_whole.filter(|_| args.unmerge) {
             return Err(CommandError::path(
                 &saved.path,
-                "replaced weights of the base, which are lost: it cannot be unmerged",
+                "contains weights trained in full, which replaced those of the base, so it cannot be \
+                 unmerged; use the base model",
             ));
         }
         let whole: BTreeMap<_, _> = adapters.iter().flat_map(|saved| &saved.full).collect();
@@ -100,7 +102,10 @@ impl<'a> Write<'a> {
             }
             let stored = burn_dtype(tensor.dtype).filter(DType::is_float);
             let stored = stored.ok_or_else(|| {
-                let reason = format!("{name} is {}, which is not a weight", tensor.dtype);
+                let reason = format!(
+                    "{name} has type {}, which is not a float type",
+                    tensor.dtype
+                );
                 CommandError::path(&args.model, reason)
             })?;
             planned.push(plan(name, stored, &tensor.shape));
@@ -194,7 +199,7 @@ impl<'a> Write<'a> {
                 module: own.to_owned(),
                 d_input: given.shape.last().copied().unwrap_or(1),
                 d_output: given.shape.first().copied().unwrap_or(1),
-                reason: format!("it would not be finite in {stored:?}").into(),
+                reason: format!("its merged values overflow {stored:?}; use --dtype f32").into(),
             });
         }
         if self.args.unmerge {

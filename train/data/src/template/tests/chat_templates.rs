@@ -94,7 +94,12 @@ fn template_rewriting_earlier_messages_cannot_train() {
     );
     assert_eq!(chat(&forgets, &CHAT[1..3]), "[user]Hi[assistant]«Hello!»");
     let message = error(&forgets, &CHAT[1..]).to_string();
-    for part in ["mine.jinja", "once others follow", "message 2", "chatml"] {
+    for part in [
+        "mine.jinja",
+        "when more messages follow",
+        "message 2",
+        "chatml",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     // But generation can use it.
@@ -107,7 +112,7 @@ fn template_rewriting_earlier_messages_cannot_train() {
          {% if add_generation_prompt %}answer now: {% endif %}",
     );
     let error = error(&asks, &CHAT[1..3]);
-    assert!(error.to_string().contains("requests an answer"), "{error}");
+    assert!(error.to_string().contains("generation prompt"), "{error}");
     // One extra space is enough.
     let trims = jinja(
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\

@@ -39,7 +39,7 @@ fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {
         code ^= letter == '`';
-        if !code && "[]<>*_|".contains(letter) {
+        if !code && "<>*".contains(letter) {
             escaped.push('\\');
         }
         escaped.push(letter);
