@@ -96,21 +96,21 @@ pub fn chosen() -> &'static Result<Vec<Kernel>, String> {
     &CHOSEN
 }
 
-/// Kernels that could not be used, each with its reason until [`gave_way`] returns it.
-static GAVE_WAY: Mutex<BTreeMap<Kernel, Option<String>>> = Mutex::new(BTreeMap::new());
+/// Kernels that could not be used, each with its reason until [`take_fallbacks`] returns it.
+static FALLBACKS: Mutex<BTreeMap<Kernel, Option<String>>> = Mutex::new(BTreeMap::new());
 
 /// Records why an allowed kernel cannot be used, as a sentence. Only the first reason of each
 /// kernel is kept. It is also a `tracing` event of level `WARN`.
 ///
 /// ```
-/// use bone::kernels::{Kernel, gave_way, gives_way};
+/// use bone::kernels::{Kernel, take_fallbacks, record_fallback};
 ///
-/// gives_way(Kernel::Norm, || "rows of 7 values are not supported".to_string());
-/// assert!(gave_way()[0].ends_with("rows of 7 values are not supported"));
-/// assert!(gave_way().is_empty());
+/// record_fallback(Kernel::Norm, || "rows of 7 values are not supported".to_string());
+/// assert!(take_fallbacks()[0].ends_with("rows of 7 values are not supported"));
+/// assert!(take_fallbacks().is_empty());
 /// ```
-pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
-    let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn record_fallback(kernel: Kernel, reason: impl FnOnce() -> String) {
+    let mut said = FALLBACKS.lock().unwrap_or_else(PoisonError::into_inner);
     said.entry(kernel).or_insert_with(|| {
         let text = format!(
             "{} runs without its kernel, so it is slower: {}",
@@ -122,11 +122,11 @@ pub fn gives_way(kernel: Kernel, reason: impl FnOnce() -> String) {
     });
 }
 
-/// Returns the reasons that [`gives_way`] recorded since the last call.
+/// Returns the reasons that [`record_fallback`] recorded since the last call.
 ///
-/// Example: [`gives_way`].
-pub fn gave_way() -> Vec<String> {
-    let mut said = GAVE_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+/// Example: [`record_fallback`].
+pub fn take_fallbacks() -> Vec<String> {
+    let mut said = FALLBACKS.lock().unwrap_or_else(PoisonError::into_inner);
     said.values_mut().filter_map(Option::take).collect()
 }
 
@@ -169,20 +169,20 @@ fn choose(words: Option<&str>) -> Result<Vec<Kernel>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kernel, choose, gave_way, gives_way};
+    use super::{Kernel, choose, record_fallback, take_fallbacks};
 
     #[test]
     fn kernel_fallback_is_reported_once() {
-        gives_way(Kernel::Wkv6, || "heads of 128".to_owned());
-        gives_way(Kernel::Wkv6, || unreachable!("it was said"));
-        let said = gave_way();
+        record_fallback(Kernel::Wkv6, || "heads of 128".to_owned());
+        record_fallback(Kernel::Wkv6, || unreachable!("it was said"));
+        let said = take_fallbacks();
         assert_eq!(said.len(), 1);
         assert!(
             said[0].contains("wkv6") && said[0].ends_with("heads of 128"),
             "{said:?}"
         );
-        gives_way(Kernel::Wkv6, || unreachable!("it was said"));
-        assert!(gave_way().is_empty());
+        record_fallback(Kernel::Wkv6, || unreachable!("it was said"));
+        assert!(take_fallbacks().is_empty());
     }
 
     #[test]

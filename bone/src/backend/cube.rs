@@ -1,5 +1,5 @@
 use super::{Backend, BurnBackend, DeviceMemory};
-use crate::kernels::{Kernel, gives_way};
+use crate::kernels::{Kernel, record_fallback};
 use burn::tensor::DType;
 use burn::tensor::backend::DTypeUsage;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -37,11 +37,11 @@ where
         let most = R::client(device).properties().hardware.max_bindings;
         let needed = bindings(kernel);
         if !takes {
-            gives_way(kernel, || {
+            record_fallback(kernel, || {
                 format!("this device does not compute in {dtype:?}")
             });
         } else if needed > most {
-            gives_way(kernel, || {
+            record_fallback(kernel, || {
                 format!("it needs {needed} bindings, but the maximum is {most}")
             });
         }

@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Command::Devices(args) => commands::devices::run(&args),
     };
     // A run has already reported these.
-    for note in bone::kernels::gave_way() {
+    for note in bone::kernels::take_fallbacks() {
         tell(&format!("note: {note}"));
     }
     let Err(error) = outcome else {

@@ -63,7 +63,7 @@ impl Reporter for Terminal {
             Event::Start(start) => {
                 self.above(event_lines(event));
                 self.bar.set_length(start.total_steps as u64);
-                self.pace.goes_on(&start.recent_losses);
+                self.pace.resume_from(&start.recent_losses);
             }
             Event::Tuning => self.show("tuning kernels"),
             Event::Skipped(skip) => {

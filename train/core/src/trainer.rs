@@ -174,7 +174,7 @@ pub fn train<B: TrainBackend, M: TrainModel<B>>(
         let of_step = (total, trained_tokens as f64, factor);
         let (updated, result) = optimizer.step(model, grads, of_step, learning_rate);
         model = updated;
-        for note in bone::kernels::gave_way() {
+        for note in bone::kernels::take_fallbacks() {
             reporter.report(Event::Note(&note))?;
         }
         let tokens_processed = rows.micro.iter().map(|b| b.rows * b.len).sum();

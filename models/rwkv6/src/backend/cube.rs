@@ -2,7 +2,7 @@
 
 use super::{Backend, TokenMix, TokenMixGrads, TokenMixWants, Wkv6Kernel, token_mix as reference};
 use bone::Backend as _;
-use bone::kernels::{Kernel, gives_way};
+use bone::kernels::{Kernel, record_fallback};
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -27,7 +27,7 @@ where
             return None;
         }
         if let Some(reason) = wkv6::obstacle(&R::client(device), head_size) {
-            gives_way(Kernel::Wkv6, || reason);
+            record_fallback(Kernel::Wkv6, || reason);
             return None;
         }
         Some(Wkv6Kernel {

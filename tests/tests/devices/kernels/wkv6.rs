@@ -150,7 +150,7 @@ fn too_wide_heads_are_reported_once() {
     let mut said = Vec::new();
     for name in gpus.clone() {
         assert!(!on_device(name, true, Wide).expect("works"));
-        said.extend(bone::kernels::gave_way());
+        said.extend(bone::kernels::take_fallbacks());
     }
     let wanted = usize::from(gpus.count() > 0 && Kernel::Wkv6.is_on());
     assert_eq!(said.len(), wanted, "{said:?}");

@@ -52,7 +52,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// What something can be converted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// PEFT folder; PEFT refuses methods that it does not support
+    /// PEFT folder; PEFT cannot load methods that it does not support
     Peft,
     /// LoRA folder, for servers that support LoRA
     Lora,

@@ -34,7 +34,7 @@ pub struct ReadingArgs {
     /// Prompt template, as for bone train
     #[arg(long, value_name = "NAME|FILE", default_value = "alpaca")]
     pub template: String,
-    /// Format of the rows, as for bone train [default: found from the rows]
+    /// Format of the rows, as for bone train [default: detected from the rows]
     #[arg(long, value_name = "NAME", conflicts_with = "field_map")]
     pub schema: Option<Schema>,
     /// Field names of the rows: instruction=FIELD,response=FIELD[,input=FIELD]

@@ -49,7 +49,7 @@ impl<W: Write> Reporter for Lines<W> {
             }
             other => {
                 if let Event::Start(start) = other {
-                    self.pace.goes_on(&start.recent_losses);
+                    self.pace.resume_from(&start.recent_losses);
                 }
                 for line in event_lines(other) {
                     self.line(&line);

@@ -37,7 +37,7 @@ impl Mean {
 
 impl Pace {
     /// Starts from the last losses of a resumed run.
-    pub fn goes_on(&mut self, losses: &[f64]) {
+    pub fn resume_from(&mut self, losses: &[f64]) {
         losses.iter().for_each(|loss| self.loss.add(*loss));
     }
 
@@ -125,7 +125,7 @@ mod tests {
         };
         let (mut whole, mut on) = (Pace::default(), Pace::default());
         losses.iter().for_each(|loss| whole.add(&step(*loss)));
-        on.goes_on(&losses[..2]);
+        on.resume_from(&losses[..2]);
         on.add(&step(losses[2]));
         assert_eq!(whole.loss(&step(2.0)), on.loss(&step(2.0)));
     }

@@ -164,8 +164,8 @@ impl<B: TrainBackend, M: TrainModel<B>> Pass<'_, B, M> {
                 break;
             };
             // No parameter below the first trained block needs the gradient.
-            let goes_on = !inputs.is_empty() || trained.embedding;
-            let hidden = Tensor::<B, 3>::from_inner(input.hidden).set_require_grad(goes_on);
+            let tracked = !inputs.is_empty() || trained.embedding;
+            let hidden = Tensor::<B, 3>::from_inner(input.hidden).set_require_grad(tracked);
             let again = tracing::trace_span!("recompute").entered();
             let output = self.scope(|| {
                 let mut state = input.state.map(State::<B, M>::from_inner);

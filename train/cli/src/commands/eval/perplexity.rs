@@ -27,7 +27,7 @@ pub struct PerplexityArgs {
     /// `trained` is the template of the training run.
     #[arg(long, value_name = "NAME|FILE")]
     pub template: Option<String>,
-    /// Format of the rows, as for bone train [default: found from the rows]
+    /// Format of the rows, as for bone train [default: detected from the rows]
     #[arg(long, value_name = "NAME", conflicts_with = "field_map")]
     pub schema: Option<Schema>,
     /// Field names of the rows: instruction=FIELD,response=FIELD[,input=FIELD]
