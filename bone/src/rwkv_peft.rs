@@ -174,13 +174,21 @@ fn of_peft(path: &Path) -> FileError {
 ///
 /// The documentation of [`bone_files`] has an example of a checkpoint.
 pub fn holds_adapter(file: &Checkpoint) -> bool {
-    file.tensors()
-        .any(|(key, _)| is_state(key) || NAMINGS.iter().any(|of| of.split(key).is_some()))
+    holds_states(file)
+        || file
+            .tensors()
+            .any(|(key, _)| NAMINGS.iter().any(|of| of.split(key).is_some()))
+}
+
+/// Returns whether a file holds initial states. A model may hold them too, beside its weights.
+fn holds_states(file: &Checkpoint) -> bool {
+    let states = file.tensors().filter(|(key, _)| is_state(key)).count();
+    2 * states > file.tensors().count()
 }
 
 /// Scans a file without adapters, which may hold initial states.
 fn states(path: &Path, file: &Checkpoint) -> Result<Scan, FileError> {
-    if !file.tensors().any(|(key, _)| is_state(key)) {
+    if !holds_states(file) {
         return Err(FileError::Format {
             path: path.to_path_buf(),
             reason: "is not an adapter: no tensor is named LAYER.bone, .disha, .miss_block or \

@@ -115,6 +115,9 @@ pub enum Problem {
         /// Length of the file in bytes.
         len: u64,
     },
+    /// `git clone` without Git LFS leaves such a text in place of the file.
+    #[error("is a Git LFS pointer instead of the file: run git lfs pull")]
+    LfsPointer,
     /// The header is longer than any real header.
     #[error(
         "its header claims {len} bytes, but the limit is {max}: this is neither safetensors nor a \

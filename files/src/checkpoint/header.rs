@@ -128,6 +128,9 @@ impl Entry for RawEntry {
 /// Reads and checks the header of a file. `file` holds its bytes; `file_index` is its number in the
 /// checkpoint.
 pub(super) fn parse(file: &[u8], file_index: usize) -> Result<Header, Vec<Problem>> {
+    if file.starts_with(b"version https://git-lfs") {
+        return Err(vec![Problem::LfsPointer]);
+    }
     let len = file.len() as u64;
     let Some(length_bytes) = file.first_chunk::<LENGTH_BYTES>() else {
         return Err(vec![Problem::TooShort { len }]);

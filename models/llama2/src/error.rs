@@ -1,4 +1,5 @@
 use bone_lm::checkpoint::{CheckpointError, LoadError};
+use bone_lm::joined;
 use std::path::PathBuf;
 
 /// Why a LLaMA could not be built.
@@ -13,7 +14,7 @@ pub enum LlamaError {
         reason: String,
     },
     /// `config.json` has impossible or unsupported values; all are listed.
-    #[error("{} has unsupported or invalid settings:{}", path.display(), problems.iter().map(|p| format!("\n  {p}")).collect::<String>())]
+    #[error("{} has unsupported or invalid settings:\n  {}", path.display(), joined(problems, "\n  "))]
     Config {
         /// The file.
         path: PathBuf,

@@ -34,6 +34,7 @@ mod window;
 pub use attention::{attention, rotate, softmax, write_positions};
 pub use backend::{AdamWStep, Backend, Gate, Moments, QueryTile};
 pub use bone::weights::named_weights;
+pub use bone_files::wording::joined;
 pub use bone_files::{MAX_JSON_BYTES, read_small};
 pub use causal_lm::{Block, BlockState, CausalLm, Part, Span, append_rows};
 pub use gate::{gated, tanh};

@@ -1,4 +1,5 @@
 use bone_lm::checkpoint::{CheckpointError, LoadError};
+use bone_lm::joined;
 use std::path::PathBuf;
 
 /// Why an RWKV6 could not be built.
@@ -13,7 +14,7 @@ pub enum Rwkv6Error {
         reason: String,
     },
     /// `config.json` has impossible or unsupported values; all are listed.
-    #[error("{} has unsupported or invalid settings:{}", path.display(), list(problems))]
+    #[error("{} has unsupported or invalid settings:\n  {}", path.display(), joined(problems, "\n  "))]
     Config {
         /// The file.
         path: PathBuf,
@@ -21,7 +22,7 @@ pub enum Rwkv6Error {
         problems: Vec<String>,
     },
     /// The tensors are not an RWKV6's; every problem is listed.
-    #[error("{} is not an RWKV6 (x060) model:{}", path.display(), list(problems))]
+    #[error("{} is not an RWKV6 (x060) model:\n  {}", path.display(), joined(problems, "\n  "))]
     NotRwkv6 {
         /// The checkpoint's file or folder.
         path: PathBuf,
@@ -29,7 +30,7 @@ pub enum Rwkv6Error {
         problems: Vec<String>,
     },
     /// `config.json` contradicts the tensors beside it; all differences are listed.
-    #[error("{} contradicts the tensors:{}", path.display(), list(problems))]
+    #[error("{} contradicts the tensors:\n  {}", path.display(), joined(problems, "\n  "))]
     Contradicted {
         /// The file.
         path: PathBuf,
@@ -48,8 +49,4 @@ impl From<LoadError> for Rwkv6Error {
     fn from(error: LoadError) -> Self {
         Self::Load(Box::new(error))
     }
-}
-
-fn list(problems: &[String]) -> String {
-    problems.iter().map(|p| format!("\n  {p}")).collect()
 }

@@ -79,7 +79,7 @@ pub fn chunked(
         return Err(DataError::Other(what));
     }
     if tokens.len() < 2 {
-        let what = "no samples left to train on: the text is a single token";
+        let what = "no samples left: the text is a single token";
         return Err(DataError::Other(what.to_owned()));
     }
     Ok((0..)

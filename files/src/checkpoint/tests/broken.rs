@@ -23,6 +23,10 @@ fn broken_headers() {
         assert!(found.len() == 1 && expected(&found[0]), "{found:?}");
     };
     is(b"", |p| matches!(p, Problem::TooShort { len: 0 }));
+    is(
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        |p| matches!(p, Problem::LfsPointer),
+    );
     is(&u64::MAX.to_le_bytes(), |p| {
         matches!(p, Problem::HeaderTooLong { .. })
     });

@@ -152,7 +152,7 @@ fn whats_where(out: &Path) {
         ("base/", "the model before"),
         ("sums-in-words.jsonl", "the training rows"),
         ("held-out.jsonl", "the test questions"),
-        ("run/adapter/", "the adapter, for PEFT or RWKV-PEFT"),
+        ("run/adapter/", "the adapter"),
         ("run/config.toml", "all settings of the run"),
         ("run/metrics.jsonl", "its metrics"),
         (

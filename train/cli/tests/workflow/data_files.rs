@@ -250,11 +250,7 @@ fn data_check_reports_weights_and_slices() {
     let ran = check(rows, &["--max-seq-len", "2"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stdout.contains("40 rows skipped ("), "{}", ran.stdout);
-    assert!(
-        ran.stderr.contains("no samples left to train on"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("no samples left"), "{}", ran.stderr);
 }
 
 #[test]

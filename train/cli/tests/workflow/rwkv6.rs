@@ -215,6 +215,9 @@ fn an_initial_state_is_tuned_saved_and_merged() {
         &[&PROMPT[..], &["--adapter", text(&run.out)]].concat(),
     );
     assert_eq!(adapted, generate(&merged, &PROMPT));
+    // The merged model is a model, not a file of states.
+    let inspected = bone(["inspect", text(&merged)]).succeeded().stdout;
+    assert!(inspected.starts_with("model: RWKV6"), "{inspected}");
     let next = ["--max-steps", "1", "--rank", "8"];
     let next = place.train_on(&merged, &place.rows, "next", &next);
     let (as_merged, _) = next.first_and_last_validation();

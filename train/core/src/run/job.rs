@@ -298,7 +298,7 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
     model.map_err(|problems| {
         RunError::Usage(format!(
             "--resume {}: these settings train other parameters than the checkpoint:\n  {}\nremove the \
-             changes of method, rank, targets or parts, or start from its adapter with --adapter",
+             changes of method, rank, targets or parts; to make them, merge the adapter and train the merged model",
             folder.display(),
             joined(problems, "\n  ")
         ))

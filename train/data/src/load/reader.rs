@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
             tokens => tokens,
         };
         DataError::Other(format!(
-            "no samples left to train on: {dropped}. The shortest prompt has {shortest_prompt} tokens, \
+            "no samples left: {dropped}. The shortest prompt has {shortest_prompt} tokens, \
              but max_seq_len is {}; raise max_seq_len",
             self.reading.limits.max_seq_len
         ))

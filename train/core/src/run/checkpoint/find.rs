@@ -82,7 +82,16 @@ fn whole(folder: &Path) -> Result<State, String> {
 /// The path has no checkpoint.
 pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
     if let Some(at) = placed(path) {
-        return Ok(at);
+        if at.folder.exists() {
+            return Ok(at);
+        }
+        let others = all(&at.out).unwrap_or_default();
+        let others = others.iter().map(|(steps, _)| name(*steps));
+        let reason = match joined(others, ", ") {
+            none if none.is_empty() => "checkpoint not found; the run has none".to_owned(),
+            some => format!("checkpoint not found; the run has {some}"),
+        };
+        return Err(RunError::path(path, reason));
     }
     if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
         return Err(RunError::path(
@@ -219,6 +228,13 @@ mod tests {
         fs::write(copy.join(STATE), "{}").unwrap();
         let error = find(&copy).unwrap_err().to_string();
         assert!(error.contains("OUT/checkpoints/step-N"), "{error}");
+        // A checkpoint that never existed: those that do are listed.
+        let absent = one.with_file_name("step-99");
+        let error = locate(&absent).unwrap_err().to_string();
+        assert!(
+            error.contains("not found") && error.ends_with("step-3"),
+            "{error}"
+        );
     }
 
     #[test]
