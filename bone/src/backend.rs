@@ -95,9 +95,9 @@ pub struct BoneGrads<T> {
 /// Which gradients a backward has to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoneWants {
-    /// The input's.
+    /// Whether to compute the gradient of the input.
     pub input: bool,
-    /// The weight's.
+    /// Whether to compute the gradient of the weight.
     pub weight: bool,
     /// The adapter's.
     pub block: bool,
@@ -132,9 +132,9 @@ pub struct LoraTerm<T> {
 /// Which gradients the backward of [`Backend::lora_product`] has to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoraWants {
-    /// The input's.
+    /// Whether to compute the gradient of the input.
     pub input: bool,
-    /// The weight's.
+    /// Whether to compute the gradient of the weight.
     pub weight: bool,
     /// That of `A`.
     pub a: bool,

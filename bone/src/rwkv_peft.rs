@@ -183,7 +183,7 @@ pub fn holds_adapter(file: &Checkpoint) -> bool {
 /// Returns whether a file holds initial states. A model may hold them too, beside its weights.
 fn holds_states(file: &Checkpoint) -> bool {
     let states = file.tensors().filter(|(key, _)| is_state(key)).count();
-    2 * states > file.tensors().count()
+    states > 0 && 2 * states >= file.tensors().count()
 }
 
 /// Scans a file without adapters, which may hold initial states.

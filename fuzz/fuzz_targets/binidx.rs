@@ -4,7 +4,7 @@
 use bone_data::Binidx;
 use libfuzzer_sys::fuzz_target;
 
-/// Tokens of a sequence that are read.
+/// Maximum number of tokens to read of a sequence.
 const MOST: usize = 1 << 16;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Each file of a run's checkpoint, replaced.
+//! Replaces each file of a checkpoint with fuzzed bytes.
 #![no_main]
 
 use bone_train::layout::CHECKPOINTS;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
-/// A run's output folder with one checkpoint, which is whole.
+/// A run's output folder with one complete checkpoint.
 struct Run {
     out: TempDir,
     checkpoint: PathBuf,
@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Err(error) = checkpoint::read_state(checkpoint) {
             bone_fuzz::bounded(error);
         }
-        // The list knows it: what is changed is never gone on from.
+        // A changed state file must be refused, because the list holds its hash.
         match checkpoint::find(out.path()) {
             Ok(found) => assert_eq!(found.state, *state),
             Err(error) => bone_fuzz::bounded(error),
@@ -84,7 +84,7 @@ fuzz_target!(|bytes: &[u8]| {
         },
     );
     with(LIST, &|| {
-        // A list of nothing but what is there and right is whole, however it came about.
+        // A changed list may still be valid if every entry matches a file.
         if let Err(error) = checkpoint::find(out.path()) {
             bone_fuzz::bounded(error);
         }

@@ -5,11 +5,11 @@ use bone_train::layout::METRICS;
 use bone_train::report::Metrics;
 use libfuzzer_sys::fuzz_target;
 
-/// Steps that were done, and the last one that was evaluated after.
+/// Steps of the run, and the last step before an evaluation.
 const DONE: usize = 5;
 const EVALUATED: usize = 3;
 
-// Before a zero byte what is in the file, after it the lines that a checkpoint has kept.
+// The input is the file's content, a zero byte, then the lines stored in the checkpoint.
 fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |&byte| byte == 0);
     let file = parts.next().unwrap_or_default();
@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         std::fs::read(&path).expect("there")
     };
     let kept = resume();
-    // What is kept are whole lines of before, and resuming once more keeps all of it.
+    // All kept lines were complete lines before; a second resume changes nothing.
     assert!(kept.is_empty() || kept.ends_with(b"\n"));
     for line in kept
         .split(|&byte| byte == b'\n')

@@ -1,4 +1,4 @@
-//! What `torch.save` wrote, as a model and as an adapter.
+//! A file of `torch.save`, read as a model and as an adapter.
 #![no_main]
 
 use bone_files::Checkpoint;

@@ -4,7 +4,7 @@
 use bone_data::{RowReader, Template, read_bytes, read_text};
 use libfuzzer_sys::fuzz_target;
 
-/// Rows of one file that are read: a few bytes can say millions.
+/// Maximum number of rows to read: a small file can declare millions.
 const MOST: usize = 1000;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let place = Path::new("state.json");
     match config::resolve_over(&given, text, place) {
-        // What is read is written so that it is read again.
+        // Written settings must parse to the same settings.
         Ok(config) => {
             let again = config::resolve_over(&given, &config.to_toml(), place);
             assert_eq!(again.expect("read again"), config);

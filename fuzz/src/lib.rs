@@ -1,4 +1,4 @@
-//! What the fuzz targets share: bytes go through files, as a user's do.
+//! Shared code of the fuzz targets. Input goes through files, as a user's does.
 
 use bone::saved::Scan;
 use bone::{BlockAxis, rwkv_peft};
@@ -25,7 +25,7 @@ pub fn read_all(opened: Result<Checkpoint, impl std::fmt::Display>) {
     }
 }
 
-/// Reads a file as an adapter in one file, as it stands and told what it is.
+/// Reads a single-file adapter, with and without a given kind.
 pub fn read_rwkv_peft(path: &Path) {
     let kinds = [
         None,
@@ -40,7 +40,7 @@ pub fn read_rwkv_peft(path: &Path) {
     }
 }
 
-/// An error a person can read.
+/// Checks that a message is neither empty nor too long.
 pub fn bounded(error: impl std::fmt::Display) {
     let message = error.to_string();
     assert!(!message.is_empty() && message.len() < LONGEST);

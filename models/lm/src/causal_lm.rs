@@ -52,7 +52,7 @@ pub trait BlockState<B: Backend>: Module<B> + Default {
     /// - rows: `[rows kept]`, at least one
     fn select_rows(&mut self, rows: &Tensor<B, 1, Int>);
 
-    /// Appends the rows of `other`. A start state, which has none, becomes `other`.
+    /// Appends the rows of `other`. If this state has no rows, the result is `other`.
     ///
     /// # Panics
     ///

@@ -30,18 +30,20 @@ pub struct GenerateConfig {
 pub enum GenerateError {
     /// A prompt is empty and the tokenizer has no beginning-of-sequence token.
     #[error(
-        "prompt {0} is empty and the tokenizer has no beginning-of-sequence token; give at least one \
-      character"
+        "prompt {} is empty and the tokenizer has no beginning-of-sequence token; give at least one \
+         character",
+        .0 + 1
     )]
     EmptyPrompt(usize),
     /// A prompt holds a token that the model does not know.
     #[error(
-        "prompt {prompt} has token {token}, but the model's vocabulary has {vocab_size} tokens"
+        "prompt {} has token {token}, but the model's vocabulary has {vocab_size} tokens",
+        .prompt + 1
     )]
     UnknownToken {
-        /// Index of the prompt.
+        /// Index of the prompt, from 0.
         prompt: usize,
-        /// The token.
+        /// The unknown token.
         token: u32,
         /// Rows of the model's embedding.
         vocab_size: usize,

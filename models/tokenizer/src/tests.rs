@@ -326,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn prompts_are_a_prefix(prompt in "[abc :é]{0,10}", response in "[abc :é]{0,10}") {
+    fn prompt_tokens_are_prefix_of_training_tokens(prompt in "[abc :é]{0,10}", response in "[abc :é]{0,10}") {
         let tokenizer = llama();
         let (ids, prompt_len) = by_pieces(&tokenizer, &prompt, &response);
         let mut alone = vec![1];

@@ -39,7 +39,7 @@ enum Command {
     Generate(commands::generate::GenerateArgs),
     /// Chat with a model
     Chat(commands::chat::ChatArgs),
-    /// Evaluate a model: gsm8k, math, or perplexity
+    /// Evaluate a model: gsm8k, math, or ppl (perplexity)
     #[command(subcommand)]
     Eval(commands::eval::EvalCommand),
     /// Check training data, or write it as RWKV's binidx

@@ -169,7 +169,7 @@ fn ended_rows_are_refilled_during_generation() {
         assert!(lengths.len() > 4, "{lengths:?}");
         assert_eq!(refilled > 10, batch_size > 1, "{refilled}");
         assert!(rows.iter().any(|row| row.near_tie.is_some()));
-        // First pieces of several prompts, and batches of old and new sequences.
+        // The batches contain first pieces of several prompts, and mix old and new sequences.
         let first = |span: &&Span| span.past == 0;
         let taken: usize = spans.iter().filter(first).map(|span| span.batch).sum();
         assert_eq!(taken, prompts.len());
@@ -180,7 +180,7 @@ fn ended_rows_are_refilled_during_generation() {
     }
 }
 
-/// An eighth of 16 places: only the last prompt starts alone.
+/// A refill waits until 2 of 16 rows are free, so only the last prompt starts alone.
 #[test]
 fn new_prompts_enter_batch_in_groups() {
     let config = config(16);
@@ -274,9 +274,9 @@ fn invalid_prompts_and_settings_fail_before_generation() {
         error.expect_err("unusable").to_string()
     };
     let error = try_with(&[vec![1], vec![]], &config(1));
-    assert!(error.contains("prompt 1 is empty"), "{error}");
+    assert!(error.contains("prompt 2 is empty"), "{error}");
     let error = try_with(&[vec![1], vec![2, VOCAB as u32]], &config(1));
-    for part in ["prompt 1 ", "token 13", "13 tokens"] {
+    for part in ["prompt 2 ", "token 13", "13 tokens"] {
         assert!(error.contains(part), "no {part} in: {error}");
     }
     let mut wrong = config(1);

@@ -110,6 +110,6 @@ mod tests {
             assert!(error.contains(line), "{error}");
         }
         assert_eq!(error.lines().count(), 4, "{error}");
-        held(r#"{"model_type": "llama", "vocab_size": 97}"#).expect("another's");
+        held(r#"{"model_type": "llama", "vocab_size": 97}"#).expect("a LLaMA config is ignored");
     }
 }

@@ -38,13 +38,13 @@ fn refuse_extremes(values: &[(&str, usize)], most: usize) -> Result<(), CommandE
         .iter()
         .filter(|(_, value)| !(1..=most).contains(value));
     let named: Vec<_> = extreme
-        .map(|(name, value)| format!("--{} is {value}", name.replace('_', "-")))
+        .map(|(name, value)| {
+            let name = name.replace('_', "-");
+            format!("--{name} must be from 1 to {most}, not {value}")
+        })
         .collect();
     if named.is_empty() {
         return Ok(());
     }
-    Err(CommandError::usage(format!(
-        "{}: must be from 1 to {most}",
-        named.join(", ")
-    )))
+    Err(CommandError::usage(named.join("; ")))
 }

@@ -212,12 +212,12 @@ fn huge_bench_sizes_are_rejected() {
         (
             "train",
             ["--max-seq-len", &most, "--batch-size", beyond],
-            &["--batch-size is", "--max-seq-len is"][..],
+            &["--batch-size must", "--max-seq-len must"][..],
         ),
         (
             "train",
             ["--hidden-size", &most, "--layers", &most],
-            &["--layers is", "--hidden-size is"],
+            &["--layers must", "--hidden-size must"],
         ),
         (
             "train",
@@ -232,7 +232,7 @@ fn huge_bench_sizes_are_rejected() {
         (
             "generate",
             ["--prompt-len", &most, "--max-new-tokens", &most],
-            &["--prompt-len is", "--max-new-tokens is"],
+            &["--prompt-len must", "--max-new-tokens must"],
         ),
         (
             "generate",

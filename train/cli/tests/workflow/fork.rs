@@ -186,7 +186,7 @@ fn fork_rejects_changed_adapter_or_base() {
     let before = everything(&old);
     let new = place.path("new");
     let ran = resume(&old, &forked(&new, &["--rank", "8", "--max-steps", "14"]));
-    refused(&ran, 2, &["other parameters"]);
+    refused(&ran, 2, &["trained parameters differ"]);
     let weights = model.join("model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     let middle = bytes.len() / 2;

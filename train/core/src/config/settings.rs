@@ -92,7 +92,7 @@ settings! {
         /// lora, pissa, olora: scale the adapter by alpha / rank
         alpha: f64 as "ALPHA", by(defaults::alpha, "the rank"), range(above_0), only(scope::loras);
         /// lora, pissa, olora: scale the adapter by alpha / √rank instead: true, false
-        rslora: bool as "[BOOL]", default(false), only(scope::loras);
+        rslora: bool as "BOOL", default(false), only(scope::loras);
         /// lora, pissa, olora: learning rate of B divided by that of A (LoRA+)
         lora_plus_ratio: f64 as "RATIO", default(1.0), range(above_0), only(scope::loras);
         /// pissa: iterations of the fast SVD

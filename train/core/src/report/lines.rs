@@ -135,9 +135,12 @@ pub fn spike(step: &StepReport) -> Option<String> {
 }
 
 fn evaluation(report: &EvalReport) -> String {
+    let when = match report.step {
+        0 => "before training".to_owned(),
+        step => format!("after step {step}"),
+    };
     format!(
-        "validation after step {}: loss {:.4}, perplexity {:.2}, over {} tokens",
-        report.step,
+        "validation {when}: loss {:.4}, perplexity {:.2}, over {} tokens",
         report.loss,
         report.loss.exp(),
         report.tokens,

@@ -297,8 +297,9 @@ fn put_back<B: TrainBackend, M: TrainModel<B>>(
     let model = optimizer.put_back(model, trained, device);
     model.map_err(|problems| {
         RunError::Usage(format!(
-            "--resume {}: these settings train other parameters than the checkpoint:\n  {}\nremove the \
-             changes of method, rank, targets or parts; to make them, merge the adapter and train the merged model",
+            "--resume {}: with these settings the trained parameters differ from the checkpoint's:\n  {}\nRemove \
+             your changes of method, rank, targets or train_parts. To keep them, merge the adapter and train \
+             the merged model",
             folder.display(),
             joined(problems, "\n  ")
         ))

@@ -64,8 +64,8 @@ pub fn prepare<B: TrainBackend, M: TrainModel<B>>(
             .any(|name| is_state(name))
     {
         return Err(RunError::Usage(
-            "--packing: not supported with a tuned initial state, because only the first sample of a packed \
-             row would use it; remove packing"
+            "--packing: is not supported with a tuned initial state: only the first sample of a packed row \
+             would use it; remove it"
                 .into(),
         ));
     }

@@ -67,7 +67,7 @@ impl Start {
             false => "to start a new run from it with this change, add `--out NEW`",
         };
         Err(RunError::Usage(format!(
-            "--resume {}: what the run trains on has changed:\n  {}\n{fix}",
+            "--resume {}: these differ from the run you are resuming:\n  {}\n{fix}",
             at.folder.display(),
             joined(differs, "\n  ")
         )))

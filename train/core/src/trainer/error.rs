@@ -19,7 +19,7 @@ pub enum TrainError {
     NonFinite {
         /// The last of these steps, counted from 1.
         step: usize,
-        /// The rows of that step.
+        /// Row numbers of the last skipped step.
         rows: Vec<u64>,
         /// The numbers of that step.
         source: NonFinite,

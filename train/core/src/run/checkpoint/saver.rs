@@ -263,7 +263,7 @@ mod tests {
         saver.trust();
         saver.news(true);
         assert_eq!(left(out.path()), [1, 3]);
-        // First nothing is known about it, then something is.
+        // Whether the checkpoint is good is unknown when it is saved, and known later.
         saver.save(snapshot(4, None, true));
         assert_eq!(saver.news(true), saved(4));
         assert_eq!(left(out.path()), [1, 3, 4]);

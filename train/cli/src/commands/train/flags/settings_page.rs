@@ -9,7 +9,8 @@ use std::path::Path;
 const HEAD: &str = "# Settings
 
 Every setting of `bone train`. Each is a key of a TOML file and a flag. `bone train -h` lists the most used
-ones, `bone train --help` all of them. Flags win over `--set KEY=VALUE`, which wins over the file.
+ones, `bone train --help` all of them. Flags win over `--set KEY=VALUE`, which wins over the file. bone does not
+accept the names of other tools; an error suggests its own name for them.
 
 This page is generated from the table of settings (`train/core/src/config/settings.rs`).
 ";
@@ -24,7 +25,7 @@ fn entry(row: &Row) -> String {
         flag.replace(" [", "[=").replace("BOOL]", "<BOOL>]")
     );
     if !row.aliases.is_empty() {
-        let _ = write!(text, ", also `{}`", row.aliases.join("`, `"));
+        let _ = write!(text, " (in other tools: `{}`)", row.aliases.join("`, `"));
     }
     let _ = write!(text, "\n\n{}\n", escaped(&line));
     if let Some(more) = more {
