@@ -70,11 +70,7 @@ fn adapter_workflow(args: &[&str]) {
     let on_merged = ["--max-steps", "1", "--method", "bone", "--rank", "4"];
     let next = place.train_on(&merged, &place.rows, "next", &on_merged);
     let (_, last) = run.first_and_last_validation();
-    let (first, _) = next.first_and_last_validation();
-    assert!(
-        (first - last).abs() < 1e-4,
-        "{last} as adapted, {first} merged"
-    );
+    next.assert_starts_at(last, 1e-4);
 }
 
 #[test]

@@ -140,6 +140,16 @@ impl Run {
         lines.map(|line| number(line, "loss")).collect()
     }
 
+    /// Asserts that a run on a merged model starts within `bound` of `last`, the loss of the adapted model.
+    #[track_caller]
+    pub(crate) fn assert_starts_at(&self, last: f64, bound: f64) {
+        let (first, _) = self.first_and_last_validation();
+        assert!(
+            (first - last).abs() < bound,
+            "{last} as adapted, {first} merged"
+        );
+    }
+
     pub(crate) fn first_and_last_validation(&self) -> (f64, f64) {
         let loss = |line: Option<&Value>| number(line.unwrap(), "loss");
         (

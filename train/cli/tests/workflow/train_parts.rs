@@ -75,11 +75,7 @@ fn norms_and_head_train_whole_and_are_merged() {
         "next",
         &["--max-steps", "1", "--rank", "4"],
     );
-    let (as_merged, _) = next.first_and_last_validation();
-    assert!(
-        (as_merged - last).abs() < 1e-4,
-        "{last} as adapted, {as_merged} merged"
-    );
+    next.assert_starts_at(last, 1e-4);
 }
 
 #[test]
@@ -121,11 +117,7 @@ fn parts_of_bf16_base_round_at_merge() {
         "next",
         &["--max-steps", "1", "--rank", "4"],
     );
-    let (as_merged, _) = next.first_and_last_validation();
-    assert!(
-        (as_merged - last).abs() < 0.02 * last,
-        "{last} as adapted, {as_merged} merged"
-    );
+    next.assert_starts_at(last, 0.02 * last);
 }
 
 #[test]
