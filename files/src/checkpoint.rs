@@ -18,7 +18,7 @@ use memmap2::Mmap;
 pub use safetensors::Dtype;
 
 pub use error::{CheckpointError, FileProblem, Problem};
-pub use header::json_object;
+pub use header::{LFS_POINTER, json_object};
 pub use index::resolve;
 pub use pth::{PthProblem, save_pth};
 pub use writer::{Planned, SaveError, Writer, file_dtype, save, save_streamed, sync_folder};

@@ -35,8 +35,8 @@ pub mod wording;
 
 #[cfg(feature = "burn")]
 pub use checkpoint::{
-    Checkpoint, CheckpointError, Dtype, FileProblem, INDEX_FILE, Planned, Problem, PthProblem,
-    SINGLE_FILE, SaveError, TensorInfo, Writer, burn_dtype, file_dtype, json_object, resolve, save,
-    save_pth, save_streamed, sync_folder,
+    Checkpoint, CheckpointError, Dtype, FileProblem, INDEX_FILE, LFS_POINTER, Planned, Problem,
+    PthProblem, SINGLE_FILE, SaveError, TensorInfo, Writer, burn_dtype, file_dtype, json_object,
+    resolve, save, save_pth, save_streamed, sync_folder,
 };
 pub use folder::{MAX_JSON_BYTES, read_small};

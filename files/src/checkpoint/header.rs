@@ -125,10 +125,13 @@ impl Entry for RawEntry {
     }
 }
 
+/// The start of the text that Git LFS keeps in place of a file.
+pub const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// Reads and checks the header of a file. `file` holds its bytes; `file_index` is its number in the
 /// checkpoint.
 pub(super) fn parse(file: &[u8], file_index: usize) -> Result<Header, Vec<Problem>> {
-    if file.starts_with(b"version https://git-lfs") {
+    if file.starts_with(LFS_POINTER) {
         return Err(vec![Problem::LfsPointer]);
     }
     let len = file.len() as u64;

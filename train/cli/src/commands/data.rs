@@ -3,7 +3,7 @@
 use crate::error::CommandError;
 use crate::output::line;
 use bone_data::load::{self, Reading};
-use bone_data::{BinidxWriter, Dropped, FieldMap, Limits, Schema, Sources, Template};
+use bone_data::{BinidxWriter, FieldMap, Limits, Schema, Sources, Template};
 use bone_tokenizer::{self as tokenizer, Tokenizer, TokenizerChoice};
 use bone_train::models::read_config;
 use std::path::PathBuf;
@@ -121,11 +121,8 @@ fn binidx(args: &BinidxArgs) -> Result<(), CommandError> {
         writer.push(&sample.map_err(load::temporary)?.tokens)?;
     }
     let summary = writer.finish()?;
-    for report in &found.reports {
-        line!("{}: {}", report.path.display(), report.what);
-        if report.dropped != Dropped::default() {
-            line!("{}: {}", report.path.display(), report.dropped);
-        }
+    for line in found.reports.iter().flat_map(|report| report.lines(true)) {
+        line!("{line}");
     }
     line!(
         "wrote {} sequences ({} tokens in all) to {} and {}",

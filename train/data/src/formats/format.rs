@@ -68,7 +68,7 @@ const REFUSED: [(&[u8], &str, &str); 12] = [
         "export the table as JSON Lines",
     ),
     (
-        b"version https://git-lfs",
+        bone_files::LFS_POINTER,
         "a Git LFS pointer instead of the file",
         "fetch it with git lfs pull",
     ),

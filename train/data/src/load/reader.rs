@@ -185,9 +185,8 @@ impl<'a> Reader<'a> {
             report.dropped.truncated += usize::from(len > limits.max_seq_len);
         }
         report.what = format!(
-            "binidx: {} of tokens, all tokens trained; {}",
-            counted(report.rows as usize, "sequence"),
-            report.dropped
+            "binidx: {} of tokens, all tokens trained",
+            counted(report.rows as usize, "sequence")
         );
         Ok((all, None))
     }

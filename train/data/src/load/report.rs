@@ -28,15 +28,16 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    /// Returns one line per fact, with the file's name if there are several files.
-    pub(super) fn lines(&self, named: bool) -> Vec<String> {
+    /// Returns one line per fact: the file's layout, and what was dropped from it. `named` puts the file's
+    /// name before each.
+    pub fn lines(&self, named: bool) -> Vec<String> {
         let name = if named {
             format!("{}: ", self.path.display())
         } else {
             String::new()
         };
         let mut lines = vec![format!("{name}{}", self.what)];
-        if self.templated && self.dropped != Dropped::default() {
+        if self.dropped != Dropped::default() {
             lines.push(format!("{name}{}", self.dropped));
         }
         lines

@@ -8,7 +8,7 @@ use crate::session::SessionArgs;
 use crate::work::Work;
 use bone_data::grouped;
 use bone_data::load::{self, Checked, Reading};
-use bone_data::{Dropped, FieldMap, Limits, Samples, Schema, Source, Sources};
+use bone_data::{FieldMap, Limits, Samples, Schema, Source, Sources};
 use bone_train::report::tell;
 use bone_train::run::fingerprint::Hash;
 use bone_train::step::{TrainBackend, TrainModel};
@@ -105,11 +105,8 @@ pub(super) fn run(args: &PerplexityArgs) -> Result<(), CommandError> {
     let Checked {
         samples, reports, ..
     } = load::read(&args.data, reading)?;
-    for report in &reports {
-        line!("{}: {}", report.path.display(), report.what);
-        if report.templated && report.dropped != Dropped::default() {
-            line!("{}: {}", report.path.display(), report.dropped);
-        }
+    for line in reports.iter().flat_map(|report| report.lines(true)) {
+        line!("{line}");
     }
     let templated = reports.iter().any(|report| report.templated);
     let mut hash = Hash::default();

@@ -85,12 +85,11 @@ pub(crate) fn locate(path: &Path) -> Result<Located, RunError> {
         if at.folder.exists() {
             return Ok(at);
         }
-        let others = all(&at.out).unwrap_or_default();
-        let others = others.iter().map(|(steps, _)| name(*steps));
-        let reason = match joined(others, ", ") {
-            none if none.is_empty() => "checkpoint not found; the run has none".to_owned(),
-            some => format!("checkpoint not found; the run has {some}"),
-        };
+        let mut others = joined(all(&at.out)?.iter().map(|(steps, _)| name(*steps)), ", ");
+        if others.is_empty() {
+            others = "none".to_owned();
+        }
+        let reason = format!("checkpoint not found; the run has {others}");
         return Err(RunError::path(path, reason));
     }
     if [STATE, LIST].iter().any(|name| path.join(name).exists()) {
